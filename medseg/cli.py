@@ -1,0 +1,161 @@
+"""What the commands share: Hydra's start, the help text, one line for an error, the exit code."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import InstantiationException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from medseg import config
+from medseg.errors import ConfigError, UserError
+
+log = logging.getLogger("medseg")
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What a full disk or a missing permission raises."""
+
+
+class ExperimentsSearchPath(SearchPathPlugin):
+    """Let Hydra find `+experiments=...` in the folder of that name, which lies beside `conf/`."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folder that holds `experiments/`."""
+        search_path.append(provider="medseg", path=f"file://{config.config_root()}")
+
+
+def run_command(
+    task: Callable[[DictConfig], object], *, config_name: str, module: str, summary: str, examples: tuple[str, ...]
+) -> None:
+    """Run a command with the configuration that its command line composes.
+
+    Args:
+        task: what the command does with the composed configuration.
+        config_name: its primary configuration, `conf/<config_name>.yaml`.
+        module: how a child process starts it: `python -m <module>`.
+        summary: one paragraph for `--help`.
+        examples: command lines for `--help`.
+
+    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(config_name, module, summary, examples))
+        return
+    set_up_logging()
+    sys.argv[1:] = config.use_custom_model(sys.argv[1:])
+    Plugins.instance().register(ExperimentsSearchPath)
+    # Hydra then raises what it would otherwise print in its own many lines.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    failures: list[Exception] = []
+
+    def job(cfg: DictConfig) -> None:
+        # Kept for later: what leaves this function, Hydra announces in a line of its own.
+        try:
+            check_top_level(cfg, config_name)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                run_in_own_process(module, list(HydraConfig.get().overrides.task))
+            else:
+                task(cfg)
+        except Exception as error:
+            failures.append(error)
+
+    try:
+        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)()
+        if failures:
+            raise failures[0]
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except UserError as error:
+        fail(str(error), error.exit_code)
+    except InstantiationException as error:
+        # What a constructor refuses on purpose speaks for itself.
+        if isinstance(error.__cause__, UserError):
+            fail(str(error.__cause__), error.__cause__.exit_code)
+        fail(config.instantiation_error(error), ConfigError.exit_code)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        fail(f"{error.filename or 'the disk'}: {error.strerror}; free some space or choose another folder", 1)
+    except Exception as error:
+        explanation = config.explain(error, config_name, sys.argv[1:])
+        if explanation is None:
+            raise
+        fail(explanation, ConfigError.exit_code)
+
+
+def fail(message: str, exit_code: int) -> None:
+    """Print `message` as one line on standard error and end the process."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def check_top_level(cfg: DictConfig, config_name: str) -> None:
+    """Refuse what `+key=value` added beside the known keys and groups: it would have no effect.
+
+    Raises `ConfigError`.
+    """
+    known = config.top_level_keys(config_name)
+    for key in cfg:
+        if key not in known:
+            raise ConfigError(config.unknown_key(str(key), sorted(known)))
+
+
+def run_in_own_process(module: str, overrides: list[str]) -> None:
+    """Run one job of a multirun in a fresh process, so that a crash ends that job only.
+
+    Raises `UserError` when the job fails; its own message is on standard error already.
+    """
+    command = [sys.executable, "-m", module, *overrides]
+    log.info("job: %s", " ".join(overrides) or "defaults")
+    code = subprocess.run(command, check=False).returncode
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"job failed with exit code {code}: {' '.join(overrides)}")
+
+
+def set_up_logging() -> None:
+    """Send medseg's messages to standard error: in colour on a terminal, one line each elsewhere."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.handlers = [handler]
+    # The further processes of a distributed run would only repeat the first.
+    log.setLevel(logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR)
+    log.propagate = False
+
+
+def help_text(config_name: str, module: str, summary: str, examples: tuple[str, ...]) -> str:
+    """Write the help of a command: what it does, the groups with their options, the other keys, examples."""
+    defaults, plain = config.primary(config_name)
+    lines = [summary.strip(), "", f"usage: python -m {module} [group=option ...] [key=value ...]", ""]
+    if defaults:
+        lines += ["Groups (group=option; * is the default; -m group=a,b runs every combination):"]
+    for group, default in defaults.items():
+        lines += ["", f"  {group}"]
+        for option, description in config.options(group).items():
+            mark = "*" if option == default else " "
+            lines.append(f"   {mark} {option:<16} {description}")
+    lines += ["", "Keys (key=value):", ""]
+    lines += [f"    {key:<16} {text}" for key, text in plain.items()]
+    lines += ["", "Examples:", "", *(f"    {example}" for example in examples), ""]
+    lines += ["--cfg job prints the composed configuration; --cfg job --resolve with all values filled in."]
+    return "\n".join(lines)

@@ -1,0 +1,149 @@
+"""Where the configuration lives, what can be chosen in it, and what a misspelt choice was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+
+
+def config_root() -> Path:
+    """Return the folder that holds `conf/` and `experiments/`: the package when installed, else the checkout."""
+    package = Path(__file__).resolve().parent
+    return package if (package / "conf").is_dir() else package.parent
+
+
+def config_dir() -> Path:
+    """Return the folder of Hydra's groups."""
+    return config_root() / "conf"
+
+
+def groups() -> list[str]:
+    """Name the groups of the configuration, sorted."""
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+
+
+def options(group: str) -> dict[str, str]:
+    """Map each option of a group to its one-line description, the first comment line of its file."""
+    files = sorted((config_dir() / group).glob("*.yaml"))
+    return {file.stem: describe(file) for file in files if not file.stem.startswith("_")}
+
+
+def describe(file: Path) -> str:
+    """Return the first line of a YAML file where it is a comment, without the hash."""
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def close_matches(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'a' or 'b'?` for the known words most like `word`, or nothing."""
+    matches = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
+
+
+def flat_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
+    """List every key of a configuration with its dots: `optimizer`, `optimizer.lr`, ..."""
+    keys: list[str] = []
+    for key in map(str, cfg):
+        name = f"{prefix}{key}"
+        keys.append(name)
+        if not OmegaConf.is_missing(cfg, key) and not OmegaConf.is_interpolation(cfg, key):
+            child = cfg._get_node(key)
+            if isinstance(child, DictConfig) and not child._is_none():
+                keys += flat_keys(child, f"{name}.")
+    return keys
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Say that `key` is unknown and which known key or group is like it."""
+    known = list(known)
+    # The last part of a dotted key may be known under another parent: weight_decay -> optimizer.weight_decay.
+    last = key.rpartition(".")[2]
+    under_other = [name for name in known if name.rpartition(".")[2] == last]
+    hint = close_matches(key, known) or (f"; did you mean {under_other[0]!r}?" if under_other else "")
+    return f"unknown option '{key}'{hint or '; --help lists the groups, --cfg job every key'}"
+
+
+def explain(error: Exception, config_name: str, overrides: list[str]) -> str | None:
+    """Turn what Hydra or OmegaConf raised into one line for the user; None where the error is not theirs to mend."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        known = [option for option in error.options or [] if not option.startswith("_")]
+        if not known:
+            return unknown_key(group or name, groups())
+        return f"unknown {group} '{name}'{close_matches(name, known)} (there are: {', '.join(known)})"
+    if isinstance(error, ConfigCompositionException):
+        match = re.search(r"Could not (?:override|delete|append to config\.? ?)[^']*'([^']+)'", str(error))
+        if match:
+            return unknown_key(match.group(1).partition("@")[0], known_keys(config_name, overrides))
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': write key=value, and quote a value with special characters"
+    if isinstance(error, MissingMandatoryValue | InterpolationResolutionError):
+        match = re.search(r"(?:Missing mandatory value|MissingMandatoryValue)[^:]*: ?(\S+)", str(error))
+        key = match.group(1) if match else error.full_key
+        return f"'{key}' has no value; give {key}=..."
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return None
+
+
+def instantiation_error(error: InstantiationException) -> str:
+    """Say which part of the configuration could not be built and why, without Hydra's own frame."""
+    key = re.search(r"full_key: (\S+)", str(error))
+    where = f"{key.group(1)}: " if key else ""
+    cause = error.__cause__
+    return f"{where}{cause}" if cause is not None else " ".join(str(error).split())
+
+
+def known_keys(config_name: str, overrides: list[str]) -> list[str]:
+    """List the groups, and the keys of a command's configuration with the options chosen on its command line."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    # An earlier, failed composition may have left Hydra initialised.
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
+        known = {f"{group}={option}" for group in groups() for option in options(group)}
+        cfg = compose(config_name, overrides=[override for override in overrides if override in known])
+    return sorted({*groups(), *flat_keys(cfg)})
+
+
+def use_custom_model(overrides: list[str]) -> list[str]:
+    """Let `+model._target_=package.Class` stand alone: without a choice of `model` it means `model=custom`."""
+    own = any(re.match(r"\+*model\._target_=", override) for override in overrides)
+    chosen = any(override.startswith("model=") for override in overrides)
+    return [*overrides, "model=custom"] if own and not chosen else overrides
+
+
+def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Read a command's primary file: its groups with their defaults, and its plain keys with value and comment."""
+    text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
+    cfg = OmegaConf.create(text)
+    assert isinstance(cfg, DictConfig)
+    chosen = {key: value for entry in cfg.defaults if isinstance(entry, DictConfig) for key, value in entry.items()}
+    defaults = {str(group): value for group, value in chosen.items() if not str(group).startswith("override ")}
+    comments = dict(re.findall(r"^(\w+): [^#\n]*#\s*(.*)$", text, flags=re.MULTILINE))
+    plain: dict[str, str] = {}
+    for key, value in OmegaConf.to_container(cfg, resolve=False).items():  # type: ignore[union-attr]
+        if key not in ("defaults", "hydra") and not isinstance(value, dict):
+            shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            plain[str(key)] = f"{shown:<12} {comments.get(str(key), '')}".rstrip()
+    return defaults, plain
+
+
+def top_level_keys(config_name: str) -> set[str]:
+    """Return the keys that a command's configuration may have at its top."""
+    defaults, _ = primary(config_name)
+    cfg = OmegaConf.load(config_dir() / f"{config_name}.yaml")
+    return {str(key) for key in cfg} | set(defaults)

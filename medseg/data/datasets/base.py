@@ -1,0 +1,97 @@
+"""What a dataset has to say about itself: its archives, its samples, its masks, its splits.
+
+Everything else (finding and verifying the files, decoding, resizing, caching, fingerprinting) is shared by all
+datasets and lives in `medseg.data.prepare`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from medseg.data.problems import Problem
+from medseg.data.source import Archive, Source
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its mask files.
+
+    `image` and `masks` are file names inside the source; several masks are the instances of one image. `group` is
+    whatever the dataset needs to split by (the imaging type, the archive an image came from).
+    """
+
+    id: str
+    image: str
+    masks: tuple[str, ...] = ()
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples of a source, sorted by id, with what the listing found wrong, and the names of the classes.
+
+    `class_names[0]` is the background; `num_classes` is their number.
+    """
+
+    samples: list[Sample]
+    class_names: tuple[str, ...]
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the background included."""
+        return len(self.class_names)
+
+
+class Dataset(ABC):
+    """A published dataset, or the user's own images, as medseg sees it."""
+
+    name: str
+    """Short name: the cache folder and the split files are called after it."""
+    title: str
+    """The name people use, for messages."""
+    archives: tuple[Archive, ...] = ()
+    licence: str = ""
+    citation: str = ""
+    version: int = 1
+    """Raised when the meaning of `read` changes, so that older caches are not reused."""
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Constructor arguments that change what `read` returns; part of the cache key."""
+        return {}
+
+    @abstractmethod
+    def list_samples(self, source: Source) -> Listing:
+        """List the samples of `source` in the published layout, with or without its top folder.
+
+        A sample that cannot be made (an image without mask) is left out and told in `problems`. Raises `DataError`
+        where no sample is found at all.
+        """
+
+    @abstractmethod
+    def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Return the image, H x W x 3 uint8 RGB, and its class map, H x W uint8, both at native size.
+
+        Raises `SampleError`, a `DataError` with the file's name, for an unreadable file, a size mismatch or an
+        unexpected label.
+        """
+
+    @abstractmethod
+    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
+        """Map each sample id to `train`, `val` or `test`.
+
+        Args:
+            samples: all samples of the prepared data, sorted by id.
+            split: the name of a split; None is the dataset's default.
+            fold: k of a five-fold cross-validation (fold k is the test split); goes before `split`.
+
+        An id that is missing in the result belongs to no part of that split and is not used (ISIC's official validation
+        and test images in a split of its training images).
+
+        Raises `ConfigError` for a split or fold that the dataset does not have.
+        """

@@ -1,0 +1,165 @@
+"""Find the image and mask pairs in a user's folder, and the split that it may bring along."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from medseg.data.problems import Problem
+from medseg.data.source import Source
+from medseg.errors import DataError
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "gif", "pgm", "ppm", "pbm", "pnm", "jp2"])
+MASK_SUFFIXES = ("_mask", "_segmentation")
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+LAYOUT = "images/ with masks/ beside it, a mask having the name of its image (or <name>_mask, <name>_segmentation)"
+
+
+@dataclass
+class Files:
+    """What a folder holds: id -> file; id -> split, where the folder says so."""
+
+    images: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def find_files(source: Source) -> Files:
+    """Pair images and masks by name.
+
+    The id of an image is its path below `images/`, with the folders above `images/` that not all share in front,
+    without extension, '/' written as '__' (so that an id can name a file): `train/images/p1/a.png` is `train__p1__a`.
+
+    Raises `DataError` where the layout is not met, where two files claim one id, and for a wrong splits.csv.
+    """
+    images, masks, tops, ignored = _collect(source)
+    if not images or not masks:
+        lacking = "images" if not images else "masks"
+        seen = f" (files ending in {', '.join(sorted(ignored)[:5])} are not known)" if ignored else ""
+        raise DataError(f"{source.location}: no {lacking} found; expected is {LAYOUT}{seen}")
+    if ignored:
+        log.warning("%s: left out in images/ and masks/, by ending: %s", source.location, dict(ignored))
+
+    shared = _shared_folders(tops)
+    files = Files()
+    for (folders, stem), name in images.items():
+        id_ = "__".join((*folders[shared:], stem))
+        if id_ in files.images:
+            raise DataError(f"{source.location}: {files.images[id_]} and {name} have the same id '{id_}'; rename one")
+        files.images[id_] = name
+        mask = _mask_of(folders, stem, images, masks, source.location)
+        if mask is None:
+            files.problems.append(Problem("missing mask", name, sample=id_))
+        else:
+            files.masks[id_] = mask
+        split = next((SPLIT_FOLDERS[folder.lower()] for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
+        if split:
+            files.splits[id_] = split
+    used = set(files.masks.values())
+    files.problems += [
+        Problem("extra mask", name, "there is no image of that name") for name in masks.values() if name not in used
+    ]
+    _read_splits_csv(source, files)
+    return files
+
+
+Key = tuple[tuple[str, ...], str]
+"""The folders of a file without `images` or `masks`, and its name without extension."""
+
+
+def _collect(source: Source) -> tuple[dict[Key, str], dict[Key, str], set[tuple[str, ...]], Counter[str]]:
+    """Images and masks by key, the folders in which `images` or `masks` were found, and endings that are not known."""
+    found: dict[str, dict[Key, str]] = {"images": {}, "masks": {}}
+    tops: set[tuple[str, ...]] = set()
+    ignored: Counter[str] = Counter()
+    for name in source.names:
+        *folders, last = name.split("/")
+        lower = [folder.lower() for folder in folders]
+        at = min((lower.index(kind) for kind in found if kind in lower), default=None)
+        if at is None:
+            continue
+        stem, dot, extension = last.rpartition(".")
+        if not dot or extension.lower() not in EXTENSIONS:
+            ignored[f".{extension}" if dot else last] += 1
+            continue
+        tops.add(tuple(folders[:at]))
+        key = ((*folders[:at], *folders[at + 1 :]), stem)
+        other = found[lower[at]].setdefault(key, name)
+        if other != name:
+            raise DataError(f"{source.location}: {other} and {name} have the same name; which one counts? remove one")
+    return found["images"], found["masks"], tops, ignored
+
+
+def _shared_folders(tops: Iterable[tuple[str, ...]]) -> int:
+    """Number of leading folders above `images` and `masks` that all share; a split's folder is never one of them."""
+    first, *others = tops
+    count = 0
+    while (
+        count < len(first)
+        and first[count].lower() not in SPLIT_FOLDERS
+        and all(folders[: count + 1] == first[: count + 1] for folders in others)
+    ):
+        count += 1
+    return count
+
+
+def _mask_of(
+    folders: tuple[str, ...], stem: str, images: dict[Key, str], masks: dict[Key, str], location: str
+) -> str | None:
+    """The mask of an image: of the same name, or with one of the suffixes unless that is another image's own name."""
+    candidates = [(folders, stem)] + [
+        (folders, stem + suffix) for suffix in MASK_SUFFIXES if (folders, stem + suffix) not in images
+    ]
+    found = [masks[key] for key in candidates if key in masks]
+    if len(found) > 1:
+        raise DataError(f"{location}: {stem} has more than one mask, {' and '.join(found)}; keep one")
+    return found[0] if found else None
+
+
+def _read_splits_csv(source: Source, files: Files) -> None:
+    """Take the splits from a `splits.csv` (columns id,split) beside `images/`, where there is one."""
+    depth = min(name.lower().split("/").index("images") for name in files.images.values())
+    tables = [name for name in source.names if name.lower().split("/")[-1] == "splits.csv" and name.count("/") <= depth]
+    if not tables:
+        return
+    name = tables[0]
+    try:
+        rows = list(csv.DictReader(source.read(name).decode("utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{name}: not a CSV file in UTF-8 ({error})") from None
+    if not rows or not {"id", "split"} <= set(rows[0]):
+        raise DataError(f"{name}: the columns id,split are expected")
+    splits: dict[str, str] = {}
+    for line, row in enumerate(rows, start=2):
+        id_, split = _as_id(row["id"] or ""), SPLIT_FOLDERS.get((row["split"] or "").strip().lower())
+        if id_ not in files.images:
+            raise DataError(f"{name}, line {line}: there is no image '{row['id']}'")
+        if split is None:
+            raise DataError(f"{name}, line {line}: split '{row['split']}' is not train, val or test")
+        if splits.setdefault(id_, split) != split:
+            raise DataError(f"{name}, line {line}: '{row['id']}' is in {splits[id_]} and in {split}")
+    unsplit = sorted(set(files.images) - set(splits))
+    if unsplit:
+        raise DataError(f"{name}: {len(unsplit)} images have no line in it, the first is '{unsplit[0]}'")
+    files.splits = splits
+
+
+def _as_id(text: str) -> str:
+    """An id as a person writes it: with '/' between folders, with or without extension."""
+    text = text.strip().replace("\\", "/").replace("/", "__")
+    stem, dot, extension = text.rpartition(".")
+    return stem if dot and extension.lower() in EXTENSIONS else text

@@ -1,0 +1,84 @@
+"""What the datasets share: pairing images with masks by id, and checking a mask against its image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from medseg.data.datasets.base import Listing, Sample
+from medseg.data.problems import Problem, SampleError
+from medseg.errors import DataError
+
+BINARY_GREY = 0.05
+"""Share of pixels between 64 and 191 above which a grey mask is not black and white. In Kvasir-SEG, whose masks are
+JPEGs, no pixel of the 1000 masks lies there; masks that somebody resized with interpolation have a few per cent."""
+
+
+def pair_by_id(
+    images: Mapping[str, str], masks: Mapping[str, str], groups: Mapping[str, str] | None = None
+) -> tuple[list[Sample], list[Problem]]:
+    """Pair one image with one mask by id; an image without mask and a mask without image become problems.
+
+    Args:
+        images: id -> image file.
+        masks: id -> mask file.
+        groups: id -> `Sample.group`.
+    """
+    samples = [Sample(i, images[i], (masks[i],), (groups or {}).get(i, "")) for i in sorted(images) if i in masks]
+    problems = [Problem("missing mask", images[i], sample=i) for i in sorted(images) if i not in masks]
+    extra = sorted(masks.keys() - images.keys())
+    problems += [Problem("extra mask", masks[i], "there is no image of that name") for i in extra]
+    return samples, problems
+
+
+def listing(
+    title: str,
+    location: str,
+    expected: str,
+    samples: list[Sample],
+    class_names: tuple[str, ...],
+    problems: list[Problem],
+) -> Listing:
+    """Make the listing, or raise `DataError` where not a single sample was found in the expected layout."""
+    if not samples:
+        why = f"; first problem: {problems[0].file}: {problems[0].kind}" if problems else ""
+        raise DataError(f"{title}: no image with its mask in {location}, where {expected} is expected{why}")
+    return Listing(samples, class_names, problems)
+
+
+def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file: str) -> None:
+    """Raise `SampleError` of kind "size mismatch" where mask and image differ in height or width."""
+    (height, width), (mask_height, mask_width) = image.shape[:2], labels.shape
+    if (height, width) != (mask_height, mask_width):
+        detail = f"mask {mask_width} x {mask_height}, image {image_file} {width} x {height} (width x height)"
+        raise SampleError("size mismatch", mask_file, detail)
+
+
+def threshold(labels: np.ndarray, file: str) -> np.ndarray:
+    """Class map (0, 1) of a lossily stored black and white mask: foreground is what lies above 127.
+
+    Raises `SampleError` of kind "unexpected label" for a mask that is clearly not black and white.
+    """
+    grey = float(np.mean((labels >= 64) & (labels < 192)))
+    if grey > BINARY_GREY or labels.max() > 255:
+        raise SampleError("unexpected label", file, f"not black and white: {grey:.0%} of the pixels are mid-grey")
+    return (labels > 127).astype(np.uint8)
+
+
+def black_and_white(labels: np.ndarray, file: str) -> np.ndarray:
+    """Class map (0, 1) of a losslessly stored mask of 0 and 255; any other value is an "unexpected label"."""
+    foreground = labels == 255
+    if not np.all(foreground | (labels == 0)):
+        others = np.setdiff1d(labels, [0, 255])
+        raise SampleError("unexpected label", file, f"{value_list(others.tolist())} beside 0 and 255")
+    return foreground.astype(np.uint8)
+
+
+def value_list(values: Iterable[int]) -> str:
+    """Write label values for a message, the first few of them: "value 37", "values 3, 4, 5, ... 90"."""
+    ordered = sorted(values)
+    if len(ordered) == 1:
+        return f"value {ordered[0]}"
+    shown = ordered if len(ordered) <= 6 else [*ordered[:4], "...", ordered[-1]]
+    return "values " + ", ".join(map(str, shown))

@@ -1,0 +1,114 @@
+"""Drawn images: nothing to download, and as many as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+
+from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.drawing import STYLES
+from medseg.data.source import Source
+from medseg.data.splits import Assignment, folds_by_count, check_fold, split_by_count, unknown_split
+from medseg.errors import ConfigError, DataError
+
+MIN_SIZE, MAX_SIZE = 64, 1024
+
+
+class Synthetic(Dataset):
+    """Procedural stand-ins for Kvasir-SEG (`polyp`), ISIC 2018 (`lesion`) and DSB 2018 (`nuclei`).
+
+    A picture is a pure function of (seed, id): the same in every run, process and order of reading, and the same in
+    `mixed` as in its own style. Two classes, background and foreground.
+
+    Args:
+        style: polyp, lesion, nuclei, or mixed: the three in turn.
+        count: number of images.
+        size: height and width in pixels, 64 to 1024; every second image is up to an eighth larger or smaller.
+        seed: another seed draws other images.
+        empty_fraction: share of images without foreground, 0 to 1, spread evenly over each style.
+
+    Raises `ConfigError` for an unknown style and for numbers out of range.
+    """
+
+    name = "synthetic"
+    title = "synthetic images"
+    licence = "CC0-1.0"
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        style: str = "mixed",
+        count: int = 300,
+        size: int = 144,
+        seed: int = 0,
+        empty_fraction: float = 0.0,
+    ) -> None:
+        known = [*STYLES, "mixed"]
+        if style not in known:
+            close = get_close_matches(str(style), known, n=1, cutoff=0.5)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise ConfigError(f"data.dataset.style={style}: no such style{hint} (there are: {', '.join(known)})")
+        if count < 1:
+            raise ConfigError(f"data.dataset.count={count}: draw 1 image or more")
+        if not MIN_SIZE <= size <= MAX_SIZE:
+            raise ConfigError(f"data.dataset.size={size}: must be {MIN_SIZE} to {MAX_SIZE} pixels")
+        if seed < 0:
+            raise ConfigError(f"data.dataset.seed={seed}: must be 0 or more")
+        if not 0 <= empty_fraction <= 1:
+            raise ConfigError(f"data.dataset.empty_fraction={empty_fraction}: must be 0 to 1")
+        self.style, self.count, self.size, self.seed = style, count, size, seed
+        self.empty_fraction = empty_fraction
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Constructor arguments; all of them change the images."""
+        return {
+            "style": self.style,
+            "count": self.count,
+            "size": self.size,
+            "seed": self.seed,
+            "empty_fraction": self.empty_fraction,
+        }
+
+    def list_samples(self, source: Source) -> Listing:
+        """List the images to draw; the source is not looked at. `group` is the style, which is also in the id."""
+        styles = list(STYLES) if self.style == "mixed" else [self.style]
+        samples = []
+        for number in range(self.count):
+            style = styles[number % len(styles)]
+            id_ = f"{style}_{number // len(styles):04d}"
+            samples.append(Sample(id=id_, image=id_, masks=(id_,), group=style))
+        foreground = "foreground" if self.style == "mixed" else self.style
+        return Listing(sorted(samples, key=lambda sample: sample.id), ("background", foreground))
+
+    def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        """Draw one image (H x W x 3 uint8) and its mask (H x W uint8, 0 and 1)."""
+        style, _, digits = sample.id.rpartition("_")
+        number = int(digits)
+        rng = np.random.default_rng((self.seed, list(STYLES).index(style), number))
+        height = width = self.size
+        if number % 2:
+            reach = self.size // 8
+            height, width = (self.size + int(rng.integers(-reach, reach + 1)) for _ in range(2))
+        return STYLES[style](rng, (height, width), self._is_empty(number))
+
+    def _is_empty(self, number: int) -> bool:
+        """Say whether the image is one of the evenly spread empty ones. Percent of a percent: whole numbers only."""
+        share = round(self.empty_fraction * 10_000)
+        return (number + 1) * share // 10_000 > number * share // 10_000
+
+    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> Assignment:
+        """Split 80/10/10, or in five folds, each style in proportion. There are no named splits."""
+        types = {sample.id: sample.group for sample in samples}
+        key = f"synthetic/{self.seed}"
+        if fold is not None:
+            return folds_by_count(types, key, types)[check_fold(fold)]
+        if split is not None:
+            raise unknown_split(self.name, split, [])
+        if len(types) < 3:
+            raise DataError(f"data.dataset.count={len(types)} is too few to train, validate and test with; 3 or more")
+        tenth = max(1, round(len(types) / 10))
+        return split_by_count(types, val=tenth, test=tenth, key=key, types=types)

@@ -1,0 +1,226 @@
+"""The LightningDataModule of every dataset: prepared data in, batches out."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import hydra
+import lightning
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader
+
+from medseg.data.augmentation import Augmentation
+from medseg.data.datasets.base import Dataset
+from medseg.data.prepare import prepare
+from medseg.data.prepared import PreparedDataset
+from medseg.data.sampling import EpochSampler
+from medseg.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
+
+
+class Images(torch.utils.data.Dataset):
+    """The prepared images with their class maps, fetched a batch at a time.
+
+    A batch is `image` (uint8, N x H x W x C), `mask` (uint8, N x H x W) and `index` (int64, N, the position in the
+    prepared data).
+    """
+
+    def __init__(self, prepared: PreparedDataset, augmentation: Augmentation | None) -> None:
+        self.prepared = prepared
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.prepared.ids)
+
+    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
+        indices = [index for index, _ in drawn]
+        images = [self.prepared.images[index] for index in indices]
+        masks = [self.prepared.masks[index] for index in indices]
+        if self.augmentation is not None:
+            augmented = [
+                self.augmentation(image, mask, seed)
+                for image, mask, (_, seed) in zip(images, masks, drawn, strict=True)
+            ]
+            images, masks = [image for image, _ in augmented], [mask for _, mask in augmented]
+        return {
+            "image": torch.from_numpy(np.stack(images)),
+            "mask": torch.from_numpy(np.stack(masks)),
+            "index": torch.tensor(indices),
+        }
+
+
+class SegmentationDataModule(lightning.LightningDataModule):
+    """Prepare a dataset when needed and load its splits.
+
+    Args:
+        dataset: which dataset.
+        data_dir: where archives are looked for and prepared data are kept.
+        source: where the user's archive or folder lies; see `medseg.data.source`.
+        download: fetch the archive from its published address.
+        image_size: one number for square images, or (height, width).
+        in_channels: 3 for RGB, 1 for grey.
+        num_classes: checked against the data where given.
+        split: name of the split; None is the dataset's default.
+        fold: k for fold k of five as the test split; goes before `split`.
+        batch_size: images per step and process.
+        num_workers: loading processes; "auto" picks what the machine has.
+        skip_bad: leave unusable samples out instead of stopping.
+        augmentation: applied to training images.
+        seed: of the order of the images and of the augmentation.
+        root: the user's folder for `data=folder`; the same as `source`.
+
+    Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per
+    channel, `mask` int64 N x H x W (0 background, 255 ignored), `index` int64 N.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: Dataset,
+        data_dir: str | Path,
+        source: str | Path | None = None,
+        download: bool = False,
+        image_size: int | Sequence[int] = 256,
+        in_channels: int = 3,
+        num_classes: int | None = None,
+        split: str | None = None,
+        fold: int | None = None,
+        batch_size: int = 8,
+        num_workers: int | str = "auto",
+        skip_bad: bool = False,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        root: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size is {batch_size}; it must be 1 or more")
+        self.dataset = dataset
+        self.data_dir = Path(data_dir).expanduser()
+        self.source = source if source is not None else root
+        self.download = download
+        self.image_size = image_size if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.split = split
+        self.fold = fold
+        self.batch_size = batch_size
+        self.num_workers = default_workers() if num_workers == "auto" else int(num_workers)
+        self.skip_bad = skip_bad
+        self.augmentation = augmentation
+        self.seed = seed
+        self.evaluated = "test"
+        """The split that `test_dataloader` loads."""
+
+    @functools.cached_property
+    def prepared(self) -> PreparedDataset:
+        """The prepared data; made when they are not there yet."""
+        return prepare(
+            self.dataset,
+            image_size=self.image_size,
+            in_channels=self.in_channels,
+            data_dir=self.data_dir,
+            source=self.source,
+            download=self.download,
+            skip_bad=self.skip_bad,
+            num_classes=self.num_classes,
+        )
+
+    @functools.cached_property
+    def indices(self) -> dict[str, np.ndarray]:
+        """Positions of each split in the prepared data."""
+        return self.prepared.split_indices(self.dataset, self.split, self.fold)
+
+    @functools.cached_property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel over the training split, for images in 0..1."""
+        mean, std = self.prepared.mean_std(self.indices["train"])
+        # A channel that is the same everywhere has nothing to scale.
+        return mean, tuple(value or 1.0 for value in std)
+
+    def prepare_data(self) -> None:
+        _ = self.prepared
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader("train", training=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        return self.loader(self.evaluated)
+
+    def images(self, *, training: bool = False) -> Images:
+        """Return all prepared images by position; in training augmented."""
+        return Images(self.prepared, self.augmentation if training else None)
+
+    def loader(self, split: str, *, training: bool = False) -> DataLoader:
+        """Load one split; in training shuffled and augmented.
+
+        Raises `DataError` for a split without images.
+        """
+        indices = self.indices[split]
+        if len(indices) == 0:
+            raise DataError(f"{self.dataset.title}: the {split} split has no images; choose another data.split")
+        trainer = self.trainer
+        sampler = EpochSampler(
+            indices,
+            seed=self.seed,
+            shuffle=training,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )
+        return DataLoader(
+            self.images(training=training),
+            sampler=sampler,
+            batch_size=self.batch_size,
+            # One size for all training steps; a last batch of one image would also make poor batch statistics.
+            drop_last=training and len(sampler) >= self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=as_fetched,
+            worker_init_fn=start_worker,
+        )
+
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
+        # Bytes travel to the device and become numbers there: a quarter of the transfer. N x H x W x C seen as
+        # N x C x H x W is the channels_last layout, without a copy.
+        mean, std = (torch.tensor(values, device=batch["image"].device) for values in self.normalisation)
+        image = (batch["image"].float() / 255 - mean) / std
+        return {"image": image.permute(0, 3, 1, 2), "mask": batch["mask"].long(), "index": batch["index"]}
+
+
+def as_fetched(batch: Any) -> Any:
+    """Pass a batch on: `Images` has put it together already."""
+    return batch
+
+
+def start_worker(worker_id: int) -> None:
+    """Keep one loading process on one core."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def default_workers() -> int:
+    """Return how many loading processes pay: none where training itself fills a small CPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores // 2) if torch.cuda.is_available() or cores > 4 else 0
+
+
+def build_datamodule(data: DictConfig, **extra: Any) -> SegmentationDataModule:
+    """Build the data module that a `data` configuration describes; `extra` goes to it as it is."""
+    datamodule = hydra.utils.instantiate(data, **extra)
+    assert isinstance(datamodule, SegmentationDataModule)
+    return datamodule

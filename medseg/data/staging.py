@@ -1,0 +1,82 @@
+"""Make files and folders that are there whole or not at all: locks, temporary places, and what disks answer."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from medseg.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path`; while another process has it, say that it is busy with `what`, and wait.
+
+    The operating system lets go of the lock of a process that dies.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("another process is busy with %s; waiting for it", what)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing(place: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn what the operating system says about a disk into one line."""
+    try:
+        yield
+    except OSError as error:
+        elsewhere = "choose another place with data_dir=DIR"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            size = f" ({needed / 2**20:.0f} MiB are needed)" if needed else ""
+            raise DataError(f"no space left for prepared data in {place}{size}; make room, or {elsewhere}") from None
+        reason = error.strerror or str(error)
+        raise DataError(f"{error.filename or place}: cannot be written ({reason}); {elsewhere}") from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left: for `folder`, whose lock is ours, and wherever else nobody holds the lock."""
+    for temporary in folder.parent.glob(".*.tmp"):
+        owner = temporary.with_name(temporary.name[1:].removesuffix(".tmp"))
+        if owner == folder:
+            shutil.rmtree(temporary)
+            continue
+        try:
+            with FileLock(lock_of(owner), timeout=0):
+                shutil.rmtree(temporary, ignore_errors=True)
+        except Timeout:
+            continue
+
+
+def temporary_of(folder: Path) -> Path:
+    """Return where prepared data are built."""
+    return folder.with_name(f".{folder.name}.tmp")
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock of prepared data."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def sync(path: Path) -> None:
+    """Have the disk write a file, or the entries of a folder."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,155 @@
+"""Read zip archives that nobody has vouched for: every name checked, every member checked, nothing extracted."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import stat
+import struct
+import threading
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from medseg.errors import DataError
+
+MAX_TOTAL = 256 * 2**30
+"""Bytes that an archive may declare unpacked; the largest dataset here, ISIC 2018 at native size, has about 10 GiB."""
+MAX_MEMBER = 4 * 2**30
+"""Bytes that one member may declare unpacked: members are read into memory."""
+LARGE_MEMBER = 64 * 2**20
+MAX_RATIO = 200
+"""Compression ratio beyond which a member above `LARGE_MEMBER` is taken for a bomb. A small, empty mask may compress
+a thousandfold; among the archives in use, the ISBI 2012 labels come highest, at 29."""
+
+JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, OverflowError)
+
+
+def is_junk(name: str) -> bool:
+    """Tell whether a file is what macOS or Windows left behind: `__MACOSX/`, `._x`, `.DS_Store`, `Thumbs.db`."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1].lower() in JUNK_NAMES
+
+
+class CheckedZip:
+    """A zip archive whose list of members has been checked; safe to read from several threads.
+
+    Args:
+        path: the archive.
+
+    `members` maps the name of each file, '/'-separated and without `./`, to its entry; folders and junk are left out.
+
+    Raises `DataError` for a file that is no zip archive or is damaged, and for a member with an absolute path, `..`,
+    a backslash or a drive in its name, a symbolic link or special file, an encrypted member, two members of one name,
+    and sizes that no honest archive has.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        except (*_READ_ERRORS, NotImplementedError) as error:
+            raise DataError(f"{path}: not a zip archive, or cut short or damaged ({error}); fetch it again") from None
+        try:
+            self.members = check_members(self._archive.infolist(), path)
+        except DataError:
+            self._archive.close()
+            raise
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one member; raises `DataError` when it is damaged or not as long as declared."""
+        info = self.members.get(name)
+        if info is None:
+            raise DataError(f"{self.path}: has no member '{name}'")
+        try:
+            # `open` and `close` count the users of one file handle and are not safe between threads; `read` is.
+            with self._lock:
+                member = self._archive.open(info)
+            try:
+                # With a limit no more than the declared size is ever unpacked, whatever the stream holds.
+                content = member.read(info.file_size + 1)
+            finally:
+                with self._lock:
+                    member.close()
+        except OSError as error:
+            raise DataError(f"{self.path}: '{name}' cannot be read ({error.strerror or error})") from None
+        except (*_READ_ERRORS, NotImplementedError, RuntimeError) as error:
+            reason = str(error) or "it ends too early"
+            raise DataError(f"{self.path}: '{name}' is damaged ({reason}); fetch the archive again") from None
+        if len(content) != info.file_size:
+            raise DataError(f"{self.path}: '{name}' has {len(content)} bytes where {info.file_size} are declared")
+        return content
+
+    def close(self) -> None:
+        """Close the file."""
+        self._archive.close()
+
+
+def check_members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Check the members of an archive and return those that are files, by their normalised name; see `CheckedZip`."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        # `filename` has been cut at a null byte and had its separators replaced; judge what the archive really says.
+        fault = name_fault(info.orig_filename) or entry_fault(info)
+        if fault:
+            raise DataError(f"{path}: refused, its member {info.orig_filename!r} {fault}")
+        name = str(PurePosixPath(info.filename))
+        if info.is_dir() or is_junk(name):
+            continue
+        if name in members:
+            raise DataError(f"{path}: refused, it has two members named '{name}'")
+        members[name] = info
+    total = sum(info.file_size for info in infos)
+    if total > MAX_TOTAL:
+        raise DataError(
+            f"{path}: refused, it declares {total / 2**30:.0f} GiB unpacked; more than {MAX_TOTAL // 2**30} GiB is "
+            "taken for a zip bomb"
+        )
+    if sum(info.compress_size for info in infos) > path.stat().st_size:
+        raise DataError(f"{path}: refused, its members overlap, as in a zip bomb")
+    return members
+
+
+def name_fault(name: str) -> str | None:
+    """Say what makes a member's name unsafe, or None."""
+    if "\0" in name:
+        return "has a null byte in its name"
+    if "\\" in name:
+        return "has a backslash in its name"
+    if name.startswith("/"):
+        return "has an absolute path"
+    if re.match(r"[A-Za-z]:", name):
+        return "has a drive in its name"
+    if ".." in name.split("/"):
+        return "leads out of the archive with '..'"
+    if str(PurePosixPath(name)) == ".":
+        return "has no name"
+    return None
+
+
+def entry_fault(info: zipfile.ZipInfo) -> str | None:
+    """Say what makes a member unacceptable apart from its name, or None."""
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        return "is a symbolic link"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a special file"
+    if info.flag_bits & 0x1:
+        return "is encrypted"
+    if info.file_size > MAX_MEMBER:
+        return f"declares {info.file_size / 2**30:.1f} GiB unpacked; more than {MAX_MEMBER // 2**30} GiB is refused"
+    if info.file_size > LARGE_MEMBER and info.file_size > MAX_RATIO * max(1, info.compress_size):
+        return f"unpacks to more than {MAX_RATIO} times its size, as in a zip bomb"
+    return None
+
+
+def list_contents(members: dict[str, zipfile.ZipInfo]) -> list[tuple[str, int, int]]:
+    """Return (name, size, CRC-32) of every member, sorted."""
+    return sorted((name, info.file_size, info.CRC) for name, info in members.items())

@@ -1,0 +1,90 @@
+"""Overlap scores from pixel counts. What empty masks count is said in `medseg.metrics`.
+
+`counts` is everywhere ... x 4: tp, fp, fn, tn (`count_pixels`), as an array or a CPU tensor; the scores are float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Scores = NDArray[np.float64]
+
+
+def dice(counts: ArrayLike) -> Scores:
+    """Return 2 tp / (2 tp + fp + fn); 1 where truth and prediction are empty."""
+    tp, fp, fn, _ = _split(counts)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def iou(counts: ArrayLike) -> Scores:
+    """Return tp / (tp + fp + fn); 1 where truth and prediction are empty."""
+    tp, fp, fn, _ = _split(counts)
+    return _ratio(tp, tp + fp + fn)
+
+
+def precision(counts: ArrayLike) -> Scores:
+    """Return tp / (tp + fp); where nothing is predicted, 1 if the truth is empty too, else 0."""
+    tp, fp, fn, _ = _split(counts)
+    return np.where(tp + fp > 0, _ratio(tp, tp + fp), np.where(fn > 0, 0.0, 1.0))
+
+
+def recall(counts: ArrayLike) -> Scores:
+    """Return tp / (tp + fn); where the truth is empty, 1 if nothing is predicted, else 0."""
+    tp, fp, fn, _ = _split(counts)
+    return np.where(tp + fn > 0, _ratio(tp, tp + fn), np.where(fp > 0, 0.0, 1.0))
+
+
+def specificity(counts: ArrayLike) -> Scores:
+    """Return tn / (tn + fp); 1 where no pixel lies outside the class."""
+    _, fp, _, tn = _split(counts)
+    return _ratio(tn, tn + fp)
+
+
+SCORES: dict[str, Callable[[ArrayLike], Scores]] = {
+    "dice": dice,
+    "iou": iou,
+    "precision": precision,
+    "recall": recall,
+    "specificity": specificity,
+}
+"""Every overlap score by name, in the order of the tables."""
+
+
+def headline(counts: ArrayLike) -> dict[str, float]:
+    """Return every score's mean over the images of its mean over the foreground classes.
+
+    `counts` is N x num_classes x 4, N at least 1.
+    """
+    per_image = np.asarray(counts)[:, 1:]
+    return {name: float(score(per_image).mean(axis=1).mean()) for name, score in SCORES.items()}
+
+
+def pool(counts: ArrayLike) -> NDArray[np.int64]:
+    """Sum the counts of all images, N x num_classes x 4 -> num_classes x 4, for dataset-level scores."""
+    return np.asarray(counts).sum(axis=0)
+
+
+def mean_iou_with_background(counts: ArrayLike) -> float:
+    """Return the dataset-level IoU, mean over all classes with the background ("mean IoU" of many papers)."""
+    return float(iou(pool(counts)).mean())
+
+
+def accuracy(counts: ArrayLike) -> float:
+    """Return the part of all pixels of the dataset that have the right class (1 where there is no pixel)."""
+    pooled = pool(counts)
+    # Every pixel is in exactly one cell of every class, so any class tells how many there are.
+    return float(_ratio(pooled[:, 0].sum(), pooled[0].sum()))
+
+
+def _split(counts: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    array = np.asarray(counts)
+    return array[..., 0], array[..., 1], array[..., 2], array[..., 3]
+
+
+def _ratio(part: ArrayLike, whole: ArrayLike) -> Scores:
+    """Return part / whole, and 1 where the whole is 0."""
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    return np.divide(part, whole, out=np.ones_like(whole), where=whole > 0)

@@ -1,0 +1,110 @@
+"""From per-image counts and distances to rows and to the summary of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from medseg.metrics.scores import SCORES, accuracy, dice, iou, mean_iou_with_background, pool, recall
+
+DISTANCES = ("hd95", "assd")
+
+
+def per_image_rows(
+    ids: Sequence[str], counts: ArrayLike, distances: ArrayLike | None, class_names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return one row per image and foreground class: id, class, the counts, the scores, the distances.
+
+    Args:
+        ids: of the N images.
+        counts: N x num_classes x 4.
+        distances: N x (num_classes - 1) x 2, HD95 and ASSD in pixels; None where they were not measured.
+        class_names: of the classes, background first.
+
+    A distance that is left out (both masks empty) is None in its row.
+    """
+    counts = np.asarray(counts)
+    scores = {name: score(counts) for name, score in SCORES.items()}
+    rows = []
+    for n, image in enumerate(ids):
+        for c, class_name in enumerate(class_names[1:], start=1):
+            row: dict[str, Any] = {"id": image, "class": class_name}
+            row |= dict(zip(("tp", "fp", "fn", "tn"), counts[n, c].tolist(), strict=True))
+            row |= {name: float(values[n, c]) for name, values in scores.items()}
+            if distances is not None:
+                measured = np.asarray(distances)[n, c - 1]
+                row |= {name: _number(value) for name, value in zip(DISTANCES, measured, strict=True)}
+            rows.append(row)
+    return rows
+
+
+def summarise(counts: ArrayLike, distances: ArrayLike | None, class_names: Sequence[str]) -> dict[str, Any]:
+    """Summarise a split; arguments as for `per_image_rows`. All values can be written as JSON.
+
+    Returns:
+        images: N.
+        headline: score -> {mean, sd} over images of the mean over foreground classes; hd95 and assd over those
+            classes and images that have one.
+        classes: foreground class -> score -> {mean, sd} over images.
+        conventions: what papers print instead, from the counts of the whole split: pooled_dice and pooled_iou (mean
+            over foreground classes), mean_iou_with_background, accuracy, and pooled_recall (mean over all classes).
+        distances: how many (image, class) pairs are left_out because both masks are empty, how many are
+            set_to_diagonal because one is, and how many images the headline leaves out; None if not measured.
+
+    `sd` is the sample standard deviation, 0 for a single value; a mean over nothing is None.
+    """
+    counts = np.asarray(counts)
+    per_image = {name: score(counts)[:, 1:] for name, score in SCORES.items()}
+    if distances is not None:
+        per_image |= {name: np.asarray(distances, dtype=np.float64)[..., k] for k, name in enumerate(DISTANCES)}
+    foreground = pool(counts)[1:]
+    return {
+        "images": len(counts),
+        "headline": {name: _spread(_mean_over_classes(values)) for name, values in per_image.items()},
+        "classes": {
+            class_name: {name: _spread(values[:, c]) for name, values in per_image.items()}
+            for c, class_name in enumerate(class_names[1:])
+        },
+        "conventions": {
+            "pooled_dice": float(dice(foreground).mean()),
+            "pooled_iou": float(iou(foreground).mean()),
+            "mean_iou_with_background": mean_iou_with_background(counts),
+            "accuracy": accuracy(counts),
+            "pooled_recall": float(recall(pool(counts)).mean()),
+        },
+        "distances": None if distances is None else _count_special(counts[:, 1:]),
+    }
+
+
+def _count_special(counts: np.ndarray) -> dict[str, int]:
+    """Count the pairs without a measured distance; counts: N x foreground classes x 4."""
+    tp, fp, fn = counts[..., 0], counts[..., 1], counts[..., 2]
+    no_prediction, no_truth = tp + fp == 0, tp + fn == 0
+    both = no_prediction & no_truth
+    return {
+        "left_out": int(both.sum()),
+        "set_to_diagonal": int((no_prediction ^ no_truth).sum()),
+        "images_left_out": int(both.all(axis=1).sum()),
+    }
+
+
+def _mean_over_classes(values: np.ndarray) -> np.ndarray:
+    """Mean over the classes of each image that have a value; NaN where none has. N x classes -> N."""
+    present = ~np.isnan(values)
+    total = np.where(present, values, 0.0).sum(axis=1)
+    return np.divide(total, present.sum(axis=1), out=np.full(len(values), np.nan), where=present.any(axis=1))
+
+
+def _spread(values: np.ndarray) -> dict[str, float | None]:
+    """Mean and sample standard deviation of the values that are there."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return {"mean": None, "sd": None}
+    return {"mean": float(values.mean()), "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0}
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,38 @@
+"""`python -m medseg.prepare`: find or download a dataset, verify it, decode it, cache it."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+
+SUMMARY = """
+medseg.prepare makes a dataset ready for training: it finds the archive or the unpacked folder (or downloads it when
+asked to), checks every file, decodes and resizes the images once, and caches them with a fingerprint.
+Training does the same by itself; a second call finds the cache.
+"""
+
+EXAMPLES = (
+    "python -m medseg.prepare data=kvasir data.source=~/Downloads      the folder that holds kvasir-seg.zip",
+    "python -m medseg.prepare data=kvasir data.download=true           from the published address",
+    "python -m medseg.prepare data=isic data.image_size=[384,512]",
+    "python -m medseg.prepare data=folder data.root=my_images",
+)
+
+
+def prepare(cfg: DictConfig) -> None:
+    """Prepare the data that `cfg` describes and print what is there."""
+    from medseg.data.module import build_datamodule
+    from medseg.data.report import print_fingerprint
+
+    datamodule = build_datamodule(cfg.data)
+    print_fingerprint(datamodule.prepared)
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(prepare, config_name="prepare", module="medseg.prepare", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

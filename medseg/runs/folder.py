@@ -1,0 +1,172 @@
+"""The run folder: what is in it, how it is written, when it is finished.
+
+config.yaml          the composed configuration, every value filled in
+environment.json     versions, machine, command, what was picked (precision, device)
+metrics.csv          one row per epoch
+train.log            what was said while it ran
+checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
+test/per_image.csv   one row per image and foreground class
+test/summary.json    the scores made from it
+images/*.png         the best, median and worst test images; the training curves
+status.json          running, interrupted, failed or finished; `finished` is written last
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import filelock
+
+from medseg.errors import UserError
+
+STATES = ("running", "interrupted", "failed", "finished")
+
+
+class RunFolder:
+    """One run's folder. Nothing is created before the first write."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    # What lies where.
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
+
+    @property
+    def test(self) -> Path:
+        return self.path / "test"
+
+    @property
+    def per_image(self) -> Path:
+        return self.test / "per_image.csv"
+
+    @property
+    def summary(self) -> Path:
+        return self.test / "summary.json"
+
+    # State.
+    @property
+    def status(self) -> dict[str, Any]:
+        """The content of `status.json`, empty where there is none."""
+        file = self.path / "status.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    @property
+    def finished(self) -> bool:
+        return self.status.get("state") == "finished"
+
+    def set_state(self, state: str, **details: Any) -> None:
+        """Write `status.json`; earlier details stay unless they are given anew.
+
+        Raises `ValueError` for a state that is not in `STATES`.
+        """
+        if state not in STATES:
+            raise ValueError(f"{state!r} is not one of {STATES}")
+        kept = {key: value for key, value in self.status.items() if key != "error"}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        process = {"host": platform.node(), "pid": os.getpid(), "updated": now}
+        write_json(self.path / "status.json", {**kept, **process, **details, "state": state})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises `UserError` when another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the folder, not in it: the folder may be removed and made anew while the lock is held.
+        lock = filelock.FileLock(self.path.parent / f".{self.path.name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                yield
+        except filelock.Timeout:
+            raise UserError(f"{self.path}: another process is working on this run; wait for it or end it") from None
+
+    def clear(self) -> None:
+        """Remove everything the run has left."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def find_run(path: str | Path) -> tuple[RunFolder, Path]:
+    """Find the run and the checkpoint that a user means by a run folder or a checkpoint file.
+
+    Raises `UserError` when there is none.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        folder = RunFolder(path.parent if path.name == "checkpoints" else path)
+        if not folder.best_checkpoint.exists():
+            raise UserError(f"{path}: no checkpoints/best.ckpt in this folder; give a run folder or a .ckpt file")
+        return folder, folder.best_checkpoint
+    if not path.exists():
+        raise UserError(f"{path}: no such run folder or checkpoint")
+    return RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent), path
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[TextIO]:
+    """Write a text file so that a reader, a failure or a kill never leaves half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", newline="", encoding="utf-8") as stream:
+            yield stream
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(file) as stream:
+        stream.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def write_csv(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of equal keys as CSV, whole or not at all."""
+    with replacing(file) as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    """Read CSV as a list of rows; empty where there is no file."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

@@ -1,0 +1,72 @@
+"""The name of a run: a function of its configuration, so that a repeated command finds its own run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+IGNORED = {
+    # Where things lie, how they are shown and how fast they go does not change what is computed.
+    "experiment", "force", "runs_dir", "data_dir", "logger", "hydra", "seed",
+    "data.data_dir", "data.source", "data.download", "data.num_workers",
+}  # fmt: skip
+"""Keys that do not make a run another one. The seed is in the name itself."""
+
+SHOWN_GROUPS = ("augmentation", "loss", "optimizer", "scheduler", "trainer", "callbacks")
+"""Groups whose option is in the name where it is not the default."""
+
+
+def run_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Mapping[str, str | None]) -> str:
+    """Name a run `<model>-<data>[-<other choices>][-fold<k>]-<hash>-seed<k>`.
+
+    Args:
+        config: the composed configuration, resolved, as plain dictionaries.
+        choices: the option chosen in each group.
+        defaults: the default option of each group.
+
+    The hash covers every setting that can change the result, except the seed: runs that differ in their seed alone
+    share everything before `-seed`.
+    """
+    return f"{setting_name(config, choices, defaults)}-seed{config['seed']}"
+
+
+def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Mapping[str, str | None]) -> str:
+    """Name what the runs of all seeds share."""
+    parts = [model_name(config, choices), choices["data"]]
+    for group in SHOWN_GROUPS:
+        choice = choices.get(group)
+        if choice is not None and choice != defaults.get(group):
+            parts.append(choice)
+    if config["data"].get("fold") is not None:
+        parts.append(f"fold{config['data']['fold']}")
+    parts.append(config_hash(config))
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
+
+
+def model_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """Name the network: the option's name, or what tells it apart where one option is many networks."""
+    model = config["model"]
+    if choices["model"] == "smp":
+        return f"smp_{model['arch']}_{model['encoder_name']}"
+    if choices["model"] == "custom":
+        return str(model.get("_target_", "custom")).rpartition(".")[2]
+    return choices["model"]
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Return 8 hexadecimal digits over every setting that can change the result."""
+    settings = _without_ignored(config)
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if name not in IGNORED:
+            kept[key] = _without_ignored(value, f"{name}.") if isinstance(value, Mapping) else value
+    return kept

@@ -1,0 +1,61 @@
+"""Print the scores of a run, from its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from medseg.runs.folder import RunFolder
+
+SHOWN = {"dice": 3, "iou": 3, "precision": 3, "recall": 3, "specificity": 3, "hd95": 1, "assd": 1}
+"""Scores of the closing table with their digits."""
+
+
+def print_scores(summary: Mapping[str, Any], title: str) -> None:
+    """Print the scores as a table: mean and deviation over images, one column per foreground class."""
+    height, width = summary["evaluation_size"]
+    columns = dict(summary["classes"])
+    if len(columns) > 1:
+        columns["mean of the classes"] = summary["headline"]
+    title_of_table = f"{summary['data']}, {summary['split']} split: {summary['images']} images of {height} x {width}"
+    table = Table(title=title_of_table, title_justify="left")
+    table.add_column("mean ± deviation over images")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for name, digits in SHOWN.items():
+        unit = f"{name} (pixels)" if name in ("hd95", "assd") else name
+        table.add_row(unit, *(cell(scores[name], digits) for scores in columns.values()))
+    conventions = summary["conventions"]
+    table.add_section()
+    table.add_row("other conventions", *[""] * len(columns))
+    for name in ("pooled_dice", "pooled_iou", "mean_iou_with_background"):
+        last = f"{conventions[name]:.3f}"
+        table.add_row(f"  {name.replace('_', ' ')}", *[""] * (len(columns) - 1), last)
+    console = Console()
+    console.print(title, soft_wrap=True)
+    console.print(table)
+    left_out = (summary["distances"] or {}).get("left_out")
+    if left_out:
+        console.print(f"distances leave out {left_out} masks that are empty in truth and prediction")
+
+
+def cell(score: Mapping[str, float | None], digits: int) -> str:
+    """Format mean ± deviation; a dash where no image has the score."""
+    if score["mean"] is None:
+        return "-"
+    return f"{score['mean']:.{digits}f} ± {score['sd']:.{digits}f}"
+
+
+
+
+def print_run(folder: RunFolder) -> None:
+    """Print the scores of a finished run and where its files are."""
+    print_scores(json.loads(folder.summary.read_text(encoding="utf-8")), folder.path.name)
+    print(f"run:      {folder.path}")
+    print(f"scores:   {folder.per_image}")
+    for name in ("best", "median", "worst", "curves"):
+        print(f"{'pictures:' if name == 'best' else '':<10}{folder.images / name}.png")

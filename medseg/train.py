@@ -1,0 +1,58 @@
+"""`python -m medseg.train`: prepare the data, train, select on validation, test once, keep the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import nullcontext
+
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+from medseg.runs.folder import RunFolder
+from medseg.runs.plan import plan_run
+from medseg.runs.show import print_run
+
+log = logging.getLogger(__name__)
+
+SUMMARY = """
+medseg.train trains a segmentation network: it prepares the data, trains, selects the best epoch on the
+validation split, tests that once, and leaves a run folder with weights, scores, curves and pictures.
+"""
+
+EXAMPLES = (
+    "python -m medseg.train                                        ConvUNeXt on drawn images, no download",
+    "python -m medseg.train model=unet data=kvasir data.source=~/Downloads",
+    "python -m medseg.train data=folder data.root=my_images trainer.max_epochs=50",
+    "python -m medseg.train optimizer=sgd optimizer.lr=0.02 loss=focal callbacks=[ema,early_stopping]",
+    "python -m medseg.train +model._target_=my_package.MyNet       your own network",
+    "python -m medseg.train -m model=unet,convunext seed=0,1,2 experiment=first   a sweep of six runs",
+)
+
+
+def train(cfg: DictConfig) -> RunFolder:
+    """Run the job that `cfg` describes, or resume it, or show its scores when it is finished already.
+
+    Returns the folder of the run.
+    """
+    plan = plan_run(cfg)
+    # The further processes of a distributed run work under the lock of the first.
+    with plan.folder.locked() if os.environ.get("LOCAL_RANK", "0") == "0" else nullcontext():
+        if plan.folder.finished and not cfg.force:
+            log.info("finished already, so not repeated (force=true repeats it)")
+            print_run(plan.folder)
+        else:
+            # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
+            from medseg.training.job import run_job
+
+            run_job(cfg, plan)
+    return plan.folder
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(train, config_name="train", module="medseg.train", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

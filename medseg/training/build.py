@@ -1,0 +1,110 @@
+"""Build what a run needs from its configuration: the network, the trainer; and check that they fit the data."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import hydra
+import lightning
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from medseg.data.module import SegmentationDataModule
+from medseg.errors import ConfigError, UserError
+from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
+from medseg.training.task import main_output
+
+log = logging.getLogger(__name__)
+
+
+def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.Module:
+    """Build the network of a `model` configuration and prove that it takes the data's images.
+
+    Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
+    N x num_classes x H x W.
+    """
+    if "_target_" not in model:
+        raise ConfigError("model=custom needs your class: +model._target_=my_package.MyNet")
+    network = hydra.utils.instantiate(model, _convert_="all")
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{model._target_} made a {type(network).__name__}; a network must be a torch.nn.Module")
+    check_network(network, datamodule)
+    return network
+
+
+def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> None:
+    """Send one empty image through a network and check the shape of the logits.
+
+    Raises `ConfigError`.
+    """
+    prepared = datamodule.prepared
+    height, width = prepared.images.shape[1:3]
+    image = torch.zeros(1, prepared.in_channels, height, width)
+    named = f"{type(network).__name__} cannot take {prepared.in_channels} x {height} x {width} images"
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            logits = main_output(network(image))
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{named}: {error}") from error
+    finally:
+        network.train(was_training)
+    expected = (1, prepared.num_classes, height, width)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ConfigError(f"{type(network).__name__} returns {got} where {expected} is needed: N x classes x H x W")
+
+
+def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
+    """Build the trainer, with device and precision picked where they are `auto`; say what was picked.
+
+    Raises `ConfigError` for a device that is not there.
+    """
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    accelerator = pick_accelerator(str(settings.get("accelerator", "auto")))
+    precision, reason = pick_precision(str(settings.get("precision", "auto")), accelerator)
+    log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
+    try:
+        trainer = hydra.utils.instantiate(
+            {**settings, "_target_": settings.get("_target_", "lightning.Trainer")},
+            **{"accelerator": accelerator, "precision": precision, **extra},
+            # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_checkpointing=True,
+        )
+    except hydra.errors.InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException):
+            raise ConfigError(f"trainer: {error.__cause__}") from error
+        raise
+    assert isinstance(trainer, lightning.Trainer)
+    return trainer
+
+
+def quiet_libraries() -> None:
+    """Silence advice of the libraries that does not apply here; their warnings about real trouble stay."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        # How many loading processes pay was chosen in `medseg.data.module`.
+        ".*does not have many workers.*",
+        # Small data sets have few batches in an epoch.
+        ".*The number of training batches.*",
+        # Resuming reuses the checkpoint folder on purpose.
+        ".*Checkpoint directory .* exists and is not empty.*",
+        # A run that is resumed from the end of an epoch.
+        ".*resuming from a checkpoint that ended.*",
+        # Lightning's own use of PyTorch.
+        ".*LeafSpec.* is deprecated.*",
+        # The test runs on one device as well as on several: every image counts once.
+        ".*it is recommended to use .*devices=1.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

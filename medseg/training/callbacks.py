@@ -1,0 +1,131 @@
+"""What happens beside training in every run: curves in a file, a line per epoch, checkpoints, pictures for W&B."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import WandbLogger
+
+from medseg.runs.folder import RunFolder, read_csv, write_csv
+
+log = logging.getLogger(__name__)
+
+SELECTION = "val/dice"
+"""What selects the best epoch: the mean over validation images of the foreground Dice."""
+
+
+def core_callbacks(folder: RunFolder, *, loggers: bool) -> list[Callback]:
+    """Return what every run has, whatever the configuration adds."""
+    checkpoints = folder.best_checkpoint.parent
+    callbacks: list[Callback] = [
+        EpochRows(folder),
+        # Both at the end of an epoch, so that a resumed run begins with the next one.
+        ModelCheckpoint(
+            checkpoints,
+            filename=folder.best_checkpoint.stem,
+            monitor=SELECTION,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+        ModelCheckpoint(
+            checkpoints,
+            filename=folder.last_checkpoint.stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+    ]
+    if loggers:
+        callbacks += [LearningRateMonitor(logging_interval="step"), ValidationImages()]
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar(leave=False))
+    return callbacks
+
+
+class EpochRows(Callback):
+    """Write `metrics.csv`, one row per epoch, and say the same on the console.
+
+    A resumed run keeps the rows of the epochs before its checkpoint.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self.started = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        kept = (row for row in read_csv(self.folder.metrics) if int(row["epoch"]) < trainer.current_epoch)
+        self.rows = list(kept)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            **{name: measured.get(name, "") for name in ("train/loss", "val/loss", "val/dice", "val/iou")},
+            "seconds": round(time.perf_counter() - self.started, 3),
+        }
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_csv(self.folder.metrics, self.rows)
+            self.folder.set_state("running", epoch=trainer.current_epoch + 1, max_epochs=trainer.max_epochs)
+            log.info("%s", epoch_line(row, trainer.max_epochs))
+
+
+def epoch_line(row: Mapping[str, Any], max_epochs: int | None) -> str:
+    """Say what an epoch came to, in one line."""
+    shown = [f"{name} {row[name]:.4f}" for name in ("train/loss", "val/loss", "val/dice", "val/iou") if row[name] != ""]
+    return f"epoch {row['epoch'] + 1}/{max_epochs}  {'  '.join(shown)}  lr {row['lr']:.2g}  {row['seconds']:.1f} s"
+
+
+class ValidationImages(Callback):
+    """Send a few fixed validation images to W&B, with truth and prediction as mask overlays.
+
+    Args:
+        count: how many images, spread over the validation split.
+        times: how often in a run, the last epoch included.
+    """
+
+    def __init__(self, count: int = 6, times: int = 5) -> None:
+        self.count = count
+        self.times = times
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        if not (loggers and trainer.is_global_zero and self.is_due(trainer.current_epoch + 1, trainer.max_epochs or 1)):
+            return
+        from medseg.training.panels import predict
+
+        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+        indices = datamodule.indices["val"]
+        chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(self.count, len(indices))).astype(int))]
+        predicted = predict(trainer, pl_module, datamodule, chosen)
+        prepared = datamodule.prepared
+        labels = dict(enumerate(prepared.class_names))
+        masks = [
+            {
+                "truth": {"mask_data": np.asarray(prepared.masks[index]), "class_labels": labels},
+                "prediction": {"mask_data": prediction, "class_labels": labels},
+            }
+            for index, prediction in zip(chosen, predicted, strict=True)
+        ]
+        images = [np.asarray(prepared.images[index]).squeeze() for index in chosen]
+        captions = [prepared.ids[index] for index in chosen]
+        for logger in loggers:
+            logger.log_image("val/images", images, masks=masks, caption=captions)
+
+    def is_due(self, epoch: int, max_epochs: int) -> bool:
+        """Whether this epoch, counted from 1, is one of `times` epochs spread evenly up to the last one."""
+        every = max(1, max_epochs // self.times)
+        return epoch == max_epochs or (max_epochs - epoch) % every == 0

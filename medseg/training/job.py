@@ -1,0 +1,190 @@
+"""The main job: prepare, build, train, select, test once, leave a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from medseg.data.module import SegmentationDataModule, build_datamodule
+from medseg.errors import UserError
+from medseg.runs.environment import describe_environment
+from medseg.runs.folder import RunFolder, read_csv, write_json
+from medseg.runs.plan import RunPlan
+from medseg.runs.show import print_run
+from medseg.training.build import build_network, build_trainer, quiet_libraries
+from medseg.training.callbacks import core_callbacks
+from medseg.training.checkpoints import load_network, read_checkpoint
+from medseg.training.hardware import describe_device, pick_accelerator
+from medseg.training.loggers import RunInfo, build_loggers
+from medseg.training.panels import draw_curves
+from medseg.training.scoring import draw_test_examples, score_split, write_scores
+from medseg.training.task import SegmentationTask
+
+log = logging.getLogger(__name__)
+
+
+def run_job(cfg: DictConfig, plan: RunPlan) -> None:
+    """Train and test what `cfg` describes, or resume it, and leave the run's folder.
+
+    Nothing is written to the folder before data, network and trainer are known to fit.
+    Raises `UserError` for what the user can put right.
+    """
+    folder = plan.folder
+    quiet_libraries()
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    pick_accelerator(cfg.trainer.accelerator)  # a missing GPU is said before the data are prepared
+
+    augmentation = hydra.utils.instantiate(cfg.augmentation, _convert_="all")
+    datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
+    prepared = datamodule.prepared
+    cfg.data.num_classes = prepared.num_classes
+    counts = {split: len(indices) for split, indices in datamodule.indices.items()}
+    log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
+
+    network = build_network(cfg.model, datamodule)
+    if cfg.initial_weights is not None:
+        file = Path(cfg.initial_weights).expanduser()
+        load_network(network, read_checkpoint(file), file)
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    task = SegmentationTask(
+        network,
+        loss=hydra.utils.instantiate(cfg.loss, _convert_="all"),
+        optimizer=hydra.utils.instantiate(cfg.optimizer, _convert_="all"),
+        scheduler=hydra.utils.instantiate(cfg.scheduler, _convert_="all"),
+        class_names=prepared.class_names,
+        sample_ids=prepared.ids,
+        channels_last=cfg.channels_last,
+        seed=cfg.seed,
+        travels=what_travels(settings, datamodule),
+    )
+    extra_callbacks = [hydra.utils.instantiate(node, _convert_="all") for node in cfg.callbacks.values()]
+
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if cfg.force and first:
+        folder.clear()
+    resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
+    wandb_id = folder.status.get("wandb_id") or new_id(folder)
+    info = RunInfo(folder.path, folder.path.name, plan.group, str(cfg.experiment), wandb_id, settings)
+    loggers = build_loggers(cfg.logger, info) if first else []
+    trainer = build_trainer(
+        cfg.trainer,
+        logger=loggers or False,
+        callbacks=[*core_callbacks(folder, loggers=bool(loggers)), *extra_callbacks],
+        default_root_dir=folder.path,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+
+    if trainer.is_global_zero:
+        write_opening(folder, cfg, trainer, task, wandb_id=wandb_id, seed=cfg.seed)
+    with recording(folder if trainer.is_global_zero else None):
+        if resume:
+            log.info("resuming after an interruption: %s", resume)
+        trainer.fit(task, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        best = read_checkpoint(folder.best_checkpoint)
+        load_network(task.network, best, folder.best_checkpoint)
+        rows, summary = score_split(trainer, task, datamodule, "test")
+        if trainer.is_global_zero:
+            summary |= {
+                "best_epoch": best["epoch"] + 1,
+                "epochs": trainer.current_epoch,
+                # Of all epochs, those before an interruption included.
+                "training_seconds": round(sum(float(row["seconds"]) for row in read_csv(folder.metrics)), 1),
+                "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
+            }
+            close(folder, trainer, task, datamodule, rows, summary)
+            print_run(folder)
+
+
+def what_travels(settings: dict[str, Any], datamodule: SegmentationDataModule) -> dict[str, Any]:
+    """Return what a checkpoint needs to rebuild its network and repeat its preprocessing, as plain values."""
+    mean, std = datamodule.normalisation
+    return {
+        "config": settings,
+        "class_names": list(datamodule.prepared.class_names),
+        "mean": list(mean),
+        "std": list(std),
+    }
+
+
+def new_id(folder: RunFolder) -> str:
+    """Make a W&B id for a run that begins: from its folder, and from now, since a repeated run is another one."""
+    return hashlib.sha256(f"{folder.path.resolve()} {time.time_ns()}".encode()).hexdigest()[:12]
+
+
+def write_opening(
+    folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer, task: SegmentationTask, **details: Any
+) -> None:
+    """Write what is known before the first step."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.set_state("running", **details)
+    text = yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True), sort_keys=False)
+    folder.config.write_text(text, encoding="utf-8")
+    write_json(
+        folder.environment,
+        {
+            **describe_environment(),
+            "device": describe_device("gpu" if task.device.type == "cuda" or torch.cuda.is_available() else "cpu"),
+            "precision": trainer.precision,
+            "processes": trainer.world_size,
+        },
+    )
+
+
+@contextmanager
+def recording(folder: RunFolder | None) -> Iterator[None]:
+    """Keep the log and the final state of a run in its folder, however it ends; None keeps nothing."""
+    if folder is None:
+        yield
+        return
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger("medseg")
+    root.addHandler(handler)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        # Lightning ends an interrupted process itself, by SystemExit.
+        folder.set_state("interrupted")
+        raise KeyboardInterrupt from None
+    except BaseException as error:
+        folder.set_state("failed", error=f"{type(error).__name__}: {error}")
+        log.error("%s", error) if isinstance(error, UserError) else log.exception("the run failed")
+        raise
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].finish(quiet=True)
+
+
+def close(
+    folder: RunFolder,
+    trainer: lightning.Trainer,
+    task: SegmentationTask,
+    datamodule: SegmentationDataModule,
+    rows: list[dict[str, Any]],
+    summary: dict[str, Any],
+) -> None:
+    """Write the scores and pictures of the tested run; `finished` comes last."""
+    write_scores(folder.test, rows, summary)
+    draw_test_examples(folder.images, trainer, task, datamodule, rows)
+    draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
+    scores = {name: values["mean"] for name, values in summary["headline"].items()}
+    for logger in trainer.loggers:
+        logger.log_metrics({f"test/{name}": value for name, value in scores.items() if value is not None})
+    folder.set_state("finished", scores=scores)

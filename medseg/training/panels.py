@@ -1,0 +1,138 @@
+"""Pictures of a run: its best, median and worst test images, and its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from lightning import Trainer
+from matplotlib.figure import Figure
+
+from medseg.data.module import SegmentationDataModule
+from medseg.training.task import SegmentationTask, main_output
+
+COLOURS = ((80, 220, 100), (90, 160, 255), (255, 200, 60), (230, 110, 230), (90, 230, 230), (255, 130, 90))
+"""Outline of each foreground class, RGB."""
+
+CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE = (60, 180, 75), (230, 60, 60), (60, 110, 240)
+"""Colours of the error map, RGB."""
+
+
+@torch.inference_mode()
+def predict(
+    trainer: Trainer, task: Any, datamodule: SegmentationDataModule, indices: Sequence[int] | np.ndarray
+) -> list[np.ndarray]:
+    """Predict the class maps, H x W uint8, of some prepared images, on this process's device and precision."""
+    assert isinstance(task, SegmentationTask)
+    was_training = task.training
+    task.eval()
+    predicted: list[np.ndarray] = []
+    images = datamodule.images()
+    for start in range(0, len(indices), datamodule.batch_size):
+        drawn = [(int(index), 0) for index in indices[start : start + datamodule.batch_size]]
+        fetched = {key: value.to(task.device) for key, value in images.__getitems__(drawn).items()}
+        batch = datamodule.on_after_batch_transfer(fetched, 0)
+        with trainer.precision_plugin.forward_context():
+            predicted += list(main_output(task(batch["image"])).argmax(1).to(torch.uint8).cpu().numpy())
+    task.train(was_training)
+    return predicted
+
+
+def choose_examples(dice: np.ndarray, count: int = 4) -> dict[str, np.ndarray]:
+    """Choose the positions of the best, the median and the worst images by Dice, each in falling order.
+
+    Args:
+        dice: one value per image.
+        count: how many of each at the most; fewer images give fewer.
+    """
+    order = np.argsort(-dice, kind="stable")
+    count = min(count, len(order))
+    middle = max(0, (len(order) - count) // 2)
+    return {"best": order[:count], "median": order[middle : middle + count], "worst": order[len(order) - count :]}
+
+
+def draw_examples(
+    file: Path,
+    title: str,
+    images: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
+    captions: Sequence[str],
+) -> None:
+    """Draw one row per image: image, ground truth, prediction, error map.
+
+    Args:
+        file: the PNG to write.
+        title: above the picture.
+        images: H x W x C uint8.
+        truths, predictions: class maps H x W.
+        captions: one per row.
+    """
+    columns = ("image", "ground truth", "prediction", "errors")
+    height, width = images[0].shape[:2]
+    figure = Figure(figsize=(10, 0.9 + (2.5 * height / width + 0.25) * len(images)), layout="constrained")
+    figure.suptitle(
+        f"{title}\nerrors: green correct, red false positive, blue false negative or wrong class", fontsize=9
+    )
+    axes = figure.subplots(len(images), len(columns), squeeze=False)
+    for row, (image, truth, prediction, caption) in enumerate(zip(images, truths, predictions, captions, strict=True)):
+        rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image)
+        pictures = (rgb, outline(rgb, truth), outline(rgb, prediction), error_map(rgb, truth, prediction))
+        for axis, column, picture in zip(axes[row], columns, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if row == 0:
+                axis.set_title(column, fontsize=9)
+        # Above the second picture the caption has the width of the row.
+        axes[row][0].set_xlabel(caption, fontsize=8, loc="left")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
+
+
+def outline(image: np.ndarray, class_map: np.ndarray) -> np.ndarray:
+    """Draw the border of every foreground class onto a copy of the image."""
+    drawn = image.copy()
+    for label in np.unique(class_map):
+        if label != 0:
+            colour = COLOURS[(int(label) - 1) % len(COLOURS)]
+            contours, _ = cv2.findContours((class_map == label).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, contours, -1, colour, max(1, image.shape[1] // 192))
+    return drawn
+
+
+def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Colour the foreground pixels by whether they are right, over the darkened grey image."""
+    grey = image.mean(axis=2, keepdims=True) * 0.45
+    shown = np.repeat(grey, 3, axis=2)
+    foreground, predicted = truth != 0, prediction != 0
+    for region, colour in (
+        (foreground & (truth == prediction), CORRECT),
+        (~foreground & predicted, FALSE_POSITIVE),
+        (foreground & (truth != prediction), FALSE_NEGATIVE),
+    ):
+        shown[region] = 0.4 * shown[region] + 0.6 * np.asarray(colour)
+    return shown.astype(np.uint8)
+
+
+def draw_curves(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw losses and validation scores over the epochs of `metrics.csv`."""
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axis, names in ((left, ("train/loss", "val/loss")), (right, ("val/dice", "val/iou"))):
+        for name in names:
+            values = [float(row[name]) if row[name] != "" else np.nan for row in rows]
+            axis.plot(epochs, values, label=name, marker="." if len(rows) < 30 else "")
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
+    left.set_ylabel("loss")
+    right.set_ylabel("mean over images")
+    right.set_ylim(0, 1)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)

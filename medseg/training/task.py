@@ -1,0 +1,177 @@
+"""The one LightningModule for all networks: a network, a loss, an optimizer, a schedule, per-image counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import nn
+
+from medseg.errors import UserError
+from medseg.metrics.counts import count_pixels
+from medseg.metrics.distances import surface_distances
+from medseg.metrics.scores import headline
+
+Batch = dict[str, torch.Tensor]
+
+CHECKPOINT_KEY = "medseg"
+"""Where a checkpoint keeps what medseg needs to rebuild the network and repeat the preprocessing."""
+
+
+class SegmentationTask(lightning.LightningModule):
+    """Train and score a segmentation network.
+
+    Args:
+        network: maps N x C x H x W to logits N x num_classes x H x W, or while training to a list of such logits
+            (deep supervision: their losses are averaged; the last one counts elsewhere).
+        loss: maps logits and a class map N x H x W to a scalar; None where nothing is trained.
+        optimizer: makes an optimizer from parameters.
+        scheduler: makes Lightning's description of a schedule from (optimizer, total_steps=, steps_per_epoch=).
+        class_names: names of the classes, background first.
+        sample_ids: id of every position in the prepared data, to name images in messages.
+        channels_last: memory layout of weights and images.
+        seed: of the random numbers that the network draws itself, such as dropout.
+        travels: plain values to keep in the checkpoint under `CHECKPOINT_KEY`.
+
+    Counts are kept by image index, so scores depend neither on the batch size nor on the number of processes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        class_names: Sequence[str],
+        loss: nn.Module | None = None,
+        optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+        scheduler: Callable[..., dict[str, Any]] | None = None,
+        sample_ids: Sequence[str] = (),
+        channels_last: bool = True,
+        seed: int = 0,
+        travels: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last) if channels_last else network
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.class_names = tuple(class_names)
+        self.num_classes = len(self.class_names)
+        self.sample_ids = sample_ids
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.seed = seed
+        self.travels = travels or {}
+        self.counts = PerImage()
+        self.distances = PerImage()
+
+    def forward(self, image: torch.Tensor) -> Any:
+        return self.network(image.contiguous(memory_format=self.memory_format))
+
+    # Training.
+    def on_train_epoch_start(self) -> None:
+        # Every epoch starts from its own random state, so a resumed run draws what an unbroken one would.
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        loss = self.compute_loss(self(batch["image"]), batch["mask"])
+        if not torch.isfinite(loss):
+            ids = ", ".join(self.sample_ids[index] for index in batch["index"].tolist())
+            raise UserError(
+                f"the loss is {loss.item()} in epoch {self.current_epoch}, step {self.global_step}; images of this "
+                f"batch: {ids}; look at them, or lower optimizer.lr or set trainer.gradient_clip_val=1"
+            )
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
+        return loss
+
+    def compute_loss(self, outputs: Any, mask: torch.Tensor) -> torch.Tensor:
+        """Average the loss over the outputs of the network; there are several under deep supervision."""
+        assert self.loss is not None
+        logits = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return torch.stack([self.loss(output, mask) for output in logits]).mean()
+
+    def configure_optimizers(self) -> Any:
+        assert self.make_optimizer is not None
+        assert self.make_scheduler is not None
+        optimizer = self.make_optimizer(self.parameters())
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        epochs = max(1, self.trainer.max_epochs or 1)
+        scheduler = self.make_scheduler(
+            optimizer, total_steps=total_steps, steps_per_epoch=max(1, round(total_steps / epochs))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # Validation.
+    def on_validation_epoch_start(self) -> None:
+        self.counts = PerImage()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        logits = main_output(self(batch["image"]))
+        assert self.loss is not None
+        loss = self.loss(logits, batch["mask"])
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
+        self.counts.add(batch["index"], count_pixels(logits.argmax(1), batch["mask"], self.num_classes))
+
+    def on_validation_epoch_end(self) -> None:
+        _, counts = self.counts.gather(self)
+        scores = headline(counts)
+        # The same on every process, so nothing is reduced.
+        self.log_dict({f"val/{name}": scores[name] for name in ("dice", "iou")}, prog_bar=True, rank_zero_only=False)
+
+    # Test.
+    def on_test_epoch_start(self) -> None:
+        self.counts, self.distances = PerImage(), PerImage()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        predicted = main_output(self(batch["image"])).argmax(1)
+        self.counts.add(batch["index"], count_pixels(predicted, batch["mask"], self.num_classes))
+        distances = [
+            surface_distances(prediction, truth, self.num_classes)
+            for prediction, truth in zip(predicted.cpu().numpy(), batch["mask"].cpu().numpy(), strict=True)
+        ]
+        self.distances.add(batch["index"], torch.from_numpy(np.stack(distances)).to(self.device))
+
+    def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the test counted, by image, on every process.
+
+        Image indices (N,), counts (N x num_classes x 4: tp, fp, fn, tn), distances in pixels
+        (N x foreground classes x 2: HD95, ASSD), in the order of the indices.
+        """
+        indices, counts = self.counts.gather(self)
+        _, distances = self.distances.gather(self)
+        return indices, counts, distances
+
+    # Checkpoints.
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CHECKPOINT_KEY] = self.travels
+
+
+class PerImage:
+    """Values of images, collected over batches and processes, one per image."""
+
+    def __init__(self) -> None:
+        self.indices: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+
+    def add(self, indices: torch.Tensor, values: torch.Tensor) -> None:
+        """Add the values of a batch; the first dimension is the image."""
+        self.indices.append(indices)
+        self.values.append(values)
+
+    def gather(self, module: lightning.LightningModule) -> tuple[np.ndarray, np.ndarray]:
+        """Return indices and values of all processes, sorted by index, every image once."""
+        indices = module.all_gather(torch.cat(self.indices))
+        values = module.all_gather(torch.cat(self.values))
+        assert isinstance(indices, torch.Tensor)
+        assert isinstance(values, torch.Tensor)
+        if module.trainer.world_size > 1:
+            indices, values = indices.flatten(0, 1), values.flatten(0, 1)
+        # The sampler fills processes up with repeats; the same image has the same values.
+        unique, first = np.unique(indices.cpu().numpy(), return_index=True)
+        return unique, values.cpu().numpy()[first]
+
+
+def main_output(outputs: Any) -> torch.Tensor:
+    """Return the logits that count: the last ones under deep supervision."""
+    return outputs[-1] if isinstance(outputs, list | tuple) else outputs

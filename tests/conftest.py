@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests. Real data and golden vectors lie beside the project; without them their tests skip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before anything imports them: no test may reach the network or ask anybody anything.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+# Several tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED = Path(os.environ.get("MEDSEG_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def shared_folder(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder} (or set MEDSEG_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of the real archives."""
+    return shared_folder("data")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of the golden vectors of the released networks."""
+    return shared_folder("golden")

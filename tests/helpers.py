@@ -1,0 +1,62 @@
+"""Run medseg's commands from tests: in this process where that is enough, in one of their own where it is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from medseg.config import config_dir
+from medseg.runs.folder import RunFolder
+
+TINY = (
+    "data.image_size=64",
+    "data.dataset.count=20",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "model=unet",
+    "model.base_channels=4",
+    "trainer=cpu",
+    "trainer.max_epochs=2",
+    "logger=csv",
+)
+"""A run of a second or two that goes through everything."""
+
+
+def compose_config(name: str, *overrides: str) -> DictConfig:
+    """Compose a command's configuration as its command line would."""
+    with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
+        cfg = compose(name, overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def train(folder: Path, *overrides: str, tiny: bool = True) -> RunFolder:
+    """Run `medseg.train` in this process, with data and runs below `folder`."""
+    from medseg import train as command
+
+    places = (f"runs_dir={folder / 'runs'}", f"data_dir={folder / 'data'}")
+    return command.train(compose_config("train", *(TINY if tiny else ()), *places, *overrides))
+
+
+def command(module: str, *arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+    """Run `python -m medseg.<module>` as a user would, in the folder `cwd`."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    for variable in ("MEDSEG_DATA", "MEDSEG_RUNS", "HYDRA_FULL_ERROR"):
+        environment.pop(variable, None)
+    return subprocess.run(
+        [sys.executable, "-m", f"medseg.{module}", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )

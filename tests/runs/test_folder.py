@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import UserError
+from medseg.runs.folder import RunFolder, find_run, read_csv, write_csv, write_json
+
+
+def test_nothing_is_created_before_the_first_write(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.status == {}
+    assert not folder.finished
+    assert not folder.path.exists()
+
+
+def test_a_state_keeps_earlier_details_and_forgets_an_old_error(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.set_state("failed", error="no memory", wandb_id="abc")
+    folder.set_state("running", epoch=3)
+    status = folder.status
+    assert (status["state"], status["wandb_id"], status["epoch"]) == ("running", "abc", 3)
+    assert "error" not in status
+    folder.set_state("finished")
+    assert folder.finished
+
+
+def test_an_unknown_state_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="done"):
+        RunFolder(tmp_path).set_state("done")
+
+
+def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    code = (
+        "import sys\nfrom medseg.errors import UserError\nfrom medseg.runs.folder import RunFolder\n"
+        "try:\n    with RunFolder(sys.argv[1]).locked(): print('held')\n"
+        "except UserError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(folder.path)]
+    with folder.locked():
+        other = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "another process is working on this run" in other
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "held\n"
+
+
+def test_tables_are_written_whole(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "table.csv"
+    write_csv(file, [{"a": 1, "b": "x"}, {"a": 2, "b": ""}])
+    assert read_csv(file) == [{"a": "1", "b": "x"}, {"a": "2", "b": ""}]
+    with pytest.raises(ValueError, match="c"):
+        write_csv(file, [{"a": 3}, {"c": 4}])
+    assert len(read_csv(file)) == 2, "a failed write leaves the old table"
+    write_json(tmp_path / "deep" / "x.json", {"a": 1})
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"table.csv", "x.json"}
+
+
+def test_a_run_is_found_by_its_folder_and_by_its_checkpoint(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(UserError, match="no such run folder"):
+        find_run(tmp_path / "other")
+    folder.path.mkdir()
+    with pytest.raises(UserError, match=r"no checkpoints/best\.ckpt"):
+        find_run(folder.path)
+    folder.best_checkpoint.parent.mkdir()
+    folder.best_checkpoint.touch()
+    folder.last_checkpoint.touch()
+    assert find_run(folder.path)[1] == folder.best_checkpoint
+    run, checkpoint = find_run(folder.last_checkpoint)
+    assert (run.path, checkpoint) == (folder.path, folder.last_checkpoint)

@@ -1,0 +1,88 @@
+"""The command line: help, misspelt words, bad values. Each error is one line that names what was meant."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from medseg import config
+from tests.helpers import command
+
+
+@pytest.mark.parametrize("module", ["train", "prepare", "evaluate"])
+def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['x', '--help']\n"
+        f"from medseg.{module} import main; main()\n"
+        "assert not {'torch', 'lightning', 'cv2', 'albumentations'} & set(sys.modules), 'slow imports'"
+    )
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - started < 2
+    assert f"usage: python -m medseg.{module}" in done.stdout
+    assert "Examples:" in done.stdout
+    for option, description in config.options("data").items():
+        assert f" {option} " in done.stdout
+        assert description in done.stdout
+
+
+def test_help_explains_every_group_and_option() -> None:
+    from medseg.cli import help_text
+
+    text = help_text("train", "medseg.train", "", ())
+    for group in config.groups():
+        assert f"\n  {group}\n" in text
+        for option, description in config.options(group).items():
+            assert description, f"conf/{group}/{option}.yaml must begin with a comment line for --help"
+            assert description in text
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("model=convunex", "unknown model 'convunex'; did you mean 'convunext'?"),
+        ("data=kvasr", "unknown data 'kvasr'; did you mean 'kvasir'?"),
+        ("modle=unet", "unknown option 'modle'; did you mean 'model'?"),
+        ("+modle=unet", "unknown option 'modle'; did you mean 'model'?"),
+        ("optimizer.lrr=1", "unknown option 'optimizer.lrr'; did you mean 'optimizer.lr'"),
+        ("weight_decay=3", "did you mean 'optimizer.weight_decay'?"),
+        ("foo", "cannot read 'foo': write key=value"),
+        ("data=folder", "'data.root' has no value; give data.root=..."),
+        ("seed=-1", "seed is -1; it must be a whole number"),
+        ("force=maybe", "force is 'maybe'; it must be true or false"),
+        ("experiment=../elsewhere", "it must name a folder below runs_dir"),
+        ("+experiments=dem", "unknown experiments 'dem'; did you mean 'demo'?"),
+        ("data.split=offical", "synthetic"),
+    ],
+)
+def test_a_wrong_word_gets_one_line(argument: str, message: str, tmp_path: Path) -> None:
+    done = command("train", argument, "logger=csv", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_misspelt_word_needs_no_torch_either(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    command("train", "model=convunex", cwd=tmp_path)
+    assert time.perf_counter() - started < 2
+
+
+def test_keys_of_the_chosen_option_are_known() -> None:
+    keys = config.known_keys("train", ["data=folder", "data.roott=x"])
+    assert "data.root" in keys
+    assert "data.root" not in config.known_keys("train", [])
+
+
+def test_your_own_class_stands_alone() -> None:
+    own = "+model._target_=my.Net"
+    assert config.use_custom_model([own]) == [own, "model=custom"]
+    assert config.use_custom_model([own, "model=unet"]) == [own, "model=unet"]
+    assert config.use_custom_model(["model.base_channels=3"]) == ["model.base_channels=3"]

@@ -1,0 +1,59 @@
+"""The wheel: it carries the configuration and works from any folder, without the checkout."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from tests.helpers import TINY
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def test_an_installed_wheel_trains_from_another_folder(tmp_path: Path) -> None:
+    run = {"check": True, "capture_output": True, "text": True}
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(PROJECT)],
+        **run,
+    )
+    (wheel,) = (tmp_path / "dist").glob("medseg-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "medseg/conf/train.yaml" in names
+    assert "medseg/experiments/demo.yaml" in names
+    assert "medseg/data/split_files/kvasir/official.csv" in names
+    assert not [name for name in names if name.startswith(("tests", "conf", "experiments"))]
+
+    # A fresh environment that borrows the dependencies installed here, but not medseg itself.
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], **run)
+    python = environment / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)], **run)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MEDSEG_DATA", "MEDSEG_RUNS")}
+    done = subprocess.run(
+        [str(environment / "bin" / "medseg-train"), "+experiments=demo", *TINY, "trainer.max_epochs=1"],
+        cwd=elsewhere, env=clean, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (next(elsewhere.glob("runs/demo/*")) / "test" / "per_image.csv").exists()
+    where = subprocess.run(
+        [str(python), "-c", "import medseg; print(medseg.__file__)"], cwd=elsewhere, env=clean, **run
+    ).stdout
+    assert str(environment) in where, "the wheel was tested, not the checkout"
+
+
+def test_tab_completion_of_the_console_script() -> None:
+    script = Path(sys.executable).parent / "medseg-train"
+    done = subprocess.run(
+        [str(script), "--shell-completion", "query=bash"], capture_output=True, text=True, check=True,
+        env={**os.environ, "COMP_LINE": "medseg-train model=", "COMP_POINT": "19"},
+    )  # fmt: skip
+    assert {"model=unet", "model=convunext"} <= set(done.stdout.split())

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from medseg.errors import ConfigError, UserError
+from medseg.runs.folder import RunFolder, read_csv
+from tests.helpers import TINY, command, compose_config, train
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("evaluation")
+
+
+@pytest.fixture(scope="module")
+def run(place: Path) -> RunFolder:
+    return train(place, "trainer.max_epochs=1")
+
+
+def evaluate(place: Path, *overrides: str) -> Path:
+    from medseg.training.evaluation import evaluate_checkpoint
+
+    return evaluate_checkpoint(compose_config("evaluate", f"data_dir={place / 'data'}", *overrides))
+
+
+def test_a_run_evaluated_again_has_exactly_its_own_scores(run: RunFolder, place: Path) -> None:
+    folder = evaluate(place, f"checkpoint={run.path}")
+    assert folder == run.path / "evaluations" / "synthetic-test"
+    assert (folder / "per_image.csv").read_bytes() == (run.test / "per_image.csv").read_bytes()
+    again = json.loads((folder / "summary.json").read_text())
+    assert again["headline"] == json.loads(run.summary.read_text())["headline"]
+    assert (folder / "images" / "worst.png").stat().st_size > 1000
+
+
+def test_another_split_and_another_checkpoint(run: RunFolder, place: Path) -> None:
+    folder = evaluate(place, f"checkpoint={run.last_checkpoint}", "split=val")
+    assert folder.name == "synthetic-val-last"
+    # The last validation of training saw the same weights and images, the loss aside.
+    dice = [float(row["dice"]) for row in read_csv(folder / "per_image.csv")]
+    assert sum(dice) / len(dice) == pytest.approx(float(read_csv(run.metrics)[-1]["val/dice"]), abs=1e-6)
+
+
+def test_other_data_keep_the_preprocessing_of_the_run(run: RunFolder, place: Path, tmp_path: Path) -> None:
+    folder = evaluate(
+        place, f"checkpoint={run.path}", "data=synthetic", "data.dataset.style=nuclei", "data.dataset.count=10",
+        f"output={tmp_path / 'scores'}",
+    )  # fmt: skip
+    assert folder == tmp_path / "scores"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["evaluation_size"] == [64, 64], "the image size of the run, not the default of the dataset"
+    assert all(row["id"].startswith("nuclei") for row in read_csv(folder / "per_image.csv"))
+
+
+def test_a_split_that_is_none(run: RunFolder, place: Path) -> None:
+    with pytest.raises(ConfigError, match="split is 'tset'; it must be train, val or test"):
+        evaluate(place, f"checkpoint={run.path}", "split=tset")
+
+
+def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "attacked",))
+
+    torch.save({"state_dict": {}, "medseg": Attack()}, tmp_path / "bad.ckpt")
+    done = command("evaluate", f"checkpoint={tmp_path / 'bad.ckpt'}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "refused, since it holds more than tensors and plain values" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_a_damaged_or_foreign_checkpoint(run: RunFolder, place: Path, tmp_path: Path) -> None:
+    whole = run.best_checkpoint.read_bytes()
+    (tmp_path / "half.ckpt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"half\.ckpt: damaged"):
+        evaluate(place, f"checkpoint={tmp_path / 'half.ckpt'}")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "foreign.ckpt")
+    with pytest.raises(UserError, match=r"foreign\.ckpt: not written by medseg"):
+        evaluate(place, f"checkpoint={tmp_path / 'foreign.ckpt'}")
+    content = torch.load(run.best_checkpoint, weights_only=True)
+    content["medseg"]["config"]["model"]["base_channels"] = 8
+    torch.save(content, tmp_path / "mixed.ckpt")
+    with pytest.raises(UserError, match=r"mixed\.ckpt: the checkpoint of another network: .* there, .* here"):
+        evaluate(place, f"checkpoint={tmp_path / 'mixed.ckpt'}")
+
+
+def test_the_commands_agree(place: Path, tmp_path: Path) -> None:
+    trained = command("train", *TINY, "trainer.max_epochs=1", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    run = RunFolder(next(tmp_path.glob("runs/main/*-seed0")))
+    for shown in (run.path.relative_to(tmp_path), "per_image.csv", "worst.png", "synthetic, test split"):
+        assert str(shown) in trained.stdout
+    scored = command("evaluate", f"checkpoint={run.path}", cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    again = run.path / "evaluations" / "synthetic-test" / "per_image.csv"
+    assert again.read_bytes() == (run.test / "per_image.csv").read_bytes()

@@ -1,0 +1,273 @@
+"""The main job from end to end, on a few small drawn images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from medseg.errors import ConfigError, UserError
+from medseg.runs.folder import RunFolder, read_csv
+from tests.helpers import TINY, command, train
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("job")
+
+
+@pytest.fixture(scope="module")
+def run(place: Path) -> RunFolder:
+    return train(place)
+
+
+def test_a_run_leaves_what_a_person_can_look_at(run: RunFolder) -> None:
+    assert run.finished
+    assert run.path.parent.name == "main"
+    assert run.path.name.startswith("unet-synthetic-cpu-")
+    assert run.path.name.endswith("-seed0")
+    config = yaml.safe_load(run.config.read_text())
+    assert config["model"]["base_channels"] == 4
+    assert config["model"]["num_classes"] == config["data"]["num_classes"] == 2
+    environment = json.loads(run.environment.read_text())
+    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0] or environment["packages"]["torch"]
+    assert environment["precision"] == "32-true" or environment["precision"] == "bf16-mixed"
+    assert [row["epoch"] for row in read_csv(run.metrics)] == ["0", "1"]
+    assert "epoch 2/2" in run.log.read_text()
+    for name in ("best", "median", "worst", "curves"):
+        picture = cv2.imread(str(run.images / f"{name}.png"))
+        assert picture.std() > 10, "a blank picture"
+
+
+def test_the_summary_follows_from_the_images(run: RunFolder) -> None:
+    rows = read_csv(run.test / "per_image.csv")
+    summary = json.loads(run.summary.read_text())
+    assert len(rows) == summary["images"] == len({row["id"] for row in rows})
+    assert summary["split"] == "test"
+    assert summary["evaluation_size"] == [64, 64]
+    dice = [float(row["dice"]) for row in rows]
+    assert summary["headline"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+    for row in rows:
+        tp, fp, fn, tn = (int(row[name]) for name in ("tp", "fp", "fn", "tn"))
+        assert tp + fp + fn + tn == 64 * 64
+        assert float(row["dice"]) == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1)
+    tp, fp, fn = (sum(int(row[name]) for row in rows) for name in ("tp", "fp", "fn"))
+    assert summary["conventions"]["pooled_dice"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
+
+
+def test_validation_selects_and_the_test_split_is_not_seen_before(run: RunFolder) -> None:
+    rows = read_csv(run.metrics)
+    best = max(rows, key=lambda row: float(row["val/dice"]))
+    assert json.loads(run.summary.read_text())["best_epoch"] == int(best["epoch"]) + 1
+    checkpoint = torch.load(run.best_checkpoint, weights_only=True)
+    assert checkpoint["epoch"] == int(best["epoch"])
+    assert not [name for name in rows[0] if "test" in name]
+
+
+def test_a_finished_run_is_not_repeated(run: RunFolder, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = run.best_checkpoint.stat().st_mtime_ns
+    again = train(place)
+    assert again.path == run.path
+    assert run.best_checkpoint.stat().st_mtime_ns == before
+    assert "dice" in capsys.readouterr().out
+
+
+def test_one_seed_gives_one_result_to_the_last_bit(run: RunFolder, place: Path) -> None:
+    again = train(place, "experiment=again")
+    assert (again.test / "per_image.csv").read_bytes() == (run.test / "per_image.csv").read_bytes()
+    first, second = (torch.load(folder.last_checkpoint, weights_only=True)["state_dict"] for folder in (run, again))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = train(place, "seed=1")
+    third = torch.load(other.last_checkpoint, weights_only=True)["state_dict"]
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+def test_force_repeats_a_finished_run(place: Path) -> None:
+    first = train(place, "experiment=forced", "trainer.max_epochs=1")
+    stamp = first.best_checkpoint.stat().st_mtime_ns
+    (first.path / "leftover").touch()
+    again = train(place, "experiment=forced", "trainer.max_epochs=1", "force=true")
+    assert again.path == first.path
+    assert again.best_checkpoint.stat().st_mtime_ns != stamp
+    assert not (first.path / "leftover").exists()
+
+
+class Interrupt(Callback):
+    """Press Ctrl-C in the middle of the third epoch, once; not at all in the experiment called unbroken."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
+        fired = Path(trainer.default_root_dir, "fired")
+        unbroken = fired.parent.parent.name == "unbroken"
+        if trainer.current_epoch == 2 and batch_idx == 1 and not fired.exists() and not unbroken:
+            fired.touch()
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_resumes_as_if_nothing_had_been(place: Path) -> None:
+    # TwoOutputs has dropout and deep supervision: the random state matters, and so does the list of outputs.
+    model = ("model=custom", "+model._target_=tests.networks.TwoOutputs", "trainer.max_epochs=4")
+    base = [item for item in TINY if not item.startswith(("model", "trainer.max_epochs"))]
+    interrupt = "+callbacks.interrupt._target_=tests.training.test_job.Interrupt"
+    with pytest.raises(KeyboardInterrupt):
+        train(place, *base, *model, interrupt, tiny=False)
+    (folder,) = (place / "runs" / "main").glob("TwoOutputs-*")
+    run = RunFolder(folder)
+    assert run.status["state"] == "interrupted"
+    assert len(read_csv(run.metrics)) == 2
+    resumed = train(place, *base, *model, interrupt, tiny=False)
+    assert resumed.path == folder
+    assert resumed.finished
+    assert "resuming" in resumed.log.read_text()
+    assert [row["epoch"] for row in read_csv(run.metrics)] == ["0", "1", "2", "3"]
+
+    unbroken = train(place, *base, *model, interrupt, "experiment=unbroken", tiny=False)
+    assert (unbroken.test / "per_image.csv").read_bytes() == (resumed.test / "per_image.csv").read_bytes()
+    first, second = (torch.load(each.last_checkpoint, weights_only=True)["state_dict"] for each in (resumed, unbroken))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_killed_run_resumes(tmp_path: Path) -> None:
+    arguments = [*TINY, "trainer.max_epochs=30"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medseg.train", *arguments, f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/main/*/checkpoints/last.ckpt")):
+        assert process.poll() is None, "ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = RunFolder(next(tmp_path.glob("runs/main/*")))
+    done = len(read_csv(run.metrics))
+    assert run.status["state"] == "running"
+    assert 0 < done < 30
+    resumed = command("train", *arguments, f"data_dir={tmp_path}", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resuming after an interruption" in resumed.stderr
+    assert "epoch 1/30" not in resumed.stderr
+    assert [int(row["epoch"]) for row in read_csv(run.metrics)] == list(range(30))
+    assert run.finished
+
+
+def test_a_nan_loss_stops_the_run_with_the_images_of_the_batch(place: Path) -> None:
+    base = [item for item in TINY if not item.startswith("model")]
+    with pytest.raises(UserError, match=r"the loss is nan in epoch 0, step 2; images of this batch: \w+_\d+, "):
+        train(place, *base, "model=custom", "+model._target_=tests.networks.TurnsNaN", tiny=False)
+    (folder,) = (place / "runs" / "main").glob("TurnsNaN-*")
+    status = RunFolder(folder).status
+    assert status["state"] == "failed"
+    assert "the loss is nan" in status["error"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["model=convunext", "data.image_size=48"], UserError, "ConvUNeXt needs images of at least 64 x 64"),
+        (["data.num_classes=3"], ConfigError, "3"),
+        (["trainer=gpu"], ConfigError, "a GPU is asked for"),
+        (["trainer.precision=17"], ConfigError, "precision"),
+        (["data.batch_size=0"], ConfigError, "batch_size is 0"),
+        (["data.fold=9"], ConfigError, "9"),
+        (["initial_weights=nowhere.ckpt"], UserError, "nowhere.ckpt: no such checkpoint"),
+        (["model=custom"], ConfigError, "needs your class"),
+        (["model=custom", "+model._target_=tests.networks.HalfSize"], ConfigError, r"returns \(1, 2, 32, 32\) where"),
+        (["model=custom", "+model._target_=collections.OrderedDict"], ConfigError, "must be a torch.nn.Module"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(
+    overrides: list[str], error: type[Exception], message: str, place: Path
+) -> None:
+    if overrides[0] == "trainer=gpu" and torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU")
+    base = list(TINY)
+    if overrides[0] == "model=custom":
+        base = [item for item in TINY if not item.startswith("model")]
+    with pytest.raises(error, match=message):
+        train(place, *base, *overrides, "experiment=bad", tiny=False)
+    assert not list((place / "runs").glob("bad/*"))
+
+
+def test_parts_that_are_optional(place: Path) -> None:
+    run = train(
+        place,
+        "experiment=parts",
+        "callbacks=[ema,early_stopping]",
+        "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=1.0",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.gradient_clip_val=1.0",
+        "trainer.max_epochs=5",
+        "optimizer=sgd",
+        "scheduler=cosine",
+    )
+    assert "ema" in run.path.name
+    assert len(read_csv(run.metrics)) == 2, "no rise of 1.0 in Dice is possible, so patience ends the run"
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    averaged, raw = checkpoint["state_dict"], checkpoint["current_model_state"]
+    assert any(not torch.equal(averaged[name], raw[name]) for name in raw if name in averaged)
+
+
+def test_training_begins_with_given_weights(run: RunFolder, place: Path) -> None:
+    tuned = train(place, "experiment=tuned", f"initial_weights={run.best_checkpoint}", "optimizer.lr=0")
+    first, second = (torch.load(each.best_checkpoint, weights_only=True)["state_dict"] for each in (run, tuned))
+    weights = [name for name in first if name.endswith("weight")]
+    assert all(torch.equal(first[name], second[name]) for name in weights)
+    with pytest.raises(UserError, match=r"the checkpoint of another network: .* there, .* here"):
+        train(place, "experiment=tuned", f"initial_weights={run.best_checkpoint}", "model.base_channels=2")
+
+
+def test_networks_of_segmentation_models_pytorch(place: Path) -> None:
+    base = [item for item in TINY if item != "model=unet" and not item.startswith("model.")]
+    run = train(
+        place, *base, "model=smp", "model.arch=unetplusplus", "model.encoder_name=resnet18", "trainer.max_epochs=1",
+        tiny=False,
+    )  # fmt: skip
+    assert run.path.name.startswith("smp_unetplusplus_resnet18-synthetic-")
+    assert run.finished
+
+
+def test_several_classes_and_images_without_foreground(place: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    for number in range(12):
+        mask = np.zeros((70, 80), np.uint8)
+        if number % 4:
+            mask[10:30, 10:30] = 1
+            mask[40:60, 40:70] = 2
+        image = (mask[..., None] * 80 + rng.integers(0, 60, (70, 80, 3))).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "mine" / "images" / f"{number}.png"), image)
+        cv2.imwrite(str(tmp_path / "mine" / "masks" / f"{number}.png"), mask)
+    base = [item for item in TINY if not item.startswith("data.dataset")]
+    run = train(place, *base, "data=folder", f"data.root={tmp_path / 'mine'}", "trainer.max_epochs=3", tiny=False)
+    summary = json.loads(run.summary.read_text())
+    assert len(summary["classes"]) == 2
+    assert len(read_csv(run.test / "per_image.csv")) == 2 * summary["images"]
+
+
+def test_two_processes_count_every_test_image_once(tmp_path: Path) -> None:
+    done = command(
+        "train", *[item for item in TINY if not item.startswith("trainer=")], "trainer=ddp", "trainer.accelerator=cpu",
+        "trainer.devices=2", "trainer.max_epochs=1", "data.dataset.count=30", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(next((tmp_path / "runs" / "main").glob("*-seed0")))
+    with (run.test / "per_image.csv").open() as stream:
+        ids = [row["id"] for row in csv.DictReader(stream)]
+    assert len(ids) == len(set(ids)) == json.loads(run.summary.read_text())["images"] == 3
+    assert json.loads(run.environment.read_text())["processes"] == 2
