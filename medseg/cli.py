@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -53,6 +54,9 @@ def run_command(
         print(help_text(config_name, module, summary, examples))
         return
     set_up_logging()
+    # As for `python -m`: a user's own classes are found in the folder the command is given in.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     sys.argv[1:] = config.use_custom_model(sys.argv[1:])
     Plugins.instance().register(ExperimentsSearchPath)
     # Hydra then raises what it would otherwise print in its own many lines.
@@ -64,7 +68,7 @@ def run_command(
         try:
             check_top_level(cfg, config_name)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                run_in_own_process(module, list(HydraConfig.get().overrides.task))
+                run_in_own_process(module)
             else:
                 task(cfg)
         except Exception as error:
@@ -72,6 +76,8 @@ def run_command(
 
     try:
         hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)()
+        if len(failures) > 1:
+            raise UserError(f"{len(failures)} jobs failed: {'; '.join(map(str, failures))}")
         if failures:
             raise failures[0]
     except KeyboardInterrupt:
@@ -111,14 +117,20 @@ def check_top_level(cfg: DictConfig, config_name: str) -> None:
             raise ConfigError(config.unknown_key(str(key), sorted(known)))
 
 
-def run_in_own_process(module: str, overrides: list[str]) -> None:
-    """Run one job of a multirun in a fresh process, so that a crash ends that job only.
+def run_in_own_process(module: str) -> None:
+    """Run the present job of a multirun in a fresh process, so that a crash ends that job only.
 
     Raises `UserError` when the job fails; its own message is on standard error already.
     """
-    command = [sys.executable, "-m", module, *overrides]
+    hydra_config = HydraConfig.get()
+    overrides = list(hydra_config.overrides.task)
+    # The user's own configuration folders are the job's as well; what concerns the sweep is not.
+    own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
+    for source in hydra_config.runtime.config_sources:
+        if source.provider == "command-line":
+            own += ["--config-dir", source.path]
     log.info("job: %s", " ".join(overrides) or "defaults")
-    code = subprocess.run(command, check=False).returncode
+    code = subprocess.run([sys.executable, "-m", module, *overrides, *own], check=False).returncode
     if code == 130:
         raise KeyboardInterrupt
     if code:

@@ -29,9 +29,7 @@ def test_every_option_composes(group: str, option: str) -> None:
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
 def test_every_experiment_composes(experiment: str) -> None:
-    cfg = compose_config(
-        "train", f"hydra.searchpath=[file://{config.config_root()}]", f"+experiments={experiment}"
-    )
+    cfg = compose_config("train", f"hydra.searchpath=[file://{config.config_root()}]", f"+experiments={experiment}")
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 

@@ -48,7 +48,7 @@ def decode_image(data: bytes, file: str) -> np.ndarray:
         raise SampleError("unreadable", file, f"{pixels.dtype} pixels; save the image with 8 or 16 bits")
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2RGB)
 
 
 def decode_labels(data: bytes, file: str) -> np.ndarray:
@@ -151,10 +151,10 @@ def _grey_of_equal_channels(pixels: np.ndarray, tolerance: int, file: str) -> np
         alpha, pixels = pixels[:, :, 3], pixels[:, :, :3]
         if alpha.min() != alpha.max() and (pixels == pixels[0, 0]).all():
             raise SampleError("unexpected label", file, "drawn in the alpha channel alone; save it as grey")
-    low, high = pixels.min(axis=2), pixels.max(axis=2)
-    if np.any(high - low > tolerance):
+    blue, green, red = cv2.split(pixels)  # NumPy's minimum over so short an axis takes 30 ms for a Kvasir-SEG mask
+    if max(cv2.absdiff(blue, green).max(), cv2.absdiff(red, green).max()) > tolerance:
         raise SampleError("unexpected label", file, "a mask in colours; save class indices as grey or palette")
-    return pixels[:, :, 1]
+    return green
 
 
 def _palette_labels(header: Image.Image, file: str) -> np.ndarray:

@@ -29,9 +29,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
             another in a collective call; what fills the last ones up are repeats of the first.
     """
 
-    def __init__(
-        self, indices: np.ndarray, *, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, indices: np.ndarray, *, seed: int, shuffle: bool, rank: int = 0, world_size: int = 1) -> None:
         self.indices = np.asarray(indices)
         self.seed = seed
         self.shuffle = shuffle

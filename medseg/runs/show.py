@@ -50,8 +50,6 @@ def cell(score: Mapping[str, float | None], digits: int) -> str:
     return f"{score['mean']:.{digits}f} ± {score['sd']:.{digits}f}"
 
 
-
-
 def print_run(folder: RunFolder) -> None:
     """Print the scores of a finished run and where its files are."""
     print_scores(json.loads(folder.summary.read_text(encoding="utf-8")), folder.path.name)

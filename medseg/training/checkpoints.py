@@ -44,9 +44,7 @@ def load_network(network: nn.Module, checkpoint: Mapping[str, Any], file: Path) 
     Raises `UserError` naming the first names or shapes that differ when it is the checkpoint of another network.
     """
     state = {
-        name.removeprefix(PREFIX): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith(PREFIX)
+        name.removeprefix(PREFIX): value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)
     }
     difference = first_difference(network.state_dict(), state)
     if difference:

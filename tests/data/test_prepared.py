@@ -73,7 +73,11 @@ def test_pickles_as_its_path(made):
 
 def test_split_indices(made):
     indices = made.split_indices(Tiny())
-    assert {name: part.tolist() for name, part in indices.items()} == {"train": [0, 1, 4, 5], "val": [2, 6], "test": [3, 7]}
+    assert {name: part.tolist() for name, part in indices.items()} == {
+        "train": [0, 1, 4, 5],
+        "val": [2, 6],
+        "test": [3, 7],
+    }
     assert all(part.dtype == np.int64 for part in indices.values())
 
 
@@ -128,7 +132,7 @@ def test_a_file_cut_short_or_missing_is_noticed(copy, file):
 
 
 def test_foreign_folders_are_noticed(copy, tmp_path):
-    with pytest.raises(DataError, match="fingerprint.json is missing"):
+    with pytest.raises(DataError, match=r"fingerprint\.json is missing"):
         PreparedDataset.open(tmp_path)
     for text in ("{}", "[]", "3", '{"file_sizes": 3}', '{"file_sizes": {}}', "\udcff"):
         (copy / "fingerprint.json").write_text(text, errors="surrogateescape")
@@ -142,7 +146,7 @@ def test_a_table_of_another_length_is_noticed(copy):
     fingerprint = json.loads((copy / "fingerprint.json").read_text())
     fingerprint["file_sizes"]["samples.csv"] = (copy / "samples.csv").stat().st_size
     (copy / "fingerprint.json").write_text(json.dumps(fingerprint))
-    with pytest.raises(DataError, match="samples.csv is cut short"):
+    with pytest.raises(DataError, match=r"samples\.csv is cut short"):
         PreparedDataset.open(copy)
 
 

@@ -307,7 +307,15 @@ def test_every_way_to_give_several_archives(tmp_path):
 def test_the_data_folder_is_searched_without_a_source(tmp_path):
     with pytest.raises(DataError) as caught:
         open_source(One(), None, tmp_path)
-    for part in ("One set", "one.zip", str(tmp_path), "data.source=DIR", "data.download=true", "3 MiB", One.archives[0].url):
+    for part in (
+        "One set",
+        "one.zip",
+        str(tmp_path),
+        "data.source=DIR",
+        "data.download=true",
+        "3 MiB",
+        One.archives[0].url,
+    ):
         assert part in str(caught.value)
     write_folder(tmp_path / "one", FILES)
     assert contents(open_source(One(), None, tmp_path)) == FILES
@@ -382,7 +390,7 @@ def test_what_the_server_sends_must_be_a_zip(tmp_path):
 def test_no_network_says_how_to_fetch_by_hand(tmp_path):
     with server(tmp_path) as url:
         pass
-    with pytest.raises(DataError, match="connection refused.*by hand.*data.source=DIR") as caught:
+    with pytest.raises(DataError, match=r"connection refused.*by hand.*data\.source=DIR") as caught:
         open_source(published(f"{url}one.zip", None), None, tmp_path / "data", download=True)
     assert "\n" not in str(caught.value)
     with server(tmp_path) as url, pytest.raises(DataError, match="the server answered 404"):
@@ -394,7 +402,7 @@ def test_no_network_says_how_to_fetch_by_hand(tmp_path):
 
 def test_nothing_is_downloaded_unless_asked(tmp_path, monkeypatch):
     write_zip(tmp_path / "web" / "one.zip", FILES)
-    with server(tmp_path / "web") as url, pytest.raises(DataError, match="data.download=true"):
+    with server(tmp_path / "web") as url, pytest.raises(DataError, match=r"data\.download=true"):
         open_source(published(f"{url}one.zip", None), None, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
