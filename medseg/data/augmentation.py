@@ -15,15 +15,14 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 # Without this, importing albumentations asks a server for its newest version.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-import albumentations  # noqa: E402
+import albumentations
 
-from medseg.errors import ConfigError  # noqa: E402
+from medseg.errors import ConfigError
 
 IGNORE = 255
 """Mask value of padding, which the losses leave out."""

@@ -155,6 +155,8 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("medseg")
     root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.INFO)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
@@ -167,6 +169,7 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
         raise
     finally:
         root.removeHandler(handler)
+        root.setLevel(level)
         handler.close()
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish(quiet=True)

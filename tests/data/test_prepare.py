@@ -300,7 +300,7 @@ def test_nothing_usable_is_an_error_even_when_skipping(tmp_path):
     write_zip(tmp_path / "tiny.zip", {name: b"x" if "images" in name else body for name, body in tiny_files(3).items()})
     with pytest.raises(DataError, match="not one of 3 samples can be used"):
         prepare(Tiny(), image_size=16, data_dir=tmp_path, skip_bad=True)
-    write_zip(tmp_path / "tiny.zip", {"readme.txt": b"x"})
+    write_zip(tmp_path / "tiny.zip", {"docs/readme.txt": b"x"})
     with pytest.raises(DataError, match="no images found in"):
         prepare(Tiny(), image_size=16, data_dir=tmp_path)
     assert inside(tmp_path) == ["tiny-problems.csv"]

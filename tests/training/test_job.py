@@ -42,8 +42,8 @@ def test_a_run_leaves_what_a_person_can_look_at(run: RunFolder) -> None:
     assert config["model"]["base_channels"] == 4
     assert config["model"]["num_classes"] == config["data"]["num_classes"] == 2
     environment = json.loads(run.environment.read_text())
-    assert environment["packages"]["torch"] == torch.__version__.partition("+")[0] or environment["packages"]["torch"]
-    assert environment["precision"] == "32-true" or environment["precision"] == "bf16-mixed"
+    assert torch.__version__.startswith(environment["packages"]["torch"])
+    assert environment["precision"] in ("32-true", "bf16-mixed")
     assert [row["epoch"] for row in read_csv(run.metrics)] == ["0", "1"]
     assert "epoch 2/2" in run.log.read_text()
     for name in ("best", "median", "worst", "curves"):

@@ -10,7 +10,7 @@ import numpy as np
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.drawing import STYLES
 from medseg.data.source import Source
-from medseg.data.splits import Assignment, folds_by_count, check_fold, split_by_count, unknown_split
+from medseg.data.splits import Assignment, check_fold, folds_by_count, split_by_count, unknown_split
 from medseg.errors import ConfigError, DataError
 
 MIN_SIZE, MAX_SIZE = 64, 1024
@@ -40,7 +40,7 @@ class Synthetic(Dataset):
     def __init__(
         self,
         *,
-        style: str = "mixed",
+        style: str = "polyp",
         count: int = 300,
         size: int = 144,
         seed: int = 0,
@@ -96,8 +96,8 @@ class Synthetic(Dataset):
         return STYLES[style](rng, (height, width), self._is_empty(number))
 
     def _is_empty(self, number: int) -> bool:
-        """Say whether the image is one of the evenly spread empty ones. Percent of a percent: whole numbers only."""
-        share = round(self.empty_fraction * 10_000)
+        """Say whether the image is one of the empty ones, which are spread evenly over its style."""
+        share = round(self.empty_fraction * 10_000)  # whole numbers, so that 0.1 of 10 is 1
         return (number + 1) * share // 10_000 > number * share // 10_000
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> Assignment:
