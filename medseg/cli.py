@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import hydra
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import InstantiationException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -84,11 +84,6 @@ def run_command(
         fail("interrupted", 130)
     except UserError as error:
         fail(str(error), error.exit_code)
-    except InstantiationException as error:
-        # What a constructor refuses on purpose speaks for itself.
-        if isinstance(error.__cause__, UserError):
-            fail(str(error.__cause__), error.__cause__.exit_code)
-        fail(config.instantiation_error(error), ConfigError.exit_code)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -101,7 +96,9 @@ def run_command(
 
 
 def fail(message: str, exit_code: int) -> None:
-    """Print `message` as one line on standard error and end the process."""
+    """Print `message` as one line on standard error and end the process; MEDSEG_DEBUG=1 shows where it comes from."""
+    if os.environ.get("MEDSEG_DEBUG"):
+        traceback.print_exc()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(exit_code)
 

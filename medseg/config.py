@@ -6,7 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import hydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -16,6 +18,8 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
+
+from medseg.errors import ConfigError, UserError
 
 
 def config_root() -> Path:
@@ -104,6 +108,19 @@ def instantiation_error(error: InstantiationException) -> str:
     where = f"{key.group(1)}: " if key else ""
     cause = error.__cause__
     return f"{where}{cause}" if cause is not None else " ".join(str(error).split())
+
+
+def instantiate(node: DictConfig, **extra: Any) -> Any:
+    """Build what a node's `_target_` names, with plain lists and dictionaries as arguments.
+
+    Raises the constructor's own `UserError`, or `ConfigError` for anything else that keeps it from being built.
+    """
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **extra)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise ConfigError(instantiation_error(error)) from error
 
 
 def known_keys(config_name: str, overrides: list[str]) -> list[str]:

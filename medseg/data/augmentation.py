@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from medseg.errors import ConfigError
 IGNORE = 255
 """Mask value of padding, which the losses leave out."""
 
-Transform = albumentations.BasicTransform | albumentations.BaseCompose
+Transform: TypeAlias = albumentations.BasicTransform | albumentations.BaseCompose
 
 
 class Augmentation:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import hydra
 import lightning
 import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
+from medseg import config
 from medseg.data.augmentation import Augmentation
 from medseg.data.datasets.base import Dataset
 from medseg.data.prepare import prepare
@@ -221,6 +221,6 @@ def default_workers() -> int:
 
 def build_datamodule(data: DictConfig, **extra: Any) -> SegmentationDataModule:
     """Build the data module that a `data` configuration describes; `extra` goes to it as it is."""
-    datamodule = hydra.utils.instantiate(data, **extra)
+    datamodule = config.instantiate(data, **extra)
     assert isinstance(datamodule, SegmentationDataModule)
     return datamodule

@@ -19,7 +19,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -109,12 +109,21 @@ class RunFolder:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Beside the folder, not in it: the folder may be removed and made anew while the lock is held.
-        lock = filelock.FileLock(self.path.parent / f".{self.path.name}.lock")
+        file = self.path.parent / f".{self.path.name}.lock"
         try:
-            with lock.acquire(timeout=0):
-                yield
+            with filelock.FileLock(file).acquire(timeout=0):
+                try:
+                    yield
+                finally:
+                    if not self.path.exists():
+                        file.unlink(missing_ok=True)
         except filelock.Timeout:
             raise UserError(f"{self.path}: another process is working on this run; wait for it or end it") from None
+        finally:
+            # What was made for the lock alone goes with it.
+            for parent in list(self.path.parents)[:2]:
+                with suppress(OSError):
+                    parent.rmdir()
 
     def clear(self) -> None:
         """Remove everything the run has left."""

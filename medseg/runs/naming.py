@@ -15,7 +15,7 @@ IGNORED = {
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
 
-SHOWN_GROUPS = ("augmentation", "loss", "optimizer", "scheduler", "trainer", "callbacks")
+SHOWN_GROUPS = ("augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
 
@@ -40,6 +40,8 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
         choice = choices.get(group)
         if choice is not None and choice != defaults.get(group):
             parts.append(choice)
+    # Several may be chosen at once, each under its own key.
+    parts += sorted(config.get("callbacks", ()))
     if config["data"].get("fold") is not None:
         parts.append(f"fold{config['data']['fold']}")
     parts.append(config_hash(config))

@@ -6,13 +6,12 @@ import logging
 import warnings
 from typing import Any
 
-import hydra
 import lightning
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
+from medseg import config
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
@@ -29,7 +28,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     """
     if "_target_" not in model:
         raise ConfigError("model=custom needs your class: +model._target_=my_package.MyNet")
-    network = hydra.utils.instantiate(model, _convert_="all")
+    network = config.instantiate(model)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{model._target_} made a {type(network).__name__}; a network must be a torch.nn.Module")
     check_network(network, datamodule)
@@ -67,24 +66,17 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
 
     Raises `ConfigError` for a device that is not there.
     """
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    accelerator = pick_accelerator(str(settings.get("accelerator", "auto")))
-    precision, reason = pick_precision(str(settings.get("precision", "auto")), accelerator)
+    accelerator = pick_accelerator(str(cfg.accelerator))
+    precision, reason = pick_precision(str(cfg.precision), accelerator)
     log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
-    try:
-        trainer = hydra.utils.instantiate(
-            {**settings, "_target_": settings.get("_target_", "lightning.Trainer")},
-            **{"accelerator": accelerator, "precision": precision, **extra},
-            # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_checkpointing=True,
-        )
-    except hydra.errors.InstantiationException as error:
-        if isinstance(error.__cause__, MisconfigurationException):
-            raise ConfigError(f"trainer: {error.__cause__}") from error
-        raise
+    trainer = config.instantiate(
+        cfg,
+        **{"accelerator": accelerator, "precision": precision, **extra},
+        # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+    )
     assert isinstance(trainer, lightning.Trainer)
     return trainer
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning
 import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import UserError
 from medseg.runs.environment import describe_environment
@@ -47,7 +47,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     pick_accelerator(cfg.trainer.accelerator)  # a missing GPU is said before the data are prepared
 
-    augmentation = hydra.utils.instantiate(cfg.augmentation, _convert_="all")
+    augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
     prepared = datamodule.prepared
     cfg.data.num_classes = prepared.num_classes
@@ -61,16 +61,16 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     task = SegmentationTask(
         network,
-        loss=hydra.utils.instantiate(cfg.loss, _convert_="all"),
-        optimizer=hydra.utils.instantiate(cfg.optimizer, _convert_="all"),
-        scheduler=hydra.utils.instantiate(cfg.scheduler, _convert_="all"),
+        loss=config.instantiate(cfg.loss),
+        optimizer=config.instantiate(cfg.optimizer),
+        scheduler=config.instantiate(cfg.scheduler),
         class_names=prepared.class_names,
         sample_ids=prepared.ids,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
         travels=what_travels(settings, datamodule),
     )
-    extra_callbacks = [hydra.utils.instantiate(node, _convert_="all") for node in cfg.callbacks.values()]
+    extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
 
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if cfg.force and first:
@@ -172,7 +172,7 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
         root.setLevel(level)
         handler.close()
         if "wandb" in sys.modules:
-            sys.modules["wandb"].finish(quiet=True)
+            sys.modules["wandb"].finish()
 
 
 def close(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 
+from medseg import config
 from medseg.errors import ConfigError, UserError
 
 
@@ -29,7 +29,7 @@ class RunInfo:
 
 def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Logger]:
     """Build every logger of the `logger` configuration."""
-    return [hydra.utils.instantiate(node, _partial_=True)(run=run) for node in cfg.values()]
+    return [config.instantiate(node, _partial_=True)(run=run) for node in cfg.values()]
 
 
 def wandb_logger(

@@ -13,6 +13,9 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+NEVER = 2**31
+"""More epochs than any training has."""
+
 
 def warmup_poly(
     optimizer: Optimizer,
@@ -72,9 +75,12 @@ def plateau(
     factor: float = 0.1,
     monitor: str = "val/dice",
 ) -> dict[str, Any]:
-    """Multiply by `factor` when `monitor` has not risen for more than `patience` epochs."""
+    """Multiply by `factor` when `monitor` has not risen for more than `patience` epochs.
+
+    The task takes the step itself, before an epoch's checkpoint is written; so Lightning is told to take none.
+    """
     scheduler = ReduceLROnPlateau(optimizer, mode="max", patience=patience, factor=factor)
-    return {"scheduler": scheduler, "interval": "epoch", "frequency": 1, "monitor": monitor}
+    return {"scheduler": scheduler, "interval": "epoch", "frequency": NEVER, "monitor": monitor}
 
 
 def _warmup_steps(total_steps: int, steps_per_epoch: int, warmup_epochs: float) -> int:

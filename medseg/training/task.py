@@ -70,9 +70,17 @@ class SegmentationTask(lightning.LightningModule):
         return self.network(image.contiguous(memory_format=self.memory_format))
 
     # Training.
-    def on_train_epoch_start(self) -> None:
-        # Every epoch starts from its own random state, so a resumed run draws what an unbroken one would.
-        torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0]))
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Every epoch starts from its own random state, so a resumed run draws what an unbroken one would. (Lightning
+        # leaves `on_train_epoch_start` out in the first epoch after a resumption.)
+        if batch_idx == 0:
+            torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0]))
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning would do this after the checkpoint was written, and a resumed run would miss the step.
+        for schedule in self.trainer.lr_scheduler_configs:
+            if schedule.reduce_on_plateau:
+                schedule.scheduler.step(self.trainer.callback_metrics[schedule.monitor])  # type: ignore[arg-type, index]
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         loss = self.compute_loss(self(batch["image"]), batch["mask"])

@@ -75,7 +75,12 @@ def test_many_networks_of_one_option_are_told_apart() -> None:
     assert run_name(config, {**DEFAULTS, "model": "custom"}, DEFAULTS).startswith("MyNet-")
 
 
+def test_callbacks_are_in_the_name() -> None:
+    name = run_name({**CONFIG, "callbacks": {"ema": {}, "early_stopping": {}}}, DEFAULTS, DEFAULTS)
+    assert name.startswith("convunext-synthetic-early_stopping-ema-")
+
+
 def test_a_name_is_a_plain_folder_name() -> None:
-    choices = {**DEFAULTS, "callbacks": "['ema', 'early_stopping']"}
-    name = run_name(CONFIG, choices, {**DEFAULTS, "callbacks": "none"})
+    choices = {**DEFAULTS, "model": "custom"}
+    name = run_name(changed("model", {"_target_": "a/b c.Net[1]"}), choices, DEFAULTS)
     assert not set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
