@@ -84,11 +84,9 @@ def run_command(
         fail("interrupted", 130)
     except UserError as error:
         fail(str(error), error.exit_code)
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        fail(f"{error.filename or 'the disk'}: {error.strerror}; free some space or choose another folder", 1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            fail(f"{error.filename or 'the disk'}: {error.strerror}; free some space or choose another folder", 1)
         explanation = config.explain(error, config_name, sys.argv[1:])
         if explanation is None:
             raise

@@ -93,10 +93,12 @@ def explain(error: Exception, config_name: str, overrides: list[str]) -> str | N
             return unknown_key(match.group(1).partition("@")[0], known_keys(config_name, overrides))
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': write key=value, and quote a value with special characters"
-    if isinstance(error, MissingMandatoryValue | InterpolationResolutionError):
-        match = re.search(r"(?:Missing mandatory value|MissingMandatoryValue)[^:]*: ?(\S+)", str(error))
-        key = match.group(1) if match else error.full_key
-        return f"'{key}' has no value; give {key}=..."
+    if isinstance(error, MissingMandatoryValue) and error.full_key:
+        return f"'{error.full_key}' has no value; give {error.full_key}=..."
+    if isinstance(error, InterpolationResolutionError):
+        match = re.search(r"Missing mandatory value: (\S+)", str(error))
+        if match:
+            return f"'{match.group(1)}' has no value; give {match.group(1)}=..."
     if isinstance(error, HydraException | OmegaConfBaseException):
         return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
     return None

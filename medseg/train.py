@@ -13,7 +13,7 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.runs.show import print_run
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("medseg")  # not __name__, which is __main__ under `python -m`
 
 SUMMARY = """
 medseg.train trains a segmentation network: it prepares the data, trains, selects the best epoch on the

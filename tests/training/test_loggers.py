@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,20 +11,33 @@ from medseg.errors import ConfigError, UserError
 from tests.helpers import train
 
 
-def records(folder: Path) -> list[dict]:
+def records(folder: Path) -> list:
     """Read an offline W&B run back from its file."""
     from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     found = []
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
-        store = DataStore()
-        store.open_for_scan(str(file))
-        while (data := store.scan_data()) is not None:
+        for data in logged_chunks(file.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(data)
             found.append(record)
     return found
+
+
+def logged_chunks(content: bytes) -> Iterator[bytes]:
+    """Split a .wandb file: LevelDB's log format, 32 KiB blocks of records with 7-byte headers, after 7 bytes of its own."""
+    position, parts = 7, b""
+    while position + 7 <= len(content):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
 
 
 def test_wandb_keeps_an_offline_run_without_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +65,17 @@ def test_wandb_keeps_an_offline_run_without_asking(tmp_path: Path, monkeypatch: 
     assert list(run.path.glob("wandb/offline-run-*/files/media/images/mask/**/*.png")), "the mask overlays"
 
 
-def test_tensorboard_and_both(tmp_path: Path) -> None:
+def test_a_resumed_run_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
+    arguments = ("logger=wandb", "trainer.max_epochs=4", "+callbacks.stop._target_=tests.training.test_job.Interrupt")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, *arguments)
+    run = train(tmp_path, *arguments)
+    opened = [record.run for record in records(run.path) if record.WhichOneof("record_type") == "run"]
+    assert len(opened) >= 2
+    assert {record.run_id for record in opened} == {run.status["wandb_id"]}
+
+
+def test_tensorboard(tmp_path: Path) -> None:
     run = train(tmp_path, "logger=tensorboard", "trainer.max_epochs=1")
     assert list(run.path.glob("tensorboard/events.out.tfevents.*"))
 
