@@ -9,6 +9,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -51,7 +52,8 @@ def run_command(
     Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
-        print(help_text(config_name, module, summary, examples))
+        with suppress(BrokenPipeError):  # `--help | head`
+            print(help_text(config_name, module, summary, examples), flush=True)
         return
     set_up_logging()
     # As for `python -m`: a user's own classes are found in the folder the command is given in.

@@ -25,7 +25,7 @@ def records(folder: Path) -> list:
 
 
 def logged_chunks(content: bytes) -> Iterator[bytes]:
-    """Split a .wandb file: LevelDB's log format, 32 KiB blocks of records with 7-byte headers, after 7 bytes of its own."""
+    """Split a .wandb file: 7 bytes, then LevelDB's log format, 32 KiB blocks of records with 7-byte headers."""
     position, parts = 7, b""
     while position + 7 <= len(content):
         left = 32768 - position % 32768
