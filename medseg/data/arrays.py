@@ -28,8 +28,18 @@ class ArrayFile:
         self.shape = tuple(shape)
         self.row_size = math.prod(self.shape[1:])
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._offset = self._write_header()
-        reserve(self._file, self._offset + self.shape[0] * self.row_size)
+        try:
+            self._offset = self._write_header()
+            reserve(self._file, self._offset + self.shape[0] * self.row_size)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ArrayFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def write(self, index: int, row: np.ndarray) -> None:
         """Write one row, uint8 and contiguous."""

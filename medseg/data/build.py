@@ -68,8 +68,6 @@ def build_arrays(
     arrays cannot be written: all space is claimed before the first image is decoded.
     """
     count = len(listing.samples)
-    images = ArrayFile(folder / "images.npy", (count, *size, channels))
-    masks = ArrayFile(folder / "masks.npy", (count, *size))
     shared = Counter(sample.image for sample in listing.samples)
     result = Result(class_pixels=np.zeros(listing.num_classes, np.int64))
 
@@ -90,7 +88,10 @@ def build_arrays(
         digest = recorder.sha256 if shared[sample.image] == 1 else None
         return measure(sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes)
 
-    try:
+    with (
+        ArrayFile(folder / "images.npy", (count, *size, channels)) as images,
+        ArrayFile(folder / "masks.npy", (count, *size)) as masks,
+    ):
         with closing(in_threads(work, count, workers, dataset.title)) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, Problem):
@@ -107,9 +108,6 @@ def build_arrays(
             result.rows = [replace(row, index=index) for index, row in enumerate(result.rows)]
         images.flush()
         masks.flush()
-    finally:
-        images.close()
-        masks.close()
     return result
 
 

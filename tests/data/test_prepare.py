@@ -388,6 +388,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, downloads, monkeyp
         prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads)
     one_line(caught)
     assert inside(tmp_path) == []
+    assert not [link for link in Path("/proc/self/fd").glob("*") if "images.npy" in str(link.resolve())]
     monkeypatch.undo()
     assert len(prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads).ids) == 8
 
@@ -440,11 +441,10 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
     pwrite = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda file, content, offset: pwrite(file, bytes(content)[:7], offset))
     rows = np.random.default_rng(0).integers(0, 256, (5, 3, 11), dtype=np.uint8)
-    file = arrays.ArrayFile(tmp_path / "a.npy", rows.shape)
-    for index in (4, 0, 2, 3, 1):
-        file.write(index, rows[index])
-    file.keep([0, 3, 4])
-    file.close()
+    with arrays.ArrayFile(tmp_path / "a.npy", rows.shape) as file:
+        for index in (4, 0, 2, 3, 1):
+            file.write(index, rows[index])
+        file.keep([0, 3, 4])
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), rows[[0, 3, 4]])
 
 
