@@ -22,11 +22,13 @@ EXAMPLES = (
 
 def prepare(cfg: DictConfig) -> None:
     """Prepare the data that `cfg` describes and print what is there."""
-    from medseg.data.module import build_datamodule
+    # Imported here, not above: --help and a misspelt option need no OpenCV.
+    from medseg.data.prepare import prepare_from_config
     from medseg.data.report import print_fingerprint
 
-    datamodule = build_datamodule(cfg.data)
-    print_fingerprint(datamodule.prepared)
+    dataset, prepared = prepare_from_config(cfg.data)
+    indices = prepared.split_indices(dataset, cfg.data.split, cfg.data.fold)
+    print_fingerprint(prepared, {split: len(positions) for split, positions in indices.items()})
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def describe_contents(
     foreground = [row.foreground for row in rows]
     return {
         "count": len(rows),
-        "default_split": {name: sum(split == name for split in splits.values()) for name in ("train", "val", "test")},
+        "default_split": {name: sum(splits.get(row.id) == name for row in rows) for name in ("train", "val", "test")},
         "class_names": list(listing.class_names),
         "class_fractions": dict(
             zip(listing.class_names, (class_pixels / class_pixels.sum()).round(6).tolist(), strict=True)

@@ -17,6 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from omegaconf import DictConfig, OmegaConf
+
+from medseg import config
 from medseg.data.build import build_arrays
 from medseg.data.datasets.base import Dataset, Listing
 from medseg.data.duplicates import find_duplicates
@@ -98,6 +101,15 @@ def prepare(
     prepared = PreparedDataset.open(folder)
     check_num_classes(dataset, num_classes, prepared.class_names)
     return prepared
+
+
+def prepare_from_config(data: DictConfig) -> tuple[Dataset, PreparedDataset]:
+    """Prepare what a `data` configuration describes, without the module that loads it, which would import torch."""
+    arguments = ("image_size", "in_channels", "data_dir", "source", "download", "skip_bad", "num_classes")
+    plain = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    dataset = config.instantiate(data.dataset)
+    return dataset, prepare(dataset, **{name: plain[name] for name in arguments})
 
 
 def checked_size(image_size: int | Sequence[int]) -> tuple[int, int]:

@@ -127,7 +127,8 @@ class PreparedDataset:
         missing = sorted(set(assigned) - present - set(self.fingerprint["skipped"]))
         if missing:
             raise DataError(
-                f"{self.title}: {first_few(missing)} of the {name} not in the data; is the archive complete?"
+                f"{self.title}: {first_few(missing)} of the {name} not in the data; is the archive complete? "
+                "(a part of it can be used as data=folder)"
             )
         wrong = sorted({value for id, value in assigned.items() if id in present} - set(SPLITS))
         if wrong:

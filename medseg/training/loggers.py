@@ -47,6 +47,9 @@ def wandb_logger(
     """
     if mode not in ("offline", "online"):
         raise ConfigError(f"logger.wandb.mode is {mode!r}; it must be offline or online (logger=csv goes without W&B)")
+    if mode == "offline":
+        # Nothing to read there: the folder is ours. Online, W&B says where to look.
+        os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
 
     if mode == "online" and not wandb.api.api_key:
@@ -64,7 +67,7 @@ def wandb_logger(
         job_type="train",
         tags=[run.experiment, *tags],
         config=run.config,
-        settings=wandb.Settings(silent=True, console="off"),
+        settings=wandb.Settings(console="off"),
     )
 
 
