@@ -27,8 +27,9 @@ def test_every_option_composes(group: str, option: str) -> None:
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
-def test_every_experiment_composes(experiment: str) -> None:
+@pytest.mark.parametrize("file", sorted(EXPERIMENTS.rglob("*.yaml")), ids=lambda file: file.stem)
+def test_every_experiment_composes(file: Path) -> None:
+    experiment = file.relative_to(EXPERIMENTS).with_suffix("")
     cfg = compose_config("train", f"hydra.searchpath=[file://{config.config_root()}]", f"+experiments={experiment}")
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 

@@ -31,6 +31,10 @@ from medseg.errors import UserError
 STATES = ("running", "interrupted", "failed", "finished")
 
 
+LOCK = ".lock"
+"""Held by the process that works on the run."""
+
+
 class RunFolder:
     """One run's folder. Nothing is created before the first write."""
 
@@ -107,27 +111,33 @@ class RunFolder:
 
         Raises `UserError` when another process holds it.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder, not in it: the folder may be removed and made anew while the lock is held.
-        file = self.path.parent / f".{self.path.name}.lock"
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / LOCK)
         try:
-            with filelock.FileLock(file).acquire(timeout=0):
+            with lock.acquire(timeout=0):
                 try:
                     yield
                 finally:
-                    if not self.path.exists():
-                        file.unlink(missing_ok=True)
+                    if self._contents() == []:
+                        (self.path / LOCK).unlink(missing_ok=True)
         except filelock.Timeout:
             raise UserError(f"{self.path}: another process is working on this run; wait for it or end it") from None
         finally:
-            # What was made for the lock alone goes with it.
-            for parent in list(self.path.parents)[:2]:
+            # A folder that was made for the lock alone goes with it, and so does what was made for that.
+            for folder in (self.path, *list(self.path.parents)[:2]):
                 with suppress(OSError):
-                    parent.rmdir()
+                    folder.rmdir()
 
     def clear(self) -> None:
         """Remove everything the run has left."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        for path in self._contents():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _contents(self) -> list[Path]:
+        return [path for path in self.path.iterdir() if path.name != LOCK]
 
 
 def find_run(path: str | Path) -> tuple[RunFolder, Path]:

@@ -152,7 +152,7 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run = RunFolder(next(tmp_path.glob("runs/main/*")))
+    run = RunFolder(next(tmp_path.glob("runs/main/*-seed0")))
     done = len(read_csv(run.metrics))
     assert run.status["state"] == "running"
     assert 0 < done < 30

@@ -13,8 +13,11 @@ from tests.helpers import train
 
 def records(folder: Path) -> list:
     """Read an offline W&B run back from its file."""
+    import wandb
     from wandb.proto import wandb_internal_pb2
 
+    # Its service writes behind the back of `finish`; at the end of a process it is awaited, as here.
+    wandb.teardown()
     found = []
     for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         for data in logged_chunks(file.read_bytes()):
