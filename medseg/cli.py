@@ -138,10 +138,12 @@ def set_up_logging() -> None:
     """Send medseg's messages to standard error: in colour on a terminal, one line each elsewhere."""
     handler: logging.Handler
     if sys.stderr.isatty():
-        from rich.console import Console
+        import rich
         from rich.logging import RichHandler
 
-        handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+        # The console that the progress bar draws on as well, so that messages appear above the bar.
+        rich.reconfigure(stderr=True)
+        handler = RichHandler(console=rich.get_console(), show_path=False, show_time=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler()

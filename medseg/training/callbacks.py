@@ -45,7 +45,7 @@ def core_callbacks(folder: RunFolder, *, loggers: bool) -> list[Callback]:
     if loggers:
         callbacks += [LearningRateMonitor(logging_interval="step"), ValidationImages()]
     if sys.stderr.isatty():
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks
 
 
