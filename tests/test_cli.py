@@ -53,6 +53,8 @@ def test_help_explains_every_group_and_option() -> None:
         ("foo", "cannot read 'foo': write key=value"),
         ("data=folder", "'data.root' has no value; give data.root=..."),
         ("seed=-1", "seed is -1; it must be a whole number"),
+        ("trainer.max_epochs=0", "trainer.max_epochs is 0; it must be a whole number from 1"),
+        ("trainer.max_epochs=many", "trainer.max_epochs is 'many'"),
         ("force=maybe", "force is 'maybe'; it must be true or false"),
         ("experiment=../elsewhere", "it must name a folder below runs_dir"),
         ("+experiments=dem", "unknown experiments 'dem'; did you mean 'demo'?"),

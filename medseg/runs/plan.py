@@ -47,6 +47,9 @@ def check_values(cfg: DictConfig) -> None:
     for key in ("force", "channels_last"):
         if not isinstance(cfg[key], bool):
             raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
+    epochs = cfg.trainer.max_epochs
+    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
+        raise ConfigError(f"trainer.max_epochs is {epochs!r}; it must be a whole number from 1")
     experiment = Path(str(cfg.experiment))
     if not experiment.parts or experiment.is_absolute() or ".." in experiment.parts:
         raise ConfigError(f"experiment is {cfg.experiment!r}; it must name a folder below runs_dir")

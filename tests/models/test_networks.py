@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from typing import Any
 
 import pytest
@@ -178,6 +179,7 @@ def test_traces_into_one_graph(name: str) -> None:
     assert all(p.grad is not None for p in network.parameters())
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
 def test_compiles() -> None:
     # Compiling a whole network takes minutes on a CPU; this stage holds every kind of part: norm, up-sampling, gate,
     # reflected depth-wise convolution.
