@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import subprocess
@@ -25,8 +24,7 @@ from medseg.errors import ConfigError, UserError
 
 log = logging.getLogger("medseg")
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-"""What a full disk or a missing permission raises."""
+DISK_HINT = "free some space, or choose a folder that can be written with runs_dir=... or data_dir=..."
 
 
 class ExperimentsSearchPath(SearchPathPlugin):
@@ -82,14 +80,17 @@ def run_command(
             raise UserError(f"{len(failures)} jobs failed: {'; '.join(map(str, failures))}")
         if failures:
             raise failures[0]
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; Python would complain once more while it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except UserError as error:
         fail(str(error), error.exit_code)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            fail(f"{error.filename or 'the disk'}: {error.strerror}; free some space or choose another folder", 1)
         explanation = config.explain(error, config_name, sys.argv[1:])
+        if explanation is None and isinstance(error, OSError):
+            fail(f"{error.filename or 'the disk'}: {error.strerror or error}; {DISK_HINT}", 1)
         if explanation is None:
             raise
         fail(explanation, ConfigError.exit_code)

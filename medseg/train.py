@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from contextlib import nullcontext
@@ -40,13 +41,26 @@ def train(cfg: DictConfig) -> RunFolder:
     with plan.folder.locked() if os.environ.get("LOCAL_RANK", "0") == "0" else nullcontext():
         if plan.folder.finished and not cfg.force:
             log.info("finished already, so not repeated (force=true repeats it)")
-            print_run(plan.folder)
+            warn_of_other_data(cfg, plan.folder)
         else:
             # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
             from medseg.training.job import run_job
 
             run_job(cfg, plan)
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print_run(plan.folder)
     return plan.folder
+
+
+def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
+    """Say so when the user's own files have changed since a finished run was trained on them."""
+    if "root" in cfg.data:
+        from medseg.data.datasets import Folder
+        from medseg.data.source import open_source
+
+        now = open_source(Folder(), cfg.data.root).identity
+        if now != json.loads(folder.summary.read_text(encoding="utf-8"))["source_identity"]:
+            log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +21,7 @@ from medseg.data.datasets.base import Dataset
 from medseg.data.prepare import prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
-from medseg.errors import ConfigError, DataError
-
-log = logging.getLogger(__name__)
-
-SPLITS = ("train", "val", "test")
+from medseg.errors import DataError
 
 
 class Images(torch.utils.data.Dataset):
@@ -104,8 +99,6 @@ class SegmentationDataModule(lightning.LightningDataModule):
         root: str | Path | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise ConfigError(f"data.batch_size is {batch_size}; it must be 1 or more")
         self.dataset = dataset
         self.data_dir = Path(data_dir).expanduser()
         self.source = source if source is not None else root

@@ -87,6 +87,10 @@ def prepare(
     Raises `DataError` for data that are missing, damaged or unsafe and for a disk that cannot be written, and
     `ConfigError` for a size or a number of channels or classes that cannot be.
     """
+    for name, value in (("download", download), ("skip_bad", skip_bad)):
+        # YAML 1.2 reads `no` and `off` as words, and a word counts as true.
+        if not isinstance(value, bool):
+            raise ConfigError(f"data.{name} is {value!r}; it must be true or false")
     request = Request(dataset, checked_size(image_size), checked_channels(in_channels), skip_bad)
     data_dir = Path(data_dir).expanduser()
     folder = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,12 @@ class PreparedDataset:
         """
         height, width = self.image_size
         return mean_std([self.samples[int(index)] for index in indices], height * width)
+
+    @property
+    def identity(self) -> str:
+        """Hexadecimal digits that stand for the content: equal for equal images, masks and ids."""
+        parts = [*(self.fingerprint["sha256"][name] for name in ("images.npy", "masks.npy")), *self.ids]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property
     def title(self) -> str:

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """Return the 32-bit augmentation seed of one image in one epoch of one run."""
+    """Return the 32-bit seed of one image (or one process) in one epoch of one run."""
     return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
 
 

@@ -32,6 +32,10 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     defaults, _ = config.primary("train")
     choices: dict[str, str] = dict(HydraConfig.get().runtime.choices)
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    if settings["data"].get("root"):
+        # The same folder, wherever the command is given.
+        root = str(Path(settings["data"]["root"]).expanduser().resolve())
+        settings["data"] |= {"root": root}
     place = Path(cfg.runs_dir).expanduser() / str(cfg.experiment)
     folder = RunFolder(place / run_name(settings, choices, defaults))
     return RunPlan(folder, setting_name(settings, choices, defaults))
@@ -50,6 +54,10 @@ def check_values(cfg: DictConfig) -> None:
     epochs = cfg.trainer.max_epochs
     if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
         raise ConfigError(f"trainer.max_epochs is {epochs!r}; it must be a whole number from 1")
+    for key, least in (("data.batch_size", 1), ("trainer.accumulate_grad_batches", 1), ("data.num_workers", 0)):
+        value = OmegaConf.select(cfg, key)
+        if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise ConfigError(f"{key} is {value!r}; it must be a whole number from {least}")
     experiment = Path(str(cfg.experiment))
     if not experiment.parts or experiment.is_absolute() or ".." in experiment.parts:
         raise ConfigError(f"experiment is {cfg.experiment!r}; it must name a folder below runs_dir")

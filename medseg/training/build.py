@@ -67,6 +67,8 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
     Raises `ConfigError` for a device that is not there.
     """
     accelerator = pick_accelerator(str(cfg.accelerator))
+    if accelerator == "cpu" and cfg.devices in (-1, "-1", "auto"):
+        raise ConfigError("trainer.devices=-1 means all GPUs, and there is none; give the number: trainer.devices=2")
     precision, reason = pick_precision(str(cfg.precision), accelerator)
     log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
     trainer = config.instantiate(
@@ -75,6 +77,8 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
         # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        # A part of the test split would not be its score.
+        limit_test_batches=1.0,
         enable_model_summary=False,
     )
     assert isinstance(trainer, lightning.Trainer)

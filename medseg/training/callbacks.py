@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,36 @@ def core_callbacks(folder: RunFolder, *, loggers: bool) -> list[Callback]:
     callbacks: list[Callback] = [
         EpochRows(folder),
         # Both at the end of an epoch, so that a resumed run begins with the next one.
-        ModelCheckpoint(
-            checkpoints,
-            filename=folder.best_checkpoint.stem,
-            monitor=SELECTION,
-            mode="max",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
-        ModelCheckpoint(
-            checkpoints,
-            filename=folder.last_checkpoint.stem,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
+        MovableCheckpoint(checkpoints, filename=folder.best_checkpoint.stem, monitor=SELECTION, mode="max"),
+        MovableCheckpoint(checkpoints, filename=folder.last_checkpoint.stem),
     ]
     if loggers:
         callbacks += [LearningRateMonitor(logging_interval="step"), ValidationImages()]
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """One checkpoint file, written at the end of an epoch.
+
+    Lightning forgets the best score when the folder is not where it was; a run that was moved has to keep it.
+    """
+
+    def __init__(self, folder: Path, **arguments: Any) -> None:
+        super().__init__(folder, save_on_train_epoch_end=True, enable_version_counter=False, **arguments)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = Path(str(self.dirpath))
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        state = dict(state_dict)
+        for name in ("best_model_path", "last_model_path", "kth_best_model_path"):
+            state[name] = moved(state[name])
+        state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
+        super().load_state_dict({**state, "dirpath": self.dirpath})
 
 
 class EpochRows(Callback):

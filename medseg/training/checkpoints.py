@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import hydra
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from medseg.data.datasets.base import Dataset
+from medseg.data.module import SegmentationDataModule
 from medseg.errors import UserError
 from medseg.training.task import CHECKPOINT_KEY
 
@@ -30,6 +34,8 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise UserError(
             f"{file}: refused, since it holds more than tensors and plain values; such a file could run code"
         ) from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); give a run folder or a checkpoint file") from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{file}: damaged, or not a PyTorch checkpoint ({reason})") from None
@@ -61,3 +67,39 @@ def first_difference(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torc
             return f"{name} is {tuple(theirs[name].shape)} there, {tuple(value.shape)} here"
     unknown = [name for name in theirs if name not in ours]
     return f"{unknown[0]} {tuple(theirs[unknown[0]].shape)} is unknown here" if unknown else ""
+
+
+def check_targets(settings: DictConfig, file: Path) -> None:
+    """Check that a checkpoint's configuration builds nothing but medseg's own networks and datasets.
+
+    Hydra calls whatever `_target_` names, so a checkpoint from elsewhere could have it call anything.
+    Raises `UserError` naming what is not known.
+    """
+    model, data = settings.model, settings.data
+    expected: list[tuple[str, type, str]] = [(model._target_, nn.Module, "medseg.models.")]
+    if model._target_ == "segmentation_models_pytorch.create_model":
+        expected = []
+    expected.append((data._target_, SegmentationDataModule, "medseg.data.module"))
+    expected.append((data.dataset._target_, Dataset, "medseg.data.datasets."))
+    for target, base, home in expected:
+        # The place where a class is defined, not the name that leads there: a name can lead out of a module again.
+        found = hydra.utils.get_object(target) if target.startswith("medseg.") else None
+        if not (isinstance(found, type) and issubclass(found, base) and found.__module__.startswith(home)):
+            raise UserError(f"{file}: {untrusted(target)}")
+    # Nothing is built inside these either.
+    for node in (model, data.dataset, {**data, "dataset": None}):
+        for target in all_targets(OmegaConf.to_container(OmegaConf.create(node)))[1:]:
+            raise UserError(f"{file}: {untrusted(target)}")
+
+
+def untrusted(target: str) -> str:
+    """Say that a checkpoint wants something built that is not medseg's."""
+    return f"it builds {target}, which is not medseg's own; if you trust the file, give trust=true"
+
+
+def all_targets(node: Any) -> list[str]:
+    """List every `_target_` in plain dictionaries and lists, one entry for each occurrence."""
+    if isinstance(node, Mapping):
+        own = [str(node["_target_"])] if "_target_" in node else []
+        return own + [target for value in node.values() for target in all_targets(value)]
+    return [target for value in node for target in all_targets(value)] if isinstance(node, list) else []

@@ -15,13 +15,13 @@ from medseg.errors import ConfigError
 from medseg.runs.folder import find_run
 from medseg.runs.show import print_scores
 from medseg.training.build import build_network, build_trainer, quiet_libraries
-from medseg.training.checkpoints import load_network, read_checkpoint
+from medseg.training.checkpoints import check_targets, load_network, read_checkpoint
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
 from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
 
 log = logging.getLogger(__name__)
 
-OF_THE_NETWORK = ("image_size", "in_channels", "num_classes", "batch_size")
+OF_THE_NETWORK = ("image_size", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
@@ -36,30 +36,49 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     travels = checkpoint[CHECKPOINT_KEY]
     settings = OmegaConf.create(travels["config"])
     assert isinstance(settings, DictConfig)
-    data = data_to_score(settings.data, cfg)
-
-    datamodule = build_datamodule(data)
+    if not cfg.trust:
+        check_targets(settings, file)
+    datamodule = build_datamodule(data_to_score(settings.data, cfg))
     check_classes(datamodule, travels["class_names"], file)
     # The network expects images as its own training split was normalised, whatever data it now sees.
     datamodule.normalisation = (tuple(travels["mean"]), tuple(travels["std"]))
+    if "encoder_weights" in settings.model:
+        settings.model.encoder_weights = None  # the checkpoint's own come in their place
     network = build_network(settings.model, datamodule)
     load_network(network, checkpoint, file)
     task = SegmentationTask(network, class_names=travels["class_names"], channels_last=settings.channels_last)
     trainer = build_trainer(
-        OmegaConf.merge({"precision": settings.trainer.precision}, cfg.trainer),  # type: ignore[arg-type]
+        OmegaConf.merge({"precision": travels["precision"]}, cfg.trainer),  # type: ignore[arg-type]
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=run.path,
     )
+    if trainer.strategy.root_device.type != travels["device"]:
+        log.warning(
+            "scored on %s, trained on %s: scores can differ in the last digits",
+            trainer.strategy.root_device.type,
+            travels["device"],
+        )
     rows, summary = score_split(trainer, task, datamodule, cfg.split)
     summary["checkpoint"] = str(file)
-    folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / label(datamodule, file, cfg)
+    own = datamodule.prepared.identity == travels["data_identity"]
+    if not own and "dataset" not in changed(cfg):
+        log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
+    name = label(datamodule, file, cfg.split, own=own)
+    folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
     if trainer.is_global_zero:
         write_scores(folder, rows, summary)
         draw_test_examples(folder / "images", trainer, task, datamodule, rows)
         print_scores(summary, run.path.name)
         print(f"scores: {folder}")
     return folder
+
+
+def changed(cfg: DictConfig) -> set[str]:
+    """Name the keys of `data` that the command line gives; `dataset` where another dataset is chosen."""
+    given = {override.partition("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+    keys = {key.partition(".")[2] for key in given if key.startswith("data.")}
+    return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys
 
 
 def data_to_score(trained_on: DictConfig, cfg: DictConfig) -> DictConfig:
@@ -72,13 +91,16 @@ def data_to_score(trained_on: DictConfig, cfg: DictConfig) -> DictConfig:
         raise ConfigError(f"split is {cfg.split!r}; it must be train, val or test (data.split names a way to split)")
     chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
     before: dict[str, Any] = OmegaConf.to_container(trained_on)  # type: ignore[assignment]
-    if chosen.get("dataset") is not None:
-        explicit = {override.partition("=")[0] for override in HydraConfig.get().overrides.task}
-        merged = {**chosen, **{key: before[key] for key in OF_THE_NETWORK if f"data.{key}" not in explicit}}
+    given = changed(cfg)
+    if "dataset" in given:
+        merged = {**chosen, **{key: before[key] for key in OF_THE_NETWORK if key not in given}}
     else:
-        merged = {**before, **{key: value for key, value in chosen.items() if value is not None}}
-        merged["source"] = chosen.get("root") or merged["source"]
-    merged["data_dir"] = cfg.data_dir
+        merged = {**before, **{key: chosen[key] for key in given}}
+        if "root" in given:
+            merged["source"] = merged["root"]
+        elif "source" not in given and merged["source"] and not Path(merged["source"]).expanduser().exists():
+            merged["source"] = None  # what was prepared from it may still be there
+    merged["data_dir"] = cfg.data_dir or before["data_dir"]
     return OmegaConf.create(merged)
 
 
@@ -95,11 +117,18 @@ def check_classes(datamodule: SegmentationDataModule, class_names: list[str], fi
         )
 
 
-def label(datamodule: SegmentationDataModule, file: Path, cfg: DictConfig) -> str:
-    """Name an evaluation by what was scored: data, split, fold, and the checkpoint where it is not the best one."""
-    parts = [datamodule.dataset.name, str(datamodule.split or ""), cfg.split]
+def label(datamodule: SegmentationDataModule, file: Path, split: str, *, own: bool) -> str:
+    """Name an evaluation by what was scored, so that no other evaluation has its name.
+
+    Data and split; the key of the prepared data where they are not the run's own; the fold; the way to split; the
+    checkpoint where it is not the best one.
+    """
+    parts = [datamodule.dataset.name if own else datamodule.prepared.folder.name]
     if datamodule.fold is not None:
-        parts.insert(1, f"fold{datamodule.fold}")
+        parts.append(f"fold{datamodule.fold}")
+    elif datamodule.split is not None:
+        parts.append(datamodule.split)
+    parts.append(split)
     if file.stem != "best":
         parts.append(file.stem)
-    return "-".join(part for part in parts if part)
+    return "-".join(parts)

@@ -31,7 +31,9 @@ def pick_precision(wanted: str, accelerator: str) -> tuple[str, str]:
         if torch.cuda.get_device_capability() >= (8, 0):
             return "bf16-mixed", "this GPU multiplies bf16 natively"
         return "32-true", "this GPU has no native bf16"
-    if accelerator == "cpu" and torch.cpu._is_amx_tile_supported():
+    # The one way to ask; avx512_bf16 alone does not pay (measured: 0.6 to 1.25 times float32's speed).
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    if accelerator == "cpu" and amx():
         return "bf16-mixed", "this CPU has AMX"
     return "32-true", f"no native bf16 on this {accelerator}"
 

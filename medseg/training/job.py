@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.errors import UserError
+from medseg.data.prepare import checked_size
+from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import describe_environment
 from medseg.runs.folder import RunFolder, read_csv, write_json
 from medseg.runs.plan import RunPlan
-from medseg.runs.show import print_run
 from medseg.training.build import build_network, build_trainer, quiet_libraries
 from medseg.training.callbacks import core_callbacks
 from medseg.training.checkpoints import load_network, read_checkpoint
@@ -31,7 +32,7 @@ from medseg.training.hardware import describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.panels import draw_curves
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
-from medseg.training.task import SegmentationTask
+from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,15 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     folder = plan.folder
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    pick_accelerator(cfg.trainer.accelerator)  # a missing GPU is said before the data are prepared
+    # Said before the data are prepared, which may take a while.
+    pick_accelerator(cfg.trainer.accelerator)
+    given: Any = OmegaConf.to_container(cfg.data)
+    checked_size(given["image_size"])
 
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
     prepared = datamodule.prepared
+    data_settings = OmegaConf.to_container(cfg.data, resolve=True)
     cfg.data.num_classes = prepared.num_classes
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
@@ -59,16 +64,17 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         file = Path(cfg.initial_weights).expanduser()
         load_network(network, read_checkpoint(file), file)
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
         network,
         loss=config.instantiate(cfg.loss),
-        optimizer=config.instantiate(cfg.optimizer),
-        scheduler=config.instantiate(cfg.scheduler),
+        optimizer=optimizer,
+        scheduler=scheduler,
         class_names=prepared.class_names,
         sample_ids=prepared.ids,
         channels_last=cfg.channels_last,
         seed=cfg.seed,
-        travels=what_travels(settings, datamodule),
     )
     extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
 
@@ -87,30 +93,69 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         enable_progress_bar=sys.stderr.isatty(),
     )
 
+    # As given: what was found in the data is looked for again where the checkpoint is used.
+    task.travels = what_travels({**settings, "data": data_settings}, datamodule, trainer)
+
     if trainer.is_global_zero:
-        write_opening(folder, cfg, trainer, task, wandb_id=wandb_id, seed=cfg.seed)
+        write_opening(folder, cfg, trainer, wandb_id=wandb_id, seed=cfg.seed)
     with recording(folder if trainer.is_global_zero else None):
-        if resume:
-            log.info("resuming after an interruption: %s", resume)
-        trainer.fit(task, datamodule=datamodule, ckpt_path=resume, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        fit(trainer, task, datamodule, resume)
         best = read_checkpoint(folder.best_checkpoint)
         load_network(task.network, best, folder.best_checkpoint)
         rows, summary = score_split(trainer, task, datamodule, "test")
         if trainer.is_global_zero:
+            epochs = read_csv(folder.metrics)
             summary |= {
                 "best_epoch": best["epoch"] + 1,
-                "epochs": trainer.current_epoch,
+                "epochs": len(epochs),
                 # Of all epochs, those before an interruption included.
-                "training_seconds": round(sum(float(row["seconds"]) for row in read_csv(folder.metrics)), 1),
+                "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
                 "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
             }
             close(folder, trainer, task, datamodule, rows, summary)
-            print_run(folder)
 
 
-def what_travels(settings: dict[str, Any], datamodule: SegmentationDataModule) -> dict[str, Any]:
+def check_optimizer(make_optimizer: Callable[..., Any], make_scheduler: Callable[..., Any]) -> None:
+    """Build the optimizer and the schedule once, for nothing but their arguments.
+
+    Raises `ConfigError`.
+    """
+    try:
+        optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer: {error}") from error
+    try:
+        make_scheduler(optimizer, total_steps=10, steps_per_epoch=5)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"scheduler: {error}") from error
+
+
+def fit(
+    trainer: lightning.Trainer, task: SegmentationTask, datamodule: SegmentationDataModule, resume: Path | None
+) -> None:
+    """Train to the end, from the last checkpoint of an interrupted run where there is one.
+
+    Raises `UserError` when that was trained on other data, and `KeyboardInterrupt` when training is interrupted.
+    """
+    if resume is not None:
+        last = read_checkpoint(resume)
+        if last[CHECKPOINT_KEY]["data_identity"] != datamodule.prepared.identity:
+            raise UserError(
+                f"{resume}: the interrupted run was trained on other data than {datamodule.prepared.folder}; give it "
+                "those again, or begin anew with force=true"
+            )
+        log.info("resuming after an interruption: %s", resume)
+        if any(state.get("stopped_epoch") for state in last["callbacks"].values()):
+            log.info("training had ended by early stopping")
+            return
+    trainer.fit(task, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def what_travels(
+    settings: dict[str, Any], datamodule: SegmentationDataModule, trainer: lightning.Trainer
+) -> dict[str, Any]:
     """Return what a checkpoint needs to rebuild its network and repeat its preprocessing, as plain values."""
     mean, std = datamodule.normalisation
     return {
@@ -118,6 +163,9 @@ def what_travels(settings: dict[str, Any], datamodule: SegmentationDataModule) -
         "class_names": list(datamodule.prepared.class_names),
         "mean": list(mean),
         "std": list(std),
+        "data_identity": datamodule.prepared.identity,
+        "precision": str(trainer.precision),
+        "device": trainer.strategy.root_device.type,
     }
 
 
@@ -126,9 +174,7 @@ def new_id(folder: RunFolder) -> str:
     return hashlib.sha256(f"{folder.path.resolve()} {time.time_ns()}".encode()).hexdigest()[:12]
 
 
-def write_opening(
-    folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer, task: SegmentationTask, **details: Any
-) -> None:
+def write_opening(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer, **details: Any) -> None:
     """Write what is known before the first step."""
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.set_state("running", **details)
@@ -138,7 +184,7 @@ def write_opening(
         folder.environment,
         {
             **describe_environment(),
-            "device": describe_device("gpu" if task.device.type == "cuda" or torch.cuda.is_available() else "cpu"),
+            "device": describe_device("gpu" if trainer.strategy.root_device.type == "cuda" else "cpu"),
             "precision": trainer.precision,
             "processes": trainer.world_size,
         },
@@ -156,23 +202,37 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
     root = logging.getLogger("medseg")
     root.addHandler(handler)
     level = root.level
+    exit_code = 0
     root.setLevel(logging.INFO)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         # Lightning ends an interrupted process itself, by SystemExit.
+        exit_code = 130
         folder.set_state("interrupted")
         raise KeyboardInterrupt from None
-    except BaseException as error:
-        folder.set_state("failed", error=f"{type(error).__name__}: {error}")
-        log.error("%s", error) if isinstance(error, UserError) else log.exception("the run failed")
+    except UserError as error:
+        exit_code = 1
+        folder.set_state("failed", error=str(error))
+        keep(folder, str(error))
         raise
+    except Exception as error:
+        exit_code = 1
+        folder.set_state("failed", error=f"{type(error).__name__}: {error}")
+        keep(folder, traceback.format_exc())
+        raise UserError(f"{type(error).__name__}: {error} (the traceback is in {folder.log})") from error
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
         if "wandb" in sys.modules:
-            sys.modules["wandb"].finish()
+            sys.modules["wandb"].finish(exit_code=exit_code)
+
+
+def keep(folder: RunFolder, text: str) -> None:
+    """Add to the run's log what the console is told in another way."""
+    with folder.log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{text.rstrip()}\n")
 
 
 def close(

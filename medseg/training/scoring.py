@@ -30,6 +30,9 @@ def score_split(
     rows = per_image_rows(ids, counts, distances, task.class_names)
     summary = {
         "data": datamodule.dataset.name,
+        "prepared": str(prepared.folder),
+        "data_identity": prepared.identity,
+        "source_identity": prepared.fingerprint["source_identity"],
         "split": split,
         "split_name": datamodule.split,
         "fold": datamodule.fold,

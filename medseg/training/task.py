@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from medseg.data.sampling import sample_seed
 from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
@@ -74,18 +75,21 @@ class SegmentationTask(lightning.LightningModule):
         # Every epoch starts from its own random state, so a resumed run draws what an unbroken one would. (Lightning
         # leaves `on_train_epoch_start` out in the first epoch after a resumption.)
         if batch_idx == 0:
-            torch.manual_seed(int(np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1)[0]))
+            torch.manual_seed(sample_seed(self.seed, self.current_epoch, self.global_rank))
 
     def on_train_epoch_end(self) -> None:
         # Lightning would do this after the checkpoint was written, and a resumed run would miss the step.
         for schedule in self.trainer.lr_scheduler_configs:
-            if schedule.reduce_on_plateau:
-                schedule.scheduler.step(self.trainer.callback_metrics[schedule.monitor])  # type: ignore[arg-type, index]
+            if schedule.reduce_on_plateau and schedule.monitor in self.trainer.callback_metrics:
+                schedule.scheduler.step(self.trainer.callback_metrics[schedule.monitor])  # type: ignore[arg-type]
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         loss = self.compute_loss(self(batch["image"]), batch["mask"])
-        if not torch.isfinite(loss):
-            ids = ", ".join(self.sample_ids[index] for index in batch["index"].tolist())
+        # All processes stop together: one that went on alone would wait for the others for ever.
+        if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
+            indices = self.all_gather(batch["index"])
+            assert isinstance(indices, torch.Tensor)
+            ids = ", ".join(self.sample_ids[index] for index in indices.flatten().tolist())
             raise UserError(
                 f"the loss is {loss.item()} in epoch {self.current_epoch}, step {self.global_step}; images of this "
                 f"batch: {ids}; look at them, or lower optimizer.lr or set trainer.gradient_clip_val=1"
