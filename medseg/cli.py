@@ -57,7 +57,7 @@ def run_command(
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    sys.argv[1:] = config.use_custom_model(sys.argv[1:])
+    sys.argv[1:] = config.as_meant(sys.argv[1:])
     Plugins.instance().register(ExperimentsSearchPath)
     # Hydra then raises what it would otherwise print in its own many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"

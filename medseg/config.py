@@ -138,11 +138,16 @@ def known_keys(config_name: str, overrides: list[str]) -> list[str]:
     return sorted({*groups(), *flat_keys(cfg)})
 
 
-def use_custom_model(overrides: list[str]) -> list[str]:
-    """Let `+model._target_=package.Class` stand alone: without a choice of `model` it means `model=custom`."""
-    own = any(re.match(r"\+*model\._target_=", override) for override in overrides)
-    chosen = any(override.startswith("model=") for override in overrides)
-    return [*overrides, "model=custom"] if own and not chosen else overrides
+def as_meant(arguments: list[str]) -> list[str]:
+    """Return command-line arguments as Hydra needs them to be.
+
+    `+model._target_=package.Class` stands alone: without a choice of `model` it means `model=custom`. A home folder,
+    `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it.
+    """
+    meant = [re.sub(r"^([^=]+)=(~[^,=]*)$", lambda m: f"{m[1]}={Path(m[2]).expanduser()}", word) for word in arguments]
+    own = any(re.match(r"\+*model\._target_=", word) for word in meant)
+    chosen = any(word.startswith("model=") for word in meant)
+    return [*meant, "model=custom"] if own and not chosen else meant
 
 
 def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:

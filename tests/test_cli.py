@@ -85,6 +85,15 @@ def test_keys_of_the_chosen_option_are_known() -> None:
 
 def test_your_own_class_stands_alone() -> None:
     own = "+model._target_=my.Net"
-    assert config.use_custom_model([own]) == [own, "model=custom"]
-    assert config.use_custom_model([own, "model=unet"]) == [own, "model=unet"]
-    assert config.use_custom_model(["model.base_channels=3"]) == ["model.base_channels=3"]
+    assert config.as_meant([own]) == [own, "model=custom"]
+    assert config.as_meant([own, "model=unet"]) == [own, "model=unet"]
+    assert config.as_meant(["model.base_channels=3"]) == ["model.base_channels=3"]
+
+
+def test_a_home_folder_is_filled_in() -> None:
+    home = str(Path.home())
+    assert config.as_meant(["data.source=~/data", "data_dir=~", "~model.x"]) == [
+        f"data.source={home}/data",
+        f"data_dir={home}",
+        "~model.x",
+    ]

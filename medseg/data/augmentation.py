@@ -23,9 +23,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations
 
 from medseg.errors import ConfigError
-
-IGNORE = 255
-"""Mask value of padding, which the losses leave out."""
+from medseg.labels import IGNORE_INDEX
 
 Transform: TypeAlias = albumentations.BasicTransform | albumentations.BaseCompose
 
@@ -45,7 +43,7 @@ class Augmentation:
     def __init__(self, transforms: Sequence[Transform], image_size: int | Sequence[int]) -> None:
         height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
         crop = albumentations.RandomCrop(
-            height, width, pad_if_needed=True, pad_position="top_left", fill=0, fill_mask=IGNORE
+            height, width, pad_if_needed=True, pad_position="top_left", fill=0, fill_mask=IGNORE_INDEX
         )
         try:
             # strict: 2.0.8 only warns of an unknown argument and then goes on without it.

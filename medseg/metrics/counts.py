@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from medseg.errors import DataError
+from medseg.labels import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @overload
-def count_pixels(pred: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor: ...
+def count_pixels(pred: Tensor, target: Tensor, num_classes: int, ignore_index: int = IGNORE_INDEX) -> Tensor: ...
 @overload
-def count_pixels(pred: np.ndarray, target: np.ndarray, num_classes: int, ignore_index: int = 255) -> np.ndarray: ...
 def count_pixels(
-    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int, ignore_index: int = 255
+    pred: np.ndarray, target: np.ndarray, num_classes: int, ignore_index: int = IGNORE_INDEX
+) -> np.ndarray: ...
+def count_pixels(
+    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, num_classes: int, ignore_index: int = IGNORE_INDEX
 ) -> Tensor | np.ndarray:
     """Count the pixels of each image and class that are right and wrong.
 

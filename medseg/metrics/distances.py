@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from medseg.labels import IGNORE_INDEX
+
 _CROSS = ndimage.generate_binary_structure(2, 1)
 
 
 def surface_distances(
-    pred: np.ndarray, target: np.ndarray, num_classes: int, *, ignore_index: int = 255, pooled: bool = False
+    pred: np.ndarray, target: np.ndarray, num_classes: int, *, ignore_index: int = IGNORE_INDEX, pooled: bool = False
 ) -> NDArray[np.float64]:
     """Measure HD95 and ASSD of each foreground class of one image.
 

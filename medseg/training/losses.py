@@ -27,8 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
-
-IGNORE = 255
+from medseg.labels import IGNORE_INDEX
 
 
 class SegmentationLoss(nn.Module):
@@ -68,7 +67,7 @@ class TverskyLoss(SegmentationLoss):
 
     def compute(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of float32 logits."""
-        valid = mask != IGNORE  # N H W
+        valid = mask != IGNORE_INDEX  # N H W
         p = logits.softmax(1) * valid[:, None]  # N K H W
         g = _one_hot(mask, logits.shape[1])
         tp, predicted, present = (p * g).sum((2, 3)), p.sum((2, 3)), g.sum((2, 3))  # N K
@@ -116,9 +115,9 @@ class FocalLoss(SegmentationLoss):
         weights = self.class_weights
         if weights is not None and len(weights) != logits.shape[1]:
             raise ConfigError(f"class_weights has {len(weights)} numbers, but there are {logits.shape[1]} classes")
-        valid = mask != IGNORE
+        valid = mask != IGNORE_INDEX
         # Without reduction: the library's mean is NaN when all is ignored.
-        loss = F.cross_entropy(logits, mask, reduction="none", ignore_index=IGNORE)
+        loss = F.cross_entropy(logits, mask, reduction="none", ignore_index=IGNORE_INDEX)
         if self.gamma:
             # Not below 0 by rounding, and not at 0, where the gradient of a power below 1 is infinite.
             loss = loss * (-torch.expm1(-loss)).clamp_min(1e-7) ** self.gamma
@@ -190,7 +189,7 @@ class BCEDiceLoss(SegmentationLoss):
     def compute(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of float32 logits."""
         classes = range(logits.shape[1])
-        valid = (mask != IGNORE).float()
+        valid = (mask != IGNORE_INDEX).float()
         binary = torch.stack(
             [logits[:, c] - logits[:, [k for k in classes if k != c]].logsumexp(1) for c in classes[1:]], dim=1
         )
@@ -212,10 +211,10 @@ class LovaszLoss(SegmentationLoss):
         from segmentation_models_pytorch.losses import LovaszLoss as ImageLovaszLoss
 
         # The library cannot average over an image without valid pixels.
-        learnable = (mask != IGNORE).flatten(1).any(1)
+        learnable = (mask != IGNORE_INDEX).flatten(1).any(1)
         if not learnable.any():
             return logits.sum() * 0.0
-        loss: Tensor = ImageLovaszLoss("multiclass", per_image=True, ignore_index=IGNORE)(
+        loss: Tensor = ImageLovaszLoss("multiclass", per_image=True, ignore_index=IGNORE_INDEX)(
             logits[learnable], mask[learnable]
         )
         return loss

@@ -14,9 +14,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from medseg import config
-from medseg.data.augmentation import IGNORE, Augmentation, FlipsAndTurns
+from medseg.data.augmentation import Augmentation, FlipsAndTurns
 from medseg.data.sampling import EpochSampler
 from medseg.errors import ConfigError
+from medseg.labels import IGNORE_INDEX
 from tests.helpers import compose_config
 
 NO_WARNING = pytest.mark.filterwarnings("error::UserWarning")  # albumentations only warns of what it does not know
@@ -120,8 +121,8 @@ def test_a_smaller_image_is_padded_right_and_below_and_ignored_there() -> None:
     assert labels.shape == (36, 48)
     assert not result[30:].any()
     assert not result[:, 40:].any()
-    assert (labels[30:] == IGNORE).all()
-    assert (labels[:, 40:] == IGNORE).all()
+    assert (labels[30:] == IGNORE_INDEX).all()
+    assert (labels[:, 40:] == IGNORE_INDEX).all()
 
 
 def test_a_larger_image_is_cropped_where_the_seed_says() -> None:
@@ -183,8 +184,8 @@ def test_every_option_moves_image_and_mask_together(option: str, size: int | lis
         result, labels = augmentation(image, mask, seed)
         assert result.shape == image.shape
         assert labels.shape == mask.shape
-        assert set(np.unique(labels)) <= {0, 1, IGNORE}
-        bright, seen = result.mean(axis=2) > 120, labels != IGNORE
+        assert set(np.unique(labels)) <= {0, 1, IGNORE_INDEX}
+        bright, seen = result.mean(axis=2) > 120, labels != IGNORE_INDEX
         assert (bright[seen] == (labels[seen] == 1)).mean() > 0.97
 
 
@@ -202,9 +203,9 @@ def test_convunext_scales_as_the_released_code() -> None:
     scales, padded = [], 0
     for seed in range(300):
         _, labels = augmentation(image, mask, seed)
-        row = labels[0][labels[0] != IGNORE].astype(int)
+        row = labels[0][labels[0] != IGNORE_INDEX].astype(int)
         scales.append(len(row) / (np.ptp(row) + 1))
-        padded += (labels == IGNORE).any()
+        padded += (labels == IGNORE_INDEX).any()
     assert 0.84 < min(scales) < 0.88
     assert 1.55 < max(scales) < 1.63
     assert abs(np.mean(scales) - 1.226) < 0.05, "uniform"

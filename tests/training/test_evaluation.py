@@ -98,3 +98,60 @@ def test_the_commands_agree(place: Path, tmp_path: Path) -> None:
     assert scored.returncode == 0, scored.stderr
     again = run.path / "evaluations" / "synthetic-test" / "per_image.csv"
     assert again.read_bytes() == (run.test / "per_image.csv").read_bytes()
+
+
+def test_scores_do_not_depend_on_the_batch_size(run: RunFolder, place: Path, tmp_path: Path) -> None:
+    one, seven = (
+        evaluate(place, f"checkpoint={run.path}", "split=train", f"data.batch_size={size}", f"output={tmp_path / size}")
+        for size in ("1", "7")
+    )
+    first, second = read_csv(one / "per_image.csv"), read_csv(seven / "per_image.csv")
+    assert [row["id"] for row in first] == [row["id"] for row in second]
+    for row, other in zip(first, second, strict=True):
+        # Sums may be taken in another order, which can move a pixel that is on the fence.
+        assert abs(int(row["tp"]) - int(other["tp"])) <= 2
+
+
+def test_other_data_do_not_overwrite_the_runs_own_evaluation(run: RunFolder, place: Path) -> None:
+    own = evaluate(place, f"checkpoint={run.path}")
+    before = (own / "per_image.csv").read_bytes()
+    lesions = ("data=synthetic", "data.dataset.style=lesion", "data.dataset.count=10")
+    other = evaluate(place, f"checkpoint={run.path}", *lesions)
+    assert other != own
+    assert (own / "per_image.csv").read_bytes() == before
+    assert json.loads((other / "summary.json").read_text())["prepared"].endswith(other.name.removesuffix("-test"))
+
+
+def attack(file: str, **others: object) -> None:
+    Path(file).touch()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": {"_target_": "tests.training.test_evaluation.attack", "file": "FILE"}},
+        {"model": {"_target_": "medseg.models.ushape.torch.hub.load", "repo_or_dir": "FILE"}},
+        {"model": {"_target_": "medseg.models.UNet", "skip": {"_target_": "pathlib.Path.touch", "self": "FILE"}}},
+        {"data": {"dataset": {"_target_": "tests.training.test_evaluation.attack", "file": "FILE"}}},
+    ],
+    ids=["network", "a name that leads out of medseg", "argument", "dataset"],
+)
+def test_a_checkpoint_cannot_have_other_code_called(change: dict, run: RunFolder, place: Path, tmp_path: Path) -> None:
+    file = tmp_path / "attacked"
+    content = torch.load(run.best_checkpoint, weights_only=True)
+    config = content["medseg"]["config"]
+    for key, value in json.loads(json.dumps(change).replace("FILE", str(file))).items():
+        config[key] = {**config[key], **value}
+    torch.save(content, tmp_path / "evil.ckpt")
+    with pytest.raises(UserError, match=r"which is not medseg's own; if you trust the file, give trust=true"):
+        evaluate(place, f"checkpoint={tmp_path / 'evil.ckpt'}")
+    assert not file.exists()
+
+
+def test_a_network_of_your_own_is_evaluated_when_you_trust_it(place: Path) -> None:
+    base = [item for item in TINY if not item.startswith("model")]
+    own = train(place, *base, "model=custom", "+model._target_=tests.networks.OneConv", tiny=False)
+    with pytest.raises(UserError, match="trust=true"):
+        evaluate(place, f"checkpoint={own.path}")
+    folder = evaluate(place, f"checkpoint={own.path}", "trust=true")
+    assert (folder / "per_image.csv").read_bytes() == (own.test / "per_image.csv").read_bytes()

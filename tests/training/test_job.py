@@ -138,6 +138,61 @@ def test_an_interrupted_run_resumes_as_if_nothing_had_been(place: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_moved_run_resumes_with_its_best_score(tmp_path: Path) -> None:
+    arguments = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, *arguments)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs").rename(tmp_path / "elsewhere" / "runs")
+    run = train(tmp_path, *arguments, f"runs_dir={tmp_path / 'elsewhere' / 'runs'}")
+    best = max(read_csv(run.metrics), key=lambda row: float(row["val/dice"]))
+    assert json.loads(run.summary.read_text())["best_epoch"] == int(best["epoch"]) + 1
+    states = torch.load(run.last_checkpoint, weights_only=True)["callbacks"]
+    (state,) = [state for name, state in states.items() if "val/dice" in name]
+    assert float(state["best_model_score"]) == pytest.approx(float(best["val/dice"]), abs=1e-6)
+    assert Path(state["best_model_path"]) == run.best_checkpoint
+
+
+def test_an_interrupted_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    arguments = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, *arguments)
+    (last,) = (tmp_path / "runs" / "main").glob("*/checkpoints/last.ckpt")
+    content = torch.load(last, weights_only=True)
+    content["medseg"]["data_identity"] = "of other images"
+    torch.save(content, last)
+    with pytest.raises(UserError, match=r"trained on other data than .*; give it those again, or begin anew"):
+        train(tmp_path, *arguments)
+
+
+def test_a_run_that_early_stopping_ended_is_not_trained_further(tmp_path: Path) -> None:
+    stop = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=1.0")
+    run = train(tmp_path, *stop, "trainer.max_epochs=6")
+    epochs, scores = len(read_csv(run.metrics)), run.per_image.read_bytes()
+    assert epochs < 6
+    (run.path / "status.json").unlink()  # as if it had been killed before it was finished
+    again = train(tmp_path, *stop, "trainer.max_epochs=6")
+    assert again.finished
+    assert len(read_csv(run.metrics)) == epochs
+    assert run.per_image.read_bytes() == scores
+
+
+def test_a_closed_pipe_does_not_undo_a_finished_run(tmp_path: Path) -> None:
+    arguments = " ".join([*TINY, "trainer.max_epochs=1", f"data_dir={tmp_path}", f"runs_dir={tmp_path / 'runs'}"])
+    shell = f"{sys.executable} -m medseg.train {arguments} | true"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert RunFolder(next(tmp_path.glob("runs/main/*-seed0"))).finished
+
+
+def test_a_failure_is_one_line_and_its_traceback_is_in_the_log(place: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing.*\(the traceback is in .*train\.log\)"):
+        train(place, "experiment=broken", "callbacks=early_stopping", "callbacks.early_stopping.monitor=nothing")
+    run = RunFolder(next((place / "runs" / "broken").glob("unet-*")))
+    assert run.status["state"] == "failed"
+    assert "Traceback" in run.log.read_text()
+
+
 def test_a_killed_run_resumes(tmp_path: Path) -> None:
     arguments = [*TINY, "trainer.max_epochs=30"]
     process = subprocess.Popen(
@@ -178,11 +233,17 @@ def test_a_nan_loss_stops_the_run_with_the_images_of_the_batch(place: Path) -> N
     ("overrides", "error", "message"),
     [
         (["model=convunext", "data.image_size=48"], UserError, "ConvUNeXt needs images of at least 64 x 64"),
-        (["data.num_classes=3"], ConfigError, "3"),
+        (["data.num_classes=3"], ConfigError, "data.num_classes=3, but the masks of synthetic images have 2 classes"),
+        (["data.image_size=abc"], ConfigError, "data.image_size=abc must be a number of pixels"),
+        (["data.skip_bad=maybe"], ConfigError, "data.skip_bad is 'maybe'; it must be true or false"),
+        (["optimizer.lr=-1"], ConfigError, "optimizer: Invalid learning rate: -1"),
+        (["+optimizer.foo=1"], ConfigError, "optimizer: .*foo"),
+        (["+scheduler.foo=1"], ConfigError, "scheduler: .*foo"),
+        (["trainer=ddp", "trainer.accelerator=cpu"], ConfigError, "trainer.devices=-1 means all GPUs"),
         (["trainer=gpu"], ConfigError, "a GPU is asked for"),
-        (["trainer.precision=17"], ConfigError, "precision"),
-        (["data.batch_size=0"], ConfigError, "batch_size is 0"),
-        (["data.fold=9"], ConfigError, "9"),
+        (["trainer.precision=17"], ConfigError, "Precision '17' is invalid"),
+        (["data.batch_size=0"], ConfigError, "data.batch_size is 0; it must be a whole number from 1"),
+        (["data.fold=9"], ConfigError, r"data\.fold=9: there are 5 folds, 0 to 4"),
         (["initial_weights=nowhere.ckpt"], UserError, "nowhere.ckpt: no such checkpoint"),
         (["model=custom"], ConfigError, "needs your class"),
         (["model=custom", "+model._target_=tests.networks.HalfSize"], ConfigError, r"returns \(1, 2, 32, 32\) where"),
@@ -192,7 +253,7 @@ def test_a_nan_loss_stops_the_run_with_the_images_of_the_batch(place: Path) -> N
 def test_bad_input_leaves_nothing_behind(
     overrides: list[str], error: type[Exception], message: str, place: Path
 ) -> None:
-    if overrides[0] == "trainer=gpu" and torch.cuda.is_available():
+    if overrides[0] in ("trainer=gpu", "trainer=ddp") and torch.cuda.is_available():
         pytest.skip("needs a machine without a GPU")
     base = list(TINY)
     if overrides[0] == "model=custom":
@@ -271,3 +332,32 @@ def test_two_processes_count_every_test_image_once(tmp_path: Path) -> None:
         ids = [row["id"] for row in csv.DictReader(stream)]
     assert len(ids) == len(set(ids)) == json.loads(run.summary.read_text())["images"] == 3
     assert json.loads(run.environment.read_text())["processes"] == 2
+    # One process alone comes to the same.
+    scored = command("evaluate", f"checkpoint={run.path}", "trainer.accelerator=cpu", cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    alone = run.path / "evaluations" / "synthetic-test" / "per_image.csv"
+    assert alone.read_bytes() == (run.test / "per_image.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "test_images"),
+    [("kvasir", "convunext", 120), ("isic", "unet", 520), ("dsb", "convunext", 67), ("isbi", "unet", 6)],
+)
+def test_the_real_archives(data: str, model: str, test_images: int, shared_data: Path, tmp_path: Path) -> None:
+    arguments = (
+        f"data={data}", f"model={model}", "model.base_channels=4", "data.image_size=64", "trainer=cpu",
+        "trainer.max_epochs=1", "+trainer.limit_train_batches=10", "logger=csv",
+    )  # fmt: skip
+    run = train(tmp_path, *arguments, f"data.source={shared_data}", tiny=False)
+    assert json.loads(run.summary.read_text())["images"] == test_images
+    again = train(tmp_path, *arguments, tiny=False)
+    assert again.path == run.path, "where the archive lies does not make another run"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_learns(tmp_path: Path) -> None:
+    done = command("train", "+experiments=demo", "logger=csv", cwd=tmp_path, timeout=900)
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(next(tmp_path.glob("runs/demo/*-seed0")))
+    assert run.status["scores"]["dice"] >= 0.85
