@@ -25,7 +25,7 @@ $(VENV)/.dev: $(VENV)/.run
 
 install: $(VENV)/.dev ## create .venv with all that users and developers need
 
-demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (about 4 minutes on two cores)
+demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (2 to 4 minutes on two cores)
 	$(BIN)/python -m medseg.train +experiments=demo
 
 test: $(VENV)/.dev ## run the tests

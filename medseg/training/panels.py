@@ -74,7 +74,7 @@ def draw_examples(
     """
     columns = ("image", "ground truth", "prediction", "errors")
     height, width = images[0].shape[:2]
-    figure = Figure(figsize=(10, 0.9 + (2.5 * height / width + 0.25) * len(images)), layout="constrained")
+    figure = Figure(figsize=(10, 0.9 + (2.4 * height / width + 0.22) * len(images)), layout="constrained")
     figure.suptitle(
         f"{title}\nerrors: green correct, red false positive, blue false negative or wrong class", fontsize=9
     )

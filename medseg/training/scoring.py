@@ -71,5 +71,10 @@ def draw_test_examples(
             [prepared.images[index] for index in indices],
             [prepared.masks[index] for index in indices],
             predict(trainer, task, datamodule, indices),
-            [f"{ids[number]}  Dice {dice[number]:.3f}" for number in chosen],
+            [f"{short(ids[number])}  Dice {dice[number]:.3f}" for number in chosen],
         )
+
+
+def short(sample: str, length: int = 28) -> str:
+    """Shorten an id to what fits under a picture; its beginning finds it in `per_image.csv`."""
+    return sample if len(sample) <= length else f"{sample[: length - 3]}..."
