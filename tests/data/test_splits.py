@@ -6,6 +6,7 @@ import pytest
 
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG
 from medseg.data.datasets.base import Sample
+from medseg.data.make_splits import make_all, same_picture, write_split_files
 from medseg.data.source import open_source
 from medseg.data.splits import (
     FOLD_COLUMNS,
@@ -16,12 +17,9 @@ from medseg.data.splits import (
     computed_split,
     draw,
     file_split,
-    make_all,
     read_table,
-    same_picture,
     split_files,
     split_names,
-    write_split_files,
 )
 from medseg.errors import ConfigError, DataError
 
@@ -57,8 +55,8 @@ def test_writing_the_split_files_again_changes_nothing(tmp_path, monkeypatch):
     made = make_all()
     for dataset in made:
         (tmp_path / dataset).mkdir()
-    monkeypatch.setattr("medseg.data.splits.split_files", lambda dataset: tmp_path / dataset)
-    monkeypatch.setattr("medseg.data.splits.make_all", lambda: made)
+    monkeypatch.setattr("medseg.data.make_splits.split_files", lambda dataset: tmp_path / dataset)
+    monkeypatch.setattr("medseg.data.make_splits.make_all", lambda: made)
     write_split_files()
     for dataset, tables in made.items():
         for stem in tables:
