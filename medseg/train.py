@@ -56,7 +56,7 @@ def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
     """Say so when the user's own files have changed since a finished run was trained on them."""
     if "root" in cfg.data:
         from medseg.data.datasets import Folder
-        from medseg.data.source import open_source
+        from medseg.data.finding import open_source
 
         now = open_source(Folder(), cfg.data.root).identity
         if now != json.loads(folder.summary.read_text(encoding="utf-8"))["source_identity"]:

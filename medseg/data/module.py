@@ -61,7 +61,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
     Args:
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
-        source: where the user's archive or folder lies; see `medseg.data.source`.
+        source: where the user's archive or folder lies; see `medseg.data.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
         in_channels: 3 for RGB, 1 for grey.

@@ -23,10 +23,11 @@ from medseg import config
 from medseg.data.build import build_arrays
 from medseg.data.datasets.base import Dataset, Listing
 from medseg.data.duplicates import find_duplicates
+from medseg.data.finding import is_url, missing_archives, open_source
 from medseg.data.fingerprint import describe_contents, describe_origin, sha256_file
 from medseg.data.prepared import PreparedDataset, as_samples, read_fingerprint, write_samples
 from medseg.data.problems import Problem, refuse_fatal, summary, write_problems
-from medseg.data.source import Source, is_url, missing_archives, open_source
+from medseg.data.source import Source
 from medseg.data.staging import lock_of, locked, remove_leftovers, sync, temporary_of, writing
 from medseg.errors import ConfigError, DataError
 
@@ -78,7 +79,7 @@ def prepare(
             papers. Images are resized by area where they shrink and linearly where they grow, masks to the nearest.
         in_channels: 3 for RGB, 1 for grey.
         data_dir: where archives are looked for and prepared data are kept.
-        source: see `medseg.data.source.open_source`. None also finds what was prepared before from elsewhere.
+        source: see `medseg.data.finding.open_source`. None also finds what was prepared before from elsewhere.
         download: fetch missing archives from their published address.
         skip_bad: leave out samples that cannot be used instead of stopping.
         num_workers: decoding threads; all cores without.

@@ -13,8 +13,8 @@ from medseg.data.duplicates import (
     near_duplicates,
     thumbnail,
 )
+from medseg.data.finding import open_source
 from medseg.data.prepared import Row
-from medseg.data.source import open_source
 
 
 def scene(seed: int, size: int = 128) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from medseg.data import zips
+from medseg.data.finding import open_source
 from medseg.data.source import (
     Archive,
     CombinedSource,
@@ -23,7 +24,6 @@ from medseg.data.source import (
     FolderSource,
     Source,
     ZipSource,
-    open_source,
 )
 from medseg.errors import DataError
 from tests.data.tiny import server, write_folder, write_zip, zip_bytes

@@ -6,8 +6,8 @@ import pytest
 
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG
 from medseg.data.datasets.base import Sample
+from medseg.data.finding import open_source
 from medseg.data.make_splits import make_all, same_picture, write_split_files
-from medseg.data.source import open_source
 from medseg.data.splits import (
     FOLD_COLUMNS,
     FOLDS,
