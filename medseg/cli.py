@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 
 from medseg import config
 from medseg.errors import ConfigError, UserError
+from medseg.runs.environment import is_first_process
 
 log = logging.getLogger("medseg")
 
@@ -151,7 +152,7 @@ def set_up_logging() -> None:
         handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     log.handlers = [handler]
     # The further processes of a distributed run would only repeat the first.
-    log.setLevel(logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR)
+    log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     log.propagate = False
 
 

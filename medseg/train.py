@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from contextlib import nullcontext
 
 from omegaconf import DictConfig
 
 from medseg.cli import run_command
+from medseg.runs.environment import is_first_process
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.runs.show import print_run
@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> RunFolder:
     """
     plan = plan_run(cfg)
     # The further processes of a distributed run work under the lock of the first.
-    with plan.folder.locked() if os.environ.get("LOCAL_RANK", "0") == "0" else nullcontext():
+    with plan.folder.locked() if is_first_process() else nullcontext():
         if plan.folder.finished and not cfg.force:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
@@ -47,7 +47,7 @@ def train(cfg: DictConfig) -> RunFolder:
             from medseg.training.job import run_job
 
             run_job(cfg, plan)
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if is_first_process():
         print_run(plan.folder)
     return plan.folder
 

@@ -32,6 +32,11 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that the user started, not a further one of a distributed run."""
+    return all(os.environ.get(variable, "0") == "0" for variable in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
+
+
 def version(package: str) -> str | None:
     """Return the installed version of a package."""
     try:

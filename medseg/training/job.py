@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sys
 import time
 import traceback
@@ -22,7 +21,7 @@ from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
-from medseg.runs.environment import describe_environment
+from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.folder import RunFolder, read_csv, write_json
 from medseg.runs.plan import RunPlan
 from medseg.training.build import build_network, build_trainer, quiet_libraries
@@ -78,13 +77,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     )
     extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
 
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    if cfg.force and first:
-        folder.clear()
-    resume = folder.last_checkpoint if folder.last_checkpoint.exists() else None
-    wandb_id = folder.status.get("wandb_id") or new_id(folder)
+    resume = folder.last_checkpoint if folder.last_checkpoint.exists() and not cfg.force else None
+    wandb_id = folder.status.get("wandb_id") if resume else None
+    wandb_id = wandb_id or new_id(folder)
     info = RunInfo(folder.path, folder.path.name, plan.group, str(cfg.experiment), wandb_id, settings)
-    loggers = build_loggers(cfg.logger, info) if first else []
+    loggers = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
         logger=loggers or False,
@@ -97,6 +94,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     task.travels = what_travels({**settings, "data": data_settings}, datamodule, trainer)
 
     if trainer.is_global_zero:
+        if cfg.force:
+            # Not before everything new is known to fit: a wrong option must not cost the old run.
+            folder.clear()
         write_opening(folder, cfg, trainer, wandb_id=wandb_id, seed=cfg.seed)
     with recording(folder if trainer.is_global_zero else None):
         fit(trainer, task, datamodule, resume)

@@ -104,6 +104,15 @@ def test_force_repeats_a_finished_run(place: Path) -> None:
     assert not (first.path / "leftover").exists()
 
 
+def test_a_wrong_option_does_not_cost_the_old_run(place: Path) -> None:
+    run = train(place, "experiment=kept", "trainer.max_epochs=1")
+    with pytest.raises(ConfigError, match="must be offline or online"):
+        # W&B's mode is no part of the name, so this means the same run.
+        train(place, "experiment=kept", "trainer.max_epochs=1", "force=true", "logger=wandb", "logger.wandb.mode=none")
+    assert run.finished
+    assert run.best_checkpoint.exists()
+
+
 class Interrupt(Callback):
     """Press Ctrl-C in the middle of the third epoch, once; not at all in the experiment called unbroken."""
 
