@@ -55,7 +55,7 @@ def wandb_logger(
     if mode == "online" and not wandb.api.api_key:
         raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
     os.environ["WANDB_MODE"] = mode
-    return WandbLogger(
+    logger = WandbLogger(
         name=run.name,
         save_dir=run.folder,
         project=project,
@@ -69,6 +69,9 @@ def wandb_logger(
         config=run.config,
         settings=wandb.Settings(console="off"),
     )
+    # Lightning hands on an argument that W&B has given up, and W&B says so in every run.
+    logger._wandb_init.pop("anonymous", None)
+    return logger
 
 
 def tensorboard_logger(*, run: RunInfo) -> TensorBoardLogger:
