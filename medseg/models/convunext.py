@@ -14,12 +14,15 @@ are, not in a dict; the released option of transposed convolutions is left out, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import nn
 
 from medseg.errors import ConfigError
-from medseg.models.blocks import ConvUNeXtBlock
+from medseg.models.blocks import ConvUNeXtBlock, choose_block, widening
+from medseg.models.layers import bilinear_upsampling, make_norm
 from medseg.models.skips import make_skip
+from medseg.models.stages import make_encoder_stage, smallest_image
 from medseg.models.ushape import DecoderStage, UShape
 
 
@@ -33,7 +36,13 @@ class ConvUNeXt(UShape):
         kernel_size: of the depth-wise convolutions, odd. The borders are reflected, so the deepest level must be
             larger than half a kernel: `min_size` is 16 * (kernel_size // 2 + 1).
         depths: number of blocks in the four encoder stages after the stem.
-        skip: the module on the skip connections, one of `medseg.models.skips.SKIPS`.
+        norm: one of `medseg.models.layers.NORMS`.
+        closing: where the last activation of a block stands, one of `medseg.models.blocks.convunext.CLOSINGS`.
+        downsampling: `conv`, a norm and a strided convolution, or `pool`, the maximum.
+        encoder, skip, decoder: parts in place of the network's own (`convunext`, `convunext_gate`, `convunext`): blocks
+            of `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. Kernel size, norm and
+            closing are those of `convunext` alone.
+        deep_supervision: see `UShape`.
     """
 
     def __init__(
@@ -44,42 +53,47 @@ class ConvUNeXt(UShape):
         base_channels: int = 32,
         kernel_size: int = 7,
         depths: Sequence[int] = (1, 1, 3, 1),
-        skip: str = "convunext_gate",
+        norm: str = "batch",
+        closing: str = "after_add",
+        downsampling: str = "conv",
+        encoder: str | None = None,
+        skip: str | None = None,
+        decoder: str | None = None,
+        deep_supervision: bool = False,
     ) -> None:
-        if kernel_size % 2 == 0:
-            raise ConfigError(f"ConvUNeXt's kernel_size must be odd, got {kernel_size}")
-        if len(depths) != 4:
-            raise ConfigError(f"ConvUNeXt's depths are four numbers, one per encoder stage, got {list(depths)}")
+        if len(depths) != 4 or min(depths) < 1:
+            raise ConfigError(
+                f"ConvUNeXt's depths are four numbers of at least 1, one per encoder stage, got {list(depths)}"
+            )
+        own = widening(
+            partial(ConvUNeXtBlock, kernel_size=kernel_size, norm=norm, closing=closing), min_size=kernel_size // 2 + 1
+        )
+        encode = choose_block("encoder", encoder or "convunext", convunext=own)
+        decode = choose_block("decoder", decoder or "convunext", convunext=own)
         c = base_channels
         down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
         up = [8 * c, 4 * c, 2 * c, c, c]
         super().__init__(
             stem=nn.Sequential(
                 nn.Conv2d(in_channels, c, 7, padding=3, padding_mode="reflect"),
-                nn.BatchNorm2d(c),
+                make_norm(norm, c),
                 nn.GELU(),
-                ConvUNeXtBlock(c, kernel_size=kernel_size),
+                encode(c, c),
             ),
             encoder=[
-                nn.Sequential(
-                    nn.BatchNorm2d(down[k]),
-                    nn.Conv2d(down[k], down[k + 1], 2, stride=2),
-                    *(ConvUNeXtBlock(down[k + 1], kernel_size=kernel_size) for _ in range(depths[k])),
-                )
+                make_encoder_stage(encode, down[k], down[k + 1], downsampling=downsampling, norm=norm, depth=depths[k])
                 for k in range(4)
             ],
             decoder=[
                 DecoderStage(
-                    up=nn.Sequential(
-                        nn.BatchNorm2d(up[k]), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-                    ),
-                    skip=make_skip(skip, up[k]),
-                    fuse=nn.Sequential(
-                        nn.Conv2d(2 * up[k], up[k + 1], 1), ConvUNeXtBlock(up[k + 1], kernel_size=kernel_size)
-                    ),
+                    up=nn.Sequential(make_norm(norm, up[k]), bilinear_upsampling()),
+                    skip=make_skip(skip or "convunext_gate", up[k]),
+                    fuse=decode(2 * up[k], up[k + 1]),
+                    out_channels=up[k + 1],
                 )
                 for k in range(4)
             ],
-            head=nn.Conv2d(c, num_classes, 1),
-            min_size=16 * (kernel_size // 2 + 1),
+            num_classes=num_classes,
+            min_size=smallest_image(4, encode, decode),
+            deep_supervision=deep_supervision,
         )

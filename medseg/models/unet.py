@@ -3,29 +3,42 @@
 Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015
 (arXiv:1505.04597). The structure is that of the modern baseline: 3x3 convolutions padded to keep the size, batch
 norm, and by default bilinear up-sampling, which halves the deepest stages (4,318,434 parameters with 3 channels and
-2 classes; 10.03 GMAC at 256 x 256). `bilinear=False` up-samples with transposed convolutions (7,763,074; 12.07 GMAC).
-The same function as the baseline's released code, proved by golden vectors; written from a description of it.
+2 classes; 10.03 GMAC at 256 x 256). `upsampling=transposed` up-samples with transposed convolutions (7,763,074;
+12.07 GMAC). The same function as the baseline's released code, proved by golden vectors; written from a description
+of it. The network as the paper published it is `unet2015.py`.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
+
 from torch import nn
 
-from medseg.models.blocks import DoubleConv
+from medseg.errors import ConfigError
+from medseg.models.blocks import Block, DoubleConv, choose_block
+from medseg.models.layers import UPSAMPLINGS, check_choice, make_upsampling
 from medseg.models.skips import make_skip
+from medseg.models.stages import make_encoder_stage, make_stem, smallest_image
 from medseg.models.ushape import DecoderStage, UShape
 
 
 class UNet(UShape):
-    """U-Net; maps N x in_channels x H x W to logits N x num_classes x H x W, H and W at least 16.
+    """U-Net; maps N x in_channels x H x W to logits N x num_classes x H x W, H and W at least 2^depth (16).
 
     Args:
         in_channels: channels of the image.
         num_classes: number of classes, background included.
-        base_channels: channels of the first level; the levels below have 2, 4, 8 and 16 times as many (the last one
-            8 times when `bilinear`). The papers' baseline is 32.
-        bilinear: up-sample bilinearly (corners aligned) instead of with a 2x2 transposed convolution.
-        skip: the module on the skip connections, one of `medseg.models.skips.SKIPS`.
+        base_channels: channels of the first level; every level below has twice as many (the last one as many as the
+            one above it, unless up-sampling is transposed). The papers' baseline is 32.
+        depth: number of times that the size is halved.
+        upsampling: `bilinear` (corners aligned), `nearest`, or `transposed` (2x2 convolution).
+        norm, activation: of the convolutions, one of `medseg.models.layers.NORMS` and `ACTIVATIONS`.
+        dropout: probability at the end of the contracting path, where the U-Net paper has it.
+        encoder, skip, decoder: parts in place of the network's own (`double_conv`, `identity`, `double_conv`): blocks
+            of `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. Norm and activation are
+            those of `double_conv` alone.
+        deep_supervision: see `UShape`.
     """
 
     def __init__(
@@ -34,34 +47,49 @@ class UNet(UShape):
         in_channels: int = 3,
         num_classes: int = 2,
         base_channels: int = 32,
-        bilinear: bool = True,
-        skip: str = "identity",
+        depth: int = 4,
+        upsampling: str = "bilinear",
+        norm: str = "batch",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        encoder: str | None = None,
+        skip: str | None = None,
+        decoder: str | None = None,
+        deep_supervision: bool = False,
     ) -> None:
-        c = base_channels
-        down = [c, 2 * c, 4 * c, 8 * c, 8 * c if bilinear else 16 * c]
-        up = [down[4], 4 * c, 2 * c, c, c] if bilinear else [down[4], 8 * c, 4 * c, 2 * c, c]
+        if depth < 1:
+            raise ConfigError(f"U-Net's depth must be at least 1, got {depth}")
+        check_choice("upsampling", upsampling, UPSAMPLINGS)
+        transposed = upsampling == "transposed"
+        own = partial(DoubleConv, norm=norm, activation=activation)
+        encode = choose_block("encoder", encoder or "double_conv", double_conv=Block(own, takes_image=True))
+        # Without transposed convolutions, the first convolution after the concatenation narrows as well.
+        narrowing = Block(lambda i, o: own(i, o, None if transposed else i // 2))
+        decode = choose_block("decoder", decoder or "double_conv", double_conv=narrowing)
+        levels = [base_channels * 2**k for k in range(depth)]
+        bottom = 2 * levels[-1] if transposed else levels[-1]
+        stages = [
+            make_encoder_stage(encode, *channels, downsampling="pool") for channels in pairwise([*levels, bottom])
+        ]
+        if dropout:
+            stages[-1].append(nn.Dropout(dropout))
+        # From the deepest level up: channels of the skip connection, of what is made there, of what comes from below.
+        skips = levels[::-1]
+        made = skips if transposed else [*skips[1:], base_channels]
+        below = [bottom, *made[:-1]]
         super().__init__(
-            stem=DoubleConv(in_channels, c),
-            encoder=[nn.Sequential(nn.MaxPool2d(2), DoubleConv(down[k], down[k + 1])) for k in range(4)],
+            stem=make_stem(encode, in_channels, base_channels),
+            encoder=stages,
             decoder=[
-                _decoder_stage(up[k], up[k + 1], skip_channels=down[3 - k], bilinear=bilinear, skip=skip)
-                for k in range(4)
+                DecoderStage(
+                    up=make_upsampling(upsampling, below[k], skips[k]),
+                    skip=make_skip(skip or "identity", skips[k]),
+                    fuse=decode(2 * skips[k], made[k]),
+                    out_channels=made[k],
+                )
+                for k in range(depth)
             ],
-            head=nn.Conv2d(c, num_classes, 1),
-            min_size=16,
+            num_classes=num_classes,
+            min_size=smallest_image(depth, encode, decode),
+            deep_supervision=deep_supervision,
         )
-
-
-def _decoder_stage(
-    in_channels: int, out_channels: int, *, skip_channels: int, bilinear: bool, skip: str
-) -> DecoderStage:
-    # Both ways hand `skip_channels` channels from below to the concatenation; only the bilinear one narrows its
-    # first convolution to half of it.
-    up: nn.Module
-    if bilinear:
-        up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-        fuse = DoubleConv(2 * skip_channels, out_channels, mid_channels=skip_channels)
-    else:
-        up = nn.ConvTranspose2d(in_channels, skip_channels, 2, stride=2)
-        fuse = DoubleConv(2 * skip_channels, out_channels)
-    return DecoderStage(up=up, skip=make_skip(skip, skip_channels), fuse=fuse)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from medseg.errors import UserError
-from medseg.models import ConvUNeXt, UNet, import_reference
-from medseg.models.reference import _NETWORKS, _rename
+from medseg.models import AMSUnet, AttentionUNet, CMUNeXt, ConvUNeXt, ResUNet, UNet, import_reference
+from medseg.models.reference import RELEASED
+from tests.models.test_golden import NAMES, load
 
 
 def released(name: str, network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A state dict as the released code would save it: our weights under its names, 1x1 blocks as Linear layers."""
-    renames = _NETWORKS[name][1]
-    state = {_rename(key, renames): value for key, value in network.state_dict().items()}
+    state = {RELEASED[name].rename(key): value for key, value in network.state_dict().items()}
     linear = re.compile(r".*(pwconv\d|gate|linear\d)\.weight")
     return {key: value[:, :, 0, 0] if linear.fullmatch(key) else value for key, value in state.items()}
 
@@ -26,9 +25,15 @@ def released(name: str, network: torch.nn.Module) -> dict[str, torch.Tensor]:
     ("name", "network"),
     [
         ("unet", UNet(in_channels=1, num_classes=5, base_channels=6)),
-        ("unet", UNet(in_channels=4, num_classes=2, base_channels=3, bilinear=False)),
+        ("unet", UNet(in_channels=4, num_classes=2, base_channels=3, upsampling="transposed")),
         ("convunext", ConvUNeXt(in_channels=1, num_classes=3, base_channels=5)),
         ("convunext", ConvUNeXt(base_channels=4, depths=(1, 2, 9, 1), kernel_size=3)),
+        ("amsunet", AMSUnet(in_channels=1, num_classes=3, base_channels=5, strip_kernels=(7, 11, 21), local_kernel=5)),
+        ("amsunet", AMSUnet(base_channels=4, skip="identity", undilated=False)),
+        ("attention_unet", AttentionUNet(in_channels=1, num_classes=3, base_channels=3)),
+        ("attention_unet", AttentionUNet(base_channels=4, skip="identity")),
+        ("resunet", ResUNet(in_channels=1, num_classes=3, base_channels=3)),
+        ("cmunext", CMUNeXt(in_channels=1, channels=(2, 3, 5, 4, 6), depths=(1, 2, 1, 3, 1), kernels=(3, 5, 7, 7, 9))),
     ],
 )
 def test_arguments_are_read_from_the_shapes(name: str, network: torch.nn.Module) -> None:
@@ -39,13 +44,12 @@ def test_arguments_are_read_from_the_shapes(name: str, network: torch.nn.Module)
     assert all(torch.equal(value, own[key]) for key, value in imported.state_dict().items())
 
 
-def test_names_are_those_of_the_released_code(golden: Path) -> None:
-    for file, name in (("convunext_base4", "convunext"), ("unet_base4_transposed", "unet")):
-        stored = np.load(golden / f"{file}.npz")
-        names = {key.removeprefix("state/") for key in stored.files if key.startswith("state/")}
-        own = released(name, import_reference(name, {key: stored[f"state/{key}"] for key in names}))
-        assert {key for key in own if not key.endswith("num_batches_tracked")} == names
-        assert all(tuple(own[key].shape) == stored[f"state/{key}"].shape for key in names)
+@pytest.mark.parametrize("file", NAMES)
+def test_names_are_those_of_the_released_code(golden: Path, file: str) -> None:
+    state, _, _ = load(golden, file)
+    own = released(NAMES[file], import_reference(NAMES[file], state))
+    assert {key for key in own if not key.endswith("num_batches_tracked")} == set(state)
+    assert all(tuple(own[key].shape) == value.shape for key, value in state.items())
 
 
 def test_batch_counts_are_taken_when_they_are_there() -> None:

@@ -1,0 +1,109 @@
+"""AMSUnet: ConvUNeXt's frame with atrous multi-scale attention blocks and residual attention on the skips.
+
+Yin, Han, Jian et al., "AMSUnet: A neural network using atrous multi-scale convolution for medical image segmentation",
+Computers in Biology and Medicine, 2023 (doi 10.1016/j.compbiomed.2023.107120). What it changes in ConvUNeXt: AMSE
+blocks (SegNeXt's attention with smaller strips and a dilated local convolution, stage by stage 1, 1, 1, 3, 5), one
+block per stage, a 3x3 stem, and RSC in place of the gate. 2,619,898 parameters with 3 channels and 2 classes;
+6.00 GMAC at 256 x 256.
+
+The same function as the released code, proved by golden vectors; written from a description of it (the code has no
+licence). Where paper and code disagree (RSC squares the feature, one shortcut per block), the code is the default and
+the paper's reading an argument. The logits are returned as they are, not in a dict; the released option of transposed
+convolutions is left out, since it cannot run there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch import nn
+
+from medseg.errors import ConfigError
+from medseg.models.blocks import AMSEBlock, choose_block, widening
+from medseg.models.layers import bilinear_upsampling, make_norm
+from medseg.models.skips import make_skip
+from medseg.models.stages import make_encoder_stage, smallest_image
+from medseg.models.ushape import DecoderStage, UShape
+
+
+class AMSUnet(UShape):
+    """AMSUnet; maps N x in_channels x H x W to logits N x num_classes x H x W, H and W at least 16.
+
+    Args:
+        in_channels: channels of the image.
+        num_classes: number of classes, background included.
+        base_channels: channels of the first level; the levels below have 2, 4, 8 and 8 times as many.
+        dilations: of the stem and the four encoder stages; the decoder's are 1.
+        local_kernel, undilated, strip_kernels, norm, norm_placement, shortcuts, closing_gelu: of the blocks, see
+            `medseg.models.blocks.AMSEBlock`.
+        downsampling: `conv`, a norm and a strided convolution, or `pool`, the maximum.
+        encoder, skip, decoder: parts in place of the network's own (`amse`, `rsc`, `amse`): blocks of
+            `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. The arguments of the blocks
+            above are those of `amse` alone.
+        deep_supervision: see `UShape`.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        num_classes: int = 2,
+        base_channels: int = 32,
+        dilations: Sequence[int] = (1, 1, 1, 3, 5),
+        local_kernel: int = 3,
+        undilated: bool = True,
+        strip_kernels: Sequence[int] = (5, 7, 11),
+        norm: str = "batch",
+        norm_placement: str = "before",
+        shortcuts: int = 1,
+        closing_gelu: bool = True,
+        downsampling: str = "conv",
+        encoder: str | None = None,
+        skip: str | None = None,
+        decoder: str | None = None,
+        deep_supervision: bool = False,
+    ) -> None:
+        if len(dilations) != 5:
+            raise ConfigError(f"AMSUnet's dilations are five numbers, stem and four stages, got {list(dilations)}")
+        own = partial(
+            AMSEBlock,
+            local_kernel=local_kernel,
+            undilated=undilated,
+            strip_kernels=strip_kernels,
+            norm=norm,
+            norm_placement=norm_placement,
+            shortcuts=shortcuts,
+            closing_gelu=closing_gelu,
+        )
+        encode = [
+            choose_block("encoder", encoder or "amse", amse=widening(partial(own, dilation=d))) for d in dilations
+        ]
+        decode = choose_block("decoder", decoder or "amse", amse=widening(own))
+        c = base_channels
+        down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
+        up = [8 * c, 4 * c, 2 * c, c, c]
+        super().__init__(
+            stem=nn.Sequential(
+                nn.Conv2d(in_channels, c, 3, padding=1, padding_mode="reflect"),
+                make_norm(norm, c),
+                nn.GELU(),
+                encode[0](c, c),
+            ),
+            encoder=[
+                make_encoder_stage(encode[k + 1], down[k], down[k + 1], downsampling=downsampling, norm=norm)
+                for k in range(4)
+            ],
+            decoder=[
+                DecoderStage(
+                    up=nn.Sequential(make_norm(norm, up[k]), bilinear_upsampling()),
+                    skip=make_skip(skip or "rsc", up[k]),
+                    fuse=decode(2 * up[k], up[k + 1]),
+                    out_channels=up[k + 1],
+                )
+                for k in range(4)
+            ],
+            num_classes=num_classes,
+            min_size=smallest_image(4, encode[-1], decode),
+            deep_supervision=deep_supervision,
+        )

@@ -1,0 +1,50 @@
+"""Encoder stages, put together from blocks in the ways that several networks share."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from medseg.models.blocks import Block
+from medseg.models.layers import check_choice, make_norm
+
+DOWNSAMPLINGS = ("conv", "pool")
+"""The names that a network's `downsampling` argument takes."""
+
+
+def make_stem(block: Block, in_channels: int, out_channels: int) -> nn.Module:
+    """Return a first stage, N x in x H x W -> N x out x H x W: the block, after a convolution where it needs one.
+
+    A block that begins with a norm and an activation, or with a 1x1 convolution, cannot begin with an image: it would
+    lose half of the values, or see no shape. It gets a 3x3 convolution, batch norm and GELU before it.
+    """
+    if block.takes_image:
+        return block(in_channels, out_channels)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        nn.BatchNorm2d(out_channels),
+        nn.GELU(),
+        block(out_channels, out_channels),
+    )
+
+
+def make_encoder_stage(
+    block: Block, in_channels: int, out_channels: int, *, downsampling: str, norm: str = "batch", depth: int = 1
+) -> nn.Sequential:
+    """Return a stage that halves the size and has `depth` blocks, N x in x H x W -> N x out x H/2 x W/2 (rounded down).
+
+    `pool` takes the maximum of 2 x 2 pixels and leaves the channels to the first block, as in U-Net; `conv` is a norm
+    and a 2x2 convolution of stride 2 that changes the channels, as in ConvUNeXt.
+    Raises `ConfigError` for another `downsampling`.
+    """
+    check_choice("downsampling", downsampling, DOWNSAMPLINGS)
+    if downsampling == "pool":
+        first = [nn.MaxPool2d(2), block(in_channels, out_channels)]
+    else:
+        halve = nn.Conv2d(in_channels, out_channels, 2, stride=2)
+        first = [make_norm(norm, in_channels), halve, block(out_channels, out_channels)]
+    return nn.Sequential(*first, *(block(out_channels, out_channels) for _ in range(depth - 1)))
+
+
+def smallest_image(depth: int, encoder: Block, decoder: Block) -> int:
+    """Return the smallest H and W, in pixels, that leave the blocks their room after `depth` halvings."""
+    return max(2**depth * encoder.min_size, 2 ** (depth - 1) * decoder.min_size)

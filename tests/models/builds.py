@@ -1,0 +1,57 @@
+"""Networks for tests, built from the YAML files as a run would, but small."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from medseg import config
+from medseg.training.task import main_output
+from tests.helpers import compose_config
+
+SMALL: dict[str, tuple[str, ...]] = {
+    "unet": ("model.base_channels=4",),
+    "convunext": ("model.base_channels=4",),
+    "amsunet": ("model.base_channels=4",),
+    "attention_unet": ("model.base_channels=4",),
+    "resunet": ("model.base_channels=4",),
+    "ushape": ("model.base_channels=4",),
+    "cmunext": ("model.channels=[4,6,8,10,12]",),
+    "cmunext_s": ("model.channels=[4,6,8,10,12]",),
+    "cmunext_l": ("model.channels=[4,6,8,10,12]",),
+}
+"""Overrides that make a network quick; one that is not named here is built as it is."""
+
+NETWORKS = [name for name in config.options("model") if name != "custom"]
+
+
+@lru_cache
+def settings(name: str, *overrides: str) -> dict[str, Any]:
+    """Return the arguments of the network `name`, made small, as its YAML and the overrides give them."""
+    size = ("data.in_channels=3", "data.num_classes=2")
+    cfg = compose_config("train", *size, f"model={name}", *SMALL.get(name, ()), *overrides)
+    return OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[return-value]
+
+
+def build(name: str, *overrides: str, seed: int = 0) -> nn.Module:
+    """Build the network `name`, made small, for 3 channels and 2 classes unless the overrides say otherwise."""
+    torch.manual_seed(seed)
+    network = hydra.utils.instantiate(settings(name, *overrides), _convert_="all")
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def logits_of(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """Return the network's own logits in evaluation mode."""
+    with torch.no_grad():
+        return main_output(network.eval()(image))
+
+
+def count(module: nn.Module) -> int:
+    """Count the parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
