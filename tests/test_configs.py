@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from medseg import config
 from tests.helpers import compose_config
+from tests.models.builds import build
 
 EXPERIMENTS = config.config_root() / "experiments"
 LEARNT = [(group, option) for group in config.groups() for option in config.options(group)]
@@ -42,10 +43,8 @@ def test_values_have_the_types_they_look_like() -> None:
 
 @pytest.mark.parametrize("option", [option for option in options("model") if option != "custom"])
 def test_every_network_trains_a_step_at_the_datas_channels_and_classes(option: str) -> None:
-    small = ["model.base_channels=4"] if option in ("unet", "convunext") else []
-    cfg = compose_config("train", f"model={option}", "data.in_channels=1", "data.num_classes=3", *small)
-    network = hydra.utils.instantiate(cfg.model, _convert_="all")
-    loss = hydra.utils.instantiate(cfg.loss, _convert_="all")
+    network = build(option, "data.in_channels=1", "data.num_classes=3")
+    loss = hydra.utils.instantiate(compose_config("train").loss, _convert_="all")
     logits = network(torch.randn(2, 1, 64, 96))
     assert logits.shape == (2, 3, 64, 96)
     loss(logits, torch.randint(0, 3, (2, 64, 96))).backward()

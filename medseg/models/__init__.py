@@ -7,7 +7,13 @@ from medseg.models.composed import ComposedUShape
 from medseg.models.convunext import ConvUNeXt
 from medseg.models.reference import import_reference
 from medseg.models.resunet import ResUNet
+from medseg.models.segnext import SegNeXt
+from medseg.models.sliding_window import SlidingWindowNet
+from medseg.models.smp import SMPNetwork
 from medseg.models.unet import UNet
+from medseg.models.unet2015 import UNet2015
+from medseg.models.unetpp import UNetPlusPlus
+from medseg.models.unext import UNeXt
 
 __all__ = [
     "AMSUnet",
@@ -16,6 +22,12 @@ __all__ = [
     "ComposedUShape",
     "ConvUNeXt",
     "ResUNet",
+    "SMPNetwork",
+    "SegNeXt",
+    "SlidingWindowNet",
+    "UNeXt",
     "UNet",
+    "UNet2015",
+    "UNetPlusPlus",
     "import_reference",
 ]

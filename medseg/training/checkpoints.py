@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,22 +27,32 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
 
     Raises `UserError` for a file that is missing, damaged, holds code, or was not written by medseg.
     """
+    content = read_plain(file)
+    if not isinstance(content, dict) or CHECKPOINT_KEY not in content or "state_dict" not in content:
+        raise UserError(f"{file}: not written by medseg; give a run folder or a checkpoint in one")
+    return content
+
+
+def read_plain(file: Path) -> Any:
+    """Read a file that `torch.save` has written onto the CPU, if it holds nothing but tensors and plain values.
+
+    Raises `UserError` for a file that is missing, damaged or holds code.
+    """
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{file}: no such checkpoint") from None
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
+        other = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        named = f" ({other[1]})" if other else ""
         raise UserError(
-            f"{file}: refused, since it holds more than tensors and plain values; such a file could run code"
+            f"{file}: refused, since it holds more than tensors and plain values{named}; such a file could run code"
         ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); give a run folder or a checkpoint file") from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{file}: damaged, or not a PyTorch checkpoint ({reason})") from None
-    if not isinstance(content, dict) or CHECKPOINT_KEY not in content or "state_dict" not in content:
-        raise UserError(f"{file}: not written by medseg; give a run folder or a checkpoint in one")
-    return content
 
 
 def load_network(network: nn.Module, checkpoint: Mapping[str, Any], file: Path) -> None:
@@ -75,21 +86,26 @@ def check_targets(settings: DictConfig, file: Path) -> None:
     Hydra calls whatever `_target_` names, so a checkpoint from elsewhere could have it call anything.
     Raises `UserError` naming what is not known.
     """
-    model, data = settings.model, settings.data
-    expected: list[tuple[str, type, str]] = [(model._target_, nn.Module, "medseg.models.")]
-    if model._target_ == "segmentation_models_pytorch.create_model":
-        expected = []
-    expected.append((data._target_, SegmentationDataModule, "medseg.data.module"))
-    expected.append((data.dataset._target_, Dataset, "medseg.data.datasets."))
-    for target, base, home in expected:
+    plain: Any = OmegaConf.to_container(settings)
+    model, data = plain["model"], plain["data"]
+    expected: list[tuple[Any, type, str]] = [(model, nn.Module, "medseg.models.")]
+    if "dataset" in data:
+        expected.append(({**data, "dataset": None}, SegmentationDataModule, "medseg.data.module"))
+        expected.append((data["dataset"], Dataset, "medseg.data.datasets."))
+        unexpected = []
+    else:
+        # Imported, and of no data. Some of its values go into the data that are chosen later.
+        unexpected = all_targets(data)
+    for node, base, home in expected:
+        target = str(node.get("_target_"))
         # The place where a class is defined, not the name that leads there: a name can lead out of a module again.
         found = hydra.utils.get_object(target) if target.startswith("medseg.") else None
         if not (isinstance(found, type) and issubclass(found, base) and found.__module__.startswith(home)):
-            raise UserError(f"{file}: {untrusted(target)}")
-    # Nothing is built inside these either.
-    for node in (model, data.dataset, {**data, "dataset": None}):
-        for target in all_targets(OmegaConf.to_container(OmegaConf.create(node)))[1:]:
-            raise UserError(f"{file}: {untrusted(target)}")
+            unexpected.append(target)
+        # Nothing is built inside these either.
+        unexpected += all_targets(node)[1:]
+    for target in unexpected:
+        raise UserError(f"{file}: {untrusted(target)}")
 
 
 def untrusted(target: str) -> str:

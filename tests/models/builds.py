@@ -19,11 +19,23 @@ SMALL: dict[str, tuple[str, ...]] = {
     "convunext": ("model.base_channels=4",),
     "amsunet": ("model.base_channels=4",),
     "attention_unet": ("model.base_channels=4",),
+    "attention_unet_32": ("model.base_channels=4",),
     "resunet": ("model.base_channels=4",),
+    "resunet_32": ("model.base_channels=4",),
     "ushape": ("model.base_channels=4",),
     "cmunext": ("model.channels=[4,6,8,10,12]",),
     "cmunext_s": ("model.channels=[4,6,8,10,12]",),
     "cmunext_l": ("model.channels=[4,6,8,10,12]",),
+    "unetpp": ("model.base_channels=4",),
+    "unext": ("model.channels=[4,8,10,12,16]",),
+    "unext_s": ("model.channels=[4,8,10,12,16]",),
+    "unext_l": ("model.channels=[4,8,10,12,16]",),
+    "unet2015": ("model.base_channels=2",),
+    "sliding_window": ("model.base_channels=4", "model.hidden_channels=8"),
+    **{
+        name: ("model.dims=[8,8,16,16]", "model.depths=[1,1,2,1]", "model.head_channels=64", "model.rank=4")
+        for name in ("segnext_t", "segnext_s", "segnext_b", "segnext_l")
+    },
 }
 """Overrides that make a network quick; one that is not named here is built as it is."""
 

@@ -131,10 +131,11 @@ def attack(file: str, **others: object) -> None:
     [
         {"model": {"_target_": "tests.training.test_evaluation.attack", "file": "FILE"}},
         {"model": {"_target_": "medseg.models.ushape.torch.hub.load", "repo_or_dir": "FILE"}},
+        {"model": {"_target_": "segmentation_models_pytorch.create_model", "encoder_weights": "imagenet"}},
         {"model": {"_target_": "medseg.models.UNet", "skip": {"_target_": "pathlib.Path.touch", "self": "FILE"}}},
         {"data": {"dataset": {"_target_": "tests.training.test_evaluation.attack", "file": "FILE"}}},
     ],
-    ids=["network", "a name that leads out of medseg", "argument", "dataset"],
+    ids=["network", "a name that leads out of medseg", "another library", "argument", "dataset"],
 )
 def test_a_checkpoint_cannot_have_other_code_called(change: dict, run: RunFolder, place: Path, tmp_path: Path) -> None:
     file = tmp_path / "attacked"
@@ -146,6 +147,35 @@ def test_a_checkpoint_cannot_have_other_code_called(change: dict, run: RunFolder
     with pytest.raises(UserError, match=r"which is not medseg's own; if you trust the file, give trust=true"):
         evaluate(place, f"checkpoint={tmp_path / 'evil.ckpt'}")
     assert not file.exists()
+
+
+def test_a_checkpoint_cannot_have_weights_downloaded(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = [item for item in TINY if not item.startswith(("model", "trainer.max_epochs"))]
+    own = train(place, *base, "model=smp", "model.encoder_name=tu-test_resnet", "trainer.max_epochs=1", tiny=False)
+
+    def connect(*args: object) -> None:
+        raise AssertionError("something is downloaded")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+    content = torch.load(own.best_checkpoint, weights_only=True)
+    model = content["medseg"]["config"]["model"]
+
+    def scores(**change: object) -> bytes:
+        content["medseg"]["config"]["model"] = {**model, **change}
+        torch.save(content, tmp_path / "changed.ckpt")
+        folder = evaluate(place, f"checkpoint={tmp_path / 'changed.ckpt'}", f"output={tmp_path / 'scores'}")
+        return (folder / "per_image.csv").read_bytes()
+
+    assert scores() == (own.test / "per_image.csv").read_bytes()
+    # A run that began with downloaded weights is evaluated with its own.
+    assert scores(encoder_weights="imagenet") == scores()
+    for change in ({"checkpoint_path": str(own.best_checkpoint)}, {"pretrained": True}):
+        with pytest.raises(ConfigError, match="takes no"):
+            scores(**change)
+    with pytest.raises(ConfigError, match="unknown encoder_name 'tu-hf-hub:timm/test_resnet'"):
+        scores(encoder_name="tu-hf-hub:timm/test_resnet")
 
 
 def test_a_network_of_your_own_is_evaluated_when_you_trust_it(place: Path) -> None:

@@ -7,6 +7,7 @@ network which released name each of our parameters has, and how to read the cons
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from medseg.models.reference.cmunext import CMUNEXT
 from medseg.models.reference.convunext import CONVUNEXT
 from medseg.models.reference.released import Released, Shapes, as_text
 from medseg.models.reference.resunet import RESUNET
+from medseg.models.reference.segnext import SEGNEXT
 from medseg.models.reference.unet import UNET
+from medseg.models.reference.unetpp import UNETPP
+from medseg.models.reference.unext import UNEXT
 
 RELEASED: dict[str, Released] = {
     "unet": UNET,
@@ -28,6 +32,13 @@ RELEASED: dict[str, Released] = {
     "attention_unet": ATTENTION_UNET,
     "resunet": RESUNET,
     "cmunext": CMUNEXT,
+    "unetpp": UNETPP,
+    "segnext_t": SEGNEXT,
+    "segnext_s": SEGNEXT,
+    "segnext_b": SEGNEXT,
+    "segnext_l": SEGNEXT,
+    "unext": UNEXT,
+    "unext_s": UNEXT,
 }
 """The networks whose released weights can be imported, under the names of their YAML."""
 
@@ -46,17 +57,9 @@ def import_reference(name: str, state: Mapping[str, Tensor | np.ndarray]) -> nn.
     Raises `UserError` for an unknown name, and for a state that does not fit: it tells the first differing names and
     shapes, in the released code's names.
     """
-    if name not in RELEASED:
-        raise UserError(f"no released weights are known for '{name}': choose one of {', '.join(RELEASED)}")
-    for key, value in state.items():
-        if not isinstance(value, Tensor | np.ndarray):
-            raise UserError(
-                f"this is no state dict of '{name}': entry '{key}' is a {type(value).__name__}, not a tensor"
-                " (if it is a whole checkpoint, pass the state dict inside it)"
-            )
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    network = RELEASED[name].build(shapes)
+    network = find_network(name, state)()
     own = network.state_dict()
+    shapes = _shapes(state)
     released = {RELEASED[name].rename(key, shapes): key for key in own}
     _check_fit(name, {key: tuple(own[released[key]].shape) for key in released}, state)
     for key, value in state.items():
@@ -66,6 +69,26 @@ def import_reference(name: str, state: Mapping[str, Tensor | np.ndarray]) -> nn.
         with torch.no_grad():
             target.copy_(source.reshape(target.shape))
     return network
+
+
+def find_network(name: str, state: Mapping[str, Tensor | np.ndarray]) -> partial[nn.Module]:
+    """Read from `state` which network it is of: our class with its arguments, to be called.
+
+    Raises `UserError` for an unknown name, and for a state that lacks what the arguments are read from.
+    """
+    if name not in RELEASED:
+        raise UserError(f"no released weights are known for '{name}': choose one of {', '.join(RELEASED)}")
+    for key, value in state.items():
+        if not isinstance(value, Tensor | np.ndarray):
+            raise UserError(
+                f"this is no state dict of '{name}': entry '{key}' is a {type(value).__name__}, not a tensor"
+                " (if it is a whole checkpoint, pass the state dict inside it)"
+            )
+    return RELEASED[name].build(_shapes(state))
+
+
+def _shapes(state: Mapping[str, Tensor | np.ndarray]) -> Shapes:
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def _check_fit(name: str, expected: Shapes, state: Mapping[str, Tensor | np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from torch import nn
 
@@ -10,11 +11,12 @@ from medseg.models.amsunet import AMSUnet
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 
 
-def build(shapes: Shapes) -> nn.Module:
-    """Build our AMSUnet with the arguments read from the shapes; dilations do not show in them: the released ones."""
+def build(shapes: Shapes) -> partial[nn.Module]:
+    """Return our AMSUnet with the arguments read from the shapes; dilations do not show in them: the released ones."""
     base, in_channels = shape_of("amsunet", shapes, "in_conv.0.weight", 4)[:2]
     strips = [f"in_conv.3.attn.ams.conv{k}_1.weight" for k in range(3)]
-    return AMSUnet(
+    return partial(
+        AMSUnet,
         in_channels=in_channels,
         num_classes=shape_of("amsunet", shapes, "out_conv.0.weight", 4)[0],
         base_channels=base,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
@@ -11,10 +12,11 @@ from medseg.models.attention_unet import AttentionUNet
 from medseg.models.reference.released import Released, Shapes, shape_of
 
 
-def build(shapes: Shapes) -> nn.Module:
-    """Build our Attention U-Net with the arguments read from the shapes."""
+def build(shapes: Shapes) -> partial[nn.Module]:
+    """Return our Attention U-Net with the arguments read from the shapes."""
     base, in_channels = shape_of("attention_unet", shapes, "Conv1.conv.0.weight", 4)[:2]
-    return AttentionUNet(
+    return partial(
+        AttentionUNet,
         in_channels=in_channels,
         num_classes=shape_of("attention_unet", shapes, "Conv_1x1.weight", 4)[0],
         base_channels=base,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from torch import nn
 
@@ -12,10 +13,11 @@ from medseg.models.reference.released import Released, Shapes, count_of, shape_o
 LEVELS = range(1, 6)
 
 
-def build(shapes: Shapes) -> nn.Module:
-    """Build our CMUNeXt with the arguments read from the shapes."""
+def build(shapes: Shapes) -> partial[nn.Module]:
+    """Return our CMUNeXt with the arguments read from the shapes."""
     kernels = [f"encoder{k}.block.0.0.fn.0.weight" for k in LEVELS]
-    return CMUNeXt(
+    return partial(
+        CMUNeXt,
         in_channels=shape_of("cmunext", shapes, "stem.conv.0.weight", 4)[1],
         num_classes=shape_of("cmunext", shapes, "Conv_1x1.weight", 4)[0],
         channels=[shape_of("cmunext", shapes, f"encoder{k}.up.conv.0.weight", 4)[0] for k in LEVELS],

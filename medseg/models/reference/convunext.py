@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from torch import nn
 
@@ -10,10 +11,11 @@ from medseg.models.convunext import ConvUNeXt
 from medseg.models.reference.released import Released, Shapes, count_of, level, shape_of
 
 
-def build(shapes: Shapes) -> nn.Module:
-    """Build our ConvUNeXt with the arguments read from the shapes."""
+def build(shapes: Shapes) -> partial[nn.Module]:
+    """Return our ConvUNeXt with the arguments read from the shapes."""
     base, in_channels = shape_of("convunext", shapes, "in_conv.0.weight", 4)[:2]
-    return ConvUNeXt(
+    return partial(
+        ConvUNeXt,
         in_channels=in_channels,
         num_classes=shape_of("convunext", shapes, "out_conv.0.weight", 4)[0],
         base_channels=base,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -22,12 +23,12 @@ class Released:
     """A network whose released weights can be imported.
 
     Args:
-        build: our network with the widths, depths and classes of a released state; raises `UserError` (by
-            `shape_of`) where an entry that it reads is missing.
+        build: our network's class with the widths, depths and classes of a released state as its arguments; raises
+            `UserError` (by `shape_of`) where an entry that it reads is missing.
         renames: from our names to the released ones; a function where these depend on the state.
     """
 
-    build: Callable[[Shapes], nn.Module]
+    build: Callable[[Shapes], partial[nn.Module]]
     renames: Renames | Callable[[Shapes], Renames]
 
     def rename(self, key: str, shapes: Shapes | None = None) -> str:

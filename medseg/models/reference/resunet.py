@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 from medseg.models.resunet import ResUNet
 
 
-def build(shapes: Shapes) -> nn.Module:
-    """Build our ResUNet with the arguments read from the shapes."""
+def build(shapes: Shapes) -> partial[nn.Module]:
+    """Return our ResUNet with the arguments read from the shapes."""
     base, in_channels = shape_of("resunet", shapes, "input_layer.0.weight", 4)[:2]
     num_classes = shape_of("resunet", shapes, "output_layer.0.weight", 4)[0]
-    return ResUNet(in_channels=in_channels, num_classes=num_classes, base_channels=base)
+    return partial(ResUNet, in_channels=in_channels, num_classes=num_classes, base_channels=base)
 
 
 RESUNET = Released(

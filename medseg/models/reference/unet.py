@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 from medseg.models.unet import UNet
 
 
-def build(shapes: Shapes) -> nn.Module:
-    """Build our U-Net with the arguments read from the shapes."""
+def build(shapes: Shapes) -> partial[nn.Module]:
+    """Return our U-Net with the arguments read from the shapes."""
     base, in_channels = shape_of("unet", shapes, "in_conv.0.weight", 4)[:2]
-    return UNet(
+    return partial(
+        UNet,
         in_channels=in_channels,
         num_classes=shape_of("unet", shapes, "out_conv.0.weight", 4)[0],
         base_channels=base,

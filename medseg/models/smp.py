@@ -1,0 +1,217 @@
+"""Any network of segmentation-models-pytorch, with any of its encoders and of timm's that fits it.
+
+Iakubovskii, segmentation-models-pytorch (github.com/qubvel-org/segmentation_models.pytorch, MIT); Wightman, timm
+(github.com/huggingface/pytorch-image-models, Apache-2.0). U-Net with a ResNet-18 has 14,328,354 parameters with
+3 channels and 2 classes; 5.41 GMAC at 256 x 256.
+
+The library's own networks, with three differences: images of any size are padded to what the encoder takes and the
+logits cropped, where most of its networks refuse them; timm's encoders of one image size, Swin among them, are opened
+to others where timm can; what does not exist or fit together is refused in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medseg.errors import ConfigError
+from medseg.models.layers import check_size, pad_to, pad_to_multiple
+
+TIMM = "tu-"
+"""How the library marks the names of timm's encoders."""
+
+
+class SMPNetwork(nn.Module):
+    """A network of the library; maps N x in_channels x H x W to logits N x num_classes x H x W.
+
+    H and W are at least `min_size`, which depends on the network and is found by trying when it is built: 32 for most,
+    8 for pspnet and deeplabv3, 128 for pan. A few encoders have windows of one size, maxvit for example: images are
+    padded to multiples of 224 or 256 for them. In training, deeplabv3, deeplabv3plus, pan and upernet need two images
+    in a batch, since they pool to one pixel before a batch norm.
+
+    Args:
+        in_channels: channels of the image.
+        num_classes: number of classes, background included.
+        arch: the library's name of a network: unet, unetplusplus, manet, linknet, fpn, pspnet, deeplabv3,
+            deeplabv3plus, pan, upernet, segformer or dpt.
+        encoder_name: one of the library's encoders, such as resnet18, or `tu-` and a name of timm's, such as
+            tu-convnext_tiny or tu-swin_tiny_patch4_window7_224. Plain vision transformers fit dpt only, which takes
+            no encoder but timm's.
+        encoder_weights: name of weights to download for the encoder, such as imagenet; None downloads nothing.
+        options: further arguments of the network, such as decoder_attention_type="scse", and of timm's encoder.
+
+    Raises `ConfigError` for names, options and combinations that the library does not have.
+    """
+
+    min_size: int
+    """Smallest height and width that the network takes, in pixels."""
+
+    multiple: int
+    """Images are padded to multiples of this number of pixels."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        num_classes: int = 2,
+        arch: str = "unet",
+        encoder_name: str = "resnet18",
+        encoder_weights: str | None = None,
+        **options: Any,
+    ) -> None:
+        # Importing the library takes seconds, which only its users should wait for.
+        import segmentation_models_pytorch as smp
+
+        super().__init__()
+        arch = arch.lower()
+        _check_arch(arch)
+        _check_encoder(encoder_name)
+        _check_options(arch, encoder_name, options)
+        try:
+            self.network: nn.Module = smp.create_model(
+                arch,
+                encoder_name,
+                encoder_weights,
+                in_channels,
+                num_classes,
+                **_size_options(encoder_name) | options,
+            )
+        except Exception as error:
+            raise ConfigError(f"{_called(arch, encoder_name)} cannot be built: {_first_line(error)}") from error
+        # dpt halves the features of vision transformers down to 1/32, whatever the size of their patches.
+        stride = math.lcm(int(self.network.encoder.output_stride), 32 if arch == "dpt" else 1)
+        self.min_size, self.multiple = _sizes(self.network, stride, in_channels, _called(arch, encoder_name))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the logits of images N x in_channels x H x W; raises `UserError` for images below `min_size`."""
+        check_size(self, image, self.min_size)
+        return pad_to(self.network(pad_to_multiple(image, self.multiple)), image.shape[-2:])
+
+
+def _sizes(network: nn.Module, stride: int, in_channels: int, called: str) -> tuple[int, int]:
+    """Find by trying the smallest size that a network takes, and of which number sizes must be multiples.
+
+    That is the stride, unless an encoder needs windows of one size. Raises `ConfigError` where there is no such size.
+    """
+    device = next(network.parameters()).device
+    reasons = []
+
+    def takes(size: int) -> bool:
+        try:
+            height, width = network(torch.zeros(1, in_channels, size, size, device=device)).shape[-2:]
+        except Exception as error:
+            reasons.append(_first_line(error))
+            return False
+        reasons.append(f"it returns {height} x {width} pixels for {size} x {size}")
+        return height == width == size
+
+    made_for = _native_size(network) // stride * stride
+    network.eval()
+    with torch.no_grad():
+        for size in sorted({stride, 2 * stride, 4 * stride, 8 * stride, made_for or stride}):
+            if takes(size):
+                for multiple in (stride, size):
+                    if takes(size + multiple):
+                        network.train()
+                        return size, multiple
+                raise ConfigError(
+                    f"{called} takes images of {size} x {size} pixels only: choose another encoder ({reasons[-1]})"
+                )
+    raise ConfigError(f"{called} does not work: choose another arch, encoder or option ({reasons[-1]})")
+
+
+def _called(arch: str, encoder_name: str) -> str:
+    """Name a network in a message."""
+    return f"segmentation-models-pytorch's {arch} with encoder {encoder_name}"
+
+
+def _check_arch(arch: str) -> None:
+    """Raise `ConfigError` unless the library has a network `arch`."""
+    known = _architectures()
+    if arch not in known:
+        raise ConfigError(f"unknown arch '{arch}'{_close_matches(arch, known)} (there are: {', '.join(known)})")
+
+
+def _check_encoder(encoder_name: str) -> None:
+    """Raise `ConfigError` unless the library, or timm for a name that begins with `TIMM`, has this encoder.
+
+    timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: nothing is
+    downloaded unless `encoder_weights` asks for it.
+    """
+    import segmentation_models_pytorch as smp
+    import timm
+
+    own = smp.encoders.get_encoder_names()
+    name = encoder_name.removeprefix(TIMM)
+    if encoder_name in own or (encoder_name.startswith(TIMM) and ":" not in name and timm.is_model(name)):
+        return
+    known = [*own, *(f"{TIMM}{each}" for each in timm.list_models())]
+    raise ConfigError(
+        f"unknown encoder_name '{encoder_name}'{_close_matches(encoder_name, known)} (there are"
+        f" segmentation-models-pytorch's own {len(own)}, such as {own[0]}, and timm's {len(known) - len(own)} with"
+        f" {TIMM} before their name)"
+    )
+
+
+def _check_options(arch: str, encoder_name: str, options: Iterable[str]) -> None:
+    """Raise `ConfigError` for an argument that the network does not have, which the library would overlook.
+
+    With an encoder of timm's, the unknown ones are timm's to judge, but none that says what is loaded. An activation
+    and a second output are no options, since medseg's losses take logits.
+    """
+    import timm
+
+    own = set(inspect.signature(_architectures()[arch]).parameters) - {"kwargs"}
+    own -= {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}
+    for key in options:
+        loads = key in inspect.signature(timm.create_model).parameters or key.startswith(("pretrained", "_"))
+        excluded = key in ("activation", "aux_params") or loads
+        if key not in own and (excluded or not encoder_name.startswith(TIMM)):
+            raise ConfigError(
+                f"{_called(arch, encoder_name)} takes no '{key}'{_close_matches(key, own)}"
+                f" (it takes: {', '.join(sorted(own))})"
+            )
+
+
+def _size_options(encoder_name: str) -> dict[str, Any]:
+    """Return the arguments that make an encoder take images of any size, where it needs and has such."""
+    import timm
+
+    name = encoder_name.removeprefix(TIMM)
+    known = timm.get_pretrained_cfg(name) if encoder_name.startswith(TIMM) else None
+    if known is None or not known.fixed_input_size:
+        return {}
+    with torch.device("meta"):
+        encoder = timm.create_model(name)
+    return {"dynamic_img_size": True} if "dynamic_img_size" in inspect.signature(type(encoder)).parameters else {}
+
+
+def _native_size(network: nn.Module) -> int:
+    """Return the image size that a network's encoder was made for, in pixels; 0 for one that is not timm's."""
+    made_for = getattr(getattr(network.encoder, "model", None), "pretrained_cfg", None) or {}
+    return int(made_for.get("input_size", (0, 0, 0))[-1])
+
+
+def _architectures() -> dict[str, type[nn.Module]]:
+    """Return the library's networks by their names."""
+    import segmentation_models_pytorch as smp
+
+    return smp.MODEL_ARCHITECTURES_MAPPING
+
+
+def _close_matches(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'a' or 'b'?` for the known words most like `word`, or nothing."""
+    matches = difflib.get_close_matches(word, list(known), n=3)
+    return f"; did you mean {' or '.join(map(repr, matches))}?" if matches else ""
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    text = str(error.args[0]) if error.args else ""
+    return text.strip().partition("\n")[0] or type(error).__name__
