@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.errors import (
@@ -20,6 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from medseg.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def config_root() -> Path:
@@ -45,8 +48,9 @@ def options(group: str) -> dict[str, str]:
 
 
 def describe(file: Path) -> str:
-    """Return the first line of a YAML file where it is a comment, without the hash."""
-    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    """Return the first line of a YAML file where it is a comment, without the hash; Hydra's own comes before it."""
+    text = file.read_text(encoding="utf-8")
+    first = re.sub(r"\A# @package .*\n", "", text).partition("\n")[0]
     return first.lstrip("# ") if first.startswith("#") else ""
 
 
@@ -125,6 +129,21 @@ def instantiate(node: DictConfig, **extra: Any) -> Any:
         raise ConfigError(instantiation_error(error)) from error
 
 
+def instantiate_network(model: DictConfig) -> nn.Module:
+    """Build the network of a `model` configuration.
+
+    Raises `ConfigError` where that names no network.
+    """
+    if "_target_" not in model:
+        raise ConfigError("model=custom needs your class: +model._target_=my_package.MyNet")
+    from torch import nn  # not above: torch takes seconds, and most commands can fail without it
+
+    network = instantiate(model)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{model._target_} made a {type(network).__name__}; a network must be a torch.nn.Module")
+    return network
+
+
 def known_keys(config_name: str, overrides: list[str]) -> list[str]:
     """List the groups, and the keys of a command's configuration with the options chosen on its command line."""
     from hydra import compose, initialize_config_dir
@@ -142,11 +161,14 @@ def as_meant(arguments: list[str]) -> list[str]:
     """Return command-line arguments as Hydra needs them to be.
 
     `+model._target_=package.Class` stands alone: without a choice of `model` it means `model=custom`. A home folder,
-    `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it.
+    `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it. Beside `budget=...`,
+    `+experiments=...` takes its place before the budget: Hydra would compose it last, and its numbers would win.
     """
     meant = [re.sub(r"^([^=]+)=(~[^,=]*)$", lambda m: f"{m[1]}={Path(m[2]).expanduser()}", word) for word in arguments]
     own = any(re.match(r"\+*model\._target_=", word) for word in meant)
     chosen = any(word.startswith("model=") for word in meant)
+    if any(word.startswith("budget=") for word in meant):
+        meant = [re.sub(r"^\+experiments=", "experiments@_global_=", word) for word in meant]
     return [*meant, "model=custom"] if own and not chosen else meant
 
 
@@ -156,7 +178,8 @@ def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
     cfg = OmegaConf.create(text)
     assert isinstance(cfg, DictConfig)
     chosen = {key: value for entry in cfg.defaults if isinstance(entry, DictConfig) for key, value in entry.items()}
-    defaults = {str(group): value for group, value in chosen.items() if not str(group).startswith("override ")}
+    # `group@package` is a place for another group's options.
+    defaults = {str(group): value for group, value in chosen.items() if not re.search("^override |@", str(group))}
     comments = dict(re.findall(r"^(\w+): [^#\n]*#\s*(.*)$", text, flags=re.MULTILINE))
     plain: dict[str, str] = {}
     for key, value in OmegaConf.to_container(cfg, resolve=False).items():  # type: ignore[union-attr]
@@ -164,6 +187,25 @@ def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             plain[str(key)] = f"{shown:<12} {comments.get(str(key), '')}".rstrip()
     return defaults, plain
+
+
+def usual_choices(protocol: str) -> dict[str, str | None]:
+    """Map each group of a training configuration to the option it has under a protocol where nothing else is said."""
+    defaults, _ = primary("train")
+    return defaults | _overridden(config_dir() / "protocol" / f"{protocol}.yaml")
+
+
+def _overridden(file: Path) -> dict[str, str]:
+    """Map each group that a file, or a file beside it that it builds on, overrides to the option it chooses."""
+    if not file.exists():  # the user's own, in another folder
+        return {}
+    found: dict[str, str] = {}
+    for entry in OmegaConf.to_container(OmegaConf.load(file), resolve=False).get("defaults", []):  # type: ignore[union-attr]
+        if isinstance(entry, dict):
+            found |= {group.removeprefix("override /"): option for group, option in entry.items()}
+        elif entry != "_self_":
+            found = _overridden(file.with_stem(entry)) | found
+    return found
 
 
 def top_level_keys(config_name: str) -> set[str]:

@@ -13,7 +13,7 @@ from medseg import config
 from tests.helpers import command
 
 
-@pytest.mark.parametrize("module", ["train", "prepare", "evaluate"])
+@pytest.mark.parametrize("module", ["train", "prepare", "evaluate", "describe", "import_checkpoint"])
 def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['x', '--help']\n"
@@ -25,9 +25,10 @@ def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
     assert time.perf_counter() - started < 2
     assert f"usage: python -m medseg.{module}" in done.stdout
     assert "Examples:" in done.stdout
-    for option, description in config.options("data").items():
-        assert f" {option} " in done.stdout
-        assert description in done.stdout
+    for group in config.primary(module)[0]:
+        for option, description in config.options(group).items():
+            assert f" {option} " in done.stdout
+            assert description in done.stdout
 
 
 def test_help_explains_every_group_and_option() -> None:
@@ -44,7 +45,7 @@ def test_help_explains_every_group_and_option() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("model=convunex", "unknown model 'convunex'; did you mean 'convunext'?"),
+        ("model=convunex", "unknown model 'convunex'; did you mean 'convunext'"),
         ("data=kvasr", "unknown data 'kvasr'; did you mean 'kvasir'?"),
         ("modle=unet", "unknown option 'modle'; did you mean 'model'?"),
         ("+modle=unet", "unknown option 'modle'; did you mean 'model'?"),

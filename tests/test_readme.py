@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from medseg import config, evaluate, prepare, train
+from medseg import config, describe, evaluate, import_checkpoint, prepare, train
 from tests.helpers import compose_config
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHOWN = (PROJECT / "README.md").read_text(encoding="utf-8").splitlines()
-SHOWN += [line for module in (train, prepare, evaluate) for line in module.EXAMPLES]
+SHOWN += [line for module in (train, prepare, evaluate, describe, import_checkpoint) for line in module.EXAMPLES]
 COMMANDS = sorted({line.strip() for line in SHOWN if line.strip().startswith("python -m medseg.")})
 
 
@@ -28,6 +28,8 @@ def test_a_shown_command_composes(line: str) -> None:
     words = shlex.split(re.split(r"\s{2,}|\s#", line)[0])
     name = words[2].removeprefix("medseg.")
     overrides = config.as_meant([word for word in words[3:] if not word.startswith("-")])
+    if name == "describe":
+        overrides = describe.as_meant(overrides)
     # Of a sweep, all combinations compose where each value does beside the others' first.
     choices = [
         [f"{word.partition('=')[0]}={value}" for value in word.partition("=")[2].split(",")]

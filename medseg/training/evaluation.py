@@ -38,22 +38,27 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     assert isinstance(settings, DictConfig)
     if not cfg.trust:
         check_targets(settings, file)
+    if "dataset" not in settings.data and "dataset" not in changed(cfg):
+        raise ConfigError(f"{file} was imported and is of no data: choose what to score it on with data=...")
     datamodule = build_datamodule(data_to_score(settings.data, cfg))
     check_classes(datamodule, travels["class_names"], file)
-    # The network expects images as its own training split was normalised, whatever data it now sees.
-    datamodule.normalisation = (tuple(travels["mean"]), tuple(travels["std"]))
+    if travels["mean"] is not None:
+        # The network expects images as its own training split was normalised, whatever data it now sees.
+        datamodule.normalisation = (tuple(travels["mean"]), tuple(travels["std"]))
     if "encoder_weights" in settings.model:
         settings.model.encoder_weights = None  # the checkpoint's own come in their place
     network = build_network(settings.model, datamodule)
     load_network(network, checkpoint, file)
-    task = SegmentationTask(network, class_names=travels["class_names"], channels_last=settings.channels_last)
+    # The outputs of an imported network have no names of their own.
+    class_names = travels["class_names"] if travels["data_identity"] else datamodule.prepared.class_names
+    task = SegmentationTask(network, class_names=class_names, channels_last=settings.channels_last)
     trainer = build_trainer(
         OmegaConf.merge({"precision": travels["precision"]}, cfg.trainer),  # type: ignore[arg-type]
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=run.path,
     )
-    if trainer.strategy.root_device.type != travels["device"]:
+    if travels["device"] not in (None, trainer.strategy.root_device.type):
         log.warning(
             "scored on %s, trained on %s: scores can differ in the last digits",
             trainer.strategy.root_device.type,
@@ -62,7 +67,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     rows, summary = score_split(trainer, task, datamodule, cfg.split)
     summary["checkpoint"] = str(file)
     own = datamodule.prepared.identity == travels["data_identity"]
-    if not own and "dataset" not in changed(cfg):
+    if not own and travels["data_identity"] is not None and "dataset" not in changed(cfg):
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
     name = label(datamodule, file, cfg.split, own=own)
     folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name

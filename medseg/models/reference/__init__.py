@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def import_reference(name: str, state: Mapping[str, Tensor | np.ndarray]) -> nn.
     return network
 
 
-def find_network(name: str, state: Mapping[str, Tensor | np.ndarray]) -> partial[nn.Module]:
+def find_network(name: str, state: Mapping[str, Tensor | np.ndarray]) -> partial[Any]:
     """Read from `state` which network it is of: our class with its arguments, to be called.
 
     Raises `UserError` for an unknown name, and for a state that lacks what the arguments are read from.

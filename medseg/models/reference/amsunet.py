@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from torch import nn
-
 from medseg.models.amsunet import AMSUnet
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[AMSUnet]:
     """Return our AMSUnet with the arguments read from the shapes; dilations do not show in them: the released ones."""
     base, in_channels = shape_of("amsunet", shapes, "in_conv.0.weight", 4)[:2]
     strips = [f"in_conv.3.attn.ams.conv{k}_1.weight" for k in range(3)]

@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable
 from functools import partial
 
-from torch import nn
-
 from medseg.models.attention_unet import AttentionUNet
 from medseg.models.reference.released import Released, Shapes, shape_of
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[AttentionUNet]:
     """Return our Attention U-Net with the arguments read from the shapes."""
     base, in_channels = shape_of("attention_unet", shapes, "Conv1.conv.0.weight", 4)[:2]
     return partial(

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from torch import nn
-
 from medseg.models.cmunext import CMUNeXt
 from medseg.models.reference.released import Released, Shapes, count_of, shape_of
 
 LEVELS = range(1, 6)
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[CMUNeXt]:
     """Return our CMUNeXt with the arguments read from the shapes."""
     kernels = [f"encoder{k}.block.0.0.fn.0.weight" for k in LEVELS]
     return partial(

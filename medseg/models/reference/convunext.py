@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from torch import nn
-
 from medseg.models.convunext import ConvUNeXt
 from medseg.models.reference.released import Released, Shapes, count_of, level, shape_of
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[ConvUNeXt]:
     """Return our ConvUNeXt with the arguments read from the shapes."""
     base, in_channels = shape_of("convunext", shapes, "in_conv.0.weight", 4)[:2]
     return partial(

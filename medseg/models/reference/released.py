@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-
-from torch import nn
+from typing import Any
 
 from medseg.errors import UserError
 
@@ -28,7 +27,7 @@ class Released:
         renames: from our names to the released ones; a function where these depend on the state.
     """
 
-    build: Callable[[Shapes], partial[nn.Module]]
+    build: Callable[[Shapes], partial[Any]]
     renames: Renames | Callable[[Shapes], Renames]
 
     def rename(self, key: str, shapes: Shapes | None = None) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from torch import nn
-
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 from medseg.models.resunet import ResUNet
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[ResUNet]:
     """Return our ResUNet with the arguments read from the shapes."""
     base, in_channels = shape_of("resunet", shapes, "input_layer.0.weight", 4)[:2]
     num_classes = shape_of("resunet", shapes, "output_layer.0.weight", 4)[0]

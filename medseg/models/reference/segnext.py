@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from torch import nn
-
 from medseg.models.reference.released import Released, Renames, Shapes, count_of, shape_of
 from medseg.models.segnext import SegNeXt
 
 STAGES = range(1, 5)
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[SegNeXt]:
     """Return our SegNeXt with the arguments read from the shapes.
 
     Three are not in them. The rank of the factorisation goes with the head's width in the released configurations: 64

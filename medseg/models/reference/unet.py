@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from torch import nn
-
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 from medseg.models.unet import UNet
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[UNet]:
     """Return our U-Net with the arguments read from the shapes."""
     base, in_channels = shape_of("unet", shapes, "in_conv.0.weight", 4)[:2]
     return partial(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from torch import nn
-
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 from medseg.models.unetpp import UNetPlusPlus
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[UNetPlusPlus]:
     """Return our UNet++ with the arguments read from the shapes; four heads mean deep supervision."""
     base, in_channels = shape_of("unetpp", shapes, "conv0_0.conv1.weight", 4)[:2]
     deep_supervision = "final1.weight" in shapes

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from torch import nn
-
 from medseg.models.reference.released import Released, Shapes, level, shape_of
 from medseg.models.unext import UNeXt
 
 
-def build(shapes: Shapes) -> partial[nn.Module]:
+def build(shapes: Shapes) -> partial[UNeXt]:
     """Return our UNeXt with the arguments read from the shapes."""
     convolutions = ("encoder1", "encoder2", "encoder3", "patch_embed3.proj", "patch_embed4.proj")
     shapes_of = [shape_of("unext", shapes, f"{name}.weight", 4) for name in convolutions]

@@ -1,0 +1,154 @@
+"""`python -m medseg.describe`: what a network costs and sees, stage by stage."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from medseg import config
+from medseg.cli import run_command
+from medseg.errors import ConfigError
+from medseg.runs.folder import replacing
+from medseg.tables import FORMATS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+log = logging.getLogger("medseg")  # not __name__, which is __main__ under `python -m`
+
+SUMMARY = """
+medseg.describe measures a network without training it: parameters, multiply-accumulates, the memory that training
+takes per image, the smallest image, the receptive field, and all this stage by stage. model=all is the size table of
+the papers.
+"""
+
+EXAMPLES = (
+    "python -m medseg.describe model=amsunet",
+    "python -m medseg.describe model=unet model.base_channels=64 image_size=[384,512] in_channels=1",
+    "python -m medseg.describe model=smp model.arch=unet model.encoder_name=resnet50 format=markdown",
+    "python -m medseg.describe +model._target_=my_package.MyNet       your own network",
+    "python -m medseg.describe model=all format=csv output=sizes.csv  every network of the papers",
+)
+
+
+def describe(cfg: DictConfig) -> None:
+    """Measure the network that `cfg` describes, or all of the papers, and print or write the table."""
+    check(cfg)
+    text = describe_all(cfg) if cfg.all else describe_one(cfg)
+    if cfg.output is None:
+        print(text)
+        return
+    file = Path(cfg.output).expanduser()
+    with replacing(file) as stream:
+        stream.write(f"{text}\n")
+    print(f"written: {file}")
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise `ConfigError` for a value that cannot be."""
+    sides = cfg.image_size if OmegaConf.is_list(cfg.image_size) else [cfg.image_size] * 2
+    if len(sides) != 2 or not all(map(is_count, sides)):
+        raise ConfigError(f"image_size={cfg.image_size} must be a number of pixels, or [height, width]")
+    for key in ("in_channels", "num_classes"):
+        if cfg[key] is not None and not is_count(cfg[key]):
+            raise ConfigError(f"{key} is {cfg[key]!r}; it must be a whole number from 1")
+    if cfg.format not in FORMATS:
+        raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
+    if not isinstance(cfg.all, bool):
+        raise ConfigError(f"all is {cfg.all!r}; it must be true or false")
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def size_of(cfg: DictConfig) -> tuple[int, int]:
+    """Return the (height, width) to measure with."""
+    height, width = cfg.image_size if OmegaConf.is_list(cfg.image_size) else (cfg.image_size, cfg.image_size)
+    return height, width
+
+
+def describe_one(cfg: DictConfig) -> str:
+    """Measure the network that is chosen and write what was measured."""
+    # Imported here, not above: torch takes seconds, and --help and a misspelt option need none of it.
+    from medseg.measure import measure_cost, receptive_field
+    from medseg.measure.show import Description, write_description
+
+    in_channels, num_classes = cfg.in_channels or 3, cfg.num_classes or 2
+    network = build(cfg.model, in_channels, num_classes)
+    min_size = getattr(network, "min_size", None)
+    cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
+    log.info("measuring the receptive field")
+    try:
+        # Most networks that do not say halve the size five times.
+        field = receptive_field(network, in_channels=in_channels, min_size=min_size or 64)
+    except Exception as error:
+        log.warning("the receptive field could not be measured: %s", " ".join(str(error).split()))
+        field = None
+    asked = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    described = Description(
+        title=" ".join([type(network).__name__, *(word for word in asked if word.startswith("model"))]),
+        in_channels=in_channels,
+        num_classes=num_classes,
+        size=size_of(cfg),
+        cost=cost,
+        min_size=min_size,
+        field=field,
+    )
+    return write_description(described, cfg.format)
+
+
+def describe_all(cfg: DictConfig) -> str:
+    """Measure every network of the papers and write their table."""
+    from medseg.measure import measure_cost
+    from medseg.measure.papers import ROWS
+    from medseg.measure.show import write_sizes
+
+    measured = []
+    for row in ROWS:
+        log.info("measuring %s", row.name)
+        in_channels, num_classes = cfg.in_channels or row.in_channels, cfg.num_classes or row.num_classes
+        network = build(compose_model(row.overrides), in_channels, num_classes)
+        cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
+        measured.append((row, in_channels, num_classes, cost))
+    return write_sizes(measured, size_of(cfg), cfg.format)
+
+
+def compose_model(choice: str) -> DictConfig:
+    """Compose the `model` group from `unet model.base_channels=64` as the command line `model=unet ...` would."""
+    # Inside the command Hydra is at work already, with the folders that its user gave.
+    at_work = GlobalHydra.instance().is_initialized()
+    with nullcontext() if at_work else initialize_config_dir(config_dir=str(config.config_dir()), version_base="1.3"):
+        return compose("describe", overrides=f"model={choice}".split()).model
+
+
+def build(model: DictConfig, in_channels: int, num_classes: int) -> nn.Module:
+    """Build a network for images of so many channels and so many classes."""
+    cfg = OmegaConf.create({"model": model, "data": {"in_channels": in_channels, "num_classes": num_classes}})
+    if "encoder_weights" in cfg.model:
+        cfg.model.encoder_weights = None  # nothing is downloaded for a count
+    return config.instantiate_network(cfg.model)
+
+
+def main() -> None:
+    """Start from the command line."""
+    sys.argv[1:] = as_meant(sys.argv[1:])
+    run_command(describe, config_name="describe", module="medseg.describe", summary=SUMMARY, examples=EXAMPLES)
+
+
+def as_meant(arguments: list[str]) -> list[str]:
+    """Return command-line arguments as Hydra needs them to be: `model=all` is no option of that group."""
+    return ["all=true" if word == "model=all" else word for word in arguments]
+
+
+if __name__ == "__main__":
+    main()
