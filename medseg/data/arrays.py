@@ -1,4 +1,4 @@
-"""Write `.npy` files of bytes row by row, from several threads, onto disks that may be full."""
+"""Write `.npy` files row by row, from several threads, onto disks that may be full."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from errno import EINVAL, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 class ArrayFile:
-    """A `.npy` file of bytes that threads fill row by row, in any order.
+    """A `.npy` file that threads fill row by row, in any order.
 
     Its space is claimed at once, and rows are written rather than mapped: a full disk is then an error, not a signal
     that kills the process.
@@ -21,12 +22,14 @@ class ArrayFile:
     Args:
         path: the file to be made.
         shape: of the array; the first axis is the rows.
+        dtype: of its values.
     """
 
-    def __init__(self, path: Path, shape: Sequence[int]) -> None:
+    def __init__(self, path: Path, shape: Sequence[int], dtype: DTypeLike = np.uint8) -> None:
         self.path = path
         self.shape = tuple(shape)
-        self.row_size = math.prod(self.shape[1:])
+        self.dtype = np.dtype(dtype)
+        self.row_size = math.prod(self.shape[1:]) * self.dtype.itemsize
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             self._offset = self._write_header()
@@ -42,8 +45,9 @@ class ArrayFile:
         self.close()
 
     def write(self, index: int, row: np.ndarray) -> None:
-        """Write one row, uint8 and contiguous."""
-        write_all(self._file, row.reshape(-1).data, self._offset + index * self.row_size)
+        """Write one row, contiguous and of the file's dtype."""
+        assert row.dtype == self.dtype
+        write_all(self._file, row.reshape(-1).view(np.uint8).data, self._offset + index * self.row_size)
 
     def keep(self, indices: Sequence[int]) -> None:
         """Keep only some rows, given in ascending order, and move them together."""
@@ -66,7 +70,7 @@ class ArrayFile:
 
     def _write_header(self) -> int:
         header = io.BytesIO()
-        description = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+        description = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(header, description)
         write_all(self._file, memoryview(header.getvalue()), 0)
         return len(header.getvalue())

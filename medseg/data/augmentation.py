@@ -15,12 +15,15 @@ import random
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 
 # Without this, importing albumentations asks a server for its newest version.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations
+from albumentations.augmentations.geometric.distortion import BaseDistortion
+from albumentations.core.transforms_interface import BaseTransformInitSchema
 
 from medseg.errors import ConfigError
 from medseg.labels import IGNORE_INDEX
@@ -47,25 +50,34 @@ class Augmentation:
         )
         try:
             # strict: 2.0.8 only warns of an unknown argument and then goes on without it.
-            self.compose = albumentations.Compose([*transforms, crop], strict=True)
+            self.compose = albumentations.Compose(
+                [*transforms, crop], strict=True, additional_targets={"closeness": "mask"}
+            )
         except ValueError as error:
             raise ConfigError(f"augmentation: {error}") from None
 
-    def __call__(self, image: np.ndarray, mask: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, seed: int, closeness: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
         """Return an augmented copy: the same for the same image, mask and seed, everywhere.
 
         Args:
             image: H x W x C uint8; read-only memory is fine.
             mask: H x W uint8 class map.
             seed: 0 or more; it should differ between images and between epochs.
+            closeness: H x W float32 that belongs to the mask (see `medseg.data.border_maps`).
 
-        Returns the image, height x width x C uint8, and its mask, height x width uint8, in memory of their own.
+        Returns the image, height x width x C uint8, its mask, height x width uint8, and closeness, height x width
+        float32, where it is given; in memory of their own. Mask and closeness are taken from the same nearest pixels;
+        where there is none and the mask is 255, closeness means nothing.
         """
         # One shared stream for all transforms, nested ones included: 20 us for eight of them.
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        result = self.compose(image=image, mask=mask)
+        further = {} if closeness is None else {"closeness": closeness}
+        result = self.compose(image=image, mask=mask, **further)
         # Some transforms drop the channel axis of a grey image.
-        return np.array(result["image"]).reshape(*result["image"].shape[:2], -1), np.array(result["mask"])
+        image = np.array(result["image"]).reshape(*result["image"].shape[:2], -1)
+        return image, np.array(result["mask"]), *(np.array(result[name]) for name in further)
 
 
 class FlipsAndTurns(albumentations.D4):
@@ -78,3 +90,49 @@ class FlipsAndTurns(albumentations.D4):
         height, width = params["shape"][:2]
         elements = ("e", "r180", "v", "h") if height != width else ("e", "r90", "r180", "r270", "v", "h", "t", "hvt")
         return {"group_element": self.py_random.choice(elements)}
+
+
+class CoarseElastic(BaseDistortion):
+    """Elastic deformation of U-Net 2015: random displacements on a coarse grid, and bicubic interpolation between them.
+
+    None of albumentations' own is this. `ElasticTransform` smooths a displacement of every pixel, which takes a hundred
+    times as long where it shall reach as far (72 ms against 0.6 ms for 512 x 512, a Gaussian of 64 pixels, one core).
+    `ThinPlateSpline` has a grid, but 2.0.8 solves for one kernel (r^2 log r) and evaluates another (r log r): asked for
+    a deviation of 10 pixels, it moves the grid's centre by 19.
+
+    Args:
+        std: standard deviation of the displacement of a grid point, in pixels, in x and y alike.
+        grid: points in each direction; they are the centres of `grid` x `grid` equal parts of the image.
+        p: probability.
+
+    With the defaults every pixel moves with a deviation of 9.1 pixels. On small images that folds: 2.7 % of the pixels
+    at 96 x 96, none at 256 x 256. The border is mirrored, in the image and in the mask.
+    """
+
+    class InitSchema(BaseTransformInitSchema):
+        """What albumentations checks the arguments against."""
+
+        std: float
+        grid: int
+
+    def __init__(self, std: float = 10.0, grid: int = 3, p: float = 1.0) -> None:
+        if std < 0 or grid < 1:
+            raise ConfigError(f"CoarseElastic: std={std} cannot be negative, and grid={grid} must be at least 1")
+        super().__init__(
+            interpolation=cv2.INTER_LINEAR,
+            mask_interpolation=cv2.INTER_NEAREST,
+            keypoint_remapping_method="mask",
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=p,
+        )
+        self.std = std
+        self.grid = grid
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        height, width = params["shape"][:2]
+        drawn = self.random_generator.normal(0, self.std, (self.grid, self.grid, 2)).astype(np.float32)
+        shift = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_CUBIC)
+        return {
+            "map_x": np.arange(width, dtype=np.float32) + shift[..., 0],
+            "map_y": np.arange(height, dtype=np.float32)[:, None] + shift[..., 1],
+        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -200,7 +201,7 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a class map, H x W uint8, to (height, width) by the nearest pixel, so that no new label appears."""
+    """Resize a class map or instance map, H x W, to (height, width) by the nearest pixel: no new label appears."""
     if mask.shape == size:
         return np.ascontiguousarray(mask)
     return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -223,6 +224,13 @@ class Speed(ProgressColumn):
         """Write the speed."""
         seconds = task.finished_time or task.elapsed or 0
         return Text(f"{task.completed / seconds:.0f} images/s" if seconds else "", style="progress.data.speed")
+
+
+def thread_count(asked: int | None) -> int:
+    """Return the number of decoding threads: as asked, else one for each core that this process may use."""
+    if asked is not None:
+        return max(1, asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[int], T], count: int, workers: int, title: str) -> Generator[T, None, None]:

@@ -17,42 +17,49 @@ from torch.utils.data import DataLoader
 
 from medseg import config
 from medseg.data.augmentation import Augmentation
+from medseg.data.border_maps import BorderMaps, checked_border, prepare_border
 from medseg.data.datasets.base import Dataset
-from medseg.data.prepare import prepare
+from medseg.data.prepare import checked_switch, prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
 from medseg.errors import DataError
+from medseg.labels import IGNORE_INDEX
 
 
 class Images(torch.utils.data.Dataset):
     """The prepared images with their class maps, fetched a batch at a time.
 
-    A batch is `image` (uint8, N x H x W x C), `mask` (uint8, N x H x W) and `index` (int64, N, the position in the
-    prepared data).
+    A batch is `image` (uint8, N x H x W x C), `mask` (uint8, N x H x W), `index` (int64, N, the position in the
+    prepared data) and, with border maps, `closeness` (float32, N x H x W); the masks are then those of the border maps.
     """
 
-    def __init__(self, prepared: PreparedDataset, augmentation: Augmentation | None) -> None:
+    def __init__(
+        self, prepared: PreparedDataset, augmentation: Augmentation | None, border: BorderMaps | None = None
+    ) -> None:
         self.prepared = prepared
         self.augmentation = augmentation
+        self.border = border
 
     def __len__(self) -> int:
         return len(self.prepared.ids)
 
     def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
         indices = [index for index, _ in drawn]
-        images = [self.prepared.images[index] for index in indices]
-        masks = [self.prepared.masks[index] for index in indices]
-        if self.augmentation is not None:
-            augmented = [
-                self.augmentation(image, mask, seed)
-                for image, mask, (_, seed) in zip(images, masks, drawn, strict=True)
-            ]
-            images, masks = [image for image, _ in augmented], [mask for _, mask in augmented]
+        samples = [self.sample(index, seed) for index, seed in drawn]
         return {
-            "image": torch.from_numpy(np.stack(images)),
-            "mask": torch.from_numpy(np.stack(masks)),
+            **{name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]},
             "index": torch.tensor(indices),
         }
+
+    def sample(self, index: int, seed: int) -> dict[str, np.ndarray]:
+        """Return one image with what belongs to it; augmented as `seed` says."""
+        image, mask, closeness = self.prepared.images[index], self.prepared.masks[index], None
+        if self.border is not None:
+            mask, closeness = self.border.masks[index], self.border.closeness[index].astype(np.float32)
+        parts: tuple[np.ndarray, ...] = (image, mask) if closeness is None else (image, mask, closeness)
+        if self.augmentation is not None:
+            parts = self.augmentation(image, mask, seed, closeness)
+        return dict(zip(("image", "mask", "closeness"), parts, strict=False))
 
 
 class SegmentationDataModule(lightning.LightningDataModule):
@@ -74,9 +81,13 @@ class SegmentationDataModule(lightning.LightningDataModule):
         augmentation: applied to training images.
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
+        border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
+            between touching cells; see `medseg.data.border_weights`. Validation and test stay as they are.
+        border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
 
     Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per
-    channel, `mask` int64 N x H x W (0 background, 255 ignored), `index` int64 N.
+    channel, `mask` int64 N x H x W (0 background, 255 ignored), `index` int64 N; in training with border weights also
+    `weight` float32 N x H x W, 0 where the mask is ignored.
     """
 
     def __init__(
@@ -97,6 +108,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         root: str | Path | None = None,
+        border_weights: bool = False,
+        border_w0: float = 10.0,
+        border_sigma: float = 5.0,
     ) -> None:
         super().__init__()
         self.dataset = dataset
@@ -113,6 +127,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.skip_bad = skip_bad
         self.augmentation = augmentation
         self.seed = seed
+        self.border_weights = checked_switch("border_weights", border_weights)
+        self.border_w0 = checked_border("border_w0", border_w0)
+        self.border_sigma = checked_border("border_sigma", border_sigma)
         self.evaluated = "test"
         """The split that `test_dataloader` loads."""
 
@@ -129,6 +146,26 @@ class SegmentationDataModule(lightning.LightningDataModule):
             skip_bad=self.skip_bad,
             num_classes=self.num_classes,
         )
+
+    @functools.cached_property
+    def border(self) -> BorderMaps | None:
+        """What border weights need of every image, computed when it is not there yet; None where they are off."""
+        if not self.border_weights:
+            return None
+        return prepare_border(
+            self.dataset,
+            self.prepared,
+            sigma=self.border_sigma,
+            data_dir=self.data_dir,
+            source=self.source,
+            download=self.download,
+        )
+
+    @functools.cached_property
+    def class_weights(self) -> np.ndarray:
+        """The weight of each class, float32, that balances the classes over the training split's border maps."""
+        assert self.border is not None
+        return self.border.balance(self.indices["train"], self.prepared.num_classes)
 
     @functools.cached_property
     def indices(self) -> dict[str, np.ndarray]:
@@ -155,8 +192,8 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return self.loader(self.evaluated)
 
     def images(self, *, training: bool = False) -> Images:
-        """Return all prepared images by position; in training augmented."""
-        return Images(self.prepared, self.augmentation if training else None)
+        """Return all prepared images by position; in training augmented, and with border maps where these are on."""
+        return Images(self.prepared, self.augmentation, self.border) if training else Images(self.prepared, None)
 
     def loader(self, split: str, *, training: bool = False) -> DataLoader:
         """Load one split; in training shuffled and augmented.
@@ -192,7 +229,13 @@ class SegmentationDataModule(lightning.LightningDataModule):
         # N x C x H x W is the channels_last layout, without a copy.
         mean, std = (torch.tensor(values, device=batch["image"].device) for values in self.normalisation)
         image = (batch["image"].float() / 255 - mean) / std
-        return {"image": image.permute(0, 3, 1, 2), "mask": batch["mask"].long(), "index": batch["index"]}
+        mask = batch["mask"].long()
+        ready = {"image": image.permute(0, 3, 1, 2), "mask": mask, "index": batch["index"]}
+        if "closeness" in batch:
+            seen = mask != IGNORE_INDEX
+            by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
+            ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
+        return ready
 
 
 def as_fetched(batch: Any) -> Any:

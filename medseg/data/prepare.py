@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections import Counter
@@ -20,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
-from medseg.data.build import build_arrays
+from medseg.data.border_maps import checked_border, prepare_border
+from medseg.data.build import build_arrays, thread_count
 from medseg.data.datasets.base import Dataset, Listing
 from medseg.data.duplicates import find_duplicates
 from medseg.data.finding import is_url, missing_archives, open_source
@@ -88,10 +88,8 @@ def prepare(
     Raises `DataError` for data that are missing, damaged or unsafe and for a disk that cannot be written, and
     `ConfigError` for a size or a number of channels or classes that cannot be.
     """
-    for name, value in (("download", download), ("skip_bad", skip_bad)):
-        # YAML 1.2 reads `no` and `off` as words, and a word counts as true.
-        if not isinstance(value, bool):
-            raise ConfigError(f"data.{name} is {value!r}; it must be true or false")
+    checked_switch("download", download)
+    checked_switch("skip_bad", skip_bad)
     request = Request(dataset, checked_size(image_size), checked_channels(in_channels), skip_bad)
     data_dir = Path(data_dir).expanduser()
     folder = None
@@ -114,7 +112,20 @@ def prepare_from_config(data: DictConfig) -> tuple[Dataset, PreparedDataset]:
     plain = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     dataset = config.instantiate(data.dataset)
-    return dataset, prepare(dataset, **{name: plain[name] for name in arguments})
+    sigma = checked_border("border_sigma", plain["border_sigma"])
+    prepared = prepare(dataset, **{name: plain[name] for name in arguments})
+    if checked_switch("border_weights", plain["border_weights"]):
+        where = {name: plain[name] for name in ("data_dir", "source", "download")}
+        prepare_border(dataset, prepared, sigma=sigma, **where)
+    return dataset, prepared
+
+
+def checked_switch(name: str, value: object) -> bool:
+    """Return the value of an option that is on or off; raises `ConfigError` for anything but true and false."""
+    # YAML 1.2 reads `no` and `off` as words, and a word counts as true.
+    if not isinstance(value, bool):
+        raise ConfigError(f"data.{name} is {value!r}; it must be true or false")
+    return value
 
 
 def checked_size(image_size: int | Sequence[int]) -> tuple[int, int]:
@@ -141,13 +152,6 @@ def check_num_classes(dataset: Dataset, asked: int | None, class_names: Sequence
             f"data.num_classes={asked}, but the masks of {dataset.title} have {len(class_names)} classes "
             f"({', '.join(class_names)})"
         )
-
-
-def thread_count(asked: int | None) -> int:
-    """Return the number of decoding threads: as asked, else one for each core that this process may use."""
-    if asked is not None:
-        return max(1, asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_complete(folder: Path) -> bool:

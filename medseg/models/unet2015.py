@@ -78,26 +78,28 @@ class UNet2015(UShape):
         encoder = [nn.Sequential(nn.MaxPool2d(2), valid_convolutions(widths[k], widths[k + 1])) for k in range(4)]
         for stage in encoder[2:]:
             stage.append(nn.Dropout(dropout))
+        decoder = [
+            DecoderStage(
+                up=nn.ConvTranspose2d(2 * width, width, 2, stride=2),
+                skip=make_skip(skip, width),
+                fuse=valid_convolutions(2 * width, width),
+                out_channels=width,
+                crop=True,
+            )
+            for width in widths[3::-1]
+        ]
         super().__init__(
             stem=valid_convolutions(in_channels, widths[0]),
             encoder=encoder,
-            decoder=[
-                DecoderStage(
-                    up=nn.ConvTranspose2d(2 * width, width, 2, stride=2),
-                    skip=make_skip(skip, width),
-                    fuse=valid_convolutions(2 * width, width),
-                    out_channels=width,
-                    crop=True,
-                )
-                for width in widths[3::-1]
-            ],
+            decoder=decoder,
             num_classes=num_classes,
             min_size=1,
             deep_supervision=deep_supervision,
         )
         self.tile = tile
-        own = [self.stem, self.encoder, self.head, self.auxiliary_heads]
-        for part in [*own, *(module for stage in self.decoder for module in (stage.up, stage.fuse))]:
+        # Skip modules keep their own.
+        own = [part for stage in decoder for part in (stage.up, stage.fuse)]
+        for part in [self.stem, self.encoder, *own, self.head, self.auxiliary_heads]:
             part.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:

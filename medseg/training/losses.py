@@ -33,6 +33,9 @@ from medseg.labels import IGNORE_INDEX
 class SegmentationLoss(nn.Module):
     """What all losses share: float32, and only the images that have pixels to learn from."""
 
+    takes_weight: bool = False
+    """Whether `forward` also takes the weight of every pixel, N x H x W; it is then called with it in training."""
+
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the scalar loss of logits N x K x H x W against class maps N x H x W."""
         with torch.autocast(logits.device.type, enabled=False):
@@ -134,6 +137,25 @@ class CrossEntropyLoss(FocalLoss):
 
     def __init__(self, *, class_weights: Sequence[float] | None = None) -> None:
         super().__init__(gamma=0.0, class_weights=class_weights)
+
+
+class WeightedCrossEntropyLoss(SegmentationLoss):
+    """Cross-entropy with a weight for every pixel, as U-Net 2015 trains with its border weights.
+
+    The mean of weight * cross-entropy over the pixels that are not ignored. The paper writes a sum; the mean is the
+    same up to a factor, and lets learning rates carry over from other image sizes and losses. It is not divided by the
+    sum of the weights, so an image with many borders counts for more. Without weights, as in validation, it is the
+    plain cross-entropy.
+    """
+
+    takes_weight = True
+
+    def forward(self, logits: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the scalar loss of logits N x K x H x W against class maps N x H x W, weights N x H x W float32."""
+        with torch.autocast(logits.device.type, enabled=False):
+            loss = F.cross_entropy(logits.float(), mask, reduction="none", ignore_index=IGNORE_INDEX)
+            weighted = loss if weight is None else loss * weight
+            return weighted.sum() / (mask != IGNORE_INDEX).sum().clamp_min(1)
 
 
 class CEDiceLoss(SegmentationLoss):

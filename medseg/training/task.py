@@ -28,7 +28,8 @@ class SegmentationTask(lightning.LightningModule):
     Args:
         network: maps N x C x H x W to logits N x num_classes x H x W, or while training to a list of such logits
             (deep supervision: their losses are averaged; the last one counts elsewhere).
-        loss: maps logits and a class map N x H x W to a scalar; None where nothing is trained.
+        loss: maps logits and a class map N x H x W to a scalar; None where nothing is trained. In training it also
+            gets the `weight` of a batch that has one, N x H x W.
         optimizer: makes an optimizer from parameters.
         scheduler: makes Lightning's description of a schedule from (optimizer, total_steps=, steps_per_epoch=).
         class_names: names of the classes, background first.
@@ -84,7 +85,7 @@ class SegmentationTask(lightning.LightningModule):
                 schedule.scheduler.step(self.trainer.callback_metrics[schedule.monitor])  # type: ignore[arg-type]
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        loss = self.compute_loss(self(batch["image"]), batch["mask"])
+        loss = self.compute_loss(self(batch["image"]), batch["mask"], batch.get("weight"))
         # All processes stop together: one that went on alone would wait for the others for ever.
         if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
             indices = self.all_gather(batch["index"])
@@ -97,11 +98,12 @@ class SegmentationTask(lightning.LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
         return loss
 
-    def compute_loss(self, outputs: Any, mask: torch.Tensor) -> torch.Tensor:
+    def compute_loss(self, outputs: Any, mask: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """Average the loss over the outputs of the network; there are several under deep supervision."""
         assert self.loss is not None
         logits = outputs if isinstance(outputs, list | tuple) else [outputs]
-        return torch.stack([self.loss(output, mask) for output in logits]).mean()
+        target = (mask,) if weight is None else (mask, weight)
+        return torch.stack([self.loss(output, *target) for output in logits]).mean()
 
     def configure_optimizers(self) -> Any:
         assert self.make_optimizer is not None

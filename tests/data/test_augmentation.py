@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from medseg import config
-from medseg.data.augmentation import Augmentation, FlipsAndTurns
+from medseg.data.augmentation import Augmentation, CoarseElastic, FlipsAndTurns
 from medseg.data.sampling import EpochSampler
 from medseg.errors import ConfigError
 from medseg.labels import IGNORE_INDEX
@@ -210,6 +211,50 @@ def test_convunext_scales_as_the_released_code() -> None:
     assert 1.55 < max(scales) < 1.63
     assert abs(np.mean(scales) - 1.226) < 0.05, "uniform"
     assert 30 < padded < 100, "a fifth of the draws is smaller than the crop"
+
+
+def test_coarse_elastic_moves_a_grid_and_interpolates_between() -> None:
+    transform = CoarseElastic()
+    columns, rows = np.meshgrid(np.arange(96), np.arange(192))
+    shifts = []
+    for seed in range(400):
+        transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        maps = transform.get_params_dependent_on_data({"shape": (192, 96, 3)}, {})
+        assert maps["map_x"].dtype == maps["map_y"].dtype == np.float32
+        shifts.append([maps["map_x"] - columns, maps["map_y"] - rows])
+    shift = np.array(shifts)
+    # The grid's points are the centres of nine equal parts, between two pixels each.
+    points = shift[..., 31:192:64, 15:96:32]
+    assert points.shape[2:] == (3, 3)
+    assert abs(points.mean()) < 0.5
+    assert points.std((0, 1)) == pytest.approx(np.full((3, 3), 10), abs=1)
+    assert abs(np.corrcoef(points[:, 0, 0, 0], points[:, 0, 0, 1])[0, 1]) < 0.15, "neighbours are drawn independently"
+    assert abs(np.corrcoef(points[:, 0, 1, 1], points[:, 1, 1, 1])[0, 1]) < 0.15, "so are x and y"
+    assert shift.std() == pytest.approx(9.1, abs=0.3), "what its docstring says"
+    assert np.abs(np.diff(shift, n=2, axis=3)).max() < 0.5, "smooth"
+
+
+def test_coarse_elastic_refuses_what_makes_no_sense() -> None:
+    for wrong in ({"std": -1}, {"grid": 0}):
+        with pytest.raises(ConfigError, match="CoarseElastic"):
+            CoarseElastic(**wrong)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_closeness_moves_with_the_mask_and_changes_nothing_else(option: str) -> None:
+    image, mask = picture()
+    closeness = np.where(mask > 0, 0, np.random.default_rng(1).random(mask.shape)).astype(np.float32)
+    augmentation = shipped(option, 48)
+    for seed in range(20):
+        result, labels, moved = augmentation(image, mask, seed, closeness)
+        expected, expected_labels = augmentation(image, mask, seed)
+        assert (result == expected).all()
+        assert (labels == expected_labels).all()
+        assert moved.dtype == np.float32
+        assert moved.shape == labels.shape
+        assert not moved[labels == 1].any()
+        assert set(moved[labels == 0]) <= set(closeness[mask == 0])
+        assert not np.shares_memory(moved, closeness)
 
 
 def test_import_asks_no_server() -> None:

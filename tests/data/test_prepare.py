@@ -527,7 +527,7 @@ def test_what_a_killed_preparation_of_other_data_left_is_removed(tmp_path, downl
 
 
 def test_two_processes_at_once_make_one(tmp_path, downloads):
-    first = start(tmp_path, downloads, delay=0.3)
+    first = start(tmp_path, downloads, delay=0.8)  # still at work when the second has started
     wait_for_build(tmp_path)
     second = start(tmp_path, downloads, delay=0.3)
     results = [process.communicate(timeout=60) for process in (first, second)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -136,13 +138,13 @@ def test_tiles_begin_on_the_grid_and_cover_everything() -> None:
             begins = starts(size, tile, 16)
             assert all(begin % 16 == 0 for begin in begins)
             assert begins[-1] + min(tile, size) == size
-            assert all(b - a <= tile for a, b in zip(begins, begins[1:], strict=False))
+            assert all(b - a <= tile for a, b in pairwise(begins))
             assert len(set(begins)) == len(begins)
 
 
 @pytest.mark.parametrize(
-    ("tile", "hint"), [(0, "the nearest is 20"), (4, "20"), (256, "244 or 260"), (389, "388 or 404"), (True, ""), ("a", "")]
-)  # fmt: skip
+    ("tile", "hint"), [(0, "is 20"), (4, "is 20"), (256, "244 or 260"), (389, "388 or 404"), (True, ""), ("a", "")]
+)
 def test_wrong_tiles_are_refused(tile: object, hint: str) -> None:
     with pytest.raises(ConfigError, match=rf"tile={tile} must be 16 k \+ 4 pixels, at least 20, or null.*{hint}"):
         small(tile=tile)

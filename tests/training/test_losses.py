@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from medseg.errors import ConfigError
+from medseg.labels import IGNORE_INDEX
 from medseg.training.losses import (
     BCEDiceLoss,
     CEDiceLoss,
@@ -20,10 +21,12 @@ from medseg.training.losses import (
     FocalLoss,
     LovaszLoss,
     TverskyLoss,
+    WeightedCrossEntropyLoss,
 )
 
 ALL: dict[str, Any] = {
     "ce": CrossEntropyLoss,
+    "weighted_ce": WeightedCrossEntropyLoss,
     "ce_dice": CEDiceLoss,
     "dice": DiceLoss,
     "tversky": TverskyLoss,
@@ -85,6 +88,31 @@ def test_class_weights() -> None:
     assert CEDiceLoss(class_weights=[1, 3]).state_dict() == {}
     with pytest.raises(ConfigError, match="3 numbers, but there are 2 classes"):
         CrossEntropyLoss(class_weights=[1, 2, 3])(z, MASK)
+
+
+def test_weighted_cross_entropy_by_hand() -> None:
+    z, loss = logits_of(P), WeightedCrossEntropyLoss()
+    weight = torch.tensor([[[2.0, 5.0], [0.0, 0.5]]])
+    expected = -(2 * math.log(0.9) + 5 * math.log(0.6) + 0.5 * math.log(0.6)) / 4
+    assert loss(z, MASK, weight).item() == pytest.approx(expected), "the mean over pixels, not over weights"
+    assert loss(z, MASK).item() == pytest.approx(CE), "without weights the plain one"
+    torch.testing.assert_close(loss(z, MASK, torch.ones_like(weight)), CrossEntropyLoss()(z, MASK))
+    ignored = torch.tensor([[[1, IGNORE_INDEX], [0, 0]]])
+    expected = -(2 * math.log(0.9) + 0.5 * math.log(0.6)) / 3
+    assert loss(z, ignored, weight).item() == pytest.approx(expected)
+    nothing = loss(z.requires_grad_(), torch.full_like(MASK, IGNORE_INDEX), weight)
+    nothing.backward()
+    assert nothing.item() == 0
+    assert not z.grad.any()
+
+
+def test_weighted_cross_entropy_is_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    z, mask, weight = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8)), torch.rand(2, 8, 8) * 11
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = WeightedCrossEntropyLoss()(z.bfloat16(), mask, weight)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, WeightedCrossEntropyLoss()(z.bfloat16().float(), mask, weight))
 
 
 def test_focal_without_gamma_is_cross_entropy_and_focuses_with_it() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medseg.data.border_weights import components
 from medseg.data.problems import Problem
 from medseg.data.source import Archive, Source
 
@@ -80,6 +81,13 @@ class Dataset(ABC):
         Raises `SampleError`, a `DataError` with the file's name, for an unreadable file, a size mismatch or an
         unexpected label.
         """
+
+    def instances(self, source: Source, sample: Sample) -> np.ndarray:
+        """Return the objects of an image kept apart, H x W int32 at native size: 0 is background, else one number each.
+
+        Here the connected regions of each foreground class; a dataset that has a mask for every object does better.
+        """
+        return components(self.read(source, sample)[1])
 
     @abstractmethod
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
