@@ -15,7 +15,7 @@ IGNORED = {
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
 
-SHOWN_GROUPS = ("augmentation", "loss", "optimizer", "scheduler", "trainer")
+SHOWN_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
 

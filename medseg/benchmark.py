@@ -1,0 +1,141 @@
+"""`python -m medseg.benchmark`: how fast networks are on this machine, and how much memory they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from medseg import config
+from medseg.benchmarking.files import describe, write
+from medseg.benchmarking.rounds import measure
+from medseg.benchmarking.setting import Setting
+from medseg.benchmarking.show import write_benchmarks
+from medseg.cli import run_command
+from medseg.errors import ConfigError, UserError
+from medseg.runs.naming import model_name
+
+SUMMARY = """
+medseg.benchmark measures networks on this machine: images per second in training and inference, the latency of one
+image, peak memory, parameters and multiply-accumulates. Several networks are measured in turn, so that what slows the
+machine down for a while hits all of them. The files it writes are picked up by the report.
+"""
+
+EXAMPLES = (
+    "python -m medseg.benchmark model=convunext",
+    "python -m medseg.benchmark models=[unet,convunext,amsunet] experiment=my_sweep      beside the runs of a sweep",
+    "python -m medseg.benchmark 'models=[unet,\"unet model.base_channels=64\"]' image_size=[384,512] batch_size=4",
+    "python -m medseg.benchmark model=unet trainer=gpu trainer.precision=bf16-mixed compile=true",
+)
+
+
+def benchmark(cfg: DictConfig) -> list[Path]:
+    """Measure the networks that `cfg` names, print their table and return the files written.
+
+    Raises `UserError` when one of them could not be measured, after the others have been.
+    """
+    check(cfg)
+    settings = find_settings(cfg)
+    measured, failed = measure(settings, repeats=cfg.repeats, seconds=cfg.seconds)
+    found = {place: describe(settings[place], values, cfg.repeats) for place, values in measured.items()}
+    folder = Path(cfg.output or Path(cfg.runs_dir) / cfg.experiment / "benchmarks").expanduser()
+    files = [write(folder, content) for content in found.values()]
+    if len(failed) == len(settings) == 1:
+        raise UserError(failed[0])
+    print(write_benchmarks(settings, found, failed))
+    for file in files:
+        print(f"written: {file}")
+    if failed:
+        names = ", ".join(settings[place].title for place in failed)
+        raise UserError(f"{len(failed)} of {len(settings)} networks could not be measured: {names}")
+    return files
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise `ConfigError` for a value that cannot be."""
+    sides = cfg.image_size if OmegaConf.is_list(cfg.image_size) else [cfg.image_size] * 2
+    if len(sides) != 2 or not all(map(is_count, sides)):
+        raise ConfigError(f"image_size={cfg.image_size} must be a number of pixels, or [height, width]")
+    for key in ("in_channels", "num_classes", "batch_size", "repeats"):
+        if not is_count(cfg[key]):
+            raise ConfigError(f"{key} is {cfg[key]!r}; it must be a whole number from 1")
+    if isinstance(cfg.seconds, bool) or not isinstance(cfg.seconds, int | float) or not cfg.seconds > 0:
+        raise ConfigError(f"seconds is {cfg.seconds!r}; it must be a number above 0")
+    for key in ("channels_last", "compile"):
+        if not isinstance(cfg[key], bool):
+            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
+    if cfg.models is not None and not (OmegaConf.is_list(cfg.models) and cfg.models):
+        raise ConfigError(f"models={cfg.models} must be a list: models=[unet,convunext]")
+    if cfg.trainer.devices != 1:
+        raise ConfigError("a benchmark measures one device: choose trainer=auto, cpu or gpu")
+    experiment = Path(str(cfg.experiment))
+    if not experiment.parts or experiment.is_absolute() or ".." in experiment.parts:
+        raise ConfigError(f"experiment is {cfg.experiment!r}; it must name a folder below runs_dir")
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def find_settings(cfg: DictConfig) -> list[Setting]:
+    """Return what is to be measured: the network of `model`, or each of `models`, with the other words of the command.
+
+    Raises `ConfigError` and what Hydra raises for words that mean nothing.
+    """
+    words = list(HydraConfig.get().overrides.task)
+    asked = [word for word in words if word.lstrip("+").startswith("model")]
+    if cfg.models is None:
+        return [read_setting(cfg, HydraConfig.get().runtime.choices, asked)]
+    if any(word.startswith("model=") for word in words):
+        raise ConfigError("give model=... or models=[...], not both")
+    rest = [word for word in words if not word.startswith("models=")]
+    settings = []
+    # Hydra is at work when the command runs; it is not where this function is called from elsewhere.
+    working = GlobalHydra.instance().is_initialized()
+    with nullcontext() if working else initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        for text in cfg.models:
+            own = f"model={text}".split()
+            composed = compose("benchmark", [*rest, *own], return_hydra_config=True)
+            common = [word for word in asked if not word.startswith("models=")]
+            settings.append(read_setting(composed, composed.hydra.runtime.choices, [*own, *common]))
+    return settings
+
+
+def read_setting(cfg: DictConfig, choices: Mapping[str, str], asked: list[str]) -> Setting:
+    """Return what a composed configuration says is to be measured, `asked` for by the words about the network."""
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    node: dict[str, Any] = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    height, width = cfg.image_size if OmegaConf.is_list(cfg.image_size) else (cfg.image_size, cfg.image_size)
+    return Setting(
+        model=model_name(node, choices),
+        overrides=tuple(asked),
+        arguments=node["model"],
+        loss=choices["loss"],
+        loss_arguments=node["loss"],
+        optimizer=choices["optimizer"],
+        optimizer_arguments=node["optimizer"],
+        in_channels=node["data"]["in_channels"],
+        num_classes=node["data"]["num_classes"],
+        image_size=(height, width),
+        batch_size=cfg.batch_size,
+        accelerator=cfg.trainer.accelerator,
+        precision=str(cfg.trainer.precision),
+        channels_last=cfg.channels_last,
+        compile=cfg.compile,
+    )
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(benchmark, config_name="benchmark", module="medseg.benchmark", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

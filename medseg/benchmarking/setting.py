@@ -1,0 +1,46 @@
+"""What is measured: a network, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A network and what it is measured with, as plain values that go to another process.
+
+    Args:
+        model: the network's name.
+        overrides: how it was asked for.
+        arguments: its `model` configuration, resolved.
+        loss, optimizer: names of those of the training step.
+        loss_arguments, optimizer_arguments: their configurations, resolved.
+        in_channels, num_classes: of images and masks.
+        image_size: (height, width) in pixels.
+        batch_size: images of a step.
+        accelerator, precision: Lightning's, or "auto" as in training.
+        channels_last: memory layout of images and weights.
+        compile: whether the network goes through `torch.compile`.
+    """
+
+    model: str
+    overrides: tuple[str, ...]
+    arguments: dict[str, Any]
+    loss: str
+    loss_arguments: dict[str, Any]
+    optimizer: str
+    optimizer_arguments: dict[str, Any]
+    in_channels: int
+    num_classes: int
+    image_size: tuple[int, int]
+    batch_size: int
+    accelerator: str
+    precision: str
+    channels_last: bool
+    compile: bool
+
+    @property
+    def title(self) -> str:
+        """The network for people: `unet model.base_channels=64`."""
+        return " ".join([self.model, *(word for word in self.overrides if not word.startswith("model="))])

@@ -1,0 +1,154 @@
+"""`python -m medseg.report`: compare the runs of a sweep, with tests that say what a difference is worth."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from medseg.cli import run_command
+from medseg.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from medseg.reporting.document import Report
+    from medseg.reporting.records import Run
+
+FORMATS = ("markdown", "latex", "csv", "all")
+
+SUMMARY = """
+medseg.report compares runs from their folders alone: mean and spread over seeds, intervals over images, paired tests,
+costs, published figures, ablations, claims of papers. It prints the comparison and writes Markdown, LaTeX, CSV and
+figures.
+"""
+
+EXAMPLES = (
+    "python -m medseg.report runs/main",
+    "python -m medseg.report runs/convunext/comparison score=iou convention=pooled",
+    "python -m medseg.report runs/first runs/second format=latex output=paper/tables",
+    "python -m medseg.report runs/main score=hd95 size=480",
+)
+
+
+def report(cfg: DictConfig) -> None:
+    """Compare the runs in the folders that `cfg` names, write the report and print its first table."""
+    # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
+    from medseg.reporting.measures import choose_measure
+
+    if cfg.format not in FORMATS:
+        raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
+    measure = choose_measure(cfg.score, cfg.convention)
+    size = size_of(cfg.size)
+    if not isinstance(cfg.figures, bool):
+        raise ConfigError(f"figures is {cfg.figures!r}; it must be true or false")
+    if not cfg.runs:
+        raise ConfigError("which runs? Give their folder: python -m medseg.report runs/main")
+    from medseg.reporting.records import read_runs
+
+    runs = read_runs(list(cfg.runs))
+    check_finished(runs, cfg.runs)
+    from medseg.reporting.document import FIGURES, write_page, write_report
+
+    made = make_report(runs, measure, size)
+    if measure.name not in {name for cell in made.comparison.cells.values() for name in cell.scores}:
+        raise UserError(f"no run has a score {measure.title}; choose another with score=...")
+    folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
+    written = write_report(made, folder, cfg.format)
+    print_report(made)
+    if cfg.figures:
+        from medseg.reporting.figures import draw_all
+
+        # Of a score that single images have.
+        score = measure.score if measure.score != "accuracy" else "dice"
+        figures = draw_all(runs, folder / FIGURES, score=score)
+        if figures:
+            written["figures"] = folder / FIGURES
+        if "Markdown" in written:
+            write_page(replace(made, figures=figures), written["Markdown"])
+    for what, path in written.items():
+        print(f"{what + ':':<10}{path}")
+
+
+def make_report(runs: Sequence[Run], measure: Any, size: tuple[int, int] | None = None) -> Report:
+    """Compare runs under a measure."""
+    from medseg.reporting.ablation import find_ablations
+    from medseg.reporting.comparison import compare
+    from medseg.reporting.document import Report
+    from medseg.reporting.published import published_files, read_published
+    from medseg.reporting.published_cells import find_published
+    from medseg.reporting.show_claims import judge_papers
+
+    comparison = compare(runs, measure, size)
+    return Report(
+        runs=runs,
+        comparison=comparison,
+        ablations=find_ablations(comparison),
+        published=find_published(comparison, read_published(published_files())),
+        judged=judge_papers(runs),
+    )
+
+
+def print_report(made: Report) -> None:
+    """Print what was compared, and the comparison."""
+    from medseg.reporting.document import opening, title
+    from medseg.reporting.render import TERMINAL, as_markdown
+    from medseg.reporting.show_scores import comparison_table
+
+    print(f"{title(made)}: {opening(made)}\n")
+    print(as_markdown(comparison_table(made.comparison), TERMINAL))
+    print()
+
+
+def check_finished(runs: Sequence[Run], folders: Sequence[str]) -> None:
+    """Raise `UserError` where no run is finished."""
+    if not any(run.finished for run in runs):
+        states = [run.state for run in runs]
+        said = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        raise UserError(f"{', '.join(folders)}: nothing is finished yet ({said})")
+
+
+def default_folder(runs: Sequence[Run]) -> Path:
+    """Return `report/` in the folder that all runs lie in, as short as it can be given from here."""
+    folder = Path(os.path.commonpath([run.folder.parent.absolute() for run in runs]), "report")
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def size_of(given: Any) -> tuple[int, int] | None:
+    """Return the (height, width) that `size` names.
+
+    Raises `ConfigError`.
+    """
+    if given is None:
+        return None
+    sides = list(given) if OmegaConf.is_list(given) else [given, given]
+    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+        raise ConfigError(f"size={given} must be a number of pixels, or [height, width]")
+    return sides[0], sides[1]
+
+
+def as_meant(arguments: Sequence[str]) -> list[str]:
+    """Return command-line arguments as Hydra needs them to be: folders, given without a key, become `runs=[...]`."""
+    folders = [word for word in arguments if "=" not in word and not word.startswith("-")]
+    others = [word for word in arguments if word not in folders]
+    if not folders:
+        return others
+    quoted = ("'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    return [*others, f"runs=[{','.join(quoted)}]"]
+
+
+def main() -> None:
+    """Start from the command line."""
+    # Small sums: threads would cost more than they bring, most of all while a sweep has the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        sys.argv[1:] = as_meant(sys.argv[1:])
+    run_command(report, config_name="report", module="medseg.report", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a row of a table costs: what its runs say of it, and what `medseg.benchmark` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medseg.reporting.records import Run, read_json
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of a network; None where it was not measured.
+
+    Args:
+        parameters: of the network.
+        training_seconds: of all epochs, mean over the finished runs.
+        size: (height, width) of the images that the following were measured with.
+        macs: multiply-accumulates for one image.
+        latency_ms: of one image, median.
+        memory_mib: the most that training takes.
+        measured_on: device, precision and batch, in words.
+    """
+
+    parameters: int | None = None
+    training_seconds: float | None = None
+    size: Size | None = None
+    macs: int | None = None
+    latency_ms: float | None = None
+    memory_mib: float | None = None
+    measured_on: str = ""
+
+
+def costs_of(runs: Sequence[Run], size: Size | None = None) -> Costs:
+    """Return the costs of the runs of a row.
+
+    Of several benchmarks of the network, the one at `size` counts; without that, at the size of a run's test images;
+    without that, the newest. With a `size`, one at another size does not count.
+    """
+    finished = [run for run in runs if run.finished]
+    seconds = [run.training_seconds for run in finished if run.training_seconds is not None]
+    parameters = next((run.parameters for run in finished if run.parameters is not None), None)
+    training = sum(seconds) / len(seconds) if seconds else None
+    wanted = [size] if size else list(dict.fromkeys(filter(None, map(size_of, finished))))
+    found = [benchmark for benchmark in benchmarks(runs) if size is None or size_in(benchmark) == size]
+    if not found:
+        return Costs(parameters, training)
+    # Of the same standing, the last: the newest.
+    best = min(reversed(found), key=lambda benchmark: size_in(benchmark) not in wanted)
+    return Costs(
+        parameters=parameters if parameters is not None else best.get("parameters"),
+        training_seconds=training,
+        size=size_in(best),
+        macs=best.get("macs"),
+        latency_ms=best.get("latency_ms", {}).get("p50"),
+        memory_mib=best.get("peak_memory_mib", {}).get("train"),
+        measured_on=f"{best['device']['name']}, {best['precision']}, batch {best['batch_size']}",
+    )
+
+
+def size_of(run: Run) -> Size | None:
+    """Return the (height, width) of a run's test images."""
+    size = run.summary.get("evaluation_size")
+    return (size[0], size[1]) if size else None
+
+
+def size_in(benchmark: dict[str, Any]) -> Size:
+    """Return the (height, width) that a benchmark measured with."""
+    return (benchmark["image_size"][0], benchmark["image_size"][1])
+
+
+def benchmarks(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the benchmarks of the network of some runs, the newest last."""
+    found: dict[Path, dict[str, Any]] = {}
+    for experiment in dict.fromkeys(run.folder.parent for run in runs):
+        files = benchmark_files(experiment)
+        if files:
+            # The network is the same but for the channels and classes of each dataset.
+            one_each = {run.data: run for run in runs if run.folder.parent == experiment and run.finished}
+            networks = [run.config.get("model") for run in one_each.values()]
+            found |= {file: content for file, content in files.items() if content["arguments"] in networks}
+    order = sorted(found, key=lambda file: (found[file]["measured"], file.name, str(file)))
+    return [found[file] for file in order]
+
+
+def benchmark_files(experiment: Path) -> dict[Path, dict[str, Any]]:
+    """Read the benchmarks of an experiment."""
+    needed = {"arguments", "image_size", "device", "precision", "batch_size", "measured"}
+    read = {file: read_json(file) for file in sorted((experiment / "benchmarks").glob("*.json"))}
+    return {file: content for file, content in read.items() if needed <= set(content)}

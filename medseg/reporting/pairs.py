@@ -1,0 +1,213 @@
+"""Which rows of a column differ: paired tests between all of them, wins over datasets, average ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from medseg.reporting.layout import Line
+from medseg.reporting.measures import Measure
+from medseg.reporting.samples import Sample
+from medseg.reporting.statistics import (
+    ALPHA,
+    FEWEST_DATASETS,
+    Array,
+    Draws,
+    average_ranks,
+    bootstrap,
+    bootstrap_p,
+    critical_difference,
+    friedman,
+    holm,
+    percentile_interval,
+    wilcoxon,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The paired comparison of two rows on a dataset.
+
+    Args:
+        first, second: the rows.
+        column: the dataset.
+        images: that both were tested on.
+        difference: of the means, first - second.
+        low, high: its 95 % bootstrap interval, over images and seeds.
+        p: that the rows are alike: Wilcoxon's for a mean over images; for a pooled measure, which no single image
+            has, from the bootstrap.
+        corrected: p after Holm's correction for all pairs of the column.
+        direction: on which side the ranks of the images are: above 0 where the first is higher.
+    """
+
+    first: Line
+    second: Line
+    column: Line
+    images: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+    direction: float
+
+    def reversed(self) -> Pair:
+        """Return the same, seen from the other row."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            direction=-self.direction,
+        )
+
+    def verdict(self, *, higher_is_better: bool) -> int:
+        """Return 1 where the first is better, -1 where it is worse, 0 where that is not decided.
+
+        Decided is what the test finds at 5 % after the correction, if the mean is on the side of the ranks, and if
+        the interval, which knows of the seeds, leaves 0 out. So a network is not called better that is a little
+        better on most images and fails on a few, or that one lucky seed has lifted.
+        """
+        if self.corrected >= ALPHA or self.direction * self.difference <= 0 or self.low <= 0 <= self.high:
+            return 0
+        return 1 if (self.difference > 0) == higher_is_better else -1
+
+
+def compare_pairs(
+    column: Line, samples: Mapping[Line, Sample], distributions: Mapping[Line, Array], measure: Measure
+) -> list[Pair]:
+    """Test all pairs of rows of a column.
+
+    Args:
+        column: the dataset.
+        samples: of the rows, in their order.
+        distributions: bootstrap distribution of the measure of each row, B; those of rows with the same images were
+            drawn together.
+        measure: what is compared.
+    """
+    rows = list(samples)
+    found = []
+    for k, first in enumerate(rows):
+        for second in rows[k + 1 :]:
+            pair = compare_two(first, second, column, samples, distributions, measure)
+            if pair is not None:
+                found.append(pair)
+    corrected = holm([pair.p for pair in found])
+    return [replace(pair, corrected=float(value)) for pair, value in zip(found, corrected, strict=True)]
+
+
+def compare_two(
+    first: Line,
+    second: Line,
+    column: Line,
+    samples: Mapping[Line, Sample],
+    distributions: Mapping[Line, Array],
+    measure: Measure,
+) -> Pair | None:
+    """Compare two rows; None where they share fewer than two images or one has no value."""
+    one, other = samples[first], samples[second]
+    if one.ids == other.ids:
+        if len(one.ids) < 2:
+            return None
+        drawn = distributions[first] - distributions[second]
+    else:
+        shared = sorted(set(one.ids) & set(other.ids))
+        if len(shared) < 2:
+            return None
+        one, other = one.restricted(shared), other.restricted(shared)
+        both = draw([one, other], [measure])
+        drawn = both.values[0, 0] - both.values[1, 0]
+    difference = float(one.values(measure).mean() - other.values(measure).mean())
+    if np.isnan(difference):
+        return None
+    if measure.convention == "per_image":
+        p, direction = wilcoxon(one.per_image(measure.score) - other.per_image(measure.score))
+    elif np.isnan(drawn).any():
+        return None
+    else:
+        p, direction = bootstrap_p(drawn), float(np.sign(difference))
+    low, high = percentile_interval(drawn)
+    return Pair(first, second, column, len(one.ids), difference, low, high, p, p, direction)
+
+
+def draw(samples: Sequence[Sample], measures: Sequence[Measure]) -> Draws:
+    """Draw the bootstrap distributions of samples on the same images."""
+    means = [sample.means(measures) for sample in samples]
+    return bootstrap(means, [len(sample.seeds) for sample in samples], len(samples[0].ids))
+
+
+def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
+    """Return the comparison of two rows on a dataset, seen from the first."""
+    for pair in pairs:
+        if pair.column == column and {pair.first, pair.second} == {first, second}:
+            return pair if pair.first == first else pair.reversed()
+    return None
+
+
+def count_wins(pairs: Sequence[Pair], *, higher_is_better: bool) -> dict[tuple[Line, Line], tuple[int, int, int]]:
+    """Count for each two rows on how many datasets the first wins, none does, and the first loses."""
+    counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
+    for pair in pairs:
+        for seen in (pair, pair.reversed()):
+            wins, ties, losses = counted.get((seen.first, seen.second), (0, 0, 0))
+            verdict = seen.verdict(higher_is_better=higher_is_better)
+            after = (wins + (verdict > 0), ties + (verdict == 0), losses + (verdict < 0))
+            counted[seen.first, seen.second] = after
+    return counted
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The rows by their average rank over datasets.
+
+    Args:
+        rows: best first.
+        ranks: average rank of each, 1 is the best there can be.
+        datasets: how many there were.
+        p: of Friedman's test; None where there are too few datasets or rows for one.
+        critical: ranks that differ by less are not told apart (Nemenyi); None likewise.
+        left_out: rows that lack a dataset.
+    """
+
+    rows: tuple[Line, ...]
+    ranks: tuple[float, ...]
+    datasets: int
+    p: float | None
+    critical: float | None
+    left_out: tuple[Line, ...]
+
+    def groups(self) -> list[tuple[int, int]]:
+        """Return the first and last place of each longest group of rows that are not told apart."""
+        if self.critical is None:
+            return []
+        found: list[tuple[int, int]] = []
+        for first, rank in enumerate(self.ranks):
+            last = max(k for k, other in enumerate(self.ranks) if other - rank <= self.critical)
+            if last > first and (not found or last > found[-1][1]):
+                found.append((first, last))
+        return found
+
+
+def rank(
+    rows: Sequence[Line], columns: Sequence[Line], values: Mapping[tuple[Line, Line], float], *, higher_is_better: bool
+) -> Ranking | None:
+    """Rank the rows that have a value on every dataset; None with fewer than two of these, or with one dataset."""
+    complete = [row for row in rows if all((row, column) in values for column in columns)]
+    if len(complete) < 2 or len(columns) < 2:
+        return None
+    scores = np.array([[values[row, column] for row in complete] for column in columns])
+    ranks = average_ranks(scores, higher_is_better=higher_is_better)
+    order = np.argsort(ranks, kind="stable")
+    tested = len(columns) >= FEWEST_DATASETS and len(complete) >= 3
+    return Ranking(
+        rows=tuple(complete[k] for k in order),
+        ranks=tuple(float(ranks[k]) for k in order),
+        datasets=len(columns),
+        p=friedman(scores) if tested else None,
+        critical=critical_difference(len(complete), len(columns)) if tested else None,
+        left_out=tuple(row for row in rows if row not in complete),
+    )

@@ -1,0 +1,249 @@
+"""Published scores: the rows of `experiments/<study>/published.csv`, and those that a cell of ours compares with.
+
+A row is what a source prints: network, dataset, split, image size, Dice and IoU as fractions, and in words how it
+takes the mean. Nothing is filled in. A number compares with ours only under its own convention:
+
+    | kind       | what the source averages                                   | ours                               |
+    |------------|------------------------------------------------------------|------------------------------------|
+    | per image  | the foreground of each image                               | `dice`, `iou`                      |
+    | pooled     | nothing: the counts of the whole split                     | `pooled_dice`, `pooled_iou`        |
+    | two-class  | foreground and background                                  | `mean_iou_with_background`, no Dice |
+    | batch      | the counts of each batch, so it depends on the batch size  | none                               |
+    | not stated |                                                            | none                               |
+
+A network is found by its name. Width and details are the source's own, `parameters_m` where it prints them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.errors import UserError
+
+COLUMNS = (
+    "source", "year", "dataset", "split", "image_size", "model", "params_m", "macs_g", "dice", "iou",
+    "metric_convention", "note",
+)  # fmt: skip
+
+NETWORKS = {
+    "unet": ("U-Net", "U-Net base 32 bilinear", "U-Net (with their augmentations)"),
+    "unet2015": ("U-Net (2015)",),
+    "attention_unet": ("Attention U-Net",),
+    "attention_unet_32": ("Attention U-Net",),
+    "unetpp": ("UNet++", "U-Net++"),
+    "resunet": ("ResUNet", "ResU-Net", "Residual U-Net"),
+    "resunet_32": ("ResUNet", "ResU-Net", "Residual U-Net"),
+    "convunext": ("ConvUNeXt",),
+    "amsunet": ("AMSUnet",),
+    "unext": ("UNeXt", "UNeXt (re-implemented)"),
+    "cmunext": ("CMUNeXt",),
+    "cmunext_s": ("CMUNeXt-S",),
+    "cmunext_l": ("CMUNeXt-L",),
+    "smp_unet_resnet18": ("U-Net ResNet-18",),
+    "smp_unet_resnet34": ("U-Net ResNet-34",),
+    "smp_unet_resnet50": ("U-Net ResNet-50",),
+    "smp_unet_efficientnet-b0": ("U-Net EfficientNet-B0",),
+    "smp_unet_mobilenet_v2": ("U-Net MobileNetV2",),
+    "smp_unet_densenet121": ("U-Net DenseNet-121",),
+    "smp_unet_mit_b0": ("U-Net MiT-B0",),
+}
+"""Our name of a network -> the names that sources give it."""
+
+DATASETS = {"kvasir": "Kvasir-SEG", "isic": "ISIC 2018", "dsb": "DSB 2018"}
+"""Our name of a dataset -> the name in the files."""
+
+SPLITS = {
+    ("kvasir", None): r"official 880/120",
+    ("kvasir", "official"): r"official 880/120",
+    ("isic", None): r"70/10/20",
+    ("isic", "random"): r"70/10/20",
+    ("isic", "official"): r"official 2594/100/1000",
+    ("dsb", None): r"80[/:]10[/:]10",
+    ("dsb", "stratified"): r"80[/:]10[/:]10",
+}
+"""Our way to split (None: the default) -> what a source calls the same, or one of the same proportions."""
+
+WORDS = {"dice": r"dice|dsc|f1", "iou": r"iou|jaccard|\bjs\b"}
+"""What sources call a score."""
+
+KINDS = (
+    ("batch", r"batch"),
+    ("two-class", r"both classes|two classes|background and foreground"),
+    ("pooled", r"dataset-level|one confusion matrix|dice = 2iou"),
+    ("per image", r"per image"),
+)
+"""What in a convention's words tells of which kind it is, first match first."""
+
+OURS = {
+    ("per image", "dice"): "dice",
+    ("per image", "iou"): "iou",
+    ("pooled", "dice"): "pooled_dice",
+    ("pooled", "iou"): "pooled_iou",
+    ("two-class", "iou"): "mean_iou_with_background",
+}
+"""Kind and score -> the score of ours that is taken in the same way; none for the others."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published score.
+
+    Attributes:
+        network, dataset: as the source names them.
+        score: `dice` or `iou`, the column that it stands in.
+        value: as a fraction.
+        kind: how the source takes the mean: `per image`, `pooled`, `two-class`, `batch` or `not stated`.
+        convention: the same in the words of the file.
+        ours: the score of ours that is taken in the same way; None where there is none, or it is not known.
+        same_split: the source names our split, or one of the same proportions.
+        split, image_size, source, year, note: as in the file, `""` where the source does not say.
+        parameters_m: millions of parameters, as printed; None where they are not.
+    """
+
+    network: str
+    dataset: str
+    score: str
+    value: float
+    kind: str
+    convention: str
+    ours: str | None
+    same_split: bool
+    split: str
+    image_size: str
+    source: str
+    year: str
+    parameters_m: float | None
+    note: str
+
+
+def read_published(files: Iterable[Path]) -> list[dict[str, str]]:
+    """Read the rows of some `published.csv`, each different row once.
+
+    Raises `UserError` for a file that is not of that form.
+    """
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for file in files:
+        try:
+            with file.open(newline="", encoding="utf-8") as stream:
+                reader = csv.DictReader(stream, strict=True)
+                if tuple(reader.fieldnames or ()) != COLUMNS:
+                    raise UserError(f"{file}: the columns must be {','.join(COLUMNS)}")
+                for row in reader:
+                    check_row(row, f"{file}:{reader.line_num}")
+                    rows.setdefault(tuple(row.values()), row)
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise UserError(f"{file}: not a CSV file ({error})") from None
+    return list(rows.values())
+
+
+def check_row(row: dict[str, str], where: str) -> None:
+    """Raise `UserError` where a row has too few or too many cells, no source, or a score that is no fraction."""
+    if None in row or None in row.values():
+        raise UserError(f"{where}: not {len(COLUMNS)} cells; quote a cell that holds a comma")
+    if not row["source"]:
+        raise UserError(f"{where}: no source; a published number needs one")
+    for column in ("dice", "iou", "params_m", "macs_g"):
+        most, what = (1.0, "a fraction") if column in WORDS else (float("inf"), "a number")
+        try:
+            right = not row[column] or 0 <= float(row[column]) <= most
+        except ValueError:
+            right = False
+        if not right:
+            raise UserError(f"{where}: {column} is {row[column]!r}; it must be {what}")
+
+
+def experiments_folder() -> Path:
+    """Return the folder of the studies: inside the package when installed, else beside it."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "experiments"
+    return inside if inside.is_dir() else package.parent / "experiments"
+
+
+def published_files(folder: Path | None = None) -> list[Path]:
+    """List the `published.csv` of all studies, sorted."""
+    return sorted((folder or experiments_folder()).glob("*/published.csv"))
+
+
+def find(
+    rows: Iterable[dict[str, str]],
+    model: str,
+    data: str,
+    score: str,
+    *,
+    split: str | None = None,
+    image_size: int = 256,
+) -> list[Published]:
+    """Find what was published for a network on a dataset, the protocol closest to ours first; empty where nothing was.
+
+    Args:
+        rows: of `read_published`.
+        model, data: our names, `Run.model` and `Run.data`.
+        score: `dice` or `iou` for all that was published as such, whatever the convention (`Published.ours` tells with
+            what it compares); `pooled_dice`, `pooled_iou` or `mean_iou_with_background` for what was taken in that way.
+        split: our way to split; None is the dataset's default.
+        image_size: ours, in pixels.
+
+    Closest: the same split before another before an unknown one; then a convention that we compute before one that is
+    not stated before one that cannot be compared; then the image size; then the newest; then the source's name.
+    """
+    networks, dataset = NETWORKS.get(model, ()), DATASETS.get(data)
+    same = SPLITS.get((data, split))
+    found = []
+    for row in rows:
+        if row["model"] not in networks or row["dataset"] != dataset:
+            continue
+        for column in WORDS:
+            kind = kind_of(row["metric_convention"], column)
+            ours = OURS.get((kind, column))
+            if row[column] and score in (column, ours):
+                found.append(
+                    Published(
+                        network=row["model"],
+                        dataset=row["dataset"],
+                        score=column,
+                        value=float(row[column]),
+                        kind=kind,
+                        convention=row["metric_convention"],
+                        ours=ours,
+                        same_split=same is not None and re.search(same, row["split"]) is not None,
+                        split=row["split"],
+                        image_size=row["image_size"],
+                        source=row["source"],
+                        year=row["year"],
+                        parameters_m=float(row["params_m"]) if row["params_m"] else None,
+                        note=row["note"],
+                    )
+                )
+    return sorted(found, key=lambda item: distance(item, image_size))
+
+
+def kind_of(convention: str, score: str) -> str:
+    """Tell from a convention's words how its Dice or its IoU takes the mean.
+
+    `;` parts what is said of the scores; a part that names neither is said of both. "mDice" and "mean Dice" do not tell
+    of what the mean is taken, so they are not stated.
+    """
+    said = []
+    for part in convention.lower().split(";"):
+        named = [name for name, words in WORDS.items() if re.search(words, part)]
+        if score in named or not named:
+            said.append(part)
+    for kind, words in KINDS:
+        if any(re.search(words, part) for part in said):
+            return kind
+    return "not stated"
+
+
+def distance(item: Published, image_size: int) -> tuple[object, ...]:
+    """Order published scores by how far their protocol is from ours."""
+    unknown_split = not item.split or item.split.startswith("mixed")
+    split = 0 if item.same_split else 2 if unknown_split else 1
+    convention = 0 if item.ours else 1 if item.kind == "not stated" else 2
+    size = abs(int(item.image_size) - image_size) if item.image_size.isdigit() else 10_000
+    return (split, convention, size, -int(item.year) if item.year.isdigit() else 0, item.source, item.network)

@@ -1,0 +1,86 @@
+"""Numbers and runs in words, as the tables of a report have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medseg.reporting.comparison import Score
+from medseg.reporting.costs import Size
+from medseg.reporting.measures import Measure
+from medseg.reporting.pairs import Pair
+from medseg.reporting.records import Run
+
+LONGEST_ERROR = 160
+
+
+def number(value: float | None, digits: int) -> str:
+    """Write a number, a dash for None; what rounds to 0 has no sign."""
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def signed(value: float, digits: int) -> str:
+    """Write a difference with its sign."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def spread(score: Score, measure: Measure) -> str:
+    """Write the deviation over seeds; nothing for a single seed."""
+    return "" if score.sd is None else f" ± {number(score.sd, measure.digits)}"
+
+
+def interval(score: Score, measure: Measure) -> str:
+    """Write the interval of a score; nothing where there is none."""
+    if score.low is None:
+        return ""
+    return f" [{number(score.low, measure.digits)}, {number(score.high, measure.digits)}]"
+
+
+def difference(pair: Pair, measure: Measure) -> str:
+    """Write a difference with its interval, in points."""
+    factor = measure.points
+    digits = 1 if measure.unit else 2
+    low, high = signed(pair.low * factor, digits), signed(pair.high * factor, digits)
+    return f"{signed(pair.difference * factor, digits)} [{low}, {high}]"
+
+
+def verdict(pair: Pair, measure: Measure) -> str:
+    """Say which of the two is better."""
+    return {1: "better", 0: "undecided", -1: "worse"}[pair.verdict(higher_is_better=measure.higher_is_better)]
+
+
+def size(of: Size) -> str:
+    """Write a size."""
+    return f"{of[0]} x {of[1]}"
+
+
+def last_line(error: str | None) -> str:
+    """Return the last line of an error, shortened."""
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
+    line = lines[-1] if lines else ""
+    return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 3]}..."
+
+
+def where(run: Run) -> str:
+    """Say which of its cell's runs this is."""
+    return f"seed {run.seed}" + ("" if run.fold is None else f" fold {run.fold}")
+
+
+def account(runs: Sequence[Run]) -> str:
+    """Say what became of unfinished runs: `seed 1 failed (OutOfMemoryError: ...); seed 2, seed 3 waiting`."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        alike.setdefault((run.state, last_line(run.error)), []).append(where(run))
+    return "; ".join(
+        f"{', '.join(places)} {state}{f' ({error})' if error else ''}" for (state, error), places in alike.items()
+    )
+
+
+def count(amount: int, what: str) -> str:
+    """Write an amount of things."""
+    return f"{amount} {what}{'' if amount == 1 else 's'}"
