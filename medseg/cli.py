@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from medseg import config
+from medseg import config, interruption
 from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import is_first_process
+from medseg.sweeps.job import Planner
+from medseg.sweeps.sweep import SweptCommand, register
 
 log = logging.getLogger("medseg")
 
@@ -37,16 +38,23 @@ class ExperimentsSearchPath(SearchPathPlugin):
 
 
 def run_command(
-    task: Callable[[DictConfig], object], *, config_name: str, module: str, summary: str, examples: tuple[str, ...]
+    task: Callable[[DictConfig], object],
+    *,
+    config_name: str,
+    module: str,
+    summary: str,
+    examples: tuple[str, ...],
+    planner: Planner | None = None,
 ) -> None:
-    """Run a command with the configuration that its command line composes.
+    """Run a command with the configuration that its command line composes; in a multirun, every combination.
 
     Args:
         task: what the command does with the composed configuration.
         config_name: its primary configuration, `conf/<config_name>.yaml`.
-        module: how a child process starts it: `python -m <module>`.
+        module: how a job of a multirun is started: `python -m <module>`.
         summary: one paragraph for `--help`.
         examples: command lines for `--help`.
+        planner: says which run a configuration means, for a command that leaves run folders.
 
     Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
     """
@@ -54,12 +62,18 @@ def run_command(
         with suppress(BrokenPipeError):  # `--help | head`
             print(help_text(config_name, module, summary, examples), flush=True)
         return
+    interruption.follow_supervisor()
+    interruption.listen()
     set_up_logging()
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     sys.argv[1:] = config.as_meant(sys.argv[1:])
     Plugins.instance().register(ExperimentsSearchPath)
+    check = functools.partial(check_top_level, config_name=config_name)
+    register(SweptCommand(module, config_name, check, planner))
+    # Of the launchers in conf/hydra/, which their plugins describe as well.
+    warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
     # Hydra then raises what it would otherwise print in its own many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failures: list[Exception] = []
@@ -67,18 +81,13 @@ def run_command(
     def job(cfg: DictConfig) -> None:
         # Kept for later: what leaves this function, Hydra announces in a line of its own.
         try:
-            check_top_level(cfg, config_name)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                run_in_own_process(module)
-            else:
-                task(cfg)
+            check(cfg)
+            task(cfg)
         except Exception as error:
             failures.append(error)
 
     try:
         hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)()
-        if len(failures) > 1:
-            raise UserError(f"{len(failures)} jobs failed: {'; '.join(map(str, failures))}")
         if failures:
             raise failures[0]
     except BrokenPipeError:
@@ -114,26 +123,6 @@ def check_top_level(cfg: DictConfig, config_name: str) -> None:
     for key in cfg:
         if key not in known:
             raise ConfigError(config.unknown_key(str(key), sorted(known)))
-
-
-def run_in_own_process(module: str) -> None:
-    """Run the present job of a multirun in a fresh process, so that a crash ends that job only.
-
-    Raises `UserError` when the job fails; its own message is on standard error already.
-    """
-    hydra_config = HydraConfig.get()
-    overrides = list(hydra_config.overrides.task)
-    # The user's own configuration folders are the job's as well; what concerns the sweep is not.
-    own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
-    for source in hydra_config.runtime.config_sources:
-        if source.provider == "command-line":
-            own += ["--config-dir", source.path]
-    log.info("job: %s", " ".join(overrides) or "defaults")
-    code = subprocess.run([sys.executable, "-m", module, *overrides, *own], check=False).returncode
-    if code == 130:
-        raise KeyboardInterrupt
-    if code:
-        raise UserError(f"job failed with exit code {code}: {' '.join(overrides)}")
 
 
 def set_up_logging() -> None:

@@ -28,6 +28,7 @@ EXAMPLES = (
     "python -m medseg.train optimizer=sgd optimizer.lr=0.02 loss=focal callbacks=[ema,early_stopping]",
     "python -m medseg.train +model._target_=my_package.MyNet       your own network",
     "python -m medseg.train -m model=unet,convunext seed=0,1,2 experiment=first   a sweep of six runs",
+    "python -m medseg.train -m +experiments=convunext/comparison hydra/launcher=ray     one job per GPU",
 )
 
 
@@ -65,7 +66,7 @@ def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
 
 def main() -> None:
     """Start from the command line."""
-    run_command(train, config_name="train", module="medseg.train", summary=SUMMARY, examples=EXAMPLES)
+    run_command(train, config_name="train", module="medseg.train", summary=SUMMARY, examples=EXAMPLES, planner=plan_run)
 
 
 if __name__ == "__main__":

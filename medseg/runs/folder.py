@@ -1,11 +1,13 @@
 """The run folder: what is in it, how it is written, when it is finished.
 
+run.json             what the run is: network, data, seed, fold, the choices, the command line
 config.yaml          the composed configuration, every value filled in
 environment.json     versions, machine, command, what was picked (precision, device)
 metrics.csv          one row per epoch
 train.log            what was said while it ran
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
 test/per_image.csv   one row per image and foreground class
+test/predictions.npz the class map predicted for each test image
 test/summary.json    the scores made from it
 images/*.png         the best, median and worst test images; the training curves
 status.json          running, interrupted, failed or finished; `finished` is written last
@@ -42,6 +44,10 @@ class RunFolder:
         self.path = Path(path)
 
     # What lies where.
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
     @property
     def config(self) -> Path:
         return self.path / "config.yaml"
@@ -106,15 +112,15 @@ class RunFolder:
         write_json(self.path / "status.json", {**kept, **process, **details, "state": state})
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
+    def locked(self, wait: float = 0) -> Iterator[None]:
+        """Hold the run for this process; wait so many seconds for another one to end.
 
         Raises `UserError` when another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / LOCK)
         try:
-            with lock.acquire(timeout=0):
+            with lock.acquire(timeout=wait):
                 try:
                     yield
                 finally:
@@ -127,6 +133,17 @@ class RunFolder:
             for folder in (self.path, *list(self.path.parents)[:2]):
                 with suppress(OSError):
                     folder.rmdir()
+
+    def keep(self, text: str) -> None:
+        """Add to the run's log what the console is told in another way."""
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{text.rstrip()}\n")
+
+    def last_lines(self, count: int = 5) -> list[str]:
+        """Return the last lines of the run's log; none where there is none."""
+        if not self.log.exists():
+            return []
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
     def clear(self) -> None:
         """Remove everything the run has left."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
@@ -26,11 +27,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
     """
-    if "_target_" not in model:
-        raise ConfigError("model=custom needs your class: +model._target_=my_package.MyNet")
-    network = config.instantiate(model)
-    if not isinstance(network, nn.Module):
-        raise ConfigError(f"{model._target_} made a {type(network).__name__}; a network must be a torch.nn.Module")
+    network = config.instantiate_network(model)
     check_network(network, datamodule)
     return network
 
@@ -61,6 +58,24 @@ def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> Non
         raise ConfigError(f"{type(network).__name__} returns {got} where {expected} is needed: N x classes x H x W")
 
 
+def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
+    """Check that the data have a weight for every pixel where the loss takes one, and only there.
+
+    Raises `ConfigError`.
+    """
+    takes = getattr(loss, "takes_weight", False)
+    if takes and not datamodule.border_weights:
+        raise ConfigError(
+            f"{type(loss).__name__} needs a weight for every pixel, and the data have none: give "
+            "data.border_weights=true, or choose another loss"
+        )
+    if datamodule.border_weights and not takes:
+        raise ConfigError(
+            f"data.border_weights=true, but {type(loss).__name__} cannot use weights: choose loss=weighted_ce, or "
+            "data.border_weights=false"
+        )
+
+
 def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
     """Build the trainer, with device and precision picked where they are `auto`; say what was picked.
 
@@ -77,6 +92,8 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
         # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
+        # Below SLURM, Lightning would take one task for each process; medseg starts a job's processes itself.
+        plugins=[LightningEnvironment()],
         # A part of the test split would not be its score.
         limit_test_batches=1.0,
         enable_model_summary=False,
@@ -89,6 +106,8 @@ def quiet_libraries() -> None:
     """Silence advice of the libraries that does not apply here; their warnings about real trouble stay."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # That a process of a distributed run has died, and so the others are killed.
+    logging.getLogger("lightning.fabric.strategies.launchers.subprocess_script").setLevel(logging.INFO)
     for message in (
         # How many loading processes pay was chosen in `medseg.data.module`.
         ".*does not have many workers.*",

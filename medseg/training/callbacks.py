@@ -14,6 +14,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import WandbLogger
 
+from medseg.interruption import listen
 from medseg.runs.folder import RunFolder, read_csv, write_csv
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def core_callbacks(folder: RunFolder, *, loggers: bool) -> list[Callback]:
     """Return what every run has, whatever the configuration adds."""
     checkpoints = folder.best_checkpoint.parent
     callbacks: list[Callback] = [
+        Interruptible(),
         EpochRows(folder),
         # Both at the end of an epoch, so that a resumed run begins with the next one.
         MovableCheckpoint(checkpoints, filename=folder.best_checkpoint.stem, monitor=SELECTION, mode="max"),
@@ -36,6 +38,19 @@ def core_callbacks(folder: RunFolder, *, loggers: bool) -> list[Callback]:
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return callbacks
+
+
+class Interruptible(Callback):
+    """Interrupt training at once where it is told to end, in every process.
+
+    Lightning's own handler waits for the other processes in the middle of what they are doing.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        listen()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        listen()
 
 
 class MovableCheckpoint(ModelCheckpoint):

@@ -64,17 +64,17 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
             trainer.strategy.root_device.type,
             travels["device"],
         )
-    rows, summary = score_split(trainer, task, datamodule, cfg.split)
-    summary["checkpoint"] = str(file)
+    scores = score_split(trainer, task, datamodule, cfg.split)
+    scores.summary["checkpoint"] = str(file)
     own = datamodule.prepared.identity == travels["data_identity"]
     if not own and travels["data_identity"] is not None and "dataset" not in changed(cfg):
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
     name = label(datamodule, file, cfg.split, own=own)
     folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
     if trainer.is_global_zero:
-        write_scores(folder, rows, summary)
-        draw_test_examples(folder / "images", trainer, task, datamodule, rows)
-        print_scores(summary, run.path.name)
+        write_scores(folder, scores)
+        draw_test_examples(folder / "images", trainer, task, datamodule, scores.rows)
+        print_scores(scores.summary, run.path.name)
         print(f"scores: {folder}")
     return folder
 

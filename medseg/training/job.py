@@ -21,16 +21,17 @@ from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
+from medseg.interruption import end_at_once
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.folder import RunFolder, read_csv, write_json
 from medseg.runs.plan import RunPlan
-from medseg.training.build import build_network, build_trainer, quiet_libraries
+from medseg.training.build import build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
 from medseg.training.checkpoints import load_network, read_checkpoint
 from medseg.training.hardware import describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.panels import draw_curves
-from medseg.training.scoring import draw_test_examples, score_split, write_scores
+from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,10 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
 
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
+    loss = config.instantiate(cfg.loss)
+    check_weights(loss, datamodule)
     prepared = datamodule.prepared
+    _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
     cfg.data.num_classes = prepared.num_classes
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
@@ -67,7 +71,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
         network,
-        loss=config.instantiate(cfg.loss),
+        loss=loss,
         optimizer=optimizer,
         scheduler=scheduler,
         class_names=prepared.class_names,
@@ -97,22 +101,24 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         if cfg.force:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
-        write_opening(folder, cfg, trainer, wandb_id=wandb_id, seed=cfg.seed)
+        write_opening(plan, cfg, trainer, wandb_id=wandb_id, seed=cfg.seed)
     with recording(folder if trainer.is_global_zero else None):
         fit(trainer, task, datamodule, resume)
         best = read_checkpoint(folder.best_checkpoint)
         load_network(task.network, best, folder.best_checkpoint)
-        rows, summary = score_split(trainer, task, datamodule, "test")
+        scores = score_split(trainer, task, datamodule, "test")
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
-            summary |= {
-                "best_epoch": best["epoch"] + 1,
-                "epochs": len(epochs),
-                # Of all epochs, those before an interruption included.
-                "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
-                "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
-            }
-            close(folder, trainer, task, datamodule, rows, summary)
+            scores.summary.update(
+                {
+                    "best_epoch": best["epoch"] + 1,
+                    "epochs": len(epochs),
+                    # Of all epochs, those before an interruption included.
+                    "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
+                    "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
+                }
+            )
+            close(folder, trainer, task, datamodule, scores)
 
 
 def check_optimizer(make_optimizer: Callable[..., Any], make_scheduler: Callable[..., Any]) -> None:
@@ -174,10 +180,12 @@ def new_id(folder: RunFolder) -> str:
     return hashlib.sha256(f"{folder.path.resolve()} {time.time_ns()}".encode()).hexdigest()[:12]
 
 
-def write_opening(folder: RunFolder, cfg: DictConfig, trainer: lightning.Trainer, **details: Any) -> None:
+def write_opening(plan: RunPlan, cfg: DictConfig, trainer: lightning.Trainer, **details: Any) -> None:
     """Write what is known before the first step."""
+    folder = plan.folder
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.set_state("running", **details)
+    write_json(folder.record, plan.record)
+    folder.set_state("running", max_epochs=trainer.max_epochs, **details)
     text = yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True), sort_keys=False)
     folder.config.write_text(text, encoding="utf-8")
     write_json(
@@ -209,17 +217,18 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         # Lightning ends an interrupted process itself, by SystemExit.
         exit_code = 130
+        end_at_once()
         folder.set_state("interrupted")
         raise KeyboardInterrupt from None
     except UserError as error:
         exit_code = 1
         folder.set_state("failed", error=str(error))
-        keep(folder, str(error))
+        folder.keep(str(error))
         raise
     except Exception as error:
         exit_code = 1
         folder.set_state("failed", error=f"{type(error).__name__}: {error}")
-        keep(folder, traceback.format_exc())
+        folder.keep(traceback.format_exc())
         raise UserError(f"{type(error).__name__}: {error} (the traceback is in {folder.log})") from error
     finally:
         root.removeHandler(handler)
@@ -229,25 +238,18 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
             sys.modules["wandb"].finish(exit_code=exit_code)
 
 
-def keep(folder: RunFolder, text: str) -> None:
-    """Add to the run's log what the console is told in another way."""
-    with folder.log.open("a", encoding="utf-8") as stream:
-        stream.write(f"{text.rstrip()}\n")
-
-
 def close(
     folder: RunFolder,
     trainer: lightning.Trainer,
     task: SegmentationTask,
     datamodule: SegmentationDataModule,
-    rows: list[dict[str, Any]],
-    summary: dict[str, Any],
+    scores: Scores,
 ) -> None:
     """Write the scores and pictures of the tested run; `finished` comes last."""
-    write_scores(folder.test, rows, summary)
-    draw_test_examples(folder.images, trainer, task, datamodule, rows)
+    write_scores(folder.test, scores)
+    draw_test_examples(folder.images, trainer, task, datamodule, scores.rows)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
-    scores = {name: values["mean"] for name, values in summary["headline"].items()}
+    means = {name: values["mean"] for name, values in scores.summary["headline"].items()}
     for logger in trainer.loggers:
-        logger.log_metrics({f"test/{name}": value for name, value in scores.items() if value is not None})
-    folder.set_state("finished", scores=scores)
+        logger.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
+    folder.set_state("finished", scores=means)

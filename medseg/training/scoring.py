@@ -1,7 +1,8 @@
-"""Score a network on a split and write the scores: per image, and what is made of them."""
+"""Score a network on a split and write the scores: per image, what is made of them, and what was predicted."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,38 @@ import numpy as np
 from medseg.data.module import SegmentationDataModule
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.runs.folder import write_csv, write_json
+from medseg.runs.predictions import write_predictions
 from medseg.training.panels import choose_examples, draw_examples, predict
 from medseg.training.task import SegmentationTask
 
 
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a split.
+
+    Attributes:
+        rows: one per image and foreground class.
+        summary: what is made of them.
+        ids: of the N images.
+        class_maps: predicted, N x H x W uint8.
+    """
+
+    rows: list[dict[str, Any]]
+    summary: dict[str, Any]
+    ids: list[str]
+    class_maps: np.ndarray
+
+
 def score_split(
     trainer: lightning.Trainer, task: SegmentationTask, datamodule: SegmentationDataModule, split: str
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Predict a split once; return one row per image and foreground class, and the summary.
+) -> Scores:
+    """Predict a split once and score it.
 
     Every process of a distributed run returns the same.
     """
     datamodule.evaluated = split
     trainer.test(task, datamodule=datamodule, verbose=False)
-    indices, counts, distances = task.tested()
+    indices, counts, distances, class_maps = task.tested()
     prepared = datamodule.prepared
     ids = [prepared.ids[index] for index in indices]
     rows = per_image_rows(ids, counts, distances, task.class_names)
@@ -39,13 +58,14 @@ def score_split(
         "evaluation_size": list(prepared.images.shape[1:3]),
         **summarise(counts, distances, task.class_names),
     }
-    return rows, summary
+    return Scores(rows, summary, ids, class_maps)
 
 
-def write_scores(folder: Path, rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
-    """Write `per_image.csv` and `summary.json`."""
-    write_csv(folder / "per_image.csv", rows)
-    write_json(folder / "summary.json", summary)
+def write_scores(folder: Path, scores: Scores) -> None:
+    """Write `per_image.csv`, `predictions.npz` and `summary.json`."""
+    write_csv(folder / "per_image.csv", scores.rows)
+    write_predictions(folder / "predictions.npz", scores.ids, scores.class_maps)
+    write_json(folder / "summary.json", scores.summary)
 
 
 def draw_test_examples(

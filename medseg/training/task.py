@@ -67,6 +67,7 @@ class SegmentationTask(lightning.LightningModule):
         self.travels = travels or {}
         self.counts = PerImage()
         self.distances = PerImage()
+        self.class_maps = PerImage()
 
     def forward(self, image: torch.Tensor) -> Any:
         return self.network(image.contiguous(memory_format=self.memory_format))
@@ -135,7 +136,7 @@ class SegmentationTask(lightning.LightningModule):
 
     # Test.
     def on_test_epoch_start(self) -> None:
-        self.counts, self.distances = PerImage(), PerImage()
+        self.counts, self.distances, self.class_maps = PerImage(), PerImage(), PerImage()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         predicted = main_output(self(batch["image"])).argmax(1)
@@ -145,16 +146,18 @@ class SegmentationTask(lightning.LightningModule):
             for prediction, truth in zip(predicted.cpu().numpy(), batch["mask"].cpu().numpy(), strict=True)
         ]
         self.distances.add(batch["index"], torch.from_numpy(np.stack(distances)).to(self.device))
+        self.class_maps.add(batch["index"], predicted.to(torch.uint8))
 
-    def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return what the test counted, by image, on every process.
+    def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the test predicted and counted, by image, on every process.
 
         Image indices (N,), counts (N x num_classes x 4: tp, fp, fn, tn), distances in pixels
-        (N x foreground classes x 2: HD95, ASSD), in the order of the indices.
+        (N x foreground classes x 2: HD95, ASSD), predicted class maps (N x H x W uint8), in the order of the indices.
         """
         indices, counts = self.counts.gather(self)
         _, distances = self.distances.gather(self)
-        return indices, counts, distances
+        _, class_maps = self.class_maps.gather(self)
+        return indices, counts, distances, class_maps
 
     # Checkpoints.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -179,7 +182,7 @@ class PerImage:
         values = module.all_gather(torch.cat(self.values))
         assert isinstance(indices, torch.Tensor)
         assert isinstance(values, torch.Tensor)
-        if module.trainer.world_size > 1:
+        if indices.dim() > 1:  # with a distributed strategy, also of one process
             indices, values = indices.flatten(0, 1), values.flatten(0, 1)
         # The sampler fills processes up with repeats; the same image has the same values.
         unique, first = np.unique(indices.cpu().numpy(), return_index=True)

@@ -1,0 +1,97 @@
+"""`python -m medseg.status`: how far the runs of a sweep are, from their folders alone, also while they run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+from medseg.errors import ConfigError
+from medseg.report import as_meant
+from medseg.runs.progress import Progress, read_progress
+from medseg.tables import Column, write_table
+
+SUMMARY = """
+medseg.status shows how far the runs of a sweep are: what is finished, what runs and until when, what failed and why,
+what waits. It reads the run folders, also while they are written.
+"""
+
+EXAMPLES = (
+    "python -m medseg.status runs/first",
+    "python -m medseg.status runs/first runs/convunext/comparison",
+    "python -m medseg.status runs/first format=json",
+)
+
+FORMATS = ("text", "json")
+
+
+def status(cfg: DictConfig) -> None:
+    """Print how far the runs are in the folders that `cfg` names."""
+    if cfg.format not in FORMATS:
+        raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
+    if not cfg.runs:
+        raise ConfigError("which runs? Give their folder: python -m medseg.status runs/main")
+    progress = read_progress([Path(folder).expanduser() for folder in cfg.runs])
+    print(as_json(progress) if cfg.format == "json" else as_text(progress), flush=True)
+
+
+def as_text(progress: Progress) -> str:
+    """Write a line per job, what went wrong, and how far all of it is."""
+    columns = [
+        Column("state", "state"),
+        Column("epoch", "epoch", number=True),
+        Column("best", "best val Dice", lambda score: f"{score:.4f}", number=True),
+        Column("end", "expected end", show_time),
+        Column("name", "run"),
+    ]
+    rows = []
+    for job in progress.jobs:
+        epoch = f"{job.epoch or 0}/{job.max_epochs}" if job.max_epochs else None
+        rows.append([job.state, epoch, job.best, job.end if job.state == "running" else None, job.name])
+    lines = [write_table(columns, rows, "table"), ""]
+    lines += [f"{job.state}: {job.name}: {job.remark}" for job in progress.jobs if job.remark]
+    counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items())
+    lines.append(f"{len(progress.jobs)} runs: {counts}")
+    if progress.end is not None:
+        lines.append(f"expected end: {show_time(progress.end)} (in {show_seconds(progress.seconds_left or 0)})")
+    elif progress.unfinished:
+        lines.append("expected end: not known before the first epoch is done")
+    return "\n".join(lines)
+
+
+def as_json(progress: Progress) -> str:
+    """Write the same for programs; times are ISO, durations seconds."""
+    return json.dumps(progress.as_plain(), indent=2, default=plain)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON has for a value that it does not know."""
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
+
+
+def show_time(moment: datetime) -> str:
+    """Write a moment in the time of this machine, with the day where it is not today."""
+    here = moment.astimezone()
+    return f"{here:%H:%M}" if here.date() == datetime.now().date() else f"{here:%d %b %H:%M}"
+
+
+def show_seconds(seconds: float) -> str:
+    """Write a duration."""
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min" if minutes else "less than a minute"
+
+
+def main() -> None:
+    """Start from the command line."""
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        sys.argv[1:] = as_meant(sys.argv[1:])
+    run_command(status, config_name="status", module="medseg.status", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""One job of a multirun, wherever a launcher runs it: a process of its own in run mode, a record of how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from medseg.errors import UserError
+from medseg.runs.folder import RunFolder, write_json
+from medseg.runs.plan import RunPlan
+from medseg.sweeps.process import JobProcess, describe_exit
+
+log = logging.getLogger(__name__)
+
+Planner = Callable[[DictConfig], RunPlan]
+
+LOCK_WAIT = 60.0
+"""Seconds that a job waits for another process to leave its run; one whose sweep was killed is about to."""
+
+SHOWN = 5
+"""Lines of a failed job that are shown at the end."""
+
+REQUEUE_WAIT = 90.0
+"""Seconds that an interrupted job stays for SLURM to requeue it: SIGTERM may come before the signal to do so."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Args:
+        job: its name, or its overrides where it has no run folder.
+        state: finished, interrupted, failed, or busy: another process works on its run.
+        error: why it is not finished, in one line.
+        lines: the last ones it said.
+    """
+
+    job: str
+    state: str
+    error: str = ""
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IsolatedJob:
+    """What a launcher calls for every job, in this process or in another, here or elsewhere.
+
+    Args:
+        module: how the job is started: `python -m <module>`.
+        planner: says which run a configuration means; None for a command without run folders.
+        total: how many jobs are launched.
+    """
+
+    module: str
+    planner: Planner | None
+    total: int
+
+    def __call__(self, cfg: DictConfig) -> Outcome:
+        """Run the job that is composed to its end, and record an end that it could not record itself."""
+        from medseg.cli import set_up_logging
+
+        if not logging.getLogger("medseg").handlers:  # in a launcher's own process
+            set_up_logging()
+        hydra_config = HydraConfig.get()
+        here = Path(hydra_config.runtime.cwd)
+        overrides = list(hydra_config.overrides.task)
+        plan = self.planner(cfg) if self.planner is not None else None
+        name = plan.folder.path.name if plan is not None else " ".join(overrides)
+        log.info("job %d of %d: %s", hydra_config.job.num + 1, self.total, name)
+        if plan is not None:
+            plan = RunPlan(RunFolder(here / plan.folder.path), plan.record)
+            try:
+                # Not held: the job takes it itself. One that another sweep works on is left alone.
+                with plan.folder.locked(LOCK_WAIT):
+                    pass
+            except UserError as error:
+                return Outcome(name, "busy", str(error))
+        command = [sys.executable, "-m", self.module, *overrides, *own_folders(hydra_config)]
+        try:
+            job = JobProcess(command, here)
+        except OSError as error:
+            return failed(plan, name, f"cannot be started: {error}", [])
+        try:
+            code = job.result()
+        except BaseException:
+            if plan is not None:
+                record_interruption(plan, job)
+            raise
+        outcome = conclude(plan, name, job, code)
+        if outcome.state == "interrupted" and "SUBMITIT_EXECUTOR" in os.environ:
+            time.sleep(REQUEUE_WAIT)
+        return outcome
+
+
+def own_folders(hydra_config: Any) -> list[str]:
+    """Return what tells a job of the user's own configuration folders; what concerns the sweep is not its business."""
+    own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
+    for source in hydra_config.runtime.config_sources:
+        if source.provider == "command-line":
+            own += ["--config-dir", source.path]
+    return own
+
+
+def conclude(plan: RunPlan | None, name: str, job: JobProcess, code: int) -> Outcome:
+    """Say how a job ended that nothing stopped from outside, and record what it could not record itself."""
+    said = [line for line in job.lines if line]
+    if code == 0 and (plan is None or plan.folder.finished):
+        return Outcome(name, "finished")
+    if code == 130:
+        return Outcome(name, "interrupted", "the same command resumes it", tuple(said[-SHOWN:]))
+    status = plan.folder.status if plan is not None else {}
+    if status.get("pid") == job.pid and status["state"] == "failed":
+        return Outcome(name, "failed", status["error"], tuple(said[-SHOWN:]))
+    # Killed, or ended before its folder was begun. A user's error is what a command says last.
+    error = said[-1].removeprefix("error: ") if said and said[-1].startswith("error: ") else describe_exit(code)
+    return failed(plan, name, error, said)
+
+
+def failed(plan: RunPlan | None, name: str, error: str, said: list[str]) -> Outcome:
+    """Say that a job failed, and write so to its run's folder, with what it said last and its log does not have."""
+    lines = said if said and said[-1].endswith(error) else [*said, error]
+    if plan is not None:
+        folder = plan.folder
+        with folder.locked(LOCK_WAIT):
+            write_json(folder.record, plan.record)
+            logged = "\n".join(folder.last_lines(50))
+            # The console's lines begin with their level, the log's with the time.
+            folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
+            folder.set_state("failed", error=error)
+    return Outcome(name, "failed", error, tuple(lines[-SHOWN:]))
+
+
+def record_interruption(plan: RunPlan, job: JobProcess) -> None:
+    """Write to a run's folder that it was interrupted where it had begun and was killed before it could say so."""
+    status: dict[str, Any] = plan.folder.status
+    if status.get("pid") == job.pid and status["state"] == "running":
+        plan.folder.set_state("interrupted")

@@ -1,0 +1,270 @@
+"""A multirun: its jobs planned before the first begins, isolated while they run, accounted for at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from medseg import config
+from medseg.errors import UserError
+from medseg.runs.folder import write_json
+from medseg.runs.plan import RunPlan
+from medseg.runs.state import present_state
+from medseg.sweeps.job import IsolatedJob, Outcome, Planner
+from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, with_gpus
+
+log = logging.getLogger(__name__)
+
+SETTLE = 30.0
+"""Seconds that a stopped sweep waits for jobs in a launcher's own processes to say that they are interrupted."""
+
+
+@dataclass(frozen=True)
+class SweptCommand:
+    """What a multirun repeats.
+
+    Args:
+        module: how a job is started: `python -m <module>`.
+        config_name: of its primary configuration.
+        check: raises `UserError` for a configuration that cannot be meant.
+        planner: says which run a configuration means; None for a command without run folders.
+    """
+
+    module: str
+    config_name: str
+    check: Callable[[DictConfig], None]
+    planner: Planner | None
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job before it begins: its overrides, its configuration, the run it means."""
+
+    overrides: tuple[str, ...]
+    cfg: DictConfig
+    launcher: DictConfig
+    plan: RunPlan | None
+
+    @property
+    def name(self) -> str:
+        return self.plan.folder.path.name if self.plan else " ".join(self.overrides)
+
+
+class Sweep(Sweeper):
+    """Take every combination, as Hydra's basic sweeper does.
+
+    Args:
+        max_batch_size: how many jobs a launcher is given at a time; None for all of them.
+        params: key -> values, before those of the command line.
+    """
+
+    command: SweptCommand
+    """What is repeated; of the class, since Hydra makes the sweeper."""
+
+    def __init__(self, max_batch_size: int | None, params: DictConfig | None) -> None:
+        self.max_batch_size = max_batch_size
+        self.params = [f"{key!s}={values}" for key, values in (params or {}).items()]
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra gives; launchers are made when it is known what the jobs need."""
+        check_installed(config.hydra.launcher, list(Plugins.instance().class_name_to_class))
+        self.hydra_context, self.config = hydra_context, config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run every job that is not finished.
+
+        Raises `UserError` before the first job for a combination that cannot be composed, and after the last one where
+        any is not finished.
+        """
+        jobs = self.plan(self.combinations(arguments))
+        record(jobs)
+        finished: list[PlannedJob] = []
+        due: list[PlannedJob] = []
+        for job in jobs:
+            (finished if job.plan and job.plan.folder.finished and not job.plan.repeated else due).append(job)
+        for job in finished:
+            log.info("finished already, so not repeated: %s", job.name)
+        try:
+            outcomes = self.launch(due)
+        except KeyboardInterrupt:
+            settle(due)
+            log.warning("stopped: %s; the same command goes on", count(map(state_of, jobs)))
+            raise
+        outcomes += [Outcome(job.name, "finished") for job in finished]
+        report(outcomes)
+
+    def combinations(self, arguments: list[str]) -> list[tuple[str, ...]]:
+        """List the overrides of every job, from the command line and from `hydra.sweeper.params`."""
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self.params, *arguments])
+        (batch,) = BasicSweeper.split_arguments(overrides, None)
+        return [tuple(config.as_meant(list(job))) for job in batch]
+
+    def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
+        """Compose every job; combinations that mean the same run are one job.
+
+        Raises `UserError`: a misspelt word is better said now than after hours.
+        """
+        jobs: dict[str, PlannedJob] = {}
+        for number, overrides in enumerate(combinations, 1):
+            try:
+                job = self.compose(overrides)
+            except Exception as error:
+                text = str(error) if isinstance(error, UserError) else None
+                text = text or config.explain(error, self.command.config_name, list(overrides))
+                if text is None:
+                    raise
+                where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"
+                failure = UserError(f"{text}{where if len(combinations) > 1 else ''}")
+                failure.exit_code = 2
+                raise failure from error
+            if job.name in jobs:
+                log.warning("the same run as another job, so left out: %s", " ".join(overrides))
+            jobs.setdefault(job.name, job)
+        return list(jobs.values())
+
+    def compose(self, overrides: tuple[str, ...]) -> PlannedJob:
+        """Compose one job and find out which run it means."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        HydraConfig.instance().set_config(composed)
+        launcher, cfg = composed.hydra.launcher, composed.copy()
+        with open_dict(cfg):
+            del cfg["hydra"]
+        self.command.check(cfg)
+        return PlannedJob(overrides, cfg, launcher, self.command.planner(cfg) if self.command.planner else None)
+
+    def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
+        """Run the jobs, those that need the same of a machine together."""
+        assert self.config is not None
+        groups: dict[int | None, list[PlannedJob]] = {}
+        asks = self.config.hydra.launcher.get("_target_") in (RAY, SLURM)
+        for job in jobs:
+            need = gpus_needed(job.cfg.trainer) if asks and "trainer" in job.cfg else None
+            groups.setdefault(need, []).append(job)
+        outcomes: list[Outcome] = []
+        for need, group in groups.items():
+            launcher = self.launcher_for(with_gpus(self.config.hydra.launcher, need) if asks else None, len(jobs))
+            size = self.max_batch_size or len(group)
+            for start in range(0, len(group), size):
+                batch = group[start : start + size]
+                outcomes += run_batch(launcher, batch, len(outcomes))
+        return outcomes
+
+    def launcher_for(self, launcher: DictConfig | None, total: int) -> Launcher:
+        """Make Hydra's launcher, with its configuration as it is or as it is given here."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        filled = self.config.copy()
+        if launcher is not None:
+            with open_dict(filled):
+                filled.hydra.launcher = launcher
+        job = IsolatedJob(self.command.module, self.command.planner, total)
+        return Plugins.instance().instantiate_launcher(self.hydra_context, job, filled)
+
+
+def register(command: SweptCommand) -> None:
+    """Have Hydra's multirun run `command` this way."""
+    Sweep.command = command
+    # Hydra takes a sweeper from its own modules or from a package of plugins; this one stands in for the basic one.
+    Plugins.instance().class_name_to_class[f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"] = Sweep
+
+
+def run_batch(launcher: Launcher, jobs: Sequence[PlannedJob], first: int) -> list[Outcome]:
+    """Have a launcher run jobs and return how each one ended, also where the launcher itself fails."""
+    try:
+        results = launcher.launch([job.overrides for job in jobs], initial_job_idx=first)
+    except Exception as error:
+        log.error("the launcher failed: %s: %s", type(error).__name__, " ".join(str(error).split()))
+        return [outcome_on_disk(job, "the launcher failed before it ended") for job in jobs]
+    return [
+        result.return_value if result.status == JobStatus.COMPLETED else outcome_on_disk(job, str(result._return_value))
+        for job, result in zip(jobs, results, strict=True)
+    ]
+
+
+def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:
+    """Return what a job's folder says of it; `reason`: why it has to be asked."""
+    if job.plan is None:
+        return Outcome(job.name, "failed", reason)
+    folder = job.plan.folder
+    state, remark = present_state(folder.status)
+    return Outcome(job.name, state, remark or reason, tuple(folder.last_lines()))
+
+
+def state_of(job: PlannedJob) -> str:
+    """Return the state of a job, from its folder."""
+    return outcome_on_disk(job, "").state
+
+
+def record(jobs: Iterable[PlannedJob]) -> None:
+    """Add the jobs to the `sweep.json` of their experiments, where those of earlier multiruns stay."""
+    places: dict[Path, list[dict[str, Any]]] = {}
+    for job in jobs:
+        if job.plan is not None:
+            places.setdefault(job.plan.folder.path.parent, []).append(job.plan.record)
+    for place, records in places.items():
+        place.mkdir(parents=True, exist_ok=True)
+        file = place / "sweep.json"
+        with filelock.FileLock(place / ".sweep.lock"):
+            known = json.loads(file.read_text(encoding="utf-8"))["jobs"] if file.exists() else []
+            merged = {entry["name"]: entry for entry in [*known, *records]}
+            write_json(file, {"jobs": list(merged.values())})
+
+
+def settle(jobs: Sequence[PlannedJob]) -> None:
+    """Wait for the jobs of a stopped sweep that still run on this machine."""
+    if not jobs:
+        return
+    launcher = jobs[0].launcher
+    if launcher.get("_target_") == SLURM:
+        log.warning("the jobs that SLURM has go on: `squeue --me` lists them, `scancel` ends them")
+        return
+    leave(launcher)
+    limit = time.monotonic() + SETTLE
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < limit and any(state_of(job) == "running" for job in jobs):
+            time.sleep(0.1)
+
+
+def count(states: Iterable[str]) -> str:
+    """Say how many jobs are in which state."""
+    found = list(states)
+    return ", ".join(f"{found.count(state)} {state}" for state in dict.fromkeys(found))
+
+
+def report(outcomes: Sequence[Outcome]) -> None:
+    """Say how the jobs ended.
+
+    Raises `UserError` where any is not finished.
+    """
+    if len(outcomes) > 1:
+        log.info("sweep: %s", count(outcome.state for outcome in outcomes))
+    bad = [outcome for outcome in outcomes if outcome.state != "finished"]
+    for outcome in bad:
+        log.error("%s: %s", outcome.state, outcome.job)
+        for line in outcome.lines if outcome.lines and outcome.state == "failed" else (outcome.error,):
+            log.error("    %s", line)
+    if bad:
+        jobs = "1 job" if len(bad) == 1 else f"{len(bad)} jobs"
+        verb = "failed" if all(outcome.state == "failed" for outcome in bad) else "not finished"
+        raise UserError(f"{jobs} {verb} of {len(outcomes)}; the same command tries again what is not finished")

@@ -1,0 +1,265 @@
+"""The studies of `experiments/`: every sweep composes and runs, every claim has its runs, every command is right."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from medseg import config
+from medseg.reporting.claims_file import Claim, read_claims
+from medseg.reporting.claims_runs import one_setting, sort_runs, unique_runs
+from medseg.reporting.published import read_published
+from medseg.reporting.records import Run, read_runs
+from medseg.runs.naming import setting_name
+from tests.helpers import command, compose_config, train
+
+ROOT = config.config_root() / "experiments"
+
+STUDIES = ("convunext", "amsunet", "lightweight", "optimizers")
+
+SWEEPS = [
+    f"{study}/{file.stem}"
+    for study in STUDIES
+    for file in sorted((ROOT / study).glob("*.yaml"))
+    if file.name != "claims.yaml"
+]
+
+OTHERS = ["demo", "first_look/short", "unet2015/dsb", "unet2015/isbi"]
+"""Experiments that are no sweeps of their own."""
+
+SEARCH = f"hydra.searchpath=[file://{config.config_root()}]"
+
+
+def compose(sweep: str, *overrides: str) -> DictConfig:
+    return compose_config("train", SEARCH, f"+experiments={sweep}", *overrides)
+
+
+@lru_cache
+def parameters(sweep: str) -> dict[str, list[str]]:
+    """The sweep's lists, as `-m +experiments=...` without anything else runs them: key -> values."""
+    compose(sweep, "hydra.mode=MULTIRUN")
+    params = HydraConfig.get().sweeper.params
+    parser = OverridesParser.create()
+    found = {}
+    for key, values in params.items():
+        override = parser.parse_override(f"{key}={values}")
+        found[str(key)] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(values)]
+    return found
+
+
+def jobs(sweep: str) -> list[tuple[str, ...]]:
+    """The jobs of a sweep, as overrides."""
+    lists = [[f"{key}={value}" for value in values] for key, values in parameters(sweep).items()]
+    return list(itertools.product(*lists))
+
+
+def settings(sweep: str) -> list[tuple[str, ...]]:
+    """The jobs of a sweep on one dataset with one seed."""
+    return [job for job in jobs(sweep) if {"seed=0", "data=kvasir"} <= set(job)]
+
+
+@lru_cache
+def network_of(sweep: str, job: tuple[str, ...]) -> tuple[torch.nn.Module, DictConfig]:
+    """A job's network, without values, and its configuration."""
+    cfg = compose(sweep, "data.num_classes=2", *job)
+    with torch.device("meta"):
+        return config.instantiate_network(cfg.model), cfg
+
+
+def test_the_studies_of_the_papers_are_there() -> None:
+    assert {
+        "convunext/comparison", "convunext/ablation_kernel_size", "convunext/ablation_gate",
+        "convunext/ablation_downsampling", "amsunet/comparison", "amsunet/ablation_dilation",
+        "amsunet/ablation_kernels", "amsunet/ablation_norm", "amsunet/ablation_shortcuts",
+        "amsunet/ablation_attention", "lightweight/comparison", "optimizers/comparison",
+    } == set(SWEEPS)  # fmt: skip
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
+    lists = parameters(sweep)
+    assert lists["seed"] == ["0", "1", "2"]
+    assert lists["data"] == ["kvasir", "isic", "dsb"]
+    assert next(iter(lists)) == "seed", "the first seed of all comes before the second of any"
+    described = config.describe(ROOT / f"{sweep}.yaml")
+    assert described.endswith(f" {len(jobs(sweep))} runs.")
+    cfg = compose(sweep)
+    assert cfg.experiment == sweep
+    choices = HydraConfig.get().runtime.choices
+    assert (choices["protocol"], choices["budget"]) == ("medseg", "full")
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+@pytest.mark.parametrize("budget", config.options("budget"))
+def test_every_sweep_composes_with_every_budget(sweep: str, budget: str) -> None:
+    for protocol in config.options("protocol"):
+        cfg = compose(sweep, f"budget={budget}", f"protocol={protocol}", *jobs(sweep)[-1])
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_network_of_a_sweep_is_another_and_can_be_built(sweep: str) -> None:
+    # Where optimizers are compared, the networks are the same.
+    built = [network_of(sweep, job) for job in settings(sweep)]
+    described = [OmegaConf.to_yaml(cfg.model) + OmegaConf.to_yaml(cfg.optimizer) for _, cfg in built]
+    assert len(set(described)) == len(built)
+    images = torch.empty(2, 3, 96, 96, device="meta")
+    for network, _ in built:
+        logits = network.train()(images)
+        assert (logits[-1] if isinstance(logits, list) else logits).shape == (2, 2, 96, 96)
+
+
+def count(sweep: str) -> dict[str, int]:
+    sizes = {}
+    for job in settings(sweep):
+        network, _ = network_of(sweep, job)
+        name = next(word for word in job if word.startswith("model=")).removeprefix("model=")
+        sizes[name] = sum(parameter.numel() for parameter in network.parameters())
+    return sizes
+
+
+def test_light_networks_are_light_and_none_is_left_out() -> None:
+    sizes = count("lightweight/comparison")
+    assert max(sizes.values()) < 5_000_000
+    others = {name for sweep in ("convunext/comparison", "amsunet/comparison") for name in count(sweep)} - set(sizes)
+    all_others = {**count("convunext/comparison"), **count("amsunet/comparison")}
+    assert all(all_others[name] >= 5_000_000 for name in others)
+
+
+def test_networks_are_as_wide_as_the_papers_u_net() -> None:
+    sizes = {**count("convunext/comparison"), **count("amsunet/comparison")}
+    assert sizes["unet"] == 4_318_434
+    assert sizes["attention_unet_32"] == 8_726_110
+    assert sizes["resunet_32"] == 3_265_218
+    assert (sizes["convunext"], sizes["amsunet"]) == (3_505_730, 2_619_898)
+
+
+def test_an_ablations_first_setting_is_the_network_as_shipped() -> None:
+    for sweep in (name for name in SWEEPS if "ablation" in name):
+        network, _ = network_of(sweep, settings(sweep)[0])
+        shipped = compose_config("train", f"model={sweep.partition('/')[0]}", "data.num_classes=2").model
+        with torch.device("meta"):
+            assert str(config.instantiate_network(shipped)) == str(network), sweep
+
+
+# Runs.
+
+
+def test_every_experiment_is_tested_here() -> None:
+    files = [file for file in ROOT.rglob("*.yaml") if file.read_text(encoding="utf-8").startswith("# @package")]
+    assert {str(file.relative_to(ROOT).with_suffix("")) for file in files} == {*SWEEPS, *OTHERS}
+
+
+@pytest.mark.parametrize("sweep", [*SWEEPS, *OTHERS])
+def test_a_job_of_every_experiment_runs_end_to_end(sweep: str, tmp_path: Path) -> None:
+    own = [word for word in settings(sweep)[-1] if not word.startswith(("data=", "seed="))] if sweep in SWEEPS else []
+    narrow = ["model.base_channels=4"] if "base_channels" in compose(sweep, *own).model else []
+    small = ("data.dataset.count=20", "data.batch_size=4", "data.num_workers=0", "trainer=cpu", "logger=csv")
+    words = ("budget=smoke", *own, "data=synthetic", *narrow, *small)
+    folder = train(tmp_path, SEARCH, f"+experiments={sweep}", *words, tiny=False)
+    assert folder.finished
+    (run,) = read_runs([tmp_path / "runs"])
+    assert (run.name, run.data) == (folder.path.name, "synthetic")
+    assert run.experiment == (sweep if sweep in SWEEPS else sweep.partition("/")[0])
+    assert folder.path.parent == tmp_path / "runs" / run.experiment
+
+
+@pytest.mark.slow
+def test_the_sweep_of_a_file_runs_and_lists_of_the_command_line_narrow_it(tmp_path: Path) -> None:
+    small = ("data.dataset.count=20", "data.batch_size=4", "data.num_workers=0", "trainer=cpu", "logger=csv")
+    words = ("data=synthetic", "seed=7", "budget=smoke", "model.base_channels=4", *small)
+    done = command("train", "-m", "+experiments=convunext/ablation_downsampling", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = read_runs([tmp_path / "runs" / "convunext"])
+    assert [(run.state, run.seed, run.data) for run in runs] == [("finished", 7, "synthetic")] * 2
+    assert {run.config["model"]["downsampling"] for run in runs} == {"conv", "pool"}
+
+
+# Claims.
+
+
+def as_run(sweep: str, job: tuple[str, ...]) -> Run:
+    """A finished run of a job, as far as claims look at it."""
+    cfg = compose(sweep, *job)
+    choices = {key: value for key, value in HydraConfig.get().runtime.choices.items() if "/" not in key}
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    defaults, _ = config.primary("train")
+    run = Run(
+        folder=Path(sweep, *job), name="x", state="finished", error=None, experiment=sweep, model=choices["model"],
+        data=choices["data"], seed=0, fold=None, setting=setting_name(settings, choices, defaults), choices=choices,
+        overrides=job,
+    )  # fmt: skip
+    run.__dict__["config"] = settings
+    return run
+
+
+@lru_cache
+def runs_of(study: str) -> tuple[Run, ...]:
+    return tuple(as_run(sweep, job) for sweep in SWEEPS if sweep.startswith(f"{study}/") for job in settings(sweep))
+
+
+CLAIMS = [(study, claim) for study in STUDIES for claim in read_claims(ROOT / study / "claims.yaml")]
+
+
+@pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{study}: {claim.says}" for study, claim in CLAIMS])
+def test_the_sweeps_of_a_study_make_the_runs_that_its_claims_are_about(study: str, claim: Claim) -> None:
+    found = sort_runs(claim, unique_runs(runs_of(study)))
+    places = set(range(1 + len(claim.than)))
+    complete = [datasets for datasets in found.values() if places <= set(datasets.get("kvasir", {}))]
+    # A verdict for each optimizer where the claim does not name one.
+    by_optimizer = study == "optimizers" and "optimizer" not in claim.better
+    if claim.percent is None:
+        assert len(complete) == (3 if by_optimizer else 1)
+    else:
+        assert complete
+    for datasets in complete:
+        assert all(len(one_setting(runs)) == 1 for runs in datasets["kvasir"].values())
+
+
+# Files.
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_has_its_files(study: str) -> None:
+    text = (ROOT / study / "README.md").read_text(encoding="utf-8")
+    for heading in ("## Question", "## Protocol", "## Cost", "## Commands"):
+        assert heading in text
+    assert read_published([ROOT / study / "published.csv"])
+    for sweep in (sweep for sweep in SWEEPS if sweep.startswith(f"{study}/")):
+        assert f"experiments={sweep}" in text
+
+
+SHOWN = sorted(
+    {
+        line.strip()
+        for study in STUDIES
+        for line in (ROOT / study / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("    python -m medseg.")
+    }
+)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_a_command_of_a_readme_composes(line: str) -> None:
+    words = shlex.split(re.split(r"\s{2,}|\s#", line)[0])
+    name: Any = words[2].removeprefix("medseg.")
+    given = [word for word in words[3:] if not word.startswith("-") and "=" in word]
+    for values in itertools.zip_longest(*([*variants(word)] for word in given)):
+        chosen = [value or variants(word)[0] for value, word in zip(values, given, strict=True)]
+        compose_config(name, *([SEARCH] if name == "train" else []), *chosen)
+
+
+def variants(word: str) -> list[str]:
+    """The single values of `key=a,b`."""
+    key, _, values = word.partition("=")
+    return [word] if "[" in values else [f"{key}={value}" for value in values.split(",")]
