@@ -233,7 +233,7 @@ def test_a_smoke_run(protocol: str, tmp_path: Path) -> None:
     assert int(epoch["step"]) == 2, "two batches of the five and more that there are"
     summary = json.loads(folder.summary.read_text())
     assert summary["images"] == 5, "the test split is never cut"
-    assert summary["evaluation_size"] == [64, 64]
+    assert summary["evaluation_size"] == [96, 96]
     assert "smoke" in folder.path.name
     # The scores that the papers report.
     assert {"pooled_dice", "mean_iou_with_background"} <= set(summary["conventions"])
@@ -255,4 +255,4 @@ def test_the_jobs_of_a_sweep_have_the_budget_of_the_sweep(tmp_path: Path) -> Non
     for run in runs:
         settings = yaml.safe_load(run.read_text())
         assert settings["trainer"]["max_epochs"] == 1
-        assert settings["data"]["image_size"] == 64
+        assert settings["data"]["image_size"] == 96
