@@ -1,7 +1,8 @@
 """Being told to end: Ctrl-C, SIGTERM, a scheduler's warning; and ending with whoever started this process.
 
 All of them raise `KeyboardInterrupt`, so that a run has one way of being interrupted. What it keeps is the checkpoint
-of its last epoch; the epoch it was in is repeated, since half of one cannot be resumed to the last bit.
+of its last epoch. The epoch it was in is repeated: a resumed run equals an unbroken one to the last bit, and Lightning
+does not restore the middle of an epoch (the place in the data, the random state) so exactly.
 """
 
 from __future__ import annotations

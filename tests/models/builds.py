@@ -32,10 +32,10 @@ SMALL: dict[str, tuple[str, ...]] = {
     "unext_l": ("model.channels=[4,8,10,12,16]",),
     "unet2015": ("model.base_channels=2",),
     "sliding_window": ("model.base_channels=4", "model.hidden_channels=8"),
-    **{
-        name: ("model.dims=[8,8,16,16]", "model.depths=[1,1,2,1]", "model.head_channels=64", "model.rank=4")
-        for name in ("segnext_t", "segnext_s", "segnext_b", "segnext_l")
-    },
+    **dict.fromkeys(
+        ("segnext_t", "segnext_s", "segnext_b", "segnext_l"),
+        ("model.dims=[8,8,16,16]", "model.depths=[1,1,2,1]", "model.head_channels=64", "model.rank=4"),
+    ),
 }
 """Overrides that make a network quick; one that is not named here is built as it is."""
 
