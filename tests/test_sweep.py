@@ -222,9 +222,10 @@ def test_the_lists_of_an_experiment_file_are_swept(tmp_path: Path) -> None:
 
 
 def test_combinations_that_are_one_run_are_one_job(tmp_path: Path) -> None:
-    done, jobs = plan(tmp_path, "data.num_workers=0,1")
-    assert len(jobs) == 1
-    assert "the same run as another job, so left out" in done.stderr
+    done, jobs = plan(tmp_path, "data.num_workers=0,1", "experiment=a,b")
+    assert len(jobs) == 1, "in each experiment"
+    assert done.stderr.count("the same run as another job, so left out") == 2
+    assert {file.parent.name for file in tmp_path.glob("runs/*/sweep.json")} == {"a", "b"}
 
 
 @pytest.mark.parametrize(

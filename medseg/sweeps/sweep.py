@@ -66,6 +66,11 @@ class PlannedJob:
     def name(self) -> str:
         return self.plan.folder.path.name if self.plan else " ".join(self.overrides)
 
+    @property
+    def place(self) -> str:
+        """What no two jobs share."""
+        return str(self.plan.folder.path) if self.plan else self.name
+
 
 class Sweep(Sweeper):
     """Take every combination, as Hydra's basic sweeper does.
@@ -136,9 +141,9 @@ class Sweep(Sweeper):
                 failure = UserError(f"{text}{where if len(combinations) > 1 else ''}")
                 failure.exit_code = 2
                 raise failure from error
-            if job.name in jobs:
+            if job.place in jobs:
                 log.warning("the same run as another job, so left out: %s", " ".join(overrides))
-            jobs.setdefault(job.name, job)
+            jobs.setdefault(job.place, job)
         return list(jobs.values())
 
     def compose(self, overrides: tuple[str, ...]) -> PlannedJob:
