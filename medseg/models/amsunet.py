@@ -9,7 +9,7 @@ block per stage, a 3x3 stem, and RSC in place of the gate. 2,619,898 parameters 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). Where paper and code disagree (RSC squares the feature, one shortcut per block), the code is the default and
 the paper's reading an argument. The logits are returned as they are, not in a dict; the released option of transposed
-convolutions is left out, since it cannot run there.
+convolutions is left out, since it cannot run there. Initial weights are PyTorch's own, as there.
 """
 
 from __future__ import annotations
@@ -104,6 +104,6 @@ class AMSUnet(UShape):
                 for k in range(4)
             ],
             num_classes=num_classes,
-            min_size=smallest_image(4, encode[-1], decode),
+            min_size=smallest_image(4, encode[-1], decode, norm=norm, channels=8 * c),
             deep_supervision=deep_supervision,
         )

@@ -6,7 +6,8 @@ authors' own 3D code strides the encoder's), up-sampling is nearest followed by 
 with 3 channels and 1 class (66.43 GMAC at 256 x 256); `base_channels=32` with 2 classes has 8,726,110 (16.64).
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
-licence). The released network takes multiples of 16 only; this one pads its features to any size.
+licence). The released network takes multiples of 16 only; this one pads its features to any size. Initial weights are
+PyTorch's own, as there.
 """
 
 from __future__ import annotations

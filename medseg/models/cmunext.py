@@ -4,8 +4,9 @@ Tang et al., "CMUNeXt: An Efficient Medical Image Segmentation Network based on 
 ISBI 2024 (arXiv:2308.01239). 3,149,185 parameters with 3 channels and 1 class (7.23 GMAC at 256 x 256); the small
 form has 417,505 (1.01), the large one 8,286,721 (16.85).
 
-Written from a description of the released code (FengheTan9/CMUNeXt, MIT), whose per-part parameter counts it has.
-The released network takes multiples of 16 only; this one pads its features to any size.
+The same function as the released code (FengheTan9/CMUNeXt, MIT), proved by a golden vector; written from a description
+of it. Initial weights are PyTorch's own, as there. The released network takes multiples of 16 only; this one pads its
+features to any size.
 """
 
 from __future__ import annotations
@@ -56,8 +57,10 @@ class CMUNeXt(UShape):
                 f"CMUNeXt's channels, depths and kernels are five numbers each, one per level, got {list(channels)}, "
                 f"{list(depths)}, {list(kernels)}"
             )
-        if any(kernel % 2 == 0 for kernel in kernels):
-            raise ConfigError(f"CMUNeXt's kernels must be odd, got {list(kernels)}")
+        if min(depths) < 1:
+            raise ConfigError(f"CMUNeXt's depths are at least 1, got {list(depths)}")
+        if any(kernel < 1 or kernel % 2 == 0 for kernel in kernels):
+            raise ConfigError(f"CMUNeXt's kernels must be odd and at least 1, got {list(kernels)}")
         encode = [
             choose_block("encoder", encoder or "cmunext", cmunext=widening(partial(CMUNeXtBlock, kernel_size=kernel)))
             for kernel in kernels

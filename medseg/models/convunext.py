@@ -6,9 +6,11 @@ blocks with an inverted bottleneck, stage depths 1:1:1:3:1, down-sampling by a s
 gate through which the decoder filters the encoder feature. 3,505,730 parameters with 3 channels and 2 classes;
 7.12 GMAC at 256 x 256.
 
-The same function as the released code, proved by golden vectors; written from a description of it (the code has no
-licence). Differences: 1x1 convolutions in place of Linear layers on permuted data; the logits are returned as they
-are, not in a dict; the released option of transposed convolutions is left out, since it cannot run there.
+The same function as the released code, proved by golden vectors (to 1e-5 in the channels-last layout of that code; in
+the other, the order of summation alone makes up to 2e-5); written from a description of it (the code has no licence).
+Differences: 1x1 convolutions in place of Linear layers on permuted data; the logits are returned as they are, not in a
+dict; the released option of transposed convolutions is left out, since it cannot run there. Initial weights are
+PyTorch's own, as there.
 """
 
 from __future__ import annotations
@@ -94,6 +96,6 @@ class ConvUNeXt(UShape):
                 for k in range(4)
             ],
             num_classes=num_classes,
-            min_size=smallest_image(4, encode, decode),
+            min_size=smallest_image(4, encode, decode, norm=norm, channels=8 * c),
             deep_supervision=deep_supervision,
         )

@@ -47,6 +47,12 @@ def make_norm(name: str, channels: int) -> nn.Module:
     return NORMS[name](channels)
 
 
+def norm_room(name: str, channels: int) -> int:
+    """Return the smallest H and W that a norm takes: 2 where it would find one value alone to normalise, else 1."""
+    alone = name == "instance" or (name == "group" and _groups(channels) == channels)
+    return 2 if alone else 1
+
+
 def make_activation(name: str) -> nn.Module:
     """Build the activation `name`; raises `ConfigError` for an unknown name."""
     check_choice("activation", name, ACTIVATIONS)

@@ -7,7 +7,7 @@ convolutions. 13,043,009 parameters with 3 channels and 1 class (71.10 GMAC at 2
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). It returns logits where the released network ends in a sigmoid, and takes any size where that one takes
-multiples of 8.
+multiples of 8. Initial weights are PyTorch's own, as there.
 """
 
 from __future__ import annotations

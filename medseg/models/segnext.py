@@ -91,6 +91,8 @@ class SegNeXt(nn.Module):
                 f"SegNeXt's dims, depths and mlp_ratios are four numbers each, one per stage, got {list(dims)}, "
                 f"{list(depths)} and {list(mlp_ratios)}"
             )
+        if min(depths) < 1:
+            raise ConfigError(f"SegNeXt's depths are at least 1, got {list(depths)}")
         if dims[0] % 2:
             raise ConfigError(f"the first of SegNeXt's dims must be even, got {dims[0]}")
         if not 0 <= drop_path < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from medseg.models.blocks import Block
-from medseg.models.layers import check_choice, make_norm
+from medseg.models.layers import check_choice, make_norm, norm_room
 
 DOWNSAMPLINGS = ("conv", "pool")
 """The names that a network's `downsampling` argument takes."""
@@ -45,6 +45,14 @@ def make_encoder_stage(
     return nn.Sequential(*first, *(block(out_channels, out_channels) for _ in range(depth - 1)))
 
 
-def smallest_image(depth: int, encoder: Block, decoder: Block) -> int:
-    """Return the smallest H and W, in pixels, that leave the blocks their room after `depth` halvings."""
-    return max(2**depth * encoder.min_size, 2 ** (depth - 1) * decoder.min_size)
+def smallest_image(depth: int, encoder: Block, decoder: Block, *, norm: str = "batch", channels: int = 2) -> int:
+    """Return the smallest H and W, in pixels, that leave the parts their room after `depth` halvings.
+
+    Args:
+        depth: number of halvings.
+        encoder, decoder: the blocks.
+        norm: at the deepest level.
+        channels: of the deepest level.
+    """
+    deepest = max(encoder.min_size, norm_room(norm, channels))
+    return max(2**depth * deepest, 2 ** (depth - 1) * decoder.min_size)

@@ -5,7 +5,8 @@ Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image 
 norm, and by default bilinear up-sampling, which halves the deepest stages (4,318,434 parameters with 3 channels and
 2 classes; 10.03 GMAC at 256 x 256). `upsampling=transposed` up-samples with transposed convolutions (7,763,074;
 12.07 GMAC). The same function as the baseline's released code, proved by golden vectors; written from a description
-of it. The network as the paper published it is `unet2015.py`.
+of it. The network as the paper published it is `unet2015.py`. Initial weights are
+PyTorch's own, as in the baseline's code.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from medseg.models.ushape import DecoderStage, UShape
 
 class UNet(UShape):
     """U-Net; maps N x in_channels x H x W to logits N x num_classes x H x W, H and W at least 2^depth (16).
+
+    With a norm that needs more than one pixel, such as `instance`, they are at least twice that.
 
     Args:
         in_channels: channels of the image.
@@ -68,6 +71,7 @@ class UNet(UShape):
         decode = choose_block("decoder", decoder or "double_conv", double_conv=narrowing)
         levels = [base_channels * 2**k for k in range(depth)]
         bottom = 2 * levels[-1] if transposed else levels[-1]
+        deepest_norm = norm if encoder in (None, "double_conv") else "batch"
         stages = [
             make_encoder_stage(encode, *channels, downsampling="pool") for channels in pairwise([*levels, bottom])
         ]
@@ -90,6 +94,6 @@ class UNet(UShape):
                 for k in range(depth)
             ],
             num_classes=num_classes,
-            min_size=smallest_image(depth, encode, decode),
+            min_size=smallest_image(depth, encode, decode, norm=deepest_norm, channels=bottom),
             deep_supervision=deep_supervision,
         )

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medseg.errors import ConfigError
 from medseg.models.layers import check_size, crop_to, pad_to
 
 
@@ -98,6 +99,8 @@ class UShape(nn.Module):
         deep_supervision: bool = False,
     ) -> None:
         super().__init__()
+        if num_classes < 1:
+            raise ConfigError(f"num_classes must be at least 1, got {num_classes}")
         self.stem = stem
         self.encoder = nn.ModuleList(encoder)
         self.decoder = nn.ModuleList(decoder)

@@ -90,6 +90,8 @@ def read_state(file: Path) -> State:
 
     Raises `UserError` for a file that is missing, damaged or holds code, and for one without a state dict.
     """
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; give the released file in it")
     if file.suffix == ".npz":
         content: Any = read_arrays(file)
     else:
@@ -128,9 +130,9 @@ def is_state(content: Any) -> bool:
 
 
 def bare(name: str) -> str:
-    """Return a name without the prefixes of wrappers."""
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
+    """Return a name without the prefixes of wrappers, in whatever order they stand."""
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
     return name
 
 

@@ -11,6 +11,7 @@ import torch
 from medseg.errors import UserError
 from medseg.models import AMSUnet, AttentionUNet, CMUNeXt, ConvUNeXt, ResUNet, UNet, import_reference
 from medseg.models.reference import RELEASED
+from tests.models.builds import NETWORKS, settings
 from tests.models.test_golden import NAMES, load
 
 
@@ -98,3 +99,8 @@ def test_misfits_are_named() -> None:
     assert "entry 'model' is a dict" in refusal("convunext", {"model": state})
     assert "choose one of unet, convunext" in refusal("resnet", state)
     assert "4 dimensions are expected" in refusal("unet", state | {"in_conv.0.weight": torch.zeros(3)})
+
+
+def test_every_network_of_a_class_with_released_weights_is_known_by_its_yaml_name() -> None:
+    importable = {settings(name)["_target_"] for name in RELEASED}
+    assert {name for name in NETWORKS if settings(name)["_target_"] in importable} == set(RELEASED)

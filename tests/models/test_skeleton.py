@@ -126,6 +126,13 @@ def test_parameters_per_part(make: Any, stem: int, encoder: list[int], decoder: 
         (AMSUnet, 16),
         (AttentionUNet, 16),
         (ResUNet, 8),
+        # Norms that find one value alone at the deepest level.
+        (lambda **small: UNet(norm="instance", **small), 32),
+        (lambda **small: UNet(norm="group", **small), 32),
+        (lambda **small: UNet(norm="instance", encoder="residual", **small), 16),
+        (lambda **small: AMSUnet(norm="instance", **small), 32),
+        (lambda **small: AMSUnet(norm="layer", **small), 16),
+        (lambda **small: ConvUNeXt(norm="instance", encoder="double_conv", decoder="double_conv", **small), 32),
     ],
 )
 def test_minimum_size(make: Any, minimum: int) -> None:
@@ -195,6 +202,9 @@ def test_axes_of_convunext_change_the_function(override: str) -> None:
     torch.manual_seed(0)
     image = torch.randn(2, 3, 96, 96)
     plain, changed = build("convunext"), build("convunext", override)
+    fitting = {key: value for key, value in plain.state_dict().items() if key in changed.state_dict()}
+    fitting = {key: value for key, value in fitting.items() if changed.state_dict()[key].shape == value.shape}
+    changed.load_state_dict(fitting, strict=False)
     logits = changed(image)
     assert not torch.allclose(plain(image), logits, atol=1e-5)
     logits.square().mean().backward()
@@ -231,6 +241,12 @@ def test_axes_of_unet(override: str, kind: type[nn.Module], number: int) -> None
     assert network(torch.randn(2, 3, 70, 64)).shape == (2, 2, 70, 64)
 
 
+def test_no_norm_is_no_norm() -> None:
+    norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+    assert any(isinstance(module, norms) for module in build("unet").modules())
+    assert not any(isinstance(module, norms) for module in build("unet", "model.norm=none").modules())
+
+
 def test_dropout_of_unet_ends_the_contracting_path() -> None:
     network = build("unet", "model.dropout=0.3")
     assert isinstance(network, UShape)
@@ -239,6 +255,19 @@ def test_dropout_of_unet_ends_the_contracting_path() -> None:
 
 
 # Initialisation.
+@pytest.mark.parametrize("make", [UNet, AMSUnet, AttentionUNet, ResUNet, CMUNeXt])
+def test_initial_weights_are_pytorchs_own(make: Any) -> None:
+    # Uniform in +-1/sqrt(inputs of a neuron), weight and bias alike.
+    torch.manual_seed(0)
+    for module in make().modules():
+        if isinstance(module, nn.Conv2d):
+            bound = module.weight[0].numel() ** -0.5
+            for values in (module.weight, module.bias):
+                assert values is None or values.abs().max() <= bound
+            if module.weight.numel() > 10_000:
+                assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
+
+
 def test_initial_weights_follow_the_released_distribution() -> None:
     # The released 1x1 layers are Linear: uniform in +-1/sqrt(inputs), weight and bias alike.
     torch.manual_seed(0)

@@ -66,6 +66,7 @@ LAYOUTS: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
     "with its command line": lambda state: {**ours_of(state), "args": argparse.Namespace(lr=0.0015, device="cuda")},
     "DataParallel": lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}},
     "compiled": lambda state: {"net": {f"_orig_mod.{key}": value for key, value in state.items()}},
+    "compiled on several": lambda state: {"net": {f"_orig_mod.module.{key}": state[key] for key in state}},
     "parameters": lambda state: {
         "model_state_dict": {k: nn.Parameter(v, v.is_floating_point()) for k, v in state.items()}
     },

@@ -80,8 +80,10 @@ class AMSEBlock(nn.Module):
         closing_gelu: bool = True,
     ) -> None:
         super().__init__()
-        if any(kernel % 2 == 0 for kernel in (local_kernel, *strip_kernels)):
-            raise ConfigError(f"AMSE's kernels must be odd, got {local_kernel} and {list(strip_kernels)}")
+        if any(kernel < 1 or kernel % 2 == 0 for kernel in (local_kernel, *strip_kernels)):
+            raise ConfigError(
+                f"AMSE's kernels must be odd and at least 1, got {local_kernel} and {list(strip_kernels)}"
+            )
         if dilation < 1:
             raise ConfigError(f"AMSE's dilation must be at least 1, got {dilation}")
         if shortcuts not in (1, 2):

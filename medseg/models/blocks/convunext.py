@@ -28,8 +28,8 @@ class ConvUNeXtBlock(nn.Module):
 
     def __init__(self, channels: int, *, kernel_size: int = 7, norm: str = "batch", closing: str = "after_add") -> None:
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ConfigError(f"ConvUNeXt's kernel_size must be odd, got {kernel_size}")
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ConfigError(f"ConvUNeXt's kernel_size must be odd and at least 1, got {kernel_size}")
         check_choice("closing", closing, CLOSINGS)
         self.depthwise = nn.Conv2d(
             channels, channels, kernel_size, padding=kernel_size // 2, padding_mode="reflect", groups=channels

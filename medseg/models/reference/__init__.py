@@ -31,8 +31,12 @@ RELEASED: dict[str, Released] = {
     "convunext": CONVUNEXT,
     "amsunet": AMSUNET,
     "attention_unet": ATTENTION_UNET,
+    "attention_unet_32": ATTENTION_UNET,
     "resunet": RESUNET,
+    "resunet_32": RESUNET,
     "cmunext": CMUNEXT,
+    "cmunext_s": CMUNEXT,
+    "cmunext_l": CMUNEXT,
     "unetpp": UNETPP,
     "segnext_t": SEGNEXT,
     "segnext_s": SEGNEXT,
@@ -40,6 +44,7 @@ RELEASED: dict[str, Released] = {
     "segnext_l": SEGNEXT,
     "unext": UNEXT,
     "unext_s": UNEXT,
+    "unext_l": UNEXT,
 }
 """The networks whose released weights can be imported, under the names of their YAML."""
 

@@ -15,8 +15,8 @@ def build(shapes: Shapes) -> partial[SegNeXt]:
     """Return our SegNeXt with the arguments read from the shapes.
 
     Three are not in them. The rank of the factorisation goes with the head's width in the released configurations: 64
-    where that is 512 (B) or 1024 (L), 16 where it is less (T, S). The rates of stochastic depth and of dropout matter
-    in training only; they are those of T, S and B, where L has a stochastic depth of 0.3.
+    where that is 512 (B) or 1024 (L), 16 where it is less (T, S); so does the rate of stochastic depth, 0.3 for L and
+    0.1 for the others. The dropout is the same in all.
     """
     name = "segnext"
     encoder, head = parts(shapes)
@@ -31,6 +31,7 @@ def build(shapes: Shapes) -> partial[SegNeXt]:
         mlp_ratios=[width // channels for width, channels in hidden],
         head_channels=head_channels,
         rank=64 if head_channels >= 512 else 16,
+        drop_path=0.3 if head_channels >= 1024 else 0.1,
     )
 
 
