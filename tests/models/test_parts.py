@@ -226,7 +226,7 @@ def test_pad_to_multiple_repeats_the_border() -> None:
         (["unet", "model.norm=bn"], "unknown norm 'bn'"),
         (["unet", "model.activation=swish"], "unknown activation 'swish'"),
         (["unet", "model.depth=0"], "depth must be at least 1, got 0"),
-        (["convunext", "model.kernel_size=6"], "kernel_size must be odd, got 6"),
+        (["convunext", "model.kernel_size=6"], "kernel_size must be odd and at least 1, got 6"),
         (["convunext", "model.depths=[1,1,3]"], "four numbers"),
         (["convunext", "model.closing=last"], "unknown closing 'last'"),
         (["convunext", "model.downsampling=stride"], "unknown downsampling 'stride'"),
