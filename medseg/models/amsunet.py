@@ -21,10 +21,9 @@ from torch import nn
 
 from medseg.errors import ConfigError
 from medseg.models.blocks import AMSEBlock, choose_block, widening
-from medseg.models.layers import bilinear_upsampling, make_norm
-from medseg.models.skips import make_skip
-from medseg.models.stages import make_encoder_stage, smallest_image
-from medseg.models.ushape import DecoderStage, UShape
+from medseg.models.layers import make_norm
+from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.ushape import UShape
 
 
 class AMSUnet(UShape):
@@ -95,13 +94,7 @@ class AMSUnet(UShape):
                 for k in range(4)
             ],
             decoder=[
-                DecoderStage(
-                    up=nn.Sequential(make_norm(norm, up[k]), bilinear_upsampling()),
-                    skip=make_skip(skip or "rsc", up[k]),
-                    fuse=decode(2 * up[k], up[k + 1]),
-                    out_channels=up[k + 1],
-                )
-                for k in range(4)
+                make_normed_decoder_stage(decode, up[k], up[k + 1], skip=skip or "rsc", norm=norm) for k in range(4)
             ],
             num_classes=num_classes,
             min_size=smallest_image(4, encode[-1], decode, norm=norm, channels=8 * c),

@@ -22,10 +22,9 @@ from torch import nn
 
 from medseg.errors import ConfigError
 from medseg.models.blocks import ConvUNeXtBlock, choose_block, widening
-from medseg.models.layers import bilinear_upsampling, make_norm
-from medseg.models.skips import make_skip
-from medseg.models.stages import make_encoder_stage, smallest_image
-from medseg.models.ushape import DecoderStage, UShape
+from medseg.models.layers import make_norm
+from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.ushape import UShape
 
 
 class ConvUNeXt(UShape):
@@ -87,12 +86,7 @@ class ConvUNeXt(UShape):
                 for k in range(4)
             ],
             decoder=[
-                DecoderStage(
-                    up=nn.Sequential(make_norm(norm, up[k]), bilinear_upsampling()),
-                    skip=make_skip(skip or "convunext_gate", up[k]),
-                    fuse=decode(2 * up[k], up[k + 1]),
-                    out_channels=up[k + 1],
-                )
+                make_normed_decoder_stage(decode, up[k], up[k + 1], skip=skip or "convunext_gate", norm=norm)
                 for k in range(4)
             ],
             num_classes=num_classes,

@@ -1,11 +1,13 @@
-"""Encoder stages, put together from blocks in the ways that several networks share."""
+"""Stages, put together from blocks in the ways that several networks share."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from medseg.models.blocks import Block
-from medseg.models.layers import check_choice, make_norm, norm_room
+from medseg.models.layers import bilinear_upsampling, check_choice, make_norm, norm_room
+from medseg.models.skips import make_skip
+from medseg.models.ushape import DecoderStage
 
 DOWNSAMPLINGS = ("conv", "pool")
 """The names that a network's `downsampling` argument takes."""
@@ -43,6 +45,19 @@ def make_encoder_stage(
         halve = nn.Conv2d(in_channels, out_channels, 2, stride=2)
         first = [make_norm(norm, in_channels), halve, block(out_channels, out_channels)]
     return nn.Sequential(*first, *(block(out_channels, out_channels) for _ in range(depth - 1)))
+
+
+def make_normed_decoder_stage(block: Block, channels: int, out_channels: int, *, skip: str, norm: str) -> DecoderStage:
+    """Return a decoder stage of ConvUNeXt and AMSUnet: norm, bilinear up-sampling, skip module, block.
+
+    Both features have `channels` channels; N x channels x h x w from below -> N x out x H x W.
+    """
+    return DecoderStage(
+        up=nn.Sequential(make_norm(norm, channels), bilinear_upsampling()),
+        skip=make_skip(skip, channels),
+        fuse=block(2 * channels, out_channels),
+        out_channels=out_channels,
+    )
 
 
 def smallest_image(depth: int, encoder: Block, decoder: Block, *, norm: str = "batch", channels: int = 2) -> int:
