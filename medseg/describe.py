@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg import config
 from medseg.cli import run_command
 from medseg.errors import ConfigError
-from medseg.runs.folder import replacing
+from medseg.runs.folder import replacing_text
 from medseg.tables import FORMATS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def describe(cfg: DictConfig) -> None:
         print(text)
         return
     file = Path(cfg.output).expanduser()
-    with replacing(file) as stream:
+    with replacing_text(file) as stream:
         stream.write(f"{text}\n")
     print(f"written: {file}")
 

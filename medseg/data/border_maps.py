@@ -25,7 +25,7 @@ from medseg.data.build import in_threads, resize_mask, thread_count
 from medseg.data.datasets.base import Dataset
 from medseg.data.finding import open_source
 from medseg.data.fingerprint import sha256_file
-from medseg.data.prepared import PreparedDataset, incomplete
+from medseg.data.prepared import PreparedDataset, read_fingerprint
 from medseg.data.source import Source
 from medseg.data.staging import lock_of, locked, remove_leftovers, sync, temporary_of, writing
 from medseg.errors import ConfigError, DataError
@@ -46,7 +46,7 @@ class BorderMaps:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.fingerprint = read_border_fingerprint(self.folder)
+        self.fingerprint = read_fingerprint(self.folder, arrays=ARRAYS, keys=frozenset())
 
     @cached_property
     def masks(self) -> np.ndarray:
@@ -80,26 +80,6 @@ def border_folder(prepared: PreparedDataset, sigma: float) -> Path:
     """Return where the border maps of prepared data are."""
     key = hashlib.sha256(json.dumps([BORDER_VERSION, sigma]).encode()).hexdigest()[:12]
     return prepared.folder / f"border-{key}"
-
-
-def read_border_fingerprint(folder: Path) -> dict[str, Any]:
-    """Read the fingerprint of border maps and check that the arrays have the size that it says.
-
-    Raises `DataError` where anything is missing or cut short.
-    """
-    try:
-        fingerprint = json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
-        for name in ARRAYS:
-            actual, size = (folder / name).stat().st_size, fingerprint["file_sizes"][name]
-            if actual != size:
-                raise incomplete(folder, f"{name} has {actual} bytes instead of {size}")
-    except FileNotFoundError as error:
-        raise incomplete(folder, f"{Path(error.filename).name} is missing") from None
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise incomplete(folder, "fingerprint.json is damaged") from None
-    return fingerprint
 
 
 def prepare_border(

@@ -191,18 +191,27 @@ def first_few(ids: Sequence[str]) -> str:
     return f"{len(ids)} id{'s' if len(ids) > 1 else ''} ({some}) {'are' if len(ids) > 1 else 'is'}"
 
 
-def read_fingerprint(folder: Path) -> dict[str, Any]:
+KEYS = frozenset({"count", "title", "class_names", "in_channels", "image_size", "skipped"})
+"""What the fingerprint of prepared data says beside the sizes of its files."""
+
+
+def read_fingerprint(folder: Path, *, arrays: Sequence[str] = (), keys: frozenset[str] = KEYS) -> dict[str, Any]:
     """Read `fingerprint.json` and check that the arrays beside it have the size that it says.
+
+    Args:
+        folder: of the fingerprint.
+        arrays: files that must be among those it names; all that it names are checked where none is given.
+        keys: that it must have.
 
     Raises `DataError` where anything is missing or cut short.
     """
     try:
         fingerprint = json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
-        for name, size in fingerprint["file_sizes"].items():
-            actual = (folder / name).stat().st_size
+        for name in arrays or fingerprint["file_sizes"]:
+            actual, size = (folder / name).stat().st_size, fingerprint["file_sizes"][name]
             if actual != size:
                 raise incomplete(folder, f"{name} has {actual} bytes instead of {size}")
-        missing = sorted({"count", "title", "class_names", "in_channels", "image_size", "skipped"} - set(fingerprint))
+        missing = sorted(keys - set(fingerprint))
     except FileNotFoundError as error:
         raise incomplete(folder, f"{Path(error.filename).name} is missing") from None
     except OSError as error:

@@ -25,7 +25,7 @@ from medseg.reporting.show_claims import JudgedPaper, claim_rows, claims_table
 from medseg.reporting.show_scores import comparison_table, published_table, score_tables, unfinished_table
 from medseg.reporting.show_tests import ablation_table, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
-from medseg.runs.folder import replacing
+from medseg.runs.folder import replacing_text
 
 FIGURES = "figures"
 """Folder of the figures in the report's."""
@@ -178,7 +178,7 @@ def csv_tables(report: Report) -> Mapping[str, Rows]:
 
 def write(file: Path, text: str) -> None:
     """Write a file, whole or not at all."""
-    with replacing(file) as stream:
+    with replacing_text(file) as stream:
         stream.write(text)
 
 

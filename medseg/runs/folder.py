@@ -174,27 +174,33 @@ def find_run(path: str | Path) -> tuple[RunFolder, Path]:
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[TextIO]:
-    """Write a text file so that a reader, a failure or a kill never leaves half of it."""
+def replacing(file: Path) -> Iterator[Path]:
+    """Write a file at the path that this gives, so that a reader, a failure or a kill never leaves half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", newline="", encoding="utf-8") as stream:
-            yield stream
+        yield partial
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_text(file: Path) -> Iterator[TextIO]:
+    """Write a text file, whole or not at all."""
+    with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        yield stream
+
+
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all."""
-    with replacing(file) as stream:
+    with replacing_text(file) as stream:
         stream.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def write_csv(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal keys as CSV, whole or not at all."""
-    with replacing(file) as stream:
+    with replacing_text(file) as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -7,7 +7,6 @@ others: 520 drawn class maps of 256 x 256 took 0.9 MB, and reading five of them 
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,20 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from medseg.errors import UserError
+from medseg.runs.folder import replacing
 
 
 def write_predictions(file: Path, ids: Sequence[str], class_maps: Iterable[np.ndarray]) -> None:
     """Write the class maps, H x W of any integers up to 255, of the images `ids`; whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial.npz")
     named = {str(place): class_map.astype(np.uint8) for place, class_map in enumerate(class_maps)}
     if len(named) != len(ids):
         raise ValueError(f"{len(ids)} ids, but {len(named)} class maps")
-    try:
-        np.savez_compressed(partial, ids=np.array(ids, dtype=str), **named)  # type: ignore[arg-type]
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    # A stream, since NumPy would put .npz behind another name.
+    with replacing(file) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, ids=np.array(ids, dtype=str), **named)  # type: ignore[arg-type]
 
 
 def read_predictions(file: Path, ids: Iterable[str]) -> dict[str, np.ndarray]:

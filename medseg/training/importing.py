@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import os
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -22,6 +21,7 @@ from medseg.data.module import build_datamodule
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.models.reference import RELEASED, find_network, import_reference
+from medseg.runs.folder import replacing
 from medseg.training.checkpoints import PREFIX, read_plain
 from medseg.training.task import CHECKPOINT_KEY
 
@@ -67,7 +67,8 @@ def import_released(cfg: DictConfig) -> Path:
     model = {"_target_": f"medseg.models.{type(network).__name__}", **make.keywords}
     weights = {f"{PREFIX}{key}": value for key, value in network.state_dict().items()}
     travels = what_travels(cfg, model, source)
-    save({"state_dict": weights, CHECKPOINT_KEY: travels}, output)
+    with replacing(output) as partial_file:
+        torch.save({"state_dict": weights, CHECKPOINT_KEY: travels}, partial_file)
 
     parameters = sum(parameter.numel() for parameter in network.parameters())
     print(f"network:       {type(network).__name__}, {parameters:,} parameters")
@@ -215,17 +216,6 @@ def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[list[float] 
         raise ConfigError(f"std={cfg.std} must be above 0")
     order = -1 if cfg.bgr else 1
     return list(map(float, cfg.mean))[::order], list(map(float, cfg.std))[::order]
-
-
-def save(content: dict[str, Any], file: Path) -> None:
-    """Write a checkpoint, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partly = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        torch.save(content, partly)
-        partly.replace(file)
-    finally:
-        partly.unlink(missing_ok=True)
 
 
 def normalisation(cfg: DictConfig) -> str:

@@ -165,9 +165,8 @@ def test_dilation_of_amsunet_is_that_of_each_stage() -> None:
     assert by_place == [[1], [2], [3], [4], [5], [1], [1], [1], [1]]
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
+AXES = {
+    "amsunet": [
         "model.dilations=[1,1,1,1,1]",
         "model.strip_kernels=[7,11,21]",
         "model.strip_kernels=[]",
@@ -180,22 +179,7 @@ def test_dilation_of_amsunet_is_that_of_each_stage() -> None:
         "model.closing_gelu=false",
         "+model.downsampling=pool",
     ],
-)
-def test_axes_of_amsunet_change_the_function(override: str) -> None:
-    torch.manual_seed(0)
-    image = torch.randn(2, 3, 64, 64)
-    plain, changed = build("amsunet"), build("amsunet", override)
-    give_fitting_weights(plain, changed)
-    # In training mode, since a fresh batch norm does nothing in evaluation.
-    logits = changed(image)
-    assert not torch.allclose(plain(image), logits, atol=1e-5)
-    logits.square().mean().backward()
-    assert all(p.grad is not None for p in changed.parameters())
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
+    "convunext": [
         *(f"model.kernel_size={k}" for k in (3, 5, 9, 11)),
         "model.norm=layer",
         "model.closing=before_add",
@@ -204,12 +188,16 @@ def test_axes_of_amsunet_change_the_function(override: str) -> None:
         "model.skip=identity",
         "model.depths=[2,1,4,1]",
     ],
-)
-def test_axes_of_convunext_change_the_function(override: str) -> None:
+}
+
+
+@pytest.mark.parametrize(("name", "override"), [(name, axis) for name, axes in AXES.items() for axis in axes])
+def test_axes_change_the_function(name: str, override: str) -> None:
     torch.manual_seed(0)
     image = torch.randn(2, 3, 96, 96)
-    plain, changed = build("convunext"), build("convunext", override)
+    plain, changed = build(name), build(name, override)
     give_fitting_weights(plain, changed)
+    # In training mode, since a fresh batch norm does nothing in evaluation.
     logits = changed(image)
     assert not torch.allclose(plain(image), logits, atol=1e-5)
     logits.square().mean().backward()
