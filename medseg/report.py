@@ -51,24 +51,25 @@ def report(cfg: DictConfig) -> None:
 
     runs = read_runs(list(cfg.runs))
     check_finished(runs, cfg.runs)
-    from medseg.reporting.document import FIGURES, write_page, write_report
-
-    made = make_report(runs, measure, size)
-    if measure.name not in {name for cell in made.comparison.cells.values() for name in cell.scores}:
+    if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
-    written = write_report(made, folder, cfg.format)
-    print_report(made)
     if cfg.figures:
-        from medseg.reporting.figures import draw_all
+        from medseg.reporting.figures import FIGURES, drawing
 
         # Of a score that single images have.
         score = measure.score if measure.score != "accuracy" else "dice"
-        figures = draw_all(runs, folder / FIGURES, score=score)
-        if figures:
-            written["figures"] = folder / FIGURES
-        if "Markdown" in written:
-            write_page(replace(made, figures=figures), written["Markdown"])
+        with drawing(runs, folder / FIGURES, score=score) as figures:
+            made = make_report(runs, measure, size)
+        made = replace(made, figures=figures.result())
+    else:
+        made = make_report(runs, measure, size)
+    from medseg.reporting.document import write_report
+
+    written = write_report(made, folder, cfg.format)
+    if made.figures:
+        written["figures"] = folder / FIGURES
+    print_report(made)
     for what, path in written.items():
         print(f"{what + ':':<10}{path}")
 

@@ -18,6 +18,9 @@ def per_image_rows(
 ) -> list[dict[str, Any]]:
     """Return one row per image and foreground class: id, class, the counts, the scores, the distances.
 
+    `background_tp`, the same in all rows of an image, is how many pixels are background in truth and prediction: with
+    it the counts of the background can be made from those of the other classes.
+
     Args:
         ids: of the N images.
         counts: N x num_classes x 4.
@@ -33,6 +36,7 @@ def per_image_rows(
         for c, class_name in enumerate(class_names[1:], start=1):
             row: dict[str, Any] = {"id": image, "class": class_name}
             row |= dict(zip(("tp", "fp", "fn", "tn"), counts[n, c].tolist(), strict=True))
+            row["background_tp"] = int(counts[n, 0, 0])
             row |= {name: float(values[n, c]) for name, values in scores.items()}
             if distances is not None:
                 measured = np.asarray(distances)[n, c - 1]

@@ -10,10 +10,10 @@ import numpy as np
 from medseg.reporting.costs import Costs, Size, costs_of
 from medseg.reporting.layout import Layout, Line, lay_out
 from medseg.reporting.measures import MEASURES, Measure
-from medseg.reporting.pairs import Pair, Ranking, compare_pairs, count_wins, draw, find_pair, rank
+from medseg.reporting.pairs import Pair, Ranking, compare_pairs, count_wins, find_pair, rank
 from medseg.reporting.records import Run
-from medseg.reporting.samples import Sample, gather
-from medseg.reporting.statistics import Array
+from medseg.reporting.samples import Array, Sample, gather
+from medseg.reporting.statistics import bootstrap
 
 
 @dataclass(frozen=True)
@@ -130,19 +130,11 @@ def compare_column(layout: Layout, column: Line, measure: Measure) -> tuple[list
             mean = float(np.mean(seconds)) if seconds else None
             cells[row] = Cell(row, column, runs, gather(runs), {}, training_seconds=mean)
     samples = {row: cell.sample for row, cell in cells.items() if cell.sample is not None}
-    number = list(MEASURES).index(measure.name)
-    drawn: dict[Line, Array] = {}
     for group in same_images(samples):
-        ends = [(np.nan, np.nan)] * len(MEASURES)
-        draws = (
-            draw([samples[row] for row in group], list(MEASURES.values())) if len(samples[group[0]].ids) > 1 else None
-        )
-        for k, row in enumerate(group):
-            if draws is not None:
-                drawn[row], ends = draws.values[k, number], list(zip(draws.low[k], draws.high[k], strict=True))
+        for row, ends in zip(group, intervals([samples[row] for row in group]), strict=True):
             cells[row] = replace(cells[row], scores=score_all(samples[row], ends))
     measured = {row: sample for row, sample in samples.items() if measure.name in cells[row].scores}
-    pairs = compare_pairs(column, measured, drawn, measure)
+    pairs = compare_pairs(column, measured, measure)
     return place_cells(list(cells.values()), measure, pairs), pairs
 
 
@@ -154,7 +146,16 @@ def same_images(samples: Mapping[Line, Sample]) -> list[list[Line]]:
     return list(groups.values())
 
 
-def score_all(sample: Sample, ends: Sequence[tuple[float, float]]) -> dict[str, Score]:
+def intervals(samples: Sequence[Sample]) -> Array:
+    """Return the bootstrap interval of each measure of samples on the same images, K x M x 2; NaN for a single one."""
+    images = len(samples[0].ids)
+    if images < 2:
+        return np.full((len(samples), len(MEASURES), 2), np.nan)
+    means = [sample.means(list(MEASURES.values())) for sample in samples]
+    return np.stack(bootstrap(means, [len(sample.seeds) for sample in samples], images), axis=-1)
+
+
+def score_all(sample: Sample, ends: Array) -> dict[str, Score]:
     """Return every measure that a sample has; `ends`: of the interval of each measure, NaN where there is none."""
     scores = {}
     for (low, high), measure in zip(ends, MEASURES.values(), strict=True):

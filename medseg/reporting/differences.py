@@ -58,12 +58,22 @@ class Difference:
         half = float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error if self.error else 0.0
         return self.mean - half, self.mean + half
 
+    @property
+    def p(self) -> float:
+        """How rarely the difference would be as far from 0 if there were none, two-sided."""
+        from scipy.special import stdtr
+
+        if not self.error:
+            return float(self.mean == 0)
+        return float(2 * stdtr(self.freedom, -abs(self.mean) / self.error))
+
 
 def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
     """Compare two networks on the same images.
 
     Args:
-        first, second: scores, seeds x N images; the two may have different numbers of seeds.
+        first, second: scores, or pseudo-values of what single images do not have, seeds x N images; the two may have
+            different numbers of seeds.
 
     With one seed a side has no part for its trainings, and with one image there is none for the images.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from medseg.reporting.ablation import Ablation
 from medseg.reporting.comparison import Comparison
+from medseg.reporting.figures import FIGURES
 from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.raw import (
     Rows,
@@ -26,9 +27,6 @@ from medseg.reporting.show_scores import comparison_table, published_table, scor
 from medseg.reporting.show_tests import ablation_table, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
 from medseg.runs.folder import replacing_text
-
-FIGURES = "figures"
-"""Folder of the figures in the report's."""
 
 
 @dataclass(frozen=True)

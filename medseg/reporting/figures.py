@@ -10,13 +10,27 @@ grid_<data>.png       the images that networks disagree most on: image, truth, w
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from medseg.reporting.layout import lay_out
 from medseg.reporting.records import Run
 
 log = logging.getLogger("medseg")
+
+FIGURES = "figures"
+"""Folder of the figures in the report's."""
+
+
+@contextmanager
+def drawing(runs: Sequence[Run], folder: Path, *, score: str = "dice") -> Iterator[Future[list[Path]]]:
+    """Draw every figure in a process of its own, while the caller does something else; arguments as of `draw_all`."""
+    # Forked: what has been read need not be read again.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        yield pool.submit(draw_all, runs, folder, score=score)
 
 
 def draw_all(runs: Sequence[Run], folder: Path, *, score: str = "dice") -> list[Path]:

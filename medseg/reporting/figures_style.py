@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from medseg.reporting.layout import Line
 from medseg.reporting.measures import MEASURES
+from medseg.runs.folder import replacing
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """Okabe and Ito's, which the colour-blind can tell apart; without yellow, which is faint on white."""
@@ -31,9 +35,10 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    "savefig.dpi": 150,
     "figure.constrained_layout.use": True,
 }
+
+DPI = 150
 
 PANEL = 3.4
 """Width of a dataset's panel in inches."""
@@ -89,5 +94,10 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
 
 def save(figure: Figure, file: Path) -> Path:
     """Write a figure as PNG, without what changes from one time or version to the next."""
-    figure.savefig(file, metadata={"Software": None})
+    # Not savefig: for the layout it draws everything a second time.
+    figure.set_dpi(DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    with replacing(file) as partial:
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(partial, format="PNG", dpi=(DPI, DPI))
     return file

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
+from medseg.reporting.differences import difference
 from medseg.reporting.layout import Line
 from medseg.reporting.measures import Measure
 from medseg.reporting.samples import Sample
@@ -14,14 +16,10 @@ from medseg.reporting.statistics import (
     ALPHA,
     FEWEST_DATASETS,
     Array,
-    Draws,
     average_ranks,
-    bootstrap,
-    bootstrap_p,
     critical_difference,
     friedman,
     holm,
-    percentile_interval,
     wilcoxon,
 )
 
@@ -35,9 +33,9 @@ class Pair:
         column: the dataset.
         images: that both were tested on.
         difference: of the means, first - second.
-        low, high: its 95 % bootstrap interval, over images and seeds.
+        low, high: its 95 % interval, for other images and other trainings (`differences`).
         p: that the rows are alike: Wilcoxon's for a mean over images; for a pooled measure, which no single image
-            has, from the bootstrap.
+            has, that of the interval.
         corrected: p after Holm's correction for all pairs of the column.
         direction: on which side the ranks of the images are: above 0 where the first is higher.
     """
@@ -77,67 +75,53 @@ class Pair:
         return 1 if (self.difference > 0) == higher_is_better else -1
 
 
-def compare_pairs(
-    column: Line, samples: Mapping[Line, Sample], distributions: Mapping[Line, Array], measure: Measure
-) -> list[Pair]:
-    """Test all pairs of rows of a column.
-
-    Args:
-        column: the dataset.
-        samples: of the rows, in their order.
-        distributions: bootstrap distribution of the measure of each row, B; those of rows with the same images were
-            drawn together.
-        measure: what is compared.
-    """
-    rows = list(samples)
-    found = []
-    for k, first in enumerate(rows):
-        for second in rows[k + 1 :]:
-            pair = compare_two(first, second, column, samples, distributions, measure)
-            if pair is not None:
-                found.append(pair)
+def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
+    """Test all pairs of rows of a dataset, `column`; `samples`: of the rows, in their order."""
+    measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
+    pairs = (compare_two(first, second, column, measured, measure) for first, second in combinations(samples, 2))
+    found = [pair for pair in pairs if pair is not None]
     corrected = holm([pair.p for pair in found])
     return [replace(pair, corrected=float(value)) for pair, value in zip(found, corrected, strict=True)]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A row under a measure.
+
+    Args:
+        sample: what it is made of.
+        mean: over seeds; NaN where it was not measured.
+        values: of each seed and image, S x N (`Sample.pseudo_values`).
+    """
+
+    sample: Sample
+    mean: float
+    values: Array
+
+    @classmethod
+    def of(cls, sample: Sample, measure: Measure) -> Measured:
+        return cls(sample, float(sample.values(measure).mean()), sample.pseudo_values(measure))
+
+
 def compare_two(
-    first: Line,
-    second: Line,
-    column: Line,
-    samples: Mapping[Line, Sample],
-    distributions: Mapping[Line, Array],
-    measure: Measure,
+    first: Line, second: Line, column: Line, measured: Mapping[Line, Measured], measure: Measure
 ) -> Pair | None:
     """Compare two rows; None where they share fewer than two images or one has no value."""
-    one, other = samples[first], samples[second]
-    if one.ids == other.ids:
-        if len(one.ids) < 2:
+    one, other = measured[first], measured[second]
+    if one.sample.ids != other.sample.ids:
+        shared = sorted(set(one.sample.ids) & set(other.sample.ids))
+        if not shared:
             return None
-        drawn = distributions[first] - distributions[second]
-    else:
-        shared = sorted(set(one.ids) & set(other.ids))
-        if len(shared) < 2:
-            return None
-        one, other = one.restricted(shared), other.restricted(shared)
-        both = draw([one, other], [measure])
-        drawn = both.values[0, 0] - both.values[1, 0]
-    difference = float(one.values(measure).mean() - other.values(measure).mean())
-    if np.isnan(difference):
+        one, other = (Measured.of(side.sample.restricted(shared), measure) for side in (one, other))
+    images, mean = len(one.sample.ids), one.mean - other.mean
+    if images < 2 or np.isnan(mean):
         return None
+    found = replace(difference(one.values, other.values), mean=mean)
     if measure.convention == "per_image":
-        p, direction = wilcoxon(one.per_image(measure.score) - other.per_image(measure.score))
-    elif np.isnan(drawn).any():
-        return None
+        p, direction = wilcoxon(one.sample.per_image(measure.score) - other.sample.per_image(measure.score))
     else:
-        p, direction = bootstrap_p(drawn), float(np.sign(difference))
-    low, high = percentile_interval(drawn)
-    return Pair(first, second, column, len(one.ids), difference, low, high, p, p, direction)
-
-
-def draw(samples: Sequence[Sample], measures: Sequence[Measure]) -> Draws:
-    """Draw the bootstrap distributions of samples on the same images."""
-    means = [sample.means(measures) for sample in samples]
-    return bootstrap(means, [len(sample.seeds) for sample in samples], len(samples[0].ids))
+        p, direction = found.p, float(np.sign(mean))
+    return Pair(first, second, column, images, mean, *found.interval(), p, p, direction)
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:

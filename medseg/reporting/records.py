@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder, read_csv
-from medseg.runs.state import WAITING
+from medseg.runs.state import present_state
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -33,12 +33,14 @@ class PerImage:
         ids: of the N images, in the order of the file.
         classes: the C foreground classes.
         counts: N x C x 4: tp, fp, fn, tn.
+        background: N x 4, the same of the background; NaN where the file does not tell them.
         scores: score -> N: mean over the foreground classes that have a value, NaN where none has.
     """
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
     counts: NDArray[np.int64]
+    background: NDArray[np.float64]
     scores: Mapping[str, NDArray[np.float64]]
 
 
@@ -49,8 +51,8 @@ class Run:
     Args:
         folder: where it lies, or would lie.
         name: of the folder.
-        state: finished, running, interrupted, failed or waiting. A run that was killed still says running.
-        error: what ended a failed run; its last line is the shortest account of it.
+        state: finished, running, interrupted, failed or waiting; as it is now (`medseg.runs.state`).
+        error: what ended a failed run; its last line is the shortest account of it. Of a killed one, that it was.
         experiment: the folder of `runs/` that it belongs to.
         model: name of the network.
         data: name of the dataset.
@@ -175,11 +177,12 @@ def read_run(folder: Path, jobs: Mapping[str, Any]) -> Run:
 def from_record(folder: Path, record: Mapping[str, Any], status: Mapping[str, Any]) -> Run:
     """Make a run of what `run.json` says of it, or `sweep.json`, and `status.json`."""
     name = record.get("name") or folder.name
+    state, remark = present_state(status)
     return Run(
         folder=folder,
         name=name,
-        state=status.get("state", WAITING),
-        error=status.get("error"),
+        state=state,
+        error=remark or None,
         experiment=record.get("experiment") or folder.parent.name,
         model=record["model"],
         data=record["data"],
@@ -239,7 +242,24 @@ def read_per_image(file: Path) -> PerImage:
     except (ValueError, KeyError) as error:
         raise UserError(f"{file}: damaged ({error}); repeat the run with force=true") from None
     counts = np.stack([values.pop(name) for name in COUNTS], axis=-1).astype(np.int64)
-    return PerImage(ids, classes, counts, {name: mean_over_classes(score) for name, score in values.items()})
+    if "background_tp" not in values:
+        values["background_tp"] = np.full(shape, np.nan) if len(classes) > 1 else counts[..., 3].astype(np.float64)
+    background = counts_of_background(counts, values.pop("background_tp")[:, 0])
+    scores = {name: mean_over_classes(score) for name, score in values.items()}
+    return PerImage(ids, classes, counts, background, scores)
+
+
+def counts_of_background(counts: NDArray[np.int64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Make the counts of the background from those of the other classes. N x C x 4 -> N x 4.
+
+    Args:
+        counts: of the foreground classes.
+        right: how many pixels of each image are background in truth and prediction, N.
+    """
+    pixels = counts[:, 0].sum(axis=-1)
+    tp, fp, fn, _ = np.moveaxis(counts.sum(axis=1), -1, 0)
+    too_much, missed = pixels - (tp + fp) - right, pixels - (tp + fn) - right
+    return np.stack([right, too_much, missed, pixels - right - too_much - missed], axis=-1)
 
 
 def mean_over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:

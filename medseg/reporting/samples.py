@@ -25,20 +25,17 @@ class Sample:
         ids: of the images, sorted.
         scores: score -> S x N: mean over the foreground classes, NaN where an image has none.
         counts: S x N x C x 4: tp, fp, fn, tn of the C foreground classes.
-        whole: what cannot be made from the counts of the foreground alone, as the runs' summaries have it: name of
-            the measure -> S.
+        background: S x N x 4: the same of the background; NaN where a run has not kept them.
     """
 
     seeds: tuple[int, ...]
     ids: tuple[str, ...]
     scores: Mapping[str, Array]
     counts: NDArray[np.int64]
-    whole: Mapping[str, Array]
+    background: Array
 
     def values(self, measure: Measure) -> Array:
         """Return the measure of each seed, S; NaN where it was not measured."""
-        if measure.name in self.whole:
-            return self.whole[measure.name]
         return self.means([measure])(np.full((1, len(self.ids)), 1 / len(self.ids)))[0, :, 0]
 
     def means(self, measures: Sequence[Measure]) -> Callable[[Array], Array]:
@@ -51,7 +48,7 @@ class Sample:
         gaps = np.flatnonzero(~present.all(axis=1))
         shown = present[gaps].astype(np.float64)
         # One product for the scores and the counts of all seeds: the weights are many and are read once.
-        counts = np.moveaxis(self.counts, 1, -1).reshape(-1, images)
+        counts = np.moveaxis(self.all_counts(), 1, -1).reshape(-1, images)
         everything = np.concatenate([np.where(present, values, 0.0), counts])
 
         def of(weights: Array) -> Array:
@@ -64,6 +61,25 @@ class Sample:
 
         return of
 
+    def pseudo_values(self, measure: Measure) -> Array:
+        """Return the jackknife's pseudo-values of a measure, S x N; NaN where it was not measured.
+
+        Their mean and their spread over images are those of the measure, whatever it is made of; those of a mean over
+        images are the scores themselves. (Tukey, 1958; Efron and Tibshirani, An Introduction to the Bootstrap, 11.5.)
+        """
+        whole, images = self.values(measure)[:, None], len(self.ids)
+        if measure.convention != "per_image":
+            counts = self.all_counts()
+            return images * whole - (images - 1) * from_pooled(measure, counts.sum(axis=1, keepdims=True) - counts)
+        values = self.scores.get(measure.score, np.full((len(self.seeds), images), np.nan))
+        present = ~np.isnan(values)
+        share = (images - 1) / np.maximum(present.sum(axis=1, keepdims=True) - 1, 1)
+        return whole + np.where(present, share * (values - whole), 0.0)
+
+    def all_counts(self) -> Array:
+        """Return the counts of all classes, the background first, S x N x (1 + C) x 4."""
+        return np.concatenate([self.background[:, :, None], self.counts], axis=2)
+
     def per_image(self, score: str) -> Array:
         """Return a score of each image, averaged over the seeds, N; NaN where a seed has none."""
         return self.scores[score].mean(axis=0) if score in self.scores else np.full(len(self.ids), np.nan)
@@ -73,21 +89,16 @@ class Sample:
         position = {image: n for n, image in enumerate(self.ids)}
         chosen = [position[image] for image in ids]
         scores = {name: values[:, chosen] for name, values in self.scores.items()}
-        whole = self.whole if tuple(ids) == self.ids else dict.fromkeys(self.whole, np.full(len(self.seeds), np.nan))
-        return Sample(self.seeds, tuple(ids), scores, self.counts[:, chosen], whole)
+        return Sample(self.seeds, tuple(ids), scores, self.counts[:, chosen], self.background[:, chosen])
 
 
 def from_pooled(measure: Measure, pooled: Array) -> Array:
-    """Make a measure from pooled counts. S x B x C x 4 -> S x B; NaN where that needs counts of the background."""
+    """Make a measure from pooled counts of all classes, the background first. S x B x (1 + C) x 4 -> S x B."""
     if measure.convention == "pooled":
-        return {"dice": dice, "iou": iou}[measure.score](pooled).mean(axis=-1)
-    if pooled.shape[2] > 1:
-        return np.full(pooled.shape[:2], np.nan)
-    # One class and the background: what is right and wrong of one is wrong and right of the other.
-    one = pooled[..., 0, :]
+        return {"dice": dice, "iou": iou}[measure.score](pooled[..., 1:, :]).mean(axis=-1)
     if measure.convention == "accuracy":
-        return (one[..., 0] + one[..., 3]) / one.sum(axis=-1)
-    return (iou(one) + iou(one[..., ::-1])) / 2
+        return pooled[..., 0].sum(axis=-1) / pooled[..., 0, :].sum(axis=-1)
+    return np.where(np.isnan(pooled).any(axis=(-2, -1)), np.nan, iou(pooled).mean(axis=-1))
 
 
 def gather(runs: Sequence[Run]) -> Sample | None:
@@ -114,13 +125,12 @@ def gather(runs: Sequence[Run]) -> Sample | None:
     ids = sorted(shared)
     aligned = [one.restricted(ids) for one in alone]
     names = [name for name in aligned[0].scores if all(name in one.scores for one in aligned)]
-    whole = [name for name in aligned[0].whole if all(name in one.whole for one in aligned)]
     return Sample(
         tuple(used),
         tuple(ids),
         {name: np.concatenate([one.scores[name] for one in aligned]) for name in names},
         np.concatenate([one.counts for one in aligned]),
-        {name: np.concatenate([one.whole[name] for one in aligned]) for name in whole},
+        np.concatenate([one.background for one in aligned]),
     )
 
 
@@ -128,11 +138,6 @@ def join(folds: Sequence[Run], seed: int) -> Sample:
     """Put the folds of one seed together, as one run."""
     parts = [run.per_image for run in folds]
     names = [name for name in parts[0].scores if all(name in part.scores for part in parts)]
-    whole: dict[str, Array] = {}
-    if len(parts[0].classes) > 1:
-        conventions = folds[0].summary.get("conventions", {}) if len(folds) == 1 else {}
-        for name in ("mean_iou_with_background", "accuracy"):
-            whole[name] = np.array([conventions.get(name, np.nan)])
     ids = [image for part in parts for image in part.ids]
     order = np.argsort(ids, kind="stable")
     return Sample(
@@ -140,5 +145,5 @@ def join(folds: Sequence[Run], seed: int) -> Sample:
         tuple(ids[n] for n in order),
         {name: np.concatenate([part.scores[name] for part in parts])[None, order] for name in names},
         np.concatenate([part.counts for part in parts])[None, order],
-        whole,
+        np.concatenate([part.background for part in parts])[None, order],
     )

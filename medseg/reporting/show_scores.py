@@ -101,7 +101,7 @@ def legend(comparison: Comparison) -> list[str]:
     parts += [f"[95 % bootstrap interval over {over}]", "(finished runs)"]
     notes = ["; ".join(parts) + ("; the folds of a seed are pooled" if folds else "") + "."]
     if any(cell.place for cell in cells):
-        test = "Wilcoxon's signed-rank test" if measure.convention == "per_image" else "the paired bootstrap"
+        test = "Wilcoxon's signed-rank test" if measure.convention == "per_image" else "a paired t-test"
         notes.append(
             f"Bold: best of the dataset; underlined: second; ≈: not distinguishable from the best ({test}, Holm's "
             "correction for all pairs, 5 %; or an interval of the difference that holds 0)."
@@ -207,7 +207,7 @@ def published_table(cells: Sequence[PublishedCell]) -> Table:
 
 def unfinished_table(runs: Sequence[Run]) -> Table | None:
     """The runs that are not finished, with the last line of their error; None where all are."""
-    rows = []
+    rows, states = [], {run.state for run in runs}
     for run in runs:
         if not run.finished:
             epochs = run.status.get("max_epochs")
@@ -219,5 +219,5 @@ def unfinished_table(runs: Sequence[Run]) -> Table | None:
         Heading("epoch", number=True),
         Heading("error, last line", share=0.4),
     )
-    notes = ("A run that was killed still says running.",) if any(run.state == "running" for run in runs) else ()
+    notes = ("A run of another machine that was killed still says running.",) if "running" in states else ()
     return Table("unfinished", "Runs that are not finished", headings, tuple(rows), notes) if rows else None

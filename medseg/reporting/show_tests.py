@@ -15,8 +15,8 @@ from medseg.reporting.words import count, difference, number, p_value, verdict
 
 VERDICT_NOTE = (
     f"Better or worse: corrected p below {ALPHA}, an interval without 0, the mean on the side of the ranks. The test "
-    "is about these trained networks; what another training would change is in the interval, as far as the seeds "
-    "show it."
+    "is about these trained networks; what another training would change is in the interval, where there are several "
+    "seeds: one cannot tell a network from a lucky training."
 )
 
 MOST_PAIRS = 15
@@ -55,7 +55,7 @@ def test_note(measure: Measure) -> str:
     """Say which test was made."""
     if measure.convention == "per_image":
         return "Wilcoxon's signed-rank test per image, averaged over seeds"
-    return "Paired bootstrap over images and seeds, since no single image has this score"
+    return "Paired t-test of the jackknife's values per image and of the seeds, since no single image has this score"
 
 
 def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:

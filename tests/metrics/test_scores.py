@@ -132,8 +132,8 @@ def test_rows() -> None:
     rows = per_image_rows(["x", "y", "z"], COUNTS, distances, ["background", "a", "b"])
     assert [(row["id"], row["class"]) for row in rows] == [(i, c) for i in "xyz" for c in "ab"]
     assert rows[1] == {
-        "id": "x", "class": "b", "tp": 10, "fp": 0, "fn": 0, "tn": 90, "dice": 1.0, "iou": 1.0, "precision": 1.0,
-        "recall": 1.0, "specificity": 1.0, "hd95": 4.0, "assd": 3.0,
+        "id": "x", "class": "b", "tp": 10, "fp": 0, "fn": 0, "tn": 90, "background_tp": 60, "dice": 1.0, "iou": 1.0,
+        "precision": 1.0, "recall": 1.0, "specificity": 1.0, "hd95": 4.0, "assd": 3.0,
     }  # fmt: skip
     assert rows[5]["dice"] == 0
     assert rows[5]["hd95"] is None

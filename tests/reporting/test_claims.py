@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from medseg.errors import UserError
 from medseg.reporting.claims import Verdict, as_rows, judge
 from medseg.reporting.claims_file import read_claims
-from medseg.reporting.differences import average, difference
 from medseg.reporting.records import read_runs
 from tests.reporting.fabricate import fabricate
 
@@ -235,67 +233,6 @@ def test_rows_are_text_for_a_table(tmp_path: Path) -> None:
     assert (row["runs"], row["source"]) == ("9", "abstract")
     # As for a file of results, the same runs give the same text.
     assert as_rows(verdicts(tmp_path, "better: {model: amsunet}, than: [{model: unet}, {model: convunext}]")) == [row]
-
-
-# Statistics.
-
-
-def test_the_interval_is_welchs_where_images_do_not_vary() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(0.8, 0.02, (4, 1)), rng.normal(0.8, 0.05, (3, 1))
-    found = difference(np.repeat(first, 50, axis=1), np.repeat(second, 50, axis=1))
-    welch = stats.ttest_ind(first[:, 0], second[:, 0], equal_var=False)
-    assert found.freedom == pytest.approx(welch.df)
-    assert found.interval() == pytest.approx(tuple(welch.confidence_interval()))
-
-
-def test_the_interval_is_students_where_trainings_do_not_vary() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(0.8, 0.1, 40), rng.normal(0.7, 0.1, 40)
-    found = difference(np.stack([first] * 3), np.stack([second] * 2))
-    paired = stats.ttest_rel(first, second)
-    assert found.interval() == pytest.approx(tuple(paired.confidence_interval()))
-
-
-def test_an_average_of_datasets_has_less_error_and_more_freedom() -> None:
-    rng = np.random.default_rng(0)
-    one = difference(rng.normal(0, 1, (3, 50)), rng.normal(0, 1, (3, 50)))
-    three = average([one, one, one])
-    assert three.mean == pytest.approx(one.mean)
-    assert three.error == pytest.approx(one.error / 3**0.5)
-    assert three.freedom == pytest.approx(3 * one.freedom)
-
-
-def test_equal_networks_have_no_interval_to_speak_of() -> None:
-    same = np.ones((2, 10))
-    assert difference(same, same).interval() == (0.0, 0.0)
-
-
-@pytest.mark.parametrize("datasets", [1, 3])
-@pytest.mark.parametrize(("seeds", "images", "training_sd"), [(2, 60, 0.01), (3, 120, 0.02), (5, 60, 0.0)])
-def test_where_nothing_differs_one_in_twenty_is_called_at_most(
-    seeds: int, images: int, training_sd: float, datasets: int
-) -> None:
-    rng = np.random.default_rng(seeds)
-
-    def made_up() -> tuple[np.ndarray, np.ndarray]:
-        difficulty = rng.normal(0.8, 0.1, images)
-        sides = [
-            difficulty
-            + rng.normal(0, 0.04, images)
-            + rng.normal(0, training_sd, (seeds, 1))
-            + rng.normal(0, 0.04, (seeds, images))
-            for _ in range(2)
-        ]
-        return sides[0], sides[1]
-
-    trials = 1000
-    called = 0
-    for _ in range(trials):
-        low, high = average([difference(*made_up()) for _ in range(datasets)]).interval()
-        called += low > 0 or high < 0
-    # At most the level, with what 1000 trials leave open; and not so cautious that nothing would ever be found.
-    assert 0.02 < called / trials < 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
 
 
 # The file.

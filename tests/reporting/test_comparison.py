@@ -18,7 +18,7 @@ from medseg.reporting.layout import lay_out
 from medseg.reporting.measures import CONVENTIONS, MEASURES, choose_measure
 from medseg.reporting.published_cells import find_published
 from medseg.reporting.records import Run, read_runs
-from medseg.runs.folder import write_json
+from medseg.runs.folder import read_csv, write_csv, write_json
 from tests.reporting.fabricate import fabricate
 
 DICE = MEASURES["dice"]
@@ -116,14 +116,35 @@ def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
     assert score.low is not None
 
 
-def test_several_classes_have_pooled_scores_but_no_interval_where_the_background_counts(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0}, classes=("background", "cell", "membrane"))
+CLASSES = ("background", "cell", "membrane")
+
+
+def test_several_classes_have_the_conventions_of_the_summary(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0}, classes=CLASSES)
     (run,) = read_runs([folder])
     scores = cell(compared(folder), "unet", "kvasir").scores
     for name in ("pooled_dice", "pooled_iou", "mean_iou_with_background", "accuracy"):
         assert scores[name].mean == pytest.approx(run.summary["conventions"][name]), name
-    assert scores["pooled_dice"].low is not None
-    assert scores["accuracy"].low is None
+        assert scores[name].low is not None, name
+
+
+def test_folds_of_several_classes_are_pooled_with_the_background(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0}, folds=range(3), images=7, classes=CLASSES)
+    scores = cell(compared(folder), "unet", "kvasir").scores
+    each = [run.summary["conventions"]["accuracy"] for run in read_runs([folder])]
+    # The folds have equally many images of one size.
+    assert scores["accuracy"].mean == pytest.approx(np.mean(each))
+    assert scores["mean_iou_with_background"].low is not None
+
+
+def test_a_run_without_counts_of_the_background_lacks_what_needs_them(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0}, classes=CLASSES)
+    (file,) = folder.glob("*/test/per_image.csv")
+    rows = [{key: value for key, value in row.items() if key != "background_tp"} for row in read_csv(file)]
+    write_csv(file, rows)
+    scores = cell(compared(folder), "unet", "kvasir").scores
+    assert {"mean_iou_with_background", "accuracy"}.isdisjoint(scores)
+    assert {"dice", "pooled_dice"} <= set(scores)
 
 
 def test_best_second_and_like_the_best(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_rows_on_different_images_are_compared_on_those_they_share(tmp_path: Pat
     assert any("same images" in warning for warning in comparison.warnings)
 
 
-def test_a_pooled_measure_is_tested_by_the_bootstrap(tmp_path: Path) -> None:
+def test_a_pooled_measure_is_tested_by_its_interval(tmp_path: Path) -> None:
     comparison = compared(fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.06}), "mean_iou_with_background")
     (pair,) = comparison.pairs
     assert pair.verdict(higher_is_better=True) == -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from medseg.errors import UserError
 from medseg.reporting.records import Run, read_runs
+from medseg.runs.folder import write_json
 from tests.reporting.fabricate import ERROR, fabricate
 
 
@@ -42,6 +44,17 @@ def test_every_job_is_a_run_in_its_state(sweep: Path) -> None:
     assert found["convunext", "dsb", 0].state == "waiting"
     assert not found["convunext", "dsb", 0].folder.exists()
     assert sum(run.finished for run in runs) == 5
+
+
+def test_a_killed_run_is_interrupted(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, states={("unet", "kvasir", 0): "running"})
+    (file,) = folder.glob("*/status.json")
+    (run,) = read_runs([folder])
+    assert run.state == "running"
+    gone = {"host": platform.node(), "pid": 2**22 + 1}
+    write_json(file, {**run.status, **gone})
+    (run,) = read_runs([folder])
+    assert (run.state, run.error) == ("interrupted", "its process is gone")
 
 
 def test_a_run_knows_what_it_was_given(sweep: Path) -> None:
