@@ -1,0 +1,11 @@
+"""HTML pages that are one file each: everything is in it, nothing is fetched, light and dark.
+
+`make_page` puts a page together from a body, styles and scripts; `picture` makes an image that can stand in it.
+The look that all pages share is `page.css`; sorting and filtering of tables is `tables.js`.
+"""
+
+from __future__ import annotations
+
+from medseg.pages.page import embed_json, make_page, picture, read_asset
+
+__all__ = ["embed_json", "make_page", "picture", "read_asset"]
