@@ -187,7 +187,7 @@ def test_a_protocol_and_a_budget_are_another_run_and_in_its_name(tmp_path: Path)
     def name(*words: str) -> str:
         cfg = compose_config("train", "model=unet", f"runs_dir={tmp_path}", *words)
         plan = plan_run(cfg)
-        assert plan.folder.path.name.startswith(plan.group)
+        assert plan.folder.path.name.startswith(plan.record["setting"])
         return plan.folder.path.name.rpartition("-seed")[0]
 
     plain = name()

@@ -1,4 +1,4 @@
-"""Which run a configuration means: its name, its group, its folder. Needs no torch, so a finished run is found fast."""
+"""Which run a configuration means: its name, its folder. Needs no torch, so a finished run is found fast."""
 
 from __future__ import annotations
 
@@ -29,11 +29,6 @@ class RunPlan:
     folder: RunFolder
     record: dict[str, Any]
     repeated: bool = False
-
-    @property
-    def group(self) -> str:
-        """What the runs of all seeds share."""
-        return str(self.record["setting"])
 
 
 def plan_run(cfg: DictConfig) -> RunPlan:

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import WandbLogger
 
 from medseg.interruption import listen
 from medseg.runs.folder import RunFolder, read_csv, write_csv
+from medseg.training.wandb_mirror import ValidationImages
 
 log = logging.getLogger(__name__)
 
@@ -113,45 +112,3 @@ def epoch_line(row: Mapping[str, Any], max_epochs: int | None) -> str:
     """Say what an epoch came to, in one line."""
     shown = [f"{name} {row[name]:.4f}" for name in ("train/loss", "val/loss", "val/dice", "val/iou") if row[name] != ""]
     return f"epoch {row['epoch'] + 1}/{max_epochs}  {'  '.join(shown)}  lr {row['lr']:.2g}  {row['seconds']:.1f} s"
-
-
-class ValidationImages(Callback):
-    """Send a few fixed validation images to W&B, with truth and prediction as mask overlays.
-
-    Args:
-        count: how many images, spread over the validation split.
-        times: how often in a run, the last epoch included.
-    """
-
-    def __init__(self, count: int = 6, times: int = 5) -> None:
-        self.count = count
-        self.times = times
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        if not (loggers and trainer.is_global_zero and self.is_due(trainer.current_epoch + 1, trainer.max_epochs or 1)):
-            return
-        from medseg.training.panels import predict
-
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        indices = datamodule.indices["val"]
-        chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(self.count, len(indices))).astype(int))]
-        predicted = predict(trainer, pl_module, datamodule, chosen)
-        prepared = datamodule.prepared
-        labels = dict(enumerate(prepared.class_names))
-        masks = [
-            {
-                "truth": {"mask_data": np.asarray(prepared.masks[index]), "class_labels": labels},
-                "prediction": {"mask_data": prediction, "class_labels": labels},
-            }
-            for index, prediction in zip(chosen, predicted, strict=True)
-        ]
-        images = [np.asarray(prepared.images[index]).squeeze() for index in chosen]
-        captions = [prepared.ids[index] for index in chosen]
-        for logger in loggers:
-            logger.log_image("val/images", images, masks=masks, caption=captions)
-
-    def is_due(self, epoch: int, max_epochs: int) -> bool:
-        """Whether this epoch, counted from 1, is one of `times` epochs spread evenly up to the last one."""
-        every = max(1, max_epochs // self.times)
-        return epoch == max_epochs or (max_epochs - epoch) % every == 0

@@ -33,6 +33,7 @@ from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.panels import draw_curves
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
+from medseg.training.wandb_mirror import RunLogger
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     resume = folder.last_checkpoint if folder.last_checkpoint.exists() and not cfg.force else None
     wandb_id = folder.status.get("wandb_id") if resume else None
     wandb_id = wandb_id or new_id(folder)
-    info = RunInfo(folder.path, folder.path.name, plan.group, str(cfg.experiment), wandb_id, settings)
+    info = RunInfo(folder.path, plan.record, wandb_id, settings)
     loggers = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
@@ -251,5 +252,8 @@ def close(
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
     means = {name: values["mean"] for name, values in scores.summary["headline"].items()}
     for logger in trainer.loggers:
-        logger.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
+        if isinstance(logger, RunLogger):
+            logger.log_test(scores, folder)
+        else:
+            logger.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
     folder.set_state("finished", scores=means)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,17 @@ from medseg.errors import ConfigError, UserError
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a logger is told about a run."""
+    """What a logger is told about a run.
+
+    Args:
+        folder: of the run.
+        record: what it is, as `run.json` says it.
+        wandb_id: of the run, the same when it is resumed.
+        config: the composed configuration, resolved.
+    """
 
     folder: Path
-    name: str
-    group: str
-    experiment: str
+    record: Mapping[str, Any]
     wandb_id: str
     config: dict[str, Any]
 
@@ -33,15 +38,27 @@ def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Logger]:
 
 
 def wandb_logger(
-    *, run: RunInfo, mode: str, project: str, entity: str | None = None, tags: Sequence[str] = ()
+    *,
+    run: RunInfo,
+    mode: str,
+    project: str,
+    entity: str | None = None,
+    tags: Sequence[str] = (),
+    checkpoint: bool = False,
 ) -> WandbLogger:
-    """Log to W&B: one run per medseg run, all seeds of a setting in one group, resumed under the same id.
+    """Log to W&B: one run per medseg run, those of an experiment in one group, resumed under the same id.
+
+    The run has the name of its folder. Its tags are the experiment, the network, the dataset, protocol and budget; its
+    configuration has, beside the composed one, what it was made of under `run`: `run.setting` is what the seeds of a
+    setting share.
 
     Args:
         run: the run.
-        mode: `offline` writes below the run folder for a later `wandb sync`; `online` sends, with the account of
+        mode: `offline` writes below the run folder, for `medseg.wandb_sync`; `online` sends, with the account of
             `wandb login` or WANDB_API_KEY.
-        project, entity, tags: as in W&B; the experiment is a tag too.
+        project, entity: as in W&B.
+        tags: further ones.
+        checkpoint: whether the best checkpoint is logged as an artifact.
 
     Raises `ConfigError` for another mode, `UserError` for `online` without an account.
     """
@@ -52,26 +69,28 @@ def wandb_logger(
         os.environ.setdefault("WANDB_SILENT", "true")
     import wandb
 
+    from medseg.training.wandb_mirror import RunLogger
+
     if mode == "online" and not wandb.api.api_key:
         raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
     os.environ["WANDB_MODE"] = mode
-    logger = WandbLogger(
-        name=run.name,
+    record = dict(run.record)
+    chosen = [record["choices"].get(group) for group in ("protocol", "budget")]
+    return RunLogger(
+        checkpoint=checkpoint,
+        name=record["name"],
         save_dir=run.folder,
         project=project,
         offline=mode == "offline",
         id=run.wandb_id,
         resume="allow",
         entity=entity,
-        group=run.group,
+        group=record["experiment"],
         job_type="train",
-        tags=[run.experiment, *tags],
-        config=run.config,
+        tags=list(dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))),
+        config={**run.config, "run": record},
         settings=wandb.Settings(console="off"),
     )
-    # Lightning hands on an argument that W&B has given up, and W&B says so in every run.
-    logger._wandb_init.pop("anonymous", None)
-    return logger
 
 
 def tensorboard_logger(*, run: RunInfo) -> TensorBoardLogger:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import ConfigError, UserError
+from medseg.runs.folder import RunFolder, read_csv
 from tests.helpers import train
 
 
@@ -43,29 +44,96 @@ def logged_chunks(content: bytes) -> Iterator[bytes]:
             parts = b""
 
 
-def test_wandb_keeps_an_offline_run_without_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    run = train(tmp_path, "logger=wandb", "logger.wandb.tags=[first]", "experiment=study", "trainer.max_epochs=1")
-    assert run.finished
-    kept = records(run.path)
-    (opened,) = [record.run for record in kept if record.WhichOneof("record_type") == "run"]
-    assert opened.run_id == run.status["wandb_id"]
-    assert opened.display_name == run.path.name
-    assert opened.run_group == run.path.name.removesuffix("-seed0")
-    assert opened.job_type == "train"
-    assert set(opened.tags) == {"study", "first"}
-    config = {item.key: json.loads(item.value_json) for item in opened.config.update}
+def opened(kept: list) -> list:
+    return [record.run for record in kept if record.WhichOneof("record_type") == "run"]
+
+
+def history(kept: list) -> list[dict]:
+    """What was logged, step by step."""
+    steps = []
+    for record in kept:
+        if record.WhichOneof("record_type") == "history":
+            step: dict = {}
+            for item in record.history.item:
+                *outer, last = list(item.nested_key) or [item.key]
+                inside = step
+                for key in outer:
+                    inside = inside.setdefault(key, {})
+                inside[last] = json.loads(item.value_json)
+            steps.append(step)
+    return steps
+
+
+def summary(kept: list) -> dict:
+    """The summary as it is at the end."""
+    found = {}
+    for record in kept:
+        if record.WhichOneof("record_type") == "summary":
+            for item in record.summary.update:
+                found[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+    return found
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that has been logged offline, with its checkpoint."""
+    place = tmp_path_factory.mktemp("logged")
+    options = ("logger=wandb", "logger.wandb.tags=[first]", "logger.wandb.checkpoint=true")
+    return train(place, *options, "experiment=study", "trainer.max_epochs=1")
+
+
+def test_wandb_keeps_an_offline_run_without_asking(logged: RunFolder) -> None:
+    assert logged.finished
+    (run,) = opened(records(logged.path))
+    assert run.run_id == logged.status["wandb_id"]
+    assert run.display_name == logged.path.name
+    assert (run.run_group, run.job_type) == ("study", "train")
+    assert set(run.tags) == {"study", "unet", "synthetic", "medseg", "full", "first"}
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert config["model"]["base_channels"] == 4
-    logged = {
-        (item.key or "/".join(item.nested_key))
-        for record in kept
-        if record.WhichOneof("record_type") == "history"
-        for item in record.history.item
+    # What a table over seeds is grouped by.
+    assert config["run"]["setting"] == logged.path.name.removesuffix("-seed0")
+    assert (config["run"]["model"], config["run"]["seed"]) == ("unet", 0)
+
+
+def test_wandb_has_the_curves_the_pictures_and_the_test(logged: RunFolder) -> None:
+    kept = records(logged.path)
+    steps = history(kept)
+    names = {name for step in steps for name in step}
+    assert {"train/loss", "val/loss", "val/dice", "val/iou", "trainer/global_step", "test/dice", "test/hd95"} <= names
+    (panels,) = [step["val/panels"] for step in steps if "val/panels" in step]
+    assert panels["_type"] == "table-file"
+    assert panels["ncols"] == 4
+    (tested,) = [step["test/per_image"] for step in steps if "test/per_image" in step]
+    rows = read_csv(logged.test / "per_image.csv")
+    assert (tested["nrows"], tested["ncols"]) == (len(rows), len(rows[0]))
+    (file,) = logged.path.glob("wandb/offline-run-*/files/media/table/test/per_image_*.table.json")
+    table = json.loads(file.read_text())
+    column = table["columns"].index("dice")
+    assert [row[column] for row in table["data"]] == [float(row["dice"]) for row in rows]
+    assert list(logged.path.glob("wandb/offline-run-*/files/media/images/mask/**/*.png")), "the mask overlays"
+
+
+def test_wandb_summaries_sort(logged: RunFolder) -> None:
+    kept = records(logged.path)
+    found = summary(kept)
+    scores = json.loads(logged.summary.read_text())
+    assert found["best_epoch"] == scores["best_epoch"]
+    assert found["parameters"] == scores["parameters"]
+    goals = {
+        record.metric.name: record.metric.summary for record in kept if record.WhichOneof("record_type") == "metric"
     }
-    assert {"train/loss", "val/loss", "val/dice", "val/iou", "trainer/global_step"} <= logged
-    assert "test/dice" in logged
-    assert any(name.startswith("val/images") for name in logged)
-    assert list(run.path.glob("wandb/offline-run-*/files/media/images/mask/**/*.png")), "the mask overlays"
+    assert goals["val/dice"].max
+    assert goals["val/loss"].min
+    assert not goals["val/loss"].max
+
+
+def test_wandb_has_the_checkpoint_where_it_was_asked_for(logged: RunFolder) -> None:
+    artifacts = [record.request.log_artifact.artifact for record in records(logged.path)]
+    artifacts += [record.artifact for record in records(logged.path) if record.WhichOneof("record_type") == "artifact"]
+    (model,) = [artifact for artifact in artifacts if artifact.type == "model"]
+    assert [entry.path for entry in model.manifest.contents] == ["best.ckpt"]
+    assert json.loads(model.metadata)["test/dice"] == pytest.approx(logged.status["scores"]["dice"])
 
 
 def test_a_resumed_run_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
@@ -73,9 +141,12 @@ def test_a_resumed_run_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, *arguments)
     run = train(tmp_path, *arguments)
-    opened = [record.run for record in records(run.path) if record.WhichOneof("record_type") == "run"]
-    assert len(opened) >= 2
-    assert {record.run_id for record in opened} == {run.status["wandb_id"]}
+    kept = records(run.path)
+    assert len(opened(kept)) >= 2
+    assert {one.run_id for one in opened(kept)} == {run.status["wandb_id"]}
+    steps = [step["trainer/global_step"] for step in history(kept) if "val/dice" in step]
+    assert steps == sorted(set(steps)), "every epoch once, in order"
+    assert len(steps) == 4
 
 
 def test_tensorboard(tmp_path: Path) -> None:

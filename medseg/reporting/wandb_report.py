@@ -1,0 +1,75 @@
+"""The comparison of a sweep as a W&B run beside those of its trainings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medseg.errors import UserError
+from medseg.reporting.comparison import compare
+from medseg.reporting.measures import MEASURES
+from medseg.reporting.records import Run
+
+COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")
+
+
+def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str | None = None) -> Path:
+    """Log the comparison of runs to an offline W&B run, in the group of their experiment; return its folder.
+
+    The run has the table `comparison`, one row for each network, dataset and measure, and the files of `report/` where
+    `medseg.report` has written them, as an artifact. A repeated call makes a new part of the same run.
+
+    Args:
+        runs: of a report.
+        project: of W&B; None for that of the runs.
+        entity: of W&B; None for the user's own.
+
+    Raises `UserError` where no run is finished.
+    """
+    finished = [run for run in runs if run.finished]
+    if not finished:
+        raise UserError("no run is finished yet: there is nothing to compare")
+    folder = Path(os.path.commonpath([run.folder.parent.absolute() for run in runs]))
+    experiment = ", ".join(sorted({run.experiment for run in runs}))
+    import wandb
+
+    run = wandb.init(
+        dir=folder,
+        project=project or project_of(finished),
+        entity=entity,
+        id=hashlib.sha256(f"report {experiment}".encode()).hexdigest()[:12],
+        resume="allow",
+        name=f"report of {experiment}",
+        group=experiment,
+        job_type="report",
+        mode="offline",
+        settings=wandb.Settings(console="off", silent=True),
+    )
+    run.log({"comparison": wandb.Table(columns=list(COLUMNS), data=rows(finished))})
+    files = folder / "report"
+    if files.is_dir():
+        artifact = wandb.Artifact(f"report-{run.id}", type="report")
+        artifact.add_dir(str(files))
+        run.log_artifact(artifact)
+    kept = Path(run.dir).parent
+    run.finish()
+    return kept
+
+
+def project_of(runs: Sequence[Run]) -> str:
+    """Return the W&B project of runs."""
+    names = [run.config.get("logger", {}).get("wandb", {}).get("project") for run in runs]
+    return next((name for name in names if name), "medseg")
+
+
+def rows(runs: Sequence[Run]) -> list[Iterable[object]]:
+    """Return the rows of the table, as `COLUMNS` names them."""
+    found: list[Iterable[object]] = []
+    # Whatever is compared, a cell has all measures.
+    for (row, column), cell in compare(runs, MEASURES["dice"]).cells.items():
+        for name, score in cell.scores.items():
+            numbers = (score.mean, score.sd, score.low, score.high, len(cell.sample.seeds) if cell.sample else 0)
+            found.append((row.label, column.label, name, *numbers))
+    return found

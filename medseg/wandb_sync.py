@@ -1,0 +1,92 @@
+"""`python -m medseg.wandb_sync`: send the W&B runs that a sweep has kept offline."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+from medseg.errors import ConfigError, UserError
+
+SUMMARY = """
+medseg.wandb_sync sends the W&B runs that trainings have kept offline in their run folders, with `wandb sync`. A run
+that was resumed is one run there, its parts in the order of their time; what was sent before is not sent again.
+"""
+
+EXAMPLES = (
+    "python -m medseg.wandb_sync runs/main",
+    "python -m medseg.wandb_sync runs/main report=true        the comparison as well",
+    "python -m medseg.wandb_sync runs/main dry_run=true       say what would be sent",
+)
+
+
+def wandb_sync(cfg: DictConfig) -> None:
+    """Send the W&B runs below the folders that `cfg` names."""
+    if not cfg.runs:
+        raise ConfigError("which runs? Give their folder: python -m medseg.wandb_sync runs/main")
+    for key in ("report", "dry_run"):
+        if not isinstance(cfg[key], bool):
+            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
+    folders = [Path(given).expanduser() for given in cfg.runs]
+    kept = find_offline(folders)
+    if not cfg.dry_run and not has_account():
+        raise UserError("W&B needs an account: run `wandb login` or set WANDB_API_KEY first")
+    if cfg.report:
+        from medseg.reporting.records import read_runs
+        from medseg.reporting.wandb_report import log_comparison
+
+        kept.append(log_comparison(read_runs(folders), cfg.project, cfg.entity))
+    print(f"{len(kept)} W&B run folder{'s' if len(kept) > 1 else ''} below {', '.join(map(str, folders))}")
+    command = [sys.executable, "-m", "wandb", "sync", "--yes"]
+    command += ["--project", cfg.project] if cfg.project else []
+    command += ["--entity", cfg.entity] if cfg.entity else []
+    command += ["--dry-run"] if cfg.dry_run else []
+    done = subprocess.run([*command, *map(str, kept)], check=False, env=online())
+    if done.returncode:
+        raise UserError("`wandb sync` failed (see above); what was sent stays sent, the same command sends the rest")
+
+
+def find_offline(folders: Sequence[Path]) -> list[Path]:
+    """Return the offline W&B run folders below some folders, in the order of their time.
+
+    Raises `UserError` where there are none.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; give a folder below runs/, such as runs/main")
+    found = {kept.resolve(): kept for folder in folders for kept in sorted(folder.rglob("wandb/offline-run-*"))}
+    if not found:
+        where = ", ".join(map(str, folders))
+        raise UserError(f"{where}: no offline W&B runs; trainings keep them with logger=wandb, which is the default")
+    # offline-run-<date>_<time>-<id>
+    return sorted(found.values(), key=lambda path: (path.name, str(path)))
+
+
+def has_account() -> bool:
+    """Whether W&B knows who sends."""
+    import wandb
+
+    return bool(wandb.api.api_key)
+
+
+def online() -> dict[str, str]:
+    """Return the environment of a command that may send."""
+    return {key: value for key, value in os.environ.items() if key not in ("WANDB_MODE", "WANDB_SILENT")}
+
+
+def main() -> None:
+    """Start from the command line."""
+    from medseg.report import as_meant
+
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        sys.argv[1:] = as_meant(sys.argv[1:])
+    run_command(wandb_sync, config_name="wandb_sync", module="medseg.wandb_sync", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()
