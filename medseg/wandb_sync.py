@@ -10,6 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from medseg.account import has_wandb_account
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 
@@ -34,7 +35,7 @@ def wandb_sync(cfg: DictConfig) -> None:
             raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
     folders = [Path(given).expanduser() for given in cfg.runs]
     kept = find_offline(folders)
-    if not cfg.dry_run and not has_account():
+    if not cfg.dry_run and not has_wandb_account():
         raise UserError("W&B needs an account: run `wandb login` or set WANDB_API_KEY first")
     if cfg.report:
         from medseg.reporting.records import read_runs
@@ -65,13 +66,6 @@ def find_offline(folders: Sequence[Path]) -> list[Path]:
         raise UserError(f"{where}: no offline W&B runs; trainings keep them with logger=wandb, which is the default")
     # offline-run-<date>_<time>-<id>
     return sorted(found.values(), key=lambda path: (path.name, str(path)))
-
-
-def has_account() -> bool:
-    """Whether W&B knows who sends."""
-    import wandb
-
-    return bool(wandb.api.api_key)
 
 
 def online() -> dict[str, str]:

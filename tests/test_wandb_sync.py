@@ -35,7 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return Done()
 
     monkeypatch.setattr(wandb_sync.subprocess, "run", run)
-    monkeypatch.setattr(wandb_sync, "has_account", lambda: True)
+    monkeypatch.setattr(wandb_sync, "has_wandb_account", lambda: True)
     return commands
 
 
@@ -65,7 +65,7 @@ def test_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run" / "wandb" / "offline-run-20260101_000000-x").mkdir(parents=True)
     with pytest.raises(ConfigError, match="dry_run is 3"):
         sync(tmp_path, "dry_run=3")
-    monkeypatch.setattr(wandb_sync, "has_account", lambda: False)
+    monkeypatch.setattr(wandb_sync, "has_wandb_account", lambda: False)
     with pytest.raises(UserError, match="needs an account: run `wandb login`"):
         sync(tmp_path)
 

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig
 
 from medseg import config
+from medseg.account import has_wandb_account
 from medseg.errors import ConfigError, UserError
 
 
@@ -71,7 +72,7 @@ def wandb_logger(
 
     from medseg.training.wandb_mirror import RunLogger
 
-    if mode == "online" and not wandb.api.api_key:
+    if mode == "online" and not has_wandb_account():
         raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
     os.environ["WANDB_MODE"] = mode
     record = dict(run.record)
