@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from medseg.reporting.document import Report
     from medseg.reporting.records import Run
 
-FORMATS = ("markdown", "latex", "csv", "all")
+FORMATS = ("markdown", "latex", "csv", "html", "all")
 
 SUMMARY = """
 medseg.report compares runs from their folders alone: mean and spread over seeds, intervals over images, paired tests,
-costs, published figures, ablations, claims of papers. It prints the comparison and writes Markdown, LaTeX, CSV and
-figures.
+costs, published figures, ablations, claims of papers. It prints the comparison and writes Markdown, LaTeX, CSV,
+figures and a page to look around in, one HTML file with the test images.
 """
 
 EXAMPLES = (
@@ -31,6 +31,7 @@ EXAMPLES = (
     "python -m medseg.report runs/convunext/comparison score=iou convention=pooled",
     "python -m medseg.report runs/first runs/second format=latex output=paper/tables",
     "python -m medseg.report runs/main score=hd95 size=480",
+    "python -m medseg.report runs/main format=html images=100",
 )
 
 
@@ -45,6 +46,9 @@ def report(cfg: DictConfig) -> None:
     size = size_of(cfg.size)
     if not isinstance(cfg.figures, bool):
         raise ConfigError(f"figures is {cfg.figures!r}; it must be true or false")
+    images = cfg.images
+    if not isinstance(images, int) or isinstance(images, bool) or images < 0:
+        raise ConfigError(f"images is {images!r}; it must be a number of test images, 0 for none")
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: python -m medseg.report runs/main")
     from medseg.reporting.records import read_runs
@@ -54,7 +58,7 @@ def report(cfg: DictConfig) -> None:
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
-    if cfg.figures:
+    if cfg.figures and cfg.format != "html":  # the page draws its own
         from medseg.reporting.figures import FIGURES, drawing
 
         # Of a score that single images have.
@@ -66,7 +70,7 @@ def report(cfg: DictConfig) -> None:
         made = make_report(runs, measure, size)
     from medseg.reporting.document import write_report
 
-    written = write_report(made, folder, cfg.format)
+    written = write_report(made, folder, cfg.format, images)
     if made.figures:
         written["figures"] = folder / FIGURES
     print_report(made)

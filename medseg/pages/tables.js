@@ -1,5 +1,6 @@
 // Tables that can be sorted and filtered: `<table class="sortable">`, whose headings hold a button each, and
-// `<input data-filter="ID-OF-TABLE">`. A cell sorts by its `data-value` where it has one, else by its text.
+// `<input data-filter="ID-OF-TABLE">`, or the ids of several. A cell sorts by its `data-value` where it has one, else by
+// its text; a heading with `data-first="ascending"` or `"descending"` says which of the two comes first.
 const valueOf = (row, column) => {
   const cell = row.cells[column];
   const given = cell.dataset.value ?? cell.textContent.trim();
@@ -22,7 +23,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     heading.append(button);
     button.addEventListener("click", () => {
       // Numbers, which are mostly scores, first from the highest; text from A.
-      const first = heading.classList.contains("number") ? "descending" : "ascending";
+      const first = heading.dataset.first ?? (heading.classList.contains("number") ? "descending" : "ascending");
       const other = first === "descending" ? "ascending" : "descending";
       const direction = heading.getAttribute("aria-sort") === first ? other : first;
       headings.forEach((one) => one.removeAttribute("aria-sort"));
@@ -39,10 +40,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 for (const input of document.querySelectorAll("input[data-filter]")) {
-  const table = document.getElementById(input.dataset.filter);
+  const tables = input.dataset.filter.split(" ").map((name) => document.getElementById(name));
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of table.tBodies[0].rows) {
+    for (const row of tables.flatMap((table) => [...table.tBodies[0].rows])) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }

@@ -28,6 +28,9 @@ from medseg.reporting.show_tests import ablation_table, pairs_table, ranking_tab
 from medseg.reporting.words import count
 from medseg.runs.folder import replacing_text
 
+IMAGES = 60
+"""Most test images of a dataset in the HTML page."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -134,8 +137,15 @@ def as_page(report: Report, parts: Sequence[Section]) -> str:
     return "\n".join([*lines, ""])
 
 
-def write_report(report: Report, folder: Path, form: str) -> dict[str, Path]:
-    """Write a report as markdown, latex, csv or all of them; return what was written where."""
+def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) -> dict[str, Path]:
+    """Write a report as markdown, latex, csv, html or all of them; return what was written where.
+
+    Args:
+        report: what is written.
+        folder: where.
+        form: one of these words.
+        images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
+    """
     parts = sections(report)
     written: dict[str, Path] = {}
     if form in ("markdown", "all"):
@@ -152,12 +162,23 @@ def write_report(report: Report, folder: Path, form: str) -> dict[str, Path]:
         for name, rows in csv_tables(report).items():
             if rows:
                 write(written["CSV"] / f"{name}.csv", as_csv(rows))
+    if form in ("html", "all"):
+        written["HTML"] = folder / "report.html"
+        write_html(report, written["HTML"], images)
     return written
 
 
 def write_page(report: Report, file: Path) -> None:
     """Write the Markdown page."""
     write(file, as_page(report, sections(report)))
+
+
+def write_html(report: Report, file: Path, images: int = IMAGES) -> None:
+    """Write the HTML page."""
+    from medseg.reporting.page import as_html  # not above: the other formats need none of it
+
+    made = made_with(report.runs, report.comparison)
+    write(file, as_html(report, title=title(report), opening=opening(report), made_with=made, images=images))
 
 
 def csv_tables(report: Report) -> Mapping[str, Rows]:

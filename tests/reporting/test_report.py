@@ -87,7 +87,7 @@ def test_format_and_output_choose_what_is_written_and_where(sweep: Path, tmp_pat
         (["first", "score=dcie"], 2, "score is 'dcie'; with convention=per_image it must be one of dice, iou"),
         (["first", "score=hd95", "convention=pooled"], 2, "with convention=pooled it must be one of dice, iou"),
         (["first", "convention=mean"], 2, "convention is 'mean'; it must be one of per_image, pooled"),
-        (["first", "format=html"], 2, "format is 'html'; it must be one of markdown, latex, csv, all"),
+        (["first", "format=pdf"], 2, "format is 'pdf'; it must be one of markdown, latex, csv, html, all"),
         (["first", "size=big"], 2, "size=big must be a number of pixels"),
         (["first", "size=[1,2,3]"], 2, "size=[1, 2, 3] must be a number of pixels"),
         (["first", "figures=maybe"], 2, "figures is 'maybe'"),

@@ -1,0 +1,228 @@
+"""The test images in the page: which of them, and what each network predicted for them.
+
+Of a dataset with more test images than the page is to hold, half of those shown are the ones whose score differs most
+between the networks, by its deviation; the others are spread evenly over the rest, from the worst score to the best.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medseg.errors import UserError
+from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.layout import Line
+from medseg.reporting.measures import MEASURES
+from medseg.reporting.page.markup import select_html
+from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
+from medseg.reporting.samples import Array
+from medseg.reporting.words import count
+from medseg.runs.folder import RunFolder
+from medseg.runs.predictions import read_predictions
+
+if TYPE_CHECKING:
+    from medseg.data.prepared import PreparedDataset
+
+log = logging.getLogger("medseg")
+
+SHARED_FREELY = ("cc0", "cc by", "cc-by", "public domain", "pddl", "odc")
+"""Beginnings of licences that let images be passed on, under their conditions."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was predicted for the shown images: (row, seed) -> image -> class map."""
+
+    maps: Mapping[tuple[Line, int], Mapping[str, Pixels]]
+    lacking: tuple[str, ...]
+    """Networks and seeds without predictions, in words."""
+
+
+def browser_data(comparison: Comparison, images: int) -> list[dict[str, Any]]:
+    """Return of each dataset its shown images with pictures, class maps and scores; or why there are none.
+
+    Args:
+        comparison: of the runs.
+        images: most of them for each dataset.
+    """
+    return [column_data(comparison, column, images) for column in comparison.columns]
+
+
+def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, Any]:
+    """Return what the page shows of a dataset."""
+    cells = {cell.row: cell for (_, of), cell in comparison.cells.items() if of == column and cell.sample is not None}
+    runs = [run for cell in cells.values() for run in cell.runs if run.finished]
+    if not any(RunFolder(run.folder).test.joinpath("predictions.npz").exists() for run in runs):
+        return {"missing": "no run has kept its predictions (test/predictions.npz)"}
+    # Not above: it takes half a second, which a page without pictures need not wait for.
+    from medseg.reporting.figures_grid import open_prepared
+
+    try:
+        prepared = open_prepared(runs)
+    except UserError as error:
+        log.warning("no pictures of %s: %s", column.label, error)
+        return {"missing": "the prepared data are gone, or are not those of the test any more; prepare them again"}
+    score = comparison.measure.score if comparison.measure.score in MEASURES else "dice"
+    ids, rule = choose_images(cells, score, images)
+    kept = read_kept(cells, ids)
+    position = {image: place for place, image in enumerate(prepared.ids)}
+    if not kept.maps or any(image not in position for image in ids):
+        return {"missing": "the predictions that were kept are not of the test images"}
+    place = {row: k for k, row in enumerate(comparison.rows)}
+    truths = [np.asarray(prepared.masks[position[image]]) for image in ids]
+    classes, bits = prepared.num_classes, bits_of(truths, prepared.num_classes)
+    frames = [Frame.of(prepared.images[position[image]]) for image in ids]
+    return {
+        "rule": rule,
+        "licence": licence_note(prepared),
+        "lacking": list(kept.lacking),
+        "classes": list(prepared.class_names),
+        "bits": bits,
+        "rows": [place[row] for row in cells],
+        "maps": [[place[row], seed] for row, seed in kept.maps],
+        "images": [
+            {
+                "id": image,
+                "size": [frame.height, frame.width],
+                "picture": image_data(np.asarray(prepared.images[position[image]]), frame),
+                "maps": maps_data([truth, *(of[image] for of in kept.maps.values())], frame, classes, bits),
+            }
+            for image, truth, frame in zip(ids, truths, frames, strict=True)
+        ],
+        "scores": {
+            name: {str(place[row]): scores_of(cell, name, ids) for row, cell in cells.items() if has(cell, name)}
+            for name, measure in MEASURES.items()
+            if measure.convention == "per_image" and any(has(cell, name) for cell in cells.values())
+        },
+    }
+
+
+def has(cell: Cell, score: str) -> bool:
+    """Tell whether the runs of a cell have a score of single images."""
+    return cell.sample is not None and score in cell.sample.scores
+
+
+def scores_of(cell: Cell, score: str, ids: Sequence[str]) -> dict[str, list[float | None]]:
+    """Return a score of some images: the mean over seeds, and that of each seed; None where it has no value."""
+    assert cell.sample is not None
+    position = {image: n for n, image in enumerate(cell.sample.ids)}
+
+    def shown(values: Array) -> list[float | None]:
+        found = [float(values[position[image]]) if image in position else float("nan") for image in ids]
+        return [None if np.isnan(value) else round(value, MEASURES[score].digits) + 0.0 for value in found]
+
+    each = zip(cell.sample.seeds, cell.sample.scores[score], strict=True)
+    return {"mean": shown(cell.sample.per_image(score)), **{str(seed): shown(values) for seed, values in each}}
+
+
+def choose_images(cells: Mapping[Line, Cell], score: str, images: int) -> tuple[list[str], str]:
+    """Choose the images to show, sorted by id, and say in words how."""
+    values: dict[str, list[float]] = {}
+    for cell in cells.values():
+        if cell.sample is not None:
+            for image, value in zip(cell.sample.ids, cell.sample.per_image(score).tolist(), strict=True):
+                values.setdefault(image, []).append(value)
+    most = max(map(len, values.values()))
+    ids = sorted(image for image, found in values.items() if len(found) == most)
+    if len(ids) <= images:
+        return ids, f"All {count(len(ids), 'test image')}."
+    scores = np.array([values[image] for image in ids])
+    disputed = np.argsort(-np.nan_to_num(scores.std(axis=1)), kind="stable")[: -(-images // 2)]
+    title, others = MEASURES[score].title, images - len(disputed)
+    rest = np.setdiff1d(np.arange(len(ids)), disputed)
+    rest = rest[np.argsort(np.nan_to_num(scores[rest].mean(axis=1)), kind="stable")]
+    spread = np.linspace(0, len(rest) - 1, others).round().astype(int)
+    rule = (
+        f"{images} of {len(ids)} test images: the {len(disputed)} whose {title} (mean over seeds) deviates most "
+        f"between the networks, and {others} spread evenly over the others from the lowest mean {title} to the highest."
+    )
+    return [ids[n] for n in sorted({*disputed.tolist(), *rest[spread].tolist()})], rule
+
+
+def read_kept(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Kept:
+    """Read what was predicted for some images by the finished runs; the folds of a seed are one."""
+    maps: dict[tuple[Line, int], Mapping[str, Pixels]] = {}
+    lacking = []
+    for row, cell in cells.items():
+        assert cell.sample is not None
+        for seed in cell.sample.seeds:
+            found: dict[str, Pixels] = {}
+            for run in cell.runs:
+                file = RunFolder(run.folder).test / "predictions.npz"
+                if run.finished and run.seed == seed and file.exists():
+                    try:
+                        found |= read_predictions(file, ids)
+                    except UserError as error:
+                        log.warning("%s", error)
+            if all(image in found for image in ids):
+                maps[row, seed] = found
+            else:
+                lacking.append(f"{row.label} (seed {seed})")
+    return Kept(maps, tuple(lacking))
+
+
+def licence_note(prepared: PreparedDataset) -> str:
+    """Say under which licence the images are, and what that means for the page."""
+    licence = str(prepared.fingerprint.get("licence") or "")
+    if not licence:
+        return f"{prepared.title}: no licence is known; see whether the images may be passed on before you share them."
+    if licence.lower().startswith(SHARED_FREELY):
+        return f"{prepared.title}: {licence}."
+    return (
+        f"{prepared.title}: {licence}. That does not let the images be passed on: keep this page to yourself, or leave "
+        "them out with images=0."
+    )
+
+
+def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> str:
+    """Write the place of the browser, and what it cannot show; `data`: of each dataset, none to leave pictures out."""
+    if not data:
+        return "<p>The pictures were left out (images=0).</p>"
+    there = [place for place, one in enumerate(data) if "images" in one]
+    missing = [
+        f"<p>No pictures of {escape(column.label)}: {escape(one['missing'])}.</p>"
+        for column, one in zip(comparison.columns, data, strict=True)
+        if "missing" in one
+    ]
+    if not there:
+        return "\n".join(missing)
+    names = [name for name in MEASURES if any(name in data[place]["scores"] for place in there)]
+    controls = [
+        select_html("browser-dataset", "dataset", [(str(place), comparison.columns[place].label) for place in there]),
+        select_html("browser-first", "network", []),
+        select_html("browser-second", "against", []),
+        select_html("browser-seed", "seed", []),
+        select_html("browser-score", "score", [(name, MEASURES[name].heading) for name in names]),
+        select_html("browser-order", "sort by", ORDERS.items()),
+        select_html("browser-overlay", "show", OVERLAYS.items()),
+    ]
+    return (
+        f'<div class="controls">{"".join(controls)}</div>\n'
+        '<div class="browser" id="browser">\n'
+        '<div class="steps"><button type="button" id="browser-back" aria-label="image before">←</button>'
+        '<button type="button" id="browser-next" aria-label="next image">→</button>'
+        '<p id="browser-title" aria-live="polite"></p></div>\n'
+        '<div class="frames" id="browser-frames"></div>\n<p class="keys" id="browser-keys"></p>\n'
+        '<ol class="list" id="browser-list" role="listbox" tabindex="0" aria-label="test images"></ol>\n</div>\n'
+        '<p class="faint" id="browser-notes"></p>\n'
+        '<p class="faint">The arrow keys go on to the next image.</p>\n' + "\n".join(missing)
+    )
+
+
+ORDERS = {
+    "difference": "difference, largest first",
+    "first": "where the network is better",
+    "second": "where the other is better",
+    "worst": "lowest score of the network",
+    "best": "highest score of the network",
+    "id": "id",
+}
+"""Orders of the images."""
+
+OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outlines", "none": "the image alone"}
+"""What is drawn over an image."""

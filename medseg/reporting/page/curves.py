@@ -1,0 +1,73 @@
+"""What changed over the epochs, for each network and dataset: mean over the runs, band from lowest to highest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from medseg.reporting.comparison import Comparison
+from medseg.reporting.page.markup import select_html
+from medseg.reporting.page.scores import dataset_options, significant
+from medseg.reporting.records import Run
+
+KEYS = {
+    "val/dice": "validation Dice",
+    "val/iou": "validation IoU",
+    "train/loss": "training loss",
+    "val/loss": "validation loss",
+    "lr": "learning rate",
+}
+"""Columns of `metrics.csv` -> title."""
+
+MOST_POINTS = 300
+"""Of a longer curve, every n-th epoch is shown."""
+
+
+def curves_data(comparison: Comparison) -> dict[str, Any]:
+    """Return the curves of each key, row and column: epochs, mean, lowest, highest; None where there is none."""
+    cells = comparison.cells
+    found: dict[str, Any] = {}
+    for key in KEYS:
+        curves = [
+            [curve(cells[row, column].runs if (row, column) in cells else (), key) for column in comparison.columns]
+            for row in comparison.rows
+        ]
+        if any(one is not None for row in curves for one in row):
+            found[key] = {"title": KEYS[key], "cells": curves}
+    return found
+
+
+def curve(runs: Sequence[Run], key: str) -> dict[str, Any] | None:
+    """Return the curve of a cell's finished runs, up to the last epoch that all of them have."""
+    every = [run.epochs for run in runs if run.finished]
+    shared = min(map(len, every), default=0)
+    if not shared:
+        return None
+    values = np.array([[row.get(key, np.nan) for row in rows[:shared]] for rows in every])
+    shown = [epoch for epoch in range(shared) if not np.isnan(values[:, epoch]).any()]
+    step = -(-len(shown) // MOST_POINTS)
+    # The last one is what the run ended with.
+    shown = sorted({*shown[::step], shown[-1]}) if shown else []
+    if not shown:
+        return None
+    values = values[:, shown]
+    lines = {"mean": values.mean(axis=0), "low": values.min(axis=0), "high": values.max(axis=0)}
+    written = {name: [significant(value) for value in line.tolist()] for name, line in lines.items()}
+    return {"epochs": [epoch + 1 for epoch in shown], "runs": len(every), **written}
+
+
+def curves_html(comparison: Comparison, data: dict[str, Any]) -> str:
+    """Write the place of the curves."""
+    controls = [
+        select_html("curves-key", "curve", [(key, curves["title"]) for key, curves in data.items()]),
+        select_html("curves-dataset", "dataset", dataset_options(comparison)),
+        '<label>epoch<input type="range" id="curves-epoch" min="1" value="1"></label>',
+    ]
+    return (
+        f'<div class="controls">{"".join(controls)}</div>\n<div class="plot" id="curves"></div>\n'
+        '<div class="legend" id="curves-legend" role="group" aria-label="networks in the curves"></div>\n'
+        '<p class="readout" id="curves-readout" aria-live="polite"></p>\n'
+        '<p class="faint">Mean over the finished runs; band: from the lowest to the highest of them.</p>'
+    )

@@ -1,0 +1,111 @@
+"""The runs of a report, and the settings that those of a cell share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.layout import flatten, given, ignored
+from medseg.reporting.page.markup import filter_html, table_html
+from medseg.reporting.raw import run_rows
+from medseg.reporting.records import Run
+from medseg.reporting.render import Heading, Table
+from medseg.reporting.words import number, where
+
+ENVIRONMENT = {
+    "device": "device", "precision": "precision", "processes": "processes", "medseg": "medseg", "git_commit": "commit",
+    "python": "Python", "platform": "platform",
+}  # fmt: skip
+"""Keys of `environment.json` that the page shows -> title. Not the command, which holds the places of its files."""
+
+
+def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
+    """Write the table of the runs, and the settings of each cell to be unfolded."""
+    cells = list(comparison.cells.values())
+    shown = "\n".join(settings_html(cell, f"settings-{place}") for place, cell in enumerate(cells))
+    return (
+        f'<div class="controls">{filter_html(["runs-table"], "such as failed", "runs with")}</div>\n'
+        f"{table_html(runs_table(runs, comparison), name='runs-table')}\n"
+        '<h3 id="settings">Settings</h3>\n<p class="faint">What the runs of a network on a dataset share. Marked: '
+        "given on the command line, or an option other than the usual one. Without what changes no result, such as "
+        f"places of files.</p>\n{shown}"
+    )
+
+
+def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
+    """One row per run: what it is, how it ended, its score, its time."""
+    measure = comparison.measure
+    failed = any(run.error for run in runs)
+    place = {id(run): cell for cell in comparison.cells.values() for run in cell.runs}
+    rows = []
+    for run, row in zip(runs, run_rows(runs), strict=True):
+        cell = place[id(run)]
+        rows.append(
+            (
+                cell.row.label,
+                cell.column.label,
+                where(run),
+                run.state,
+                number(row.get(measure.name), measure.digits),
+                number(row["best_epoch"], 0),
+                number(row["epochs"], 0),
+                number(None if row["training_seconds"] is None else row["training_seconds"] / 60, 1),
+                *([row["error"] or ""] if failed else []),
+            )
+        )
+    headings = [Heading("network"), Heading("dataset"), Heading("run"), Heading("state")]
+    headings += [Heading(text, number=True) for text in (measure.heading, "best epoch", "epochs", "training, min")]
+    headings += [Heading("error, last line")] if failed else []
+    return Table("runs", "Runs", tuple(headings), tuple(rows))
+
+
+def settings_html(cell: Cell, name: str) -> str:
+    """Write the configuration of a cell's runs, the marked values first seen, and what they ran on."""
+    run = cell.runs[0]
+    marked = marks(run)
+    lines = [
+        line_html(f"{key}: {value}", key, marked) for key, value in flatten(run.config).items() if not ignored(key)
+    ]
+    said = ", ".join(where(one) for one in cell.runs)
+    overrides = " ".join(f"{key}={value}" for key, value in given(run) if not ignored(key))
+    facts = [("runs", said), ("setting", run.setting), ("given", overrides or "nothing"), *environment(cell.runs)]
+    listed = "".join(f"<dt>{escape(title)}</dt><dd>{escape(text)}</dd>" for title, text in facts)
+    config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was kept.</p>"
+    title = f"{cell.row.label} on {cell.column.label}"
+    return f'<details id="{name}"><summary>{escape(title)}</summary><dl>{listed}</dl>{config}</details>'
+
+
+def line_html(line: str, key: str, marked: Sequence[str]) -> str:
+    """Write a line of the configuration."""
+    if any(key == one or key.startswith(f"{one}.") for one in marked):
+        return f"<mark>{escape(line)}</mark>"
+    return escape(line)
+
+
+def marks(run: Run) -> list[str]:
+    """Return the keys that were given, and the groups with an option other than the usual one."""
+    from medseg.config import usual_choices
+
+    usual = usual_choices(run.choices.get("protocol", "medseg"))
+    groups = [group for group, option in run.choices.items() if group in usual and option != usual[group]]
+    # Which network on which data is what the report is about.
+    groups = [group for group in groups if group not in ("model", "data")]
+    return [*(key for key, _ in given(run) if key not in run.choices), *groups]
+
+
+def environment(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Say what runs ran on: every value that one of them has."""
+    facts: list[tuple[str, str]] = []
+    for key, title in ENVIRONMENT.items():
+        facts.append((title, "; ".join(values([run.environment for run in runs], key))))
+    packages = [run.environment.get("packages") or {} for run in runs]
+    named = sorted({name for one in packages for name in one})
+    facts.append(("packages", ", ".join(f"{name} {' or '.join(values(packages, name))}" for name in named)))
+    return [(title, text) for title, text in facts if text]
+
+
+def values(mappings: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """Return the different values of a key, sorted."""
+    return sorted({str(one[key]) for one in mappings if one.get(key) is not None})

@@ -1,0 +1,318 @@
+"""The report as a page: what is written into it. What its scripts do is in `test_page_in_browser.py`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zlib
+from base64 import b64decode
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from medseg.data.datasets.synthetic import Synthetic
+from medseg.data.prepare import prepare
+from medseg.errors import ConfigError
+from medseg.labels import IGNORE_INDEX
+from medseg.report import make_report, report
+from medseg.reporting.comparison import compare
+from medseg.reporting.document import write_html
+from medseg.reporting.layout import lay_out
+from medseg.reporting.measures import MEASURES
+from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_kept
+from medseg.reporting.page.curves import MOST_POINTS, curve
+from medseg.reporting.page.markup import table_html
+from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
+from medseg.reporting.page.scores import every_measure
+from medseg.reporting.records import read_runs
+from medseg.reporting.render import Heading, Table
+from medseg.reporting.show_scores import comparison_table
+from medseg.runs.predictions import write_predictions
+from tests.helpers import compose_config
+from tests.reporting.fabricate import fabricate
+from tests.reporting.test_figures import benchmark, predict
+
+HOSTILE = "<script>alert(1)</script>"
+
+IMAGES = 6
+"""Of the test images in the page."""
+
+
+def make_sweep(folder: Path) -> Path:
+    """Make up two datasets and two seeds; of kvasir, which has test images, one run has kept no predictions.
+
+    One network has a hostile name, and one run failed with a hostile error.
+    """
+    networks = {"unet": 0.0, "convunext": 0.05, "convunext model.kernel_size=3": 0.0, "evil": 0.01}
+    states = {("unet", "dsb", 1): "failed"}
+    sweep = fabricate(folder / "runs" / "s", networks, data=("kvasir", "dsb"), seeds=(0, 1), states=states)
+    prepared = prepare(Synthetic(count=12), image_size=64, in_channels=3, data_dir=folder / "data")
+    predict(sweep, prepared, range(10))
+    benchmark(sweep, {"unet": 10**9})
+    for run in read_runs([sweep]):
+        if run.data == "dsb" or (run.model == "unet" and run.seed == 1):
+            (run.folder / "test" / "predictions.npz").unlink(missing_ok=True)
+    for file in [*sweep.glob("*/run.json"), *sweep.glob("*/status.json"), sweep / "sweep.json"]:
+        text = file.read_text(encoding="utf-8")
+        text = text.replace('"model": "evil"', f'"model": {json.dumps(HOSTILE)}')
+        file.write_text(text.replace("12 GiB are not enough", HOSTILE), encoding="utf-8")
+    return sweep
+
+
+def make_page(sweep: Path, file: Path) -> Path:
+    write_html(make_report(read_runs([sweep]), MEASURES["dice"]), file, IMAGES)
+    return file
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_sweep(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def page(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_page(sweep, tmp_path_factory.mktemp("made") / "report.html").read_text(encoding="utf-8")
+
+
+def embedded(page: str, name: str):
+    """Return what is embedded for the scripts."""
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def texts(page: str, name: str) -> list[list[str]]:
+    """Return the texts of the cells of a table of the page, without its markup."""
+    found = re.search(rf'<table class="[a-z ]*" id="{name}">.*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    assert found is not None
+    rows = re.findall(r"<tr>(.*?)</tr>", found[1])
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in rows]
+    return [[unescape(re.sub(r"<[^>]*>", "", cell)) for cell in row] for row in cells]
+
+
+# The numbers.
+
+
+def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, page: str) -> None:
+    runs = read_runs([sweep])
+    for measure in MEASURES.values():
+        table = comparison_table(compare(runs, measure))
+        said = [[e if isinstance(e, str) else f"{e.text} {e.after.strip()}".strip() for e in row] for row in table.rows]
+        assert texts(page, f"comparison-{measure.name}") == said
+
+
+@pytest.mark.parametrize("name", ["iou", "hd95", "pooled_dice"])
+def test_another_measure_is_compared_as_if_it_had_been_asked_for(name: str, sweep: Path) -> None:
+    runs = read_runs([sweep])
+    found, asked = every_measure(compare(runs, MEASURES["dice"]))[name], compare(runs, MEASURES[name])
+    assert (found.pairs, found.wins, found.ranking) == (asked.pairs, asked.wins, asked.ranking)
+    marks = [[(cell.place, cell.like_best) for cell in one.cells.values()] for one in (found, asked)]
+    assert marks[0] == marks[1]
+
+
+def test_scores_below_the_pictures_are_those_of_the_runs(sweep: Path, page: str) -> None:
+    data, rows = embedded(page, "report-images")[0], embedded(page, "report-scores")["rows"]
+    place = [row["label"] for row in rows].index("unet")
+    ids = [image["id"] for image in data["images"]]
+    runs = [run for run in read_runs([sweep]) if (run.model, run.data) == ("unet", "kvasir")]
+    each = [dict(zip(run.per_image.ids, run.per_image.scores["hd95"], strict=True)) for run in runs]
+    shown = data["scores"]["hd95"][str(place)]
+    assert shown["1"] == [pytest.approx(each[1][image], abs=0.051) for image in ids]
+    assert shown["mean"] == [pytest.approx((each[0][image] + each[1][image]) / 2, abs=0.051) for image in ids]
+
+
+# The same from the same, nothing from outside.
+
+
+def test_the_page_is_the_same_wherever_the_runs_are(sweep: Path, page: str, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "an other" / "s"
+    shutil.copytree(sweep, elsewhere)
+    assert make_page(elsewhere, tmp_path / "other.html").read_text(encoding="utf-8") == page
+    for place in (str(sweep.parent), str(Path.home())):
+        assert place not in page
+
+
+def test_what_comes_from_runs_is_never_markup(page: str) -> None:
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert HOSTILE not in page
+    # Data and scripts, each of them of ours.
+    assert page.count("<script") == page.count("</script>") == 3 + 7
+    assert not re.search(r"(src|href)=.?(https?:|//)", page)
+
+
+# Test images.
+
+
+def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
+    assert "No pictures of dsb: no run has kept its predictions (test/predictions.npz)." in page
+    data = embedded(page, "report-images")[0]
+    assert data["lacking"] == ["unet (seed 1)"]
+    assert data["rule"].startswith(f"{IMAGES} of 10 test images: the 3 whose Dice (mean over seeds) deviates most")
+    assert data["licence"] == "synthetic images: CC0-1.0."
+    # Of other data, or of none.
+    comparison = compare(read_runs([sweep]), MEASURES["dice"])
+    for run in (run for cell in comparison.cells.values() for run in cell.runs if run.finished):
+        run.summary["prepared"] = "/nowhere"
+    missing = browser_data(comparison, IMAGES)[0]["missing"]
+    assert missing.startswith("the prepared data are gone")
+    assert "/nowhere" not in missing
+
+
+def test_damaged_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
+    shutil.copytree(sweep, tmp_path / "s")
+    runs = [run for run in read_runs([tmp_path / "s"]) if run.data == "kvasir"]
+    (runs[0].folder / "test" / "predictions.npz").write_bytes(b"PK\x03\x04 half a file")
+    (data,) = browser_data(compare(runs, MEASURES["dice"]), IMAGES)
+    assert len(data["lacking"]) == 2
+    assert len(data["maps"]) == 6
+
+
+def test_the_images_that_networks_disagree_on_are_shown_and_some_of_the_others(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.02, "amsunet": 0.0}, seeds=(0, 1))
+    cells = {cell.row: cell for cell in compare(read_runs([sweep]), MEASURES["dice"]).cells.values()}
+    ids, rule = choose_images(cells, "dice", 20)
+    samples = [cell.sample for cell in cells.values()]
+    spread = np.std([sample.per_image("dice") for sample in samples], axis=0)
+    most = [samples[0].ids[n] for n in np.argsort(-spread)[:10]]
+    assert len(ids) == len(set(ids)) == 20
+    assert set(most) <= set(ids)
+    others = [samples[0].ids.index(image) for image in ids if image not in most]
+    mean = np.mean([sample.per_image("dice") for sample in samples], axis=0)
+    rest = [n for n in range(60) if samples[0].ids[n] not in most]
+    assert min(mean[rest]) in mean[others]
+    assert max(mean[rest]) in mean[others]
+    assert rule.startswith("20 of 60 test images: the 10 ")
+    assert choose_images(cells, "dice", 60) == (list(samples[0].ids), "All 60 test images.")
+
+
+def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, folds=(0, 1), images=3)
+    runs = read_runs([sweep])
+    for run in runs:
+        write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
+    layout = lay_out(runs)
+    (cell,) = compare(runs, MEASURES["dice"]).cells.values()
+    kept = read_kept({layout.rows[0]: cell}, cell.sample.ids)
+    assert list(kept.maps) == [(layout.rows[0], 0)]
+    assert len(kept.maps[layout.rows[0], 0]) == 6
+    assert kept.lacking == ()
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [
+        ("CC BY-NC 4.0 (official images CC0)", "data: CC BY-NC 4.0 (official images CC0)."),
+        ("research and educational use only", "keep this page to yourself, or leave them out with images=0"),
+        ("", "no licence is known"),
+    ],
+)
+def test_the_licence_of_the_images_is_named(licence: str, words: str) -> None:
+    prepared = SimpleNamespace(title="data", fingerprint={"licence": licence})
+    assert words in licence_note(prepared)  # type: ignore[arg-type]
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize(("classes", "ignored", "bits"), [(2, False, 1), (2, True, 2), (4, True, 4), (20, False, 8)])
+def test_class_maps_come_back(classes: int, ignored: bool, bits: int) -> None:
+    random = np.random.default_rng(0)
+    maps = random.integers(0, classes, (3, 5, 7)).astype(np.uint8)
+    maps[1, 2] = IGNORE_INDEX if ignored else 0
+    assert bits_of(maps, classes) == bits
+    text = maps_data(maps, Frame(5, 7), classes, bits)
+    unpacked = np.unpackbits(np.frombuffer(zlib.decompress(b64decode(text)), np.uint8)).reshape(3, -1)[:, : 35 * bits]
+    values = unpacked.reshape(3, 35, bits) @ (1 << np.arange(bits)[::-1])
+    assert np.array_equal(values.reshape(maps.shape), np.where(maps == IGNORE_INDEX, classes, maps))
+
+
+def test_values_are_packed_from_the_highest_bit() -> None:
+    assert pack(np.array([[1, 0, 2, 3, 1]], dtype=np.uint8), 2).tolist() == [[0b01001011, 0b01000000]]
+
+
+def test_large_images_are_made_smaller_without_mixing_classes() -> None:
+    image = np.zeros((600, 300, 3), dtype=np.uint8)
+    image[:300] = 200
+    frame = Frame.of(image)
+    assert (frame.height, frame.width) == (256, 128)
+    small = shrink_image(image, frame)
+    assert small.shape == (256, 128, 3)
+    assert small[0, 0, 0] == 200
+    assert small[-1, 0, 0] == 0
+    classes = np.zeros((600, 300), dtype=np.uint8)
+    classes[:300] = 3
+    shrunk = shrink_map(classes, frame)
+    assert np.unique(shrunk).tolist() == [0, 3]
+    assert (shrunk == 3).mean() == 0.5
+    assert shrink_image(image[..., :1], Frame(600, 300)).shape == (600, 300)
+
+
+# Curves, runs.
+
+
+def test_a_curve_has_the_mean_and_the_ends_of_its_runs_and_not_too_many_points() -> None:
+    runs = [
+        SimpleNamespace(finished=True, epochs=[{"val/dice": epoch * factor} for epoch in range(1000)])
+        for factor in (1.0, 3.0)
+    ]
+    found = curve(runs, "val/dice")  # type: ignore[arg-type]
+    assert found is not None
+    assert found["runs"] == 2
+    assert MOST_POINTS / 2 < len(found["epochs"]) <= MOST_POINTS + 1
+    assert (found["epochs"][0], found["epochs"][-1]) == (1, 1000)
+    assert (found["low"][-1], found["mean"][-1], found["high"][-1]) == (999, 1998, 2997)
+    assert curve(runs, "val/loss") is None  # type: ignore[arg-type]
+    runs[0].finished = runs[1].finished = False
+    assert curve(runs, "val/dice") is None  # type: ignore[arg-type]
+
+
+def test_settings_mark_what_was_given(page: str) -> None:
+    settings = re.findall(r"<details id=\"settings-\d+\"><summary>(.*?)</summary>(.*?)</details>", page, re.DOTALL)
+    shown = dict(settings)
+    assert "<mark>model.kernel_size: 3</mark>" in shown["convunext, kernel_size=3 on kvasir"]
+    assert "model.kernel_size: 7" in shown["unet on kvasir"]
+    assert "<mark>model" not in shown["unet on kvasir"]
+    assert "<dd>cpu, 2 threads</dd>" in shown["unet on kvasir"]
+    assert "seed 0, seed 1" in shown["unet on kvasir"]
+    runs = texts(page, "runs-table")
+    assert len(runs) == 16
+    (failed,) = [row for row in runs if row[3] == "failed"]
+    assert failed[:3] == ["unet", "dsb", "seed 1"]
+    assert failed[-1] == f"OutOfMemoryError: {HOSTILE}"
+
+
+def test_columns_of_numbers_sort_by_them() -> None:
+    rows = (("a", "<0.001", "2 of 3", "-", "187,744 more"), ("b", "0.012", "10", "-", "x"))
+    headings = (Heading("name"), Heading("p"), Heading("runs"), Heading("none", number=True), Heading("words"))
+    written = table_html(Table("t", "t", headings, rows))
+    assert re.findall(r'data-value="([^"]*)"', written) == ["0.001", "2", "", "0.012", "10", ""]
+
+
+# The command.
+
+
+def test_the_command_writes_the_page_alone(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(compose_config("report", f"runs=['{sweep}']", "format=html", "images=0", f"output='{tmp_path}'"))
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    assert f"HTML:     {tmp_path / 'report.html'}" in capsys.readouterr().out
+    assert "The pictures were left out (images=0)." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("images", ["-1", "many", "true", "1.5"])
+def test_images_must_be_a_number(images: str) -> None:
+    with pytest.raises(ConfigError, match="it must be a number of test images, 0 for none"):
+        report(compose_config("report", "runs=[x]", f"images={images}"))
+
+
+def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, images=4)
+    (run,) = read_runs([sweep])
+    (run.folder / "metrics.csv").unlink()
+    written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Who differs from whom" not in written
+    assert "Training curves" not in written
+    assert texts(written, "comparison-dice")[0][0] == "unet"
