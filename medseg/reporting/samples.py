@@ -65,9 +65,12 @@ class Sample:
         """Return the jackknife's pseudo-values of a measure, S x N; NaN where it was not measured.
 
         Their mean and their spread over images are those of the measure, whatever it is made of; those of a mean over
-        images are the scores themselves. (Tukey, 1958; Efron and Tibshirani, An Introduction to the Bootstrap, 11.5.)
+        images are the scores themselves. One image alone tells no spread: NaN. (Tukey, 1958; Efron and Tibshirani, An
+        Introduction to the Bootstrap, 11.5.)
         """
         whole, images = self.values(measure)[:, None], len(self.ids)
+        if images < 2:
+            return np.full((len(self.seeds), images), np.nan)
         if measure.convention != "per_image":
             counts = self.all_counts()
             return images * whole - (images - 1) * from_pooled(measure, counts.sum(axis=1, keepdims=True) - counts)

@@ -22,9 +22,10 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.reporting.figures import draw_all
-from medseg.reporting.figures_grid import find_candidates, most_disputed, paint
+from medseg.reporting.figures_grid import paint
 from medseg.reporting.figures_scores import epochs_of, round_numbers
 from medseg.reporting.figures_style import COLOURS, looks
+from medseg.reporting.kept import find_candidates, most_disputed
 from medseg.reporting.layout import Line, lay_out
 from medseg.reporting.records import read_runs
 from medseg.runs.folder import write_csv, write_json

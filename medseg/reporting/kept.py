@@ -1,0 +1,67 @@
+"""What runs have kept to be looked at: predictions of their test images, and the prepared data these were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medseg.data.prepared import PreparedDataset
+from medseg.errors import UserError
+from medseg.reporting.layout import Layout, Line
+from medseg.reporting.records import Run
+
+IMAGES = 5
+"""Most disputed images, if not told otherwise."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network's run whose predictions can be shown, and the score of each of its images."""
+
+    row: Line
+    run: Run
+    scores: Mapping[str, float]
+
+
+def find_candidates(layout: Layout, column: Line, score: str) -> list[Candidate]:
+    """Choose a run of each row: of the first seed (and fold) that most of the rows have kept predictions of.
+
+    Raises `UserError` where there is none.
+    """
+    kept: dict[tuple[int, int], dict[Line, Run]] = {}
+    for row in layout.rows:
+        for run in layout.cells.get((row, column), ()):
+            if (run.folder / "test" / "predictions.npz").exists() and score in run.per_image.scores:
+                kept.setdefault((run.seed, run.fold or 0), {}).setdefault(row, run)
+    if not kept:
+        raise UserError("no run has kept its predictions (test/predictions.npz)")
+    first = max(kept, key=lambda place: (len(kept[place]), [-number for number in place]))
+    return [
+        Candidate(row, run, dict(zip(run.per_image.ids, run.per_image.scores[score].tolist(), strict=True)))
+        for row, run in kept[first].items()
+    ]
+
+
+def open_prepared(runs: Sequence[Run]) -> PreparedDataset:
+    """Open the prepared data that runs were tested on.
+
+    Raises `UserError` where they are gone or not the same any more.
+    """
+    folder, identity = runs[0].summary.get("prepared"), runs[0].summary.get("data_identity")
+    if not folder or not Path(folder).is_dir():
+        raise UserError(f"the prepared data are not at {folder} any more; prepare them again to see images")
+    prepared = PreparedDataset(folder)
+    if prepared.identity != identity or any(run.summary.get("data_identity") != identity for run in runs):
+        raise UserError(f"the prepared data at {folder} are not those of the test")
+    return prepared
+
+
+def most_disputed(candidates: Sequence[Candidate], count: int = IMAGES) -> list[str]:
+    """Return the images whose scores differ most between the networks, by their deviation, the most disputed first."""
+    shared = sorted(set.intersection(*(set(candidate.scores) for candidate in candidates)))
+    scores = np.array([[candidate.scores[image] for image in shared] for candidate in candidates])
+    spread = np.nan_to_num(scores.std(axis=0))
+    return [shared[place] for place in np.argsort(-spread, kind="stable")[:count]]
