@@ -1,0 +1,74 @@
+"""`python -m medseg.card RUN`: a model card, from what the run has left in its folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+from medseg.errors import ConfigError, UserError
+from medseg.report import as_meant
+
+SUMMARY = """
+medseg.card writes a model card in Markdown, with the metadata that model hubs read: the network, the data and their
+licence, protocol and training, scores with intervals, limits, how to use it, environment, citation. Of several runs
+that differ in their seeds it tells the mean.
+"""
+
+EXAMPLES = (
+    "python -m medseg.card runs/main/convunext-kvasir-1a2b3c4d-seed0",
+    "python -m medseg.card runs/main/convunext-kvasir-1a2b3c4d-seed*      all seeds",
+    "python -m medseg.card RUN licence=cc-by-nc-4.0 output=README.md",
+    "python -m medseg.card RUN data_name='Our clinic 2024' data_licence='not public'",
+)
+
+
+def card(cfg: DictConfig) -> None:
+    """Write the card of the runs that `cfg` names."""
+    # Imported here, not above: numpy and OpenCV take a while, and --help and what is misspelt need none of them.
+    from medseg.cards.collect import collect
+    from medseg.cards.document import default_file, write_card
+    from medseg.reporting.records import read_runs
+    from medseg.runs.folder import replacing_text
+
+    if not cfg.runs:
+        raise ConfigError("which run? Give its folder: python -m medseg.card runs/main/RUN")
+    runs = read_runs([run_of(given) for given in cfg.runs])
+    subject = collect(runs, data_name=cfg.data_name, data_licence=cfg.data_licence)
+    file = Path(cfg.output).expanduser() if cfg.output else default_file(subject.cell.runs)
+    if file.is_dir():
+        raise ConfigError(f"output={file} is a folder; name a file in it, such as {file / 'card.md'}")
+    text = write_card(subject, cfg.licence)
+    try:
+        with replacing_text(file) as stream:
+            stream.write(text)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror}); choose another file with output=FILE") from None
+    print(f"written: {file}")
+
+
+def run_of(given: str) -> Path:
+    """Return the run folder that is meant; a checkpoint means its run.
+
+    Raises `UserError` for a checkpoint without a run, such as an imported one.
+    """
+    path = Path(given).expanduser()
+    if not path.is_file():
+        return path
+    folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    if not (folder / "status.json").exists():
+        raise UserError(f"{path}: not in the folder of a run, so nothing but the weights is known of it")
+    return folder
+
+
+def main() -> None:
+    """Start from the command line."""
+    if not {"--help", "-h"} & set(sys.argv[1:]):
+        sys.argv[1:] = as_meant(sys.argv[1:])
+    run_command(card, config_name="card", module="medseg.card", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

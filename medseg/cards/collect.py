@@ -1,0 +1,153 @@
+"""What a card is made of: the finished runs of one setting, their scores, and what surrounds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medseg.cards.data import Data, find_data
+from medseg.cards.network import Network, find_network
+from medseg.errors import UserError
+from medseg.reporting.comparison import Cell, Score, compare, intervals, score_all
+from medseg.reporting.measures import MEASURES
+from medseg.reporting.records import COUNTS, PerImage, Run, read_json
+from medseg.reporting.samples import gather
+from medseg.runs.folder import RunFolder, read_csv
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a card is about.
+
+    Args:
+        cell: the runs and their scores.
+        runs: the finished ones, by seed and fold.
+        network: what was trained.
+        data: what it was trained on.
+        classes: foreground class -> its scores by the name of the measure; empty where there is one class.
+        elsewhere: label -> summary of each further evaluation that lies in the folder of a run.
+    """
+
+    cell: Cell
+    runs: tuple[Run, ...]
+    network: Network
+    data: Data
+    classes: Mapping[str, Mapping[str, Score]]
+    elsewhere: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that the scores are of."""
+        return self.cell.sample.seeds if self.cell.sample else ()
+
+    @property
+    def best(self) -> Run:
+        """The run whose network to use: the one with the best score on its validation images."""
+        return max(self.runs, key=best_validation)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration of the first run."""
+        return self.runs[0].config
+
+
+def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: str | None = None) -> Subject:
+    """Collect what a card says of runs; `data_name` and `data_licence` replace what medseg knows of the data.
+
+    Raises `UserError` where they are not of one setting, or none is finished.
+    """
+    comparison = compare(runs, MEASURES["dice"])
+    cells = list(comparison.cells.values())
+    if len(cells) > 1:
+        named = ", ".join(f"{cell.row.label} on {cell.column.label}" for cell in cells[:4])
+        raise UserError(
+            f"a card is of one network on one dataset; these runs are of {len(cells)} ({named}"
+            f"{', ...' if len(cells) > 4 else ''}): give the runs of one, which differ in their seeds alone"
+        )
+    (cell,) = cells
+    finished = tuple(run for run in cell.runs if run.finished and run not in cell.unused)
+    if not finished:
+        states = ", ".join(f"{run.name} is {run.state}" for run in cell.runs[:3])
+        raise UserError(f"no run is finished yet ({states}); a card needs scores")
+    first = finished[0]
+    data = find_data(first)
+    data = replace(data, title=data_name or data.title, licence=data_licence or data.licence)
+    return Subject(
+        cell=cell,
+        runs=finished,
+        network=find_network(str(first.config.get("model", {}).get("_target_", first.model))),
+        data=data,
+        classes=score_classes(finished),
+        elsewhere=find_evaluations(finished),
+    )
+
+
+def score_classes(runs: Sequence[Run]) -> dict[str, dict[str, Score]]:
+    """Score each foreground class by itself, where there are several."""
+    names = runs[0].per_image.classes
+    if len(names) < 2:
+        return {}
+    scores = {}
+    for name in names:
+        sample = gather([OneClass(**vars_of(run), only=name) for run in runs])
+        assert sample is not None
+        scores[name] = score_all(sample, intervals([sample])[0])
+    return scores
+
+
+def vars_of(run: Run) -> dict[str, Any]:
+    """Return the arguments that a run was made of."""
+    return {name: getattr(run, name) for name in Run.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class OneClass(Run):
+    """A run seen as if it had one foreground class, `only`."""
+
+    only: str = ""
+
+    @cached_property
+    def per_image(self) -> PerImage:
+        """The scores of the test images in that class."""
+        rows = [row for row in read_csv(RunFolder(self.folder).per_image) if row["class"] == self.only]
+        columns = [name for name in rows[0] if name not in ("id", "class", "background_tp", *COUNTS)]
+        return PerImage(
+            ids=tuple(row["id"] for row in rows),
+            classes=(self.only,),
+            counts=np.array([[[int(float(row[name])) for name in COUNTS]] for row in rows]),
+            # That of the other classes too, which is not told for one.
+            background=np.full((len(rows), len(COUNTS)), np.nan),
+            scores={name: np.array([float(row[name] or "nan") for row in rows]) for name in columns},
+        )
+
+
+def best_validation(run: Run) -> float:
+    """Return the Dice of a run's best epoch on its validation images."""
+    values = [row["val/dice"] for row in run.epochs]
+    return float(np.nanmax(values)) if values else -np.inf
+
+
+def find_evaluations(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Read what `medseg.evaluate` has left in the folders of runs: label -> summary; of several seeds, by run."""
+    found = {}
+    for run in runs:
+        for file in sorted(Path(run.folder).glob("evaluations/*/summary.json")):
+            label = file.parent.name if len(runs) == 1 else f"{file.parent.name}, seed {run.seed}"
+            found[label] = read_json(file)
+    return found
+
+
+def is_external(summary: Mapping[str, Any], subject: Subject) -> bool:
+    """Tell whether an evaluation is of another dataset than the one that was trained on.
+
+    The user's own images are another dataset where they came from another place.
+    """
+    own = subject.runs[0].summary
+    if summary.get("data") != own.get("data"):
+        return True
+    return summary.get("data") == "folder" and summary.get("source_identity") != own.get("source_identity")

@@ -1,0 +1,259 @@
+"""The card as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.cards.citing import as_bibtex, read_citation
+from medseg.cards.collect import Subject
+from medseg.cards.front_matter import front_matter
+from medseg.cards.limits import find_limits
+from medseg.cards.recipe import arguments_in_words, in_words
+from medseg.cards.scores import describe_scores
+from medseg.data.report import as_text
+from medseg.reporting.layout import given, ignored
+from medseg.reporting.measures import MEASURES
+from medseg.reporting.records import Run
+from medseg.reporting.render import escape_markdown
+from medseg.reporting.words import count, interval, number
+
+PARTS = ("optimizer", "scheduler", "loss")
+"""Groups of the configuration that a training is made of; augmentation and callbacks are written on their own."""
+
+PLACES = ("data.root", "initial_weights")
+"""Options that name files of whoever trained."""
+
+
+def write_card(subject: Subject, licence: str | None) -> str:
+    """Write the card; `licence`: of the weights, as its owner says, None where nobody has chosen one."""
+    network, data = subject.network.name, subject.data.title
+    sections = {
+        "Network": describe_network(subject),
+        "Data": describe_data(subject),
+        "Protocol": describe_protocol(subject),
+        "Training": describe_training(subject),
+        "Scores": describe_scores(subject),
+        "Limits": bullets(find_limits(subject)),
+        "How to use it": describe_use(subject),
+        "Environment": describe_environment(subject),
+        "Licence": describe_licence(subject, licence),
+        "Citation": describe_citation(subject),
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    title = escape_markdown(f"{network} on {data}")
+    return f"{front_matter(subject, licence)}\n# {title}\n\n{opening(subject)}\n\n{body}\n"
+
+
+def opening(subject: Subject) -> str:
+    """Say in two sentences what this is and how well it does."""
+    names = foreground_names(subject)
+    score = subject.cell.scores["dice"]
+    sample = subject.cell.sample
+    assert sample is not None
+    trainings = "one training" if len(subject.seeds) == 1 else f"the mean of {len(subject.seeds)} trainings"
+    between = interval(score, MEASURES["dice"]).strip()
+    sure = f" (95 % interval {between[1:-1].replace(', ', ' to ')})" if between else ""
+    return escape_markdown(
+        f"A segmentation network for images like those of {subject.data.title}; it tells {', '.join(names)} from the "
+        "background. On "
+        f"{count(len(sample.ids), 'test image')} its Dice is {number(score.mean, 3)}{sure}, {trainings}. "
+        "Trained and tested with medseg; this card was written from the folders of its runs."
+    )
+
+
+def foreground_names(subject: Subject) -> Sequence[str]:
+    """Name the classes that are not background."""
+    return subject.runs[0].per_image.classes
+
+
+def describe_network(subject: Subject) -> str:
+    """Tell what the network is."""
+    network, settings = subject.network, subject.config.get("model", {})
+    channels = settings.get("in_channels")
+    arguments = {key: value for key, value in settings.items() if key not in ("in_channels", "num_classes")}
+    said = subject.data.fingerprint
+    size = subject.runs[0].summary.get("evaluation_size")
+    parameters = subject.runs[0].parameters
+    background = said["class_names"][:1] if said else ["background"]
+    facts = {
+        "class": f"`{settings.get('_target_', network.name)}`",
+        "option": f"`model={subject.runs[0].model}`",
+        "parameters": "not told" if parameters is None else f"{parameters:,}",
+        "trained on images of": f"{size[0]} x {size[1]} pixels" if size else "a size that is not told",
+        "channels": {1: "1 (grey)", 3: "3 (RGB)"}.get(channels, "not told"),
+        "classes": ", ".join(escape_markdown(name) for name in [*background, *foreground_names(subject)]),
+        "arguments": arguments_in_words(arguments) or "none",
+        "paper": escape_markdown(network.citation) if network.citation else "none known",
+    }
+    about = f"{escape_markdown(network.about)}\n\n" if network.about else ""
+    return about + bullets([f"{key}: {value}" for key, value in facts.items()])
+
+
+def describe_data(subject: Subject) -> str:
+    """Tell what it was trained on."""
+    data, said = subject.data, subject.data.fingerprint
+    facts: dict[str, Any] = {
+        "dataset": data.title,
+        "licence": data.licence or "not known to medseg",
+        "citation": data.citation or "none known to medseg",
+    }
+    if data.counts:
+        facts["images"] = ", ".join(f"{number} {part}" for part, number in data.counts.items())
+    if said:
+        facts["part of all pixels"] = as_text(said["class_fractions"])
+        height, width = said["native_height"], said["native_width"]
+        facts["originals, height x width"] = (
+            f"median {height['median']:.0f} x {width['median']:.0f}, from {height['min']:.0f} x {width['min']:.0f} to "
+            f"{height['max']:.0f} x {width['max']:.0f}"
+        )
+        facts["left out as unusable"] = str(len(said["skipped"]))
+        facts["problems found"] = as_text(said["problems"])
+        facts["SHA-256 of the archives"] = as_text(said["archive_sha256"])
+    else:
+        facts["prepared data"] = "no longer where the run left them, so that less can be told"
+    facts["identity of the prepared data"] = subject.runs[0].summary.get("data_identity", "not told")
+    about = f"{escape_markdown(data.about)}\n\n" if data.about else ""
+    return about + bullets([f"{key}: {escape_markdown(str(value))}" for key, value in facts.items()])
+
+
+def describe_protocol(subject: Subject) -> str:
+    """Tell how images were split and scored."""
+    summary = subject.runs[0].summary
+    folds = sorted({run.fold for run in subject.runs if run.fold is not None})
+    if folds:
+        split = f"Cross-validation, {count(len(folds), 'fold')} of 5 ({', '.join(map(str, folds))}), scored together."
+    else:
+        split = f"Split: {summary.get('split_name') or 'the default one'} of {subject.data.title}."
+    size = summary.get("evaluation_size")
+    at = f" to {size[0]} x {size[1]} pixels" if size else ""
+    several = ", then the mean over the foreground classes" if len(foreground_names(subject)) > 1 else ""
+    sentences = [
+        split,
+        f"Images were resized once{at}, whatever their shape, masks to the nearest pixel.",
+        "Images are normalised with the mean and the deviation of each channel over the training split.",
+        "The epoch with the best Dice on the validation images was kept. The test images had no part in that.",
+        "Each test image is scored at that size: the class with the highest output against the mask, class by class"
+        f"{several}. A class that is neither there nor predicted counts 1 (distances: left out).",
+    ]
+    choice = subject.runs[0].choices.get("protocol")
+    if choice and choice != "medseg":
+        sentences.append(f"The recipe is that of protocol={choice}.")
+    return bullets(list(map(escape_markdown, sentences)))
+
+
+def describe_training(subject: Subject) -> str:
+    """Tell how it was trained."""
+    settings = subject.config
+    trainer = settings.get("trainer", {})
+    facts = {part: in_words(settings[part]) for part in PARTS if settings.get(part, {}).get("_target_")}
+    steps = settings.get("augmentation", {}).get("transforms")
+    if steps is not None:
+        facts["augmentation"] = "; ".join(map(in_words, steps)) or "none"
+    if settings.get("callbacks"):
+        facts["callbacks"] = "; ".join(map(in_words, settings["callbacks"].values()))
+    facts["images per step"] = str(settings.get("data", {}).get("batch_size", "not told"))
+    facts["epochs"] = "; ".join(
+        f"{run.summary.get('epochs')}, the best {run.summary.get('best_epoch')} (seed {run.seed}{fold_of(run)})"
+        for run in subject.runs
+    )
+    for key in ("accumulate_grad_batches", "gradient_clip_val", "limit_train_batches"):
+        if trainer.get(key) not in (None, 1):
+            facts[key.replace("_", " ")] = str(trainer[key])
+    if settings.get("initial_weights"):
+        facts["weights at the start"] = Path(settings["initial_weights"]).name
+    facts["seeds"] = ", ".join(map(str, subject.seeds))
+    # Places are left out: they make no other network, and may tell who trained it.
+    words = [f"{key}={value}" for key, value in given(subject.runs[0]) if not ignored(key) and key not in PLACES]
+    if words:
+        facts["given on the command line"] = f"`{' '.join(words)}`"
+    lines = [f"{key}: {value if value.startswith('`') else escape_markdown(value)}" for key, value in facts.items()]
+    return bullets(lines)
+
+
+def fold_of(run: Run) -> str:
+    """Name the fold of a run, if it has one."""
+    return "" if run.fold is None else f", fold {run.fold}"
+
+
+def describe_use(subject: Subject) -> str:
+    """Show the commands that use it."""
+    run = subject.best
+    # A place that means something to others as well: below the folder of the project.
+    named = run.folder.name == run.name and not run.folder.is_absolute() and ".." not in run.folder.parts
+    place = str(run.folder) if named else run.name
+    which = (
+        "The network of the run with the best validation score:\n\n"
+        if len(subject.runs) > 1
+        else f"`{run.name}` is the folder of the run, which holds its checkpoint:\n\n"
+    )
+    commands = f"python -m medseg.predict checkpoint={place} input=my_images output=my_masks"
+    code = "\n".join(
+        [
+            "import medseg",
+            "",
+            f'network = medseg.load("{place}")',
+            "prediction = network.predict(image)  # H x W x 3 uint8, RGB",
+            "prediction.mask  # H x W uint8, class indices",
+        ]
+    )
+    return (
+        f"{which}```bash\n{commands}\n```\n\n```python\n{code}\n```\n\n"
+        "Resizing and normalisation travel in the checkpoint. To score it on your own images before you trust it:\n\n"
+        f"```bash\npython -m medseg.evaluate checkpoint={place} data=folder data.root=my_labelled_images\n```"
+    )
+
+
+def describe_environment(subject: Subject) -> str:
+    """Tell what it was trained with; where runs differ, all of it."""
+    facts: dict[str, list[str]] = {}
+    for run in subject.runs:
+        said = run.environment
+        packages = said.get("packages", {})
+        for key in ("medseg", "git_commit", "python", "platform", "processor", "device", "precision", "processes"):
+            if said.get(key) is not None:
+                facts.setdefault(key.replace("_", " "), []).append(str(said[key]))
+        if packages:
+            facts.setdefault("packages", []).append(", ".join(f"{n} {v}" for n, v in packages.items() if v))
+    lines = [f"{key}: {escape_markdown('; '.join(dict.fromkeys(values)))}" for key, values in facts.items()]
+    seconds = [run.training_seconds for run in subject.runs if run.training_seconds is not None]
+    if seconds:
+        each = "" if len(seconds) == 1 else " for each run"
+        lines.append(f"training: {sum(seconds) / len(seconds) / 60:.1f} minutes{each}")
+    return bullets(lines)
+
+
+def describe_licence(subject: Subject, licence: str | None) -> str:
+    """Tell under which licence it is, and what else binds."""
+    own = (
+        f"The weights: {licence}."
+        if licence
+        else "The weights: nobody has chosen a licence yet (`licence=NAME` writes it here and into the metadata)."
+    )
+    data = subject.data.licence or "not known to medseg"
+    return f"{own} The data: {escape_markdown(data)}. medseg: {read_citation().get('license', 'Apache-2.0')}."
+
+
+def describe_citation(subject: Subject) -> str:
+    """Tell what to cite."""
+    citation = read_citation()
+    lines = []
+    if subject.network.citation:
+        lines.append(f"the network: {escape_markdown(subject.network.citation)}")
+    if subject.data.citation:
+        lines.append(f"the data: {escape_markdown(subject.data.citation)}")
+    lines.append(f"the software: {escape_markdown(citation['title'])}, version {citation['version']}")
+    return f"{bullets(lines)}\n\n```bibtex\n{as_bibtex(citation)}\n```"
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Write a list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def default_file(runs: Sequence[Run]) -> Path:
+    """Return `card.md` in the folder of a single run, and `card-<setting>.md` beside several."""
+    if len(runs) == 1:
+        return runs[0].folder / "card.md"
+    return runs[0].folder.parent / f"card-{runs[0].setting}.md"

@@ -1,0 +1,29 @@
+"""Parts of a configuration in words: `AdamW (lr 0.001, weight_decay 0.01)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def in_words(node: Mapping[str, Any]) -> str:
+    """Write what a node of a configuration builds: the name of its `_target_`, and its arguments."""
+    name, arguments = str(node.get("_target_", "")).rpartition(".")[2], arguments_in_words(node)
+    return f"{name} ({arguments})" if arguments else name
+
+
+def arguments_in_words(node: Mapping[str, Any]) -> str:
+    """Write the arguments of a node; those that are None, and those that begin with an underscore, are left out."""
+    shown = {key: value for key, value in node.items() if not key.startswith("_") and value is not None}
+    return ", ".join(f"{key} {value_in_words(value)}" for key, value in shown.items())
+
+
+def value_in_words(value: Any) -> str:
+    """Write the value of an argument; nodes inside are written as `in_words` does."""
+    if isinstance(value, Mapping):
+        return in_words(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_in_words, value))}]"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

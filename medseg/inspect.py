@@ -1,0 +1,38 @@
+"""`python -m medseg.inspect`: a dataset at a glance, as one HTML page."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+
+SUMMARY = """
+medseg.inspect shows a dataset before anything is trained on it: one HTML page with samples and their outlines, what
+augmentation makes of them, sizes, foreground, intensities, the balance of the splits, and the problems found. It
+prepares the data where that is not done yet, as medseg.prepare does.
+"""
+
+EXAMPLES = (
+    "python -m medseg.inspect data=kvasir data.source=~/Downloads",
+    "python -m medseg.inspect data=folder data.root=my_images output=my_images.html",
+    "python -m medseg.inspect data=isbi augmentation=unet2015 draws=8",
+    "python -m medseg.inspect data=dsb data.fold=2 samples=60",
+)
+
+
+def inspect(cfg: DictConfig) -> None:
+    """Write the page of the data that `cfg` describes."""
+    # Imported here, not above: --help and a misspelt option need no torch.
+    from medseg.inspecting.inspection import inspect_data
+
+    file = inspect_data(cfg)
+    print(f"open in a browser: {file}")
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(inspect, config_name="inspect", module="medseg.inspect", summary=SUMMARY, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""A prepared dataset at a glance, as one HTML page.
+
+    data module -> facts -> samples (which images, their outlines, what augmentation makes of them)
+                         -> charts (SVG)                                     -> page
+
+`facts` looks at every image once and holds what was found as plain data; `page` puts it into words.
+"""

@@ -1,0 +1,69 @@
+"""The page: what was found in words, tables, charts and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from medseg.inspecting import pictures
+from medseg.inspecting.facts import Facts
+from medseg.inspecting.samples import Draw
+from medseg.inspecting.sections import at_a_glance, fingerprint, foreground, intensities, problems, sizes, splits
+from medseg.inspecting.shown import augmented, chosen_samples
+from medseg.pages import make_page, read_asset
+
+SECTIONS = {
+    "problems": "Problems found",
+    "samples": "Samples",
+    "augmented": "As training sees them",
+    "sizes": "Sizes of the originals",
+    "foreground": "Foreground",
+    "splits": "Balance of the splits",
+    "intensities": "Intensities and colours",
+    "fingerprint": "Fingerprint",
+}
+"""Every section by its id, in the order of the page."""
+
+
+def write_page(
+    facts: Facts,
+    split: str,
+    samples: Sequence[int],
+    extremes: Mapping[str, Sequence[int]],
+    draws: Mapping[int, Sequence[Draw]],
+    recipe: Sequence[str],
+) -> str:
+    """Write the page.
+
+    Args:
+        facts: what was found.
+        split: name of the split that is inspected.
+        samples: positions of the images to show.
+        extremes: positions of the most extreme images of each kind.
+        draws: position -> the image as it is, then what the first epochs see of it.
+        recipe: what augmentation does, step by step.
+    """
+    content = {
+        "problems": problems(facts),
+        "samples": chosen_samples(facts, samples, extremes),
+        "augmented": augmented(facts, draws, recipe),
+        "sizes": sizes(facts),
+        "foreground": foreground(facts),
+        "splits": splits(facts, split),
+        "intensities": intensities(facts),
+        "fingerprint": fingerprint(facts),
+    }
+    links = "".join(f'<a href="#{id_}">{title}</a>' for id_, title in SECTIONS.items())
+    sections = "".join(
+        f'<section id="{id_}"><h2>{title}</h2>{content[id_]}</section>' for id_, title in SECTIONS.items()
+    )
+    title = facts.prepared.title
+    body = (
+        f"<h1>{escape(title[:1].upper() + title[1:])}</h1>{at_a_glance(facts, split)}"
+        f'<nav class="contents" aria-label="contents">{links}</nav>'
+        f"{pictures.legend(facts.prepared.class_names)}{sections}"
+    )
+    own = pictures.styles(facts.prepared.num_classes, facts.prepared.image_size)
+    styles = [own, read_asset("medseg.inspecting", "inspect.css")]
+    scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
+    return make_page(f"{title}: inspected", body, styles=styles, scripts=scripts)
