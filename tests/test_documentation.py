@@ -1,0 +1,185 @@
+"""Every command that README, docs or a `--help` shows: it composes, and those of README and docs run in a small form.
+
+Small is: drawn images of 64 pixels instead of a real dataset, one step of training, the first value of a sweep. What a
+command names (a run, a folder of images) is put there. Real data, whole sweeps, launchers and GPUs have tests of their
+own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from medseg import config, report
+from tests.helpers import compose_config, train
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+MODULES = (
+    "train", "prepare", "evaluate", "describe", "import_checkpoint", "status", "report", "benchmark",
+    "predict", "export", "inspect", "card", "wandb_sync", "demo",
+)  # fmt: skip
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(f"medseg.{name}")
+
+
+def shown(lines: list[str]) -> list[str]:
+    """The commands of some lines: those that stand alone, and those within a sentence that leave no word to fill in."""
+    inside = [found for line in lines for found in re.findall(r"`(python -m medseg\.[^`]+)`", line)]
+    found = [line.strip() for line in lines] + [command for command in inside if "NAME" not in command]
+    return sorted({command for command in found if command.startswith("python -m medseg.")})
+
+
+def words(line: str) -> list[str]:
+    # A remark stands behind two spaces or a hash.
+    return shlex.split(re.split(r"\s{2,}|\s#", line)[0])
+
+
+DOCUMENTED = shown([line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()])
+HELPED = shown([line for name in MODULES for line in module(name).EXAMPLES])
+
+
+def as_meant(name: str, arguments: list[str]) -> list[str]:
+    """Overrides as the command makes them of its arguments."""
+    overrides = config.as_meant([word for word in arguments if not word.startswith("-")])
+    made = getattr(module(name), "as_meant", None)
+    if name in ("status", "wandb_sync", "card"):
+        made = report.as_meant
+    return made(overrides) if made else overrides
+
+
+# They compose.
+
+
+def test_there_are_commands() -> None:
+    assert len(DOCUMENTED) > 40
+    assert {words(line)[2].removeprefix("medseg.") for line in DOCUMENTED} == set(MODULES)
+
+
+@pytest.mark.parametrize("line", sorted({*DOCUMENTED, *HELPED}))
+def test_a_shown_command_composes(line: str) -> None:
+    name = words(line)[2].removeprefix("medseg.")
+    overrides = as_meant(name, words(line)[3:])
+    # Of a sweep, all combinations compose where each value does beside the others' first.
+    choices = [
+        [f"{word.partition('=')[0]}={value}" for value in word.partition("=")[2].split(",")]
+        if "[" not in word
+        else [word]
+        for word in overrides
+    ]
+    for number in range(max(map(len, choices), default=1)):
+        chosen = [values[min(number, len(values) - 1)] for values in choices]
+        cfg = compose_config(name, f"hydra.searchpath=[file://{config.config_root()}]", *chosen)
+        if name != "evaluate":
+            OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+# They run.
+
+PROVED_ELSEWHERE = {
+    r"\+experiments=": "test_experiments.py runs every experiment under budget=smoke",
+    r"medseg\.import_checkpoint|released-convunext": "training/test_importing.py, with released files",
+    r"medseg\.demo": "test_demo.py, in a browser",
+    r"medseg\.benchmark": "test_benchmark.py",
+    r"medseg\.wandb_sync(?!.*dry_run)": "test_wandb_sync.py; it needs an account",
+    r"data\.download=true": "data/test_source.py and data/test_prepare.py, from a server of their own",
+    r"data=folder": "training/test_job.py and test_inspect.py",
+    r"describe model=all": "test_describe.py",
+    r"with_preprocessing": "test_export.py",
+    r"tu-": "models/test_smp.py",
+}
+"""Commands that are not run here, and what proves them."""
+
+DROPPED = (
+    "hydra", "trainer", "logger", "experiment", "protocol", "budget", "optimizer", "seed", "output", "image_size",
+    "data.source", "data.fold", "data.image_size",
+)  # fmt: skip
+"""Keys whose values are for real runs; small ones stand in their place."""
+
+SMALL = (
+    "data.image_size=64", "data.dataset.count=20", "data.batch_size=4", "data.num_workers=0", "trainer=cpu",
+    "trainer.max_epochs=1", "+trainer.limit_train_batches=1", "logger=csv",
+)  # fmt: skip
+
+
+def small(name: str, arguments: list[str]) -> list[str]:
+    """Make the overrides of a command small; those that come out alike are run once."""
+    kept = []
+    for word in as_meant(name, arguments):
+        key, equals, value = word.partition("=")
+        if re.split(r"[./]", key.lstrip("+"))[0] in DROPPED or key in DROPPED:
+            continue
+        value = value if "[" in value else value.split(",")[0]
+        if key == "data":
+            value = "synthetic"
+        # Folders of other sweeps: that of the one that is here.
+        value = re.sub(r"runs/[\w/-]+", "runs/mine", value.replace("$RUN", "RUN"))
+        kept.append(f"{key}{equals}{value}")
+    if name == "train":
+        kept = [word.replace("my_package.MyNet", "tests.networks.OneConv") for word in kept] + list(SMALL)
+    elif name in ("prepare", "inspect"):
+        kept += ["data.image_size=64", "data.dataset.count=20"]
+    elif name == "evaluate" and "data=synthetic" in kept:
+        kept += ["data.dataset.count=20"]
+    elif name == "describe":
+        kept += ["image_size=64"]
+    return kept
+
+
+RUN_HERE = sorted(
+    {
+        (name, *small(name, words(line)[3:]))
+        for line in DOCUMENTED
+        if not any(re.search(pattern, line) for pattern in PROVED_ELSEWHERE)
+        for name in [words(line)[2].removeprefix("medseg.")]
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the commands name: runs, images."""
+    folder = tmp_path_factory.mktemp("place")
+    options = ("experiment=mine", "trainer.max_epochs=1", "model.base_channels=4")
+    train(folder, "model=convunext", "logger=wandb", *options)
+    for seed in range(3):
+        run = train(folder, f"seed={seed}", *options)
+        (folder / f"RUN{seed + 1}").symlink_to(run.path)
+    (folder / "RUN").symlink_to((folder / "RUN1").resolve())
+    (folder / "images").mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), pixels)
+    cv2.imwrite(str(folder / "scan.tif"), pixels)
+    cv2.imwrite(str(folder / "slide.png"), pixels)
+    return folder
+
+
+def test_what_is_proved_elsewhere_is_there() -> None:
+    for pattern, where in PROVED_ELSEWHERE.items():
+        assert any(re.search(pattern, line) for line in DOCUMENTED), f"{pattern}: no such command is shown any more"
+        for file in re.findall(r"\S+\.py", where):
+            assert (PROJECT / "tests" / file).is_file(), file
+
+
+@pytest.mark.parametrize("case", RUN_HERE, ids=lambda case: " ".join(case)[:80])
+def test_a_shown_command_runs(case: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, *overrides = case
+    monkeypatch.chdir(place)
+    if name == "train":
+        assert train(place, *overrides, tiny=False).finished
+        return
+    if name in ("predict", "export", "report", "card"):
+        overrides += ["device=cpu"] if name == "predict" else []
+        overrides += [f"output={place / 'out' / str(abs(hash(case)))}"] if name != "card" else []
+    getattr(module(name), name)(compose_config(name, *overrides))
