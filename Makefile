@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 JOBS ?= 2
+ALL := .[dev,ray,submitit,export,demo,docs]
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types format lock clean
+.PHONY: help install demo test lint types docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -20,13 +21,15 @@ $(VENV)/.run: pyproject.toml requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '$(ALL)'
 	@touch $@
 
 install: $(VENV)/.dev ## create .venv with all that users and developers need
 
-demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (2 to 4 minutes on two cores)
+demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (2 to 4 minutes on two cores), and make its page
 	$(BIN)/python -m medseg.train +experiments=demo
+	@$(BIN)/python -m medseg.report runs/demo format=html > /dev/null
+	@echo "open in a browser: $(CURDIR)/runs/demo/report/report.html"
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
@@ -38,14 +41,19 @@ lint: $(VENV)/.dev ## check style and formatting
 types: $(VENV)/.dev ## check types
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev ## build the documentation site into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open in a browser: $(CURDIR)/build/site/index.html"
+
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 lock: ## write requirements.lock from the newest versions that pyproject.toml allows
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
-	build/lock/bin/python -m pip freeze --exclude medseg | grep -E '^[A-Za-z0-9._-]+==' > requirements.lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '$(ALL)'
+	build/lock/bin/python -m pip freeze --all --exclude pip --exclude medseg | grep -E '^[A-Za-z0-9._-]+==' \
+	  | LC_ALL=C sort -f > requirements.lock
 	rm -rf build/lock
 
 clean: ## remove the environment and caches, never runs or data

@@ -65,7 +65,10 @@ def with_gpus(launcher: DictConfig, need: int | None) -> DictConfig:
 
 
 def ask_ray(ray_config: DictConfig, need: int | None) -> float:
-    """Start Ray, or join the running one, and return the GPUs that a job is to ask for."""
+    """Start Ray on this machine, or join the cluster at its address, and return the GPUs that a job is to ask for.
+
+    Raises `UserError` where no Ray answers, or it refuses what it is given.
+    """
     # Nothing is uploaded unless asked for.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A job that asks for no GPU has trainer=cpu, so none has to be hidden from it; Ray would warn of that.
@@ -74,7 +77,14 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
 
     if not ray.is_initialized():
         arguments: dict[str, Any] = OmegaConf.to_container(ray_config.init, resolve=True)  # type: ignore[assignment]
-        ray.init(**arguments)
+        if arguments.get("address") is None:
+            arguments["address"] = "local"  # Ray takes None for any cluster that it finds
+        else:
+            arguments.pop("object_store_memory", None)  # the cluster has its own
+        try:
+            ray.init(**arguments)
+        except (ConnectionError, ValueError) as error:
+            raise UserError(f"hydra.launcher.ray.init: {error}") from error
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
     found = max((node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]), default=0.0)
     wanted = ray_config.remote.get("num_gpus")
