@@ -8,11 +8,8 @@ from html import escape
 import numpy as np
 
 from medseg.inspecting.samples import outlines, shrunk
-from medseg.labels import IGNORE_INDEX
+from medseg.labels import COLOURS, IGNORE_INDEX
 from medseg.pages import picture
-
-COLOURS = ("#50dc64", "#5aa0ff", "#ffc83c", "#e66ee6", "#5ae6e6", "#ff825a")
-"""Outline of each foreground class, in turn."""
 
 SMALL = 256
 """Prepared images up to this side are shown small at first, larger ones larger: they have more to see."""
@@ -61,7 +58,7 @@ def styles(num_classes: int, image_size: tuple[int, int]) -> str:
     wide, narrow = (145, 113) if max(image_size) <= SMALL else (240, 173)
     rules = [f"main {{ --card: {wide}px; }}", f"@media (max-width: 600px) {{ main {{ --card: {narrow}px; }} }}"]
     for number in range(1, num_classes):
-        colour = COLOURS[(number - 1) % len(COLOURS)]
+        colour = "rgb({} {} {})".format(*COLOURS[(number - 1) % len(COLOURS)])
         rules.append(f".class-{number} {{ --own: {colour}; }}")
         rules.append(f"main:has(#show-{number}:not(:checked)) path.class-{number} {{ display: none; }}")
     return "\n".join(rules)

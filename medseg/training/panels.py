@@ -13,10 +13,8 @@ from lightning import Trainer
 from matplotlib.figure import Figure
 
 from medseg.data.module import SegmentationDataModule
+from medseg.labels import COLOURS
 from medseg.training.task import SegmentationTask, main_output
-
-COLOURS = ((80, 220, 100), (90, 160, 255), (255, 200, 60), (230, 110, 230), (90, 230, 230), (255, 130, 90))
-"""Outline of each foreground class, RGB."""
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE = (60, 180, 75), (230, 60, 60), (60, 110, 240)
 """Colours of the error map, RGB."""
