@@ -16,8 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
+from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims_file import Claim, read_claims
 from medseg.reporting.claims_runs import one_setting, sort_runs, unique_runs
+from medseg.reporting.comparison import compare
+from medseg.reporting.layout import flatten
+from medseg.reporting.measures import MEASURES
 from medseg.reporting.published import read_published
 from medseg.reporting.records import Run, read_runs
 from medseg.runs.naming import setting_name
@@ -25,13 +29,13 @@ from tests.helpers import command, compose_config, train
 
 ROOT = config.config_root() / "experiments"
 
-STUDIES = ("convunext", "amsunet", "lightweight", "optimizers")
+STUDIES = ("convunext", "amsunet", "lightweight", "optimizers", "unet2015")
 
 SWEEPS = [
     f"{study}/{file.stem}"
     for study in STUDIES
     for file in sorted((ROOT / study).glob("*.yaml"))
-    if file.name != "claims.yaml"
+    if "sweeper:" in file.read_text(encoding="utf-8")
 ]
 
 OTHERS = ["demo", "first_look/short", "unet2015/dsb", "unet2015/isbi"]
@@ -64,8 +68,9 @@ def jobs(sweep: str) -> list[tuple[str, ...]]:
 
 
 def settings(sweep: str) -> list[tuple[str, ...]]:
-    """The jobs of a sweep on one dataset with one seed."""
-    return [job for job in jobs(sweep) if {"seed=0", "data=kvasir"} <= set(job)]
+    """The jobs of a sweep on its first dataset, with its first seed and fold."""
+    first = {f"{key}={values[0]}" for key, values in parameters(sweep).items() if key in ("seed", "data", "data.fold")}
+    return [job for job in jobs(sweep) if first <= set(job)]
 
 
 @lru_cache
@@ -82,14 +87,14 @@ def test_the_studies_of_the_papers_are_there() -> None:
         "convunext/ablation_downsampling", "amsunet/comparison", "amsunet/ablation_dilation",
         "amsunet/ablation_kernels", "amsunet/ablation_norm", "amsunet/ablation_shortcuts",
         "amsunet/ablation_attention", "lightweight/comparison", "optimizers/comparison",
+        "unet2015/ablation_elastic_isbi", "unet2015/ablation_elastic_dsb", "unet2015/ablation_border_isbi",
+        "unet2015/ablation_border_dsb", "unet2015/ablation_tile", "unet2015/comparison_isbi", "unet2015/comparison_dsb",
     } == set(SWEEPS)  # fmt: skip
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
     lists = parameters(sweep)
-    assert lists["seed"] == ["0", "1", "2"]
-    assert lists["data"] == ["kvasir", "isic", "dsb"]
     assert next(iter(lists)) == "seed", "the first seed of all comes before the second of any"
     described = config.describe(ROOT / f"{sweep}.yaml")
     assert described.endswith(f" {len(jobs(sweep))} runs.")
@@ -97,6 +102,15 @@ def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
     assert cfg.experiment == sweep
     choices = HydraConfig.get().runtime.choices
     assert (choices["protocol"], choices["budget"]) == ("medseg", "full")
+    if not sweep.startswith("unet2015/"):
+        assert (lists["seed"], lists["data"]) == (["0", "1", "2"], ["kvasir", "isic", "dsb"])
+        return
+    # Its recipe differs between the datasets; of the one that is small all folds are taken.
+    assert "data" not in lists
+    assert choices["data"] == ("dsb" if sweep.endswith("_dsb") else "isbi")
+    if sweep != "unet2015/ablation_tile":
+        assert lists["seed"] == ["0", "1", "2"]
+        assert lists.get("data.fold") == (["0", "1", "2", "3", "4"] if choices["data"] == "isbi" else None)
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
@@ -109,13 +123,12 @@ def test_every_sweep_composes_with_every_budget(sweep: str, budget: str) -> None
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_network_of_a_sweep_is_another_and_can_be_built(sweep: str) -> None:
-    # Where optimizers are compared, the networks are the same.
+    # Where the training is varied, the networks are the same.
     built = [network_of(sweep, job) for job in settings(sweep)]
-    described = [OmegaConf.to_yaml(cfg.model) + OmegaConf.to_yaml(cfg.optimizer) for _, cfg in built]
-    assert len(set(described)) == len(built)
-    images = torch.empty(2, 3, 96, 96, device="meta")
-    for network, _ in built:
-        logits = network.train()(images)
+    parts = [(cfg.model, cfg.optimizer, cfg.augmentation, {"w0": cfg.data.border_w0}) for _, cfg in built]
+    assert len({"".join(OmegaConf.to_yaml(part) for part in of_one) for of_one in parts}) == len(built)
+    for network, cfg in built:
+        logits = network.train()(torch.empty(2, cfg.data.in_channels, 96, 96, device="meta"))
         assert (logits[-1] if isinstance(logits, list) else logits).shape == (2, 2, 96, 96)
 
 
@@ -128,12 +141,19 @@ def count(sweep: str) -> dict[str, int]:
     return sizes
 
 
+NOT_COMPARED = {"sliding_window", "ushape", "smp", "custom"}
+"""A classifier of windows, and options that are no one network; the README of `lightweight` says so."""
+
+
 def test_light_networks_are_light_and_none_is_left_out() -> None:
     sizes = count("lightweight/comparison")
     assert max(sizes.values()) < 5_000_000
-    others = {name for sweep in ("convunext/comparison", "amsunet/comparison") for name in count(sweep)} - set(sizes)
-    all_others = {**count("convunext/comparison"), **count("amsunet/comparison")}
-    assert all(all_others[name] >= 5_000_000 for name in others)
+    text = (ROOT / "lightweight" / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in NOT_COMPARED)
+    for name in config.options("model").keys() - sizes.keys() - NOT_COMPARED:
+        with torch.device("meta"):
+            network = config.instantiate_network(compose_config("train", f"model={name}", "data.num_classes=2").model)
+        assert sum(parameter.numel() for parameter in network.parameters()) >= 5_000_000, name
 
 
 def test_networks_are_as_wide_as_the_papers_u_net() -> None:
@@ -146,10 +166,40 @@ def test_networks_are_as_wide_as_the_papers_u_net() -> None:
 
 def test_an_ablations_first_setting_is_the_network_as_shipped() -> None:
     for sweep in (name for name in SWEEPS if "ablation" in name):
-        network, _ = network_of(sweep, settings(sweep)[0])
-        shipped = compose_config("train", f"model={sweep.partition('/')[0]}", "data.num_classes=2").model
+        network, cfg = network_of(sweep, settings(sweep)[0])
+        words = (f"model={sweep.partition('/')[0]}", "data.num_classes=2", f"data.in_channels={cfg.data.in_channels}")
+        shipped = compose_config("train", *words).model
         with torch.device("meta"):
             assert str(config.instantiate_network(shipped)) == str(network), sweep
+
+
+def test_an_ablation_of_unet_2015_changes_one_value_alone() -> None:
+    expected = {
+        "ablation_elastic_isbi": ("augmentation.transforms", "std"),
+        "ablation_elastic_dsb": ("augmentation.transforms", "std"),
+        "ablation_border_isbi": ("data.border_w0", ""),
+        "ablation_border_dsb": ("data.border_w0", ""),
+        "ablation_tile": ("model.tile", ""),
+    }
+    for name, (key, inner) in expected.items():
+        (with_it, without) = (compose(f"unet2015/{name}", *job) for job in settings(f"unet2015/{name}"))
+        recipe = compose(f"unet2015/{'dsb' if name.endswith('dsb') else 'isbi'}", f"experiment=unet2015/{name}")
+        recipe.data.fold = with_it.data.fold
+        assert with_it == recipe, "the first is the recipe as it is"
+        one, other = (flatten(OmegaConf.to_container(cfg, resolve=True)) for cfg in (with_it, without))  # type: ignore[arg-type]
+        assert [k for k in one if one[k] != other[k]] == [key]
+        if inner:
+            both = zip(with_it.augmentation.transforms, without.augmentation.transforms, strict=True)
+            ((deformed, plain),) = [(node, other) for node, other in both if node != other]
+            assert deformed._target_ == plain._target_ == "medseg.data.augmentation.CoarseElastic"
+            assert (deformed[inner], plain[inner]) == (10.0, 0.0)
+
+
+def test_without_border_weights_the_weights_are_those_of_the_classes() -> None:
+    _, without = (compose("unet2015/ablation_border_dsb", *job) for job in settings("unet2015/ablation_border_dsb"))
+    closeness = torch.linspace(0, 1, 11)
+    for weight in (0.5, 0.58, 3.64):  # of two classes, none is below a half
+        assert (torch.tensor(weight) + without.data.border_w0 * closeness == torch.tensor(weight)).all()
 
 
 # Runs.
@@ -172,6 +222,31 @@ def test_a_job_of_every_experiment_runs_end_to_end(sweep: str, tmp_path: Path) -
     assert (run.name, run.data) == (folder.path.name, "synthetic")
     assert run.experiment == (sweep if sweep in SWEEPS else sweep.partition("/")[0])
     assert folder.path.parent == tmp_path / "runs" / run.experiment
+
+
+@pytest.mark.parametrize(
+    ("sweep", "factor", "values"),
+    [
+        ("ablation_elastic_isbi", "augmentation.transforms.1.std", ["10.0", "0.0"]),
+        ("ablation_border_dsb", "data.border_w0", ["10.0", "1e-09"]),
+        ("ablation_tile", "model.tile", ["null", "388"]),
+    ],
+)
+def test_the_report_shows_an_ablation_of_unet_2015(sweep: str, factor: str, values: list[str], tmp_path: Path) -> None:
+    small = ("data.dataset.count=20", "data.dataset.style=nuclei", "data.num_workers=0", "model.base_channels=2")
+    for job in settings(f"unet2015/{sweep}"):
+        words = (f"+experiments=unet2015/{sweep}", "budget=smoke", "data=synthetic", "trainer=cpu", "logger=csv")
+        train(tmp_path, SEARCH, *words, *job, *small, tiny=False)
+    comparison = compare(read_runs([tmp_path / "runs"]), MEASURES["dice"])
+    (ablation,) = find_ablations(comparison)
+    (block,) = ablation.blocks
+    assert (ablation.factor, block.label) == (factor, "unet2015")
+    assert sorted(block.values.values()) == sorted(values)
+    assert block.values[block.default] == values[0]
+    (pair,) = block.pairs.values()
+    assert pair.low <= pair.difference <= pair.high
+    if factor == "model.tile":
+        assert pair.difference == 0
 
 
 @pytest.mark.slow
@@ -215,15 +290,15 @@ CLAIMS = [(study, claim) for study in STUDIES for claim in read_claims(ROOT / st
 def test_the_sweeps_of_a_study_make_the_runs_that_its_claims_are_about(study: str, claim: Claim) -> None:
     found = sort_runs(claim, unique_runs(runs_of(study)))
     places = set(range(1 + len(claim.than)))
-    complete = [datasets for datasets in found.values() if places <= set(datasets.get("kvasir", {}))]
-    # A verdict for each optimizer where the claim does not name one.
-    by_optimizer = study == "optimizers" and "optimizer" not in claim.better
+    complete = [sides for datasets in found.values() for sides in datasets.values() if places <= set(sides)]
+    # A verdict for each optimizer where the claim does not name one, and for each recipe of U-Net 2015.
+    several = {"optimizers": 1 if "optimizer" in claim.better else 3, "unet2015": 2}
     if claim.percent is None:
-        assert len(complete) == (3 if by_optimizer else 1)
+        assert len(complete) == several.get(study, 1)
     else:
         assert complete
-    for datasets in complete:
-        assert all(len(one_setting(runs)) == 1 for runs in datasets["kvasir"].values())
+    for sides in complete:
+        assert all(len(one_setting(runs)) == 1 for runs in sides.values())
 
 
 # Files.
@@ -242,8 +317,8 @@ def test_a_study_has_its_files(study: str) -> None:
 SHOWN = sorted(
     {
         line.strip()
-        for study in STUDIES
-        for line in (ROOT / study / "README.md").read_text(encoding="utf-8").splitlines()
+        for file in ROOT.rglob("README.md")
+        for line in file.read_text(encoding="utf-8").splitlines()
         if line.startswith("    python -m medseg.")
     }
 )
