@@ -43,7 +43,7 @@ def decode_image(data: bytes, file: str) -> np.ndarray:
     _read_header(data, file)
     pixels = _drop_alpha(_decode_pixels(data, file))
     if pixels.dtype == np.uint16:
-        pixels = _scale_to_8_bits(pixels)
+        pixels = scale_to_8_bits(pixels)
     if pixels.dtype != np.uint8:
         raise SampleError("unreadable", file, f"{pixels.dtype} pixels; save the image with 8 or 16 bits")
     if pixels.ndim == 2:
@@ -141,7 +141,8 @@ def _drop_alpha(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, :, :3] if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels
 
 
-def _scale_to_8_bits(pixels: np.ndarray) -> np.ndarray:
+def scale_to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    """Bring 16-bit pixels to uint8, by the smallest 2^k - 1 that is not below their maximum, at least 255."""
     full = max(255, 2 ** int(pixels.max()).bit_length() - 1)
     return ((pixels.astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
 
