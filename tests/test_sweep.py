@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,15 @@ def test_jobs_that_raise_are_killed_or_never_start_leave_the_others_alone(tmp_pa
     assert "+callbacks.fault.what=exit" in record["overrides"]
     planned = json.loads((tmp_path / "runs" / "swept" / "sweep.json").read_text())["jobs"]
     assert planned == [json.loads(run.record.read_text()) for run in runs.values()]
+
+    # The report shows what failed as failed, with its reason, not as missing.
+    shown = command("report", "runs/swept", "format=markdown", "figures=false", cwd=tmp_path)
+    assert "5 runs (1 finished, 3 failed, 1 interrupted)" in shown.stdout, shown.stderr
+    page = (tmp_path / "runs" / "swept" / "report" / "report.md").read_text()
+    for what, text in said.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {runs[what].path.name} ")]
+        assert "| failed |" in re.sub(r"\s+", " ", row)
+        assert text in row
 
     before = runs["nothing"].status
     again = sweep(tmp_path, arguments, disarmed=True)

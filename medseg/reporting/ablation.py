@@ -15,6 +15,8 @@ from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.records import Run
 from medseg.reporting.statistics import holm
 
+NOT_THERE = object()
+
 
 @dataclass(frozen=True)
 class Block:
@@ -129,11 +131,13 @@ def configured(factor: str, run: Run) -> str | None:
     working = GlobalHydra.instance().is_initialized()
     try:
         with nullcontext() if working else initialize_config_dir(str(config.config_dir()), version_base="1.3"):
-            value = OmegaConf.select(compose("train", chosen), factor)
+            value = OmegaConf.select(compose("train", chosen), factor, default=NOT_THERE)
     except (HydraException, OmegaConfBaseException, UserError):
         return None  # a key of the user's own class
-    if value is None:
+    if value is NOT_THERE:
         return None
+    if value is None:
+        return "null"
     return str(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
 
 

@@ -158,6 +158,8 @@ def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
 
 def _signed(found: Difference, scale: float) -> str:
     low, high = (scale * end for end in found.interval())
+    if scale != 1.0:  # of a fraction, whose difference is between -1 and 1
+        low, high = max(low, -scale), min(high, scale)
     return f"{scale * found.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

@@ -69,11 +69,13 @@ def settings_of(run: Run, without: Iterable[str]) -> dict[str, str]:
     """Return the settings of a run by their keys with dots, without some keys and what is below them."""
     gone = {*NOT_COMPARED, *without}
     parents = tuple(f"{key}." for key in gone)
-    return {
+    shared = {
         key: value
         for key, value in sorted(flatten(run.config).items())
         if not ignored(key) and key not in gone and not key.startswith(parents)
     }
+    # Tested on all images, fold by fold, which is another test than that of one split.
+    return shared if run.fold is None else {**shared, "test": "all folds"}
 
 
 Sorted = dict[str, dict[str, dict[int, list[Run]]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -180,10 +181,10 @@ def draw_boxes(layout: Layout, folder: Path, score: str) -> Path | None:
         axis.set_yticks(range(len(layout.rows)), [row.label for row in reversed(layout.rows)])
         axis.set(title=column.label, xlabel=title_of(score), ylim=(-0.6, len(layout.rows) - 0.4))
         axis.grid(visible=False, axis="y")
-    figure.supxlabel(
-        "box: middle half of the test images, averaged over seeds; line: median; diamond: mean; dots: beyond 1.5 boxes",
-        fontsize=8,
+    said = (
+        "box: middle half of the test images, averaged over seeds; line: median; diamond: mean; dots: beyond 1.5 boxes"
     )
+    figure.supxlabel(textwrap.fill(said, round(figure.get_figwidth() * 14)), fontsize=8)
     return save(figure, folder / "boxes.png")
 
 

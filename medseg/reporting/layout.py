@@ -68,13 +68,16 @@ def row_facts(run: Run) -> Facts:
         part = key.partition(".")
         if key not in run.choices and not (part[0] == "data" and (part[2].partition(".")[0] in (*DATA, "fold"))):
             facts[key] = value
-    return tuple(sorted((key, value) for key, value in facts.items() if not ignored(key)))
+    # The experiment's file says nothing that the settings do not.
+    return tuple(sorted((k, v) for k, v in facts.items() if not ignored(k) and k.partition("@")[0] != "experiments"))
 
 
 def column_facts(run: Run) -> Facts:
     """Return what a run shares with its column beside the name of the dataset."""
-    facts = {key: value for key, value in given(run) if key.startswith("data.")}
-    return tuple(sorted((key, value) for key, value in facts.items() if key.split(".")[1] in DATA))
+    facts = {key: value for key, value in given(run) if key.startswith("data.") and key.split(".")[1] in DATA}
+    # Tested on all images, fold by fold, which is another test than that of one split.
+    facts |= {} if run.fold is None else {"test": "all folds"}
+    return tuple(sorted(facts.items()))
 
 
 def given(run: Run) -> list[tuple[str, str]]:

@@ -121,7 +121,10 @@ def compare_two(
         p, direction = wilcoxon(one.sample.per_image(measure.score) - other.sample.per_image(measure.score))
     else:
         p, direction = found.p, float(np.sign(mean))
-    return Pair(first, second, column, images, mean, *found.interval(), p, p, direction)
+    low, high = found.interval()
+    if not measure.unit:  # a fraction, whose difference is between -1 and 1
+        low, high = max(low, -1.0), min(high, 1.0)
+    return Pair(first, second, column, images, mean, low, high, p, p, direction)
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:

@@ -16,7 +16,6 @@ import numpy as np
 
 from medseg.errors import UserError
 from medseg.reporting.comparison import Cell, Comparison
-from medseg.reporting.kept import open_prepared
 from medseg.reporting.layout import Line
 from medseg.reporting.measures import MEASURES
 from medseg.reporting.page.markup import select_html
@@ -60,6 +59,9 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     runs = [run for cell in cells.values() for run in cell.runs if run.finished]
     if not any(RunFolder(run.folder).test.joinpath("predictions.npz").exists() for run in runs):
         return {"missing": "no run has kept its predictions (test/predictions.npz)"}
+    # Not above: a page without pictures need not wait for what reads images.
+    from medseg.reporting.kept import open_prepared
+
     try:
         prepared = open_prepared(runs)
     except UserError as error:
