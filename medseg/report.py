@@ -38,11 +38,10 @@ EXAMPLES = (
 def report(cfg: DictConfig) -> None:
     """Compare the runs in the folders that `cfg` names, write the report and print its first table."""
     # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
-    from medseg.reporting.measures import choose_measure
+    from medseg.reporting.measures import choose_measure, learn
 
     if cfg.format not in FORMATS:
         raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
-    measure = choose_measure(cfg.score, cfg.convention)
     size = size_of(cfg.size)
     if not isinstance(cfg.figures, bool):
         raise ConfigError(f"figures is {cfg.figures!r}; it must be true or false")
@@ -54,6 +53,9 @@ def report(cfg: DictConfig) -> None:
     from medseg.reporting.records import read_runs
 
     runs = read_runs(list(cfg.runs))
+    for run in runs:
+        learn(run.summary.get("own_metrics", {}))
+    measure = choose_measure(cfg.score, cfg.convention)
     check_finished(runs, cfg.runs)
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")

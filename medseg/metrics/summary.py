@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,11 @@ DISTANCES = ("hd95", "assd")
 
 
 def per_image_rows(
-    ids: Sequence[str], counts: ArrayLike, distances: ArrayLike | None, class_names: Sequence[str]
+    ids: Sequence[str],
+    counts: ArrayLike,
+    distances: ArrayLike | None,
+    class_names: Sequence[str],
+    own: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
     """Return one row per image and foreground class: id, class, the counts, the scores, the distances.
 
@@ -26,6 +30,7 @@ def per_image_rows(
         counts: N x num_classes x 4.
         distances: N x (num_classes - 1) x 2, HD95 and ASSD in pixels; None where they were not measured.
         class_names: of the classes, background first.
+        own: scores of the user's own, name -> N x (num_classes - 1).
 
     A distance that is left out (both masks empty) is None in its row.
     """
@@ -41,11 +46,17 @@ def per_image_rows(
             if distances is not None:
                 measured = np.asarray(distances)[n, c - 1]
                 row |= {name: _number(value) for name, value in zip(DISTANCES, measured, strict=True)}
+            row |= {name: _number(values[n, c - 1]) for name, values in (own or {}).items()}
             rows.append(row)
     return rows
 
 
-def summarise(counts: ArrayLike, distances: ArrayLike | None, class_names: Sequence[str]) -> dict[str, Any]:
+def summarise(
+    counts: ArrayLike,
+    distances: ArrayLike | None,
+    class_names: Sequence[str],
+    own: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
     """Summarise a split; arguments as for `per_image_rows`. All values can be written as JSON.
 
     Returns:
@@ -64,6 +75,7 @@ def summarise(counts: ArrayLike, distances: ArrayLike | None, class_names: Seque
     per_image = {name: score(counts)[:, 1:] for name, score in SCORES.items()}
     if distances is not None:
         per_image |= {name: np.asarray(distances, dtype=np.float64)[..., k] for k, name in enumerate(DISTANCES)}
+    per_image |= own or {}
     foreground = pool(counts)[1:]
     return {
         "images": len(counts),

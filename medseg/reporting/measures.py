@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from medseg.errors import ConfigError
 
@@ -64,6 +66,20 @@ MEASURES = {
     )
 }
 """Every measure by its name, in the order of the tables."""
+
+
+def learn(described: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add scores of the user's own, as the summaries of runs describe them, to the measures.
+
+    Args:
+        described: name -> higher_is_better, unit.
+    """
+    for name, what in described.items():
+        if name not in MEASURES:
+            title, unit = name.replace("_", " "), str(what.get("unit", ""))
+            better = bool(what.get("higher_is_better", True))
+            MEASURES[name] = Measure(name, title, "per_image", name, unit=unit, higher_is_better=better)
+
 
 CONVENTIONS = tuple(dict.fromkeys(measure.convention for measure in MEASURES.values()))
 

@@ -26,8 +26,10 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     table.add_column("mean ± deviation over images")
     for name in columns:
         table.add_column(name, justify="right")
-    for name, digits in SHOWN.items():
-        unit = f"{name} (pixels)" if name in ("hd95", "assd") else name
+    units = {"hd95": "pixels", "assd": "pixels"}
+    units |= {name: described["unit"] for name, described in summary.get("own_metrics", {}).items()}
+    for name, digits in {**SHOWN, **dict.fromkeys(summary.get("own_metrics", {}), 3)}.items():
+        unit = f"{name} ({units[name]})" if units.get(name) else name
         table.add_row(unit, *(cell(scores[name], digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()

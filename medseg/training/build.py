@@ -15,6 +15,7 @@ from torch import nn
 from medseg import config
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
+from medseg.metrics.own import Metric, check_metrics
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 from medseg.training.task import main_output
 
@@ -56,6 +57,16 @@ def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> Non
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ConfigError(f"{type(network).__name__} returns {got} where {expected} is needed: N x classes x H x W")
+
+
+def build_metrics(node: DictConfig) -> dict[str, Metric]:
+    """Build the user's own metrics, by name, and try them.
+
+    Raises `ConfigError` for what cannot be built or called.
+    """
+    metrics = {str(name): config.instantiate(one) for name, one in node.items()}
+    check_metrics(metrics)
+    return metrics
 
 
 def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:

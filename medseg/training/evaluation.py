@@ -14,7 +14,7 @@ from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError
 from medseg.runs.folder import find_run
 from medseg.runs.show import print_scores
-from medseg.training.build import build_network, build_trainer, quiet_libraries
+from medseg.training.build import build_metrics, build_network, build_trainer, quiet_libraries
 from medseg.training.checkpoints import check_targets, load_network, read_checkpoint
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
 from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
@@ -31,6 +31,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     Raises `UserError` for what the user can put right.
     """
     quiet_libraries()
+    metrics = build_metrics(cfg.metrics)
     run, file = find_run(cfg.checkpoint)
     checkpoint = read_checkpoint(file)
     travels = checkpoint[CHECKPOINT_KEY]
@@ -64,7 +65,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
             trainer.strategy.root_device.type,
             travels["device"],
         )
-    scores = score_split(trainer, task, datamodule, cfg.split)
+    scores = score_split(trainer, task, datamodule, cfg.split, metrics)
     scores.summary["checkpoint"] = str(file)
     own = datamodule.prepared.identity == travels["data_identity"]
     if not own and travels["data_identity"] is not None and "dataset" not in changed(cfg):

@@ -25,7 +25,7 @@ from medseg.interruption import end_at_once
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.folder import RunFolder, read_csv, write_json
 from medseg.runs.plan import RunPlan
-from medseg.training.build import build_network, build_trainer, check_weights, quiet_libraries
+from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
 from medseg.training.checkpoints import load_network, read_checkpoint
 from medseg.training.hardware import describe_device, pick_accelerator
@@ -55,6 +55,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
     loss = config.instantiate(cfg.loss)
+    metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
@@ -107,7 +108,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         fit(trainer, task, datamodule, resume)
         best = read_checkpoint(folder.best_checkpoint)
         load_network(task.network, best, folder.best_checkpoint)
-        scores = score_split(trainer, task, datamodule, "test")
+        scores = score_split(trainer, task, datamodule, "test", metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
             scores.summary.update(

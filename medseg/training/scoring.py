@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import lightning
 import numpy as np
 
 from medseg.data.module import SegmentationDataModule
+from medseg.metrics.own import Metric, describe, measure
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.runs.folder import write_csv, write_json
 from medseg.runs.predictions import write_predictions
@@ -35,9 +37,13 @@ class Scores:
 
 
 def score_split(
-    trainer: lightning.Trainer, task: SegmentationTask, datamodule: SegmentationDataModule, split: str
+    trainer: lightning.Trainer,
+    task: SegmentationTask,
+    datamodule: SegmentationDataModule,
+    split: str,
+    metrics: Mapping[str, Metric],
 ) -> Scores:
-    """Predict a split once and score it.
+    """Predict a split once and score it, by medseg's scores and by `metrics`, the user's own.
 
     Every process of a distributed run returns the same.
     """
@@ -46,7 +52,8 @@ def score_split(
     indices, counts, distances, class_maps = task.tested()
     prepared = datamodule.prepared
     ids = [prepared.ids[index] for index in indices]
-    rows = per_image_rows(ids, counts, distances, task.class_names)
+    own = measure(metrics, class_maps, [prepared.masks[index] for index in indices], len(task.class_names))
+    rows = per_image_rows(ids, counts, distances, task.class_names, own)
     summary = {
         "data": datamodule.dataset.name,
         "prepared": str(prepared.folder),
@@ -56,7 +63,8 @@ def score_split(
         "split_name": datamodule.split,
         "fold": datamodule.fold,
         "evaluation_size": list(prepared.images.shape[1:3]),
-        **summarise(counts, distances, task.class_names),
+        **summarise(counts, distances, task.class_names, own),
+        "own_metrics": describe(metrics),
     }
     return Scores(rows, summary, ids, class_maps)
 

@@ -1,0 +1,73 @@
+"""Scores of the user's own, beside those of medseg: callables that compare two masks.
+
+A metric is called with the prediction and the truth of one foreground class of one image, both H x W bool, and returns
+a number, NaN where the image has none. It may have two attributes: `higher_is_better` (true without it) and `unit`
+(none without it, for a fraction of 1). Pixels that are ignored are in neither mask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.errors import ConfigError
+from medseg.labels import IGNORE_INDEX
+from medseg.metrics.scores import SCORES
+
+Metric = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
+
+TAKEN = {*SCORES, "hd95", "assd", "id", "class", "tp", "fp", "fn", "tn", "background_tp", "accuracy"}
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> None:
+    """Call each metric once, with masks of every kind, before hours are spent on a training.
+
+    Raises `ConfigError` for a name that is taken or cannot be one, and for what cannot be called so.
+    """
+    empty, some = np.zeros((8, 8), dtype=bool), np.zeros((8, 8), dtype=bool)
+    some[2:5, 2:6] = True
+    for name, metric in metrics.items():
+        if name in TAKEN or not re.fullmatch(r"[A-Za-z]\w*", name):
+            raise ConfigError(f"metrics.{name}: the name is taken, or is none; use letters, digits and _")
+        for prediction, truth in ((some, some), (some, empty), (empty, some), (empty, empty)):
+            try:
+                float(metric(prediction, truth))
+            except Exception as error:
+                what = f"{truth.sum()} true and {prediction.sum()} predicted pixels of 8 x 8"
+                raise ConfigError(
+                    f"metrics.{name} fails on masks with {what}: {type(error).__name__}: {error}"
+                ) from error
+
+
+def measure(
+    metrics: Mapping[str, Metric], predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray], num_classes: int
+) -> dict[str, NDArray[np.float64]]:
+    """Measure N images; each value N x foreground classes.
+
+    Args:
+        metrics: by name.
+        predictions, truths: class maps, H x W; `IGNORE_INDEX` in a truth belongs to no mask.
+        num_classes: the background included.
+    """
+    found: dict[str, list[list[float]]] = {name: [] for name in metrics}
+    for prediction, truth in zip(predictions, truths, strict=True):
+        valid = truth != IGNORE_INDEX
+        masks = [((prediction == label) & valid, truth == label) for label in range(1, num_classes)]
+        for name, metric in metrics.items():
+            found[name].append([float(metric(predicted, true)) for predicted, true in masks])
+    return {name: np.array(values, dtype=np.float64).reshape(-1, num_classes - 1) for name, values in found.items()}
+
+
+def describe(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Say what a reader of the scores has to know of each metric."""
+    return {
+        name: {
+            "higher_is_better": bool(getattr(metric, "higher_is_better", True)),
+            "unit": str(getattr(metric, "unit", "")),
+        }
+        for name, metric in metrics.items()
+    }

@@ -1,0 +1,98 @@
+"""The examples of one's own network, dataset, loss and metric, as their README has them, but small."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import ConfigError
+from medseg.metrics.own import check_metrics
+from medseg.reporting.records import read_runs
+from medseg.runs.folder import RunFolder, find_run, read_csv
+from tests.helpers import command
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+LINES = [line.strip() for line in (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines()]
+QUICK = ("trainer.max_epochs=1", "trainer=cpu", "data.num_workers=0", "logger=csv")
+
+
+def arguments(start: str) -> list[str]:
+    """The arguments of the command of the README that begins so."""
+    (line,) = [line for line in LINES if line.startswith(start)]
+    return shlex.split(line)[3:]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the examples with 20 drawn images and two finished runs."""
+    folder = tmp_path_factory.mktemp("own") / "examples"
+    shutil.copytree(EXAMPLES, folder)
+    assert "python make_shapes.py shapes 120" in LINES
+    subprocess.run([sys.executable, "make_shapes.py", "shapes", "20"], cwd=folder, check=True, capture_output=True)
+    sweep = [word for word in arguments("python -m medseg.train -m") if not word.startswith(("loss=", "seed="))]
+    done = command("train", *sweep, "loss=noisy_labels", *QUICK, "model.width=4,8", "model=dilated", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def runs(place: Path) -> list[RunFolder]:
+    return [find_run(run.folder)[0] for run in read_runs([place / "runs" / "own"])]
+
+
+def test_own_parts_train_in_a_sweep(place: Path) -> None:
+    for run in runs(place):
+        assert run.finished
+        summary = json.loads(run.summary.read_text())
+        assert list(summary["classes"]) == ["disc", "square"]
+        assert summary["own_metrics"] == {"boundary_dice": {"higher_is_better": True, "unit": ""}}
+        rows = read_csv(run.per_image)
+        assert {row["class"] for row in rows} == {"disc", "square"}
+        values = [float(row["boundary_dice"]) for row in rows]
+        assert all(0 <= value <= 1 for value in values)
+        means = [summary["classes"][name]["boundary_dice"]["mean"] for name in ("disc", "square")]
+        assert sum(values) / len(values) == pytest.approx(sum(means) / 2)
+    # The command of a single run has the same words.
+    assert set(arguments("python -m medseg.train --config-dir")) >= {"data=shapes", "model=dilated", "metrics=boundary"}
+
+
+def test_own_metric_is_in_the_report(place: Path) -> None:
+    given = arguments("python -m medseg.report")
+    done = command("report", "runs/own", *given[1:], "figures=false", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "boundary dice: mean over images, mean over the foreground classes" in done.stdout
+    assert "boundary dice" in (place / "runs" / "own" / "report" / "report.md").read_text()
+
+
+def test_own_metric_of_a_checkpoint_is_measured_afterwards(place: Path) -> None:
+    run = runs(place)[0]
+    words = [word.replace("RUN", str(run.path)) for word in arguments("python -m medseg.evaluate")]
+    done = command("evaluate", *words, cwd=place)
+    assert done.returncode == 0, done.stderr
+    (scored,) = run.path.glob("evaluations/*/per_image.csv")
+    assert [row["boundary_dice"] for row in read_csv(scored)] == [
+        row["boundary_dice"] for row in read_csv(run.per_image)
+    ]
+    refused = command("evaluate", f"checkpoint={run.path}", cwd=place)
+    assert refused.returncode == 1
+    assert "if you trust the file, give trust=true" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "message"),
+    [
+        ("dice", lambda prediction, truth: 1.0, "metrics.dice: the name is taken"),
+        ("a-b", lambda prediction, truth: 1.0, "letters, digits and _"),
+        ("mine", lambda prediction: 1.0, "metrics.mine fails on masks with 12 true and 12 predicted pixels"),
+        ("mine", lambda prediction, truth: 1 / int(truth.sum()), "with 0 true and 12 predicted .* ZeroDivisionError"),
+        ("mine", lambda prediction, truth: "high", "ValueError"),
+    ],
+)
+def test_a_metric_is_tried_before_training(name: str, metric: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_metrics({name: metric})
