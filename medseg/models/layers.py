@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -91,6 +92,16 @@ def check_size(network: nn.Module, image: Tensor, minimum: int) -> None:
         )
 
 
+def is_open(size: int) -> bool:
+    """Tell whether a size is that of any image: a program is being traced that will take all of them."""
+    return isinstance(size, torch.SymInt)
+
+
+def larger(a: int, b: int) -> int:
+    """Return the larger of two sizes; unlike `max`, this leaves them open where they are."""
+    return cast(int, torch.sym_max(a, b))
+
+
 def pad_to(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     """Bring the last two dimensions of `x` to `size`.
 
@@ -98,9 +109,9 @@ def pad_to(x: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
     do it. What is too much (a stride-2 convolution rounds an odd size up) is cut off at the right and at the bottom.
     """
     dy, dx = size[0] - x.shape[-2], size[1] - x.shape[-1]
-    if dy == 0 and dx == 0:  # F.pad would copy the feature for nothing
+    if not (is_open(dy) or is_open(dx)) and dy == 0 and dx == 0:  # F.pad would copy the feature for nothing
         return x
-    top, left = max(dy, 0) // 2, max(dx, 0) // 2
+    top, left = larger(dy, 0) // 2, larger(dx, 0) // 2
     return F.pad(x, (left, dx - left, top, dy - top))
 
 
@@ -115,10 +126,13 @@ def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
 
     For networks that cannot take other sizes; their logits are cut back to the image's size.
     """
-    dy, dx = -image.shape[-2] % multiple, -image.shape[-1] % multiple
-    if dy == 0 and dx == 0:
-        return image
-    return F.pad(image, (0, dx, 0, dy), mode="replicate")
+    for dimension in (-2, -1):
+        size = image.shape[dimension]
+        padded = (size + multiple - 1) // multiple * multiple
+        if is_open(size) or padded != size:
+            position = torch.arange(padded, device=image.device).clamp(max=size - 1)
+            image = image.index_select(dimension, position)
+    return image
 
 
 def _groups(channels: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from medseg.models.layers import larger
+
 
 def mirror_pad(image: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
     """Pad the last two dimensions, ... x H x W -> ... x (top + H + bottom) x (left + W + right), by mirroring.
@@ -21,6 +23,7 @@ def mirror_pad(image: Tensor, top: int, bottom: int, left: int, right: int) -> T
 
 def _mirrored(size: int, before: int, after: int, device: torch.device) -> Tensor:
     """Return for every position of the padded dimension the position 0 <= k < size that is seen there."""
-    period = max(2 * (size - 1), 1)  # there and back; both ends are passed once
-    position = torch.arange(-before, size + after, device=device).remainder(period)
-    return torch.minimum(position, period - position) if size > 1 else position
+    period = larger(2 * (size - 1), 1)  # there and back; both ends are passed once
+    position = torch.arange(-before, size + after, device=device)
+    position = position.remainder(torch.full_like(position, period))
+    return torch.minimum(position, period - position)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medseg.errors import ConfigError, UserError
+from medseg.models.layers import is_open, larger
 from medseg.models.mirror import mirror_pad
 
 
@@ -36,7 +37,7 @@ class ValidSizes:
 
     def output_for(self, size: int) -> int:
         """Return the smallest output of at least `size` pixels."""
-        return self.smallest + max(0, -(-(size - self.smallest) // self.step)) * self.step
+        return self.smallest + larger(0, (size - self.smallest + self.step - 1) // self.step) * self.step
 
     def nearest(self, size: int) -> str:
         """Name the outputs next to `size`: "372 or 388", or the smallest one."""
@@ -75,7 +76,8 @@ def predict_mirrored(
         image: of any size. Mirrored by the margin on every side, and further to the right and below up to a size
             that the network takes.
         sizes: of the network.
-        tile: height and width of what is computed at once, one of the network's output sizes; None is the whole image.
+        tile: height and width of what is computed at once, one of the network's output sizes; None is the whole image,
+            as it always is in an exported program that takes any size.
 
     Tiles give the logits of the whole image, and take the memory of one window and of the result. The network may
     return its logits on another device than it gets the image on. Raises `ConfigError` for a tile of another size.
@@ -86,7 +88,8 @@ def predict_mirrored(
     whole = (sizes.output_for(height), sizes.output_for(width))
     margin = sizes.margin
     padded = mirror_pad(image, margin, margin + whole[0] - height, margin, margin + whole[1] - width)
-    if tile is None or tile >= max(whole):
+    # A program for any size would need any number of tiles.
+    if tile is None or is_open(height) or is_open(width) or tile >= max(whole):
         return network(padded)[..., :height, :width]
     tops, lefts = (starts(size, tile, sizes.step) for size in whole)
     rows, columns = (min(size, tile) for size in whole)

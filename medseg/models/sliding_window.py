@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
-from medseg.models.layers import check_choice, check_size
+from medseg.models.layers import check_choice, check_size, is_open
 from medseg.models.mirror import mirror_pad
 
 MODES = ("dense", "patches")
@@ -94,7 +94,9 @@ class SlidingWindowNet(nn.Module):
         before = self.window // 2
         after = self.window - 1 - before
         padded = mirror_pad(image, before, after, before, after)
-        return self._dense(padded) if self.mode == "dense" else self._patches(padded)
+        # A program for any size cannot have a step for each window; the dense pass gives the same logits.
+        dense = self.mode == "dense" or any(map(is_open, image.shape[-2:]))
+        return self._dense(padded) if dense else self._patches(padded)
 
     def classify(self, windows: Tensor) -> Tensor:
         """Return the logits of windows, N x in_channels x window x window -> N x num_classes."""

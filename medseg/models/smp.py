@@ -26,6 +26,11 @@ from medseg.models.layers import check_size, pad_to, pad_to_multiple
 TIMM = "tu-"
 """How the library marks the names of timm's encoders."""
 
+NO_ONNX = dict.fromkeys(
+    ("pspnet", "upernet"), "it pools to a fixed number of cells, for which ONNX has no operator that takes any size"
+)
+"""Networks that cannot be exported to ONNX, and why."""
+
 
 class SMPNetwork(nn.Module):
     """A network of the library; maps N x in_channels x H x W to logits N x num_classes x H x W.
@@ -54,6 +59,9 @@ class SMPNetwork(nn.Module):
 
     multiple: int
     """Images are padded to multiples of this number of pixels."""
+
+    no_onnx: str
+    """Why the network cannot be exported to ONNX; empty where it can."""
 
     def __init__(
         self,
@@ -84,6 +92,7 @@ class SMPNetwork(nn.Module):
             )
         except Exception as error:
             raise ConfigError(f"{_called(arch, encoder_name)} cannot be built: {_first_line(error)}") from error
+        self.no_onnx = NO_ONNX.get(arch, "")
         # dpt halves the features of vision transformers down to 1/32, whatever the size of their patches.
         stride = math.lcm(int(self.network.encoder.output_stride), 32 if arch == "dpt" else 1)
         self.min_size, self.multiple = _sizes(self.network, stride, in_channels, _called(arch, encoder_name))
