@@ -384,18 +384,6 @@ def test_a_wrong_word_gets_one_line(words: list[str], message: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_help_is_quick_and_needs_no_torch() -> None:
-    code = (
-        "import sys; sys.argv = ['x', '--help']\n"
-        "from medseg.benchmark import main; main()\n"
-        "assert not {'torch', 'lightning', 'cv2', 'albumentations'} & set(sys.modules), 'slow imports'"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "usage: python -m medseg.benchmark" in done.stdout
-    for key in ("models", "repeats", "output"):
-        assert f"\n    {key} " in done.stdout
-
-
 @pytest.mark.parametrize("line", command_module.EXAMPLES)
 def test_shown_commands_compose(line: str) -> None:
     words = shlex.split(line.partition("      ")[0])[3:]
