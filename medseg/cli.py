@@ -69,7 +69,9 @@ def run_command(
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     sys.argv[1:] = config.as_meant(sys.argv[1:])
-    Plugins.instance().register(ExperimentsSearchPath)
+    if planner is not None:
+        # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
+        Plugins.instance().register(ExperimentsSearchPath)
     check = functools.partial(check_top_level, config_name=config_name)
     register(SweptCommand(module, config_name, check, planner))
     # Of the launchers in conf/hydra/, which their plugins describe as well.

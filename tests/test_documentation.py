@@ -79,7 +79,8 @@ def test_a_shown_command_composes(line: str) -> None:
     ]
     for number in range(max(map(len, choices), default=1)):
         chosen = [values[min(number, len(values) - 1)] for values in choices]
-        cfg = compose_config(name, f"hydra.searchpath=[file://{config.config_root()}]", *chosen)
+        search = [f"hydra.searchpath=[file://{config.config_root()}]"] if name == "train" else []
+        cfg = compose_config(name, *search, *chosen)
         if name != "evaluate":
             OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 

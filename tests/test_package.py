@@ -44,6 +44,19 @@ def test_an_installed_wheel_trains_from_another_folder(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(elsewhere.glob("runs/demo/*/test/per_image.csv"))
+    # Beside the configuration in the package there is a folder runs/, which is not what is meant.
+    for script in ("medseg-report", "medseg-status", "medseg-card"):
+        given = str(next(elsewhere.glob("runs/demo/*-seed0"))) if script == "medseg-card" else "runs/demo"
+        done = subprocess.run(
+            [str(environment / "bin" / script), given],
+            cwd=elsewhere,
+            env=clean,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert (elsewhere / "runs" / "demo" / "report" / "report.html").is_file()
     where = subprocess.run(
         [str(python), "-c", "import medseg; print(medseg.__file__)"], cwd=elsewhere, env=clean, **run
     ).stdout
