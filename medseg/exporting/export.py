@@ -56,9 +56,9 @@ def export_subject(
         raise UserError(f"{subject.name} cannot be exported to ONNX: {reason}; give format=torch")
     module = subject.module(with_preprocessing=with_preprocessing)
     program = make_program(module, example(subject), subject.name)
-    min_size = subject.min_size or 1
+    min_size = subject.min_size
     if form == "torch":
-        min_size = max(min_size, smallest_size(program))  # what the program itself refuses
+        min_size = max(min_size or 1, smallest_size(program))  # what the program itself refuses
     metadata = subject.describe(with_preprocessing=with_preprocessing, min_size=min_size)
     with replacing(output) as partial:
         told = WRITE[form](program, metadata, partial)
@@ -73,16 +73,20 @@ def export_subject(
     return told, agreement
 
 
-def check(subject: Subject, module: Exported, run: Run, min_size: int) -> Agreement:
-    """Compare what was exported with the module it was made of, at several sizes; raises `UserError` if it fails."""
-    images = [draw_images(size, subject.in_channels) for size in sizes_to_compare(min_size, subject.image_size)]
-    smallest = draw_images((1, min_size, min_size), subject.in_channels)
+def check(subject: Subject, module: Exported, run: Run, min_size: int | None) -> Agreement:
+    """Compare what was exported with the module it was made of, at several sizes; raises `UserError` if it fails.
+
+    A network that does not say from which size on it takes images may refuse some of the sizes, odd ones for example.
+    """
+    least = min_size or 1
+    sizes = [(1, least, least), *sizes_to_compare(least, subject.image_size)]
+    smallest, *images = (draw_images(size, subject.in_channels) for size in sizes)
     if not module.with_preprocessing:
         smallest, *images = (normalise(batch, subject.mean, subject.std) for batch in (smallest, *images))
-    says = subject.min_size is not None  # a network that does not say what it takes may refuse some sizes
-    if says:
-        check_smallest(run, smallest)
-    return compare(module, run, images, optional=not says)
+    if subject.min_size is None:
+        return compare(module, run, images, optional=True)
+    check_smallest(run, smallest)
+    return compare(module, run, images)
 
 
 def example(subject: Subject) -> torch.Tensor:
@@ -100,7 +104,8 @@ def example(subject: Subject) -> torch.Tensor:
 def show(told: dict[str, Any], agreement: Agreement) -> None:
     """Print what the user of the file must know, and how it was checked."""
     print(f"network:    {told['network']}, classes {', '.join(told['class_names'])}")
-    print(f"input:      {told['input']}; H and W at least {told['min_size']}")
+    least = "" if told["min_size"] is None else f"; H and W at least {told['min_size']}"
+    print(f"input:      {told['input']}{least}")
     if told["mean"] is None:
         print("            mean and std are not known: the checkpoint was imported without them")
     elif not told["normalisation_is_built_in"]:

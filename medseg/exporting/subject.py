@@ -65,8 +65,11 @@ class Subject:
             )
         return Exported(self.network, mean=self.mean, std=self.std).eval()
 
-    def describe(self, *, with_preprocessing: bool, min_size: int) -> dict[str, Any]:
-        """Return what travels in the file: plain values, every one of which can be written as JSON."""
+    def describe(self, *, with_preprocessing: bool, min_size: int | None) -> dict[str, Any]:
+        """Return what travels in the file: plain values, every one of which can be written as JSON.
+
+        `min_size`: smallest height and width that the file takes, in pixels; None where it is not known.
+        """
         shape = f"float32, N x {self.in_channels} x H x W"
         normalised = "of values in 0..255" if with_preprocessing else "of (value / 255 - mean) / std, values in 0..255"
         returned = "probabilities" if with_preprocessing else "logits"
