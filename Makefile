@@ -7,7 +7,7 @@ JOBS ?= 2
 ALL := .[dev,ray,submitit,export,demo,docs]
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types docs format lock clean
+.PHONY: help install demo test slow lint types docs format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -31,8 +31,11 @@ demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (2 to 4 minutes o
 	@$(BIN)/python -m medseg.report runs/demo format=html > /dev/null
 	@echo "open in a browser: $(CURDIR)/runs/demo/report/report.html"
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
+test: $(VENV)/.dev ## run the tests, but for the slowest
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(TESTS)
+
+slow: $(VENV)/.dev ## run the slowest tests: the whole demo, an experiment as a sweep, ONNX of every network
+	$(BIN)/python -m pytest -n $(JOBS) -m slow $(TESTS)
 
 lint: $(VENV)/.dev ## check style and formatting
 	$(BIN)/ruff check .

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from medseg import __version__, config
 from medseg.data.fingerprint import sha256_file
 from medseg.data.prepare import checked_size
 from medseg.errors import UserError
-from medseg.training.checkpoints import check_targets, load_network, read_checkpoint
+from medseg.training.checkpoints import load_network, read_checkpoint, settings_of
 from medseg.training.task import CHECKPOINT_KEY, main_output
 
 
@@ -132,13 +132,8 @@ def read_subject(file: Path, *, trust: bool = False) -> Subject:
     """
     checkpoint = read_checkpoint(file)
     travels = checkpoint[CHECKPOINT_KEY]
-    settings = OmegaConf.create(travels["config"])
-    assert isinstance(settings, DictConfig)
-    if not trust:
-        check_targets(settings, file)
+    settings = settings_of(checkpoint, file, trust=trust)
     arguments: dict[str, Any] = OmegaConf.to_container(settings.model, resolve=True)  # type: ignore[assignment]
-    if "encoder_weights" in settings.model:
-        settings.model.encoder_weights = None  # the checkpoint's own come in their place
     network = config.instantiate_network(settings.model)
     load_network(network, checkpoint, file)
     plain: Any = OmegaConf.to_container(settings.data)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from medseg import config
@@ -19,7 +19,7 @@ from medseg.data.build import as_grey, resize_image
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.models.mirror import mirror_pad
-from medseg.training.checkpoints import check_targets, load_network, read_checkpoint
+from medseg.training.checkpoints import load_network, read_checkpoint, settings_of
 from medseg.training.task import CHECKPOINT_KEY, main_output
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
@@ -115,17 +115,12 @@ def load_member(file: Path, *, device: torch.device, precision: str | None = Non
     """
     checkpoint = read_checkpoint(file)
     travels = checkpoint[CHECKPOINT_KEY]
-    settings = OmegaConf.create(travels["config"])
-    assert isinstance(settings, DictConfig)
-    if not trust:
-        check_targets(settings, file)
+    settings = settings_of(checkpoint, file, trust=trust)
     if travels["mean"] is None:
         raise UserError(
             f"{file}: imported without the authors' normalisation, so it is not known how to show it images; import it "
             "again with mean=[...] std=[...], or with data=..."
         )
-    if "encoder_weights" in settings.model:
-        settings.model.encoder_weights = None  # the checkpoint's own come in their place
     network = config.instantiate_network(settings.model)
     load_network(network, checkpoint, file)
     network.eval()

@@ -80,6 +80,25 @@ def first_difference(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torc
     return f"{unknown[0]} {tuple(theirs[unknown[0]].shape)} is unknown here" if unknown else ""
 
 
+def settings_of(checkpoint: Mapping[str, Any], file: Path, *, trust: bool) -> DictConfig:
+    """Return the configuration that travels in a checkpoint, fit to build its network from.
+
+    Args:
+        checkpoint: as read.
+        file: where it was read from.
+        trust: whether it may build what is not medseg's own.
+
+    Raises `UserError` for a checkpoint that is not to be trusted.
+    """
+    settings = OmegaConf.create(checkpoint[CHECKPOINT_KEY]["config"])
+    assert isinstance(settings, DictConfig)
+    if not trust:
+        check_targets(settings, file)
+    if "encoder_weights" in settings.model:
+        settings.model.encoder_weights = None  # the checkpoint's own come in their place
+    return settings
+
+
 def check_targets(settings: DictConfig, file: Path) -> None:
     """Check that a checkpoint's configuration builds nothing but medseg's own networks and datasets.
 

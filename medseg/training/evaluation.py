@@ -15,7 +15,7 @@ from medseg.errors import ConfigError
 from medseg.runs.folder import find_run
 from medseg.runs.show import print_scores
 from medseg.training.build import build_metrics, build_network, build_trainer, quiet_libraries
-from medseg.training.checkpoints import check_targets, load_network, read_checkpoint
+from medseg.training.checkpoints import load_network, read_checkpoint, settings_of
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
 from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
 
@@ -35,10 +35,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     run, file = find_run(cfg.checkpoint)
     checkpoint = read_checkpoint(file)
     travels = checkpoint[CHECKPOINT_KEY]
-    settings = OmegaConf.create(travels["config"])
-    assert isinstance(settings, DictConfig)
-    if not cfg.trust:
-        check_targets(settings, file)
+    settings = settings_of(checkpoint, file, trust=cfg.trust)
     if "dataset" not in settings.data and "dataset" not in changed(cfg):
         raise ConfigError(f"{file} was imported and is of no data: choose what to score it on with data=...")
     datamodule = build_datamodule(data_to_score(settings.data, cfg))
@@ -46,8 +43,6 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     if travels["mean"] is not None:
         # The network expects images as its own training split was normalised, whatever data it now sees.
         datamodule.normalisation = (tuple(travels["mean"]), tuple(travels["std"]))
-    if "encoder_weights" in settings.model:
-        settings.model.encoder_weights = None  # the checkpoint's own come in their place
     network = build_network(settings.model, datamodule)
     load_network(network, checkpoint, file)
     # The outputs of an imported network have no names of their own.

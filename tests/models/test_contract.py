@@ -123,15 +123,6 @@ def test_bf16_autocast_trains(name: str) -> None:
 
 
 @each_network
-def test_export(name: str) -> None:
-    network = build(name).eval()
-    exported = torch.export.export(network, (torch.randn(1, 3, 65, 80),))
-    image = torch.randn(1, 3, 65, 80)
-    with torch.no_grad():
-        torch.testing.assert_close(exported.module()(image), network(image))
-
-
-@each_network
 def test_traces_into_one_graph(name: str) -> None:
     # No break in the graph, forward and backward. The backward pass takes most of the time, and is the same code for
     # all sizes of a network.
