@@ -233,12 +233,9 @@ def thread_count(asked: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[int], T], count: int, workers: int, title: str) -> Generator[T, None, None]:
-    """Yield `work(0)`, `work(1)`, ... in order, computed by several threads, with a progress bar on stderr.
-
-    The first error, or Ctrl-C, ends the rest.
-    """
-    progress = Progress(
+def images_bar() -> Progress:
+    """Make a progress bar of images on stderr."""
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -246,7 +243,14 @@ def in_threads(work: Callable[[int], T], count: int, workers: int, title: str) -
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-    with one_thread_each(), ThreadPoolExecutor(workers, "prepare") as pool, progress:
+
+
+def in_threads(work: Callable[[int], T], count: int, workers: int, title: str) -> Generator[T, None, None]:
+    """Yield `work(0)`, `work(1)`, ... in order, computed by several threads, with a progress bar on stderr.
+
+    The first error, or Ctrl-C, ends the rest.
+    """
+    with one_thread_each(), ThreadPoolExecutor(workers, "prepare") as pool, images_bar() as progress:
         task = progress.add_task(title, total=count)
         try:
             for outcome in pool.map(work, range(count)):

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from medseg.data.build import Speed, one_thread_each, thread_count
+from medseg.data.build import images_bar, one_thread_each, thread_count
 from medseg.data.fingerprint import sha256_file
 from medseg.data.problems import SampleError
 from medseg.errors import ConfigError, UserError
@@ -129,15 +127,7 @@ def predicted(
         except SampleError as error:
             return error
 
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    with one_thread_each(), ThreadPoolExecutor(workers, "predict") as pool, progress:
+    with one_thread_each(), ThreadPoolExecutor(workers, "predict") as pool, images_bar() as progress:
         task = progress.add_task("predict", total=len(images))
         waiting: deque[tuple[Input, Future[Finished | SampleError]]] = deque()
         remaining = iter(images)
