@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
-from medseg.report import as_meant
 
 SUMMARY = """
 medseg.card writes a model card in Markdown, with the metadata that model hubs read: the network, the data and their
@@ -65,9 +63,7 @@ def run_of(given: str) -> Path:
 
 def main() -> None:
     """Start from the command line."""
-    if not {"--help", "-h"} & set(sys.argv[1:]):
-        sys.argv[1:] = as_meant(sys.argv[1:])
-    run_command(card, config_name="card", module="medseg.card", summary=SUMMARY, examples=EXAMPLES)
+    run_command(card, config_name="card", module="medseg.card", summary=SUMMARY, examples=EXAMPLES, takes_runs=True)
 
 
 if __name__ == "__main__":

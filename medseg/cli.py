@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def run_command(
     summary: str,
     examples: tuple[str, ...],
     planner: Planner | None = None,
+    takes_runs: bool = False,
 ) -> None:
     """Run a command with the configuration that its command line composes; in a multirun, every combination.
 
@@ -55,6 +56,7 @@ def run_command(
         summary: one paragraph for `--help`.
         examples: command lines for `--help`.
         planner: says which run a configuration means, for a command that leaves run folders.
+        takes_runs: whether folders, given without a key, are the command's `runs`.
 
     Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
     """
@@ -68,7 +70,8 @@ def run_command(
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    sys.argv[1:] = config.as_meant(sys.argv[1:])
+    arguments = with_runs(sys.argv[1:]) if takes_runs else sys.argv[1:]
+    sys.argv[1:] = config.as_meant(arguments)
     if planner is not None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
         Plugins.instance().register(ExperimentsSearchPath)
@@ -106,6 +109,16 @@ def run_command(
         if explanation is None:
             raise
         fail(explanation, ConfigError.exit_code)
+
+
+def with_runs(arguments: Sequence[str]) -> list[str]:
+    """Return command-line arguments as Hydra needs them to be: folders, given without a key, become `runs=[...]`."""
+    folders = [word for word in arguments if "=" not in word and not word.startswith("-")]
+    others = [word for word in arguments if word not in folders]
+    if not folders:
+        return others
+    quoted = ("'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
+    return [*others, f"runs=[{','.join(quoted)}]"]
 
 
 def fail(message: str, exit_code: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -137,24 +136,14 @@ def size_of(given: Any) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-def as_meant(arguments: Sequence[str]) -> list[str]:
-    """Return command-line arguments as Hydra needs them to be: folders, given without a key, become `runs=[...]`."""
-    folders = [word for word in arguments if "=" not in word and not word.startswith("-")]
-    others = [word for word in arguments if word not in folders]
-    if not folders:
-        return others
-    quoted = ("'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
-    return [*others, f"runs=[{','.join(quoted)}]"]
-
-
 def main() -> None:
     """Start from the command line."""
     # Small sums: threads would cost more than they bring, most of all while a sweep has the cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if not {"--help", "-h"} & set(sys.argv[1:]):
-        sys.argv[1:] = as_meant(sys.argv[1:])
-    run_command(report, config_name="report", module="medseg.report", summary=SUMMARY, examples=EXAMPLES)
+    run_command(
+        report, config_name="report", module="medseg.report", summary=SUMMARY, examples=EXAMPLES, takes_runs=True
+    )
 
 
 if __name__ == "__main__":

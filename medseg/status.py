@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from omegaconf import DictConfig
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError
-from medseg.report import as_meant
 from medseg.runs.progress import Progress, read_progress
 from medseg.tables import Column, write_table
 
@@ -88,9 +86,9 @@ def show_seconds(seconds: float) -> str:
 
 def main() -> None:
     """Start from the command line."""
-    if not {"--help", "-h"} & set(sys.argv[1:]):
-        sys.argv[1:] = as_meant(sys.argv[1:])
-    run_command(status, config_name="status", module="medseg.status", summary=SUMMARY, examples=EXAMPLES)
+    run_command(
+        status, config_name="status", module="medseg.status", summary=SUMMARY, examples=EXAMPLES, takes_runs=True
+    )
 
 
 if __name__ == "__main__":

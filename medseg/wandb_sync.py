@@ -75,11 +75,14 @@ def online() -> dict[str, str]:
 
 def main() -> None:
     """Start from the command line."""
-    from medseg.report import as_meant
-
-    if not {"--help", "-h"} & set(sys.argv[1:]):
-        sys.argv[1:] = as_meant(sys.argv[1:])
-    run_command(wandb_sync, config_name="wandb_sync", module="medseg.wandb_sync", summary=SUMMARY, examples=EXAMPLES)
+    run_command(
+        wandb_sync,
+        config_name="wandb_sync",
+        module="medseg.wandb_sync",
+        summary=SUMMARY,
+        examples=EXAMPLES,
+        takes_runs=True,
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from medseg import config, report
+from medseg import cli, config
 from tests.helpers import compose_config, train
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -53,8 +53,8 @@ def as_meant(name: str, arguments: list[str]) -> list[str]:
     """Overrides as the command makes them of its arguments."""
     overrides = config.as_meant([word for word in arguments if not word.startswith("-")])
     made = getattr(module(name), "as_meant", None)
-    if name in ("status", "wandb_sync", "card"):
-        made = report.as_meant
+    if name in ("report", "status", "wandb_sync", "card"):
+        made = cli.with_runs
     return made(overrides) if made else overrides
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from medseg.cli import with_runs
 from medseg.errors import UserError
-from medseg.report import as_meant, make_report, report
+from medseg.report import make_report, report
 from medseg.reporting.document import write_report
 from medseg.reporting.measures import choose_measure
 from medseg.reporting.records import read_runs
@@ -101,7 +102,7 @@ def test_what_cannot_be_is_one_line(
     states = {("unet", "kvasir", 0): "waiting", ("unet", "kvasir", 1): "failed"}
     fabricate(tmp_path / "waiting", {"unet": 0.0}, seeds=(0, 1), states=states)
     with pytest.raises(UserError) as caught:
-        report(compose_config("report", *as_meant(arguments)))
+        report(compose_config("report", *with_runs(arguments)))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == code
@@ -142,10 +143,10 @@ def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_key_are_the_runs() -> None:
-    assert as_meant(["runs/a", "score=iou", "runs/it's", "--cfg", "job"]) == [
+    assert with_runs(["runs/a", "score=iou", "runs/it's", "--cfg", "job"]) == [
         "score=iou", "--cfg", "runs=['runs/a','runs/it\\'s','job']"
     ]  # fmt: skip
-    assert as_meant(["score=iou"]) == ["score=iou"]
+    assert with_runs(["score=iou"]) == ["score=iou"]
 
 
 # Time, imports.
