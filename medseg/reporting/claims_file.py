@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from medseg.errors import UserError
+from medseg.reporting.records import YAML_LOADER
 
 Selector = Mapping[str, Any]
 """Keys that runs must have, with their values."""
@@ -62,7 +63,7 @@ def read_claims(file: str | Path) -> list[Claim]:
     """
     file = Path(file)
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

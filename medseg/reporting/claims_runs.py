@@ -53,10 +53,15 @@ def value_of(run: Run, key: str) -> Any:
 
 def matches(run: Run, *selectors: Selector) -> bool:
     """Whether a run has all that some selectors ask for."""
-    # Compared as text, so that True is not 1 and a tuple is a list.
-    return all(
-        json.dumps(value_of(run, key)) == json.dumps(value) for selected in selectors for key, value in selected.items()
-    )
+    return all(same(value_of(run, key), value) for selected in selectors for key, value in selected.items())
+
+
+def same(found: Any, asked: Any) -> bool:
+    """Whether two values are the same, as a file has them."""
+    if isinstance(found, str) and isinstance(asked, str):
+        return found == asked
+    # As text, so that True is not 1 and a tuple is a list.
+    return json.dumps(found) == json.dumps(asked)
 
 
 def words(selected: Selector) -> str:

@@ -68,6 +68,24 @@ class Difference:
         return float(2 * stdtr(self.freedom, -abs(self.mean) / self.error))
 
 
+@dataclass(frozen=True)
+class Side:
+    """What a network brings into its differences from others.
+
+    Attributes:
+        per_image: means over seeds, N.
+        trainings: variance and degrees of freedom of its trainings; nothing with one seed.
+    """
+
+    per_image: NDArray[np.float64]
+    trainings: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Side:
+        """Make a side of values as of `difference`, seeds x N images."""
+        return cls(values.mean(axis=0), part(values.mean(axis=1)))
+
+
 def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
     """Compare two networks on the same images.
 
@@ -77,13 +95,18 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Diffe
 
     With one seed a side has no part for its trainings, and with one image there is none for the images.
     """
-    per_image = first.mean(axis=0) - second.mean(axis=0)
-    parts = [
-        (float(values.var(ddof=1)) / len(values), float(len(values) - 1))
-        for values in (per_image, first.mean(axis=1), second.mean(axis=1))
-        if len(values) > 1
-    ]
-    return Difference(float(per_image.mean()), tuple(parts))
+    return between(Side.of(first), Side.of(second))
+
+
+def between(first: Side, second: Side) -> Difference:
+    """Compare two sides, as `difference` does; for a network that is compared with many."""
+    per_image = first.per_image - second.per_image
+    return Difference(float(per_image.mean()), (*part(per_image), *first.trainings, *second.trainings))
+
+
+def part(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """Return variance and degrees of freedom of the mean of values; nothing for a single one."""
+    return ((float(values.var(ddof=1)) / len(values), float(len(values) - 1)),) if len(values) > 1 else ()
 
 
 def average(differences: Sequence[Difference]) -> Difference:

@@ -150,7 +150,7 @@ def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) 
     written: dict[str, Path] = {}
     if form in ("markdown", "all"):
         written["Markdown"] = folder / "report.md"
-        write_page(report, written["Markdown"])
+        write(written["Markdown"], as_page(report, parts))
     if form in ("latex", "all"):
         written["LaTeX"] = folder / "latex"
         for section in parts:
@@ -166,11 +166,6 @@ def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) 
         written["HTML"] = folder / "report.html"
         write_html(report, written["HTML"], images)
     return written
-
-
-def write_page(report: Report, file: Path) -> None:
-    """Write the Markdown page."""
-    write(file, as_page(report, sections(report)))
 
 
 def write_html(report: Report, file: Path, images: int = IMAGES) -> None:

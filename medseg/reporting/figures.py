@@ -27,8 +27,14 @@ FIGURES = "figures"
 
 @contextmanager
 def drawing(runs: Sequence[Run], folder: Path, *, score: str = "dice") -> Iterator[Future[list[Path]]]:
-    """Draw every figure in a process of its own, while the caller does something else; arguments as of `draw_all`."""
-    # Forked: what has been read need not be read again.
+    """Draw every figure in a process of its own, while the caller does something else; arguments as of `draw_all`.
+
+    Raises `UserError` where the scores of a finished run are missing or damaged.
+    """
+    # Forked: what has been read need not be read again. The scores, which both need, take 0.15 s of 100 runs.
+    for run in runs:
+        if run.finished:
+            _ = run.per_image
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
         yield pool.submit(draw_all, runs, folder, score=score)
 

@@ -6,14 +6,13 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from medseg.data.prepared import PreparedDataset
 from medseg.errors import UserError
 from medseg.labels import IGNORE_INDEX
 from medseg.reporting.figures_style import save, title_of
@@ -21,6 +20,9 @@ from medseg.reporting.kept import Candidate, find_candidates, most_disputed, ope
 from medseg.reporting.layout import Layout, Line
 from medseg.reporting.measures import MEASURES
 from medseg.runs.predictions import read_predictions
+
+if TYPE_CHECKING:
+    from medseg.data.prepared import PreparedDataset
 
 log = logging.getLogger("medseg")
 

@@ -14,7 +14,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from medseg.reporting.costs import Costs, costs_of
-from medseg.reporting.figures_style import BESIDE, Look, legend_below, looks, panels, save, title_of
+from medseg.reporting.figures_artists import Bubble, add_bands, add_boxes, add_bubbles
+from medseg.reporting.figures_style import (
+    BESIDE,
+    Look,
+    legend_below,
+    looks,
+    panels,
+    save,
+    set_title,
+    title_of,
+)
 from medseg.reporting.layout import Layout, Line
 from medseg.reporting.records import Run
 from medseg.reporting.samples import Array, gather
@@ -101,16 +111,16 @@ def draw_bubbles(
     look = looks(layout.rows)
     figure, axes = panels(len(layout.columns), 2.6)
     for axis, column in zip(axes, layout.columns, strict=True):
+        shown = []
         for row, place in sorted(places.items(), key=lambda item: -areas.get(item[0], 0.0)):
             values = seed_means(layout.cells.get((row, column), ()), score)
-            if not len(values):
-                continue
-            mean, colour = values.mean(), look[row].colour
-            if len(values) > 1:
-                axis.errorbar(place, mean, values.std(ddof=1), color=colour, capsize=3, linewidth=1)
-            size = SMALLEST + (LARGEST - SMALLEST) * areas[row] / most if areas else EQUAL
-            axis.scatter(place, mean, size, color=colour, marker=look[row].marker, alpha=0.75, edgecolors="white")
-        axis.set(title=column.label, xlabel=title, xscale="log")
+            if len(values):
+                size = SMALLEST + (LARGEST - SMALLEST) * areas[row] / most if areas else EQUAL
+                spread = values.std(ddof=1) if len(values) > 1 else np.nan
+                shown.append(Bubble(place, float(values.mean()), float(spread), size, look[row]))
+        add_bubbles(axis, shown)
+        set_title(axis, column.label)
+        axis.set(xlabel=title, xscale="log")
         low, high = min(places.values()) / 1.6, max(places.values()) * 1.6
         axis.set_xlim(low, high)
         axis.set_xticks(ticks := round_numbers(low, high), [f"{tick:g}" for tick in ticks])
@@ -118,11 +128,11 @@ def draw_bubbles(
         axis.margins(y=0.2)
     for axis in axes[:: min(len(axes), BESIDE)]:
         axis.set_ylabel(f"{title_of(score)}, mean over images")
-    shown = [row for row in layout.rows if row in places]
-    handles = [key_of(look[row]) for row in shown]
-    labels = [row.label for row in shown]
+    named = [row for row in layout.rows if row in places]
+    handles = [key_of(look[row]) for row in named]
+    labels = [row.label for row in named]
     if areas:
-        labels = [f"{row.label} ({areas[row]:.{2 if areas[row] < 10 else 1}f})" for row in shown]
+        labels = [f"{row.label} ({areas[row]:.{2 if areas[row] < 10 else 1}f})" for row in named]
     remarks = ["bar: deviation over seeds", *([f"larger: more {area_title}"] if areas else [])]
     legend_below(figure, handles, labels, "; ".join(remarks))
     return save(figure, file)
@@ -159,27 +169,18 @@ def draw_boxes(layout: Layout, folder: Path, score: str) -> Path | None:
     figure, axes = panels(len(layout.columns), 0.9 + 0.3 * len(layout.rows), sharey=True)
     for axis, column in zip(axes, layout.columns, strict=True):
         # The first network on top, as in the tables.
+        boxes = []
         for place, row in enumerate(reversed(layout.rows)):
             runs = layout.cells.get((row, column), ())
             sample = gather(runs) if runs else None
             values = np.array([]) if sample is None else sample.per_image(score)
             values = values[~np.isnan(values)]
-            if not len(values):
-                continue
-            axis.boxplot(
-                values,
-                positions=[place],
-                orientation="horizontal",
-                widths=0.6,
-                patch_artist=True,
-                showmeans=True,
-                boxprops={"facecolor": look[row].colour, "alpha": 0.55},
-                medianprops={"color": "black", "linewidth": 1.4},
-                meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4},
-                flierprops={"marker": ".", "markersize": 3, "markeredgecolor": "0.5"},
-            )
+            if len(values):
+                boxes.append((place, values, look[row].colour))
+        add_boxes(axis, boxes)
         axis.set_yticks(range(len(layout.rows)), [row.label for row in reversed(layout.rows)])
-        axis.set(title=column.label, xlabel=title_of(score), ylim=(-0.6, len(layout.rows) - 0.4))
+        set_title(axis, column.label)
+        axis.set(xlabel=title_of(score), ylim=(-0.6, len(layout.rows) - 0.4))
         axis.grid(visible=False, axis="y")
     said = (
         "box: middle half of the test images, averaged over seeds; line: median; diamond: mean; dots: beyond 1.5 boxes"
@@ -195,6 +196,7 @@ def draw_curves(layout: Layout, folder: Path, score: str) -> Path | None:
     curves = (("val/dice", "validation Dice"), ("train/loss", "training loss"))
     for line, (key, title) in enumerate(curves):
         for axis, column in zip(axes[line * len(layout.columns) :], layout.columns, strict=False):
+            bands = []
             for row in layout.rows:
                 values = epochs_of(layout.cells.get((row, column), ()), key)
                 if not values.size:
@@ -205,11 +207,11 @@ def draw_curves(layout: Layout, folder: Path, score: str) -> Path | None:
                 mean = values.mean(axis=0)
                 axis.plot(epochs, mean, style.dashes, color=style.colour, marker=marker, markersize=4, label=row.label)
                 if len(values) > 1:
-                    low, high = values.min(axis=0), values.max(axis=0)
-                    axis.fill_between(epochs, low, high, color=style.colour, alpha=0.18, linewidth=0)
+                    bands.append((epochs, values.min(axis=0), values.max(axis=0), style.colour))
+            add_bands(axis, bands)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             if line == 0:
-                axis.set_title(column.label)
+                set_title(axis, column.label)
             else:
                 axis.set_xlabel("epoch")
         axes[line * len(layout.columns)].set_ylabel(title)

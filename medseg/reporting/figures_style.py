@@ -84,6 +84,12 @@ def panels(
     return figure, list(axes.flat[: count * rows])
 
 
+def set_title(axis: Axes, text: str) -> None:
+    """Put a title above a panel."""
+    # Where it is put anyway; told so, matplotlib does not measure what else lies there, again and again.
+    axis.set_title(text, y=1.0)
+
+
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str) -> None:
     """Put a legend below all panels, and make the figure higher by that."""
     widest = max(map(len, labels))

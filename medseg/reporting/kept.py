@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medseg.data.prepared import PreparedDataset
 from medseg.errors import UserError
 from medseg.reporting.layout import Layout, Line
 from medseg.reporting.records import Run
+
+if TYPE_CHECKING:
+    from medseg.data.prepared import PreparedDataset
 
 IMAGES = 5
 """Most disputed images, if not told otherwise."""
@@ -53,6 +56,8 @@ def open_prepared(runs: Sequence[Run]) -> PreparedDataset:
     folder, identity = runs[0].summary.get("prepared"), runs[0].summary.get("data_identity")
     if not folder or not Path(folder).is_dir():
         raise UserError(f"the prepared data are not at {folder} any more; prepare them again to see images")
+    from medseg.data.prepared import PreparedDataset  # not above: it takes 0.1 s, which runs without images save
+
     prepared = PreparedDataset(folder)
     if prepared.identity != identity or any(run.summary.get("data_identity") != identity for run in runs):
         raise UserError(f"the prepared data at {folder} are not those of the test")

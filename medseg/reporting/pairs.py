@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from medseg.reporting.differences import difference
+from medseg.reporting.differences import Side, between
 from medseg.reporting.layout import Line
 from medseg.reporting.measures import Measure
 from medseg.reporting.samples import Sample
@@ -20,7 +20,7 @@ from medseg.reporting.statistics import (
     critical_difference,
     friedman,
     holm,
-    wilcoxon,
+    wilcoxon_each,
 )
 
 
@@ -78,10 +78,20 @@ class Pair:
 def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
     """Test all pairs of rows of a dataset, `column`; `samples`: of the rows, in their order."""
     measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
-    pairs = (compare_two(first, second, column, measured, measure) for first, second in combinations(samples, 2))
-    found = [pair for pair in pairs if pair is not None]
-    corrected = holm([pair.p for pair in found])
-    return [replace(pair, corrected=float(value)) for pair, value in zip(found, corrected, strict=True)]
+    # Paired first, so that the ranks of all pairs can be tested at once.
+    sides = {
+        (first, second): found
+        for first, second in combinations(samples, 2)
+        if (found := comparable(measured[first], measured[second], measure)) is not None
+    }
+    tested: Sequence[tuple[float, float] | None] = [None] * len(sides)
+    if measure.convention == "per_image":
+        tested = wilcoxon_each([one.scores - other.scores for one, other in sides.values()])
+    pairs = [
+        compare_two(rows, column, two, measure, test) for (rows, two), test in zip(sides.items(), tested, strict=True)
+    ]
+    corrected = holm([pair.p for pair in pairs])
+    return [replace(pair, corrected=float(value)) for pair, value in zip(pairs, corrected, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -91,47 +101,60 @@ class Measured:
     Args:
         sample: what it is made of.
         mean: over seeds; NaN where it was not measured.
-        values: of each seed and image, S x N (`Sample.pseudo_values`).
+        side: of differences, made of the values of each seed and image (`Sample.pseudo_values`).
+        scores: of the images, averaged over seeds, N.
     """
 
     sample: Sample
     mean: float
-    values: Array
+    side: Side
+    scores: Array
 
     @classmethod
     def of(cls, sample: Sample, measure: Measure) -> Measured:
-        return cls(sample, float(sample.values(measure).mean()), sample.pseudo_values(measure))
+        mean = float(sample.values(measure).mean())
+        return cls(sample, mean, Side.of(sample.pseudo_values(measure)), sample.per_image(measure.score))
 
 
-def compare_two(
-    first: Line, second: Line, column: Line, measured: Mapping[Line, Measured], measure: Measure
-) -> Pair | None:
-    """Compare two rows; None where they share fewer than two images or one has no value."""
-    one, other = measured[first], measured[second]
+def comparable(one: Measured, other: Measured, measure: Measure) -> tuple[Measured, Measured] | None:
+    """Return two rows on the images they share; None where these are fewer than two or one has no value."""
     if one.sample.ids != other.sample.ids:
         shared = sorted(set(one.sample.ids) & set(other.sample.ids))
         if not shared:
             return None
         one, other = (Measured.of(side.sample.restricted(shared), measure) for side in (one, other))
-    images, mean = len(one.sample.ids), one.mean - other.mean
-    if images < 2 or np.isnan(mean):
+    if len(one.sample.ids) < 2 or np.isnan(one.mean - other.mean):
         return None
-    found = replace(difference(one.values, other.values), mean=mean)
-    if measure.convention == "per_image":
-        p, direction = wilcoxon(one.sample.per_image(measure.score) - other.sample.per_image(measure.score))
-    else:
-        p, direction = found.p, float(np.sign(mean))
+    return one, other
+
+
+def compare_two(
+    rows: tuple[Line, Line],
+    column: Line,
+    sides: tuple[Measured, Measured],
+    measure: Measure,
+    tested: tuple[float, float] | None,
+) -> Pair:
+    """Compare two rows; `tested`: p and direction of their ranks, None for a measure that no single image has."""
+    one, other = sides
+    mean = one.mean - other.mean
+    found = replace(between(one.side, other.side), mean=mean)
+    p, direction = tested or (found.p, float(np.sign(mean)))
     low, high = found.interval()
     if not measure.unit:  # a fraction, whose difference is between -1 and 1
         low, high = max(low, -1.0), min(high, 1.0)
-    return Pair(first, second, column, images, mean, low, high, p, p, direction)
+    return Pair(*rows, column, len(one.sample.ids), mean, low, high, p, p, direction)
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
     """Return the comparison of two rows on a dataset, seen from the first."""
     for pair in pairs:
-        if pair.column == column and {pair.first, pair.second} == {first, second}:
-            return pair if pair.first == first else pair.reversed()
+        if pair.column != column:
+            continue
+        if pair.first == first and pair.second == second:
+            return pair
+        if pair.first == second and pair.second == first:
+            return pair.reversed()
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,14 @@ class Sample:
 
     def values(self, measure: Measure) -> Array:
         """Return the measure of each seed, S; NaN where it was not measured."""
-        return self.means([measure])(np.full((1, len(self.ids)), 1 / len(self.ids)))[0, :, 0]
+        if measure.name not in self._values:
+            self._values[measure.name] = self.means([measure])(np.full((1, len(self.ids)), 1 / len(self.ids)))[0, :, 0]
+        return self._values[measure.name]
+
+    @cached_property
+    def _values(self) -> dict[str, Array]:
+        """The measures that have been asked for: each is asked for by the tables, the tests and the page."""
+        return {}
 
     def means(self, measures: Sequence[Measure]) -> Callable[[Array], Array]:
         """Return the function that takes weights of the images, B x N, to M measures of S seeds, M x S x B."""

@@ -12,7 +12,7 @@ from medseg.reporting.comparison import compare
 from medseg.reporting.layout import Line
 from medseg.reporting.pairs import Pair, Ranking, rank
 from medseg.reporting.records import read_runs
-from medseg.reporting.statistics import holm, wilcoxon
+from medseg.reporting.statistics import holm, wilcoxon_each
 from tests.reporting.fabricate import fabricate
 from tests.reporting.test_comparison import DICE, cell, compared
 
@@ -34,10 +34,9 @@ def test_pairs_are_wilcoxon_of_means_over_seeds_and_holm_over_all_pairs(tmp_path
         dice.setdefault((run.model, run.data), []).append(run.per_image.scores["dice"])
     for data in ("kvasir", "dsb"):
         here = [pair for pair in comparison.pairs if pair.column.label == data]
-        expected = [
-            wilcoxon(np.mean(dice[p.first.label, data], axis=0) - np.mean(dice[p.second.label, data], axis=0))[0]
-            for p in here
-        ]
+        means = [(dice[p.first.label, data], dice[p.second.label, data]) for p in here]
+        tested = wilcoxon_each([np.mean(first, axis=0) - np.mean(second, axis=0) for first, second in means])
+        expected = [p for p, _ in tested]
         assert [pair.p for pair in here] == pytest.approx(expected)
         assert [pair.corrected for pair in here] == pytest.approx(list(holm(expected)))
         for pair in here:

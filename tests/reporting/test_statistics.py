@@ -17,7 +17,7 @@ from medseg.reporting.statistics import (
     critical_difference,
     friedman,
     holm,
-    wilcoxon,
+    wilcoxon_each,
 )
 
 Array = np.ndarray
@@ -111,6 +111,10 @@ def test_coverage_with_seeds_needs_the_seeds_in_the_interval() -> None:
 
 
 # Wilcoxon.
+
+
+def wilcoxon(difference: Array) -> tuple[float, float]:
+    return wilcoxon_each([difference])[0]
 
 
 def by_enumeration(difference: Array) -> float:
