@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -30,6 +31,7 @@ class ArrayFile:
         self.shape = tuple(shape)
         self.dtype = np.dtype(dtype)
         self.row_size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._digest, self._hashed = hashlib.sha256(), 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             self._offset = self._write_header()
@@ -60,6 +62,20 @@ class ArrayFile:
         assert offset == self._offset, "numpy leaves room in the header for every number of rows"
         os.ftruncate(self._file, self._offset + self.shape[0] * self.row_size)
 
+    def hash_up_to(self, count: int) -> None:
+        """Take the first `count` rows, all of them written, into the checksum.
+
+        Called while further rows are made, it leaves `sha256` nothing to do at the end.
+        """
+        for index in range(self._hashed, count):
+            self._digest.update(os.pread(self._file, self.row_size, self._offset + index * self.row_size))
+        self._hashed = max(self._hashed, count)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the whole file, all rows written, in hexadecimal."""
+        self.hash_up_to(self.shape[0])
+        return self._digest.hexdigest()
+
     def flush(self) -> None:
         """Have the disk write everything, so that a power cut cannot leave a complete-looking file of zeros."""
         os.fsync(self._file)
@@ -72,6 +88,7 @@ class ArrayFile:
         header = io.BytesIO()
         description = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(header, description)
+        self._digest, self._hashed = hashlib.sha256(header.getvalue()), 0
         write_all(self._file, memoryview(header.getvalue()), 0)
         return len(header.getvalue())
 

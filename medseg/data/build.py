@@ -28,6 +28,9 @@ from medseg.errors import DataError
 
 T = TypeVar("T")
 
+FLUSH_EVERY = 128
+"""Images after which the disk is made to write what there is."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -48,6 +51,8 @@ class Result:
     class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Prepared pixels of each class over all samples."""
     problems: list[Problem] = field(default_factory=list)
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of each array file, by its name."""
 
 
 def build_arrays(
@@ -94,7 +99,12 @@ def build_arrays(
         ArrayFile(folder / "masks.npy", (count, *size)) as masks,
     ):
         with closing(in_threads(work, count, workers, dataset.title)) as outcomes:
-            for outcome in outcomes:
+            for index, outcome in enumerate(outcomes):
+                # Beside the threads that decode, not after them.
+                for array in (images, masks):
+                    array.hash_up_to(index)
+                    if index % FLUSH_EVERY == 0:
+                        array.flush()
                 if isinstance(outcome, Problem):
                     result.problems.append(outcome)
                     continue
@@ -107,8 +117,9 @@ def build_arrays(
             images.keep(kept)
             masks.keep(kept)
             result.rows = [replace(row, index=index) for index, row in enumerate(result.rows)]
-        images.flush()
-        masks.flush()
+        for array in (images, masks):
+            array.flush()
+            result.sha256[array.path.name] = array.sha256()
     return result
 
 
@@ -136,7 +147,7 @@ def measure(
     num_classes: int,
 ) -> Measured:
     """Collect what is known of a sample: `image` and `mask` at native size, `small` and `small_mask` as prepared."""
-    class_pixels = np.bincount(small_mask.ravel(), minlength=num_classes)
+    class_pixels = count_classes(small_mask, num_classes)
     foreground = small_mask.size - int(class_pixels[0])
     problems = []
     if foreground == 0:
@@ -157,6 +168,14 @@ def measure(
         dhash=difference_hash(small),
     )
     return Measured(row, thumbnail(small), class_pixels, problems)
+
+
+def count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the number of pixels of each class in a class map, int64."""
+    if num_classes > 16:
+        return np.bincount(mask.ravel(), minlength=num_classes)
+    # np.bincount makes 64-bit integers of all pixels first: 0.27 ms for 256 x 256, where this takes 0.01 for a class.
+    return np.array([np.count_nonzero(mask == label) for label in range(num_classes)])
 
 
 def hash_pixels(image: np.ndarray) -> str:

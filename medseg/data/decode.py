@@ -41,6 +41,8 @@ def decode_image(data: bytes, file: str) -> np.ndarray:
     larger than 178 million pixels (Pillow's limit against decompression bombs) or of another pixel type.
     """
     _read_header(data, file)
+    if data[:3] == b"\xff\xd8\xff":  # a JPEG: the decoder itself writes RGB, and repeats grey
+        return _decode_pixels(data, file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     pixels = _drop_alpha(_decode_pixels(data, file))
     if pixels.dtype == np.uint16:
         pixels = scale_to_8_bits(pixels)
@@ -125,11 +127,11 @@ def _refuse_unsuitable_tiff(header: Image.Image, file: str) -> None:
         header.seek(0)
 
 
-def _decode_pixels(data: bytes, file: str) -> np.ndarray:
-    """Pixels as stored, H x W or H x W x (3 or 4) in OpenCV's order of channels."""
+def _decode_pixels(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
+    """Pixels as stored, H x W or H x W x (3 or 4) in OpenCV's order of channels, unless `flags` say otherwise."""
     try:
         # IMREAD_UNCHANGED keeps the bit depth and, unlike the colour flags, leaves the orientation tag alone.
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         pixels = None
     if pixels is None:

@@ -252,7 +252,7 @@ def build(
         "source": source.location,
         "source_identity": source.identity,
         "archive_sha256": checksums,
-        "sha256": {name: sha256_file(folder / name) for name in ("images.npy", "masks.npy")},
+        "sha256": result.sha256,
         "file_sizes": sizes,
         "seconds": round(time.perf_counter() - started, 2),
         "workers": workers,

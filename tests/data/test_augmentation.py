@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from medseg import config
-from medseg.data.augmentation import Augmentation, CoarseElastic, FlipsAndTurns
+from medseg.data.augmentation import MOVES, Augmentation, CoarseElastic, FlipsAndTurns
 from medseg.data.sampling import EpochSampler
 from medseg.errors import ConfigError
 from medseg.labels import IGNORE_INDEX
@@ -151,6 +151,16 @@ def test_flips_and_turns_keep_the_shape(shape: tuple[int, int], kinds: int) -> N
         seen[labels.tobytes()] += 1
     assert len(seen) == kinds
     assert min(seen.values()) > 200 / kinds, "all about equally often"
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (6, 9, 1), (7, 7, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_flips_and_turns_are_those_of_albumentations(shape: tuple[int, ...], dtype: type) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+    image.flags.writeable = False
+    for element in MOVES:
+        moved = FlipsAndTurns().apply(image, element)
+        np.testing.assert_array_equal(moved, albumentations.D4().apply(image, element), strict=True)
 
 
 def test_the_result_is_a_copy() -> None:

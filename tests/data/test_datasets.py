@@ -10,6 +10,7 @@ from PIL import Image
 
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG, isbi
 from medseg.data.datasets.dsb import image_type
+from medseg.data.datasets.layout import threshold
 from medseg.data.decode import decode_image
 from medseg.data.finding import open_source
 from medseg.data.problems import SampleError
@@ -68,6 +69,19 @@ def test_kvasir_mask_is_thresholded():
     assert image.shape == (24, 32, 3)
     assert labels.dtype == np.uint8
     np.testing.assert_array_equal(labels, mask(high=1))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_is_black_and_white_up_to_a_twentieth(dtype):
+    labels = np.repeat(np.array([0, 63, 64, 127, 128, 191, 192, 255], dtype), [100, 90, 1, 2, 1, 1, 90, 100])[None]
+    mask = threshold(labels, "a")
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, (labels > 127).astype(np.uint8))
+    labels[0, :20] = 100
+    with pytest.raises(SampleError, match="not black and white: 6% of the pixels are mid-grey"):
+        threshold(labels, "a")
+    with pytest.raises(SampleError, match="not black and white"):
+        threshold(np.array([[0, 256]], np.uint16), "a")
 
 
 def test_missing_and_extra_masks_are_told_by_file():

@@ -37,6 +37,14 @@ def test_jpeg_is_close_to_what_was_stored(options):
     assert np.abs(image.astype(int) - picture()).max() < 12
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_of_every_kind_comes_as_if_decoded_unchanged(mode):
+    data = pillow(Image.fromarray(picture()).convert(mode), "JPEG", quality=80)
+    unchanged = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    conversion = cv2.COLOR_GRAY2RGB if unchanged.ndim == 2 else cv2.COLOR_BGR2RGB
+    np.testing.assert_array_equal(decode_image(data, "a"), cv2.cvtColor(unchanged, conversion), strict=True)
+
+
 def test_grey_is_repeated():
     grey = picture()[:, :, 0]
     np.testing.assert_array_equal(decode_image(encode(grey), "a"), np.dstack([grey] * 3))

@@ -40,6 +40,10 @@ def inside(data_dir: Path) -> list[str]:
     return sorted(path.name for path in (data_dir / "prepared").iterdir() if path.suffix != ".lock")
 
 
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def one_line(caught: pytest.ExceptionInfo) -> str:
     message = str(caught.value)
     assert "\n" not in message
@@ -446,8 +450,19 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
     with arrays.ArrayFile(tmp_path / "a.npy", rows.shape) as file:
         for index in (4, 0, 2, 3, 1):
             file.write(index, rows[index])
+        file.hash_up_to(3)
+        assert file.sha256() == sha256(tmp_path / "a.npy")
         file.keep([0, 3, 4])
+        assert file.sha256() == sha256(tmp_path / "a.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), rows[[0, 3, 4]])
+
+
+@pytest.mark.parametrize("num_classes", [3, 16, 17, 200])
+def test_pixels_of_each_class(num_classes):
+    mask = np.random.default_rng(0).integers(0, min(num_classes, 40), (30, 40), dtype=np.uint8)
+    counts = build.count_classes(mask, num_classes)
+    assert counts.tolist() == [int((mask == label).sum()) for label in range(num_classes)]
+    assert counts.dtype == np.int64
 
 
 # Interruptions

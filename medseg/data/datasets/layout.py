@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Listing, Sample
@@ -60,10 +61,10 @@ def threshold(labels: np.ndarray, file: str) -> np.ndarray:
 
     Raises `SampleError` of kind "unexpected label" for a mask that is clearly not black and white.
     """
-    grey = float(np.mean((labels >= 64) & (labels < 192)))
+    grey = cv2.countNonZero(cv2.inRange(labels, 64, 191)) / labels.size
     if grey > BINARY_GREY or labels.max() > 255:
         raise SampleError("unexpected label", file, f"not black and white: {grey:.0%} of the pixels are mid-grey")
-    return (labels > 127).astype(np.uint8)
+    return cv2.threshold(labels, 127, 1, cv2.THRESH_BINARY)[1].astype(np.uint8, copy=False)
 
 
 def black_and_white(labels: np.ndarray, file: str) -> np.ndarray:
