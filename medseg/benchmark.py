@@ -13,10 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
+from medseg.benchmarking.compare import write_comparison
+from medseg.benchmarking.csv_files import write_csv_files
 from medseg.benchmarking.files import describe, write
 from medseg.benchmarking.rounds import measure
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.show import write_benchmarks
+from medseg.benchmarking.variants import VARIANTS, in_variant
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 from medseg.runs.naming import model_name
@@ -24,7 +27,8 @@ from medseg.runs.naming import model_name
 SUMMARY = """
 medseg.benchmark measures networks on this machine: images per second in training and inference, the latency of one
 image, peak memory, parameters and multiply-accumulates. Several networks are measured in turn, so that what slows the
-machine down for a while hits all of them. The files it writes are picked up by the report.
+machine down for a while hits all of them. The files it writes are picked up by the report. Variants of the same step,
+the released code's and medseg's own among them, are compared with each other and with the limits of the machine.
 """
 
 EXAMPLES = (
@@ -32,6 +36,8 @@ EXAMPLES = (
     "python -m medseg.benchmark models=[unet,convunext,amsunet] experiment=my_sweep      beside the runs of a sweep",
     "python -m medseg.benchmark 'models=[unet,\"unet model.base_channels=64\"]' image_size=[384,512] batch_size=4",
     "python -m medseg.benchmark model=unet trainer=gpu trainer.precision=bf16-mixed compile=true",
+    "python -m medseg.benchmark models=[convunext,amsunet,unet] variants=[plain,tuned] batch_size=4"
+    " inference_batch_size=32",
 )
 
 
@@ -42,18 +48,23 @@ def benchmark(cfg: DictConfig) -> list[Path]:
     """
     check(cfg)
     settings = find_settings(cfg)
-    measured, failed = measure(settings, repeats=cfg.repeats, seconds=cfg.seconds)
+    thorough = cfg.variants is not None or cfg.csv is not None
+    measured, failed = measure(settings, repeats=cfg.repeats, seconds=cfg.seconds, thorough=thorough)
     found = {place: describe(settings[place], values, cfg.repeats) for place, values in measured.items()}
     folder = Path(cfg.output or Path(cfg.runs_dir) / cfg.experiment / "benchmarks").expanduser()
-    files = [write(folder, content) for content in found.values()]
+    # The report takes these for the cost of a network as it is trained, which no other variant is.
+    files = [write(folder, content) for content in found.values() if content["variant"] == "tuned"]
+    if thorough and found:
+        files += write_csv_files(Path(cfg.csv or folder).expanduser(), list(found.values()))
     if len(failed) == len(settings) == 1:
         raise UserError(failed[0])
-    print(write_benchmarks(settings, found, failed))
+    print((write_benchmarks if cfg.variants is None else write_comparison)(settings, found, failed))
     for file in files:
         print(f"written: {file}")
     if failed:
-        names = ", ".join(settings[place].title for place in failed)
-        raise UserError(f"{len(failed)} of {len(settings)} networks could not be measured: {names}")
+        names = ("; " if cfg.variants else ", ").join(settings[place].title for place in failed)
+        several = "networks" if cfg.variants is None else "variants"
+        raise UserError(f"{len(failed)} of {len(settings)} {several} could not be measured: {names}")
     return files
 
 
@@ -62,8 +73,8 @@ def check(cfg: DictConfig) -> None:
     sides = cfg.image_size if OmegaConf.is_list(cfg.image_size) else [cfg.image_size] * 2
     if len(sides) != 2 or not all(map(is_count, sides)):
         raise ConfigError(f"image_size={cfg.image_size} must be a number of pixels, or [height, width]")
-    for key in ("in_channels", "num_classes", "batch_size", "repeats"):
-        if not is_count(cfg[key]):
+    for key in ("in_channels", "num_classes", "batch_size", "inference_batch_size", "repeats"):
+        if not is_count(cfg[key]) and not (key == "inference_batch_size" and cfg[key] is None):
             raise ConfigError(f"{key} is {cfg[key]!r}; it must be a whole number from 1")
     if isinstance(cfg.seconds, bool) or not isinstance(cfg.seconds, int | float) or not cfg.seconds > 0:
         raise ConfigError(f"seconds is {cfg.seconds!r}; it must be a number above 0")
@@ -72,11 +83,25 @@ def check(cfg: DictConfig) -> None:
             raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
     if cfg.models is not None and not (OmegaConf.is_list(cfg.models) and cfg.models):
         raise ConfigError(f"models={cfg.models} must be a list: models=[unet,convunext]")
+    if cfg.variants is not None:
+        check_variants(cfg.variants)
     if cfg.trainer.devices != 1:
         raise ConfigError("a benchmark measures one device: choose trainer=auto, cpu or gpu")
     experiment = Path(str(cfg.experiment))
     if not experiment.parts or experiment.is_absolute() or ".." in experiment.parts:
         raise ConfigError(f"experiment is {cfg.experiment!r}; it must name a folder below runs_dir")
+
+
+def check_variants(names: Any) -> None:
+    """Raise `ConfigError` unless `names` are variants, each once."""
+    if not (OmegaConf.is_list(names) and names):
+        raise ConfigError(f"variants={names} must be a list: variants=[plain,tuned]")
+    for name in names:
+        if name not in VARIANTS:
+            meant = config.close_matches(str(name), VARIANTS)
+            raise ConfigError(f"unknown variant '{name}'{meant} (there are: {', '.join(VARIANTS)})")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"variants={names} has a variant more than once")
 
 
 def is_count(value: Any) -> bool:
@@ -87,8 +112,17 @@ def is_count(value: Any) -> bool:
 def find_settings(cfg: DictConfig) -> list[Setting]:
     """Return what is to be measured: the network of `model`, or each of `models`, with the other words of the command.
 
-    Raises `ConfigError` and what Hydra raises for words that mean nothing.
+    In variants, those of one network are side by side. Raises `ConfigError` and what Hydra raises for words that mean
+    nothing.
     """
+    settings = find_networks(cfg)
+    if cfg.variants is None:
+        return settings
+    return [in_variant(setting, name) for setting in settings for name in cfg.variants]
+
+
+def find_networks(cfg: DictConfig) -> list[Setting]:
+    """Return the networks that are to be measured, as configured."""
     words = list(HydraConfig.get().overrides.task)
     asked = [word for word in words if word.lstrip("+").startswith("model")]
     if cfg.models is None:
@@ -125,6 +159,7 @@ def read_setting(cfg: DictConfig, choices: Mapping[str, str], asked: list[str]) 
         num_classes=node["data"]["num_classes"],
         image_size=(height, width),
         batch_size=cfg.batch_size,
+        inference_batch_size=cfg.inference_batch_size or cfg.batch_size,
         accelerator=cfg.trainer.accelerator,
         precision=str(cfg.trainer.precision),
         channels_last=cfg.channels_last,

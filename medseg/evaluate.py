@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
+from medseg.allocation import keep_freed_memory
 from medseg.cli import run_command
 
 SUMMARY = """
@@ -22,6 +23,7 @@ def evaluate(cfg: DictConfig) -> None:
     """Score the checkpoint that `cfg` names."""
     from medseg.training.evaluation import evaluate_checkpoint
 
+    keep_freed_memory()
     evaluate_checkpoint(cfg)
 
 

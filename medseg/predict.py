@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
+from medseg.allocation import keep_freed_memory
 from medseg.cli import run_command
 
 SUMMARY = """
@@ -25,6 +26,7 @@ def predict(cfg: DictConfig) -> None:
     """Predict the images that `cfg` names."""
     from medseg.inference.folder import predict_images
 
+    keep_freed_memory()
     predict_images(cfg)
 
 

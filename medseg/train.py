@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 from omegaconf import DictConfig
 
+from medseg.allocation import keep_freed_memory
 from medseg.cli import run_command
 from medseg.runs.environment import is_first_process
 from medseg.runs.folder import RunFolder
@@ -44,13 +45,24 @@ def train(cfg: DictConfig) -> RunFolder:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
         else:
+            check_data(cfg)
             # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
             from medseg.training.job import run_job
 
+            keep_freed_memory()
             run_job(cfg, plan)
     if is_first_process():
         print_run(plan.folder)
     return plan.folder
+
+
+def check_data(cfg: DictConfig) -> None:
+    """Raise `ConfigError` for options of the data that cannot be, at once and not when everything is loaded."""
+    from medseg.data.prepare import checked_channels, checked_size, checked_switch
+
+    checked_size(cfg.data.image_size)
+    checked_channels(cfg.data.in_channels)
+    checked_switch("border_weights", cfg.data.border_weights)
 
 
 def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:

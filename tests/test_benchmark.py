@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,16 @@ def test_a_slow_step_is_called_as_rarely_as_can_be(monkeypatch: pytest.MonkeyPat
     assert fake.calls == 3
 
 
+def test_calls_before_the_warm_up_are_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeTime(monkeypatch, lambda call: 9.0 if call == 0 else 20.0)
+    clock = Clock(fake.step, CPU, seconds=1.0)
+    clock.once()
+    clock.once()
+    clock.warm_up()
+    assert fake.calls == 2
+    assert (clock.calls, clock.first) == (1, 9.0)
+
+
 # Memory.
 def test_peak_memory_is_what_was_taken_in_between() -> None:
     code = """
@@ -170,8 +181,27 @@ print(first, memory.peak())
     assert then == pytest.approx(32, abs=4), "an earlier peak is forgotten, what is kept is not"
 
 
+def test_memory_that_is_freed_and_kept_does_not_count() -> None:
+    code = """
+import numpy as np, torch
+from medseg.allocation import keep_freed_memory
+from medseg.benchmarking.memory import PeakMemory
+assert keep_freed_memory()
+memory = PeakMemory(torch.device("cpu"))
+earlier = np.ones(2**24)  # 128 MiB
+last = np.ones(1)         # beyond it, so that the end of the heap is in use
+del earlier
+memory.begin()
+print(memory.peak())
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert float(done.stdout) == pytest.approx(0, abs=4)
+
+
 def test_peaks_of_a_network() -> None:
-    worker, plain = Worker(setting(Greedy), 0.01), Worker(setting(OneConv), 0.01)
+    # Not with freed memory kept: how much of that is used again is the C library's business.
+    worker, plain = (Worker(replace(setting(network), keeps_memory=False), 0.01) for network in (Greedy, OneConv))
     try:
         greedy, small = worker.ask("peak_memory"), plain.ask("peak_memory")
     finally:
@@ -194,6 +224,29 @@ def test_a_training_step_trains_and_inference_does_not() -> None:
     measured.train_step()
     assert measured.network.training
     assert not any(torch.equal(a, b) for a, b in zip(before, measured.network.parameters(), strict=True))
+
+
+def test_inference_can_have_more_images() -> None:
+    measured, usual = subject(OneConv, "inference_batch_size=64"), subject(OneConv)
+    assert (len(measured.image), len(measured.inference_image)) == (2, 64)
+    assert len(usual.inference_image) == 2
+    seen: list[int] = []
+    measured.network.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    measured.warm_up()
+    assert set(seen) == {2, 64, 1}
+    # In training they are no part of the peak: 64 images are 0.75 MiB.
+    peaks = []
+    for one in (measured, usual):
+        one.memory.peak = lambda: 8.0  # type: ignore[method-assign]
+        peaks.append(one.peak_memory())
+    assert peaks == [{"inference": 8.0, "train": 7.25}, {"inference": 8.0, "train": 8.0}]
+
+
+def test_the_speed_is_in_images() -> None:
+    measured = subject(OneConv, "inference_batch_size=5")
+    for clock in measured.clocks.values():
+        clock.together, clock.one_by_one = lambda: 0.5, lambda: [0.25]  # type: ignore[method-assign]
+    assert measured.speed() == {"train": 4.0, "inference": 10.0, "latency": [250.0]}
 
 
 @pytest.mark.parametrize("overrides", [(), ("loss=weighted_ce",), ("optimizer=sgd", "channels_last=false")])
@@ -268,7 +321,7 @@ class FakeWorker:
     asked: list[tuple[str, str]] = []  # noqa: RUF012
     failing: tuple[str, str, int] | None = None
 
-    def __init__(self, setting: Setting, seconds: float) -> None:
+    def __init__(self, setting: Setting, seconds: float, measures: str = "subject") -> None:
         self.setting = setting
 
     def ask(self, what: str) -> Any:
@@ -280,8 +333,11 @@ class FakeWorker:
             "peak_memory": {"train": 2.0, "inference": 1.0},
             "facts": {"device": {"type": "cpu", "name": "x", "threads": 1}, "precision": "32-true"},
             "warm_up": None,
+            "first_calls": {"train": 4.0, "inference": 3.0, "latency": 2.0},
             "speed": {"train": 1.0, "inference": 2.0, "latency": [3.0]},
             "cost": {"parameters": 1, "macs": 2},
+            "limits": {"float32_flops_per_second": 1e3 + len(FakeWorker.asked), "copy_bytes_per_second": 1e3},
+            "profile": {"operators": [{"name": "mm", "share": 0.5}], "operator_bytes": 6},
         }[what]
 
     def close(self) -> None:
@@ -308,10 +364,32 @@ def test_networks_take_turns(fake_workers: type[FakeWorker]) -> None:
     speeds = [name for name, what in fake_workers.asked if what == "speed"]
     assert speeds == [*there, *there[::-1], *there]
     first = fake_workers.asked.index(("unet", "speed"))
-    assert {what for _, what in fake_workers.asked[:first]} == {"peak_memory", "facts", "warm_up"}, "all are warm"
+    assert {what for _, what in fake_workers.asked[:first]} == {
+        "peak_memory", "facts", "warm_up", "first_calls",
+    }, "all are warm"  # fmt: skip
     for name in there:
         assert next(what for asked, what in fake_workers.asked if asked == name) == "peak_memory"
     assert [what for _, what in fake_workers.asked[-3:]] == ["close"] * 3
+
+
+def test_the_machine_is_measured_before_and_after(fake_workers: type[FakeWorker]) -> None:
+    measured, _ = rounds.measure(three(), repeats=2, seconds=1.0, thorough=True)
+    asked = [what for _, what in fake_workers.asked]
+    assert asked[:2] == ["limits", "close"]
+    last = len(asked) - 1 - asked[::-1].index("limits")
+    assert asked.count("limits") == 2
+    assert set(asked[last + 1 :]) == {"close", "cost", "profile"}, "nothing is timed after it"
+    for one in measured.values():
+        assert one["limits"]["float32_flops_per_second"] == 1e3 + last + 1, "the higher one"
+        assert one["operator_bytes"] == 6
+
+
+def test_limits_that_cannot_be_measured_are_left_out(fake_workers: type[FakeWorker]) -> None:
+    fake_workers.failing = ("unet", "limits", 1)
+    measured, failed = rounds.measure(three(), repeats=1, seconds=1.0, thorough=True)
+    assert failed == {}
+    assert measured[1]["limits"]["copy_bytes_per_second"] == 1e3, "those of the end"
+    assert rounds.best([]) is None
 
 
 @pytest.mark.parametrize(("when", "number"), [("peak_memory", 1), ("warm_up", 1), ("speed", 2), ("cost", 1)])
@@ -369,6 +447,10 @@ def test_names_tell_networks_of_one_option_apart() -> None:
         (["models=[unet,unext]", "model.base_channels=8"], "unknown option 'model.base_channels'"),
         (["image_size=[1,2,3]"], "must be a number of pixels, or [height, width]"),
         (["batch_size=0"], "batch_size is 0; it must be a whole number from 1"),
+        (["inference_batch_size=0"], "inference_batch_size is 0; it must be a whole number from 1"),
+        (["variants=plain"], "variants=plain must be a list: variants=[plain,tuned]"),
+        (["variants=[plain,tunde]"], "unknown variant 'tunde'; did you mean 'tuned'? (there are: plain, "),
+        (["variants=[plain,plain]"], "has a variant more than once"),
         (["repeats=1.5"], "repeats is 1.5; it must be a whole number from 1"),
         (["seconds=0"], "seconds is 0; it must be a number above 0"),
         (["compile=maybe"], "compile is 'maybe'; it must be true or false"),
@@ -420,11 +502,13 @@ def test_the_command(tmp_path: Path) -> None:
     assert [file.name.partition("-")[0] for file in files] == ["unet", "unet", "unext_s"]
     for one in found:
         assert set(one) == {
-            "model", "overrides", "arguments", "in_channels", "num_classes", "image_size", "batch_size", "loss",
-            "optimizer", "device", "precision", "channels_last", "compile", "repeats", "train_images_per_second",
-            "inference_images_per_second", "latency_ms", "peak_memory_mib", "parameters", "macs", "measured",
-            "environment",
+            "model", "network", "overrides", "arguments", "in_channels", "num_classes", "image_size", "batch_size",
+            "inference_batch_size", "loss", "optimizer", "device", "precision", "channels_last", "compile", "variant",
+            "repeats", "train_images_per_second", "inference_images_per_second", "latency_ms", "first_call_seconds",
+            "peak_memory_mib", "parameters", "macs", "limits", "operators", "operator_bytes", "measured", "environment",
         }  # fmt: skip
+        assert one["variant"] == "tuned"
+        assert all(seconds > 0 for seconds in one["first_call_seconds"].values())
         assert (one["image_size"], one["batch_size"], one["repeats"]) == ([32, 32], 2, 2)
         assert one["device"]["type"] == "cpu"
         assert one["device"]["threads"] == int(os.environ["OMP_NUM_THREADS"])

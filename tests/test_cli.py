@@ -15,7 +15,7 @@ from tests.helpers import command
 
 COMMANDS = (
     "train", "prepare", "evaluate", "describe", "import_checkpoint", "status", "report", "benchmark",
-    "predict", "export", "inspect", "card", "wandb_sync", "demo",
+    "benchmark_program", "predict", "export", "inspect", "card", "wandb_sync", "demo",
 )  # fmt: skip
 
 

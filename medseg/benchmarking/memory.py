@@ -7,6 +7,7 @@ what the libraries keep for themselves, but not Python and PyTorch.
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +23,12 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        trim()
         self.before = 0.0 if device.type == "cuda" else resident("VmRSS")
 
     def begin(self) -> None:
         """Forget earlier peaks."""
+        trim()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
@@ -39,6 +42,12 @@ class PeakMemory:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / MEBIBYTE
         return resident("VmHWM") - self.before
+
+
+def trim() -> None:
+    """Have the C library give back the freed memory that it keeps, which would count as resident."""
+    with suppress(OSError, AttributeError):  # glibc's alone
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident(name: str) -> float:

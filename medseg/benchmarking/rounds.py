@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ Failures = dict[int, str]
 """Why networks could not be measured, by their place among the settings."""
 
 
-def measure(settings: Sequence[Setting], *, repeats: int, seconds: float) -> tuple[dict[int, dict[str, Any]], Failures]:
+def measure(
+    settings: Sequence[Setting], *, repeats: int, seconds: float, thorough: bool = False
+) -> tuple[dict[int, dict[str, Any]], Failures]:
     """Measure networks, and return what was measured and what failed, by place in `settings`.
 
     After the warm-up of all of them there are `repeats` rounds; in a round, each network is measured once, in every
@@ -29,7 +31,10 @@ def measure(settings: Sequence[Setting], *, repeats: int, seconds: float) -> tup
         settings: the networks.
         repeats: number of rounds.
         seconds: how long one measurement takes, roughly; a round has three for each network.
+        thorough: measure the machine's limits as well, before and after the rounds, and afterwards where the time of a
+            training step goes.
     """
+    limits = measure_limits(settings[0], seconds) if thorough else []
     measured: dict[int, dict[str, Any]] = {}
     failed: Failures = {}
     speeds: dict[int, list[dict[str, Any]]] = {place: [] for place in range(len(settings))}
@@ -48,6 +53,7 @@ def measure(settings: Sequence[Setting], *, repeats: int, seconds: float) -> tup
                 memory = workers[place].ask("peak_memory")
                 measured[place] = {"peak_memory_mib": memory, **workers[place].ask("facts")}
                 workers[place].ask("warm_up")
+                measured[place]["first_call_seconds"] = workers[place].ask("first_calls")
             except UserError as error:
                 drop(place, error)
         for number in range(repeats):
@@ -58,15 +64,36 @@ def measure(settings: Sequence[Setting], *, repeats: int, seconds: float) -> tup
                     speeds[place].append(workers[place].ask("speed"))
                 except UserError as error:
                     drop(place, error)
+        limits += measure_limits(settings[0], seconds) if thorough else []
         for place in list(workers):
             try:
                 measured[place] |= {**summarise(speeds[place]), **workers[place].ask("cost")}
+                measured[place]["limits"] = best(limits)
+                measured[place] |= workers[place].ask("profile") if thorough else {}
             except UserError as error:
                 drop(place, error)
     finally:
         for worker in workers.values():
             worker.close()
     return {place: found for place, found in measured.items() if place not in failed}, failed
+
+
+def measure_limits(setting: Setting, seconds: float) -> list[dict[str, float]]:
+    """Measure the limits of a setting's device, in a process that ends with it; an empty list where that fails."""
+    log.info("measuring the limits of the machine")
+    worker = Worker(setting, seconds, "limits")
+    try:
+        return [worker.ask("limits")]
+    except UserError as error:
+        log.error("the limits of the machine: %s", error)
+        return []
+    finally:
+        worker.close()
+
+
+def best(measured: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    """Return the highest of several measurements: what slowed the machine down for a while is no limit of it."""
+    return {name: max(found[name] for found in measured) for name in measured[0]} if measured else None
 
 
 def summarise(rounds: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -18,10 +18,15 @@ class Setting:
         loss_arguments, optimizer_arguments: their configurations, resolved.
         in_channels, num_classes: of images and masks.
         image_size: (height, width) in pixels.
-        batch_size: images of a step.
+        batch_size: images of a training step.
+        inference_batch_size: images of an inference step.
         accelerator, precision: Lightning's, or "auto" as in training.
         channels_last: memory layout of images and weights.
         compile: whether the network goes through `torch.compile`.
+        variant: one of `medseg.benchmarking.variants.VARIANTS`; None where none was asked for, which is as configured.
+        released_operations: the network computes as the released code does.
+        fused: the network uses its fused operations where it has such.
+        keeps_memory: the process keeps freed memory, as in training.
     """
 
     model: str
@@ -35,12 +40,22 @@ class Setting:
     num_classes: int
     image_size: tuple[int, int]
     batch_size: int
+    inference_batch_size: int
     accelerator: str
     precision: str
     channels_last: bool
     compile: bool
+    variant: str | None = None
+    released_operations: bool = False
+    fused: bool = True
+    keeps_memory: bool = True
+
+    @property
+    def network(self) -> str:
+        """The network for people: `unet model.base_channels=64`."""
+        return " ".join([self.model, *(word for word in self.overrides if not word.startswith("model="))])
 
     @property
     def title(self) -> str:
-        """The network for people: `unet model.base_channels=64`."""
-        return " ".join([self.model, *(word for word in self.overrides if not word.startswith("model="))])
+        """The network and its variant for people: `unet model.base_channels=64, plain`."""
+        return f"{self.network}, {self.variant}" if self.variant else self.network

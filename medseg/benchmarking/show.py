@@ -55,17 +55,19 @@ def write_benchmarks(
     )
 
 
-def heading(benchmark: Mapping[str, Any]) -> list[str]:
-    """Say in lines what all networks of a command were measured with."""
+def heading(benchmark: Mapping[str, Any], *, options: bool = True) -> list[str]:
+    """Say in lines what all networks of a command were measured with; `options`: those that variants change too."""
     device = benchmark["device"]
     threads = f", {device['threads']} threads" if device["type"] == "cpu" else ""
     height, width = benchmark["image_size"]
-    options = [benchmark["precision"], *(name for name in ("channels_last", "compile") if benchmark[name])]
+    chosen = [benchmark["precision"], *(name for name in ("channels_last", "compile") if benchmark[name])]
     versions = benchmark["environment"]["packages"]
+    inference = benchmark["inference_batch_size"]
+    others = f" ({inference} in inference)" if inference != benchmark["batch_size"] else ""
     memory = "of the device" if device["type"] == "cuda" else "of the process, Python and PyTorch left out"
     return [
-        f"{device['name']}{threads}; {', '.join(options)}; torch {versions['torch']}",
-        f"batches of {benchmark['batch_size']} images of {height} x {width}; latency of one image; "
+        f"{device['name']}{threads}; {', '.join(chosen) + '; ' if options else ''}torch {versions['torch']}",
+        f"batches of {benchmark['batch_size']}{others} images of {height} x {width}; latency of one image; "
         f"{benchmark['loss']}, {benchmark['optimizer']}",
         f"median (minimum to maximum) of {benchmark['repeats']} repeats; memory: the peak {memory}",
         "",

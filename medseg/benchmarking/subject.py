@@ -10,11 +10,14 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from medseg import config
-from medseg.benchmarking.memory import PeakMemory
+from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
+from medseg.benchmarking.operators import biggest_operators, bytes_through_operators
+from medseg.benchmarking.released import release
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.timing import Clock
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
+from medseg.models.fused import use_fused
 from medseg.runs.environment import processor
 from medseg.training.hardware import pick_accelerator, pick_precision
 
@@ -49,6 +52,10 @@ class Subject:
         self.memory = PeakMemory(self.device)
         torch.manual_seed(0)
         self.image = self.put(torch.randn(setting.batch_size, setting.in_channels, *setting.image_size))
+        self.inference_image = self.image
+        if setting.inference_batch_size != setting.batch_size:
+            images = torch.randn(setting.inference_batch_size, setting.in_channels, *setting.image_size)
+            self.inference_image = self.put(images)
         mask = torch.randint(setting.num_classes, (setting.batch_size, *setting.image_size)).to(self.device)
         self.network = self.build().to(self.device).to(memory_format=self.layout)
         self.loss = config.instantiate(OmegaConf.create(setting.loss_arguments)).to(self.device)
@@ -60,7 +67,7 @@ class Subject:
             self.network.compile(dynamic=False)
         self.clocks = {
             "train": Clock(self.train_step, self.device, seconds),
-            "inference": Clock(lambda: self.infer(self.image), self.device, seconds),
+            "inference": Clock(lambda: self.infer(self.inference_image), self.device, seconds),
             "latency": Clock(lambda: self.infer(self.image[:1]), self.device, seconds),
         }
 
@@ -76,11 +83,14 @@ class Subject:
         optimizer.step()
 
     def build(self) -> nn.Module:
-        """Build the network on the CPU."""
+        """Build the network on the CPU, as the variant has it."""
         arguments = dict(self.setting.arguments)
         if "encoder_weights" in arguments:
             arguments["encoder_weights"] = None  # nothing is downloaded; random ones are as fast
-        return config.instantiate_network(OmegaConf.create(arguments))
+        network = config.instantiate_network(OmegaConf.create(arguments))
+        if not self.setting.fused:
+            use_fused(network, False)
+        return release(network) if self.setting.released_operations else network
 
     def put(self, image: torch.Tensor) -> torch.Tensor:
         """Put images on the device, in its memory layout."""
@@ -128,8 +138,11 @@ class Subject:
             self.memory.begin()
             # The optimizer's state comes with the first step, so the second one has the peak.
             for _ in range(2):
-                self.clocks[what].step()
+                self.clocks[what].once()
             peaks[what] = self.memory.peak()
+        if self.inference_image is not self.image:
+            # It is there while the network trains, and is no part of that.
+            peaks["train"] -= self.inference_image.nbytes / MEBIBYTE
         self.give_back()
         return peaks
 
@@ -139,12 +152,18 @@ class Subject:
             clock.warm_up()
         self.give_back()
 
+    def first_calls(self) -> dict[str, float]:
+        """Return the seconds of the first step of each kind: they choose algorithms, and compile where that is asked.
+
+        Inference comes first, so it has what the libraries set up once.
+        """
+        return {what: clock.first for what, clock in self.clocks.items()}
+
     def speed(self) -> dict[str, Any]:
         """Measure once: images per second in training and inference, milliseconds of each single image."""
-        batch = self.setting.batch_size
         measured = {
-            "train": batch / self.clocks["train"].together(),
-            "inference": batch / self.clocks["inference"].together(),
+            "train": len(self.image) / self.clocks["train"].together(),
+            "inference": len(self.inference_image) / self.clocks["inference"].together(),
             "latency": [1000 * seconds for seconds in self.clocks["latency"].one_by_one()],
         }
         self.give_back()
@@ -155,6 +174,16 @@ class Subject:
         setting = self.setting
         cost = measure_cost(self.build(), in_channels=setting.in_channels, size=setting.image_size)
         return {"parameters": cost.parameters, "macs": cost.macs}
+
+    def profile(self) -> dict[str, Any]:
+        """Return the operators that take most of a training step, and the bytes that go through all of them.
+
+        The bytes of a compiled network are None, since its operators are not seen.
+        """
+        operators = biggest_operators(self.train_step, self.device)
+        moved = None if self.setting.compile else bytes_through_operators(self.train_step)
+        self.give_back()
+        return {"operators": operators, "operator_bytes": moved}
 
     def give_back(self) -> None:
         """Leave the device's memory to the other networks."""

@@ -17,30 +17,32 @@ class Clock:
         seconds: how long a measurement takes, roughly; at least one call.
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device, seconds: float) -> None:
+    def __init__(self, step: Callable[[], object], device: torch.device, seconds: float) -> None:
         self.step = step
         self.device = device
         self.seconds = seconds
-        self.calls = 0
+        self.times: list[float] = []  # of the calls before the first measurement
+        self.calls = 0  # of a measurement, once that is known
+
+    @property
+    def first(self) -> float:
+        """The seconds of the first call, in which algorithms are chosen and networks compiled."""
+        return self.times[0]
 
     def warm_up(self) -> None:
-        """Call the step until `seconds` are over, at least twice, and find out how many calls a measurement has.
+        """Call the step until it has run for `seconds`, at least twice, and find out how many calls a measurement has.
 
-        The first calls choose algorithms, compile, and take memory from the system. A second call that takes longer
-        than `seconds` is the last one.
+        The first calls choose algorithms, compile, and take memory from the system; those by `once` before this count
+        as well. A last call that takes longer than `seconds` is the only one of a measurement.
         """
-        started = time.perf_counter()
-        self._once()
-        while True:
-            last = self._once()
-            if time.perf_counter() - started >= self.seconds:
-                break
-        self.calls = max(1, round(self.seconds / last))
+        while len(self.times) < 2 or sum(self.times) < self.seconds:
+            self.once()
+        self.calls = max(1, round(self.seconds / self.times[-1]))
 
     def together(self) -> float:
         """Return the mean seconds of a call, over the calls of a measurement in one go, after one that is not timed."""
         if self.calls > 1:  # where one call takes long, waking up is a small part of it
-            self._once()
+            self.once()
         started = self._now()
         for _ in range(self.calls):
             self.step()
@@ -49,13 +51,17 @@ class Clock:
     def one_by_one(self) -> list[float]:
         """Return the seconds of each call of a measurement, each waited for, after one that is not timed."""
         if self.calls > 1:
-            self._once()
-        return [self._once() for _ in range(self.calls)]
+            self.once()
+        return [self.once() for _ in range(self.calls)]
 
-    def _once(self) -> float:
+    def once(self) -> float:
+        """Return the seconds of one call, which is waited for."""
         started = self._now()
         self.step()
-        return self._now() - started
+        seconds = self._now() - started
+        if not self.calls:
+            self.times.append(seconds)
+        return seconds
 
     def _now(self) -> float:
         if self.device.type == "cuda":

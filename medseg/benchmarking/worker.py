@@ -1,13 +1,15 @@
-"""A process that holds one network and measures what it is asked to."""
+"""A process that measures what it is asked to."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from medseg.allocation import keep_freed_memory
 from medseg.benchmarking.setting import Setting
 from medseg.errors import UserError
 
@@ -20,20 +22,21 @@ class Worker:
     Args:
         setting: the network, and what it is measured with.
         seconds: how long one measurement takes.
+        measures: what measures: a `Subject`, or the machine's `Limits`.
     """
 
-    def __init__(self, setting: Setting, seconds: float) -> None:
+    def __init__(self, setting: Setting, seconds: float, measures: str = "subject") -> None:
         self.setting = setting
         # Not a fork: a GPU cannot be used in one, and the memory of this process would be in it.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, setting, seconds), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, setting, seconds, measures), daemon=True)
         self.process.start()
         # Theirs alone, so that its end is noticed.
         theirs.close()
 
     def ask(self, what: str) -> Any:
-        """Have a method of the `Subject` called and return what it returns.
+        """Have a method of what measures called and return what it returns.
 
         Raises `UserError` where that fails or the process has ended.
         """
@@ -65,23 +68,37 @@ class Worker:
         return f"its process was ended by {name}{why}"
 
 
-def serve(connection: Connection, setting: Setting, seconds: float) -> None:
-    """Build the network and call the methods of its `Subject` that are asked for, until nobody asks any more."""
+def serve(connection: Connection, setting: Setting, seconds: float, measures: str) -> None:
+    """Make what measures and call those of its methods that are asked for, until nobody asks any more."""
     # Ctrl-C reaches every process of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    subject = None
+    # PyTorch's profiler would tell the terminal that it starts.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    if setting.keeps_memory:
+        keep_freed_memory()
+    made: Any = None
     with suppress(EOFError, OSError):
         while True:
             what = connection.recv()
             try:
-                if subject is None:
-                    from medseg.benchmarking.subject import Subject  # torch, in this process alone
-
-                    subject = Subject(setting, seconds)
-                answer = (True, getattr(subject, what)())
+                if made is None:
+                    made = make(measures, setting, seconds)
+                answer = (True, getattr(made, what)())
             except Exception as error:
                 answer = (False, explain(error, setting))
             connection.send(answer)
+
+
+def make(measures: str, setting: Setting, seconds: float) -> Any:
+    """Return a `Subject` or `Limits`."""
+    # Not above: torch is for this process alone.
+    if measures == "limits":
+        from medseg.benchmarking.limits import Limits
+
+        return Limits(setting, seconds)
+    from medseg.benchmarking.subject import Subject
+
+    return Subject(setting, seconds)
 
 
 def explain(error: Exception, setting: Setting) -> str:

@@ -22,7 +22,7 @@ from torch import nn
 from medseg.errors import ConfigError
 from medseg.models.blocks import AMSEBlock, choose_block, widening
 from medseg.models.layers import make_norm
-from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.stages import NormedStem, make_encoder_stage, make_normed_decoder_stage, smallest_image
 from medseg.models.ushape import UShape
 
 
@@ -83,7 +83,7 @@ class AMSUnet(UShape):
         down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
         up = [8 * c, 4 * c, 2 * c, c, c]
         super().__init__(
-            stem=nn.Sequential(
+            stem=NormedStem(
                 nn.Conv2d(in_channels, c, 3, padding=1, padding_mode="reflect"),
                 make_norm(norm, c),
                 nn.GELU(),

@@ -6,8 +6,8 @@ blocks with an inverted bottleneck, stage depths 1:1:1:3:1, down-sampling by a s
 gate through which the decoder filters the encoder feature. 3,505,730 parameters with 3 channels and 2 classes;
 7.12 GMAC at 256 x 256.
 
-The same function as the released code, proved by golden vectors (to 1e-5 in the channels-last layout of that code; in
-the other, the order of summation alone makes up to 2e-5); written from a description of it (the code has no licence).
+The same function as the released code, proved by golden vectors (in float32 to 2e-5, which the order of summation alone
+makes); written from a description of it (the code has no licence).
 Differences: 1x1 convolutions in place of Linear layers on permuted data; the logits are returned as they are, not in a
 dict; the released option of transposed convolutions is left out, since it cannot run there. Initial weights are
 PyTorch's own, as there.
@@ -23,7 +23,7 @@ from torch import nn
 from medseg.errors import ConfigError
 from medseg.models.blocks import ConvUNeXtBlock, choose_block, widening
 from medseg.models.layers import make_norm
-from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.stages import NormedStem, make_encoder_stage, make_normed_decoder_stage, smallest_image
 from medseg.models.ushape import UShape
 
 
@@ -75,7 +75,7 @@ class ConvUNeXt(UShape):
         down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
         up = [8 * c, 4 * c, 2 * c, c, c]
         super().__init__(
-            stem=nn.Sequential(
+            stem=NormedStem(
                 nn.Conv2d(in_channels, c, 7, padding=3, padding_mode="reflect"),
                 make_norm(norm, c),
                 nn.GELU(),

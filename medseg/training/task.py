@@ -109,7 +109,10 @@ class SegmentationTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         assert self.make_optimizer is not None
         assert self.make_scheduler is not None
-        optimizer = self.make_optimizer(self.parameters())
+        # Lightning cannot clip gradients where the optimizer itself undoes the scaling of float16, as fused ones do.
+        clips_scaled = self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val is not None
+        fused = getattr(self.make_optimizer, "keywords", {}).get("fused")
+        optimizer = self.make_optimizer(self.parameters(), **({"fused": False} if fused and clips_scaled else {}))
         total_steps = int(self.trainer.estimated_stepping_batches)
         epochs = max(1, self.trainer.max_epochs or 1)
         scheduler = self.make_scheduler(

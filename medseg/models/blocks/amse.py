@@ -8,6 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
+from medseg.models.fused import (
+    DepthwiseConv2d,
+    PointwiseConv2d,
+    banded,
+    can_fuse,
+    fold,
+    measure,
+    pointwise,
+    scale_and_shift,
+    uses_batch,
+)
 from medseg.models.layers import check_choice, make_norm
 
 NORM_PLACEMENTS = ("before", "after")
@@ -26,16 +37,14 @@ class AMS(nn.Module):
     ) -> None:
         super().__init__()
         k = local_kernel
-        self.local = nn.Conv2d(channels, channels, k, padding=k // 2, groups=channels) if undilated else None
-        self.atrous = nn.Conv2d(channels, channels, k, padding=dilation * (k // 2), dilation=dilation, groups=channels)
+        self.local = DepthwiseConv2d(channels, k) if undilated else None
+        self.atrous = DepthwiseConv2d(channels, k, dilation=dilation)
         self.strips = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(channels, channels, (1, s), padding=(0, s // 2), groups=channels),
-                nn.Conv2d(channels, channels, (s, 1), padding=(s // 2, 0), groups=channels),
-            )
-            for s in strip_kernels
+            nn.Sequential(DepthwiseConv2d(channels, (1, s)), DepthwiseConv2d(channels, (s, 1))) for s in strip_kernels
         )
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = PointwiseConv2d(channels, channels)
+        # Rows above and below a pixel that it depends on.
+        self.reach = (k // 2) * (dilation + undilated) + max(strip_kernels, default=1) // 2
 
     def forward(self, u: Tensor) -> Tensor:
         """Return the weighted input, N x C x H x W."""
@@ -66,6 +75,9 @@ class AMSEBlock(nn.Module):
         closing_gelu: apply GELU after the last sum.
     """
 
+    fused = True
+    """Whether to compute in the form of `medseg.models.fused` where that can be."""
+
     def __init__(
         self,
         channels: int,
@@ -91,7 +103,7 @@ class AMSEBlock(nn.Module):
         check_choice("norm_placement", norm_placement, NORM_PLACEMENTS)
         self.norm1 = make_norm(norm, channels)
         self.attention = nn.Sequential(
-            nn.Conv2d(channels, channels, 1),
+            PointwiseConv2d(channels, channels),
             nn.GELU(),
             AMS(
                 channels,
@@ -100,14 +112,14 @@ class AMSEBlock(nn.Module):
                 undilated=undilated,
                 strip_kernels=strip_kernels,
             ),
-            nn.Conv2d(channels, channels, 1),
+            PointwiseConv2d(channels, channels),
         )
         self.norm2 = make_norm(norm, channels)
         self.ffn = nn.Sequential(
-            nn.Conv2d(channels, 4 * channels, 1),
-            nn.Conv2d(4 * channels, 4 * channels, 3, padding=1, groups=4 * channels),
+            PointwiseConv2d(channels, 4 * channels),
+            DepthwiseConv2d(4 * channels, 3),
             nn.GELU(),
-            nn.Conv2d(4 * channels, channels, 1),
+            PointwiseConv2d(4 * channels, channels),
         )
         self.norm_placement = norm_placement
         self.shortcuts = shortcuts
@@ -116,8 +128,43 @@ class AMSEBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, N x C x H x W."""
         before = self.norm_placement == "before"
+        if before and can_fuse(self, x, self.norm1, self.norm2):
+            return self._fused(x)
         y = self.attention(self.norm1(x)) if before else self.norm1(self.attention(x))
         if self.shortcuts == 2:
             x = y = x + y
         y = self.ffn(self.norm2(y)) if before else self.norm2(self.ffn(y))
+        return self._close(x, y)
+
+    def _close(self, x: Tensor, y: Tensor) -> Tensor:
         return F.gelu(x + y) if self.closing_gelu else x + y
+
+    def _fused(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        enter, activate, attend, leave = self.attention
+        expand, *rest = self.ffn
+        assert isinstance(enter, nn.Conv2d)
+        assert isinstance(expand, nn.Conv2d)
+        assert isinstance(attend, AMS)
+
+        def attention(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            y = leave(attend(activate(pointwise(x, weight, bias))))
+            return x + y if self.shortcuts == 2 else y
+
+        def feed_forward(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            hidden = pointwise(y, weight, bias)
+            for layer in rest:
+                hidden = layer(hidden)
+            return self._close(y if self.shortcuts == 2 else x, hidden)
+
+        y, measured = banded(
+            attention,
+            (x,),
+            fold(enter, *scale_and_shift(self.norm1, measure(self.norm1, x))),
+            modules=[attend, leave],
+            channels=2 * channels,
+            halo=attend.reach,
+            statistics=uses_batch(self.norm2),
+        )
+        vectors = fold(expand, *scale_and_shift(self.norm2, measured))
+        return banded(feed_forward, (x, y), vectors, modules=rest, channels=4 * channels, halo=1)[0]

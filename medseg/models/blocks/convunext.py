@@ -6,6 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
+from medseg.models.fused import (
+    DepthwiseConv2d,
+    PointwiseConv2d,
+    banded,
+    can_fuse,
+    fold,
+    pointwise,
+    scale_and_shift,
+    uses_batch,
+)
 from medseg.models.layers import check_choice, make_norm
 
 CLOSINGS = ("after_add", "before_add", "none")
@@ -26,24 +36,50 @@ class ConvUNeXtBlock(nn.Module):
         closing: one of `CLOSINGS`.
     """
 
+    fused = True
+    """Whether to compute in the form of `medseg.models.fused` where that can be."""
+
     def __init__(self, channels: int, *, kernel_size: int = 7, norm: str = "batch", closing: str = "after_add") -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ConfigError(f"ConvUNeXt's kernel_size must be odd and at least 1, got {kernel_size}")
         check_choice("closing", closing, CLOSINGS)
-        self.depthwise = nn.Conv2d(
-            channels, channels, kernel_size, padding=kernel_size // 2, padding_mode="reflect", groups=channels
-        )
+        self.depthwise = DepthwiseConv2d(channels, kernel_size, reflect=True)
         self.norm1 = make_norm(norm, channels)
-        self.expand = nn.Conv2d(channels, 4 * channels, 1)
-        self.project = nn.Conv2d(4 * channels, channels, 1)
+        self.expand = PointwiseConv2d(channels, 4 * channels)
+        self.project = PointwiseConv2d(4 * channels, channels)
         self.norm2 = make_norm(norm, channels)
         self.closing = closing
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, N x C x H x W."""
-        y = self.expand(self.norm1(self.depthwise(x)))
-        y = self.norm2(self.project(F.gelu(y)))
+        if can_fuse(self, x, self.norm1, self.norm2):
+            return self._fused(x)
+        return self._close(x, self.norm2(self.project(F.gelu(self.expand(self.norm1(self.depthwise(x)))))))
+
+    def _close(self, x: Tensor, y: Tensor) -> Tensor:
         if self.closing == "after_add":
             return F.gelu(x + y)
         return x + (F.gelu(y) if self.closing == "before_add" else y)
+
+    def _fused(self, x: Tensor) -> Tensor:
+        channels, hidden = x.shape[1], self.expand.out_channels
+        y, measured = self.depthwise.measured(x, wanted=uses_batch(self.norm1))
+        first = scale_and_shift(self.norm1, measured)
+        if not uses_batch(self.norm2):  # nothing to wait for
+
+            def rest(x: Tensor, y: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+                return self._close(x, self.project(F.gelu(self.expand(y * a + b))) * c + d)
+
+            vectors = (*first, *scale_and_shift(self.norm2, None))
+            return banded(rest, (x, y), vectors, modules=[self.expand, self.project], channels=hidden)[0]
+        y, measured = banded(
+            lambda y, weight, bias: F.gelu(pointwise(y, weight, bias)),
+            (y,),
+            fold(self.expand, *first),
+            channels=hidden,
+            last=self.project,
+            statistics=True,
+        )
+        second = scale_and_shift(self.norm2, measured)
+        return banded(lambda x, y, c, d: self._close(x, y * c + d), (x, y), second, channels=channels)[0]

@@ -1,0 +1,29 @@
+"""How the process's memory is handed out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""glibc's names for its settings, from malloc.h."""
+
+
+def keep_freed_memory() -> bool:
+    """Have the process keep the memory that it frees, instead of giving it back and asking for it again at once.
+
+    glibc maps every large tensor afresh from the system, which then clears it page by page; on a CPU that takes as long
+    as the arithmetic of a training step. The process's memory stays at its peak until it ends.
+
+    Returns:
+        whether it is so now: with glibc (Linux) only, and not where the environment already says how
+        (`MALLOC_MMAP_MAX_`, `MALLOC_TRIM_THRESHOLD_`).
+    """
+    if not sys.platform.startswith("linux") or {"MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"} & set(os.environ):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library
+        return False
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,0 +1,102 @@
+"""`python -m medseg.benchmark_program`: how long whole commands take on this machine, and where training waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from medseg.cli import run_command
+from medseg.errors import ConfigError
+from medseg.tables import Column, write_table
+
+SUMMARY = """
+medseg.benchmark_program measures whole commands, each in a process of its own: images per second while a dataset is
+prepared on one core and on all, seconds from the command to the first training step, images per second of the loader
+alone, the share of an epoch that training waits for data, what validation and test take beyond the network, seconds of
+--help, of a misspelt option and, where runs are given, of their report. Prepared data and runs go to a temporary folder
+(TMPDIR) and are removed.
+"""
+
+EXAMPLES = (
+    "python -m medseg.benchmark_program                                             drawn images, no download",
+    "python -m medseg.benchmark_program data=kvasir data.source=~/Downloads csv=program.csv",
+    "python -m medseg.benchmark_program model=convunext trainer=gpu data.num_workers=4 report=runs/main",
+)
+
+GROUPS = ("model", "data", "augmentation", "trainer")
+"""Whose words are passed on to the commands that are measured."""
+
+
+def benchmark_program(cfg: DictConfig) -> None:
+    """Measure what `cfg` describes and print the figures."""
+    check(cfg)
+    # Imported here, not above: it needs OpenCV, for the dataset.
+    from medseg.benchmarking.program import Commands, measure_program
+
+    words = [word for word in HydraConfig.get().overrides.task if key_of(word).split(".")[0] in GROUPS]
+    chosen = HydraConfig.get().runtime.choices
+    # This command's own choices, which are not those of training.
+    words = [f"{group}={chosen[group]}" for group in GROUPS if chosen[group]] + [
+        word for word in words if key_of(word) not in GROUPS
+    ]
+    commands = Commands(cfg.data, words)
+    figures = measure_program(commands, repeats=cfg.repeats, steps=cfg.steps, report=cfg.report)
+    columns = [
+        Column("figure", "figure"),
+        Column("value", "value", "{:.4g}".format, number=True),
+        Column("unit", "unit"),
+        Column("how", "how"),
+    ]
+    rows = [[figure.name, figure.value, figure.unit, figure.how] for figure in figures]
+    print(write_table(columns, rows, "table"))
+    if cfg.csv is not None:
+        write_csv(Path(cfg.csv).expanduser(), columns, rows)
+        print(f"written: {cfg.csv}")
+
+
+def key_of(word: str) -> str:
+    """Return the key of a Hydra override without what stands before it."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise `ConfigError` for a value that cannot be."""
+    for key, least in (("repeats", 1), ("steps", 2)):
+        value = cfg[key]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(f"{key} is {value!r}; it must be a whole number from {least}")
+    if cfg.data.download:
+        raise ConfigError("data.download=true would measure the network; download with medseg.prepare first")
+    if cfg.trainer.devices != 1:
+        raise ConfigError("this measures one device: choose trainer=auto, cpu or gpu")
+    if cfg.report is not None and not Path(str(cfg.report)).expanduser().is_dir():
+        raise ConfigError(f"report={cfg.report} is not a folder")
+    if cfg.csv is not None:
+        place = Path(str(cfg.csv)).expanduser()
+        if place.suffix != ".csv" or place.is_dir():
+            raise ConfigError(f"csv={cfg.csv} must be a file that ends in .csv")
+
+
+def write_csv(file: Path, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+    """Write figures to a CSV file; its folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(write_table(columns, rows, "csv") + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(
+        benchmark_program,
+        config_name="benchmark_program",
+        module="medseg.benchmark_program",
+        summary=SUMMARY,
+        examples=EXAMPLES,
+    )
+
+
+if __name__ == "__main__":
+    main()

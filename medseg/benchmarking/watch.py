@@ -1,0 +1,124 @@
+"""A callback that notes when a training makes its first step, what it waits for, and what evaluation takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import SimpleProfiler
+
+from medseg.runs.folder import write_json
+
+NEXT = "[_TrainingEpochLoop].train_dataloader_next"
+"""Lightning's name for fetching a batch from the training loader."""
+
+LOADER_SECONDS = 5.0
+"""The loader alone is measured for an epoch, or as long."""
+
+
+class Watch(Callback):
+    """Write to a JSON file what happens in a training and the test after it.
+
+    first_step: Unix time of the end of the first training step.
+    epoch_seconds, waiting_seconds: of the last epoch, from its first to its last step, and in the loader's `next` in
+        it. On a GPU, fetching runs beside what was queued there, so that this is the most that it can wait.
+    loader_images, loader_seconds: of the training loader after training, with nothing else at work.
+    validation, test: seconds, network_seconds (of the calls of the network in it) and images; of the last epoch's
+        validation, and of the test without what comes before and after its batches.
+    test_ended: Unix time of the end of its batches.
+
+    Args:
+        file: to be written at the end of the test.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+        self.found: dict[str, Any] = {}
+        self.profiler = SimpleProfiler()
+        self.evaluating = False
+        self.network_seconds, self.images = 0.0, 0
+        self.started = self.called = 0.0
+        self.fetched = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            trainer.profiler = self.profiler  # type: ignore[attr-defined]
+            network = pl_module.network
+            assert isinstance(network, torch.nn.Module)
+            network.register_forward_pre_hook(self.before_network)
+            network.register_forward_hook(self.after_network)
+
+    def before_network(self, network: torch.nn.Module, inputs: Any) -> None:
+        """Note when the network begins with a batch of an evaluation."""
+        if self.evaluating:
+            self.called = now()
+
+    def after_network(self, network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], outputs: Any) -> None:
+        """Note how long that took."""
+        if self.evaluating:
+            self.network_seconds += now() - self.called
+            self.images += len(inputs[0])
+
+    # Training.
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = now()
+        self.fetched = len(self.profiler.recorded_durations[NEXT])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if "first_step" not in self.found:
+            now()
+            self.found["first_step"] = time.time()
+        if trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches:
+            self.found["epoch_seconds"] = now() - self.started
+            self.found["waiting_seconds"] = sum(self.profiler.recorded_durations[NEXT][self.fetched :])
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        loader = trainer.train_dataloader
+        assert loader is not None
+        started, images = time.perf_counter(), 0
+        for batch in loader:
+            images += len(batch["index"])
+            if time.perf_counter() - started > LOADER_SECONDS:
+                break
+        self.found |= {"loader_images": images, "loader_seconds": time.perf_counter() - started}
+
+    # Evaluation.
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin_evaluation()
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.found["validation"] = self.end_evaluation()
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin_evaluation()
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.found |= {"test": self.end_evaluation(), "test_ended": time.time()}
+        write_json(self.file, self.found)
+
+    def begin_evaluation(self) -> None:
+        """Begin to count."""
+        self.evaluating, self.network_seconds, self.images, self.started = True, 0.0, 0, now()
+
+    def end_evaluation(self) -> Mapping[str, float]:
+        """Return what was counted."""
+        self.evaluating = False
+        return {
+            "seconds": now() - self.started,
+            "network_seconds": self.network_seconds,
+            "images": self.images,
+        }
+
+
+def now() -> float:
+    """Return seconds of a clock, once the device has done what was asked of it."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()

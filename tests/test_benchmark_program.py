@@ -1,0 +1,197 @@
+"""`python -m medseg.benchmark_program`: what whole commands take; and that no command is slow to start or to refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medseg import benchmark_program as command_module
+from medseg import config
+from medseg.benchmarking import program
+from medseg.benchmarking.program import Commands, Figure, measure_prepare, measure_start, run, training_figures
+from medseg.data.module import Images
+from medseg.errors import UserError
+from tests.helpers import command, compose_config, train
+
+COMMANDS = sorted(file.stem for file in config.config_dir().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+@pytest.mark.parametrize("word", ["--help", "modle=unet"])
+def test_no_torch_before_it_is_needed(module: str, word: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['x', '{word}']\n"
+        f"from medseg.{module} import main\n"
+        "try: main()\n"
+        "except SystemExit as error: assert error.code == 2\n"
+        "assert not {'torch', 'lightning', 'cv2', 'albumentations', 'scipy', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (f"usage: python -m medseg.{module}" in done.stdout) == (word == "--help")
+    assert ("unknown option 'modle'" in done.stderr) == (word != "--help")
+
+
+# The command.
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(program, "measure_start", lambda: [Figure("--help", 0.5, "s", "imagined")])
+    runs = train(tmp_path).path.parent
+    words = ("data.image_size=64", "data.dataset.count=20", "data.batch_size=4", "trainer=cpu", "repeats=1", "steps=2")
+    places = (f"report={runs}", f"csv={tmp_path / 'new' / 'program.csv'}")
+    command_module.benchmark_program(compose_config("benchmark_program", *words, *places))
+    with (tmp_path / "new" / "program.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["figure", "value", "unit", "how"]
+    values = {row["figure"]: float(row["value"]) for row in rows}
+    wanted = {
+        "--help", "first training step", "loader alone", "waiting for data", "network in validation",
+        "validation beyond the network", "test beyond the network", "after the test", "report",
+    }  # fmt: skip
+    assert {name for name in values if not name.startswith("prepare")} == wanted
+    assert all(value > 0 for value in values.values())
+    assert values["waiting for data"] < 100
+    assert rows[-1]["how"] == "medseg.report of 1 runs"
+    printed = capsys.readouterr().out
+    assert all(row["figure"] in printed and row["how"] in printed for row in rows)
+    assert not list(Path.cwd().glob("medseg-*"))
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("repeats=0", "repeats is 0; it must be a whole number from 1"),
+        ("steps=1", "steps is 1; it must be a whole number from 2"),
+        ("steps=many", "steps is 'many'"),
+        ("data.download=true", "would measure the network"),
+        ("trainer=ddp", "this measures one device"),
+        ("report=nowhere", "report=nowhere is not a folder"),
+        ("csv=figures", "csv=figures must be a file that ends in .csv"),
+    ],
+)
+def test_a_wrong_word_gets_one_line(word: str, message: str, tmp_path: Path) -> None:
+    cfg = compose_config("benchmark_program", word, f"data_dir={tmp_path}")
+    with pytest.raises(UserError) as error:
+        command_module.check(cfg)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_wrong_word_on_the_command_line(tmp_path: Path) -> None:
+    done = command("benchmark_program", "repeats=none", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["error: repeats is 'none'; it must be a whole number from 1"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("line", command_module.EXAMPLES)
+def test_shown_commands_compose(line: str) -> None:
+    cfg = compose_config("benchmark_program", *shlex.split(line.partition("      ")[0])[3:])
+    cfg.report = None
+    command_module.check(cfg)
+
+
+# Its parts.
+def test_archives_are_looked_for_where_they_were(tmp_path: Path) -> None:
+    words = ["model=unet", "data=kvasir", "+data.x=1", "trainer=cpu"]
+    data = compose_config("train", "data=kvasir", f"data_dir={tmp_path}").data
+    with pytest.raises(UserError, match=r"kvasir-seg.zip .* is not in .*; give data.source=DIR"):
+        Commands(data, words)
+    (tmp_path / "kvasir-seg.zip").touch()
+    made = Commands(data, words)
+    assert made.all == [*words, f"data.source='{tmp_path}'"]
+    assert made.data == ["data=kvasir", "+data.x=1", f"data.source='{tmp_path}'"]
+    given = compose_config("train", "data=kvasir", "data.source=/there").data
+    assert Commands(given, words).all == words
+    assert Commands(compose_config("train").data, words).all == words, "drawn images lie nowhere"
+    assert Commands(compose_config("train", "data=folder", "data.root=/mine").data, words).all == words
+
+
+def test_prepare_on_one_core_and_on_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    seconds = {1: iter([4.0, 8.0, 5.0]), 2: iter([2.0, 2.0, 3.0])}
+
+    def fake(name: str, *words: str, cores: Sequence[int], **others: Any) -> None:
+        asked.append((name, words[0], tuple(cores)))
+        folder = Path(words[-1].removeprefix("data_dir='").rstrip("'")) / "prepared" / "x"
+        folder.mkdir(parents=True)
+        (folder / "fingerprint.json").write_text(json.dumps({"count": 100, "seconds": next(seconds[len(cores)])}))
+
+    monkeypatch.setattr(program, "run", fake)
+    monkeypatch.setattr(program.os, "sched_getaffinity", lambda pid: {3, 7}, raising=False)
+    made = Commands(compose_config("train").data, ["data=synthetic"])
+    figures = measure_prepare(made, tmp_path, 3)
+    assert asked == [("prepare", "data=synthetic", (3,)), ("prepare", "data=synthetic", (3, 7))] * 3
+    assert [(figure.name, figure.value) for figure in figures] == [
+        ("prepare, one core", 20.0),
+        ("prepare, 2 cores", 50.0),
+        ("prepare, 2 cores over one", 2.5),
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"], "for the training; the others are gone"
+
+
+def test_the_slowest_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fake(name: str, word: str, exit_code: int = 0) -> float:
+        asked.append((name, word, exit_code))
+        return 0.2 if name == "report" else 0.1
+
+    monkeypatch.setattr(program, "run", fake)
+    slowest, wrong = measure_start()
+    assert sorted(asked) == sorted([*((name, "--help", 0) for name in COMMANDS), ("train", "modle=unet", 2)])
+    assert slowest.how == f"medseg.report, the slowest of {len(COMMANDS)} commands"
+    assert (slowest.value, wrong.value) == (0.2, 0.1)
+
+
+def test_a_command_that_fails_says_why() -> None:
+    assert 0 < run("train", "modle=unet", exit_code=2) < 60
+    with pytest.raises(UserError, match=r"^medseg.train: unknown option 'modle'; did you mean 'model'\?$"):
+        run("train", "modle=unet")
+
+
+def test_figures_of_a_training() -> None:
+    part = {"seconds": 3.0, "network_seconds": 1.0, "images": 100}
+    found = {
+        "first_step": 110.5, "epoch_seconds": 20.0, "waiting_seconds": 0.5, "loader_images": 800, "loader_seconds": 4.0,
+        "validation": part, "test": {**part, "seconds": 6.0}, "test_ended": 150.0,
+    }  # fmt: skip
+    values = {figure.name: figure.value for figure in training_figures(found, began=100.0, ended=157.0)}
+    assert values == {
+        "first training step": 10.5,
+        "loader alone": 200.0,
+        "waiting for data": 2.5,
+        "network in validation": 10.0,
+        "validation beyond the network": 20.0,
+        "test beyond the network": 50.0,
+        "after the test": 7.0,
+    }
+
+
+def test_a_slow_loader_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Images.__getitems__
+
+    def slow(self: Images, drawn: Sequence[tuple[int, int]]) -> Any:
+        time.sleep(0.5)
+        return fetch(self, drawn)
+
+    monkeypatch.setattr(Images, "__getitems__", slow)
+    file = tmp_path / "watched.json"
+    watch = ("+callbacks.watch._target_=medseg.benchmarking.watch.Watch", f"+callbacks.watch.file={file}")
+    train(tmp_path, *watch, "trainer.max_epochs=1", "+trainer.limit_train_batches=3")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert 1.5 <= found["waiting_seconds"] < found["epoch_seconds"]
+    assert found["loader_images"] / found["loader_seconds"] < 4 / 0.5
+    for split in ("validation", "test"):
+        assert found[split]["images"] == 2
+        assert found[split]["seconds"] > found[split]["network_seconds"] + 0.5, "the loader is not the network"
+        assert found[split]["network_seconds"] > 0
+    assert found["first_step"] < found["test_ended"] <= time.time()
