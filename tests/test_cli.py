@@ -19,12 +19,16 @@ COMMANDS = (
 )  # fmt: skip
 
 
+SLOW = {"torch", "lightning", "cv2", "albumentations", "scipy", "matplotlib"}
+"""What takes a while to import."""
+
+
 @pytest.mark.parametrize("module", COMMANDS)
 def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv = ['x', '--help']\n"
         f"from medseg.{module} import main; main()\n"
-        "assert not {'torch', 'lightning', 'cv2', 'albumentations'} & set(sys.modules), 'slow imports'"
+        f"assert not {SLOW} & set(sys.modules), 'slow imports'"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -37,6 +41,32 @@ def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
         for option, description in config.options(group).items():
             assert f" {option} " in done.stdout
             assert description in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "word", "message"),
+    [
+        *((module, "modle=unet", "unknown option 'modle'") for module in COMMANDS),
+        ("train", "data.image_size=3", "data.image_size=3 must be"),
+        ("train", "data.in_channels=2", "data.in_channels=2 must be"),
+        ("train", "data.border_weights=no", "data.border_weights is 'no'"),
+    ],
+)
+def test_a_word_that_cannot_be_needs_no_torch(module: str, word: str, message: str, tmp_path: Path) -> None:
+    slow = SLOW - ({"cv2"} if word.startswith("data.") else set())
+    code = (
+        f"import sys; sys.argv = ['x', {word!r}, {f'runs_dir={tmp_path}'!r}]\n"
+        f"from medseg.{module} import main\n"
+        "try: main()\n"
+        "except SystemExit as error: assert error.code == 2\n"
+        f"assert not {slow} & set(sys.modules), 'slow imports'"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert message in done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
 
 
 def test_help_explains_every_group_and_option() -> None:

@@ -196,6 +196,7 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 # The command.
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     words = ("models=[unet]", "model.base_channels=4", "variants=[plain,tuned]", "image_size=32", "batch_size=2")
     quick = ("inference_batch_size=3", "repeats=2", "seconds=0.02", "trainer=cpu", "csv=tables")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from medseg.models.fused import DepthwiseConv2d
+
 
 class CMUNeXtBlock(nn.Module):
     """CMUNeXt's block (Tang et al. 2023, arXiv:2308.01239): large depth-wise kernel, then an inverted bottleneck.
@@ -15,7 +17,7 @@ class CMUNeXtBlock(nn.Module):
     def __init__(self, channels: int, *, kernel_size: int = 7) -> None:
         super().__init__()
         self.depthwise = nn.Sequential(
-            nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
+            DepthwiseConv2d(channels, kernel_size),
             nn.GELU(),
             nn.BatchNorm2d(channels),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from medseg.models.fused import DepthwiseConv2d
+
 
 class MSCA(nn.Module):
     """Multi-scale convolutional attention: a = dw5x5(u); out = conv1x1(a + sum of strips of a) * u.
@@ -14,13 +16,9 @@ class MSCA(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.local = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.local = DepthwiseConv2d(channels, 5)
         self.strips = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(channels, channels, (1, k), padding=(0, k // 2), groups=channels),
-                nn.Conv2d(channels, channels, (k, 1), padding=(k // 2, 0), groups=channels),
-            )
-            for k in (7, 11, 21)
+            nn.Sequential(DepthwiseConv2d(channels, (1, k)), DepthwiseConv2d(channels, (k, 1))) for k in (7, 11, 21)
         )
         self.mix = nn.Conv2d(channels, channels, 1)
 

@@ -7,10 +7,10 @@ from math import ceil
 
 import torch
 
-VALUES = 2**21
-"""Values of the widest feature in a band: 8 MiB in float32.
+VALUES = 2**20
+"""Values of the widest feature in a band, 4 MiB in float32; twice as many in a band with a halo.
 
-Smaller ones fit into smaller caches, but take more operations; measured from 2**18 to 2**22.
+Measured from 2**17 to 2**22: smaller bands take more operations, larger ones more memory.
 """
 
 HALOS = 6
@@ -41,7 +41,7 @@ def cut(number: int, height: int, width: int, channels: int, halo: int = 0) -> l
         channels: of the widest feature that is made of a band.
         halo: rows above and below a band that are computed with it; a band has several times as many.
     """
-    pixels = max(1, VALUES // channels, HALOS * halo * width)
+    pixels = max(1, (2 if halo else 1) * VALUES // channels, HALOS * halo * width)
     if height * width <= pixels:
         together = min(number, pixels // (height * width))
         return [Band((n, min(n + together, number)), (0, height)) for n in range(0, number, together)]
