@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+FORMS = ("fused", "foreach")
+"""Arguments of optimizers that say in which form the same step is computed."""
+
 
 def in_words(node: Mapping[str, Any]) -> str:
     """Write what a node of a configuration builds: the name of its `_target_`, and its arguments."""
@@ -13,8 +16,8 @@ def in_words(node: Mapping[str, Any]) -> str:
 
 
 def arguments_in_words(node: Mapping[str, Any]) -> str:
-    """Write the arguments of a node; those that are None, and those that begin with an underscore, are left out."""
-    shown = {key: value for key, value in node.items() if not key.startswith("_") and value is not None}
+    """Write the arguments of a node; those that are None, those with an underscore first and `FORMS` are left out."""
+    shown = {key: value for key, value in node.items() if not (key.startswith("_") or key in FORMS or value is None)}
     return ", ".join(f"{key} {value_in_words(value)}" for key, value in shown.items())
 
 
