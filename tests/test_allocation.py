@@ -15,7 +15,7 @@ from medseg.allocation import keep_freed_memory
 kept = {keep} and keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(40):  # where a block comes to lie differs a little each time, until all of it has been touched once
     torch.ones(2**24).sum()
 before = faults()
 for _ in range(10):

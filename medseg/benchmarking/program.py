@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from medseg import config
+from medseg.cores import available_cores
 from medseg.data.finding import missing_archives, nothing_found
 from medseg.errors import DataError, UserError
 
@@ -98,7 +99,7 @@ def measure_start() -> list[Figure]:
 
 def measure_prepare(commands: Commands, place: Path, repeats: int) -> list[Figure]:
     """Time `medseg.prepare` on one core and on all, in turn; the data of the last go to `data` in `place`."""
-    cores = sorted(os.sched_getaffinity(0)) if can_pin() else list(range(os.cpu_count() or 1))
+    cores = sorted(os.sched_getaffinity(0)) if can_pin() else list(range(available_cores()))
     chosen = {1: cores[:1], len(cores): cores} if can_pin() else {len(cores): cores}
     speeds: dict[int, list[float]] = {count: [] for count in chosen}
     for number in range(repeats):
@@ -204,7 +205,7 @@ def run(command: str, *words: str, exit_code: int = 0, cores: Sequence[int] | No
 
 def can_pin() -> bool:
     """Tell whether processes can be kept to some cores here."""
-    return hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1
+    return hasattr(os, "sched_setaffinity") and available_cores() > 1
 
 
 def named(cores: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from medseg.cores import available_cores
 from medseg.data.arrays import ArrayFile
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.duplicates import difference_hash, thumbnail
@@ -249,7 +249,7 @@ def thread_count(asked: int | None) -> int:
     """Return the number of decoding threads: as asked, else one for each core that this process may use."""
     if asked is not None:
         return max(1, asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 def images_bar() -> Progress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from omegaconf import DictConfig
 from torch.utils.data import DataLoader
 
 from medseg import config
+from medseg.cores import available_cores
 from medseg.data.augmentation import Augmentation
 from medseg.data.border_maps import BorderMaps, checked_border, prepare_border
 from medseg.data.datasets.base import Dataset
@@ -251,7 +251,7 @@ def start_worker(worker_id: int) -> None:
 
 def default_workers() -> int:
     """Return how many loading processes pay: none where training itself fills a small CPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     return min(8, cores // 2) if torch.cuda.is_available() or cores > 4 else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import medseg
+from medseg.cores import available_cores
 
 PACKAGES = (
     "torch", "lightning", "hydra-core", "omegaconf", "segmentation-models-pytorch", "torchmetrics", "albumentations",
@@ -28,7 +29,7 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": processor(),
-        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_cores": available_cores(),
     }
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from medseg import config
+from medseg.cores import available_cores
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.own import Metric, check_metrics
@@ -95,6 +96,13 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
     accelerator = pick_accelerator(str(cfg.accelerator))
     if accelerator == "cpu" and cfg.devices in (-1, "-1", "auto"):
         raise ConfigError("trainer.devices=-1 means all GPUs, and there is none; give the number: trainer.devices=2")
+    if accelerator == "cpu" and str(cfg.devices).isdigit() and int(cfg.devices) > available_cores():
+        log.warning(
+            "trainer.devices=%s: so many processes share %d CPU core%s; one process alone uses all of them",
+            cfg.devices,
+            available_cores(),
+            "" if available_cores() == 1 else "s",
+        )
     precision, reason = pick_precision(str(cfg.precision), accelerator)
     log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
     trainer = config.instantiate(
