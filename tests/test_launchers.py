@@ -137,6 +137,7 @@ def test_a_ray_that_cannot_serve_is_one_line(ray: PretendedRay, settings: dict[s
         with_gpus(ray_launcher(**settings), None)
 
 
+@pytest.mark.slow
 @needs_ray
 def test_ray_trains_a_job_on_a_gpu(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -214,6 +215,7 @@ def most_at_once(jobs: list[dict[str, Any]]) -> int:
     return max(sum(other["from"] <= job["from"] <= other["to"] for other in jobs) for job in jobs)
 
 
+@pytest.mark.slow
 @needs_submitit
 def test_slurm_requeues_what_it_preempts(tmp_path: Path) -> None:
     slurm = tmp_path / "slurm"

@@ -14,6 +14,7 @@ from tests.helpers import TINY
 PROJECT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_trains_from_another_folder(tmp_path: Path) -> None:
     run = {"check": True, "capture_output": True, "text": True}
     subprocess.run(

@@ -240,6 +240,7 @@ def test_a_smoke_run(protocol: str, tmp_path: Path) -> None:
     assert summary["headline"]["dice"]["mean"] is not None
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_sweep_have_the_budget_of_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "experiments").mkdir()
     text = EXPERIMENT.replace("  - override /model: unet\n", "  - override /model: unet\n  - override /logger: csv\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from medseg.models.blocks import Block
@@ -28,7 +29,7 @@ class NormedStem(nn.Sequential):
         x = conv(image)
         if can_fuse(self, x, norm):
             vectors = scale_and_shift(norm, measure(norm, x))
-            x, _ = banded(lambda x, a, b: activate(x * a + b), (x,), vectors, channels=x.shape[1])
+            x, _ = banded(lambda x, a, b: activate(torch.addcmul(b, x, a)), (x,), vectors, channels=x.shape[1])
         else:
             x = activate(norm(x))
         return cast(Tensor, block(x))
@@ -47,7 +48,14 @@ class HalvingStage(nn.Sequential):
         if can_fuse(self, x, norm):
             vectors = scale_and_shift(norm, measure(norm, x))
             channels = max(halve.in_channels, halve.out_channels)
-            x, _ = banded(lambda x, a, b: halve(x * a + b), (x,), vectors, modules=[halve], channels=channels, stride=2)
+            x, _ = banded(
+                lambda x, a, b: halve(torch.addcmul(b, x, a)),
+                (x,),
+                vectors,
+                modules=[halve],
+                channels=channels,
+                stride=2,
+            )
         else:
             x = halve(norm(x))
         for block in blocks:

@@ -40,7 +40,9 @@ def subject_of(network: nn.Module, folder: Path, image_size: tuple[int, int] = (
     return Subject(file, network.eval(), {}, ("background", "polyp"), 3, mean, std, image_size)
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH.values())
+@pytest.mark.parametrize(
+    "name", [name if name == "unet" else pytest.param(name, marks=pytest.mark.slow) for name in ONE_OF_EACH.values()]
+)
 def test_every_network_exports_with_open_sizes(name: str, tmp_path: Path) -> None:
     subject = subject_of(build(name, *SMALLER.get(name, ())), tmp_path)
     module = subject.module(with_preprocessing=False)

@@ -350,7 +350,12 @@ def test_two_processes_count_every_test_image_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "model", "test_images"),
-    [("kvasir", "convunext", 120), ("isic", "unet", 520), ("dsb", "convunext", 67), ("isbi", "unet", 6)],
+    [
+        ("kvasir", "convunext", 120),
+        ("isic", "unet", 520),
+        pytest.param("dsb", "convunext", 67, marks=pytest.mark.slow),
+        ("isbi", "unet", 6),
+    ],
 )
 def test_the_real_archives(data: str, model: str, test_images: int, shared_data: Path, tmp_path: Path) -> None:
     arguments = (

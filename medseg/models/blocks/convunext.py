@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from medseg.models.fused import (
     banded,
     can_fuse,
     fold,
+    fold_into,
     pointwise,
     scale_and_shift,
     uses_batch,
@@ -68,11 +70,11 @@ class ConvUNeXtBlock(nn.Module):
         first = scale_and_shift(self.norm1, measured)
         if not uses_batch(self.norm2):  # nothing to wait for
 
-            def rest(x: Tensor, y: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
-                return self._close(x, self.project(F.gelu(self.expand(y * a + b))) * c + d)
+            def rest(x: Tensor, y: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+                return self._close(x, pointwise(F.gelu(pointwise(y, w1, b1)), w2.flatten(1), b2))
 
-            vectors = (*first, *scale_and_shift(self.norm2, None))
-            return banded(rest, (x, y), vectors, modules=[self.expand, self.project], channels=hidden)[0]
+            vectors = (*fold(self.expand, *first), *fold_into(self.project, *scale_and_shift(self.norm2, None)))
+            return banded(rest, (x, y), vectors, channels=hidden)[0]
         y, measured = banded(
             lambda y, weight, bias: F.gelu(pointwise(y, weight, bias)),
             (y,),
@@ -82,4 +84,4 @@ class ConvUNeXtBlock(nn.Module):
             statistics=True,
         )
         second = scale_and_shift(self.norm2, measured)
-        return banded(lambda x, y, c, d: self._close(x, y * c + d), (x, y), second, channels=channels)[0]
+        return banded(lambda x, y, c, d: self._close(x, torch.addcmul(d, y, c)), (x, y), second, channels=channels)[0]

@@ -6,7 +6,7 @@ A module with an attribute `fused` has such a form and uses it where `can_fuse` 
 from medseg.models.fused.banded import banded
 from medseg.models.fused.choice import can_fuse, use_fused
 from medseg.models.fused.convolutions import DepthwiseConv2d, PointwiseConv2d, pointwise
-from medseg.models.fused.statistics import fold, measure, scale_and_shift, uses_batch
+from medseg.models.fused.statistics import fold, fold_into, measure, scale_and_shift, uses_batch
 
 __all__ = [
     "DepthwiseConv2d",
@@ -14,6 +14,7 @@ __all__ = [
     "banded",
     "can_fuse",
     "fold",
+    "fold_into",
     "measure",
     "pointwise",
     "scale_and_shift",

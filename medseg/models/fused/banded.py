@@ -127,17 +127,18 @@ class _Banded(torch.autograd.Function):
         for band in bands:
             seen = plan.seen(band, height)
             y = plan.compute(band, seen, [seen.of(x) for x in features], small[: plan.vectors])
-            if plan.last:
-                y = pointwise(y, *small[plan.vectors :][:2])
+            if out is None and (plan.last or len(bands) > 1):
+                channels = len(small[plan.vectors]) if plan.last else y.shape[1]
+                shape = (features[0].shape[0], channels, height // plan.stride, y.shape[3])
+                out = torch.empty(shape, dtype=y.dtype, memory_format=torch.channels_last)
+            if out is None:
+                out = y = y.contiguous(memory_format=torch.channels_last)
+            elif plan.last:
+                y = pointwise(y, small[plan.vectors], small[plan.vectors + 1], out=band.of(out))
+            else:
+                band.of(out).copy_(y)
             if plan.statistics:
                 parts.append(Part.of(y))
-            if len(bands) == 1:
-                out = y.contiguous(memory_format=torch.channels_last)
-                break
-            if out is None:
-                shape = (features[0].shape[0], y.shape[1], height // plan.stride, y.shape[3])
-                out = torch.empty(shape, dtype=y.dtype, memory_format=torch.channels_last)
-            band.of(out).copy_(y)
         assert out is not None
         found = combine(parts) if plan.statistics else Statistics(out.new_empty(0), out.new_empty(0), 0)
         ctx.plan, ctx.mean = plan, found.mean

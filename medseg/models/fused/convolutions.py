@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from medseg.models.fused.choice import can_fuse
@@ -27,9 +27,20 @@ class PointwiseConv2d(nn.Conv2d):
         return super().forward(x)
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the 1x1 convolution of N x C x H x W, in the channels-last layout, with a weight C' x C."""
-    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
+    """Return the 1x1 convolution of N x C x H x W, in the channels-last layout, with a weight C' x C.
+
+    It is written to `out` where that is given: N x C' x H x W, one piece of memory in that layout.
+    """
+    number, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    if out is None:
+        y = rows @ weight.t()
+    else:  # autocast leaves such products alone
+        y = torch.mm(rows, weight.t().to(rows.dtype), out=out.permute(0, 2, 3, 1).view(-1, len(weight)))
+    if bias is not None:
+        y += bias  # afterwards: PyTorch's product with a bias fills its whole output with it first
+    return y.view(number, height, width, -1).permute(0, 3, 1, 2)
 
 
 class DepthwiseConv2d(nn.Conv2d):
