@@ -9,6 +9,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.helpers import TINY
 
 PROJECT = Path(__file__).resolve().parent.parent
