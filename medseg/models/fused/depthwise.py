@@ -8,6 +8,7 @@ the left by as much, and a dilated kernel is a plain one on every d-th row and c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -87,7 +88,7 @@ class _Depthwise(torch.autograd.Function):
             outs.append(y)
             if geometry.statistics:
                 measured.append(Part.of(y))
-        out = outs[0] if len(outs) == 1 else torch.cat(outs)
+        out = _together_again(outs)
         found = combine(measured) if geometry.statistics else Statistics(out.new_empty(0), out.new_empty(0), 0)
         mean, variance = found.mean, found.variance
         ctx.geometry, ctx.mean = geometry, mean
@@ -108,25 +109,25 @@ class _Depthwise(torch.autograd.Function):
         if geometry.statistics:
             count = grad.numel() // grad.shape[1]
             shift, scale = (one.to(grad.dtype) for one in seeds(grad_mean, grad_variance, ctx.mean, count))
-        gradient = torch.empty_like(x) if wants_input else None
+        gradients: list[Tensor] = []
         weights: list[Tensor] = []
         biases: list[Tensor] = []
         values = rest[0] if rest else x
         together = _together(x)
         parts = (torch.split(feature, together) for feature in (x, grad, values))
-        for k, (images, g, y) in enumerate(zip(*parts, strict=True)):
+        for images, g, y in zip(*parts, strict=True):
             g = g.contiguous(memory_format=torch.channels_last)
             if shift is not None and scale is not None:
                 g = g + torch.addcmul(shift, y, scale)
-            if gradient is not None:
-                gradient[k * together : (k + 1) * together] = _input_gradient(g, images, weight, geometry)
+            if wants_input:
+                gradients.append(_input_gradient(g, images, weight, geometry))
             if wants_weight:
                 weights.append(_weight_gradient(g, images, weight, geometry))
             if wants_bias:
                 biases.append(g.sum((0, 2, 3)))
         return (
             None,
-            gradient,
+            _together_again(gradients) if wants_input else None,
             sum(weights[1:], start=weights[0]) if wants_weight else None,
             sum(biases[1:], start=biases[0]) if wants_bias else None,
         )
@@ -135,6 +136,11 @@ class _Depthwise(torch.autograd.Function):
 def _together(x: Tensor) -> int:
     """Return how many images to convolve at a time."""
     return max(1, GROUP // (x.shape[1] * x.shape[2] * x.shape[3]))
+
+
+def _together_again(features: Sequence[Tensor]) -> Tensor:
+    """Put images that were convolved one after the other together; one alone is not copied."""
+    return features[0] if len(features) == 1 else torch.cat(tuple(features))
 
 
 def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
