@@ -77,7 +77,7 @@ def check_values(cfg: DictConfig) -> None:
     """
     if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**32:
         raise ConfigError(f"seed is {cfg.seed!r}; it must be a whole number from 0 to 4294967295")
-    for key in ("force", "channels_last"):
+    for key in ("force", "channels_last", "compile"):
         if not isinstance(cfg[key], bool):
             raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
     epochs = cfg.trainer.max_epochs

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import torch
 
 from medseg.errors import ConfigError
@@ -36,6 +39,16 @@ def pick_precision(wanted: str, accelerator: str) -> tuple[str, str]:
     if accelerator == "cpu" and amx():
         return "bf16-mixed", "this CPU has AMX"
     return "32-true", f"no native bf16 on this {accelerator}"
+
+
+def check_compiler(accelerator: str) -> None:
+    """Raise `ConfigError` where `torch.compile` needs a C++ compiler, on a CPU, and there is none."""
+    compilers = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    if accelerator == "cpu" and not any(shutil.which(name) for name in compilers):
+        raise ConfigError(
+            f"compile=true needs a C++ compiler on a CPU, and {' or '.join(compilers)} is not there: install g++, or "
+            "leave compile out"
+        )
 
 
 def describe_device(accelerator: str) -> str:

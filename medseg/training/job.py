@@ -28,7 +28,7 @@ from medseg.runs.plan import RunPlan
 from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
 from medseg.training.checkpoints import load_network, read_checkpoint
-from medseg.training.hardware import describe_device, pick_accelerator
+from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.panels import draw_curves
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
@@ -48,7 +48,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Said before the data are prepared, which may take a while.
-    pick_accelerator(cfg.trainer.accelerator)
+    accelerator = pick_accelerator(cfg.trainer.accelerator)
+    if cfg.compile:
+        check_compiler(accelerator)
     given: Any = OmegaConf.to_container(cfg.data)
     checked_size(given["image_size"])
 
@@ -79,6 +81,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         class_names=prepared.class_names,
         sample_ids=prepared.ids,
         channels_last=cfg.channels_last,
+        compile=cfg.compile,
         seed=cfg.seed,
     )
     extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]

@@ -35,6 +35,7 @@ class SegmentationTask(lightning.LightningModule):
         class_names: names of the classes, background first.
         sample_ids: id of every position in the prepared data, to name images in messages.
         channels_last: memory layout of weights and images.
+        compile: have the network compiled (`torch.compile`), once for training and once for evaluation.
         seed: of the random numbers that the network draws itself, such as dropout.
         travels: plain values to keep in the checkpoint under `CHECKPOINT_KEY`.
 
@@ -51,11 +52,15 @@ class SegmentationTask(lightning.LightningModule):
         scheduler: Callable[..., dict[str, Any]] | None = None,
         sample_ids: Sequence[str] = (),
         channels_last: bool = True,
+        compile: bool = False,
         seed: int = 0,
         travels: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
+        if compile:
+            self.network.compile(dynamic=False)
+        self.compiled_shapes: dict[bool, torch.Size] | None = {} if compile else None
         self.loss = loss
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
@@ -70,7 +75,13 @@ class SegmentationTask(lightning.LightningModule):
         self.class_maps = PerImage()
 
     def forward(self, image: torch.Tensor) -> Any:
-        return self.network(image.contiguous(memory_format=self.memory_format))
+        image = image.contiguous(memory_format=self.memory_format)
+        if self.compiled_shapes is not None:
+            # A last batch that is smaller would be compiled for itself; that takes longer than it saves.
+            whole = self.compiled_shapes.setdefault(self.training, image.shape)
+            if image.shape != whole:
+                return self.network.forward(image)
+        return self.network(image)
 
     # Training.
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
