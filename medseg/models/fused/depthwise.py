@@ -8,7 +8,6 @@ the left by as much, and a dilated kernel is a plain one on every d-th row and c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -138,9 +137,9 @@ def _together(x: Tensor) -> int:
     return max(1, GROUP // (x.shape[1] * x.shape[2] * x.shape[3]))
 
 
-def _together_again(features: Sequence[Tensor]) -> Tensor:
+def _together_again(features: list[Tensor]) -> Tensor:
     """Put images that were convolved one after the other together; one alone is not copied."""
-    return features[0] if len(features) == 1 else torch.cat(tuple(features))
+    return features[0] if len(features) == 1 else torch.cat(features)
 
 
 def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
