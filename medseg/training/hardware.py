@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import torch
 
@@ -43,11 +44,10 @@ def pick_precision(wanted: str, accelerator: str) -> tuple[str, str]:
 
 def check_compiler(accelerator: str) -> None:
     """Raise `ConfigError` where `torch.compile` needs a C++ compiler, on a CPU, and there is none."""
-    compilers = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
-    if accelerator == "cpu" and not any(shutil.which(name) for name in compilers):
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one that PyTorch takes
+    if accelerator == "cpu" and not shutil.which(compiler):
         raise ConfigError(
-            f"compile=true needs a C++ compiler on a CPU, and {' or '.join(compilers)} is not there: install g++, or "
-            "leave compile out"
+            f"compile=true needs a C++ compiler on a CPU, and {compiler} is not there: install it, or leave compile out"
         )
 
 
