@@ -11,7 +11,7 @@ from typing import Any
 from medseg.benchmarking.setting import Setting
 from medseg.runs.environment import describe_environment
 from medseg.runs.folder import write_json
-from medseg.runs.naming import config_hash
+from medseg.runs.naming import digest
 
 
 def describe(setting: Setting, measured: Mapping[str, Any], repeats: int) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def write(folder: Path, benchmark: Mapping[str, Any]) -> Path:
         "arguments", "batch_size", "inference_batch_size", "loss", "optimizer", "device", "precision", "channels_last",
         "compile",
     )  # fmt: skip
-    key = config_hash({name: benchmark[name] for name in keys})
+    key = digest({name: benchmark[name] for name in keys})
     height, width = benchmark["image_size"]
     model = re.sub(r"[^A-Za-z0-9._-]+", "_", benchmark["model"])
     file = folder / f"{model}-{height}x{width}-{key}.json"

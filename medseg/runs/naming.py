@@ -60,7 +60,11 @@ def model_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
 
 def config_hash(config: Mapping[str, Any]) -> str:
     """Return 8 hexadecimal digits over every setting that can change the result."""
-    settings = _without_ignored(config)
+    return digest(_without_ignored(config))
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return 8 hexadecimal digits over every one of these settings, in whatever order they are."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
