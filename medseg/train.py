@@ -59,10 +59,13 @@ def train(cfg: DictConfig) -> RunFolder:
 def check_data(cfg: DictConfig) -> None:
     """Raise `ConfigError` for options of the data that cannot be, at once and not when everything is loaded."""
     from medseg.data.prepare import checked_channels, checked_size, checked_switch
+    from medseg.data.splits import check_fold
 
     checked_size(cfg.data.image_size)
     checked_channels(cfg.data.in_channels)
     checked_switch("border_weights", cfg.data.border_weights)
+    if cfg.data.get("fold") is not None:
+        check_fold(cfg.data.fold)
 
 
 def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:

@@ -304,6 +304,12 @@ def test_what_cannot_be_had_is_refused(override: str, message: str) -> None:
         subject(OneConv, override)
 
 
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=r"compile=true needs a C\+\+ compiler"):
+        subject(OneConv, "trainer=cpu", "compile=true")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu() -> None:
     measured = subject(Greedy, "trainer=gpu", "trainer.precision=bf16-mixed")

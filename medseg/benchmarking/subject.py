@@ -19,7 +19,7 @@ from medseg.errors import ConfigError
 from medseg.measure import measure_cost
 from medseg.models.fused import use_fused
 from medseg.runs.environment import processor
-from medseg.training.hardware import pick_accelerator, pick_precision
+from medseg.training.hardware import check_compiler, pick_accelerator, pick_precision
 
 PRECISIONS: dict[str, torch.dtype | None] = {
     "32-true": None,
@@ -46,6 +46,8 @@ class Subject:
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ConfigError(f"trainer.precision is {self.precision!r}; the benchmark knows auto, {known}")
+        if setting.compile:
+            check_compiler(accelerator)
         self.device = torch.device("cuda" if accelerator in ("gpu", "cuda") else accelerator)
         self.layout = torch.channels_last if setting.channels_last else torch.contiguous_format
         self.rehearse()

@@ -10,9 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
-from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import model_name, run_name, setting_name
+from medseg.runs.values import check_values
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,3 @@ def plan_run(cfg: DictConfig) -> RunPlan:
 def as_plain(choice: Any) -> Any:
     """Return what was chosen in a group: an option, several as a list."""
     return OmegaConf.to_container(choice) if OmegaConf.is_config(choice) else choice
-
-
-def check_values(cfg: DictConfig) -> None:
-    """Check the plain values that nothing else checks.
-
-    Raises `ConfigError`.
-    """
-    if not isinstance(cfg.seed, int) or isinstance(cfg.seed, bool) or not 0 <= cfg.seed < 2**32:
-        raise ConfigError(f"seed is {cfg.seed!r}; it must be a whole number from 0 to 4294967295")
-    for key in ("force", "channels_last", "compile"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
-    epochs = cfg.trainer.max_epochs
-    if not isinstance(epochs, int) or isinstance(epochs, bool) or epochs < 1:
-        raise ConfigError(f"trainer.max_epochs is {epochs!r}; it must be a whole number from 1")
-    for key, least in (("data.batch_size", 1), ("trainer.accumulate_grad_batches", 1), ("data.num_workers", 0)):
-        value = OmegaConf.select(cfg, key)
-        if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise ConfigError(f"{key} is {value!r}; it must be a whole number from {least}")
-    experiment = Path(str(cfg.experiment))
-    if not experiment.parts or experiment.is_absolute() or ".." in experiment.parts:
-        raise ConfigError(f"experiment is {cfg.experiment!r}; it must name a folder below runs_dir")
