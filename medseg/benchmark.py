@@ -23,6 +23,7 @@ from medseg.benchmarking.variants import VARIANTS, in_variant
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 from medseg.runs.naming import model_name
+from medseg.values import is_count
 
 SUMMARY = """
 medseg.benchmark measures networks on this machine: images per second in training and inference, the latency of one
@@ -102,11 +103,6 @@ def check_variants(names: Any) -> None:
             raise ConfigError(f"unknown variant '{name}'{meant} (there are: {', '.join(VARIANTS)})")
     if len(set(names)) < len(names):
         raise ConfigError(f"variants={names} has a variant more than once")
-
-
-def is_count(value: Any) -> bool:
-    """Tell whether a value is a whole number from 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def find_settings(cfg: DictConfig) -> list[Setting]:

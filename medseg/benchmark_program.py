@@ -7,24 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError
 from medseg.tables import Column, write_table
+from medseg.values import is_count, is_whole
 
 SUMMARY = """
 medseg.benchmark_program measures whole commands, each in a process of its own: images per second while a dataset is
 prepared on one core and on all, seconds from the command to the first training step, images per second of the loader
 alone, the share of an epoch that training waits for data, what validation and test take beyond the network, seconds of
---help, of a misspelt option and, where runs are given, of their report. Prepared data and runs go to a temporary folder
-(TMPDIR) and are removed.
+--help, of a misspelt option and, where runs are given, of their report; where numbers of jobs are given, the images per
+second of as many trainings at once. Prepared data and runs go to a temporary folder (TMPDIR) and are removed.
 """
 
 EXAMPLES = (
     "python -m medseg.benchmark_program                                             drawn images, no download",
     "python -m medseg.benchmark_program data=kvasir data.source=~/Downloads csv=program.csv",
     "python -m medseg.benchmark_program model=convunext trainer=gpu data.num_workers=4 report=runs/main",
+    "python -m medseg.benchmark_program model=unext_s trainer=gpu jobs=[1,2,4,8]      how many share a GPU best?",
 )
 
 GROUPS = ("model", "data", "augmentation", "trainer")
@@ -35,7 +37,8 @@ def benchmark_program(cfg: DictConfig) -> None:
     """Measure what `cfg` describes and print the figures."""
     check(cfg)
     # Imported here, not above: it needs OpenCV, for the dataset.
-    from medseg.benchmarking.program import Commands, measure_program
+    from medseg.benchmarking.commands import Commands
+    from medseg.benchmarking.program import measure_program
 
     words = [word for word in HydraConfig.get().overrides.task if key_of(word).split(".")[0] in GROUPS]
     chosen = HydraConfig.get().runtime.choices
@@ -44,7 +47,7 @@ def benchmark_program(cfg: DictConfig) -> None:
         word for word in words if key_of(word) not in GROUPS
     ]
     commands = Commands(cfg.data, words)
-    figures = measure_program(commands, repeats=cfg.repeats, steps=cfg.steps, report=cfg.report)
+    figures = measure_program(commands, repeats=cfg.repeats, steps=cfg.steps, report=cfg.report, jobs=cfg.jobs or [])
     columns = [
         Column("figure", "figure"),
         Column("value", "value", "{:.4g}".format, number=True),
@@ -67,8 +70,10 @@ def check(cfg: DictConfig) -> None:
     """Raise `ConfigError` for a value that cannot be."""
     for key, least in (("repeats", 1), ("steps", 2)):
         value = cfg[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value) or value < least:
             raise ConfigError(f"{key} is {value!r}; it must be a whole number from {least}")
+    if cfg.jobs is not None and not (OmegaConf.is_list(cfg.jobs) and all(map(is_count, cfg.jobs))):
+        raise ConfigError(f"jobs={cfg.jobs} must be a list of numbers of trainings: jobs=[1,2,4]")
     if cfg.data.download:
         raise ConfigError("data.download=true would measure the network; download with medseg.prepare first")
     if cfg.trainer.devices != 1:

@@ -6,7 +6,7 @@ import logging
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -18,6 +18,7 @@ from medseg.cli import run_command
 from medseg.errors import ConfigError
 from medseg.runs.folder import replacing_text
 from medseg.tables import FORMATS
+from medseg.values import is_count
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,11 +65,6 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
     if not isinstance(cfg.all, bool):
         raise ConfigError(f"all is {cfg.all!r}; it must be true or false")
-
-
-def is_count(value: Any) -> bool:
-    """Tell whether a value is a whole number from 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def size_of(cfg: DictConfig) -> tuple[int, int]:

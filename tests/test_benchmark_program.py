@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,17 @@ import pytest
 
 from medseg import benchmark_program as command_module
 from medseg import config
-from medseg.benchmarking import program
-from medseg.benchmarking.program import Commands, Figure, measure_prepare, measure_start, run, training_figures
+from medseg.benchmarking import program, together
+from medseg.benchmarking.commands import Commands, run
+from medseg.benchmarking.program import (
+    Figure,
+    measure_prepare,
+    measure_sharing,
+    measure_start,
+    training_figures,
+)
+from medseg.benchmarking.together import measure_together, share_cores
+from medseg.benchmarking.watch import Watch
 from medseg.data.module import Images
 from medseg.errors import UserError
 from tests.helpers import command, compose_config, train
@@ -29,7 +39,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(program, "measure_start", lambda: [Figure("--help", 0.5, "s", "imagined")])
     runs = train(tmp_path).path.parent
     words = ("data.image_size=64", "data.dataset.count=20", "data.batch_size=4", "trainer=cpu", "repeats=1", "steps=2")
-    places = (f"report={runs}", f"csv={tmp_path / 'new' / 'program.csv'}")
+    places = ("jobs=[1,2]", f"report={runs}", f"csv={tmp_path / 'new' / 'program.csv'}")
     command_module.benchmark_program(compose_config("benchmark_program", *words, *places))
     with (tmp_path / "new" / "program.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -38,6 +48,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     wanted = {
         "--help", "first training step", "loader alone", "waiting for data", "network in validation",
         "validation beyond the network", "test beyond the network", "after the test", "report",
+        "trainings at once: 1", "trainings at once: 2", "trainings at once: 2, over one",
     }  # fmt: skip
     assert {name for name in values if not name.startswith("prepare")} == wanted
     assert all(value > 0 for value in values.values())
@@ -56,6 +67,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         ("steps=many", "steps is 'many'"),
         ("data.download=true", "would measure the network"),
         ("trainer=ddp", "this measures one device"),
+        ("jobs=2", "jobs=2 must be a list of numbers of trainings"),
+        ("jobs=[1,0]", "must be a list of numbers"),
         ("report=nowhere", "report=nowhere is not a folder"),
         ("csv=figures", "csv=figures must be a file that ends in .csv"),
     ],
@@ -178,3 +191,83 @@ def test_a_slow_loader_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert found[split]["seconds"] > found[split]["network_seconds"] + 0.5, "the loader is not the network"
         assert found[split]["network_seconds"] > 0
     assert found["first_step"] < found["test_ended"] <= time.time()
+
+
+# Several trainings at once.
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "can_pin", lambda: True)
+    monkeypatch.setattr(together.os, "sched_getaffinity", lambda pid: {2, 3, 5, 8, 9}, raising=False)
+    assert share_cores(1) == [[2, 3, 5, 8, 9]]
+    assert share_cores(2) == [[2, 3], [5, 8]]
+    assert share_cores(7) == [[2], [3], [5], [8], [9], [2], [3]]
+    monkeypatch.setattr(together, "can_pin", lambda: False)
+    assert share_cores(2) == [None, None]
+
+
+def test_trainings_meet(tmp_path: Path) -> None:
+    place = tmp_path / "epoch1"
+    here = threading.Thread(target=Watch(str(tmp_path / "x.json"), str(tmp_path), count=2).meet, args=(place,))
+    here.start()
+    here.join(timeout=0.3)
+    assert here.is_alive(), "it waits for the other"
+    (place / "another").touch()
+    here.join(timeout=10)
+    assert not here.is_alive()
+
+
+def test_nobody_waits_for_a_training_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "over").touch()
+    with pytest.raises(UserError, match="another of the trainings"):
+        Watch(str(tmp_path / "x.json"), str(tmp_path), count=2).meet(tmp_path / "epoch1")
+
+
+def test_what_trainings_come_to_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, str]] = []
+
+    def fake(name: str, *words: str, cores: Sequence[int] | None) -> None:
+        found = dict(word.lstrip("+").split("=", 1) for word in words)
+        asked.append(found)
+        seconds = {"0": 2.0, "1": 4.0}[found["seed"]]
+        content = json.dumps({"epoch_images": 80, "epoch_seconds": seconds})
+        Path(found["callbacks.watch.file"].strip("'")).write_text(content, encoding="utf-8")
+
+    monkeypatch.setattr(together, "run", fake)
+    commands = Commands(compose_config("train").data, ["model=unet", "data=synthetic"])
+    assert measure_together(commands, tmp_path, 20, 2) == 80 / 2 + 80 / 4
+    for found in asked:
+        assert found["callbacks.watch.count"] == "2"
+        assert found["trainer.limit_train_batches"] == "20"
+        assert found["model"] == "unet"
+    assert len({found["callbacks.watch.meeting"] for found in asked}) == 1
+    assert {found["seed"] for found in asked} == {"0", "1"}
+
+
+def test_a_number_too_much_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopped = threading.Event()
+
+    def fake(name: str, *words: str, cores: Sequence[int] | None) -> None:
+        found = dict(word.lstrip("+").split("=", 1) for word in words)
+        count, seed = int(found["callbacks.watch.count"]), int(found["seed"])
+        meeting = Path(found["callbacks.watch.meeting"].strip("'"))
+        if count == 3 and seed == 2:
+            raise UserError("medseg.train: out of memory")
+        if count == 3:
+            while not (meeting / "over").exists():
+                time.sleep(0.01)
+            stopped.set()
+            raise UserError("another of the trainings that share the device failed")
+        content = json.dumps({"epoch_images": 80, "epoch_seconds": 4.0 if count == 1 else 5.0})
+        (meeting / f"watched{seed}.json").write_text(content, encoding="utf-8")
+
+    monkeypatch.setattr(together, "run", fake)
+    commands = Commands(compose_config("train").data, ["data=synthetic"])
+    figures = measure_sharing(commands, tmp_path, 20, [1, 2, 3])
+    assert [(figure.name, figure.value) for figure in figures] == [
+        ("trainings at once: 1", 20.0),
+        ("trainings at once: 2", 32.0),
+        ("trainings at once: 2, over one", 1.6),
+    ]
+    assert stopped.is_set()
+    assert "3 trainings at once: medseg.train: out of memory" in caplog.text

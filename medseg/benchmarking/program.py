@@ -6,8 +6,6 @@ import json
 import logging
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -15,17 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from medseg import config
+from medseg.benchmarking.commands import Commands, can_pin, named, quoted, run
+from medseg.benchmarking.together import measure_together
 from medseg.cores import available_cores
-from medseg.data.finding import missing_archives, nothing_found
-from medseg.errors import DataError, UserError
+from medseg.errors import UserError
 
 log = logging.getLogger(__name__)
-
-COMMAND_SECONDS = 3600
-"""After which a command is taken to hang."""
 
 
 @dataclass(frozen=True)
@@ -38,29 +32,9 @@ class Figure:
     how: str
 
 
-class Commands:
-    """The words that the measured commands have in common.
-
-    Args:
-        data: the configuration of the dataset.
-        words: Hydra overrides of the groups `model`, `data`, `augmentation` and `trainer`.
-
-    Prepared data go elsewhere than where archives lie, so what is looked for there gets its place. Raises `DataError`
-    where archives are missing.
-    """
-
-    def __init__(self, data: DictConfig, words: Sequence[str]) -> None:
-        self.all = list(words)
-        dataset = config.instantiate(data.dataset)
-        if data.source is None and data.get("root") is None and dataset.archives:
-            place = Path(data.data_dir).expanduser().absolute()
-            if missing_archives(dataset, place):
-                raise DataError(nothing_found(dataset, place))
-            self.all.append(f"data.source={quoted(place)}")
-        self.data = [word for word in self.all if word.lstrip("+~").startswith("data")]
-
-
-def measure_program(commands: Commands, *, repeats: int, steps: int, report: str | None) -> list[Figure]:
+def measure_program(
+    commands: Commands, *, repeats: int, steps: int, report: str | None, jobs: Sequence[int] = ()
+) -> list[Figure]:
     """Measure all figures; see `medseg.benchmark_program`.
 
     Args:
@@ -68,6 +42,7 @@ def measure_program(commands: Commands, *, repeats: int, steps: int, report: str
         repeats: times that the data are prepared, on all cores and on one in turn.
         steps: training steps of an epoch at most.
         report: folder of runs whose report is timed.
+        jobs: numbers of trainings that share the device.
 
     Raises `UserError` with the message of a command that fails.
     """
@@ -78,6 +53,7 @@ def measure_program(commands: Commands, *, repeats: int, steps: int, report: str
         figures += measure_prepare(commands, place, repeats)
         log.info("training")
         figures += measure_training(commands, place, steps)
+        figures += measure_sharing(commands, place, steps, jobs)
         if report is not None:
             log.info("reporting")
             figures.append(measure_report(Path(report).expanduser(), place))
@@ -167,52 +143,31 @@ def training_figures(found: Mapping[str, Any], *, began: float, ended: float) ->
     ]
 
 
+def measure_sharing(commands: Commands, place: Path, steps: int, jobs: Sequence[int]) -> list[Figure]:
+    """Train several times at once, for each number of trainings; what fails there ends with an error in the log.
+
+    A number of trainings that is too much for the device takes the figures of the others from nobody.
+    """
+    speeds: dict[int, float] = {}
+    for count in jobs:
+        log.info("training %d at once", count)
+        try:
+            speeds[count] = measure_together(commands, place, steps, count)
+        except UserError as error:
+            log.error("%d trainings at once: %s", count, error)
+    how = "medseg.train, images of all per second, second epoch; each on its share of the cores"
+    figures = [Figure(f"trainings at once: {count}", speed, "images/s", how) for count, speed in speeds.items()]
+    if 1 in speeds:
+        figures += [
+            Figure(f"trainings at once: {count}, over one", speed / speeds[1], "x", "ratio of the two")
+            for count, speed in speeds.items()
+            if count > 1
+        ]
+    return figures
+
+
 def measure_report(runs: Path, place: Path) -> Figure:
     """Time `medseg.report` of the runs in a folder."""
     seconds = run("report", str(runs), f"output={quoted(place / 'report')}")
     count = len(list(runs.rglob("status.json")))
     return Figure("report", seconds, "s", f"medseg.report of {count} runs")
-
-
-def run(command: str, *words: str, exit_code: int = 0, cores: Sequence[int] | None = None) -> float:
-    """Run `python -m medseg.<command>`, on some cores alone where they are given, and return the seconds it takes.
-
-    Raises `UserError` with what it says when it ends otherwise than with `exit_code`.
-    """
-
-    def pin() -> None:
-        if cores is not None:
-            os.sched_setaffinity(0, cores)
-
-    started = time.perf_counter()
-    arguments = [sys.executable, "-m", f"medseg.{command}", *words]
-    try:
-        done = subprocess.run(
-            arguments,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_SECONDS,
-            preexec_fn=pin if cores is not None else None,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"medseg.{command} takes longer than {COMMAND_SECONDS} s") from None
-    if done.returncode != exit_code:
-        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise UserError(f"medseg.{command}: {said[-1].removeprefix('error: ')}")
-    return time.perf_counter() - started
-
-
-def can_pin() -> bool:
-    """Tell whether processes can be kept to some cores here."""
-    return hasattr(os, "sched_setaffinity") and available_cores() > 1
-
-
-def named(cores: int) -> str:
-    """Name a number of cores."""
-    return "one core" if cores == 1 else f"{cores} cores"
-
-
-def quoted(path: Path) -> str:
-    """Write a path for Hydra."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import SimpleProfiler
 
+from medseg.errors import UserError
 from medseg.runs.folder import write_json
 
 NEXT = "[_TrainingEpochLoop].train_dataloader_next"
@@ -25,8 +27,9 @@ class Watch(Callback):
     """Write to a JSON file what happens in a training and the test after it.
 
     first_step: Unix time of the end of the first training step.
-    epoch_seconds, waiting_seconds: of the last epoch, from its first to its last step, and in the loader's `next` in
-        it. On a GPU, fetching runs beside what was queued there, so that this is the most that it can wait.
+    epoch_seconds, waiting_seconds, epoch_images: of the last epoch, from its first to its last step, in the loader's
+        `next` in it, and the images trained on. On a GPU, fetching runs beside what was queued there, so that this is
+        the most that it can wait.
     loader_images, loader_seconds: of the training loader after training, with nothing else at work.
     validation, test: seconds, network_seconds (of the calls of the network in it) and images; of the last epoch's
         validation, and of the test without what comes before and after its batches.
@@ -34,10 +37,15 @@ class Watch(Callback):
 
     Args:
         file: to be written at the end of the test.
+        meeting: a folder that trainings share which wait for each other before every epoch but the first; a file `over`
+            in it says that one of them is not coming any more.
+        count: how many they are.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, meeting: str | None = None, count: int = 1) -> None:
         self.file = Path(file)
+        self.meeting = None if meeting is None else Path(meeting)
+        self.count = count
         self.found: dict[str, Any] = {}
         self.profiler = SimpleProfiler()
         self.evaluating = False
@@ -66,6 +74,9 @@ class Watch(Callback):
 
     # Training.
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.meeting is not None and trainer.current_epoch > 0:
+            self.meet(self.meeting / f"epoch{trainer.current_epoch}")
+        self.found["epoch_images"] = 0
         self.started = now()
         self.fetched = len(self.profiler.recorded_durations[NEXT])
 
@@ -75,9 +86,19 @@ class Watch(Callback):
         if "first_step" not in self.found:
             now()
             self.found["first_step"] = time.time()
+        self.found["epoch_images"] += len(batch["index"])
         if trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches:
             self.found["epoch_seconds"] = now() - self.started
             self.found["waiting_seconds"] = sum(self.profiler.recorded_durations[NEXT][self.fetched :])
+
+    def meet(self, place: Path) -> None:
+        """Wait until all trainings are here. Raises `UserError` where one is not coming any more."""
+        place.mkdir(exist_ok=True)
+        (place / str(os.getpid())).touch()
+        while len(list(place.iterdir())) < self.count:
+            if (place.parent / "over").exists():
+                raise UserError("another of the trainings that share the device failed")
+            time.sleep(0.01)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loader = trainer.train_dataloader

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from medseg.errors import ConfigError
+from medseg.values import is_number, is_whole
 
 SWITCHES = ("force", "channels_last", "compile")
 
@@ -75,13 +76,3 @@ def check_number(key: str, value: Any) -> None:
     least, itself = NUMBERS[key]
     if not is_number(value) or value < least or (value == least and not itself):
         raise ConfigError(f"{key} is {value!r}; it must be a number {'from' if itself else 'above'} {least}")
-
-
-def is_whole(value: Any) -> bool:
-    """Tell whether a value is a whole number; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Tell whether a value is a number, not infinite, not NaN."""
-    return is_whole(value) or (isinstance(value, float) and abs(value) < float("inf"))
