@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import shutil
 
 import pytest
@@ -66,6 +67,18 @@ def test_evaluation_repeats_and_images_do_not_meet(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(logits_of(network, image), first)
     torch.testing.assert_close(logits_of(network, image[1:]), first[1:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_training_step_leaves_nothing_behind(name: str) -> None:
+    network = build(name, "data.in_channels=3", "data.num_classes=2").to(memory_format=torch.channels_last)
+    image = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    there = []
+    for _ in range(3):
+        network(image).square().mean().backward()
+        gc.collect()
+        there.append(sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects()))
+    assert there[1] == there[2]
 
 
 @pytest.mark.parametrize("name", DEEPLY_SUPERVISED)

@@ -141,9 +141,10 @@ class _Banded(torch.autograd.Function):
                 parts.append(Part.of(y))
         assert out is not None
         found = combine(parts) if plan.statistics else Statistics(out.new_empty(0), out.new_empty(0), 0)
-        ctx.plan, ctx.mean = plan, found.mean
+        ctx.plan = plan
         ctx.autocast = (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"))
-        ctx.save_for_backward(*tensors, *([out] if plan.statistics else []))
+        # The mean as well: an output that the context itself kept would keep the context, and neither were ever freed.
+        ctx.save_for_backward(*tensors, *([out, found.mean] if plan.statistics else []))
         if not plan.statistics:
             ctx.mark_non_differentiable(found.mean, found.variance)
         return out, found.mean, found.variance
@@ -158,7 +159,10 @@ class _Banded(torch.autograd.Function):
         features = tensors[: plan.features]
         height = features[0].shape[2]
         grad = grad.contiguous(memory_format=torch.channels_last)
-        own = seeds(grad_mean, grad_variance, ctx.mean, grad.numel() // grad.shape[1]) if plan.statistics else None
+        own, out = None, grad
+        if plan.statistics:
+            *_, out, mean = saved
+            own = seeds(grad_mean, grad_variance, mean, grad.numel() // grad.shape[1])
         gradients = Gradients(features)
         end = plan.features + plan.vectors
         after = end + 2 if plan.last else end
@@ -172,7 +176,7 @@ class _Banded(torch.autograd.Function):
                 y = plan.compute(band, seen, parts, vectors)
             seed = band.of(grad)
             if own is not None:
-                seed = seed + torch.addcmul(own[0], band.of(saved[-1]), own[1])
+                seed = seed + torch.addcmul(own[0], band.of(out), own[1])
             if plan.last:
                 seed, weight, bias = _product_gradients(seed.to(y.dtype), y.detach(), tensors[end])
                 gradients.add(end, weight)

@@ -90,8 +90,9 @@ class _Depthwise(torch.autograd.Function):
         out = _together_again(outs)
         found = combine(measured) if geometry.statistics else Statistics(out.new_empty(0), out.new_empty(0), 0)
         mean, variance = found.mean, found.variance
-        ctx.geometry, ctx.mean = geometry, mean
-        ctx.save_for_backward(x, weight, *([out] if geometry.statistics else []))
+        ctx.geometry = geometry
+        # The mean as well: an output that the context itself kept would keep the context, and neither were ever freed.
+        ctx.save_for_backward(x, weight, *([out, mean] if geometry.statistics else []))
         if not geometry.statistics:
             ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
@@ -107,7 +108,7 @@ class _Depthwise(torch.autograd.Function):
         shift, scale = None, None
         if geometry.statistics:
             count = grad.numel() // grad.shape[1]
-            shift, scale = (one.to(grad.dtype) for one in seeds(grad_mean, grad_variance, ctx.mean, count))
+            shift, scale = (one.to(grad.dtype) for one in seeds(grad_mean, grad_variance, rest[1], count))
         gradients: list[Tensor] = []
         weights: list[Tensor] = []
         biases: list[Tensor] = []
