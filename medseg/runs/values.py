@@ -22,15 +22,11 @@ WHOLE = {
 }
 """Whole numbers, and the least that each may be."""
 
-NUMBERS = {
-    "optimizer.lr": (0, False),
-    "optimizer.weight_decay": (0, True),
-    "optimizer.momentum": (0, True),
-    "scheduler.warmup_epochs": (0, True),
-    "scheduler.power": (0, True),
-    "trainer.gradient_clip_val": (0, True),
-}
-"""Numbers: what they may not be below, and whether they may be that itself."""
+NUMBERS = (
+    "optimizer.lr", "optimizer.weight_decay", "optimizer.momentum", "scheduler.warmup_epochs", "scheduler.power",
+    "trainer.gradient_clip_val",
+)  # fmt: skip
+"""Numbers from 0."""
 
 PRECISIONS = ("auto", "32-true", "32", "bf16-mixed", "bf16", "16-mixed", "16")
 """Lightning's that keep weights in float32, which is what images and losses are in, and `auto`."""
@@ -73,6 +69,5 @@ def check_number(key: str, value: Any) -> None:
         if not is_whole(value) or value < WHOLE[key]:
             raise ConfigError(f"{key} is {value!r}; it must be a whole number from {WHOLE[key]}")
         return
-    least, itself = NUMBERS[key]
-    if not is_number(value) or value < least or (value == least and not itself):
-        raise ConfigError(f"{key} is {value!r}; it must be a number {'from' if itself else 'above'} {least}")
+    if not is_number(value) or value < 0:
+        raise ConfigError(f"{key} is {value!r}; it must be a number from 0")

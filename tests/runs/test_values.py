@@ -27,8 +27,8 @@ from tests.helpers import command, compose_config
         ("trainer.devices=0", "trainer.devices is 0; it must be a whole number from 1, or -1 for all GPUs"),
         ("data.batch_size=auto", "data.batch_size is 'auto'; it must be a whole number from 1"),
         ("data.num_workers=-1", "data.num_workers is -1; it must be a whole number from 0"),
-        ("optimizer.lr=0", "optimizer.lr is 0; it must be a number above 0"),
-        ("optimizer.lr=nan", "optimizer.lr is nan; it must be a number above 0"),
+        ("optimizer.lr=-1", "optimizer.lr is -1; it must be a number from 0"),
+        ("optimizer.lr=nan", "optimizer.lr is nan; it must be a number from 0"),
         ("optimizer.lr=high", "optimizer.lr is 'high'"),
         ("optimizer.weight_decay=-1e-3", "optimizer.weight_decay is -0.001; it must be a number from 0"),
         ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs is -1; it must be a number from 0"),
@@ -46,7 +46,7 @@ def test_a_value_that_cannot_be(word: str, message: str) -> None:
     [
         (),
         ("trainer.precision=32", "trainer.gradient_clip_val=0.5", "data.num_workers=auto"),
-        ("optimizer=sgd", "optimizer.momentum=0", "scheduler=plateau"),
+        ("optimizer=sgd", "optimizer.momentum=0", "optimizer.lr=0", "scheduler=plateau"),
         ("scheduler=none", "trainer=ddp"),
     ],
 )
