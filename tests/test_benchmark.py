@@ -481,6 +481,7 @@ def test_shown_commands_compose(line: str) -> None:
 
 
 # The command.
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     """A small network is faster than a large one, one too many for the size fails alone, one is killed."""
     models = "models=[unext_s,'unet model.base_channels=4','unet model.base_channels=32',convunext,'custom +{}']"

@@ -170,6 +170,7 @@ sys.stdin.read()
 """A Ray of two pretended GPUs that is there until its standard input ends."""
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_running_ray_shares_its_gpus_as_it_is_told(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "of-the-tests"}

@@ -27,6 +27,7 @@ def same(first: RunFolder, second: RunFolder) -> bool:
     return equal and first.per_image.read_bytes() == second.per_image.read_bytes()
 
 
+@pytest.mark.slow
 def test_jobs_that_raise_are_killed_or_never_start_leave_the_others_alone(tmp_path: Path) -> None:
     arguments = "+callbacks.fault.what=raise,kill,exit,terminate,nothing"
     done = sweep(tmp_path, arguments)
@@ -78,6 +79,7 @@ def test_jobs_that_raise_are_killed_or_never_start_leave_the_others_alone(tmp_pa
         assert same(run, runs["nothing"]), "as if nothing had happened"
 
 
+@pytest.mark.slow
 def test_a_job_whose_second_process_dies_fails_alone(tmp_path: Path) -> None:
     two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     done = sweep(tmp_path, *two, "+callbacks.fault.what=kill_second,nothing")
@@ -90,6 +92,7 @@ def test_a_job_whose_second_process_dies_fails_alone(tmp_path: Path) -> None:
     assert not processes_of(tmp_path), "neither of the two is left"
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     def terminate(sweep: subprocess.Popen[str]) -> None:
         sweep.terminate()

@@ -91,7 +91,8 @@ def test_the_image_has_the_same_gradient(name: str) -> None:
     assert torch.allclose(found[0], found[1], rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["convunext", pytest.param("amsunet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convunext", "amsunet"])
 def test_two_hundred_steps_train_alike(name: str) -> None:
     curves = []
     generator = torch.Generator().manual_seed(1)

@@ -330,6 +330,7 @@ def test_several_classes_and_images_without_foreground(place: Path, tmp_path: Pa
     assert len(read_csv(run.test / "per_image.csv")) == 2 * summary["images"]
 
 
+@pytest.mark.slow
 def test_two_processes_count_every_test_image_once(tmp_path: Path) -> None:
     done = command(
         "train", *[item for item in TINY if not item.startswith("trainer=")], "trainer=ddp", "trainer.accelerator=cpu",
