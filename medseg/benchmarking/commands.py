@@ -41,6 +41,26 @@ class Commands:
             self.all.append(f"data.source={quoted(place)}")
         self.data = [word for word in self.all if word.lstrip("+~").startswith("data")]
 
+    def watched(self, data: Path, *, runs: Path, file: Path, steps: int) -> list[str]:
+        """Return the words of a training of two epochs under the eyes of `medseg.benchmarking.watch.Watch`.
+
+        Args:
+            data: folder of the prepared data.
+            runs: where the run goes.
+            file: what `Watch` writes.
+            steps: training steps of an epoch at most.
+        """
+        return [
+            *self.all,
+            f"data_dir={quoted(data)}",
+            f"runs_dir={quoted(runs)}",
+            "logger=csv",
+            "trainer.max_epochs=2",
+            f"+trainer.limit_train_batches={steps}",
+            "+callbacks.watch._target_=medseg.benchmarking.watch.Watch",
+            f"+callbacks.watch.file={quoted(file)}",
+        ]
+
 
 def run(command: str, *words: str, exit_code: int = 0, cores: Sequence[int] | None = None) -> float:
     """Run `python -m medseg.<command>`, on some cores alone where they are given, and return the seconds it takes.

@@ -100,17 +100,7 @@ def measure_training(commands: Commands, place: Path, steps: int) -> list[Figure
     """Run a short `medseg.train` on the prepared data under the eyes of `medseg.benchmarking.watch.Watch`."""
     file = place / "watched.json"
     began = time.time()
-    run(
-        "train",
-        *commands.all,
-        f"data_dir={quoted(place / 'data')}",
-        f"runs_dir={quoted(place / 'runs')}",
-        "logger=csv",
-        "trainer.max_epochs=2",
-        f"+trainer.limit_train_batches={steps}",
-        "+callbacks.watch._target_=medseg.benchmarking.watch.Watch",
-        f"+callbacks.watch.file={quoted(file)}",
-    )
+    run("train", *commands.watched(place / "data", runs=place / "runs", file=file, steps=steps))
     found = json.loads(file.read_text(encoding="utf-8"))
     (status,) = place.glob("runs/main/*/status.json")  # written last
     return training_figures(found, began=began, ended=status.stat().st_mtime)

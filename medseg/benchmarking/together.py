@@ -46,19 +46,12 @@ def measure_together(commands: Commands, place: Path, steps: int, count: int) ->
 
 def words(commands: Commands, place: Path, steps: int, meeting: Path, seed: int, count: int) -> list[str]:
     """Return the words of one of the trainings."""
-    watch = "callbacks.watch"
+    file = meeting / f"watched{seed}.json"
     return [
-        *commands.all,
-        f"data_dir={quoted(place / 'data')}",
-        f"runs_dir={quoted(meeting / 'runs')}",
+        *commands.watched(place / "data", runs=meeting / "runs", file=file, steps=steps),
         f"seed={seed}",
-        "logger=csv",
-        "trainer.max_epochs=2",
-        f"+trainer.limit_train_batches={steps}",
-        f"+{watch}._target_=medseg.benchmarking.watch.Watch",
-        f"+{watch}.file={quoted(meeting / f'watched{seed}.json')}",
-        f"+{watch}.meeting={quoted(meeting)}",
-        f"+{watch}.count={count}",
+        f"+callbacks.watch.meeting={quoted(meeting)}",
+        f"+callbacks.watch.count={count}",
     ]
 
 
