@@ -39,7 +39,7 @@ EXAMPLES = (
 def report(cfg: DictConfig) -> None:
     """Compare the runs in the folders that `cfg` names, write the report and print its first table."""
     # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
-    from medseg.reporting.measures import choose_measure, learn
+    from medseg.metrics.measures import choose_measure, learn
 
     if cfg.format not in FORMATS:
         raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")

@@ -21,7 +21,7 @@ from medseg.reporting.claims_file import Claim, read_claims
 from medseg.reporting.claims_runs import one_setting, sort_runs, unique_runs
 from medseg.reporting.comparison import compare
 from medseg.reporting.layout import flatten
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.published import read_published
 from medseg.reporting.records import Run, read_runs
 from medseg.runs.naming import setting_name

@@ -14,7 +14,7 @@ from medseg.cards.data import Data, find_data
 from medseg.cards.network import Network, find_network
 from medseg.errors import UserError
 from medseg.reporting.comparison import Cell, Score, compare, intervals, score_all
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.records import COUNTS, PerImage, Run, read_json
 from medseg.reporting.samples import gather
 from medseg.runs.folder import RunFolder, read_csv

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import replacing
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")

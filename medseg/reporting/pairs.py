@@ -10,7 +10,7 @@ import numpy as np
 
 from medseg.reporting.differences import Side, between
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import Measure
+from medseg.metrics.measures import Measure
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import (
     ALPHA,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import size_of
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import MEASURES, Measure
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.published import Published, find
 
 

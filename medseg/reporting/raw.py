@@ -7,7 +7,7 @@ from typing import Any
 
 from medseg.reporting.ablation import Ablation
 from medseg.reporting.comparison import Comparison, Score
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.pairs import Pair
 from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.records import Run

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.metrics.scores import dice, iou
-from medseg.reporting.measures import Measure
+from medseg.metrics.measures import Measure
 from medseg.reporting.records import Run
 
 Array = NDArray[np.float64]

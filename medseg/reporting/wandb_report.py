@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medseg.errors import UserError
 from medseg.reporting.comparison import compare
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.records import Run
 
 COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medseg.reporting.comparison import Score
 from medseg.reporting.costs import Size
-from medseg.reporting.measures import Measure
+from medseg.metrics.measures import Measure
 from medseg.reporting.pairs import Pair
 from medseg.reporting.records import Run
 

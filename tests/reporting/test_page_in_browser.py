@@ -11,7 +11,7 @@ import pytest
 
 from medseg.data.prepared import PreparedDataset
 from medseg.reporting.comparison import compare
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.page.scores import every_measure
 from medseg.reporting.records import Run, read_runs
 from medseg.reporting.words import difference, p_value, verdict

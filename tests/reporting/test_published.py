@@ -10,7 +10,7 @@ import pytest
 from medseg import config
 from medseg.errors import UserError
 from medseg.metrics.scores import SCORES
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.published import (
     COLUMNS,
     DATASETS,

@@ -10,7 +10,7 @@ from medseg.report import make_report
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import compare
 from medseg.reporting.document import sections
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.published import COLUMNS
 from medseg.reporting.published_cells import find_published
 from medseg.reporting.records import read_runs
