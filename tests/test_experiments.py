@@ -16,12 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims_file import Claim, read_claims
 from medseg.reporting.claims_runs import one_setting, sort_runs, unique_runs
 from medseg.reporting.comparison import compare
 from medseg.reporting.layout import flatten
-from medseg.metrics.measures import MEASURES
 from medseg.reporting.published import read_published
 from medseg.reporting.records import Run, read_runs
 from medseg.runs.naming import setting_name

@@ -13,8 +13,8 @@ from medseg.cards.limits import find_limits
 from medseg.cards.recipe import arguments_in_words, in_words
 from medseg.cards.scores import describe_scores
 from medseg.data.report import as_text
-from medseg.reporting.layout import given, ignored
 from medseg.metrics.measures import MEASURES
+from medseg.reporting.layout import given, ignored
 from medseg.reporting.records import Run
 from medseg.reporting.render import escape_markdown
 from medseg.reporting.words import count, interval, number

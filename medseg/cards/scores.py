@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from medseg.cards.collect import Subject, is_external
-from medseg.reporting.comparison import Score
 from medseg.metrics.measures import MEASURES, Measure
+from medseg.reporting.comparison import Score
 from medseg.reporting.render import Heading, Table, as_markdown, escape_markdown
 from medseg.reporting.words import account, count, interval, number, spread
 

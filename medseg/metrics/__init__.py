@@ -22,4 +22,7 @@ from medseg.metrics.measures import MEASURES, Measure, Measures, headline
 from medseg.metrics.scores import pool
 from medseg.metrics.summary import per_image_rows, summarise
 
-__all__ = ["MEASURES", "Measure", "Measures", "count_pixels", "headline", "per_image_rows", "pool", "summarise", "surface_distances"]
+__all__ = [
+    "MEASURES", "Measure", "Measures", "count_pixels", "headline", "per_image_rows", "pool", "summarise",
+    "surface_distances",
+]  # fmt: skip

@@ -163,12 +163,8 @@ MEASURES = Measures(
         Measure("precision", "precision", "per_image", "precision", precision),
         Measure("recall", "recall", "per_image", "recall", recall),
         Measure("specificity", "specificity", "per_image", "specificity", specificity),
-        Measure(
-            "hd95", "HD95", "per_image", "hd95", digits=1, unit="pixels", higher_is_better=False, highest=None
-        ),
-        Measure(
-            "assd", "ASSD", "per_image", "assd", digits=1, unit="pixels", higher_is_better=False, highest=None
-        ),
+        Measure("hd95", "HD95", "per_image", "hd95", digits=1, unit="pixels", higher_is_better=False, highest=None),
+        Measure("assd", "ASSD", "per_image", "assd", digits=1, unit="pixels", higher_is_better=False, highest=None),
         Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean_of_foreground(dice)),
         Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean_of_foreground(iou)),
         Measure(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.costs import Costs, Size, costs_of
 from medseg.reporting.layout import Layout, Line, lay_out
-from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.pairs import Pair, Ranking, compare_pairs, count_wins, find_pair, rank
 from medseg.reporting.records import Run
 from medseg.reporting.samples import Array, Sample, gather

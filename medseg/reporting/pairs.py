@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.differences import Side, between
 from medseg.reporting.layout import Line
-from medseg.metrics.measures import Measure
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import (
     ALPHA,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import size_of
 from medseg.reporting.layout import Line
-from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.published import Published, find
 
 

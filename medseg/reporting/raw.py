@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import Ablation
 from medseg.reporting.comparison import Comparison, Score
-from medseg.metrics.measures import MEASURES
 from medseg.reporting.pairs import Pair
 from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.records import Run

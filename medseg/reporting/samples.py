@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.errors import UserError
-from medseg.metrics.scores import dice, iou
 from medseg.metrics.measures import Measure
+from medseg.metrics.scores import dice, iou
 from medseg.reporting.records import Run
 
 Array = NDArray[np.float64]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.records import Run
 from medseg.reporting.render import Entry, Heading, Table, superscript

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.ablation import Ablation
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import Line
-from medseg.metrics.measures import Measure
 from medseg.reporting.pairs import Pair, Ranking, find_pair
 from medseg.reporting.render import Entry, Heading, Table
 from medseg.reporting.statistics import ALPHA, FEWEST_DATASETS

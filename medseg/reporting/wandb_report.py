@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medseg.errors import UserError
-from medseg.reporting.comparison import compare
 from medseg.metrics.measures import MEASURES
+from medseg.reporting.comparison import compare
 from medseg.reporting.records import Run
 
 COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")

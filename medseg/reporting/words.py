@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.costs import Size
-from medseg.metrics.measures import Measure
 from medseg.reporting.pairs import Pair
 from medseg.reporting.records import Run
 

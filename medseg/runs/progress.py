@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from medseg.runs.state import WAITING, present_state
 
 UNFINISHED = ("running", "interrupted", WAITING)

@@ -9,8 +9,8 @@ import pytest
 
 from medseg import config
 from medseg.errors import UserError
-from medseg.metrics.scores import SCORES
 from medseg.metrics.measures import MEASURES
+from medseg.metrics.scores import SCORES
 from medseg.reporting.published import (
     COLUMNS,
     DATASETS,

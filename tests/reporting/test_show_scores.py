@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from medseg.metrics.measures import MEASURES
 from medseg.report import make_report
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import compare
 from medseg.reporting.document import sections
-from medseg.metrics.measures import MEASURES
 from medseg.reporting.published import COLUMNS
 from medseg.reporting.published_cells import find_published
 from medseg.reporting.records import read_runs

@@ -7,10 +7,10 @@ from dataclasses import replace
 from html import escape
 from typing import Any
 
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Cell, Comparison, place_cells
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.page.markup import Values, filter_html, select_html, table_html
 from medseg.reporting.pairs import Pair, compare_pairs, count_wins, rank
 from medseg.reporting.show_scores import comparison_table
