@@ -36,12 +36,12 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
 from medseg.reporting.claims_runs import GROUPS, changes_network, matches, outside, protocol_of, words
 from medseg.reporting.published import experiments_folder
+from medseg.runs.run import Run
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Cell, Comparison
     from medseg.reporting.layout import Facts, Line
     from medseg.reporting.rule import Pair
-    from medseg.runs.run import Run
 
     Images = Mapping[Line, Sequence[str]]
     """Column -> ids of the images that are looked at."""

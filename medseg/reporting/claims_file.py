@@ -29,10 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measure, Measures
+from medseg.runs.files import read_yaml
 
 Selector = Mapping[str, Any]
 """Keys that runs must have, with their values."""
@@ -92,14 +91,7 @@ def read_claims(file: str | Path, measures: Measures = MEASURES) -> ClaimsFile:
     Raises `UserError`, one line that names the claim and the key.
     """
     file = Path(file)
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: it must have the keys paper, protocol, claims")
+    content = read_yaml(file)
     check_keys(content, {"paper": TEXT, "protocol": PROTOCOL, "claims": LIST}, set(), f"{file}")
     claims = [make_claim(item, measures, f"{file}: claim {n}") for n, item in enumerate(content["claims"], start=1)]
     return ClaimsFile(content["paper"], content["protocol"], tuple(claims))
@@ -157,10 +149,12 @@ def check_keys(content: Mapping[str, Any], kinds: Mapping[str, Kind], optional: 
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value is a number from 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def is_selector(value: Any) -> bool:
+    """Whether a value is a selector."""
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
@@ -171,6 +165,7 @@ def is_protocol(value: Any) -> bool:
 
 
 def one_of(*known: str) -> Kind:
+    """Make the kind of the values that are one of some texts."""
     return f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known
 
 

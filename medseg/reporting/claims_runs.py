@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from medseg.reporting.claims_file import EPOCHS, SIZE, Selector
-
-if TYPE_CHECKING:
-    from medseg.runs.run import Run
+from medseg.runs.run import Run
 
 GROUPS = ("protocol", "budget")
 """Groups of the configuration that say under what protocol a run was made."""
@@ -28,13 +26,10 @@ def value_of(run: Run, key: str) -> Any:
         return getattr(run, key)
     if key in run.choices:
         return run.choices[key]
-    if not run.config:  # of a run that has not begun
-        given = dict(override.lstrip("+").split("=", 1) for override in run.overrides if "=" in override)
-        return yaml.safe_load(given[key]) if key in given else None
-    value: Any = run.config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    if run.settings:
+        return run.settings.get(key)
+    given = dict(override.lstrip("+").split("=", 1) for override in run.overrides if "=" in override)
+    return yaml.safe_load(given[key]) if key in given else None  # of a run that has not begun
 
 
 def same(value: Any, asked: Any) -> bool:
