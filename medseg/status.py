@@ -50,9 +50,11 @@ def as_text(progress: Progress) -> str:
     rows = []
     for job in progress.jobs:
         epoch = f"{job.epoch or 0}/{job.max_epochs}" if job.max_epochs else None
-        rows.append([job.state, epoch, job.best, job.end if job.state == "running" else None, job.name])
+        rows.append([job.state, epoch, job.best, job.end if job.state == "running" else None, job.run.name])
     lines = [write_table(columns, rows, "table"), ""]
-    lines += [f"{job.state}: {job.name}: {job.remark}" for job in progress.jobs if job.remark]
+    lines += [f"{job.state}: {job.run.name}: {job.remark}" for job in progress.jobs if job.remark]
+    lines += [f"damaged: {problem}" for problem in progress.problems]
+    lines += progress.copies
     counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items())
     lines.append(f"{len(progress.jobs)} runs: {counts}")
     if progress.end is not None:

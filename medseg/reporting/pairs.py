@@ -1,4 +1,4 @@
-"""Which rows of a column differ: paired tests between all of them, wins over datasets, average ranks."""
+"""Which rows of a column differ: every pair judged by the one rule (`medseg.reporting.rule`), wins over datasets."""
 
 from __future__ import annotations
 
@@ -9,47 +9,55 @@ from itertools import combinations
 import numpy as np
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.differences import Side, between
 from medseg.reporting.layout import Line
-from medseg.reporting.samples import Sample
-from medseg.reporting.statistics import (
-    ALPHA,
-    FEWEST_DATASETS,
-    Array,
-    average_ranks,
-    critical_difference,
-    friedman,
-    holm,
-    wilcoxon_each,
-)
+from medseg.reporting.rule import PairInput, judge
+from medseg.reporting.samples import Array, Sample
+
+OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The paired comparison of two rows on a dataset.
+    """Two rows on a dataset, as the rule judges them.
 
     Args:
         first, second: the rows.
         column: the dataset.
         images: that both were tested on.
-        difference: of the means, first - second.
-        low, high: its 95 % interval, for other images and other trainings (`differences`).
-        p: that the rows are alike: Wilcoxon's for a mean over images; for a pooled measure, which no single image
-            has, that of the interval.
+        units: what the tests are over: groups of images, or images where there are no groups.
+        grouped: whether units are groups.
+        difference: of the means, first - second, in the unit of the score.
+        low, high: the interval that the verdict was made of, simultaneous over the pairs; None where not judged.
+        confidence: level of the interval: 0.95 for a single pair, more where there are several.
+        p_interval: p of that interval, which carries the trainings; None where not judged.
+        p_ranks: p of Wilcoxon's signed-rank test over units; None for pooled measures, which no unit has.
+        p: the larger of both.
         corrected: p after Holm's correction for all pairs of the column.
-        direction: on which side the ranks of the images are: above 0 where the first is higher.
+        direction: rank-biserial correlation of the units, above 0 where the first is higher.
+        state: of the first: better, worse, equivalent (within 1 point), undecided, not judged.
+        reason: why a pair is not judged or cannot be decided; empty otherwise.
+        superiority: probability that a new training of the first beats a new one of the second, and its 95 %
+            interval; None where not judged.
     """
 
     first: Line
     second: Line
     column: Line
     images: int
+    units: int
+    grouped: bool
     difference: float
-    low: float
-    high: float
-    p: float
-    corrected: float
+    low: float | None
+    high: float | None
+    confidence: float
+    p_interval: float | None
+    p_ranks: float | None
+    p: float | None
+    corrected: float | None
     direction: float
+    state: str
+    reason: str = ""
+    superiority: tuple[float, float, float] | None = None
 
     def reversed(self) -> Pair:
         """Return the same, seen from the other row."""
@@ -58,166 +66,17 @@ class Pair:
             first=self.second,
             second=self.first,
             difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
+            low=None if self.high is None else -self.high,
+            high=None if self.low is None else -self.low,
             direction=-self.direction,
+            state=OPPOSITE.get(self.state, self.state),
+            superiority=opposite_of(self.superiority),
         )
 
-    def verdict(self, *, higher_is_better: bool) -> int:
-        """Return 1 where the first is better, -1 where it is worse, 0 where that is not decided.
 
-        Decided is what the test finds at 5 % after the correction, if the mean is on the side of the ranks, and if
-        the interval, which knows of the seeds, leaves 0 out. So a network is not called better that is a little
-        better on most images and fails on a few, or that one lucky seed has lifted.
-        """
-        if self.corrected >= ALPHA or self.direction * self.difference <= 0 or self.low <= 0 <= self.high:
-            return 0
-        return 1 if (self.difference > 0) == higher_is_better else -1
-
-
-def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
-    """Test all pairs of rows of a dataset, `column`; `samples`: of the rows, in their order."""
-    measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
-    # Paired first, so that the ranks of all pairs can be tested at once.
-    sides = {
-        (first, second): found
-        for first, second in combinations(samples, 2)
-        if (found := comparable(measured[first], measured[second], measure)) is not None
-    }
-    tested: Sequence[tuple[float, float] | None] = [None] * len(sides)
-    if measure.convention == "per_image":
-        tested = wilcoxon_each([one.scores - other.scores for one, other in sides.values()])
-    pairs = [
-        compare_two(rows, column, two, measure, test) for (rows, two), test in zip(sides.items(), tested, strict=True)
-    ]
-    corrected = holm([pair.p for pair in pairs])
-    return [replace(pair, corrected=float(value)) for pair, value in zip(pairs, corrected, strict=True)]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A row under a measure.
-
-    Args:
-        sample: what it is made of.
-        mean: over seeds; NaN where it was not measured.
-        side: of differences, made of the values of each seed and image (`Sample.pseudo_values`).
-        scores: of the images, averaged over seeds, N.
-    """
-
-    sample: Sample
-    mean: float
-    side: Side
-    scores: Array
-
-    @classmethod
-    def of(cls, sample: Sample, measure: Measure) -> Measured:
-        mean = float(sample.values(measure).mean())
-        return cls(sample, mean, Side.of(sample.pseudo_values(measure)), sample.per_image(measure.score))
-
-
-def comparable(one: Measured, other: Measured, measure: Measure) -> tuple[Measured, Measured] | None:
-    """Return two rows on the images they share; None where these are fewer than two or one has no value."""
-    if one.sample.ids != other.sample.ids:
-        shared = sorted(set(one.sample.ids) & set(other.sample.ids))
-        if not shared:
-            return None
-        one, other = (Measured.of(side.sample.restricted(shared), measure) for side in (one, other))
-    if len(one.sample.ids) < 2 or np.isnan(one.mean - other.mean):
+def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+    """Return the probability that the other one beats this one, with its interval."""
+    if superiority is None:
         return None
-    return one, other
-
-
-def compare_two(
-    rows: tuple[Line, Line],
-    column: Line,
-    sides: tuple[Measured, Measured],
-    measure: Measure,
-    tested: tuple[float, float] | None,
-) -> Pair:
-    """Compare two rows; `tested`: p and direction of their ranks, None for a measure that no single image has."""
-    one, other = sides
-    mean = one.mean - other.mean
-    found = replace(between(one.side, other.side), mean=mean)
-    p, direction = tested or (found.p, float(np.sign(mean)))
-    low, high = found.interval()
-    if not measure.unit:  # a fraction, whose difference is between -1 and 1
-        low, high = max(low, -1.0), min(high, 1.0)
-    return Pair(*rows, column, len(one.sample.ids), mean, low, high, p, p, direction)
-
-
-def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
-    """Return the comparison of two rows on a dataset, seen from the first."""
-    for pair in pairs:
-        if pair.column != column:
-            continue
-        if pair.first == first and pair.second == second:
-            return pair
-        if pair.first == second and pair.second == first:
-            return pair.reversed()
-    return None
-
-
-def count_wins(pairs: Sequence[Pair], *, higher_is_better: bool) -> dict[tuple[Line, Line], tuple[int, int, int]]:
-    """Count for each two rows on how many datasets the first wins, none does, and the first loses."""
-    counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
-    for pair in pairs:
-        for seen in (pair, pair.reversed()):
-            wins, ties, losses = counted.get((seen.first, seen.second), (0, 0, 0))
-            verdict = seen.verdict(higher_is_better=higher_is_better)
-            after = (wins + (verdict > 0), ties + (verdict == 0), losses + (verdict < 0))
-            counted[seen.first, seen.second] = after
-    return counted
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The rows by their average rank over datasets.
-
-    Args:
-        rows: best first.
-        ranks: average rank of each, 1 is the best there can be.
-        datasets: how many there were.
-        p: of Friedman's test; None where there are too few datasets or rows for one.
-        critical: ranks that differ by less are not told apart (Nemenyi); None likewise.
-        left_out: rows that lack a dataset.
-    """
-
-    rows: tuple[Line, ...]
-    ranks: tuple[float, ...]
-    datasets: int
-    p: float | None
-    critical: float | None
-    left_out: tuple[Line, ...]
-
-    def groups(self) -> list[tuple[int, int]]:
-        """Return the first and last place of each longest group of rows that are not told apart."""
-        if self.critical is None:
-            return []
-        found: list[tuple[int, int]] = []
-        for first, rank in enumerate(self.ranks):
-            last = max(k for k, other in enumerate(self.ranks) if other - rank <= self.critical)
-            if last > first and (not found or last > found[-1][1]):
-                found.append((first, last))
-        return found
-
-
-def rank(
-    rows: Sequence[Line], columns: Sequence[Line], values: Mapping[tuple[Line, Line], float], *, higher_is_better: bool
-) -> Ranking | None:
-    """Rank the rows that have a value on every dataset; None with fewer than two of these, or with one dataset."""
-    complete = [row for row in rows if all((row, column) in values for column in columns)]
-    if len(complete) < 2 or len(columns) < 2:
-        return None
-    scores = np.array([[values[row, column] for row in complete] for column in columns])
-    ranks = average_ranks(scores, higher_is_better=higher_is_better)
-    order = np.argsort(ranks, kind="stable")
-    tested = len(columns) >= FEWEST_DATASETS and len(complete) >= 3
-    return Ranking(
-        rows=tuple(complete[k] for k in order),
-        ranks=tuple(float(ranks[k]) for k in order),
-        datasets=len(columns),
-        p=friedman(scores) if tested else None,
-        critical=critical_difference(len(complete), len(columns)) if tested else None,
-        left_out=tuple(row for row in rows if row not in complete),
-    )
+    p, low, high = superiority
+    return 1 - p, 1 - high, 1 - low

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measures, mean_over_classes
-from medseg.runs.files import YAML_LOADER, read_json
+from medseg.runs.files import load_yaml, read_json
 from medseg.runs.folder import STATES, RunFolder
 from medseg.runs.naming import digest, flatten, is_ignored
 from medseg.runs.state import WAITING, present_state
 
 COUNTS = ("tp", "fp", "fn", "tn")
+
+WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
+"""Keys of every configuration; the last one stands at its end."""
 
 DAMAGED = "damaged"
 """State of a run whose files cannot be read."""
@@ -332,9 +335,10 @@ def read_config(file: Path, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
 @lru_cache(maxsize=4096)
 def parse_config(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parse a configuration; return it, and its settings by their keys with dots. Neither may be changed."""
-    content = yaml.load(text, Loader=YAML_LOADER)
-    if not isinstance(content, dict) or not content:
-        raise ValueError("not a mapping of keys to values")
+    content = load_yaml(text)
+    lacking = [key for key in WHOLE_CONFIG if key not in content] if isinstance(content, dict) else WHOLE_CONFIG
+    if lacking:  # of half a file, which an absent key must not be mistaken for
+        raise ValueError(f"no {lacking[0]!r} in it")
     return content, {key: value for key, value in flatten(content).items() if not is_ignored(key)}
 
 
