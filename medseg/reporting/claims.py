@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXPERIMENT = ("experiment", "setting")
-"""Facts that tell rows of one configuration apart which several experiments have."""
+EXPERIMENT = ("experiment", "folder")
+"""Facts that tell rows of one configuration apart, which was trained twice."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def judge_settings(
         here = [[cell for of, cell in cells if of == one and cell.column == column] for one in (0, side)]
         if not all(here):
             continue
-        chosen = choose(*here)
+        chosen = choose(here, (claim.better, other), claim.where)
         if not chosen:
             notes.append(f"{column.label}: several settings of a network; name what tells them apart")
             continue
@@ -303,20 +303,23 @@ def judge_settings(
     return Verdict(claim, state, reason, tuple(datasets), len(used), text, unique(notes))
 
 
-def choose(better: Sequence[Cell], other: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Choose a cell of either side: of several settings of a network the one as shipped, and of one experiment if any.
+def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, ...]:
+    """Choose a cell of each side: of several settings of a network the one as shipped, and of one experiment if any.
 
     Empty where a side has several settings and not exactly one of them is as shipped.
     """
-    sides = []
-    for cells in (better, other):
-        left = cells if one_setting(cells) else [cell for cell in cells if not changes_network(example(cell))]
-        if not one_setting(left):
-            return ()
-        sides.append(left)
-    return max(
-        product(*sides), key=lambda two: len(set.intersection(*({run.experiment for run in c.runs} for c in two)))
-    )
+    left = [
+        cells if one_setting(cells) else [cell for cell in cells if not changes_network(example(cell), where, selected)]
+        for cells, selected in zip(sides, selectors, strict=True)
+    ]
+    if not all(map(one_setting, left)):
+        return ()
+    return max(product(*left), key=lambda two: not experiments(two[0]).isdisjoint(experiments(two[1])))
+
+
+def experiments(cell: Cell) -> set[str]:
+    """Return the experiments that the runs of a cell were made in."""
+    return {run.experiment for run in cell.runs}
 
 
 def one_setting(cells: Sequence[Cell]) -> bool:
@@ -363,9 +366,11 @@ def judge_share(claim: Claim, runs: Sequence[Run], remarks: tuple[str, ...]) -> 
     return Verdict(claim, state, runs=measured, remarks=(allowed,), counted=percent)
 
 
-def sizes_of(claim: Claim, runs: Iterable[Run], selected: Selector) -> set[int]:
-    """Return the numbers of parameters of the runs of a side."""
-    return {run.parameters for run in runs if run.parameters is not None and matches(run, claim.where, selected)}
+def sizes_of(claim: Claim, runs: Sequence[Run], selected: Selector) -> set[int]:
+    """Return the numbers of parameters of the runs of a side; of several, those of the network as shipped, if any."""
+    here = [run for run in runs if run.parameters is not None and matches(run, claim.where, selected)]
+    shipped = [run for run in here if not changes_network(run, claim.where, selected)]
+    return {run.parameters for run in shipped or here if run.parameters is not None}
 
 
 def unique(items: Iterable[T]) -> tuple[T, ...]:

@@ -37,11 +37,11 @@ def same(value: Any, asked: Any) -> bool:
     return json.dumps(value, default=str) == json.dumps(asked, default=str)
 
 
-def changes_network(run: Run) -> bool:
-    """Whether a run has other values of its network than its option gives it."""
+def changes_network(run: Run, *selectors: Selector) -> bool:
+    """Whether a run has other values of its network than its option gives it, beside those that selectors ask for."""
     # A run of an older version does not have the defaults: what was given may be one of them.
     keys = run.defaults if run.defaults is not None else [given.lstrip("+").split("=")[0] for given in run.overrides]
-    return any(key.startswith("model.") for key in keys)
+    return any(key.startswith("model.") and all(key not in selected for selected in selectors) for key in keys)
 
 
 def words(selected: Selector) -> str:
