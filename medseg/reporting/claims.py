@@ -16,38 +16,30 @@ of the dataset. Over the datasets on which the pair is judged,
 "Better than each" of a list is supported when all are and contradicted when one is. On any one dataset at most 5 % of
 experiments whose networks are all equal have a pair that is called better or worse. A claim needs that on each of its
 datasets; so of all claims that share a dataset, too, at most 5 % of such experiments support or contradict any. Each
-score, and each third of the images (`targets`), is a family of its own.
+score, and each third of the images (`targets`), is another family.
 
-A claim of a share of parameters is supported when the count is within what the file allows.
+A network with more parameters contradicts a claim of fewer, whatever the scores. A claim of a share of parameters is
+supported when the count is within what the file allows.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from medseg.metrics.measures import Measure
 from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
 from medseg.reporting.claims_runs import GROUPS, changes_network, matches, outside, protocol_of, words
+from medseg.reporting.comparison import Cell, Comparison, pairs_under
+from medseg.reporting.layout import Facts, Line
+from medseg.reporting.pairs import Pair
 from medseg.reporting.published import experiments_folder
 from medseg.runs.run import Run
-
-if TYPE_CHECKING:
-    from medseg.reporting.comparison import Cell, Comparison
-    from medseg.reporting.layout import Facts, Line
-    from medseg.reporting.rule import Pair
-
-    Images = Mapping[Line, Sequence[str]]
-    """Column -> ids of the images that are looked at."""
-
-    PairsUnder = Callable[[Comparison, Measure, Images | None], Sequence[Pair]]
-    """Judges all pairs of a comparison under another measure, on all images (None) or on some."""
 
 T = TypeVar("T")
 
@@ -105,12 +97,12 @@ class JudgedPaper:
     without_runs: int
 
 
-def judge_papers(comparison: Comparison, pairs_under: PairsUnder, folder: Path | None = None) -> list[JudgedPaper]:
+def judge_papers(comparison: Comparison, folder: Path | None = None) -> list[JudgedPaper]:
     """Judge the claims of every study, sorted by its folder; a paper whose claims have no runs is left out.
 
     Raises `UserError` for a malformed file.
     """
-    judged, papers = Judged(comparison, pairs_under), []
+    judged, papers = Judged(comparison), []
     for file in sorted((folder or experiments_folder()).glob("*/claims.yaml")):
         read = read_claims(file, comparison.measures)
         verdicts = [verdict for claim in read.claims for verdict in judge_claim(claim, read.protocol, judged)]
@@ -120,20 +112,20 @@ def judge_papers(comparison: Comparison, pairs_under: PairsUnder, folder: Path |
     return papers
 
 
-def judge(file: str | Path, comparison: Comparison, pairs_under: PairsUnder) -> list[Verdict]:
+def judge(file: str | Path, comparison: Comparison) -> list[Verdict]:
     """Judge the claims of a file by a comparison, in the order of the file.
 
     A claim that runs of several settings speak to, such as two optimizers, gets a verdict for each of them.
     Raises `UserError` for a malformed file.
     """
-    read, judged = read_claims(file, comparison.measures), Judged(comparison, pairs_under)
+    read, judged = read_claims(file, comparison.measures), Judged(comparison)
     return [verdict for claim in read.claims for verdict in judge_claim(claim, read.protocol, judged)]
 
 
 def as_rows(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
     """Write verdicts as rows of a table: claim, verdict, difference, datasets, runs, protocol, remarks, source.
 
-    Differences are in points or the unit of the score, positive where they are as the claim says; `difference` is the
+    Differences are in points or the unit of the score, positive where they are as claimed; `difference` is the
     mean over the datasets, the intervals are those that the verdicts of the datasets were made of.
     """
     return [
@@ -172,25 +164,25 @@ def differences(verdict: Verdict) -> dict[str, str]:
 class Judged:
     """The pairs of a comparison under the measures and on the images that claims ask for, each judged once."""
 
-    def __init__(self, comparison: Comparison, pairs_under: PairsUnder) -> None:
-        self.comparison, self.pairs_under = comparison, pairs_under
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
         self.known: dict[tuple[str, str | None], dict[tuple[Line, Line, Line], Pair]] = {}
 
     def pairs(self, claim: Claim) -> Mapping[tuple[Line, Line, Line], Pair]:
         """Return the pairs that a claim is judged by: (row, other row, column) -> pair."""
         key = (claim.measure.name, claim.targets)
         if key not in self.known:
-            found: Sequence[Pair] = self.comparison.pairs
+            pairs: Sequence[Pair] = self.comparison.pairs
             if key != (self.comparison.measure.name, None):
                 images = third(self.comparison, claim.targets) if claim.targets else None
-                found = self.pairs_under(self.comparison, claim.measure, images)
-            both = [seen for pair in found for seen in (pair, pair.reversed())]
+                pairs = pairs_under(self.comparison, claim.measure, images)
+            both = [seen for pair in pairs for seen in (pair, pair.reversed())]
             self.known[key] = {(pair.first, pair.second, pair.column): pair for pair in both}
         return self.known[key]
 
 
-def third(comparison: Comparison, targets: str) -> Images:
-    """Return the third of the test images of each dataset whose foreground is `targets`: small, medium or large."""
+def third(comparison: Comparison, targets: str) -> dict[Line, list[str]]:
+    """Return the third of each dataset's test images, by id, whose foreground is `targets`: small, medium or large."""
     area: dict[Line, dict[str, int]] = defaultdict(dict)
     for cell in comparison.cells.values():
         if cell.sample is not None:
@@ -219,9 +211,9 @@ def judge_claim(claim: Claim, protocol: Mapping[str, Any], judged: Judged) -> li
         if cell.sample is not None:
             by_settings[shared_facts(cell.row, claim)].append((side, cell))
     verdicts = []
-    for facts, found in by_settings.items():
+    for facts, here in by_settings.items():
         rare = [fact for fact in facts if any(fact not in other for other in by_settings) and fact[0] not in GROUPS]
-        verdicts.append(judge_settings(claim, protocol, judged, found, [f"{key}={value}" for key, value in rare]))
+        verdicts.append(judge_settings(claim, protocol, judged, here, [f"{key}={value}" for key, value in rare]))
     there = [verdict for verdict in verdicts if verdict.state != "no runs"]
     there = there or [Verdict(claim, "no runs", remarks=unique(note for one in verdicts for note in one.remarks))]
     return [replace(one, remarks=remarks + one.remarks) for one in sorted(there, key=lambda one: one.protocol)]
@@ -284,6 +276,11 @@ def judge_settings(
         state, reason = "not comparable", "; ".join(unique(text for _, text in too_small))
     else:
         notes += [f"{label}: not comparable: {text}" for label, text in too_small]
+        notes += [
+            f"{on.pair.column.label}: {on.pair.reason}"
+            for on in datasets
+            if on.pair.state == "undecided" and on.pair.reason
+        ]
         notes += [f"no runs of {side}" for side, states in sides.items() if not states]
         for side, states in sides.items():
             if len(set(states)) > 1:

@@ -13,6 +13,7 @@ import yaml
 
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measure, Measures
+from medseg.reporting import claims
 from medseg.reporting.claims import Verdict, as_rows, judge, judge_papers
 from medseg.reporting.claims_file import EPOCHS, SIZE, read_claims
 from medseg.reporting.layout import Line
@@ -117,17 +118,25 @@ def compared(
     return made
 
 
-def verdicts(folder: Path, comparison: Any, *claims: Mapping[str, Any], **protocol: Any) -> list[Verdict]:
+def verdicts(folder: Path, comparison: Any, *given: Mapping[str, Any], **protocol: Any) -> list[Verdict]:
     """Judge claims under a protocol of 64 pixels and 5 epochs."""
-    items = [{"says": "It is so.", "source": "abstract", **claim} for claim in claims]
+    items = [{"says": "It is so.", "source": "abstract", **claim} for claim in given]
     least = {SIZE: protocol.get("size", 64), EPOCHS: protocol.get("epochs", 5)}
     file = folder / "claims.yaml"
     file.write_text(yaml.safe_dump({"paper": "A paper", "protocol": least, "claims": items}))
-    return judge(file, comparison, protocol.get("pairs_under", not_asked))
+    return judge(file, comparison)
 
 
-def not_asked(*_: Any) -> Any:
-    raise AssertionError("the pairs of the comparison itself are enough")
+@pytest.fixture(autouse=True)
+def other_pairs(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Pair]]:
+    """The pairs under other measures and on thirds of the images, as a test fills them in: `hd95`, `dice 6 7 8`."""
+    given: dict[str, list[Pair]] = {}
+
+    def pairs_under(comparison: Any, measure: Measure, images: Mapping[Line, Sequence[str]] | None) -> list[Pair]:
+        return given[" ".join([measure.name, *(images[KVASIR] if images else ())])]
+
+    monkeypatch.setattr(claims, "pairs_under", pairs_under)
+    return given
 
 
 # Over datasets.
@@ -197,6 +206,13 @@ def test_better_than_each_needs_all_and_falls_with_one(
     assert verdict.runs == 27
 
 
+def test_a_pair_that_cannot_be_decided_says_why(tmp_path: Path) -> None:
+    made = compared({(CONVUNEXT, UNET): NONE})
+    made.pairs = [replace(pair, reason="4 groups are too few for 28 pairs") for pair in made.pairs[:1]]
+    (verdict,) = verdicts(tmp_path, made, BETTER)
+    assert (verdict.state, verdict.remarks[-1]) == ("undecided", "kvasir: 4 groups are too few for 28 pairs")
+
+
 def test_better_than_each_without_runs_of_one_is_undecided(tmp_path: Path) -> None:
     claim = {**BETTER, "than": [{"model": "unet"}, {"model": "resunet"}]}
     (verdict,) = verdicts(tmp_path, compared({(CONVUNEXT, UNET): ALL}), claim)
@@ -261,13 +277,13 @@ def test_sizes_are_counted_under_any_protocol(tmp_path: Path) -> None:
 
 def test_fewer_parameters_are_part_of_a_claim(tmp_path: Path) -> None:
     made = compared({(CONVUNEXT, UNET): ALL, (CONVUNEXT, AMSUNET): ALL})
-    claims = [{**BETTER, "than": {"model": name}, "with_fewer_parameters": True} for name in ("unet", "amsunet")]
-    right, wrong = verdicts(tmp_path, made, *claims)
+    fewer = [{**BETTER, "than": {"model": name}, "with_fewer_parameters": True} for name in ("unet", "amsunet")]
+    right, wrong = verdicts(tmp_path, made, *fewer)
     assert (right.state, right.remarks) == ("supported", ("3,510,000 parameters against 4,320,000",))
     assert wrong.state == "contradicted"
     for run in made.cells[UNET, KVASIR].runs + made.cells[UNET, ISIC].runs + made.cells[UNET, DSB].runs:
         run.summary["parameters"] = None
-    (unknown,) = verdicts(tmp_path, made, claims[0])
+    (unknown,) = verdicts(tmp_path, made, fewer[0])
     assert (unknown.state, unknown.remarks) == ("undecided", ("the number of parameters is not known",))
 
 
@@ -344,36 +360,33 @@ def test_rows_that_were_not_tested_against_each_other_have_no_verdict(tmp_path: 
 # Scores and images.
 
 
-def test_another_score_has_pairs_of_its_own_and_its_own_direction_and_unit(tmp_path: Path) -> None:
-    made, asked = compared({(CONVUNEXT, UNET): NONE}), []
-
-    def pairs_under(comparison: Any, measure: Measure, images: Any) -> list[Pair]:
-        asked.append((measure.name, images))
-        return [Pair(CONVUNEXT, UNET, KVASIR, -4.0, "better", -5.0, -3.0)]
-
-    claim = {**BETTER, "score": "hd95"}
-    first, again, dice = verdicts(tmp_path, made, claim, claim, BETTER, pairs_under=pairs_under)
-    assert asked == [("hd95", None)]
-    assert (first.state, again.state, dice.state) == ("supported", "supported", "undecided")
-    (row,) = as_rows([first])
+def test_another_score_has_pairs_and_a_direction_and_a_unit(tmp_path: Path, other_pairs: dict[str, list[Pair]]) -> None:
+    other_pairs["hd95"] = [Pair(CONVUNEXT, UNET, KVASIR, -4.0, "better", -5.0, -3.0)]
+    hd95 = {**BETTER, "score": "hd95"}
+    distance, dice = verdicts(tmp_path, compared({(CONVUNEXT, UNET): NONE}), hd95, BETTER)
+    assert (distance.state, dice.state) == ("supported", "undecided")
+    (row,) = as_rows([distance])
     assert (row["difference"], row["datasets"]) == ("+4.00 pixels", "kvasir +4.00 [+3.00, +5.00] better")
 
 
-def test_targets_take_a_third_of_the_images(tmp_path: Path) -> None:
-    made, asked = compared({(CONVUNEXT, UNET): ("undecided",)}, (KVASIR,)), {}
-    ids = tuple(f"{n}" for n in range(9))
+def test_pairs_under_another_score_are_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(claims, "pairs_under", lambda _, measure, images: asked.append((measure.name, images)) or [])
+    verdicts(tmp_path, compared({(CONVUNEXT, UNET): NONE}), *[{**BETTER, "score": "iou"}] * 3)
+    assert asked == [("iou", None)]
+
+
+def test_targets_take_a_third_of_the_images(tmp_path: Path, other_pairs: dict[str, list[Pair]]) -> None:
+    made = compared({(CONVUNEXT, UNET): ("undecided",)}, (KVASIR,))
     counts = np.zeros((3, 9, 2, 4), int)
-    counts[:, :, 0, 0], counts[:, :, 1, 2] = np.arange(9), 10 * (8 - np.arange(9))  # image 0 has the largest
+    counts[:, :, 0, 0], counts[:, :, 1, 2] = np.arange(9), 10 * (8 - np.arange(9))  # image 0 has the most foreground
+    counts[..., 1] = counts[..., 3] = 100 * np.arange(9)[:, None]  # false positives and true negatives are not of it
     for key, cell in made.cells.items():
-        made.cells[key] = replace(cell, sample=Sample(ids, counts))
-
-    def pairs_under(comparison: Any, measure: Measure, images: Any) -> list[Pair]:
-        asked[measure.name, tuple(images[KVASIR])] = True
-        return [Pair(CONVUNEXT, UNET, KVASIR, 0.1, "better")]
-
-    claims = [{**BETTER, "targets": name} for name in ("small", "medium", "large")]
-    assert [one.state for one in verdicts(tmp_path, made, *claims, pairs_under=pairs_under)] == ["supported"] * 3
-    assert list(asked) == [("dice", tuple("678")), ("dice", tuple("345")), ("dice", tuple("012"))]
+        made.cells[key] = replace(cell, sample=Sample(tuple("012345678"), counts))
+    for images, state in (("6 7 8", "better"), ("3 4 5", "worse"), ("0 1 2", "equivalent")):
+        other_pairs[f"dice {images}"] = [Pair(CONVUNEXT, UNET, KVASIR, 0.1, state)]
+    thirds = [{**BETTER, "targets": name} for name in ("small", "medium", "large")]
+    assert [one.state for one in verdicts(tmp_path, made, *thirds)] == ["supported", "contradicted", "equivalent"]
 
 
 def test_rows_are_text_for_a_table(tmp_path: Path) -> None:
@@ -390,9 +403,9 @@ def test_rows_are_text_for_a_table(tmp_path: Path) -> None:
 def test_studies_without_runs_are_left_out(tmp_path: Path) -> None:
     for study, model in (("b", "convunext"), ("a", "resunet"), ("c", "convunext")):
         (tmp_path / study).mkdir()
-        claims = [BETTER | {"better": {"model": model}}, BETTER | {"better": {"model": "other"}}]
-        verdicts(tmp_path / study, compared({}), *claims)
-    judged: Any = judge_papers(compared({(CONVUNEXT, UNET): ALL}), not_asked, tmp_path)  # type: ignore[arg-type]
+        others = [BETTER | {"better": {"model": name}} for name in (model, "other")]
+        verdicts(tmp_path / study, compared({}), *others)
+    judged: Any = judge_papers(compared({(CONVUNEXT, UNET): ALL}), tmp_path)  # type: ignore[arg-type]
     assert [(one.study, one.paper, len(one.verdicts), one.without_runs) for one in judged] == [
         ("b", "A paper", 1, 1),
         ("c", "A paper", 1, 1),
