@@ -270,26 +270,20 @@ def judge_settings(
     if not runs:
         return Verdict(claim, "no runs", remarks=unique(notes))
     sides = {words(other): [on.pair.state for on in datasets if on.against == words(other)] for other in claim.than}
-    unjudged = unique(on.pair.reason for on in datasets if on.pair.state == "not judged")
-    state, reason = decide(list(sides.values())), ""
+    state, reasons = decide(list(sides.values())), []
     if not datasets:
-        state, reason = "not comparable", "; ".join(unique(text for _, text in too_small))
+        state, reasons = "not comparable", [text for _, text in too_small]
+    elif state == "not judged":
+        reasons = [on.pair.reason for on in datasets]
     else:
+        notes += [f"{on.pair.state}: {on.pair.reason}" for on in datasets if on.pair.reason]
+    if datasets:
         notes += [f"{label}: not comparable: {text}" for label, text in too_small]
-        notes += [
-            f"{on.pair.column.label}: {on.pair.reason}"
-            for on in datasets
-            if on.pair.state == "undecided" and on.pair.reason
-        ]
-        notes += [f"no runs of {side}" for side, states in sides.items() if not states]
-        for side, states in sides.items():
+        for name, states in sides.items():
+            counted = ", ".join(f"{one} on {number}" for one, number in Counter(states).items())
+            notes += [] if states else [f"no comparable runs of {name}"]
             if len(set(states)) > 1:
-                counted = ", ".join(f"{one} on {number}" for one, number in Counter(states).items())
-                notes.append(f"{f'{side}: ' if len(sides) > 1 else ''}{counted} of {len(states)} datasets")
-        if state == "not judged":
-            reason = "; ".join(unjudged)
-        else:
-            notes += [f"not judged: {text}" for text in unjudged]
+                notes.append(f"{f'{name}: ' if len(sides) > 1 else ''}{counted} of {len(states)} datasets")
     if claim.fewer_parameters:
         fewer, sizes = fewer_parameters(claim, runs)
         notes.append(sizes)
@@ -297,7 +291,7 @@ def judge_settings(
             state = "undecided" if fewer is None else "contradicted"
     used = unique(runs)
     text = ", ".join([protocol_of(used), *differing])
-    return Verdict(claim, state, reason, tuple(datasets), len(used), text, unique(notes))
+    return Verdict(claim, state, "; ".join(unique(reasons)), tuple(datasets), len(used), text, unique(notes))
 
 
 def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, ...]:

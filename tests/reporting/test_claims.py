@@ -41,8 +41,8 @@ class Pair:
 
     def reversed(self) -> Pair:
         state = {"better": "worse", "worse": "better"}.get(self.state, self.state)
-        ends = (None, None) if self.low is None or self.high is None else (-self.high, -self.low)
-        return Pair(self.second, self.first, self.column, -self.difference, state, *ends, self.reason)
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Pair(self.second, self.first, self.column, -self.difference, state, low, high, self.reason)
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def compared(
                     runs = tuple(make_run(row, column.name, seed, **settings) for seed in seeds)
                     made.cells[row, column] = Cell(row, column, runs, Sample(("a", "b"), np.ones((3, 2, 1, 4), int)))
             mean = {"better": 0.02, "worse": -0.02}.get(state, 0.005)
-            judged = state != "not judged"
-            ends = (mean - 0.01, mean + 0.01) if judged else (None, None)
-            made.pairs.append(Pair(first, second, column, mean, state, *ends, "" if judged else "one seed"))
+            pair = Pair(first, second, column, mean, state, mean - 0.01, mean + 0.01)
+            unjudged = replace(pair, low=None, high=None, reason="one seed")
+            made.pairs.append(unjudged if state == "not judged" else pair)
     return made
 
 
@@ -154,7 +154,7 @@ def other_pairs(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Pair]]:
         (("better", "equivalent", "better"), "undecided", ("better on 2, equivalent on 1 of 3 datasets",)),
         (("better", "worse", "undecided"), "mixed", ("better on 1, worse on 1, undecided on 1 of 3 datasets",)),
         (("better", "not judged", "better"), "supported",
-         ("better on 2, not judged on 1 of 3 datasets", "not judged: one seed")),
+         ("not judged: one seed", "better on 2, not judged on 1 of 3 datasets")),
     ],
 )  # fmt: skip
 def test_a_claim_needs_the_same_verdict_on_every_dataset(
@@ -210,13 +210,13 @@ def test_a_pair_that_cannot_be_decided_says_why(tmp_path: Path) -> None:
     made = compared({(CONVUNEXT, UNET): NONE})
     made.pairs = [replace(pair, reason="4 groups are too few for 28 pairs") for pair in made.pairs[:1]]
     (verdict,) = verdicts(tmp_path, made, BETTER)
-    assert (verdict.state, verdict.remarks[-1]) == ("undecided", "kvasir: 4 groups are too few for 28 pairs")
+    assert (verdict.state, verdict.remarks[-1]) == ("undecided", "undecided: 4 groups are too few for 28 pairs")
 
 
 def test_better_than_each_without_runs_of_one_is_undecided(tmp_path: Path) -> None:
     claim = {**BETTER, "than": [{"model": "unet"}, {"model": "resunet"}]}
     (verdict,) = verdicts(tmp_path, compared({(CONVUNEXT, UNET): ALL}), claim)
-    assert (verdict.state, verdict.remarks) == ("undecided", ("no runs of resunet",))
+    assert (verdict.state, verdict.remarks) == ("undecided", ("no comparable runs of resunet",))
 
 
 # The protocol.
@@ -371,7 +371,12 @@ def test_another_score_has_pairs_and_a_direction_and_a_unit(tmp_path: Path, othe
 
 def test_pairs_under_another_score_are_judged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(claims, "pairs_under", lambda _, measure, images: asked.append((measure.name, images)) or [])
+
+    def pairs_under(comparison: Any, measure: Measure, images: Any) -> list[Pair]:
+        asked.append((measure.name, images))
+        return []
+
+    monkeypatch.setattr(claims, "pairs_under", pairs_under)
     verdicts(tmp_path, compared({(CONVUNEXT, UNET): NONE}), *[{**BETTER, "score": "iou"}] * 3)
     assert asked == [("iou", None)]
 
