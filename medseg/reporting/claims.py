@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
-from medseg.reporting.claims_runs import GROUPS, changes_network, matches, outside, protocol_of, words
+from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, words
 from medseg.reporting.comparison import Cell, Comparison, pairs_under
 from medseg.reporting.layout import Facts, Line
 from medseg.reporting.pairs import Pair
@@ -212,7 +212,7 @@ def judge_claim(claim: Claim, protocol: Mapping[str, Any], judged: Judged) -> li
             by_settings[shared_facts(cell.row, claim)].append((side, cell))
     verdicts = []
     for facts, here in by_settings.items():
-        rare = [fact for fact in facts if any(fact not in other for other in by_settings) and fact[0] not in GROUPS]
+        rare = [fact for fact in facts if any(fact not in other for other in by_settings)]
         verdicts.append(judge_settings(claim, protocol, judged, here, [f"{key}={value}" for key, value in rare]))
     there = [verdict for verdict in verdicts if verdict.state != "no runs"]
     there = there or [Verdict(claim, "no runs", remarks=unique(note for one in verdicts for note in one.remarks))]

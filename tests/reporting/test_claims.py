@@ -84,8 +84,10 @@ def make_run(row: Line, data: str, seed: int = 0, **settings: Any) -> Run:
     run.__dict__["epochs"] = [{"step": 100.0}, {"step": 200.0}]
     size = settings.get("size", 96)
     run.__dict__["summary"] = {
-        "evaluation_size": [size, size], "epochs": settings.get("epochs", 5), "parameters": PARAMETERS.get(row.name),
-    }  # fmt: skip
+        "evaluation_size": [size, settings.get("width", size)],
+        "epochs": settings.get("epochs", 5),
+        "parameters": PARAMETERS.get(row.name),
+    }
     return run
 
 
@@ -226,6 +228,7 @@ def test_better_than_each_without_runs_of_one_is_undecided(tmp_path: Path) -> No
     ("settings", "reason"),
     [
         ({"size": 48}, "48 x 48, 5 epochs"),
+        ({"size": 48, "width": 96}, "48 x 96, 5 epochs"),
         ({"epochs": 4}, "96 x 96, 4 epochs"),
         ({"size": 64, "epochs": 5, "limit": 50}, "64 x 64, 200 steps"),
         ({"limit": 1}, "96 x 96, 200 steps"),
@@ -243,6 +246,16 @@ def test_runs_below_the_protocol_are_not_comparable(settings: dict[str, Any], re
         assert (verdict.state, verdict.reason, verdict.datasets) == ("not comparable", reason, ())
         assert as_rows([verdict])[0]["verdict"] == f"not comparable: {reason}"
         assert verdict.runs == 18
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({"epochs": 1}, "not comparable"), ({"seeds": (0,)}, "not judged")])
+def test_more_parameters_do_not_contradict_where_nothing_is_judged(
+    settings: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    made = compared({(CONVUNEXT, AMSUNET): ("not judged",) * 3}, **settings)
+    (verdict,) = verdicts(tmp_path, made, {**BETTER, "than": {"model": "amsunet"}, "with_fewer_parameters": True})
+    assert verdict.state == expected
+    assert "3,510,000 parameters against 2,620,000" in verdict.remarks
 
 
 def test_a_dataset_below_the_protocol_is_left_out_and_named(tmp_path: Path) -> None:
@@ -273,6 +286,33 @@ def test_sizes_are_counted_under_any_protocol(tmp_path: Path) -> None:
     assert as_rows([right])[0]["difference"] == "81.2 % counted, 81.2 % claimed"
     (missing,) = verdicts(tmp_path, made, {**size, "are_percent": 60, "parameters_of": {"model": "amsunet"}})
     assert missing.state == "no runs"
+
+
+def test_of_several_sizes_that_of_the_shipped_network_counts(tmp_path: Path) -> None:
+    wide, wider = line("convunext", model__base_channels="64"), line("convunext", model__base_channels="96")
+    made = compared({(CONVUNEXT, UNET): ALL, (wide, UNET): ALL, (wider, UNET): ALL})
+    for number, row in enumerate((wide, wider), start=2):
+        for run in made.cells[row, KVASIR].runs:
+            run.summary["parameters"] = number * 4_320_000
+    size = {"of": {"model": "unet"}, "are_percent": 81.25}
+    (shipped,) = verdicts(tmp_path, made, {**size, "parameters_of": {"model": "convunext"}})
+    assert shipped.counted == pytest.approx(81.25)
+    del made.cells[CONVUNEXT, KVASIR], made.cells[CONVUNEXT, ISIC], made.cells[CONVUNEXT, DSB]
+    for column in (ISIC, DSB):
+        del made.cells[wide, column], made.cells[wider, column]
+    (several,) = verdicts(tmp_path, made, {**size, "parameters_of": {"model": "convunext"}})
+    assert several.state == "undecided"
+    assert several.remarks == ("several sizes of convunext; name what tells them apart",)
+    chosen = {"model": "convunext", "model.base_channels": 64}
+    assert verdicts(tmp_path, made, {**size, "parameters_of": chosen})[0].counted == pytest.approx(200)
+
+
+def test_settings_that_a_claim_asks_for_are_not_another_network(tmp_path: Path) -> None:
+    wide = line("convunext", model__base_channels="64")
+    narrow = line("convunext", model__base_channels="64", model__kernel_size="3")
+    made = compared({(wide, UNET): ALL, (narrow, UNET): ONE})
+    (verdict,) = verdicts(tmp_path, made, {**BETTER, "better": {"model": "convunext", "model.base_channels": 64}})
+    assert (verdict.state, {on.pair.first for on in verdict.datasets}) == ("supported", {wide})
 
 
 def test_fewer_parameters_are_part_of_a_claim(tmp_path: Path) -> None:
