@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +12,11 @@ from medseg.reporting.costs import Costs, Size, costs_of
 from medseg.reporting.layout import Layout, Line, lay_out
 from medseg.reporting.names import Names
 from medseg.reporting.pairs import Pair, compare_pairs, count_wins, find_pair, measure_rows
-from medseg.reporting.planning import Plan
-from medseg.reporting.ranks import Ranking, Stability
-from medseg.reporting.samples import Sample, gather, groups_of
+from medseg.reporting.planning import Plan, Variances, plan
+from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
+from medseg.reporting.samples import Array, Sample, gather, groups_of
 from medseg.reporting.statistics import Side, TrainingVariance, estimate_mean
 from medseg.runs.run import Run
-
 
 CUT = 0.1
 """Half the width up to which the interval of a fraction is cut at 0 and 1; a wider one beyond them says little."""
@@ -95,7 +94,7 @@ class Comparison:
         wins: (row, other row) -> datasets on which the first is better, not told apart, worse.
         ranking: of the rows over the datasets; None with one dataset or one row.
         stability: how sure the ranks are; None with one row.
-        plans: how many seeds and images it would take to tell small differences, for each dataset.
+        plans: of each dataset, how many seeds and images it would take to tell 1 and 2 points.
         warnings: what makes rows of a column hard to compare.
     """
 
@@ -107,9 +106,9 @@ class Comparison:
     costs: Mapping[Line, Costs]
     pairs: tuple[Pair, ...]
     wins: Mapping[tuple[Line, Line], tuple[int, int, int]]
-    ranking: Ranking | None
-    stability: Stability | None
-    plans: tuple[Plan, ...]
+    ranking: Ranking[Line] | None
+    stability: Stability[Line, Line] | None
+    plans: tuple[tuple[Line, Plan], ...]
     warnings: tuple[str, ...]
 
     def column_cells(self, column: Line) -> list[Cell]:
@@ -188,14 +187,70 @@ def score_of(side: Side, number: int, trainings: TrainingVariance, measure: Meas
 
 
 def under(comparison: Comparison, measure: Measure) -> Comparison:
-    """Return the same comparison under another measure: other verdicts, places and ranks, the same scores."""
+    """Return the same comparison under another measure: other verdicts, places and ranks, the same scores.
+
+    Without stability and plans, which take longer.
+    """
     pairs = pairs_under(comparison, measure)
     cells: dict[tuple[Line, Line], Cell] = {}
     for column in comparison.columns:
         here = [pair for pair in pairs if pair.column == column]
         for cell in place_cells(comparison.column_cells(column), measure, here):
             cells[cell.row, column] = cell
-    return replace(comparison, measure=measure, cells=cells, pairs=tuple(pairs), wins=count_wins(pairs))
+    values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
+    return replace(
+        comparison,
+        measure=measure,
+        cells=cells,
+        pairs=tuple(pairs),
+        wins=count_wins(pairs),
+        ranking=rank(comparison.rows, comparison.columns, values, higher_is_better=measure.higher_is_better),
+        stability=None,
+        plans=(),
+    )
+
+
+def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dict[Line, Sample]:
+    """Return the samples of a dataset that have a measure, in the order of the rows."""
+    cells = comparison.column_cells(column)
+    return {cell.row: cell.sample for cell in cells if cell.sample is not None and measure.name in cell.scores}
+
+
+def on_shared_images(samples: Mapping[Line, Sample]) -> dict[Line, Sample]:
+    """Return samples on the images that all of them have; none where there are fewer than two."""
+    if not samples:
+        return {}
+    shared = set.intersection(*(set(sample.ids) for sample in samples.values()))
+    ids = sorted(shared)
+    if len(ids) < 2:
+        return {}
+    return {row: one if len(one.ids) == len(ids) else one.restricted(ids) for row, one in samples.items()}
+
+
+def stability_of(comparison: Comparison) -> Stability[Line, Line] | None:
+    """Return how sure the order of the rows is; None where there is nothing to order."""
+    measure = comparison.measure
+    values: dict[tuple[Line, Line], Array] = {}
+    for column in comparison.columns:
+        samples = on_shared_images(samples_under(comparison, measure, column))
+        if min((sample.unit_count for sample in samples.values()), default=0) > 1:
+            values |= {(row, column): sample.pseudo_values(measure) for row, sample in samples.items()}
+    columns = [column for column in comparison.columns if any(of == column for _, of in values)]
+    stability = rank_stability(comparison.rows, columns, values, higher_is_better=measure.higher_is_better)
+    return stability if stability.columns else None
+
+
+def plans_of(comparison: Comparison) -> Iterator[tuple[Line, Plan]]:
+    """Yield what it would take to tell 1 and 2 points, for each dataset whose variances are known."""
+    measure = comparison.measure
+    for column in comparison.columns:
+        rows = measure_rows(on_shared_images(samples_under(comparison, measure, column)), measure)
+        sides = [row.side for row in rows.values()]
+        variances = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+        if variances is not None:
+            pairs = len(sides) * (len(sides) - 1) // 2
+            for points in (1, 2):
+                yield column, plan(variances, points / measure.points, pairs=pairs)
 
 
 def pairs_under(
@@ -210,11 +265,7 @@ def pairs_under(
     """
     pairs: list[Pair] = []
     for column in comparison.columns:
-        samples = {
-            cell.row: cell.sample
-            for cell in comparison.column_cells(column)
-            if cell.sample is not None and measure.name in cell.scores
-        }
+        samples = samples_under(comparison, measure, column)
         if images is not None:
             chosen = set(images.get(column, ()))
             samples = {row: some for row, sample in samples.items() if (some := restricted(sample, chosen)) is not None}
