@@ -143,7 +143,8 @@ def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, nam
     }
     warnings = tuple(warning for column in layout.columns for warning in check_column(cells, column))
     empty = Comparison(measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), warnings)
-    return under(empty, measure)
+    judged = under(empty, measure)
+    return replace(judged, stability=stability_of(judged), plans=tuple(plans_of(judged)))
 
 
 def measure_column(layout: Layout, column: Line, measures: Measures) -> list[Cell]:
