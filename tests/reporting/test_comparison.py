@@ -12,8 +12,9 @@ from medseg.errors import ConfigError
 from medseg.metrics import headline
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.comparison import Cell, Comparison, compare
+from medseg.reporting.comparison import Cell, Comparison, compare, score_of
 from medseg.reporting.published_cells import find_published
+from medseg.reporting.statistics import Side, TrainingVariance
 from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
@@ -321,20 +322,28 @@ def test_pseudo_values_of_groups_are_those_of_leaving_a_group_out(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("mean", "seed_noise", "seeds", "remark"),
-    [(0.5, 0.3, (0, 1), "too few seeds"), (0.5, 0.9, (0, 1, 2), "too few seeds"), (0.97, 0.0, (0, 1), "")],
+    ("name", "seeds", "spread", "remark"),
+    [
+        ("dice", [0.5, 0.7], 0.1, "too few seeds"),
+        ("dice", [0.4, 0.6, 0.9], 0.1, "too few seeds"),
+        ("dice", [0.5], 2.0, "too few images"),
+        ("hd95", [3.0, 9.0], 1.0, "too few seeds"),
+        ("dice", [0.97, 0.98, 0.99], 0.02, ""),
+        ("dice", [0.6, 0.61, 0.62], 0.02, ""),
+    ],
 )
-def test_an_interval_beyond_the_score_is_not_printed(
-    tmp_path: Path, mean: float, seed_noise: float, seeds: tuple[int, ...], remark: str
+def test_an_interval_beyond_the_range_of_the_score_is_not_printed(
+    name: str, seeds: list[float], spread: float, remark: str
 ) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=seeds, seed_noise=seed_noise, mean=mean, images=12)
-    score = cell(compared(folder), "unet", "kvasir").scores["dice"]
+    noise = np.random.default_rng(0).normal(0, spread, 20)
+    side = Side.of(np.array(seeds)[:, None] + noise - noise.mean())
+    score = score_of(side, 0, TrainingVariance.of([seeds]), MEASURES[name])
+    assert score.mean == pytest.approx(np.mean(seeds))
     assert score.remark == remark
     if remark:
         assert (score.low, score.high) == (None, None)
     else:
-        assert score.high is not None
-        assert score.high <= 1.0
+        assert 0 <= score.low < score.mean < score.high <= 1
 
 
 def test_the_report_needs_nothing_but_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from medseg.reporting.records import read_runs
 
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report
@@ -13,7 +14,6 @@ from medseg.reporting.comparison import compare
 from medseg.reporting.document import sections
 from medseg.reporting.published import COLUMNS
 from medseg.reporting.published_cells import find_published
-from medseg.reporting.records import read_runs
 from medseg.reporting.render import Entry, Table
 from medseg.reporting.show_scores import comparison_table, published_table, unfinished_table
 from medseg.reporting.show_tests import ablation_table, pairs_table

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from medseg.reporting.records import read_runs
 from scipy import stats
 
 from medseg.metrics.measures import MEASURES
@@ -18,7 +19,6 @@ from medseg.reporting.document import write_report
 from medseg.reporting.figures_artists import Bubble, add_bands, add_boxes, add_bubbles
 from medseg.reporting.figures_style import Look
 from medseg.reporting.page import settings
-from medseg.reporting.records import read_runs
 from medseg.reporting.statistics import wilcoxon_each
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
