@@ -17,7 +17,8 @@ from medseg.reporting.comparison import Cell, Score, compare, intervals, score_a
 from medseg.reporting.measures import MEASURES
 from medseg.reporting.records import COUNTS, PerImage, Run, read_json
 from medseg.reporting.samples import gather
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

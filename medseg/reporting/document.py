@@ -26,7 +26,7 @@ from medseg.reporting.show_claims import JudgedPaper, claim_rows, claims_table
 from medseg.reporting.show_scores import comparison_table, published_table, score_tables, unfinished_table
 from medseg.reporting.show_tests import ablation_table, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
-from medseg.runs.folder import replacing_text
+from medseg.runs.files import replacing_text
 
 IMAGES = 60
 """Most test images of a dataset in the HTML page."""

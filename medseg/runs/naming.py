@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 IGNORED = {
@@ -70,9 +72,40 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+    return {
+        key: _without_ignored(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if f"{prefix}{key}" not in IGNORED
+    }
+
+
+@lru_cache(maxsize=4096)
+def is_ignored(key: str) -> bool:
+    """Tell whether a key with dots, or one that it is below, makes no other run."""
+    return not IGNORED.isdisjoint(accumulate(key.split("."), "{}.{}".format))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every value of a configuration by its key with dots.
+
+    A list that holds dictionaries is taken apart by position (`augmentation.transforms.1.p`); any other is one value.
+    """
+    flat: dict[str, Any] = {}
     for key, value in config.items():
-        name = f"{prefix}{key}"
-        if name not in IGNORED:
-            kept[key] = _without_ignored(value, f"{name}.") if isinstance(value, Mapping) else value
-    return kept
+        if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
+            value = dict(enumerate(value))
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def canonical(value: Any) -> str:
+    """Write a value so that equal ones are equal texts: 1 and 1.0 are, 1 and true are not."""
+    return json.dumps(_plain(value), sort_keys=True, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return {str(key): _plain(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv, read_json
+from medseg.runs.folder import RunFolder
 from medseg.runs.state import WAITING, present_state
 
 UNFINISHED = ("running", "interrupted", WAITING)
@@ -101,9 +101,9 @@ def read_progress(folders: Sequence[Path]) -> Progress:
 def read_jobs(folder: Path) -> Iterator[JobProgress]:
     """Yield the runs at and below a folder: first those that its sweeps planned, in their order."""
     if (folder / "status.json").exists():
-        yield read_job(folder, read_json(folder / "run.json"))
+        yield read_job(folder, read_json(folder / "run.json", optional=True))
         return
-    planned = {job["name"]: job for job in read_json(folder / "sweep.json").get("jobs", [])}
+    planned = {job["name"]: job for job in read_json(folder / "sweep.json", optional=True).get("jobs", [])}
     for name, record in planned.items():
         yield read_job(folder / name, record)
     for child in sorted(folder.iterdir()):
@@ -163,8 +163,3 @@ def similar(job: JobProgress, jobs: Sequence[JobProgress]) -> list[JobProgress]:
         if found:
             return found
     return []
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read JSON; empty where there is no file."""
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}

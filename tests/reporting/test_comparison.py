@@ -18,7 +18,7 @@ from medseg.reporting.layout import lay_out
 from medseg.reporting.measures import CONVENTIONS, MEASURES, choose_measure
 from medseg.reporting.published_cells import find_published
 from medseg.reporting.records import Run, read_runs
-from medseg.runs.folder import read_csv, write_csv, write_json
+from medseg.runs.files import read_csv, write_csv, write_json
 from tests.reporting.fabricate import fabricate
 
 DICE = MEASURES["dice"]
