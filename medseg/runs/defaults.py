@@ -6,9 +6,10 @@ the files in `conf/` are by then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -39,23 +40,39 @@ class Options:
     chosen: tuple[tuple[str, Any], ...]
 
 
-def options_of(hydra_config: DictConfig) -> Options:
-    """Read the options from the `hydra` part of a composed configuration."""
-    runtime = hydra_config.runtime
+def choices_of(hydra_config: Any) -> dict[str, Any]:
+    """Return what was chosen in each group, from the `hydra` part of a configuration: an option, several as a list."""
     groups, _ = config.primary(hydra_config.job.config_name)
-    chosen = {group: runtime.choices.get(group) for group in groups if group not in SETTING_FILES}
+    # Hydra does not tell several options of a group, `callbacks=[ema,early_stopping]`, which the command line does.
+    lists = [re.fullmatch(r"\+?(\w+)=\[([\w,/ -]+)\]", word) for word in hydra_config.overrides.task]
+    several = {found[1]: [option.strip() for option in found[2].split(",")] for found in lists if found}
+    # `group@package` is the same group in another package.
+    chosen = {
+        group.partition("@")[0]: option
+        for group, option in hydra_config.runtime.choices.items()
+        if option is not None and not group.startswith("hydra/")
+    }
+    return chosen | {group: options for group, options in several.items() if group in groups and group not in chosen}
+
+
+def options_of(hydra_config: Any) -> Options:
+    """Read the options from the `hydra` part of a composed configuration."""
+    groups, _ = config.primary(hydra_config.job.config_name)
+    chosen = choices_of(hydra_config)
     return Options(
         str(hydra_config.job.config_name),
-        tuple((str(source.provider), f"{source.schema}://{source.path}") for source in runtime.config_sources),
         tuple(
-            (group, tuple(option) if OmegaConf.is_list(option) else str(option))
-            for group, option in chosen.items()
-            if option is not None
+            (str(source.provider), f"{source.schema}://{source.path}") for source in hydra_config.runtime.config_sources
+        ),
+        tuple(
+            (group, tuple(chosen[group]) if isinstance(chosen[group], list) else str(chosen[group]))
+            for group in groups
+            if group in chosen and group not in SETTING_FILES
         ),
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def default_values(options: Options) -> Mapping[str, Any]:
     """Compose the options by themselves: flat key -> value, with interpolations as they are written.
 

@@ -38,8 +38,8 @@ def read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
     Raises `UserError`, one line with the file's name, where it is missing, damaged or no object.
     """
     try:
-        text = _read_text(file, MAX_BYTES[".json"])
-        return {} if text is None and optional else _as_object(file, json.loads(_present(file, text)))
+        text = _read_text(file, MAX_BYTES[".json"], optional=optional)
+        return {} if text is None else _as_object(file, json.loads(text))
     except RecursionError:
         raise _damaged(file, "nested too deeply") from None
     except ValueError as error:
@@ -56,10 +56,10 @@ def read_yaml(file: Path, *, optional: bool = False) -> dict[str, Any]:
     Raises `UserError`, one line with the file's name, where it is missing, damaged or no mapping.
     """
     try:
-        text = _read_text(file, MAX_BYTES[".yaml"])
-        if text is None and optional:
+        text = _read_text(file, MAX_BYTES[".yaml"], optional=optional)
+        if text is None:
             return {}
-        if _nests_deeply(_present(file, text)):
+        if _nests_deeply(text):
             raise _damaged(file, "nested too deeply")
         content = _as_object(file, yaml.load(text, Loader=YAML_LOADER))
     except RecursionError:
@@ -112,22 +112,19 @@ def _nests_deeply(text: str) -> bool:
     return False
 
 
-def _read_text(file: Path, most: int) -> str | None:
-    """Return the text of a file; None where there is no file."""
+def _read_text(file: Path, most: int, *, optional: bool) -> str | None:
+    """Return the text of a file, which must not be empty; None where there is no file and that is allowed."""
     try:
         size = file.stat().st_size
         if size > most:
             raise _damaged(file, f"{size:,} bytes; {most:,} are allowed")
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None
+        if optional:
+            return None
+        raise UserError(f"{file}: missing") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-
-
-def _present(file: Path, text: str | None) -> str:
-    if text is None:
-        raise UserError(f"{file}: missing")
     if not text.strip():
         raise _damaged(file, "empty")
     return text

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.errors import UserError
-from medseg.runs.defaults import Options, deviations, options_of
+from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.files import read_json, write_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import digest, model_name, run_name, setting_name
@@ -72,18 +72,13 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     root = absolute(cfg.data.root, here) if cfg.data.get("root") else None
     settings = settings_of(cfg, root)
     model = model_name(settings, choices)
-    chosen = {
-        # `group@package` is the same group in another package.
-        group.partition("@")[0]: as_plain(option)
-        for group, option in choices.items()
-        if option is not None and not group.startswith("hydra/")
-    }
+    chosen = choices_of(hydra_config)
     options = options_of(hydra_config)
     parent = Path(cfg.runs_dir).expanduser() / str(cfg.experiment)
     folder = RunFolder(parent / run_name(settings, choices, usual))
     setting = setting_name(settings, choices, usual)
 
-    @lru_cache(maxsize=None)
+    @cache
     def meaning(num_classes: Any) -> Meaning:
         filled = cfg
         if settings["data"].get("num_classes") is None and num_classes is not None:
@@ -126,11 +121,6 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     if root is not None:
         settings["data"]["root"] = root
     return settings
-
-
-def as_plain(choice: Any) -> Any:
-    """Return what was chosen in a group: an option, several as a list."""
-    return OmegaConf.to_container(choice) if OmegaConf.is_config(choice) else choice
 
 
 def new_id(start: str = "") -> str:

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def values_of(settings: Mapping[str, Any]) -> dict[str, str]:
     flat = flatten(settings)
     lengths: dict[str, int] = {}
     for key, value in flat.items():
-        *parents, _ = parts = key.split(".")
+        parts = key.split(".")
         for level, part in enumerate(parts[1:], 1):
             if part.isdigit():
                 name = ".".join(parts[:level])
@@ -117,7 +117,7 @@ def find_same(parent: Path, start: str, end: str, meaning: Callable[[Any], Meani
 def names_in(parent: Path) -> list[str]:
     """Return the sorted names in a folder; none where it is not there."""
     try:
-        return sorted(os.listdir(parent))
+        return sorted(entry.name for entry in os.scandir(parent))
     except OSError:
         return []
 
@@ -132,7 +132,7 @@ def read_stored(folder: Path) -> Stored | None:
     return _read_stored(folder, stamp)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read_stored(folder: Path, stamp: int) -> Stored | None:
     """Read a run once in a process; `stamp`: the time of its configuration."""
     run = RunFolder(folder)
@@ -142,12 +142,14 @@ def _read_stored(folder: Path, stamp: int) -> Stored | None:
         if data.get("root"):
             data["root"] = absolute(data["root"], Path.cwd())
         defaults = record.get("defaults")
+        choices = dict(record.get("choices") or {})
+        given = [word.partition("=")[0].lstrip("+~") for word in record.get("overrides") or ()]
         meaning = Meaning(
             values=values_of(settings),
-            choices=dict(record.get("choices") or {}),
+            choices=choices,
             usual=dict(record.get("default_choices") or {}),
             deviating=None if defaults is None else frozenset(defaults),
-            given=tuple(word.partition("=")[0].lstrip("+~") for word in record.get("overrides") or ()),
+            given=tuple(key for key in given if key not in choices),
         )
     except UserError as error:
         log.warning("%s", error)

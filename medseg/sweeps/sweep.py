@@ -237,12 +237,11 @@ def record(jobs: Iterable[PlannedJob]) -> None:
             try:
                 known = [entry for entry in read_json(file, optional=True).get("jobs", []) if "name" in entry]
             except (UserError, TypeError) as error:
-                log.warning("%s; written anew, with the jobs of this command alone", error)
+                reason = str(error) if isinstance(error, UserError) else f"{file}: damaged ({error})"
+                log.warning("%s; written anew, with the jobs of this command alone", reason)
                 known = []
             renamed = {words(entry): entry for entry in records}
-            known = [
-                entry if (place / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known
-            ]
+            known = [entry if (place / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known]
             merged = {entry["name"]: entry for entry in [*known, *records]}
             write_json(file, {"jobs": list(merged.values())})
 

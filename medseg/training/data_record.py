@@ -69,7 +69,9 @@ def image_rows(datamodule: SegmentationDataModule) -> list[dict[str, str]]:
 def warn_of_cut_groups(datamodule: SegmentationDataModule) -> None:
     """Log one line where images of one patient or video are both learnt from and tested on."""
     groups, ids = datamodule.groups, datamodule.prepared.ids
-    parts = {split: {groups[ids[i]] for i in indices} for split, indices in datamodule.indices.items()} if groups else {}
+    parts = (
+        {split: {groups[ids[i]] for i in indices} for split, indices in datamodule.indices.items()} if groups else {}
+    )
     cut = sorted(parts.get("test", set()) & (parts.get("train", set()) | parts.get("val", set())))
     if cut:
         few = first_few(cut).replace("id", "group", 1)

@@ -15,7 +15,6 @@ from medseg import config
 from medseg.account import has_wandb_account
 from medseg.errors import ConfigError, UserError
 
-
 WANDB_DIGITS = 12
 """Of a run's id that are its id in W&B."""
 
