@@ -112,7 +112,7 @@ def describe_data(subject: Subject) -> str:
         facts["problems found"] = as_text(said["problems"])
         facts["SHA-256 of the archives"] = as_text(said["archive_sha256"])
     else:
-        facts["prepared data"] = "no longer where the run left them, so that less can be told"
+        facts["prepared data"] = "not described in the folder of this run, which an older version made"
     facts["identity of the prepared data"] = subject.runs[0].summary.get("data_identity", "not told")
     about = f"{escape_markdown(data.about)}\n\n" if data.about else ""
     return about + bullets([f"{key}: {escape_markdown(str(value))}" for key, value in facts.items()])

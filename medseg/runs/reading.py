@@ -113,7 +113,7 @@ def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
     """Yield number and record of each job in a folder's `sweep.json`; a damaged file or job is a problem."""
     file = folder / "sweep.json"
     try:
-        jobs = read_json(file, missing_ok=True).get("jobs", [])
+        jobs = read_json(file, optional=True).get("jobs", [])
         if not isinstance(jobs, list):
             raise UserError(f"{file}: damaged ('jobs' is not a list)")
     except UserError as error:

@@ -131,7 +131,7 @@ def fabricate(
                         write_json(folder / "test" / "summary.json", summary)
                     write_json(folder / "status.json", status)
     experiment.mkdir(parents=True, exist_ok=True)
-    earlier = read_json(experiment / "sweep.json", missing_ok=True).get("jobs", [])
+    earlier = read_json(experiment / "sweep.json", optional=True).get("jobs", [])
     write_json(experiment / "sweep.json", {"jobs": [*earlier, *jobs]})
     return experiment
 
