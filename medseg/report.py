@@ -103,11 +103,11 @@ def make_report(runs: Sequence[Run], measure: Any, size: tuple[int, int] | None 
 def print_report(made: Report) -> None:
     """Print what was compared, and the comparison."""
     from medseg.reporting.document import opening, title
-    from medseg.reporting.render import TERMINAL, as_markdown
-    from medseg.reporting.show_scores import comparison_table
+    from medseg.reporting.render.text import as_text
+    from medseg.reporting.tables.scores import comparison_table
 
     print(f"{title(made)}: {opening(made)}\n")
-    print(as_markdown(comparison_table(made.comparison), TERMINAL))
+    print(as_text(comparison_table(made.comparison)))
     print()
 
 

@@ -16,7 +16,7 @@ from medseg.data.report import as_text
 from medseg.reporting.layout import given, ignored
 from medseg.reporting.measures import MEASURES
 from medseg.reporting.records import Run
-from medseg.reporting.render import escape_markdown
+from medseg.reporting.render.markdown import escape_markdown
 from medseg.reporting.words import count, interval, number
 
 PARTS = ("optimizer", "scheduler", "loss")

@@ -84,9 +84,9 @@ def make_block(comparison: Comparison, factor: str, rows: Sequence[Line], label:
     for column in comparison.columns:
         tested = {row: find_pair(comparison.pairs, row, default, column) for row in order[1:]}
         found = {row: pair for row, pair in tested.items() if pair is not None}
-        corrected = holm([pair.p for pair in found.values()])
+        corrected = holm([1.0 if pair.p is None else pair.p for pair in found.values()])
         for (row, pair), p in zip(found.items(), corrected, strict=True):
-            pairs[row, column] = replace(pair, corrected=float(p))
+            pairs[row, column] = pair if pair.p is None else replace(pair, corrected=float(p))
     return Block(label, default, known, {row: values[row] for row in order}, pairs)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Score:
     sd: float | None
     low: float | None
     high: float | None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class Comparison:
     wins: Mapping[tuple[Line, Line], tuple[int, int, int]]
     ranking: Ranking | None
     warnings: tuple[str, ...]
+    measures: Mapping[str, Measure] = field(default_factory=lambda: MEASURES)
+    stability: Any = None
+    plans: tuple[Any, ...] = ()
 
 
 def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None) -> Comparison:
@@ -184,8 +189,10 @@ def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) 
         place = order.index(sign * cell.scores[measure.name].mean) + 1
         best = next(other for other in measured if sign * other.scores[measure.name].mean == order[0])
         pair = find_pair(pairs, best.row, cell.row, cell.column)
-        like = place > 1 and pair is not None and pair.verdict(higher_is_better=measure.higher_is_better) == 0
-        placed.append(replace(cell, place=place if place <= 2 else None, like_best=like))
+        like = place > 1 and pair is not None and pair.state in ("undecided", "equivalent")
+        judged = all(len(other.sample.seeds) > 1 for other in measured if other.sample)
+        shown = place if judged and (place == 1 or (place == 2 and len(measured) > 2)) else None
+        placed.append(replace(cell, place=shown, like_best=like))
     return placed
 
 

@@ -26,30 +26,26 @@ from medseg.reporting.statistics import (
 
 @dataclass(frozen=True)
 class Pair:
-    """The paired comparison of two rows on a dataset.
-
-    Args:
-        first, second: the rows.
-        column: the dataset.
-        images: that both were tested on.
-        difference: of the means, first - second.
-        low, high: its 95 % interval, for other images and other trainings (`differences`).
-        p: that the rows are alike: Wilcoxon's for a mean over images; for a pooled measure, which no single image
-            has, that of the interval.
-        corrected: p after Holm's correction for all pairs of the column.
-        direction: on which side the ranks of the images are: above 0 where the first is higher.
-    """
+    """Two rows on a dataset."""
 
     first: Line
     second: Line
     column: Line
     images: int
+    units: int
+    grouped: bool
     difference: float
-    low: float
-    high: float
-    p: float
-    corrected: float
+    low: float | None
+    high: float | None
+    confidence: float
+    p_interval: float | None
+    p_ranks: float | None
+    p: float | None
+    corrected: float | None
     direction: float
+    state: str
+    reason: str = ""
+    superiority: tuple[float, float, float] | None = None
 
     def reversed(self) -> Pair:
         """Return the same, seen from the other row."""
@@ -58,21 +54,27 @@ class Pair:
             first=self.second,
             second=self.first,
             difference=-self.difference,
-            low=-self.high,
-            high=-self.low,
+            low=None if self.high is None else -self.high,
+            high=None if self.low is None else -self.low,
             direction=-self.direction,
+            state={"better": "worse", "worse": "better"}.get(self.state, self.state),
+            superiority=None
+            if self.superiority is None
+            else (1 - self.superiority[0], 1 - self.superiority[2], 1 - self.superiority[1]),
         )
 
     def verdict(self, *, higher_is_better: bool) -> int:
-        """Return 1 where the first is better, -1 where it is worse, 0 where that is not decided.
+        return {"better": 1, "worse": -1}.get(self.state, 0)
 
-        Decided is what the test finds at 5 % after the correction, if the mean is on the side of the ranks, and if
-        the interval, which knows of the seeds, leaves 0 out. So a network is not called better that is a little
-        better on most images and fails on a few, or that one lucky seed has lifted.
-        """
-        if self.corrected >= ALPHA or self.direction * self.difference <= 0 or self.low <= 0 <= self.high:
-            return 0
-        return 1 if (self.difference > 0) == higher_is_better else -1
+
+def state_of(pair: Pair, measure: Measure) -> str:
+    """Return the state of a pair."""
+    assert pair.corrected is not None
+    assert pair.low is not None
+    assert pair.high is not None
+    if pair.corrected >= ALPHA or pair.direction * pair.difference <= 0 or pair.low <= 0 <= pair.high:
+        return "undecided"
+    return "better" if (pair.difference > 0) == measure.higher_is_better else "worse"
 
 
 def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
@@ -90,8 +92,17 @@ def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure
     pairs = [
         compare_two(rows, column, two, measure, test) for (rows, two), test in zip(sides.items(), tested, strict=True)
     ]
-    corrected = holm([pair.p for pair in pairs])
-    return [replace(pair, corrected=float(value)) for pair, value in zip(pairs, corrected, strict=True)]
+    corrected = holm([1.0 if pair.p is None else pair.p for pair in pairs])
+    done = []
+    for pair, value in zip(pairs, corrected, strict=True):
+        pair = replace(pair, corrected=float(value))
+        if 1 in (len(samples[pair.first].seeds), len(samples[pair.second].seeds)):
+            done.append(
+                replace(pair, state="not judged", reason="one seed", low=None, high=None, corrected=None, p=None)
+            )
+        else:
+            done.append(replace(pair, state=state_of(pair, measure)))
+    return done
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,8 @@ def compare_two(
     low, high = found.interval()
     if not measure.unit:  # a fraction, whose difference is between -1 and 1
         low, high = max(low, -1.0), min(high, 1.0)
-    return Pair(*rows, column, len(one.sample.ids), mean, low, high, p, p, direction)
+    n = len(one.sample.ids)
+    return Pair(*rows, column, n, n, False, mean, low, high, 0.95, found.p, p, p, p, direction, "undecided")
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:

@@ -34,6 +34,8 @@ class Sample:
     scores: Mapping[str, Array]
     counts: NDArray[np.int64]
     background: Array
+    groups: tuple[str, ...] | None = None
+    effective: float | None = None
 
     def values(self, measure: Measure) -> Array:
         """Return the measure of each seed, S; NaN where it was not measured."""
