@@ -36,15 +36,16 @@ GAP = 1.4
 NAME, WORDS, TITLE = 22.0, 9.0, 14.0
 """The widest that a name, another text and a word of a heading can claim; beyond, they are broken."""
 
-LINE, FEW = 88.0, 8
-"""Width of a line of notes; how many footnotes a part is expected to have."""
+LINE, NOTE = 88.0, 0.85
+"""Width of a line of notes, and its height."""
 
 
 class Measured(NamedTuple):
-    """The least and the most that a column needs; `words`: its cells are broken between words."""
+    """The least and the most that a column needs, and its title; `words`: its cells are broken between words."""
 
     least: float
     most: float
+    title: float
     words: bool
 
 
@@ -81,7 +82,7 @@ def as_latex(table: Table[Any]) -> str:
             r"  \centering\sloppy",
             rf"  \caption{{{escape_latex(table.title + more, LINE / 2)}}}",
             rf"  \label{{tab:{label(table.name)}{f'-{number}' if number > 1 else ''}}}",
-            rf"  \{part.font.name}\setlength{{\tabcolsep}}{{3pt}}%",
+            rf"  \par\smallskip\{part.font.name}\setlength{{\tabcolsep}}{{3pt}}%",
             r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             *tabular(part),
         ]
@@ -109,10 +110,11 @@ def measure(grid: Grid, column: int) -> Measured:
     """Measure a column."""
     heading, cells = grid.headings[column], [row[column] for row in grid.rows]
     title = min(TITLE, max(map(text_width, heading.title.split(" "))))
+    whole = text_width(heading.title)
     most = max([title, *(cell_width(cell, [cell.text]) for cell in cells)])
     if grid.numeric(column):
-        return Measured(max([title, *(cell_width(cell, halves(cell)) for cell in cells)]), most, words=False)
-    return Measured(max(title, min(most, NAME if heading.block == 0 else WORDS)), most, words=True)
+        return Measured(max([title, *(cell_width(cell, halves(cell)) for cell in cells)]), most, whole, words=False)
+    return Measured(max(title, min(most, NAME if heading.block == 0 else WORDS)), most, whole, words=True)
 
 
 def cell_width(cell: Shown, lines: Sequence[str]) -> float:
@@ -133,7 +135,7 @@ def total(measured: Sequence[Measured], columns: Sequence[int]) -> float:
 
 
 def share_out(measured: Sequence[Measured], columns: Sequence[int], line: float) -> dict[int, float]:
-    """Return the width of each column: the least, and of the rest first numbers on one line, then words."""
+    """Return the width of each column: the least, and of the rest numbers on one line, words, titles, in this order."""
     widths = {column: measured[column].least for column in columns}
     rest = line - total(measured, columns)
     wanted = {column: measured[column].most - width for column, width in widths.items()}
@@ -142,7 +144,13 @@ def share_out(measured: Sequence[Measured], columns: Sequence[int], line: float)
         rest -= more
         widths |= {column: measured[column].most for column in numbers}
     share = min(1.0, max(0.0, rest) / (sum(wanted.values()) or 1.0))
-    return widths | {column: widths[column] + share * more for column, more in wanted.items()}
+    widths |= {column: widths[column] + share * more for column, more in wanted.items()}
+    rest -= share * sum(wanted.values())
+    for column, width in widths.items():
+        more = max(0.0, measured[column].title - width)
+        if more <= rest:
+            widths[column], rest = width + more, rest - more
+    return widths
 
 
 # What goes into which part.
@@ -167,7 +175,7 @@ def split(table: Table[Any]) -> list[Part]:
     parts = []
     for columns in together:
         whole = Part(grid, measured, font, share_out(measured, columns, font.width), grid.rows)
-        height = font.height - lines_beside(table, whole)
+        height = max(font.height / 4, font.height - lines_beside(table, whole))
         parts += [Part(grid, measured, font, whole.widths, rows) for rows in split_rows(whole, height)]
     return parts
 
@@ -178,12 +186,19 @@ def split_rows(part: Part, height: float) -> list[list[Row]]:
     filled = 0.0
     for row in part.rows:
         lines = 0.25 + max(len(cell_lines(part, row[column], column)) for column in part.widths)
+        marks = {mark for column in part.widths for mark in row[column].marks}
+        lines += note_lines([part.grid.footnotes[mark - 1] for mark in marks])
         if groups[-1] and filled + lines > height:
             groups.append([])
             filled = 0.0
         groups[-1].append(row)
         filled += lines
     return groups
+
+
+def note_lines(notes: Sequence[str]) -> float:
+    """Return how many lines some notes take."""
+    return NOTE * sum(len(wrap(note, LINE)) for note in notes)
 
 
 def cell_lines(part: Part, cell: Shown, column: int) -> list[str]:
@@ -199,8 +214,7 @@ def lines_beside(table: Table[Any], part: Part) -> float:
     headings = [(part.grid.headings[column], width) for column, width in part.widths.items()]
     titles = max(len(wrap(heading.title, width)) for heading, width in headings)
     over = max(len(wrap(heading.over, 2 * TITLE)) if heading.over else 0 for heading, _ in headings)
-    notes = sum(len(wrap(note, LINE)) for note in (*table.notes, *part.grid.footnotes[:FEW]))
-    return titles + over + 0.85 * notes
+    return titles + over + note_lines(table.notes)
 
 
 # Writing.

@@ -13,7 +13,7 @@ COMMANDS = {
     "±": r"$\pm$", "≈": r"$\approx$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\rightarrow$", "−": "$-$",
     "×": r"$\times$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "∞": r"$\infty$",
     "…": r"\ldots{}", "✓": r"$\surd$", "✔": r"$\surd$", "✗": r"$\times$", "✘": r"$\times$", "°": r"$^{\circ}$",
-    "–": "--", "—": "---", "‐": "-", "‑": "-", "‘": "`", "’": "'", "“": "``", "”": "''", "\xa0": "~",
+    "⁄": "/", "–": "--", "—": "---", "‐": "-", "‑": "-", "‘": "`", "’": "'", "“": "``", "”": "''", "\xa0": "~",
     "ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "æ": r"{\ae}", "Æ": r"{\AE}", "œ": r"{\oe}", "Œ": r"{\OE}",
     "ł": r"{\l}", "Ł": r"{\L}", "ı": r"{\i}", "đ": "d", "Đ": "D",
 }  # fmt: skip
@@ -32,6 +32,9 @@ GREEK_CAPITALS = ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Ups
 
 MISSING = "?"
 """For a character that pdfTeX's fonts lack, such as a Chinese one."""
+
+INVISIBLE = ("Mn", "Me", "Cf", "Cc")
+"""Categories of characters that have no width."""
 
 PIECE = 8
 """Characters of a word without punctuation after which it may be broken, where it is wider than its line."""
@@ -53,7 +56,11 @@ def pieces(word: str, width: float) -> list[str]:
     if not width or text_width(word) <= width:
         return [word]
     parts = re.findall(r"[^/_=,.:;+-]*[/_=,.:;+-]+|[^/_=,.:;+-]+", word)
-    return [part[k : k + PIECE] for part in parts for k in range(0, len(part), PIECE)]
+    return [
+        piece
+        for part in parts
+        for piece in (re.findall(f".{{1,{PIECE}}}", part) if text_width(part) > width else [part])
+    ]
 
 
 def wrap(text: str, width: float) -> list[str]:
@@ -108,10 +115,10 @@ def character(given: str) -> str:
         if found[1] == "SMALL":
             return "o" if name == "omicron" else f"$\\{name}$"
         return f"$\\{name}$" if name in GREEK_CAPITALS else LATIN_CAPITALS.get(name, MISSING)
-    plain = "".join(COMMANDS.get(one, one) for one in parts if one.isascii())
+    plain = "".join(COMMANDS.get(one, one) for one in parts if one in COMMANDS or one.isascii())
     if plain and unicodedata.decomposition(given).startswith("<super>"):
         return rf"\textsuperscript{{{plain}}}"
-    return plain or ("" if unicodedata.combining(given) else MISSING)
+    return plain or ("" if unicodedata.category(given) in INVISIBLE else MISSING)
 
 
 LATIN_CAPITALS = {

@@ -56,7 +56,7 @@ def escape_markdown(text: str) -> str:
     stay readable in the source.
     """
     text = re.sub(r"&(?=#?\w+;)", "&amp;", one_line(text))
-    text = re.sub(r"([\\|*`])", r"\\\1", text)
+    text = re.sub(r"([\\|*`{])", r"\\\1", text)
     text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
     text = re.sub(r"\](?=[(\[:])", r"\\]", text)
     text = re.sub(r"\[(?=\^)", r"\\[", text)
@@ -68,6 +68,6 @@ def escape_markdown(text: str) -> str:
 def escape_line(text: str) -> str:
     """Write a text so that it is shown as it is where a line or an item of a list begins with it."""
     text = escape_markdown(text).strip()
-    text = re.sub(r"^([#+\-=>\[])", r"\\\1", text)
+    text = re.sub(r"^([#+\->\[])", r"\\\1", text)
     text = re.sub(r"^(\d+)([.)])", r"\1\\\2", text)
     return re.sub(r"(#+)$", r"\\\1", text)

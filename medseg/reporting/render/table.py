@@ -1,8 +1,8 @@
 """A table as columns and records, from which Markdown, LaTeX, CSV, HTML and text for a terminal are all written.
 
-    dice = Column("dice", "Dice", lambda run: run.dice)
-    seed = Column("seed", value=lambda run: run.seed)  # without a title: in CSV alone
-    as_markdown(Table("runs", "Runs", [dice, seed], runs))
+dice = Column("dice", "Dice", lambda run: run.dice)
+seed = Column("seed", value=lambda run: run.seed)  # without a title: in CSV alone
+as_markdown(Table("runs", "Runs", [dice, seed], runs))
 """
 
 from __future__ import annotations

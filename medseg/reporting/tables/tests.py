@@ -81,6 +81,7 @@ def pairs_table(comparison: Comparison) -> Table[Pair]:
         here = [pair for pair in comparison.pairs if pair.column == column]
         displayed += here if len(here) <= MOST_PAIRS else with_best(comparison, here)
     notes = pair_notes(comparison.pairs, measure, "all pairs of a dataset")
+    notes += [SUPERIORITY] if any(pair.superiority for pair in displayed) else []
     if len(displayed) < len(comparison.pairs):
         notes.append("Of more than six networks, the pairs with the best one; all pairs are in pairs.csv.")
     title = f"Paired tests: {measure.title}"
@@ -98,7 +99,7 @@ def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> list[str]:
-    """Explain the columns of pairs, as far as they are filled."""
+    """Explain p and verdict of pairs, as far as there are any."""
     pairs = list(pairs)
     judged = [pair for pair in pairs if pair.state != "not judged"]
     notes = []
@@ -123,12 +124,13 @@ def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> l
         notes.append(f"Equivalent: shown to differ by less than {MARGIN} (two one-sided tests).")
     if any(pair.reason == "one seed" for pair in pairs):
         notes.append("Not judged (one seed): a single training does not tell a better network from a lucky training.")
-    if any(pair.superiority for pair in pairs):
-        notes.append(
-            "A new training is better: how often a new training of the network would score higher on this dataset than "
-            "one of the other, with its 95 % interval; assumes that the scores of trainings are normally distributed."
-        )
     return notes
+
+
+SUPERIORITY = (
+    "A new training is better: how often a new training of the network would be better on this dataset than one of the "
+    "other, with its 95 % interval; assumes that the scores of trainings are normally distributed."
+)
 
 
 class Win(NamedTuple):

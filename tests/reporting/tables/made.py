@@ -94,7 +94,7 @@ def make_comparison(
     costs = Costs(4_320_000, 90.0)
     if measured:
         costs = Costs(4_320_000, 90.0, (256, 256), 1_234_000_000, 12.5, 1300.0, "NVIDIA A100, bf16-mixed, batch 8")
-    wins = {pair: (1, 1, 0) for pair in ((a, b) for a in rows for b in rows if a != b)}
+    wins = dict.fromkeys(((a, b) for a in rows for b in rows if a != b), (1, 1, 0))
     many = len(rows) > 1 and len(columns) > 1
     ranking = Ranking(rows, tuple(map(float, range(1, len(rows) + 1))), len(columns), None, None, ()) if many else None
     share = np.full((len(rows), len(rows)), 1 / len(rows))
@@ -110,9 +110,11 @@ def make_comparison(
         warnings=(),
         stability=SimpleNamespace(rows=rows, overall=share, datasets={columns[0]: share}, samples=999),
         plans=tuple(
-            SimpleNamespace(column=column, points=points, seeds=7, images=None) for column in columns for points in (1, 2)
+            SimpleNamespace(column=column, points=points, seeds=7, images=None)
+            for column in columns
+            for points in (1, 2)
         ),
-    )  # fmt: skip
+    )
 
 
 def lines(prefix: str, names: int | Sequence[str]) -> tuple[Line, ...]:
