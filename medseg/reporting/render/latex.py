@@ -33,8 +33,8 @@ FONTS = (Font("footnotesize", 81.0, 52.0), Font("scriptsize", 86.0, 61.0))
 GAP = 1.4
 """Between two columns: 2 x 3 pt."""
 
-NAME, WORDS, TITLE = 22.0, 9.0, 14.0
-"""The widest that a name, another text and a word of a heading can claim; beyond, they are broken."""
+NAME, WORD = 22.0, 14.0
+"""The least that names beside blocks get where they are as wide; the widest word that is not broken."""
 
 LINE, NOTE = 88.0, 0.85
 """Width of a line of notes, and its height."""
@@ -66,6 +66,10 @@ class Part:
     font: Font
     widths: dict[int, float]
     rows: Sequence[Row]
+
+    def narrow(self, column: int) -> bool:
+        """Tell whether the texts of a column are broken into lines."""
+        return self.measured[column].words and self.widths[column] < self.measured[column].most
 
 
 def as_latex(table: Table[Any]) -> str:
@@ -109,12 +113,14 @@ def raised(*marks: int) -> str:
 def measure(grid: Grid, column: int) -> Measured:
     """Measure a column."""
     heading, cells = grid.headings[column], [row[column] for row in grid.rows]
-    title = min(TITLE, max(map(text_width, heading.title.split(" "))))
+    title = min(WORD, max(map(text_width, heading.title.split(" "))))
     whole = text_width(heading.title)
-    most = max([title, *(cell_width(cell, [cell.text]) for cell in cells)])
+    most = max([title, *(cell_width(cell, cell.text.split("\n")) for cell in cells)])
     if grid.numeric(column):
         return Measured(max([title, *(cell_width(cell, halves(cell)) for cell in cells)]), most, whole, words=False)
-    return Measured(max(title, min(most, NAME if heading.block == 0 else WORDS)), most, whole, words=True)
+    name = NAME if heading.block == 0 and grid.headings[-1].block > 1 else 0.0
+    longest = max((text_width(word) for cell in cells for word in cell.text.split()), default=0.0)
+    return Measured(max(title, min(most, max(name, min(longest, WORD)))), most, whole, words=True)
 
 
 def cell_width(cell: Shown, lines: Sequence[str]) -> float:
@@ -205,7 +211,7 @@ def cell_lines(part: Part, cell: Shown, column: int) -> list[str]:
     """Return the lines of a cell."""
     width = part.widths[column]
     if part.measured[column].words:
-        return wrap(cell.text, width)
+        return [line for text in cell.text.split("\n") for line in wrap(text, width)]
     return halves(cell) if width < part.measured[column].most else [cell.text]
 
 
@@ -213,7 +219,7 @@ def lines_beside(table: Table[Any], part: Part) -> float:
     """Return how many lines headings and notes take."""
     headings = [(part.grid.headings[column], width) for column, width in part.widths.items()]
     titles = max(len(wrap(heading.title, width)) for heading, width in headings)
-    over = max(len(wrap(heading.over, 2 * TITLE)) if heading.over else 0 for heading, _ in headings)
+    over = max(len(wrap(heading.over, 2 * WORD)) if heading.over else 0 for heading, _ in headings)
     return titles + over + note_lines(table.notes)
 
 
@@ -225,10 +231,8 @@ def tabular(part: Part) -> list[str]:
     headings = part.grid.headings
     kinds = []
     for column, width in part.widths.items():
-        narrow = part.measured[column].words and width < part.measured[column].most
-        share = f"{width / part.font.width:.3f}"
-        broken = rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
-        kinds.append(broken if narrow else "r" if headings[column].number else "l")
+        broken = rf">{{\raggedright\arraybackslash}}p{{{width / part.font.width:.3f}\linewidth}}"
+        kinds.append(broken if part.narrow(column) else "r" if headings[column].number else "l")
     titles = [stacked(wrap(headings[c].title, width), headings[c].number, "b") for c, width in part.widths.items()]
     rows = [protect(" & ".join(cell_latex(part, row[column], column) for column in part.widths)) for row in part.rows]
     high = any("tabular" in row for row in rows) or any(">" in kind for kind in kinds)
@@ -262,15 +266,16 @@ def over_latex(part: Part) -> list[str]:
 
 def cell_latex(part: Part, cell: Shown, column: int) -> str:
     """Write a cell, with the marks of its footnotes."""
-    entry, words = cell.entry, part.measured[column].words
+    entry, words, number = cell.entry, part.measured[column].words, part.grid.headings[column].number
     width = part.widths[column] if words else 0.0
-    text = escape_latex(entry.text, width)
+    lines = [escape_latex(line, width) for line in entry.text.split("\n")]
+    text = r"\newline{}".join(lines) if part.narrow(column) else stack(lines, number, "t")
     if entry.place in (1, 2):
         text = rf"\{'textbf' if entry.place == 1 else 'underline'}{{{text}}}"
     after = escape_latex(entry.after, width)
     if not words and len(cell_lines(part, cell, column)) > 1:
         before, _, behind = f"{text}{after}".partition(" [")
-        return stack([before, f"[{behind}{raised(*cell.marks)}"], part.grid.headings[column].number, "t")
+        return stack([before, f"[{behind}{raised(*cell.marks)}"], number, "t")
     return text + after + raised(*cell.marks)
 
 

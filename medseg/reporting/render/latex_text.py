@@ -36,9 +36,6 @@ MISSING = "?"
 INVISIBLE = ("Mn", "Me", "Cf", "Cc")
 """Categories of characters that have no width."""
 
-PIECE = 8
-"""Characters of a word without punctuation after which it may be broken, where it is wider than its line."""
-
 
 def escape_latex(text: str, width: float = 0.0) -> str:
     """Write a text so that LaTeX shows it as it is, accents and Greek letters included.
@@ -56,15 +53,21 @@ def pieces(word: str, width: float) -> list[str]:
     if not width or text_width(word) <= width:
         return [word]
     parts = re.findall(r"[^/_=,.:;+-]*[/_=,.:;+-]+|[^/_=,.:;+-]+", word)
-    return [
-        piece
-        for part in parts
-        for piece in (re.findall(f".{{1,{PIECE}}}", part) if text_width(part) > width else [part])
-    ]
+    return [piece for part in parts for piece in cut(part, width)]
+
+
+def cut(part: str, width: float) -> list[str]:
+    """Cut a text into pieces that are surely narrower than a line."""
+    found = [""]
+    for one in part:
+        if found[-1] and text_width(found[-1] + one) > 0.9 * width:
+            found.append("")
+        found[-1] += one
+    return [part] if text_width(part) <= width else found
 
 
 def wrap(text: str, width: float) -> list[str]:
-    """Break a text into lines of a width; none of them is wider, unless `PIECE` characters are."""
+    """Break a text into lines of a width; none of them is wider."""
     lines = [""]
     for number, word in enumerate(text.split(" ")):
         for place, piece in enumerate(pieces(word, width)):

@@ -224,8 +224,8 @@ class _Part(Generic[R]):
 
     def show(self, row: Mapping[Any, R], marks: dict[str, int]) -> Shown:
         record, entry = self.record(row), self.entry(row)
-        numbers = tuple(marks.setdefault(one_line(note), len(marks) + 1) for note in entry.notes)
-        return Shown(entry, None if record is None else self.column.raw(record), numbers)
+        numbers = [marks.setdefault(one_line(note), len(marks) + 1) for note in entry.notes]
+        return Shown(entry, None if record is None else self.column.raw(record), tuple(sorted(numbers)))
 
 
 def one_line(text: str) -> str:

@@ -9,12 +9,17 @@ from medseg.reporting.render.table import Column, Entry, Table
 from medseg.reporting.show_claims import JudgedPaper
 from medseg.reporting.words import count
 
-Row = Mapping[str, str]
+Row = Mapping[str, str | None]
 
 
 def verdict(row: Row) -> Entry:
     """Write a verdict; what is supported is bold."""
-    return Entry(row["verdict"], place=1 if row["verdict"] == "supported" else None)
+    return Entry(row["verdict"] or "-", place=1 if row["verdict"] == "supported" else None)
+
+
+def several(text: str | None) -> tuple[str, ...] | None:
+    """Return what is displayed on lines of its own."""
+    return tuple(text.split("; ")) if text else None
 
 
 COLUMNS: Sequence[Column[Row]] = (
@@ -22,9 +27,9 @@ COLUMNS: Sequence[Column[Row]] = (
     Column("paper"),
     Column("claim", "claim"),
     Column("verdict", "verdict", text=verdict),
-    Column("difference", "difference"),
-    Column("datasets", "datasets"),
-    Column("runs", "runs", number=True),
+    Column("difference", "difference", lambda row: several(row["difference"])),
+    Column("datasets", "datasets", lambda row: several(row["datasets"])),
+    Column("runs", "runs", lambda row: int(row["runs"] or 0), number=True),
     Column("protocol", "protocol"),
     Column("remarks", "remarks"),
     Column("source", "source"),
@@ -35,7 +40,7 @@ def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
     """A table for each paper. CSV: one for all."""
     rows = {
         paper.study: [
-            {key: text or "-" for key, text in row.items()} | {"study": paper.study, "paper": paper.paper}
+            {"study": paper.study, "paper": paper.paper, **{key: text or None for key, text in row.items()}}
             for row in as_rows(paper.verdicts)
         ]
         for paper in judged
