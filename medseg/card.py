@@ -29,7 +29,7 @@ def card(cfg: DictConfig) -> None:
     from medseg.cards.collect import collect
     from medseg.cards.document import default_file, write_card
     from medseg.reporting.records import read_runs
-    from medseg.runs.folder import replacing_text
+    from medseg.runs.files import replacing_text
 
     if not cfg.runs:
         raise ConfigError("which run? Give its folder: python -m medseg.card runs/main/RUN")

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg import config
 from medseg.cli import run_command
 from medseg.errors import ConfigError
-from medseg.runs.folder import replacing_text
+from medseg.runs.files import replacing_text
 from medseg.values import is_count
 
 if TYPE_CHECKING:

@@ -43,7 +43,9 @@ def status(cfg: DictConfig) -> None:
 def as_text(progress: Progress) -> str:
     """Write a line per job, what went wrong, and how far all of it is."""
     lines = [write_text(Table("status", "", COLUMNS, progress.jobs)), ""]
-    lines += [f"{job.state}: {job.name}: {job.remark}" for job in progress.jobs if job.remark]
+    lines += [f"{job.state}: {job.run.name}: {job.remark}" for job in progress.jobs if job.remark]
+    lines += [f"damaged: {problem}" for problem in progress.problems]
+    lines += progress.copies
     counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items())
     lines.append(f"{len(progress.jobs)} runs: {counts}")
     if progress.end is not None:
@@ -63,7 +65,7 @@ COLUMNS: Sequence[Column[JobProgress]] = (
     Column("epoch", "epoch", epoch, number=True),
     Column("best", "best val Dice", lambda job: job.best, "{:.4f}".format, number=True),
     Column("end", "expected end", lambda job: job.end if job.state == "running" else None, lambda end: show_time(end)),
-    Column("name", "run", lambda job: job.name),
+    Column("name", "run", lambda job: job.run.name),
 )
 
 

@@ -22,7 +22,8 @@ from medseg.cards.network import find_network
 from medseg.cards.recipe import in_words
 from medseg.errors import UserError
 from medseg.reporting.records import read_runs
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from tests.helpers import train
 from tests.reporting.fabricate import fabricate
 

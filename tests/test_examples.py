@@ -14,7 +14,8 @@ import pytest
 from medseg.errors import ConfigError
 from medseg.metrics.own import check_metrics
 from medseg.reporting.records import read_runs
-from medseg.runs.folder import RunFolder, find_run, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder, find_run
 from tests.helpers import command
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"

@@ -15,7 +15,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, with_gpus
 from tests import fake_slurm
 from tests.faults import processes_of

@@ -21,7 +21,7 @@ from medseg.data.datasets.synthetic import Synthetic
 from medseg.errors import ConfigError, UserError
 from medseg.inference.folder import predict_images
 from medseg.inference.outputs import OutputFolder
-from medseg.runs.folder import read_csv
+from medseg.runs.files import read_csv
 from medseg.runs.predictions import read_predictions
 from tests.data.image_files import pillow
 from tests.helpers import compose_config, train

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.cli import help_text
-from medseg.runs.folder import read_csv
+from medseg.runs.files import read_csv
 from medseg.runs.plan import plan_run
 from tests.helpers import command, compose_config, train
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, write_csv, write_json
+from medseg.runs.files import write_csv, write_json
+from medseg.runs.folder import RunFolder
 from medseg.runs.progress import foresee, read_progress
 from medseg.runs.state import present_state
 from tests.helpers import command

@@ -9,8 +9,8 @@ import pytest
 
 from medseg import wandb_sync
 from medseg.errors import ConfigError, UserError
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.records import read_runs
 from medseg.reporting.wandb_report import log_comparison
 from tests.helpers import command, compose_config

@@ -10,7 +10,7 @@ from typing import Any
 
 from medseg.benchmarking.setting import Setting
 from medseg.runs.environment import describe_environment
-from medseg.runs.folder import write_json
+from medseg.runs.files import write_json
 from medseg.runs.naming import digest
 
 

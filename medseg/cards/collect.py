@@ -13,11 +13,12 @@ import numpy as np
 from medseg.cards.data import Data, find_data
 from medseg.cards.network import Network, find_network
 from medseg.errors import UserError
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Cell, Score, compare, intervals, score_all
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.records import COUNTS, PerImage, Run, read_json
 from medseg.reporting.samples import gather
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

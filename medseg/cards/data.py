@@ -14,7 +14,7 @@ from medseg import config
 from medseg.data import datasets
 from medseg.data.prepared import PreparedDataset
 from medseg.errors import UserError
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from medseg.cards.collect import Subject
-from medseg.reporting.measures import MEASURES
+from medseg.metrics.measures import MEASURES
 
 LISTED = (
     "dice",

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from medseg.cards.collect import Subject, is_external
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Score
-from medseg.reporting.measures import MEASURES, Measure
-from medseg.reporting.records import Run
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.words import account, count, fixed, interval, number, spread
+from medseg.runs.run import Run
 
 
 def describe_scores(subject: Subject) -> str:

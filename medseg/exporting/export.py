@@ -21,7 +21,8 @@ from medseg.exporting.check import (
 from medseg.exporting.formats import OPEN, SUFFIXES, WRITE, Run
 from medseg.exporting.program import make_program, smallest_size
 from medseg.exporting.subject import Exported, Subject, read_subject
-from medseg.runs.folder import find_run, replacing
+from medseg.runs.files import replacing
+from medseg.runs.folder import find_run
 
 
 def export_checkpoint(cfg: DictConfig) -> Path:

@@ -27,7 +27,7 @@ from medseg import __version__
 from medseg.errors import ConfigError, UserError
 from medseg.inference.inputs import Input
 from medseg.inference.measures import Region
-from medseg.runs.folder import read_csv, replacing, replacing_text, write_csv, write_json
+from medseg.runs.files import read_csv, replacing, replacing_text, write_csv, write_json
 
 MARKER = "prediction.json"
 RESULTS = ("masks", "probabilities", "overlays")

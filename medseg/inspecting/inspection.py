@@ -16,7 +16,7 @@ from medseg.errors import ConfigError, UserError
 from medseg.inspecting.facts import collect
 from medseg.inspecting.page import write_page
 from medseg.inspecting.samples import draw_augmented, extremes, spread
-from medseg.runs.folder import replacing_text
+from medseg.runs.files import replacing_text
 
 LEAST = {"seed": 0, "samples": 1, "augmented": 0, "draws": 1, "extremes": 0}
 """The least value of each whole number of the configuration."""

@@ -18,7 +18,11 @@ Only `count_pixels` needs torch, and only when it is given tensors: a report can
 
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
-from medseg.metrics.scores import headline, pool
+from medseg.metrics.measures import MEASURES, Measure, Measures, headline
+from medseg.metrics.scores import pool
 from medseg.metrics.summary import per_image_rows, summarise
 
-__all__ = ["count_pixels", "headline", "per_image_rows", "pool", "summarise", "surface_distances"]
+__all__ = [
+    "MEASURES", "Measure", "Measures", "count_pixels", "headline", "per_image_rows", "pool", "summarise",
+    "surface_distances",
+]  # fmt: skip

@@ -7,6 +7,7 @@ a number, NaN where the image has none. It may have two attributes: `higher_is_b
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,17 +17,19 @@ from numpy.typing import NDArray
 
 from medseg.errors import ConfigError
 from medseg.labels import IGNORE_INDEX
-from medseg.metrics.scores import SCORES
+from medseg.metrics.measures import MEASURES
+
+log = logging.getLogger(__name__)
 
 Metric = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
 
-TAKEN = {*SCORES, "hd95", "assd", "id", "class", "tp", "fp", "fn", "tn", "background_tp", "accuracy"}
+TAKEN = {*MEASURES, "id", "class", "tp", "fp", "fn", "tn", "background_tp"}
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
     """Call each metric once, with masks of every kind, before hours are spent on a training.
 
-    Raises `ConfigError` for a name that is taken or cannot be one, and for what cannot be called so.
+    Raises `ConfigError` for a name that is taken or invalid, for a metric that fails, and for an infinite value.
     """
     empty, some = np.zeros((8, 8), dtype=bool), np.zeros((8, 8), dtype=bool)
     some[2:5, 2:6] = True
@@ -34,32 +37,41 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
         if name in TAKEN or not re.fullmatch(r"[A-Za-z]\w*", name):
             raise ConfigError(f"metrics.{name}: the name is taken, or is none; use letters, digits and _")
         for prediction, truth in ((some, some), (some, empty), (empty, some), (empty, empty)):
+            what = f"masks with {truth.sum()} true and {prediction.sum()} predicted pixels of 8 x 8"
             try:
-                float(metric(prediction, truth))
+                value = float(metric(prediction, truth))
             except Exception as error:
-                what = f"{truth.sum()} true and {prediction.sum()} predicted pixels of 8 x 8"
-                raise ConfigError(
-                    f"metrics.{name} fails on masks with {what}: {type(error).__name__}: {error}"
-                ) from error
+                raise ConfigError(f"metrics.{name} fails on {what}: {type(error).__name__}: {error}") from error
+            if np.isinf(value):
+                raise ConfigError(f"metrics.{name} is infinite on {what}; return NaN where an image has no value")
 
 
 def measure(
     metrics: Mapping[str, Metric], predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray], num_classes: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Measure N images; each value N x foreground classes.
+    """Measure N images; each value N x foreground classes. An infinite value is left out, with a warning.
 
     Args:
         metrics: by name.
         predictions, truths: class maps, H x W; `IGNORE_INDEX` in a truth belongs to no mask.
         num_classes: the background included.
     """
-    found: dict[str, list[list[float]]] = {name: [] for name in metrics}
+    values: dict[str, list[list[float]]] = {name: [] for name in metrics}
     for prediction, truth in zip(predictions, truths, strict=True):
         valid = truth != IGNORE_INDEX
         masks = [((prediction == label) & valid, truth == label) for label in range(1, num_classes)]
         for name, metric in metrics.items():
-            found[name].append([float(metric(predicted, true)) for predicted, true in masks])
-    return {name: np.array(values, dtype=np.float64).reshape(-1, num_classes - 1) for name, values in found.items()}
+            values[name].append([float(metric(predicted, true)) for predicted, true in masks])
+    arrays = {name: np.array(rows, dtype=np.float64).reshape(-1, num_classes - 1) for name, rows in values.items()}
+    return {name: without_infinite(name, array) for name, array in arrays.items()}
+
+
+def without_infinite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace infinite values by NaN: one of them would be the mean of all images."""
+    infinite = np.isinf(values)
+    if infinite.any():
+        log.warning("metrics.%s: %d infinite values of %d are left out", name, infinite.sum(), values.size)
+    return np.where(infinite, np.nan, values)
 
 
 def describe(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -43,40 +41,19 @@ def specificity(counts: ArrayLike) -> Scores:
     return _ratio(tn, tn + fp)
 
 
-SCORES: dict[str, Callable[[ArrayLike], Scores]] = {
-    "dice": dice,
-    "iou": iou,
-    "precision": precision,
-    "recall": recall,
-    "specificity": specificity,
-}
-"""Every overlap score by name, in the order of the tables."""
-
-
-def headline(counts: ArrayLike) -> dict[str, float]:
-    """Return every score's mean over the images of its mean over the foreground classes.
-
-    `counts` is N x num_classes x 4, N at least 1.
-    """
-    per_image = np.asarray(counts)[:, 1:]
-    return {name: float(score(per_image).mean(axis=1).mean()) for name, score in SCORES.items()}
-
-
 def pool(counts: ArrayLike) -> NDArray[np.int64]:
     """Sum the counts of all images, N x num_classes x 4 -> num_classes x 4, for dataset-level scores."""
     return np.asarray(counts).sum(axis=0)
 
 
-def mean_iou_with_background(counts: ArrayLike) -> float:
-    """Return the dataset-level IoU, mean over all classes with the background ("mean IoU" of many papers)."""
-    return float(iou(pool(counts)).mean())
+def accuracy(counts: ArrayLike) -> Scores:
+    """Return the share of pixels of the right class, from the counts of all classes: ... x classes x 4 -> ... .
 
-
-def accuracy(counts: ArrayLike) -> float:
-    """Return the part of all pixels of the dataset that have the right class (1 where there is no pixel)."""
-    pooled = pool(counts)
-    # Every pixel is in exactly one cell of every class, so any class tells how many there are.
-    return float(_ratio(pooled[:, 0].sum(), pooled[0].sum()))
+    1 where there is no pixel.
+    """
+    array = np.asarray(counts)
+    # Every pixel is in exactly one cell of every class, so any class has the number of pixels.
+    return _ratio(array[..., 0].sum(axis=-1), array[..., 0, :].sum(axis=-1))
 
 
 def _split(counts: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

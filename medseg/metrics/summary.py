@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medseg.metrics.scores import SCORES, accuracy, dice, iou, mean_iou_with_background, pool, recall
+from medseg.metrics.measures import MEASURES, mean_over_classes
+from medseg.metrics.scores import pool, recall
 
 DISTANCES = ("hd95", "assd")
+"""What `surface_distances` measures, in its order."""
 
 
 def per_image_rows(
@@ -35,7 +37,7 @@ def per_image_rows(
     A distance that is left out (both masks empty) is None in its row.
     """
     counts = np.asarray(counts)
-    scores = {name: score(counts) for name, score in SCORES.items()}
+    scores = {name: score(counts) for name, score in MEASURES.of_counts.items()}
     rows = []
     for n, image in enumerate(ids):
         for c, class_name in enumerate(class_names[1:], start=1):
@@ -64,32 +66,29 @@ def summarise(
         headline: score -> {mean, sd} over images of the mean over foreground classes; hd95 and assd over those
             classes and images that have one.
         classes: foreground class -> score -> {mean, sd} over images.
-        conventions: what papers print instead, from the counts of the whole split: pooled_dice and pooled_iou (mean
-            over foreground classes), mean_iou_with_background, accuracy, and pooled_recall (mean over all classes).
+        conventions: what papers print instead, from the counts of the whole split: `MEASURES.of_splits`, and
+            pooled_recall (mean over all classes).
         distances: how many (image, class) pairs are left_out because both masks are empty, how many are
             set_to_diagonal because one is, and how many images the headline leaves out; None if not measured.
 
     `sd` is the sample standard deviation, 0 for a single value; a mean over nothing is None.
     """
     counts = np.asarray(counts)
-    per_image = {name: score(counts)[:, 1:] for name, score in SCORES.items()}
+    per_image = {name: score(counts)[:, 1:] for name, score in MEASURES.of_counts.items()}
     if distances is not None:
         per_image |= {name: np.asarray(distances, dtype=np.float64)[..., k] for k, name in enumerate(DISTANCES)}
     per_image |= own or {}
-    foreground = pool(counts)[1:]
+    pooled = pool(counts)
     return {
         "images": len(counts),
-        "headline": {name: _spread(_mean_over_classes(values)) for name, values in per_image.items()},
+        "headline": {name: _spread(mean_over_classes(values)) for name, values in per_image.items()},
         "classes": {
             class_name: {name: _spread(values[:, c]) for name, values in per_image.items()}
             for c, class_name in enumerate(class_names[1:])
         },
         "conventions": {
-            "pooled_dice": float(dice(foreground).mean()),
-            "pooled_iou": float(iou(foreground).mean()),
-            "mean_iou_with_background": mean_iou_with_background(counts),
-            "accuracy": accuracy(counts),
-            "pooled_recall": float(recall(pool(counts)).mean()),
+            **{measure.name: float(measure.function(pooled)) for measure in MEASURES.of_splits if measure.function},
+            "pooled_recall": float(recall(pooled).mean()),
         },
         "distances": None if distances is None else _count_special(counts[:, 1:]),
     }
@@ -105,13 +104,6 @@ def _count_special(counts: np.ndarray) -> dict[str, int]:
         "set_to_diagonal": int((no_prediction ^ no_truth).sum()),
         "images_left_out": int(both.all(axis=1).sum()),
     }
-
-
-def _mean_over_classes(values: np.ndarray) -> np.ndarray:
-    """Mean over the classes of each image that have a value; NaN where none has. N x classes -> N."""
-    present = ~np.isnan(values)
-    total = np.where(present, values, 0.0).sum(axis=1)
-    return np.divide(total, present.sum(axis=1), out=np.full(len(values), np.nan), where=present.any(axis=1))
 
 
 def _spread(values: np.ndarray) -> dict[str, float | None]:

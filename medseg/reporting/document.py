@@ -10,22 +10,22 @@ from typing import Any
 from urllib.parse import quote
 
 from medseg.reporting.ablation import Ablation
+from medseg.reporting.claims import JudgedPaper
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.figures import FIGURES
 from medseg.reporting.published_cells import PublishedCell
-from medseg.reporting.records import Run
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
 from medseg.reporting.render.table import Table
-from medseg.reporting.show_claims import JudgedPaper
 from medseg.reporting.tables.claims import claims_tables
 from medseg.reporting.tables.outlook import planning_table, stability_tables
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table, published_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
-from medseg.runs.folder import replacing_text
+from medseg.runs.files import replacing_text
+from medseg.runs.run import Run
 
 IMAGES = 60
 """Most test images of a dataset in the HTML page."""
@@ -44,6 +44,7 @@ class Report:
         published: scores of others beside ours.
         judged: claims of papers that there are runs for.
         figures: files in the report's folder; those of one stem are one figure.
+        notes: lines of plain text on what was left out: copies of runs, damaged files.
     """
 
     runs: Sequence[Run]
@@ -52,6 +53,7 @@ class Report:
     published: Sequence[PublishedCell]
     judged: Sequence[JudgedPaper] = ()
     figures: Sequence[Path] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def title(report: Report) -> str:
 def as_page(report: Report, parts: Sequence[Section]) -> str:
     """Write the Markdown page."""
     lines = [f"# {escape_line(title(report))}", "", opening(report)]
+    lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
     for section in parts:
         lines += ["", f"## {section.title}"]
         for table in section.tables:

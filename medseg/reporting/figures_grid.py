@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.labels import IGNORE_INDEX
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.figures_style import save, title_of
 from medseg.reporting.kept import Candidate, find_candidates, most_disputed, open_prepared
 from medseg.reporting.layout import Layout, Line
-from medseg.reporting.measures import MEASURES
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import MEASURES
-from medseg.runs.folder import replacing
+from medseg.runs.files import replacing
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """Okabe and Ito's, which the colour-blind can tell apart; without yellow, which is faint on white."""

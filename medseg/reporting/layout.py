@@ -1,24 +1,48 @@
 """Which runs share a row and a column of a table, and what these are called.
 
-A row is what a run does apart from its data, its seed and its fold: network, other choices, changed values. A column
-is a dataset, as it was split and sized. Both are told from what was chosen and given on the command line.
+Both follow from the settings of the runs, their resolved configurations: what was typed for them does not matter. A
+column is a dataset, as it was split and sized. A row is everything else but the seed and the fold: the network and how
+it was trained. Settings that differ from dataset to dataset alone, such as a number of epochs, belong to the columns.
+
+A key that a configuration lacks has its default: runs of an older version, which did not have the option yet, stay in
+the row of those that have it unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from medseg.reporting.records import Run
-from medseg.runs.naming import IGNORED
+from medseg.reporting.names import Names
+from medseg.runs.naming import is_ignored
+from medseg.runs.run import Run
 
-DATA = ("dataset", "root", "split", "image_size", "in_channels", "num_classes", "skip_bad")
-"""Keys of `data` that make it other data; its other keys, such as the batch size, are of the training."""
+OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
+"""Keys of `data` that belong to the training; the others make it other data."""
 
+DEVICE = ("trainer.accelerator",)
+"""Keys that choose a machine: runs of a GPU and of a CPU share a row."""
+
+DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.dataset.num_classes", "data.fold")
+"""Keys that follow from the data, and the fold, which is part of a run's test as the seed is of its training."""
+
+NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
+"""Keys of `model` that the name of a network holds already."""
+
+NO_CHOICE = ("model", "data", "experiments", "protocol", "budget")
+"""Groups that are named otherwise, or that set keys of other groups."""
+
+UNKNOWN = "?"
+"""Value of a key that some runs lack, whose default no run has."""
 
 Facts = tuple[tuple[str, str], ...]
 """(key, value) pairs, sorted."""
+
+Scope = tuple[str, str]
+"""A group, and the option in it."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +50,9 @@ class Line:
     """A row or a column.
 
     Args:
-        label: what tells it from the others shown.
+        label: what is printed: what tells it from the others shown.
         name: of the network or of the dataset.
-        facts: what else its runs share.
+        facts: chosen options and values other than the default that its runs share.
     """
 
     label: str
@@ -38,121 +62,275 @@ class Line:
 
 @dataclass(frozen=True)
 class Layout:
-    """Rows, columns, and the runs of each cell; a cell without a run is not there."""
+    """Rows, columns, and the runs of each cell; a cell without a run is absent."""
 
     rows: tuple[Line, ...]
     columns: tuple[Line, ...]
     cells: Mapping[tuple[Line, Line], tuple[Run, ...]]
 
 
-def lay_out(runs: Sequence[Run]) -> Layout:
-    """Sort runs into rows and columns, both in the order of the sweep, without one by name."""
-    runs = sorted(runs, key=lambda run: (run.experiment, run.position))
-    row_of = {id(run): (run.model, row_facts(run)) for run in runs}
-    column_of = {id(run): (run.data, column_facts(run)) for run in runs}
-    for base in dict.fromkeys(row_of.values()):
-        here = [run for run in runs if row_of[id(run)] == base]
-        for run, more in zip(here, tell_apart(here, [column_of[id(run)] for run in here]), strict=True):
-            row_of[id(run)] = (base[0], tuple(sorted((*base[1], *more))))
-    rows, columns = label_lines(row_of.values()), label_lines(column_of.values())
-    cells: dict[tuple[Line, Line], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.seed, run.fold or 0)):
-        cells.setdefault((rows[row_of[id(run)]], columns[column_of[id(run)]]), []).append(run)
-    return Layout(tuple(rows.values()), tuple(columns.values()), {cell: tuple(found) for cell, found in cells.items()})
+def lay_out(runs: Sequence[Run], names: Names | None = None) -> Layout:
+    """Sort runs into rows and columns, both in the order of the sweep, without one by name.
 
-
-def row_facts(run: Run) -> Facts:
-    """Return what a run shares with its row beside the name of the network."""
-    facts = {key: str(value) for key, value in run.choices.items() if key not in ("model", "data")}
-    for key, value in given(run):
-        part = key.partition(".")
-        if key not in run.choices and not (part[0] == "data" and (part[2].partition(".")[0] in (*DATA, "fold"))):
-            facts[key] = value
-    # The experiment's file says nothing that the settings do not.
-    return tuple(sorted((k, v) for k, v in facts.items() if not ignored(k) and k.partition("@")[0] != "experiments"))
-
-
-def column_facts(run: Run) -> Facts:
-    """Return what a run shares with its column beside the name of the dataset."""
-    facts = {key: value for key, value in given(run) if key.startswith("data.") and key.split(".")[1] in DATA}
-    # Tested on all images, fold by fold, which is another test than that of one split.
-    facts |= {} if run.fold is None else {"test": "all folds"}
-    return tuple(sorted(facts.items()))
-
-
-def given(run: Run) -> list[tuple[str, str]]:
-    """Return the keys and values given on the command line, the last value of a key."""
-    pairs = (override.partition("=") for override in run.overrides)
-    return list({key.lstrip("+"): value for key, _, value in pairs if key.lstrip("+") not in ("model", "data")}.items())
-
-
-def ignored(key: str) -> bool:
-    """Tell whether a key makes no other run."""
-    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in IGNORED)
-
-
-def tell_apart(runs: Sequence[Run], columns: Sequence[Any]) -> list[Facts]:
-    """Return facts that tell runs of different settings apart which were given the same, for each run.
-
-    Two settings in one place come of two experiments, or of a default that was changed in between.
+    Args:
+        runs: in whatever state.
+        names: what rows and columns are printed as, and their order.
     """
-    places = [(column, run.fold) for run, column in zip(runs, columns, strict=True)]
-    if not collide(runs, places):
-        return [()] * len(runs)
-    if not any(collide(*only(runs, places, experiment)) for experiment in {run.experiment for run in runs}):
-        return [(("experiment", run.experiment),) for run in runs]
-    configs = [flatten(run.config) for run in runs]
-    differing = set()
-    for place in set(places):
-        here = [config for config, other in zip(configs, places, strict=True) if other == place and config]
-        differing |= {key for config in here for key in config if any(config[key] != c.get(key) for c in here)}
-    keys = sorted(key for key in differing if not ignored(key))
-    if keys:
-        return [tuple((key, config.get(key, "?")) for key in keys) for config in configs]
-    return [(("experiment", run.experiment), ("setting", run.setting.rpartition("-")[2])) for run in runs]
+    runs = sorted(runs, key=lambda run: (run.experiment, run.position, run.name))
+    settings = Settings(runs)
+    rows = {id(run): (run.model, settings.of_row(run)) for run in runs}
+    columns = {id(run): (run.data, settings.of_column(run)) for run in runs}
+    apart = told_apart(runs, rows, columns)
+    row_lines = make_lines(runs, {key: (*rows[key], apart[key]) for key in rows}, settings.row_facts, apart)
+    column_lines = make_lines(runs, columns, settings.column_facts, {})
+    names = names or Names()
+    names.warn_of_unused(row_lines.values(), column_lines.values())
+    order_rows, row_lines = names.applied("networks", row_lines)
+    order_columns, column_lines = names.applied("datasets", column_lines)
+    cells: dict[tuple[Line, Line], list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (run.seed, run.fold or 0)):
+        cells[row_lines[id(run)], column_lines[id(run)]].append(run)
+    return Layout(order_rows, order_columns, {cell: tuple(several) for cell, several in cells.items()})
 
 
-def only(runs: Sequence[Run], places: Sequence[Any], experiment: str) -> tuple[list[Run], list[Any]]:
-    """Return the runs of one experiment and their places."""
-    chosen = [(run, place) for run, place in zip(runs, places, strict=True) if run.experiment == experiment]
-    return [run for run, _ in chosen], [place for _, place in chosen]
+class Settings:
+    """The settings of some runs, and what follows from their differences.
+
+    Args:
+        runs: of a report.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+        self.begun = [run for run in runs if run.settings]
+        # A job that has not begun has no configuration; runs of its setting do.
+        self.like = {run.setting: run for run in reversed(self.begun)}
+
+    def of_row(self, run: Run) -> Facts:
+        """Return what tells a row from others with the same network."""
+        return self._texts(run, lambda key: self.belongs_to_row(key) and key not in self.by_column)
+
+    def of_column(self, run: Run) -> Facts:
+        """Return what tells a column from others with the same dataset."""
+        facts = dict(self._texts(run, lambda key: belongs_to_column(key) or key in self.by_column))
+        facts |= self._unbegun(run, belongs_to_column)
+        # Scored on all images, fold by fold, which is another test than that of one split.
+        facts |= {} if run.fold is None else {"test": "all folds"}
+        return tuple(sorted(facts.items()))
+
+    def begun_like(self, run: Run) -> Run:
+        """Return the run itself, or one of its setting where it has not begun."""
+        return run if run.settings else self.like.get(run.setting, run)
+
+    def belongs_to_row(self, key: str) -> bool:
+        return key not in DERIVED and key not in DEVICE and not belongs_to_column(key)
+
+    def row_facts(self, run: Run) -> Facts:
+        """Return the options and the values of a run that are not the default, or not those of runs like it."""
+        facts = {group: as_text(option) for group, option in run.choices.items() if group in self.varied_groups}
+        facts |= {k: text for k, text in self.of_row(run) if self.deviates(run, k) or k in self.varied(run, k)}
+        facts |= self._unbegun(run, self.belongs_to_row)
+        return tuple(sorted(facts.items()))
+
+    def column_facts(self, run: Run) -> Facts:
+        """Return the same of a column."""
+        return tuple(
+            (key, value)
+            for key, value in self.of_column(run)
+            if key == "test" or self.deviates(run, key) or key in self.varied(run, key)
+        )
+
+    def deviates(self, run: Run, key: str) -> bool:
+        """Whether a run has another value than its options give; of an older run, whether it was given one."""
+        run = self.begun_like(run)
+        if run.defaults is not None:
+            return key in run.defaults
+        return any(override.lstrip("+").partition("=")[0] == key for override in run.overrides)
+
+    def varied(self, run: Run, key: str) -> frozenset[str]:
+        """Return the keys in which runs with the same option as this one differ."""
+        return self._varied.get(self._scope(run, key), frozenset())
+
+    @cached_property
+    def varied_groups(self) -> frozenset[str]:
+        """The groups of which several options were chosen, or another than the usual one, that set other values."""
+        options: dict[str, dict[str, set[tuple[tuple[str, str], ...]]]] = defaultdict(lambda: defaultdict(set))
+        for run in self.runs:
+            for group, option in run.choices.items():
+                if group not in NO_CHOICE and not is_ignored(group):
+                    inside = self._texts(run, lambda key: key.startswith(f"{group}.") and self.belongs_to_row(key))  # noqa: B023
+                    options[group][str(option)].add(inside)
+                    if run.default_choices.get(group, option) != option:
+                        options[group].setdefault(str(run.default_choices[group]), set())
+        return frozenset(
+            group
+            for group, inside in options.items()
+            if len(inside) > 1 and len({frozenset(values) for values in inside.values()}) > 1
+        )
+
+    @cached_property
+    def by_column(self) -> frozenset[str]:
+        """The keys, not of the network, whose value follows from the dataset and differs between datasets."""
+        values: dict[tuple[Scope, str], dict[Any, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for run in self.begun:
+            column = (run.data, tuple(sorted((k, v) for k, v in self._shown(run).items() if belongs_to_column(k))))
+            for key, text in self._shown(run).items():
+                if self.belongs_to_row(key) and not key.startswith("model."):
+                    values[self._scope(run, key), key][column].add(text)
+        differing: dict[str, bool] = {}
+        for (_, key), columns in values.items():
+            texts = {text for several in columns.values() for text in several}
+            if len(texts) > 1:
+                follows = all(len(several) == 1 for several in columns.values())
+                differing[key] = differing.get(key, True) and follows
+        return frozenset(key for key, follows in differing.items() if follows)
+
+    @cached_property
+    def _varied(self) -> dict[Scope, frozenset[str]]:
+        values: dict[Scope, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for run in self.begun:
+            for key, text in self._shown(run).items():
+                values[self._scope(run, key)][key].add(text)
+        return {
+            scope: frozenset(key for key, texts in keys.items() if len(texts) > 1) for scope, keys in values.items()
+        }
+
+    def _scope(self, run: Run, key: str) -> Scope:
+        """Return the group that a key belongs to, and the option of a run in it."""
+        group = key.partition(".")[0]
+        return group, str(run.model if group == "model" else run.choices.get(group))
+
+    def _texts(self, run: Run, wanted: Callable[[str], bool]) -> Facts:
+        return tuple((key, text) for key, text in self._shown(self.begun_like(run)).items() if wanted(key))
+
+    def _shown(self, run: Run) -> dict[str, str]:
+        """Return the settings of a run as texts, sorted, with the defaults of those that it lacks."""
+        return self._filled[id(run.settings), *self._options(run)] if run.settings else {}
+
+    def _options(self, run: Run) -> tuple[str, ...]:
+        return run.model, *(f"{group}={option}" for group, option in sorted(run.choices.items()))
+
+    @cached_property
+    def _filled(self) -> dict[tuple[Any, ...], dict[str, str]]:
+        distinct = {(id(run.settings), *self._options(run)): run for run in self.begun}
+        texts = {key: {name: as_text(value) for name, value in run.settings.items()} for key, run in distinct.items()}
+        defaults = self._defaults(distinct.values())
+        places = self._same_places()
+        filled = {}
+        for key, run in distinct.items():
+            root = texts[key].get("data.root")
+            texts[key] |= {"data.root": places[root]} if root in places else {}
+            lacking = {
+                name: text
+                for (scope, name), text in defaults.items()
+                if name not in texts[key] and scope == self._scope(run, name)
+            }
+            filled[key] = dict(sorted({**texts[key], **lacking}.items()))
+        return filled
+
+    def _same_places(self) -> dict[str, str]:
+        """Map each folder of a user's images to the first one that holds the same images."""
+        first: dict[str, str] = {}
+        places = {}
+        for run in self.begun:
+            root = run.settings.get("data.root")
+            identity = run.summary.get("source_identity") if root is not None and run.finished else None
+            if identity is not None:
+                places[as_text(root)] = first.setdefault(identity, as_text(root))
+        return places
+
+    def _defaults(self, runs: Iterable[Run]) -> dict[tuple[Scope, str], str]:
+        """Return the default of each key that some runs of an option have and others lack."""
+        having: dict[tuple[Scope, str], list[Run]] = defaultdict(list)
+        with_option: dict[Scope, int] = defaultdict(int)
+        for run in runs:
+            scopes = {self._scope(run, key) for key in run.settings}
+            for scope in scopes:
+                with_option[scope] += 1
+            for key in run.settings:
+                having[self._scope(run, key), key].append(run)
+        defaults = {}
+        for (scope, key), several in having.items():
+            if len(several) < with_option[scope]:
+                at_default = next((run for run in several if not self.deviates(run, key)), None)
+                recorded = next((one.defaults[key] for one in several if one.defaults and key in one.defaults), UNKNOWN)
+                defaults[scope, key] = as_text(at_default.settings[key] if at_default else recorded)
+        return defaults
+
+    def _unbegun(self, run: Run, wanted: Callable[[str], bool]) -> dict[str, str]:
+        """Return what a job was given that has no configuration yet, nor a run like it."""
+        if run.settings or run.setting in self.like:
+            return {}
+        given = dict(override.lstrip("+").partition("=")[::2] for override in run.overrides)
+        return {key: value for key, value in given.items() if "." in key and not is_ignored(key) and wanted(key)}
 
 
-def collide(runs: Sequence[Run], places: Sequence[Any]) -> bool:
-    """Tell whether one place has two settings, or one seed twice."""
-    settings: dict[Any, str] = {}
-    seeds = set()
-    for run, place in zip(runs, places, strict=True):
-        if settings.setdefault(place, run.setting) != run.setting or (place, run.seed) in seeds:
-            return True
-        seeds.add((place, run.seed))
-    return False
+def belongs_to_column(key: str) -> bool:
+    """Whether a setting makes it other data."""
+    group, _, rest = key.partition(".")
+    return group == "data" and rest.partition(".")[0] not in OF_TRAINING and key not in DERIVED
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return every value of a configuration by its key with dots."""
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
+def as_text(value: Any) -> str:
+    """Write a value so that equal ones read the same: 1 and 1.0, [1, 3] and (1, 3)."""
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_text, value))}]"
+    return str(value)
+
+
+def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[int, Any]) -> dict[int, Facts]:
+    """Return what tells runs of equal settings and seeds apart: their experiment, else the name of their folder.
+
+    Such runs are two trainings of the same, which may differ by machine or version. Each experiment is then a row.
+    """
+    places: dict[Any, list[Run]] = defaultdict(list)
+    for run in runs:
+        places[rows[id(run)], columns[id(run)], run.seed, run.fold].append(run)
+    twice = {rows[id(several[0])]: several for several in places.values() if len(several) > 1}
+    apart: dict[int, Facts] = {}
+    for run in runs:
+        several = twice.get(rows[id(run)], [])
+        if len({other.experiment for other in several}) == len(several):
+            apart[id(run)] = (("experiment", run.experiment),) if several else ()
         else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat
+            apart[id(run)] = (("folder", str(run.folder)),)
+    return apart
 
 
-def label_lines(lines: Iterable[tuple[str, Facts]]) -> dict[tuple[str, Facts], Line]:
+def make_lines(
+    runs: Sequence[Run],
+    keys: Mapping[int, tuple[Any, ...]],
+    facts_of: Callable[[Run], Facts],
+    apart: Mapping[int, Facts],
+) -> dict[int, Line]:
+    """Make the row or the column of each run; `keys`: its name, and what it shares with the runs of its line."""
+    shared: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
+    for run in runs:
+        facts = {*facts_of(run), *apart.get(id(run), ())}
+        shared[keys[id(run)]] = shared.get(keys[id(run)], facts) & facts
+    lines = {key: (key[0], tuple(sorted(facts))) for key, facts in shared.items()}
+    labels = label_lines(list(lines.values()))
+    made = {key: Line(labels[k], *line) for k, (key, line) in enumerate(lines.items())}
+    return {id(run): made[keys[id(run)]] for run in runs}
+
+
+def label_lines(lines: Sequence[tuple[str, Facts]]) -> list[str]:
     """Name rows or columns by what differs among them: the name where there are several, and the differing facts."""
-    lines = list(dict.fromkeys(lines))
     names = {name for name, _ in lines}
-    keys = dict.fromkeys(key for _, facts in lines for key, _ in facts)
-    differing = [key for key in keys if len({dict(facts).get(key) for _, facts in lines}) > 1]
-    labelled = {}
-    for name, facts in lines:
-        own = dict(facts)
-        parts = [f"{short(key)}={own[key]}" for key in differing if key in own and not in_name(name, key)]
+    mappings = [dict(facts) for _, facts in lines]
+    keys = sorted({key for facts in mappings for key in facts}, key=lambda key: ("." in key, key))
+    differing = [key for key in keys if len({facts.get(key) for facts in mappings}) > 1]
+    labels: list[str] = []
+    for (name, _), facts in zip(lines, mappings, strict=True):
+        parts = [f"{short(key)}={facts[key]}" for key in differing if key in facts and not in_name(name, key)]
         label = ", ".join([name, *parts] if len(names) > 1 or not parts else parts)
-        labelled[name, facts] = Line(label, name, facts)
-    return labelled
+        twins = sum(other == label or other.startswith(f"{label} (") for other in labels)
+        labels.append(f"{label} ({twins + 1})" if twins else label)
+    return labels
 
 
 def short(key: str) -> str:
@@ -161,5 +339,5 @@ def short(key: str) -> str:
 
 
 def in_name(name: str, key: str) -> bool:
-    """Tell whether the name of a network says what a key says."""
-    return key == "model._target_" or (name.startswith("smp_") and key in ("model.arch", "model.encoder_name"))
+    """Whether the name of a network holds what a key says."""
+    return key == NAMED_BY_NETWORK[0] or (name.startswith("smp_") and key in NAMED_BY_NETWORK)

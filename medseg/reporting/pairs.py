@@ -1,4 +1,4 @@
-"""Which rows of a column differ: paired tests between all of them, wins over datasets, average ranks."""
+"""Which rows of a column differ: every pair judged by the one rule (`medseg.reporting.rule`), wins over datasets."""
 
 from __future__ import annotations
 
@@ -8,25 +8,40 @@ from itertools import combinations
 
 import numpy as np
 
-from medseg.reporting.differences import Side, between
+from medseg.metrics.measures import Measure
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import Measure
-from medseg.reporting.samples import Sample
-from medseg.reporting.statistics import (
-    ALPHA,
-    FEWEST_DATASETS,
-    Array,
-    average_ranks,
-    critical_difference,
-    friedman,
-    holm,
-    wilcoxon_each,
-)
+from medseg.reporting.rule import PairInput, judge, superiority
+from medseg.reporting.samples import Array, Sample
+from medseg.reporting.statistics import Side, TrainingVariance
+
+OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows on a dataset."""
+    """Two rows on a dataset, as the rule judges them.
+
+    Args:
+        first, second: the rows.
+        column: the dataset.
+        images: that both were tested on.
+        units: what the tests are over: groups of images, or images where there are no groups.
+        grouped: whether units are groups.
+        difference: of the means, first - second, in the unit of the score.
+        low, high: the interval that the verdict was made of, simultaneous over the pairs; None where not judged.
+        confidence: level of the interval: 0.95 for a single pair, more where there are several.
+        p_interval: p of that interval, which carries the trainings; None where not judged.
+        p_ranks: p of Wilcoxon's signed-rank test over units; None for pooled measures, which no unit has.
+        p: the larger of both.
+        corrected: p after Holm's correction for all pairs of the column.
+        p_equivalent: that the two differ by the margin of 1 point or more; below 5 % they are equivalent, which
+            "better" may be as well.
+        direction: rank-biserial correlation of the units, above 0 where the first is higher.
+        state: of the first: better, worse, equivalent (within 1 point), undecided, not judged.
+        reason: why a pair is not judged or cannot be decided; empty otherwise.
+        superiority: probability that a new training of the first beats a new one of the second, and its 95 %
+            interval; None where not judged.
+    """
 
     first: Line
     second: Line
@@ -42,6 +57,7 @@ class Pair:
     p_ranks: float | None
     p: float | None
     corrected: float | None
+    p_equivalent: float | None
     direction: float
     state: str
     reason: str = ""
@@ -57,105 +73,84 @@ class Pair:
             low=None if self.high is None else -self.high,
             high=None if self.low is None else -self.low,
             direction=-self.direction,
-            state={"better": "worse", "worse": "better"}.get(self.state, self.state),
-            superiority=None
-            if self.superiority is None
-            else (1 - self.superiority[0], 1 - self.superiority[2], 1 - self.superiority[1]),
+            state=OPPOSITE.get(self.state, self.state),
+            superiority=opposite_of(self.superiority),
         )
 
-    def verdict(self, *, higher_is_better: bool) -> int:
-        return {"better": 1, "worse": -1}.get(self.state, 0)
+
+def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+    """Return the probability that the other one beats this one, with its interval."""
+    if superiority is None:
+        return None
+    p, low, high = superiority
+    return 1 - p, 1 - high, 1 - low
 
 
-def state_of(pair: Pair, measure: Measure) -> str:
-    """Return the state of a pair."""
-    assert pair.corrected is not None
-    assert pair.low is not None
-    assert pair.high is not None
-    if pair.corrected >= ALPHA or pair.direction * pair.difference <= 0 or pair.low <= 0 <= pair.high:
-        return "undecided"
-    return "better" if (pair.difference > 0) == measure.higher_is_better else "worse"
-
-
-def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
-    """Test all pairs of rows of a dataset, `column`; `samples`: of the rows, in their order."""
-    measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
-    # Paired first, so that the ranks of all pairs can be tested at once.
-    sides = {
-        (first, second): found
-        for first, second in combinations(samples, 2)
-        if (found := comparable(measured[first], measured[second], measure)) is not None
-    }
-    tested: Sequence[tuple[float, float] | None] = [None] * len(sides)
-    if measure.convention == "per_image":
-        tested = wilcoxon_each([one.scores - other.scores for one, other in sides.values()])
-    pairs = [
-        compare_two(rows, column, two, measure, test) for (rows, two), test in zip(sides.items(), tested, strict=True)
-    ]
-    corrected = holm([1.0 if pair.p is None else pair.p for pair in pairs])
-    done = []
-    for pair, value in zip(pairs, corrected, strict=True):
-        pair = replace(pair, corrected=float(value))
-        if 1 in (len(samples[pair.first].seeds), len(samples[pair.second].seeds)):
-            done.append(
-                replace(pair, state="not judged", reason="one seed", low=None, high=None, corrected=None, p=None)
-            )
-        else:
-            done.append(replace(pair, state=state_of(pair, measure)))
-    return done
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """A row under a measure.
 
     Args:
         sample: what it is made of.
-        mean: over seeds; NaN where it was not measured.
-        side: of differences, made of the values of each seed and image (`Sample.pseudo_values`).
-        scores: of the images, averaged over seeds, N.
+        side: what it brings into means and differences.
+        ranked: scores of the units, averaged over their images and seeds, U; None for a pooled measure.
     """
 
     sample: Sample
-    mean: float
     side: Side
-    scores: Array
+    ranked: Array | None
 
     @classmethod
     def of(cls, sample: Sample, measure: Measure) -> Measured:
-        mean = float(sample.values(measure).mean())
-        return cls(sample, mean, Side.of(sample.pseudo_values(measure)), sample.per_image(measure.score))
+        single = measure.convention == "per_image"
+        side = replace(Side.of(sample.pseudo_values(measure)), seed_means=sample.values(measure))
+        return cls(sample, side, sample.ranked(measure.score) if single else None)
+
+    def on(self, ids: Sequence[str], measure: Measure) -> Measured:
+        """Return the same on some of the images."""
+        return self if list(self.sample.ids) == list(ids) else Measured.of(self.sample.restricted(ids), measure)
 
 
-def comparable(one: Measured, other: Measured, measure: Measure) -> tuple[Measured, Measured] | None:
-    """Return two rows on the images they share; None where these are fewer than two or one has no value."""
-    if one.sample.ids != other.sample.ids:
-        shared = sorted(set(one.sample.ids) & set(other.sample.ids))
-        if not shared:
-            return None
-        one, other = (Measured.of(side.sample.restricted(shared), measure) for side in (one, other))
-    if len(one.sample.ids) < 2 or np.isnan(one.mean - other.mean):
-        return None
-    return one, other
+def measure_rows(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Measured]:
+    """Return the rows of a dataset under a measure, without those that do not have it."""
+    measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
+    return {row: one for row, one in measured.items() if not np.isnan(one.side.seed_means).any()}
 
 
-def compare_two(
-    rows: tuple[Line, Line],
-    column: Line,
-    sides: tuple[Measured, Measured],
-    measure: Measure,
-    tested: tuple[float, float] | None,
-) -> Pair:
-    """Compare two rows; `tested`: p and direction of their ranks, None for a measure that no single image has."""
-    one, other = sides
-    mean = one.mean - other.mean
-    found = replace(between(one.side, other.side), mean=mean)
-    p, direction = tested or (found.p, float(np.sign(mean)))
-    low, high = found.interval()
-    if not measure.unit:  # a fraction, whose difference is between -1 and 1
-        low, high = max(low, -1.0), min(high, 1.0)
-    n = len(one.sample.ids)
-    return Pair(*rows, column, n, n, False, mean, low, high, 0.95, found.p, p, p, p, direction, "undecided")
+def compare_pairs(column: Line, rows: Mapping[Line, Measured], measure: Measure) -> list[Pair]:
+    """Judge all pairs of rows of a dataset, `column`."""
+    names = list(rows)
+    inputs: list[PairInput] = []
+    samples: list[Sample] = []
+    for first, second in combinations(range(len(names)), 2):
+        one, other = rows[names[first]], rows[names[second]]
+        if one.sample.ids != other.sample.ids:  # each pair on the images that both were tested on
+            ids = sorted(set(one.sample.ids) & set(other.sample.ids))
+            if not ids:
+                continue
+            one, other = one.on(ids, measure), other.on(ids, measure)
+        ranked = None if one.ranked is None or other.ranked is None else one.ranked - other.ranked
+        difference = float(one.side.seed_means.mean() - other.side.seed_means.mean())
+        unit = "groups" if one.sample.groups else "images"
+        inputs.append(PairInput(first, second, (one.side, other.side), ranked, difference, unit))
+        samples.append(one.sample)
+    trainings = TrainingVariance.of([row.side.seed_means for row in rows.values()])
+    up = measure.higher_is_better
+    judged = judge(inputs, trainings, higher_is_better=up, margin=1 / measure.points)
+    chances = superiority(inputs, trainings, higher_is_better=up)
+    return [
+        Pair(
+            first=names[given.first],
+            second=names[given.second],
+            column=column,
+            images=len(sample.ids),
+            units=given.units,
+            grouped=sample.groups is not None,
+            superiority=chance if found.p is not None else None,
+            **vars(found),
+        )
+        for given, sample, found, chance in zip(inputs, samples, judged, chances, strict=True)
+    ]
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
@@ -170,66 +165,16 @@ def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) ->
     return None
 
 
-def count_wins(pairs: Sequence[Pair], *, higher_is_better: bool) -> dict[tuple[Line, Line], tuple[int, int, int]]:
-    """Count for each two rows on how many datasets the first wins, none does, and the first loses."""
+def count_wins(pairs: Sequence[Pair]) -> dict[tuple[Line, Line], tuple[int, int, int]]:
+    """Count for each two rows on how many datasets the first is better, not told apart, worse; not judged: none."""
     counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
     for pair in pairs:
         for seen in (pair, pair.reversed()):
             wins, ties, losses = counted.get((seen.first, seen.second), (0, 0, 0))
-            verdict = seen.verdict(higher_is_better=higher_is_better)
-            after = (wins + (verdict > 0), ties + (verdict == 0), losses + (verdict < 0))
-            counted[seen.first, seen.second] = after
+            tie = seen.state in ("undecided", "equivalent")
+            counted[seen.first, seen.second] = (
+                wins + (seen.state == "better"),
+                ties + tie,
+                losses + (seen.state == "worse"),
+            )
     return counted
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The rows by their average rank over datasets.
-
-    Args:
-        rows: best first.
-        ranks: average rank of each, 1 is the best there can be.
-        datasets: how many there were.
-        p: of Friedman's test; None where there are too few datasets or rows for one.
-        critical: ranks that differ by less are not told apart (Nemenyi); None likewise.
-        left_out: rows that lack a dataset.
-    """
-
-    rows: tuple[Line, ...]
-    ranks: tuple[float, ...]
-    datasets: int
-    p: float | None
-    critical: float | None
-    left_out: tuple[Line, ...]
-
-    def groups(self) -> list[tuple[int, int]]:
-        """Return the first and last place of each longest group of rows that are not told apart."""
-        if self.critical is None:
-            return []
-        found: list[tuple[int, int]] = []
-        for first, rank in enumerate(self.ranks):
-            last = max(k for k, other in enumerate(self.ranks) if other - rank <= self.critical)
-            if last > first and (not found or last > found[-1][1]):
-                found.append((first, last))
-        return found
-
-
-def rank(
-    rows: Sequence[Line], columns: Sequence[Line], values: Mapping[tuple[Line, Line], float], *, higher_is_better: bool
-) -> Ranking | None:
-    """Rank the rows that have a value on every dataset; None with fewer than two of these, or with one dataset."""
-    complete = [row for row in rows if all((row, column) in values for column in columns)]
-    if len(complete) < 2 or len(columns) < 2:
-        return None
-    scores = np.array([[values[row, column] for row in complete] for column in columns])
-    ranks = average_ranks(scores, higher_is_better=higher_is_better)
-    order = np.argsort(ranks, kind="stable")
-    tested = len(columns) >= FEWEST_DATASETS and len(complete) >= 3
-    return Ranking(
-        rows=tuple(complete[k] for k in order),
-        ranks=tuple(float(ranks[k]) for k in order),
-        datasets=len(columns),
-        p=friedman(scores) if tested else None,
-        critical=critical_difference(len(complete), len(columns)) if tested else None,
-        left_out=tuple(row for row in rows if row not in complete),
-    )

@@ -16,7 +16,8 @@ import yaml
 from numpy.typing import NDArray
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from medseg.runs.state import present_state
 
 COUNTS = ("tp", "fp", "fn", "tn")

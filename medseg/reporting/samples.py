@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.errors import UserError
-from medseg.metrics.scores import dice, iou
-from medseg.reporting.measures import Measure
-from medseg.reporting.records import Run
+from medseg.metrics.measures import Measure
+from medseg.runs.run import Run
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """Scores of S seeds on the same N images.
 
@@ -26,7 +24,8 @@ class Sample:
         ids: of the images, sorted.
         scores: score -> S x N: mean over the foreground classes, NaN where an image has none.
         counts: S x N x C x 4: tp, fp, fn, tn of the C foreground classes.
-        background: S x N x 4: the same of the background; NaN where a run has not kept them.
+        background: S x N x 4: the same of the background; NaN where a run does not have them.
+        groups: of the images, such as patients; None where they are independent.
     """
 
     seeds: tuple[int, ...]
@@ -35,7 +34,26 @@ class Sample:
     counts: NDArray[np.int64]
     background: Array
     groups: tuple[str, ...] | None = None
-    effective: float | None = None
+
+    @cached_property
+    def units(self) -> NDArray[np.int64]:
+        """The unit of each image, 0 to U - 1: what was drawn independently. A group, else the image itself."""
+        if self.groups is None:
+            return np.arange(len(self.ids))
+        return np.unique(self.groups, return_inverse=True)[1]
+
+    @property
+    def unit_count(self) -> int:
+        """The number of units, U."""
+        return int(self.units.max()) + 1
+
+    def per_unit(self, values: Array) -> Array:
+        """Sum values over the images of each unit. ... x N -> ... x U."""
+        if self.groups is None:
+            return values
+        flat = values.reshape(-1, values.shape[-1])
+        summed = np.stack([np.bincount(self.units, row, self.unit_count) for row in flat])
+        return summed.reshape(*values.shape[:-1], self.unit_count)
 
     def values(self, measure: Measure) -> Array:
         """Return the measure of each seed, S; NaN where it was not measured."""
@@ -58,7 +76,7 @@ class Sample:
         gaps = np.flatnonzero(~present.all(axis=1))
         shown = present[gaps].astype(np.float64)
         # One product for the scores and the counts of all seeds: the weights are many and are read once.
-        counts = np.moveaxis(self.all_counts(), 1, -1).reshape(-1, images)
+        counts = np.moveaxis(self.all_counts, 1, -1).reshape(-1, images)
         everything = np.concatenate([np.where(present, values, 0.0), counts])
 
         def of(weights: Array) -> Array:
@@ -67,30 +85,43 @@ class Sample:
             means[gaps] = np.divide(means[gaps], share, out=np.full_like(share, np.nan), where=share > 0)
             per_image = iter(means[: len(values)].reshape(len(single), seeds, len(weights)))
             pooled = np.moveaxis(means[len(values) :].reshape(seeds, -1, 4, len(weights)), -1, 1)
-            return np.stack([next(per_image) if m in single else from_pooled(m, pooled) for m in measures])
+            return np.stack([next(per_image) if m in single else function_of(m)(pooled) for m in measures])
 
         return of
 
     def pseudo_values(self, measure: Measure) -> Array:
-        """Return the jackknife's pseudo-values of a measure, S x N; NaN where it was not measured.
+        """Return the jackknife's pseudo-values of a measure, S x U; NaN where it was not measured.
 
-        Their mean and their spread over images are those of the measure, whatever it is made of; those of a mean over
-        images are the scores themselves. One image alone tells no spread: NaN. (Tukey, 1958; Efron and Tibshirani, An
-        Introduction to the Bootstrap, 11.5.)
+        Their mean and their spread over units are those of the measure, whatever it is made of; without groups, those
+        of a mean over images are the scores themselves. A single unit has no spread: NaN. (Tukey, 1958; Efron and
+        Tibshirani, An Introduction to the Bootstrap, 11.5.)
         """
-        whole, images = self.values(measure)[:, None], len(self.ids)
-        if images < 2:
-            return np.full((len(self.seeds), images), np.nan)
+        whole, units = self.values(measure)[:, None], self.unit_count
+        if units < 2:
+            return np.full((len(self.seeds), units), np.nan)
         if measure.convention != "per_image":
-            counts = self.all_counts()
-            return images * whole - (images - 1) * from_pooled(measure, counts.sum(axis=1, keepdims=True) - counts)
-        values = self.scores.get(measure.score, np.full((len(self.seeds), images), np.nan))
-        present = ~np.isnan(values)
-        share = (images - 1) / np.maximum(present.sum(axis=1, keepdims=True) - 1, 1)
-        return whole + np.where(present, share * (values - whole), 0.0)
+            counts = np.moveaxis(self.per_unit(np.moveaxis(self.all_counts, 1, -1)), -1, 1)
+            without = function_of(measure)(counts.sum(axis=1, keepdims=True) - counts)
+        else:
+            values = self.scores.get(measure.score, np.full((len(self.seeds), len(self.ids)), np.nan))
+            present = ~np.isnan(values)
+            total = self.per_unit(np.where(present, values, 0.0))
+            number = self.per_unit(present.astype(np.float64))
+            rest = number.sum(axis=1, keepdims=True) - number
+            left = total.sum(axis=1, keepdims=True) - total
+            without = np.divide(left, rest, out=np.broadcast_to(whole, total.shape).copy(), where=rest > 0)
+        return units * whole - (units - 1) * without
 
+    def ranked(self, score: str) -> Array:
+        """Return a score of each unit, averaged over its images and the seeds, U; NaN where an image has none."""
+        values = self.per_image(score)
+        present = ~np.isnan(values)
+        total, number = self.per_unit(np.where(present, values, 0.0)), self.per_unit(present.astype(np.float64))
+        return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+
+    @cached_property
     def all_counts(self) -> Array:
-        """Return the counts of all classes, the background first, S x N x (1 + C) x 4."""
+        """The counts of all classes, the background first, S x N x (1 + C) x 4."""
         return np.concatenate([self.background[:, :, None], self.counts], axis=2)
 
     def per_image(self, score: str) -> Array:
@@ -102,26 +133,36 @@ class Sample:
         position = {image: n for n, image in enumerate(self.ids)}
         chosen = [position[image] for image in ids]
         scores = {name: values[:, chosen] for name, values in self.scores.items()}
-        return Sample(self.seeds, tuple(ids), scores, self.counts[:, chosen], self.background[:, chosen])
+        groups = None if self.groups is None else tuple(self.groups[n] for n in chosen)
+        return Sample(self.seeds, tuple(ids), scores, self.counts[:, chosen], self.background[:, chosen], groups)
 
 
-def from_pooled(measure: Measure, pooled: Array) -> Array:
-    """Make a measure from pooled counts of all classes, the background first. S x B x (1 + C) x 4 -> S x B."""
-    if measure.convention == "pooled":
-        return {"dice": dice, "iou": iou}[measure.score](pooled[..., 1:, :]).mean(axis=-1)
-    if measure.convention == "accuracy":
-        return pooled[..., 0].sum(axis=-1) / pooled[..., 0, :].sum(axis=-1)
-    return np.where(np.isnan(pooled).any(axis=(-2, -1)), np.nan, iou(pooled).mean(axis=-1))
+def function_of(measure: Measure) -> Callable[[Array], Array]:
+    """Return the function that makes a measure from the pooled counts of all classes."""
+    assert measure.function is not None
+    return measure.function
 
 
-def gather(runs: Sequence[Run]) -> Sample | None:
+def groups_of(runs: Iterable[Run]) -> dict[str, str]:
+    """Return the groups of the test images of some runs; empty where the dataset has none."""
+    groups: dict[str, str] = {}
+    for run in runs:
+        if run.finished:
+            groups |= run.groups
+    return groups
+
+
+def gather(runs: Sequence[Run], groups: Mapping[str, str] | None = None, *, only: str | None = None) -> Sample | None:
     """Put the finished runs of a cell together; None where none is finished.
 
     The folds of a seed are one run on all their images. A seed that lacks a fold is left out while another has them
     all; where none has, those with the most are used. Seeds that were tested on different images (an earlier fold is
-    missing) are compared on those they share.
+    missing) are compared on those they share with the first seed; a seed that shares none is left out.
 
-    Raises `UserError` where they share none.
+    Args:
+        runs: of the cell.
+        groups: image -> group; an image without one is a group of its own. None or empty: images are independent.
+        only: the foreground class to score, instead of the mean over all.
     """
     by_seed: dict[int, list[Run]] = {}
     for run in runs:
@@ -130,26 +171,30 @@ def gather(runs: Sequence[Run]) -> Sample | None:
     if not by_seed:
         return None
     most = max(map(len, by_seed.values()))
-    used = {seed: found for seed, found in sorted(by_seed.items()) if len(found) == most}
-    alone = [join(sorted(found, key=lambda run: run.fold or 0), seed) for seed, found in used.items()]
-    shared = set.intersection(*(set(one.ids) for one in alone))
-    if not shared:
-        raise UserError(f"{runs[0].folder.parent}: the seeds of {runs[0].setting} were tested on different images")
+    used = {seed: several for seed, several in sorted(by_seed.items()) if len(several) == most}
+    alone = {seed: join(sorted(several, key=lambda run: run.fold or 0), seed, only) for seed, several in used.items()}
+    shared = set(next(iter(alone.values())).ids)
+    for seed, one in list(alone.items()):
+        if shared & set(one.ids):
+            shared &= set(one.ids)
+        else:
+            del alone[seed]
     ids = sorted(shared)
-    aligned = [one.restricted(ids) for one in alone]
+    aligned = [one if list(one.ids) == ids else one.restricted(ids) for one in alone.values()]
     names = [name for name in aligned[0].scores if all(name in one.scores for one in aligned)]
     return Sample(
-        tuple(used),
+        tuple(alone),
         tuple(ids),
         {name: np.concatenate([one.scores[name] for one in aligned]) for name in names},
         np.concatenate([one.counts for one in aligned]),
         np.concatenate([one.background for one in aligned]),
+        tuple(groups.get(image) or f"image {image}" for image in ids) if groups else None,
     )
 
 
-def join(folds: Sequence[Run], seed: int) -> Sample:
+def join(folds: Sequence[Run], seed: int, only: str | None = None) -> Sample:
     """Put the folds of one seed together, as one run."""
-    parts = [run.per_image for run in folds]
+    parts = [run.per_image if only is None else run.per_image.of_class(only) for run in folds]
     names = [name for name in parts[0].scores if all(name in part.scores for part in parts)]
     ids = [image for part in parts for image in part.ids]
     order = np.argsort(ids, kind="stable")

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medseg.errors import UserError
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
-from medseg.reporting.measures import MEASURES
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.costs import Size
-from medseg.reporting.measures import Measure
 from medseg.reporting.pairs import Pair
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 LONGEST_ERROR = 160
 

@@ -15,20 +15,19 @@ status.json          running, interrupted, failed or finished; `finished` is wri
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import filelock
 
 from medseg.errors import UserError
+from medseg.runs.files import read_json, write_json
 
 STATES = ("running", "interrupted", "failed", "finished")
 
@@ -92,8 +91,7 @@ class RunFolder:
     @property
     def status(self) -> dict[str, Any]:
         """The content of `status.json`, empty where there is none."""
-        file = self.path / "status.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return read_json(self.path / "status.json", missing_ok=True)
 
     @property
     def finished(self) -> bool:
@@ -171,44 +169,3 @@ def find_run(path: str | Path) -> tuple[RunFolder, Path]:
     if not path.exists():
         raise UserError(f"{path}: no such run folder or checkpoint")
     return RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent), path
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Write a file at the path that this gives, so that a reader, a failure or a kill never leaves half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_text(file: Path) -> Iterator[TextIO]:
-    """Write a text file, whole or not at all."""
-    with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        yield stream
-
-
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    with replacing_text(file) as stream:
-        stream.write(json.dumps(content, indent=2, default=str) + "\n")
-
-
-def write_csv(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of equal keys as CSV, whole or not at all."""
-    with replacing_text(file) as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_csv(file: Path) -> list[dict[str, str]]:
-    """Read CSV as a list of rows; empty where there is no file."""
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))

@@ -15,6 +15,30 @@ IGNORED = {
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
 
+
+def is_ignored(key: str) -> bool:
+    """Whether a key with dots, or a group, makes no other run."""
+    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in IGNORED)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every value of a configuration by its key with dots.
+
+    A list of plain values is a value; of a list that holds dictionaries each item has its number:
+    `augmentation.transforms.1.std`.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            flat |= flatten({str(number): item for number, item in enumerate(value)}, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
 SHOWN_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 

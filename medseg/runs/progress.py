@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, read_csv
-from medseg.runs.state import WAITING, present_state
+from medseg.runs.reading import read_runs
+from medseg.runs.run import DAMAGED, Run
+from medseg.runs.state import WAITING
 
 UNFINISHED = ("running", "interrupted", WAITING)
 """States of jobs that the same command will work on. A failed one is tried again too, but its time is not foreseen."""
@@ -26,11 +27,8 @@ class JobProgress:
     """How far one run is.
 
     Args:
-        folder: where it lies, or would lie.
-        name: of the folder.
-        state: finished, running, interrupted, failed, waiting.
-        remark: why it failed, or what else there is to know; may be empty.
-        setting, model, data: as in `run.json`; empty for a run that has none.
+        run: as read from its folder.
+        remark: why it failed or was killed, what of it is damaged; may be empty.
         epoch: how many are done.
         max_epochs: how many there will be; None where that is not known yet.
         best: highest validation Dice so far.
@@ -39,13 +37,8 @@ class JobProgress:
         end: when a running one will be done training.
     """
 
-    folder: Path
-    name: str
-    state: str
+    run: Run
     remark: str = ""
-    setting: str = ""
-    model: str = ""
-    data: str = ""
     epoch: int | None = None
     max_epochs: int | None = None
     best: float | None = None
@@ -53,12 +46,24 @@ class JobProgress:
     seconds_left: float | None = None
     end: datetime | None = None
 
+    @property
+    def state(self) -> str:
+        return self.run.state
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        run = {key: getattr(self.run, key) for key in ("name", "state", "setting", "model", "data")}
+        rest = {key: value for key, value in vars(self).items() if key != "run"}
+        return {"folder": str(self.run.folder), **run, **rest}
+
 
 @dataclass
 class Progress:
     """How far all of them are; `end` and `seconds_left` are those of the last one, None where they are not known."""
 
     jobs: list[JobProgress]
+    copies: list[str]
+    problems: list[str]
     seconds_left: float | None = None
     end: datetime | None = None
 
@@ -66,7 +71,7 @@ class Progress:
     def counts(self) -> dict[str, int]:
         """How many jobs are in which state."""
         states = [job.state for job in self.jobs]
-        order = ("finished", "running", "interrupted", "failed", WAITING)
+        order = ("finished", "running", "interrupted", "failed", WAITING, DAMAGED)
         return {state: states.count(state) for state in order if state in states}
 
     @property
@@ -76,60 +81,39 @@ class Progress:
 
     def as_plain(self) -> dict[str, Any]:
         """Return all of it as plain values."""
-        jobs = [{**asdict(job), "folder": str(job.folder)} for job in self.jobs]
-        return {"counts": self.counts, "seconds_left": self.seconds_left, "end": self.end, "jobs": jobs}
+        jobs = [job.as_plain() for job in self.jobs]
+        left = {"seconds_left": self.seconds_left, "end": self.end}
+        return {"counts": self.counts, **left, "copies": self.copies, "problems": self.problems, "jobs": jobs}
 
 
 def read_progress(folders: Sequence[Path]) -> Progress:
-    """Read how far the runs at and below the given folders are.
+    """Read how far the runs at and below the given folders are, those of each sweep in its order.
 
-    Raises `UserError` for a folder that is not there or that holds no runs.
+    Raises `UserError` for a folder that does not exist or that holds no run.
     """
-    jobs: dict[Path, JobProgress] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; give the folder of a sweep or of a run, such as runs/main")
-        found = {job.folder.resolve(): job for job in read_jobs(folder)}
-        if not found:
-            raise UserError(f"{folder}: no runs in it; give the folder of a sweep or of a run, such as runs/main")
-        jobs |= found
-    progress = Progress(list(jobs.values()))
+    tree = read_runs(folders)
+    runs = sorted(tree.runs, key=lambda run: (str(run.folder.parent), run.position, run.name))
+    progress = Progress([progress_of(run) for run in runs], tree.copies, tree.problems)
     foresee(progress, datetime.now(UTC))
     return progress
 
 
-def read_jobs(folder: Path) -> Iterator[JobProgress]:
-    """Yield the runs at and below a folder: first those that its sweeps planned, in their order."""
-    if (folder / "status.json").exists():
-        yield read_job(folder, read_json(folder / "run.json"))
-        return
-    planned = {job["name"]: job for job in read_json(folder / "sweep.json").get("jobs", [])}
-    for name, record in planned.items():
-        yield read_job(folder / name, record)
-    for child in sorted(folder.iterdir()):
-        if child.is_dir() and not child.name.startswith(".") and child.name not in planned:
-            yield from read_jobs(child)
-
-
-def read_job(folder: Path, record: Mapping[str, Any]) -> JobProgress:
-    """Read how far one run is."""
-    run = RunFolder(folder)
-    status = run.status
-    state, remark = present_state(status)
-    rows = read_csv(run.metrics)
-    scores = [float(row["val/dice"]) for row in rows if row.get("val/dice")]
+def progress_of(run: Run) -> JobProgress:
+    """Return how far one run is."""
+    remark = " ".join((run.error or "").split())
+    try:
+        rows = run.epochs
+    except UserError as error:
+        rows, remark = [], "; ".join(filter(None, (remark, str(error))))
+    scores = [row["val/dice"] for row in rows if not math.isnan(row.get("val/dice", math.nan))]
+    seconds = [row["seconds"] for row in rows[-RECENT:] if not math.isnan(row.get("seconds", math.nan))]
     return JobProgress(
-        folder=folder,
-        name=folder.name,
-        state=state,
-        remark=" ".join(remark.split()),
-        setting=record.get("setting", ""),
-        model=record.get("model", ""),
-        data=record.get("data", ""),
+        run=run,
+        remark=remark,
         epoch=len(rows) or None,
-        max_epochs=status.get("max_epochs"),
+        max_epochs=run.status.get("max_epochs"),
         best=max(scores, default=None),
-        epoch_seconds=statistics.median(float(row["seconds"]) for row in rows[-RECENT:]) if rows else None,
+        epoch_seconds=statistics.median(seconds) if seconds else None,
     )
 
 
@@ -159,12 +143,7 @@ def similar(job: JobProgress, jobs: Sequence[JobProgress]) -> list[JobProgress]:
     """Return the runs with epochs that are most like a job."""
     measured = [other for other in jobs if other.epoch_seconds and other.max_epochs]
     for keys in (("setting",), ("model", "data"), ("data",), ()):
-        found = [other for other in measured if all(getattr(other, key) == getattr(job, key) for key in keys)]
+        found = [other for other in measured if all(getattr(other.run, key) == getattr(job.run, key) for key in keys)]
         if found:
             return found
     return []
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read JSON; empty where there is no file."""
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}

@@ -9,10 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import RunFolder
-
-SHOWN = {"dice": 3, "iou": 3, "precision": 3, "recall": 3, "specificity": 3, "hd95": 1, "assd": 1}
-"""Scores of the closing table with their digits."""
 
 
 def print_scores(summary: Mapping[str, Any], title: str) -> None:
@@ -26,17 +24,16 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     table.add_column("mean ± deviation over images")
     for name in columns:
         table.add_column(name, justify="right")
-    units = {"hd95": "pixels", "assd": "pixels"}
-    units |= {name: described["unit"] for name, described in summary.get("own_metrics", {}).items()}
-    for name, digits in {**SHOWN, **dict.fromkeys(summary.get("own_metrics", {}), 3)}.items():
-        unit = f"{name} ({units[name]})" if units.get(name) else name
-        table.add_row(unit, *(cell(scores[name], digits) for scores in columns.values()))
+    measures = MEASURES.with_own(summary.get("own_metrics", {}))
+    for measure in measures.per_image:
+        title = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
+        table.add_row(title, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()
     table.add_row("other conventions", *[""] * len(columns))
-    for name in ("pooled_dice", "pooled_iou", "mean_iou_with_background"):
-        last = f"{conventions[name]:.3f}"
-        table.add_row(f"  {name.replace('_', ' ')}", *[""] * (len(columns) - 1), last)
+    for measure in measures.of_splits:
+        last = f"{conventions[measure.name]:.{measure.digits}f}"
+        table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
     console = Console()
     console.print(title, soft_wrap=True)
     console.print(table)

@@ -15,7 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, write_json
+from medseg.runs.files import write_json
+from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.sweeps.process import JobProcess, describe_exit
 

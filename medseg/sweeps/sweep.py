@@ -24,7 +24,7 @@ from omegaconf import DictConfig, open_dict
 
 from medseg import config
 from medseg.errors import UserError
-from medseg.runs.folder import write_json
+from medseg.runs.files import write_json
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner

@@ -13,7 +13,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 
 from medseg.interruption import listen
-from medseg.runs.folder import RunFolder, read_csv, write_csv
+from medseg.runs.files import read_csv, write_csv
+from medseg.runs.folder import RunFolder
 from medseg.training.wandb_mirror import ValidationImages
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from medseg.data.module import build_datamodule
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.models.reference import RELEASED, find_network, import_reference
-from medseg.runs.folder import replacing
+from medseg.runs.files import replacing
 from medseg.training.checkpoints import PREFIX, read_plain
 from medseg.training.task import CHECKPOINT_KEY
 

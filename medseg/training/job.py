@@ -23,7 +23,8 @@ from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.interruption import end_at_once
 from medseg.runs.environment import describe_environment, is_first_process
-from medseg.runs.folder import RunFolder, read_csv, write_json
+from medseg.runs.files import read_csv, write_json
+from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks

@@ -14,7 +14,7 @@ from medseg.data.sampling import sample_seed
 from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
-from medseg.metrics.scores import headline
+from medseg.metrics.measures import headline
 
 Batch = dict[str, torch.Tensor]
 

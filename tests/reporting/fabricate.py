@@ -14,7 +14,8 @@ import numpy as np
 import yaml
 
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.runs.folder import write_csv, write_json
+from medseg.runs.files import read_json, write_csv, write_json
+from medseg.runs.naming import digest, flatten, is_ignored
 
 PARAMETERS = {"unet": 4_320_000, "convunext": 3_510_000, "amsunet": 2_620_000, "resunet": 5_540_000}
 
@@ -38,7 +39,8 @@ def fabricate(
     size: int = 96,
     epochs: int = 5,
     extra: Sequence[str] = (),
-    record: bool = True,
+    groups: int = 0,
+    group_noise: float = 0.0,
     random: int = 0,
 ) -> Path:
     """Make up the runs of a sweep: `<experiment>/<model>-<data>-<hash>-seed<k>`, and return `experiment`.
@@ -61,7 +63,8 @@ def fabricate(
         size: of the images.
         epochs: rows of `metrics.csv`.
         extra: overrides that all runs have.
-        record: False leaves `run.json` out, as runs made by earlier versions.
+        groups: of the images of each dataset (and fold), such as patients; 0 for none.
+        group_noise: deviation of a run's Dice from that, the same for all images of a group.
         random: seed of all this.
     """
     states = states or {}
@@ -84,23 +87,32 @@ def fabricate(
                     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
                     command = ["train.py", *job["overrides"]]
                     write_json(folder / "environment.json", {"command": command, "device": "cpu, 2 threads"})
-                    if record:
-                        write_json(folder / "run.json", job)
+                    write_json(folder / "run.json", job)
+                    ids = [f"{name}_{n + images * (fold or 0):04d}" for n in range(images)]
+                    of = [
+                        f"{name}_patient{fold or 0}_{n * groups // images:02d}" if groups else "" for n in range(images)
+                    ]
+                    listed = [{"id": i, "split": "test", "group": group} for i, group in zip(ids, of, strict=True)]
+                    listed += [{"id": f"{name}_x{n}", "split": "val" if n else "train", "group": ""} for n in range(4)]
+                    write_csv(folder / "images.csv", listed)
                     done = epochs if state == "finished" else epochs // 2
                     write_csv(folder / "metrics.csv", curve(done, generator(random, job["name"], "curve"), effect))
                     status: dict[str, Any] = {"state": state, "epoch": done, "max_epochs": epochs, "seed": seed}
                     if state == "failed":
                         status["error"] = ERROR
                     if state == "finished":
+                        dice = true_dice(name, fold, images, mean, difficulty, random)
+                        if groups:
+                            shifts = generator(random, job["name"], "groups").normal(0, group_noise, groups)
+                            dice = dice + shifts[np.arange(images) * groups // images]
                         counts, distances = scores(
-                            true_dice(name, fold, images, mean, difficulty, random),
+                            dice,
                             effect,
                             generator(random, job["name"], "images"),
                             (noise, seed_noise),
                             classes,
                             size,
                         )
-                        ids = [f"{name}_{n + images * (fold or 0):04d}" for n in range(images)]
                         rows = per_image_rows(ids, counts, distances, classes)
                         write_csv(folder / "test" / "per_image.csv", rows)
                         summary = {
@@ -118,47 +130,64 @@ def fabricate(
                         }
                         write_json(folder / "test" / "summary.json", summary)
                     write_json(folder / "status.json", status)
-    if record:
-        experiment.mkdir(parents=True, exist_ok=True)
-        write_json(experiment / "sweep.json", {"jobs": jobs})
+    experiment.mkdir(parents=True, exist_ok=True)
+    earlier = read_json(experiment / "sweep.json", missing_ok=True).get("jobs", [])
+    write_json(experiment / "sweep.json", {"jobs": [*earlier, *jobs]})
     return experiment
+
+
+DEFAULT_CHOICES = {"optimizer": "adamw", "loss": "ce_dice", "logger": "csv", "trainer": "auto"}
 
 
 def describe(
     model: str, data: str, seed: int, fold: int | None, overrides: list[str], experiment: str
 ) -> dict[str, Any]:
     """Return the content of `run.json`."""
-    choices = {"model": model, "data": data, "optimizer": "adamw", "loss": "ce_dice", "logger": "csv"}
+    choices = {"model": model, "data": data, **DEFAULT_CHOICES}
     for override in overrides:
         key, _, value = override.partition("=")
         if key in choices:
             choices[key] = value
-    code = hashlib.sha256(" ".join(word for word in overrides if not word.startswith("seed=")).encode()).hexdigest()
-    shown = [choices["optimizer"]] if choices["optimizer"] != "adamw" else []
-    parts = [model, data, *shown, *([f"fold{fold}"] if fold is not None else []), code[:8]]
-    setting = "-".join(parts)
-    return {
-        "name": f"{setting}-seed{seed}",
+    job = {
         "experiment": experiment,
         "model": model,
         "data": data,
         "seed": seed,
         "fold": fold,
-        "setting": setting,
         "choices": choices,
+        "default_choices": {"model": "convunext", "data": "synthetic", **DEFAULT_CHOICES},
         "overrides": overrides,
+    }
+    given, usual = flatten(make_config(job, 0)), flatten(make_config({**job, "overrides": []}, 0))
+    code = digest({key: value for key, value in given.items() if not is_ignored(key)})
+    shown = [choices["optimizer"]] if choices["optimizer"] != "adamw" else []
+    setting = "-".join([model, data, *shown, *([f"fold{fold}"] if fold is not None else []), code])
+    return {
+        "name": f"{setting}-seed{seed}",
+        "id": hashlib.sha256(f"{experiment} {setting} {seed}".encode()).hexdigest()[:32],
+        "setting": setting,
+        **job,
+        "defaults": {key: usual.get(key) for key, value in given.items() if usual.get(key) != value},
     }
 
 
 def make_config(job: Mapping[str, Any], size: int) -> dict[str, Any]:
     """Return the content of `config.yaml`, the parts that a report reads."""
+    choices = job["choices"]
     config: dict[str, Any] = {
         "experiment": job["experiment"],
         "seed": job["seed"],
-        "model": {"_target_": "medseg.models.Some", "base_channels": 32, "kernel_size": 7},
-        "data": {"image_size": size, "fold": job["fold"], "batch_size": 8},
-        "optimizer": {"lr": 0.001},
-        "trainer": {"max_epochs": 5},
+        "model": {"_target_": f"medseg.models.{choices['model']}", "base_channels": 32, "kernel_size": 7},
+        "data": {
+            "dataset": {"_target_": f"medseg.data.datasets.{choices['data']}"},
+            "image_size": size,
+            "fold": job["fold"],
+            "batch_size": 8,
+        },
+        "loss": {"_target_": choices["loss"]},
+        "optimizer": {"_target_": choices["optimizer"], "lr": 0.01 if choices["optimizer"] == "sgd" else 0.001},
+        "trainer": {"accelerator": "auto", "max_epochs": 100},
+        "callbacks": {},
     }
     for override in job["overrides"]:
         key, _, value = override.partition("=")

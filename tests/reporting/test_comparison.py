@@ -12,13 +12,13 @@ import yaml
 
 from medseg.errors import ConfigError, UserError
 from medseg.metrics import headline
+from medseg.metrics.measures import CONVENTIONS, MEASURES, choose_measure
 from medseg.metrics.scores import SCORES
 from medseg.reporting.comparison import Cell, Comparison, compare
 from medseg.reporting.layout import lay_out
-from medseg.reporting.measures import CONVENTIONS, MEASURES, choose_measure
 from medseg.reporting.published_cells import find_published
 from medseg.reporting.records import Run, read_runs
-from medseg.runs.folder import read_csv, write_csv, write_json
+from medseg.runs.files import read_csv, write_csv, write_json
 from tests.reporting.fabricate import fabricate
 
 DICE = MEASURES["dice"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.differences import average, difference
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.records import read_runs
 from medseg.reporting.samples import Sample, gather
 from tests.reporting.fabricate import fabricate

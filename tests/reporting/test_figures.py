@@ -28,7 +28,7 @@ from medseg.reporting.figures_style import COLOURS, looks
 from medseg.reporting.kept import find_candidates, most_disputed
 from medseg.reporting.layout import Line, lay_out
 from medseg.reporting.records import read_runs
-from medseg.runs.folder import write_csv, write_json
+from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import read_predictions, write_predictions
 from tests.reporting.fabricate import fabricate
 

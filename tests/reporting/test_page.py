@@ -18,11 +18,11 @@ from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.prepare import prepare
 from medseg.errors import ConfigError
 from medseg.labels import IGNORE_INDEX
+from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
 from medseg.reporting.document import write_html
 from medseg.reporting.layout import lay_out
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_kept
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from medseg.data.prepared import PreparedDataset
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.page.scores import every_measure
 from medseg.reporting.records import Run, read_runs
 from medseg.reporting.words import difference, p_value, verdict

@@ -12,7 +12,7 @@ import pytest
 
 from medseg.errors import UserError
 from medseg.reporting.records import Run, read_runs
-from medseg.runs.folder import write_json
+from medseg.runs.files import write_json
 from tests.reporting.fabricate import ERROR, fabricate
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Score
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.words import (
     difference,
     fixed,

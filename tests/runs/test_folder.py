@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, find_run, read_csv, write_csv, write_json
+from medseg.runs.files import read_csv, write_csv, write_json
+from medseg.runs.folder import RunFolder, find_run
 
 
 def test_nothing_is_created_before_the_first_write(tmp_path: Path) -> None:

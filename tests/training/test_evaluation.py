@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from tests.helpers import TINY, command, compose_config, train
 
 

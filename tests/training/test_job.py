@@ -19,7 +19,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from tests.helpers import TINY, command, train
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from tests.helpers import train
 
 

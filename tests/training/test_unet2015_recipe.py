@@ -13,7 +13,8 @@ from medseg import config
 from medseg.data.splits import read_table
 from medseg.errors import ConfigError
 from medseg.models import UNet2015
-from medseg.runs.folder import RunFolder, read_csv
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
 from medseg.training.losses import WeightedCrossEntropyLoss
 from medseg.training.task import SegmentationTask
 from tests.data.image_files import encode, pillow

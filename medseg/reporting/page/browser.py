@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medseg.errors import UserError
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import MEASURES
 from medseg.reporting.page.markup import select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
 from medseg.reporting.samples import Array

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from html import escape
 from typing import Any
 
-from medseg.reporting.comparison import Cell, Comparison, place_cells
+from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import MEASURES, Measure
 from medseg.reporting.page.markup import filter_html, select_html
-from medseg.reporting.pairs import Pair, compare_pairs, count_wins, rank
+from medseg.reporting.pairs import Pair
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.tables.scores import COSTS, comparison_table
 from medseg.reporting.words import difference, interval, number, p_value, size, spread, verdict
@@ -21,39 +19,9 @@ from medseg.reporting.words import difference, interval, number, p_value, size, 
 def every_measure(comparison: Comparison) -> dict[str, Comparison]:
     """Return the comparison under each measure that any of its cells has, its own first."""
     own = comparison.measure
-    others = [m for m in MEASURES.values() if m.name != own.name]
-    found = {own.name: comparison}
-    for measure in others:
-        if any(measure.name in cell.scores for cell in comparison.cells.values()):
-            found[measure.name] = under(comparison, measure)
-    return found
-
-
-def under(comparison: Comparison, measure: Measure) -> Comparison:
-    """Return the same comparison under another measure: other tests, other places, the same intervals."""
-    up = measure.higher_is_better
-    cells: dict[tuple[Line, Line], Cell] = {}
-    pairs: list[Pair] = []
-    for column in comparison.columns:
-        here = [cell for (_, of), cell in comparison.cells.items() if of == column]
-        samples = {
-            cell.row: cell.sample
-            for cell in here
-            if cell.sample and measure.name in cell.scores and len(cell.sample.ids) > 1
-        }
-        found = compare_pairs(column, samples, measure)
-        plain = [replace(cell, place=None, like_best=False) for cell in here]
-        cells |= {(cell.row, column): cell for cell in place_cells(plain, measure, found)}
-        pairs += found
-    values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
-    return replace(
-        comparison,
-        measure=measure,
-        cells=cells,
-        pairs=tuple(pairs),
-        wins=count_wins(pairs, higher_is_better=up),
-        ranking=rank(comparison.rows, comparison.columns, values, higher_is_better=up),
-    )
+    others = [measure for measure in comparison.measures.values() if measure.name != own.name]
+    having = [measure for measure in others if any(measure.name in cell.scores for cell in comparison.cells.values())]
+    return {own.name: comparison} | {measure.name: under(comparison, measure) for measure in having}
 
 
 def measure_options(comparisons: Mapping[str, Comparison]) -> list[tuple[str, str]]:

@@ -11,10 +11,10 @@ from medseg.config import usual_choices
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import flatten, given, ignored
 from medseg.reporting.page.markup import filter_html
-from medseg.reporting.records import Run
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.tables.runs import runs_table
 from medseg.reporting.words import where
+from medseg.runs.run import Run
 
 ENVIRONMENT = {
     "device": "device", "precision": "precision", "processes": "processes", "medseg": "medseg", "git_commit": "commit",

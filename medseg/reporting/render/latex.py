@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from medseg.reporting.render.latex_text import escape_latex, text_width, wrap
+from medseg.reporting.render.latex_text import BOLD, escape_latex, text_width, wrap
 from medseg.reporting.render.table import Grid, Shown, Table
 
 Row = tuple[Shown, ...]
@@ -268,7 +268,8 @@ def cell_latex(part: Part, cell: Shown, column: int) -> str:
     """Write a cell, with the marks of its footnotes."""
     entry, words, number = cell.entry, part.measured[column].words, part.grid.headings[column].number
     width = part.widths[column] if words else 0.0
-    lines = [escape_latex(line, width) for line in entry.text.split("\n")]
+    narrowest = width / BOLD if entry.place == 1 else width
+    lines = [escape_latex(line, narrowest) for line in entry.text.split("\n")]
     text = r"\newline{}".join(lines) if part.narrow(column) else stack(lines, number, "t")
     if entry.place in (1, 2):
         text = rf"\{'textbf' if entry.place == 1 else 'underline'}{{{text}}}"

@@ -33,6 +33,9 @@ GREEK_CAPITALS = ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Ups
 MISSING = "?"
 """For a character that pdfTeX's fonts lack, such as a Chinese one."""
 
+BOLD = 1.15
+"""How much wider bold letters are."""
+
 INVISIBLE = ("Mn", "Me", "Cf", "Cc")
 """Categories of characters that have no width."""
 
@@ -88,7 +91,7 @@ def escape_word(word: str) -> str:
 def text_width(text: str, bold: bool = False) -> float:
     """Return about how wide a text is, in digits of the same font (Computer Modern)."""
     width = sum(WIDTHS.get(one, 1.0 if one.islower() or one.isdigit() else 1.45) for one in text)
-    return 1.15 * width if bold else width
+    return BOLD * width if bold else width
 
 
 WIDTHS = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medseg.reporting.claims import as_rows
+from medseg.reporting.claims import JudgedPaper, as_rows
 from medseg.reporting.render.table import Column, Entry, Table
-from medseg.reporting.show_claims import JudgedPaper
 from medseg.reporting.words import count
 
 Row = Mapping[str, str | None]

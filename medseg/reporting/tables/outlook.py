@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import Line
+from medseg.reporting.planning import POWER, Plan
+from medseg.reporting.ranks import RESAMPLES, Shares
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.words import number, percent
 
@@ -28,12 +31,13 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
     stability = comparison.stability
     if stability is None:
         return []
-    shares = [] if stability.overall is None else [(None, stability.overall)]
-    shares += list(stability.datasets.items())
+    shares: list[tuple[Line | None, Shares[Line]]] = [*stability.columns.items()]
+    if stability.overall is not None:
+        shares.insert(0, (None, stability.overall))
     records = [
         Rank(column, row, rank, float(share))
-        for column, table in shares
-        for row, line in zip(stability.rows, table, strict=True)
+        for column, found in shares
+        for row, line in zip(found.rows, found.shares, strict=True)
         for rank, share in enumerate(line, start=1)
     ]
     columns: Sequence[Column[Rank]] = (
@@ -43,35 +47,58 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
         Column("rank", value=lambda r: r.rank),
         Column("share", "share", lambda r: r.share, percent, number=True, repeated=True),
     )
-    ranks = range(1, min(MOST_RANKS, len(stability.rows)) + 1)
-    blocks: Blocks[Rank] = Blocks(lambda r: r.row, lambda r: r.rank, {rank: f"rank {rank}" for rank in ranks})
     tables = []
-    for column, _ in shares:
+    for column, found in shares:
         here = [record for record in records if record.column == column]
-        where = column.label if column else "all datasets"
-        over = "images, or groups of these, and seeds" if column else "datasets, images, or groups of these, and seeds"
-        notes = [f"Share of {stability.samples} bootstrap samples of {over} in which the network has the rank."]
-        if len(stability.rows) > MOST_RANKS:
+        ranks = range(1, min(MOST_RANKS, len(found.rows)) + 1)
+        blocks: Blocks[Rank] = Blocks(lambda r: r.row, lambda r: r.rank, {rank: f"rank {rank}" for rank in ranks})
+        notes = [
+            f"Share of {RESAMPLES} bootstrap samples in which the network has the rank. Drawn anew: "
+            f"{'' if column else 'datasets, '}test images (or their groups) and seeds. Assumes that they are as those "
+            "that were not drawn; a network with one seed looks more certain than it is."
+        ]
+        if len(found.rows) > MOST_RANKS:
             notes.append(f"The first {MOST_RANKS} ranks; all are in stability.csv.")
-        title = f"Rank stability, {where}: {comparison.measure.title}"
+        title = f"Rank stability, {column.label if column else 'all datasets'}: {comparison.measure.title}"
         name = f"stability-{column.label}" if column else "stability"
         tables.append(Table(name, title, columns, records, tuple(notes), blocks, here, csv="stability"))
     return tables
 
 
-def planning_table(comparison: Comparison) -> Table[Any]:
-    """How many seeds, or images, it takes to tell two networks apart that differ by 1 and 2 points."""
-    unit = comparison.measure.point_unit
-    columns: Sequence[Column[Any]] = (
-        Column("dataset", "dataset", lambda p: p.column.label),
-        Column("measure", value=lambda p: comparison.measure.name),
-        Column("points", f"to tell, {unit}", lambda p: p.points, lambda value: number(value, 0), number=True),
-        Column("seeds", "seeds, with these images", lambda p: p.seeds, number=True),
-        Column("images", "images, with these seeds", lambda p: p.images, number=True),
+Planned = tuple[Line, Plan]
+"""A dataset, and what it would take there."""
+
+
+def planning_table(comparison: Comparison) -> Table[Planned]:
+    """How many seeds, or images, it would take to tell networks apart that differ by 1 and 2 points."""
+    measure = comparison.measure
+
+    def needed(name: str) -> Callable[[Planned], str]:
+        return lambda p: "not by these alone" if getattr(p[1], name) is None else str(getattr(p[1], name))
+
+    columns: Sequence[Column[Planned]] = (
+        Column("dataset", "dataset", lambda p: p[0].label),
+        Column("measure", value=lambda p: measure.name),
+        Column("difference", f"to tell, {measure.point_unit}", lambda p: p[1].difference, points(measure), number=True),
+        Column("pairs", value=lambda p: p[1].pairs),
+        Column("seeds", value=lambda p: p[1].seeds),
+        Column("units", value=lambda p: p[1].units),
+        Column("power", "found now", lambda p: p[1].power, percent, number=True),
+        Column("seeds_needed", "seeds it takes", lambda p: p[1].seeds_needed, text=needed("seeds_needed")),
+        Column("units_needed", "images it takes", lambda p: p[1].units_needed, text=needed("units_needed")),
     )
+    grouped = any(cell.sample and cell.sample.groups for cell in comparison.cells.values())
+    units = "images, or groups of these where there are any," if grouped else "images"
     notes = (
-        "Seeds of each network, and test images, with which four of five experiments tell two networks apart that "
-        "differ by so much; a dash: no number of them is enough. From the variances between images and between "
-        "trainings in these runs, which few seeds know only roughly.",
+        "Found now: how often these seeds and images would tell two networks apart that differ by so much. Seeds it "
+        f"takes: of each network, with the present images; images it takes: {units} with the present seeds; to tell "
+        f"them apart in {100 * POWER:.0f} % of experiments.",
+        "From the variances between images and between trainings in these runs; assumes that more images and trainings "
+        "are as these. Of two or three seeds the plan is rough.",
     )
-    return Table("planning", f"Planning: {comparison.measure.title}", columns, comparison.plans, notes)
+    return Table("planning", f"Planning: {measure.title}", columns, comparison.plans, notes)
+
+
+def points(measure: Measure) -> Callable[[float], str]:
+    """Return what writes a difference in points."""
+    return lambda difference: number(difference * measure.points, 0)

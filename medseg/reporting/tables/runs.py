@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from medseg.reporting.comparison import Cell, Comparison
-from medseg.reporting.records import Run
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.words import fixed, last_line, where
+from medseg.runs.run import Run
 
 
 @dataclass(frozen=True)

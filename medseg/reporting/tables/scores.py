@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison, Score
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import Measure
 from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
+from medseg.reporting.statistics import effective_number
 from medseg.reporting.words import account, count, fixed, interval, number, signed, size, spread, where
 
 STATES = ("failed", "damaged", "interrupted", "running", "waiting")
@@ -98,7 +99,7 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
         Column("seeds", value=lambda r: len(r.cell.sample.seeds) if r.cell.sample else 0),
         Column("images", value=lambda r: len(r.cell.sample.ids) if r.cell.sample else 0),
         Column("groups", value=lambda r: groups(r.cell)),
-        Column("effective_images", value=lambda r: r.cell.sample and r.cell.sample.effective),
+        Column("effective_images", value=lambda r: effective(r.cell, r.measure)),
         Column("runs", value=lambda r: len(r.cell.runs)),
         Column("runs_finished", value=lambda r: len(r.cell.runs) - len(r.cell.unfinished)),
         Column("runs_used", value=lambda r: r.used),
@@ -110,7 +111,7 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
     records = [
         scored(comparison, cell, measure, cell.place)
         for column in comparison.columns
-        for cell in column_cells(comparison, column)
+        for cell in comparison.column_cells(column)
     ]
     title = f"{measure.heading} of every network on every dataset"
     notes = (*legend(records, measure), *cost_notes(comparison), *comparison.warnings)
@@ -135,19 +136,21 @@ def by_dataset(headings: dict[Line, str]) -> Blocks[Scored]:
 
 def scored(comparison: Comparison, cell: Cell, measure: Measure, place: int | None) -> Scored:
     """Return the record of a cell."""
-    having = [c for c in column_cells(comparison, cell.column) if measure.name in c.scores]
+    having = [c for c in comparison.column_cells(cell.column) if measure.name in c.scores]
     return Scored(cell, measure, comparison.costs[cell.row], place, len(having) > 1)
-
-
-def column_cells(comparison: Comparison, column: Line) -> list[Cell]:
-    """Return the cells of a dataset in the order of the rows."""
-    places = [(row, column) for row in comparison.rows]
-    return [comparison.cells[place] for place in places if place in comparison.cells]
 
 
 def groups(cell: Cell) -> int | None:
     """Return how many groups the images of a cell are of; None where these are taken as independent."""
     return len(set(cell.sample.groups)) if cell.sample and cell.sample.groups else None
+
+
+def effective(cell: Cell, measure: Measure) -> float | None:
+    """Return how many independent images would say as much as the groups of a cell do; None without groups."""
+    sample = cell.sample
+    if sample is None or sample.groups is None or measure.score not in sample.scores:
+        return None
+    return effective_number(sample.per_image(measure.score), sample.groups)
 
 
 def cell_entry(record: Scored) -> Entry:
@@ -171,15 +174,16 @@ def cell_entry(record: Scored) -> Entry:
 
 def column_heading(comparison: Comparison, column: Line) -> str:
     """Name a dataset, with its test images, and the groups of these, where they are the same for all networks."""
-    samples = [cell.sample for cell in column_cells(comparison, column) if cell.sample]
-    if len({sample.ids for sample in samples}) != 1:
+    cells = [cell for cell in comparison.column_cells(column) if cell.sample]
+    if len({cell.sample.ids for cell in cells if cell.sample}) != 1 or cells[0].sample is None:
         return column.label
-    heading = f"{column.label}, {count(len(samples[0].ids), 'image')}"
-    if samples[0].groups:
-        heading += f" of {count(len(set(samples[0].groups)), 'group')}"
-        effective = [sample.effective for sample in samples if sample.effective is not None]
-        if effective:
-            low, high = round(min(effective)), round(max(effective))
+    heading = f"{column.label}, {count(len(cells[0].sample.ids), 'image')}"
+    number = groups(cells[0])
+    if number is not None:
+        heading += f" of {count(number, 'group')}"
+        numbers = [round(one) for cell in cells if (one := effective(cell, comparison.measure)) is not None]
+        if numbers:
+            low, high = min(numbers), max(numbers)
             heading += f" (effective number {low if low == high else f'{low} to {high}'})"
     return heading
 
@@ -219,8 +223,8 @@ def legend(records: Sequence[Scored], measure: Measure) -> list[str]:
     over = dict.fromkeys(bracket(record) for record in shown if record.score and record.score.low is not None)
     if over:
         parts.append(f"[95 % t interval {', or '.join(over)}]")
-    if any(record.score and record.score.remark for record in shown):
-        parts.append("[too few seeds]: the interval would leave the range of the score")
+    remarks = dict.fromkeys(record.score.remark for record in shown if record.score and record.score.remark)
+    parts += [f"[{remark}]: the interval would leave the range of the score" for remark in remarks]
     parts.append("(finished runs)")
     if any(run.fold is not None for record in shown for run in record.cell.runs):
         parts.append("the folds of a seed are pooled")
@@ -275,7 +279,7 @@ def score_tables(comparison: Comparison) -> list[Table[Scored]]:
         scored(comparison, cell, measure, best_by_mean(comparison, cell, measure))
         for column in comparison.columns
         for measure in comparison.measures.values()
-        for cell in column_cells(comparison, column)
+        for cell in comparison.column_cells(column)
         if measure.name in cell.scores
     ]
     base = Table("scores", "All scores", columns, records, csv="scores")
@@ -298,7 +302,7 @@ def score_tables(comparison: Comparison) -> list[Table[Scored]]:
 
 def best_by_mean(comparison: Comparison, cell: Cell, measure: Measure) -> int | None:
     """Return 1 and 2 for the best and the second mean, of three networks and more; nothing where there is one seed."""
-    having = [c for c in column_cells(comparison, cell.column) if measure.name in c.scores]
+    having = [c for c in comparison.column_cells(cell.column) if measure.name in c.scores]
     if len(having) < 2 or any(c.sample and len(c.sample.seeds) < 2 for c in having):
         return None
     order = sorted({c.scores[measure.name].mean for c in having}, reverse=measure.higher_is_better)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.ablation import Ablation, Block
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import Measure
-from medseg.reporting.pairs import Pair, Ranking, find_pair
+from medseg.reporting.pairs import Pair, find_pair
+from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Table
-from medseg.reporting.statistics import ALPHA, FEWEST_DATASETS
+from medseg.reporting.statistics import ALPHA
 from medseg.reporting.words import count, difference, fixed, number, p_value, percent, verdict
 
 MOST_PAIRS = 15
@@ -43,6 +44,7 @@ def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
         Column("p_ranks", value=lambda p: p.p_ranks),
         Column("p", "p", lambda p: p.p, p_value, number=True, order="ascending"),
         Column("p_holm", "p, Holm", lambda p: p.corrected, p_value, number=True, order="ascending"),
+        Column("p_equivalent", value=lambda p: p.p_equivalent),
         Column("rank_biserial", value=lambda p: p.direction if measure.convention == "per_image" else None),
         Column("verdict", "verdict", lambda p: p.state, text=verdict),
         Column("reason", value=lambda p: p.reason or None),
@@ -165,7 +167,7 @@ def wins_table(comparison: Comparison) -> Table[Win]:
     return Table("wins", f"Wins, ties and losses: {comparison.measure.title}", columns, records, notes, blocks)
 
 
-def ranking_table(ranking: Ranking, measure: Measure) -> Table[int]:
+def ranking_table(ranking: Ranking[Line], measure: Measure) -> Table[int]:
     """The networks by average rank, with the groups that are not told apart."""
     groups = ranking.groups()
 

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import Ablation, Block
 from medseg.reporting.comparison import Cell, Comparison, Score
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.measures import MEASURES
-from medseg.reporting.pairs import Pair, Ranking
-from medseg.reporting.records import Run
+from medseg.reporting.pairs import Pair
+from medseg.reporting.planning import Plan
+from medseg.reporting.ranks import Ranking, Shares, Stability
 from medseg.reporting.samples import Sample
+from medseg.runs.run import Run
 
 IMAGES = 120
 
@@ -35,8 +36,9 @@ def make_sample(seeds: int, groups: int | None = None) -> Sample:
     ids = tuple(f"image{n:03d}" for n in range(IMAGES))
     of = None if groups is None else tuple(f"video{n % groups}" for n in range(IMAGES))
     counts = np.zeros((seeds, IMAGES, 1, 4), dtype=np.int64)
-    effective = None if groups is None else groups + 2.4
-    return Sample(tuple(range(seeds)), ids, {}, counts, np.zeros((seeds, IMAGES, 4)), of, effective)
+    # Images of a group are alike, so that groups count, not images.
+    dice = np.tile(0.8 + 0.1 * np.sin(np.arange(IMAGES) % (groups or IMAGES)), (seeds, 1))
+    return Sample(tuple(range(seeds)), ids, {"dice": dice}, counts, np.zeros((seeds, IMAGES, 4)), of)
 
 
 def make_pair(first: Line, second: Line, column: Line, difference: float, **more) -> Pair:
@@ -45,8 +47,8 @@ def make_pair(first: Line, second: Line, column: Line, difference: float, **more
     given = {
         "images": IMAGES, "units": IMAGES, "grouped": False, "difference": difference, "low": difference - 0.01,
         "high": difference + 0.01, "confidence": 0.983, "p_interval": 0.012, "p_ranks": 0.0004, "p": 0.012,
-        "corrected": 0.036 if state != "undecided" else 0.4, "direction": float(np.sign(difference)), "state": state,
-        "superiority": (0.83, 0.61, 0.95),
+        "corrected": 0.4 if state == "undecided" else 0.036, "p_equivalent": 0.5, "state": state,
+        "direction": float(np.sign(difference)), "superiority": (0.83, 0.61, 0.95),
     }  # fmt: skip
     return Pair(first, second, column, **{**given, **more})
 
@@ -97,9 +99,10 @@ def make_comparison(
     wins = dict.fromkeys(((a, b) for a in rows for b in rows if a != b), (1, 1, 0))
     many = len(rows) > 1 and len(columns) > 1
     ranking = Ranking(rows, tuple(map(float, range(1, len(rows) + 1))), len(columns), None, None, ()) if many else None
-    share = np.full((len(rows), len(rows)), 1 / len(rows))
+    shares = Shares(rows, np.full((len(rows), len(rows)), 1 / len(rows)))
     return Comparison(
         measure=MEASURES["dice"],
+        measures=MEASURES,
         rows=rows,
         columns=columns,
         cells=cells,
@@ -108,11 +111,9 @@ def make_comparison(
         wins=wins if pairs else {},
         ranking=ranking,
         warnings=(),
-        stability=SimpleNamespace(rows=rows, overall=share, datasets={columns[0]: share}, samples=999),
+        stability=Stability({columns[0]: shares}, shares),
         plans=tuple(
-            SimpleNamespace(column=column, points=points, seeds=7, images=None)
-            for column in columns
-            for points in (1, 2)
+            (column, Plan(size, 3, seeds, IMAGES, 0.4, 7, None)) for column in columns for size in (0.01, 0.02)
         ),
     )
 

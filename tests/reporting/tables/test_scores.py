@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
+import numpy as np
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import Costs
-from medseg.reporting.measures import MEASURES
-from medseg.reporting.published import COLUMNS
-from medseg.reporting.published_cells import find_published
-from medseg.reporting.records import read_runs
+from medseg.reporting.published import Published
+from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown
 from medseg.reporting.tables.scores import comparison_table, published_table, score_tables
-from tests.reporting.fabricate import fabricate
 from tests.reporting.tables.made import make_comparison, make_run
 from tests.reporting.tables.reading import displayed, in_csv
-from tests.reporting.test_comparison import benchmark, cell, compared
 
 
 def with_cell(comparison: Comparison, row: int, **changed) -> Comparison:
@@ -140,13 +137,14 @@ def test_a_dataset_is_named_with_its_images_and_their_groups() -> None:
         return [heading.text for heading in comparison_table(comparison).grid.headings]
 
     assert "cvc, 120 images" in headings(make_comparison(1, ["cvc"]))
-    assert "cvc, 120 images of 6 groups (effective number 8)" in headings(make_comparison(1, ["cvc"], groups=6))
     made = make_comparison(2, ["cvc"], groups=6)
+    assert "cvc, 120 images of 6 groups (effective number 6)" in headings(made)
     other = made.cells[made.rows[1], made.columns[0]].sample
     assert other is not None
-    assert any("(effective number 8 to 11)" in text for text in headings(
-        with_cell(made, 1, sample=replace(other, effective=11.2))
-    ))  # fmt: skip
+    # As many as images where those of a group are no more alike than others.
+    noise = np.random.default_rng(0).normal(size=(3, len(other.ids)))
+    alike = with_cell(made, 1, sample=replace(other, scores={"dice": noise}))
+    assert any(re.search(r"\(effective number 6 to \d{2,3}\)", text) for text in headings(alike))
     assert "cvc" in headings(with_cell(made, 1, sample=replace(other, ids=other.ids[1:])))
 
 
@@ -165,15 +163,14 @@ def test_costs_that_nothing_was_measured_of_have_no_column() -> None:
     assert [row["latency, ms"] for row in displayed(comparison_table(half))] == ["-", "12.5", "12.5"]
 
 
-def test_costs_stand_in_their_columns(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0.0})
-    (run,) = read_runs([folder])
-    benchmark(folder, run, 96, "2026-11-01T10:00:00+00:00", name="a", macs=1_234_000_000)
-    (row,) = displayed(comparison_table(compared(folder)))
+def test_costs_stand_in_their_columns() -> None:
+    row = displayed(comparison_table(make_comparison(1, 1, measured=True)))[0]
     assert row["parameters, M"] == "4.32"
-    assert row["MACs, G (96 x 96)"] == "1.23"
-    assert (row["latency, ms"], row["memory, MiB"]) == ("12.5", "300")
-    assert row["training, min"] == f"{run.training_seconds / 60:.1f}"
+    assert row["MACs, G (256 x 256)"] == "1.23"
+    assert (row["latency, ms"], row["memory, MiB"], row["training, min"]) == ("12.5", "1300", "1.5")
+    table = comparison_table(make_comparison(1, 1, measured=True))
+    assert "Measured on: NVIDIA A100, bf16-mixed, batch 8." in "\n".join(table.notes)
+    assert in_csv(table)[0]["measured_on"] == "NVIDIA A100, bf16-mixed, batch 8"
 
 
 # Scores of a dataset, published figures.
@@ -201,17 +198,18 @@ def test_a_score_that_is_in_no_run_has_no_column() -> None:
     assert not any("HD95" in heading.text for heading in score_tables(replace(made, cells=cells))[0].grid.headings)
 
 
-def test_a_published_figure_has_its_source_and_our_difference(tmp_path: Path) -> None:
-    row = dict.fromkeys(COLUMNS, "") | {
-        "source": "A paper", "year": "2022", "dataset": "Kvasir-SEG", "split": "official 880/120", "image_size": "96",
-        "model": "U-Net", "dice": "0.7", "metric_convention": "per image, averaged",
-    }  # fmt: skip
-    comparison = compared(fabricate(tmp_path / "s", {"unet": 0.0}))
-    table = published_table(find_published(comparison, [row]))
-    ours = cell(comparison, "unet", "kvasir").scores["dice"].mean
-    (shown,) = displayed(table)
-    assert (shown["published"], shown["source"]) == ("0.700", "A paper, 2022")
-    assert shown["difference, points"] == f"{100 * (ours - 0.7):+.1f}"
-    assert shown["ours"].startswith(f"{ours:.3f} [")
-    assert shown["protocol differs in"] == "nothing known"
-    assert float(in_csv(table)[0]["difference"]) == pytest.approx(ours - 0.7)
+def test_a_published_figure_has_its_source_and_our_difference() -> None:
+    made = make_comparison(1, 1)
+    ((place, cell),) = made.cells.items()
+    source = Published(
+        "U-Net", "Kvasir-SEG", "dice", 0.7, "per image", "mean", "dice", True, "", "256", "A paper", "2022", None, ""
+    )  # fmt: skip
+    one = PublishedCell(*place, MEASURES["dice"], cell.scores["dice"], source, 0.2, ("size (256)",))
+    (row,) = displayed(published_table([one]))
+    assert (row["published"], row["source"]) == ("0.700", "A paper, 2022")
+    assert (row["ours"], row["difference, points"]) == ("0.900 [0.880, 0.920]", "+20.0")
+    assert row["protocol differs in"] == "size (256)"
+    (row,) = displayed(published_table([replace(one, difference=None, differs_in=())]))
+    assert row["protocol differs in"] == "nothing known"
+    assert "difference, points" not in row
+    assert in_csv(published_table([one]))[0]["difference"] == "0.2"

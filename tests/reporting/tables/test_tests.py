@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import Comparison, compare
-from medseg.reporting.measures import MEASURES
-from medseg.reporting.pairs import Pair, Ranking
-from medseg.reporting.records import read_runs
+from medseg.reporting.pairs import Pair
+from medseg.reporting.ranks import Ranking
 from medseg.reporting.render.markdown import as_markdown
 from medseg.reporting.tables.tests import MOST_PAIRS, ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import p_value
+from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate
 from tests.reporting.tables.made import make_ablation, make_comparison
 from tests.reporting.tables.reading import displayed, in_csv
@@ -138,7 +139,7 @@ def test_ranks_have_letters_where_there_is_a_test() -> None:
 
 def test_an_ablation_shows_the_difference_from_the_default(tmp_path: Path) -> None:
     networks = {f"convunext model.kernel_size={k}": effect for k, effect in ((3, -0.015), (7, 0.0), (9, 0.004))}
-    comparison = compare(read_runs([fabricate(tmp_path / "s", networks, seeds=(0, 1, 2))]), MEASURES["dice"])
+    comparison = compare(read_runs([fabricate(tmp_path / "s", networks, seeds=(0, 1, 2))]).runs, MEASURES["dice"])
     ablations = find_ablations(comparison)
     (table,) = ablation_tables(ablations, comparison)
     default, *others = displayed(table)

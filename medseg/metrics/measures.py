@@ -1,0 +1,198 @@
+"""The table of scores: what each is called, its unit and range, which of two values is better, how it is computed.
+
+Whatever prints, compares, draws or writes scores goes by this table. To add a score, add one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from medseg.errors import ConfigError
+from medseg.metrics.scores import accuracy, dice, iou, precision, recall, specificity
+
+Function = Callable[[NDArray[Any]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score under a convention.
+
+    Args:
+        name: in files and options.
+        title: in tables.
+        convention: per_image (mean over images of the mean over the foreground classes), or how the pixel counts of
+            all images together make one number: pooled (mean over the foreground classes), mean_iou_with_background
+            (mean over all classes), accuracy (share of all pixels).
+        score: name among the scores under that convention, as the option `score=` has it.
+        function: of counts. per_image: ... x 4 (tp, fp, fn, tn of a class) to ...; the other conventions: ... x classes
+            x 4, the background first, to ... . None for a score that is not made of counts: distances, own metrics.
+        digits: after the point.
+        unit: of the values; empty for a fraction.
+        higher_is_better: which of two values is better.
+        lowest, highest: ends of the range; None where there is none.
+    """
+
+    name: str
+    title: str
+    convention: str
+    score: str
+    function: Function | None = None
+    digits: int = 3
+    unit: str = ""
+    higher_is_better: bool = True
+    lowest: float | None = 0.0
+    highest: float | None = 1.0
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit, and an arrow where lower is better."""
+        unit = f", {self.unit}" if self.unit else ""
+        return f"{self.title}{unit}{'' if self.higher_is_better else ' ↓'}"
+
+    @property
+    def points(self) -> float:
+        """Factor from a difference to points: hundredths for fractions, the unit itself for anything else."""
+        return 1.0 if self.unit else 100.0
+
+    @property
+    def point_unit(self) -> str:
+        """The unit of a difference."""
+        return self.unit or "points"
+
+
+class Measures(Mapping[str, Measure]):
+    """An immutable table of measures by name, in the order of the reports.
+
+    Args:
+        measures: its entries.
+    """
+
+    def __init__(self, measures: Iterable[Measure]) -> None:
+        self._measures = {measure.name: measure for measure in measures}
+
+    def __getitem__(self, name: str) -> Measure:
+        return self._measures[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._measures)
+
+    def __len__(self) -> int:
+        return len(self._measures)
+
+    @property
+    def per_image(self) -> list[Measure]:
+        """The scores of single images."""
+        return [measure for measure in self.values() if measure.convention == "per_image"]
+
+    @property
+    def of_counts(self) -> dict[str, Function]:
+        """Scores of single images that are made of pixel counts: name -> function of ... x 4 counts."""
+        return {measure.name: measure.function for measure in self.per_image if measure.function is not None}
+
+    @property
+    def of_splits(self) -> list[Measure]:
+        """The scores that only all images together have."""
+        return [measure for measure in self.values() if measure.convention != "per_image"]
+
+    @property
+    def conventions(self) -> list[str]:
+        """Every convention once."""
+        return list(dict.fromkeys(measure.convention for measure in self.values()))
+
+    def with_own(self, described: Mapping[str, Mapping[str, Any]]) -> Measures:
+        """Return a table with scores of the user's own added, as `test/summary.json` describes them.
+
+        Args:
+            described: name -> higher_is_better, unit; a name that the table has is ignored.
+        """
+        own = [
+            Measure(
+                name,
+                name.replace("_", " "),
+                "per_image",
+                name,
+                unit=str(what.get("unit", "")),
+                higher_is_better=bool(what.get("higher_is_better", True)),
+                lowest=None,
+                highest=None,
+            )
+            for name, what in described.items()
+            if name not in self
+        ]
+        return Measures([*self.values(), *own]) if own else self
+
+    def choose(self, score: str | None, convention: str) -> Measure:
+        """Return the measure that the options `score` and `convention` name; without a score, the convention's first.
+
+        Raises `ConfigError` for an unknown name.
+        """
+        if convention not in self.conventions:
+            raise ConfigError(f"convention is {convention!r}; it must be one of {', '.join(self.conventions)}")
+        under = [measure for measure in self.values() if measure.convention == convention]
+        if score is None:
+            return under[0]
+        for measure in under:
+            if score in (measure.score, measure.name):
+                return measure
+        known = ", ".join(measure.score for measure in under)
+        raise ConfigError(f"score is {score!r}; with convention={convention} it must be one of {known}")
+
+
+def _mean_of_foreground(score: Function) -> Function:
+    return lambda counts: score(counts[..., 1:, :]).mean(axis=-1)
+
+
+def _mean_of_all(score: Function) -> Function:
+    return lambda counts: _known(counts, score(counts).mean(axis=-1))
+
+
+def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace by NaN what was made of unknown counts: a file may lack those of the background."""
+    return np.where(np.isnan(np.asarray(counts, dtype=np.float64)).any(axis=(-2, -1)), np.nan, values)
+
+
+MEASURES = Measures(
+    [
+        Measure("dice", "Dice", "per_image", "dice", dice),
+        Measure("iou", "IoU", "per_image", "iou", iou),
+        Measure("precision", "precision", "per_image", "precision", precision),
+        Measure("recall", "recall", "per_image", "recall", recall),
+        Measure("specificity", "specificity", "per_image", "specificity", specificity),
+        Measure("hd95", "HD95", "per_image", "hd95", digits=1, unit="pixels", higher_is_better=False, highest=None),
+        Measure("assd", "ASSD", "per_image", "assd", digits=1, unit="pixels", higher_is_better=False, highest=None),
+        Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean_of_foreground(dice)),
+        Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean_of_foreground(iou)),
+        Measure(
+            "mean_iou_with_background",
+            "mean IoU with background",
+            "mean_iou_with_background",
+            "iou",
+            _mean_of_all(iou),
+        ),
+        Measure("accuracy", "accuracy", "accuracy", "accuracy", lambda counts: _known(counts, accuracy(counts))),
+    ]
+)
+"""The scores of medseg."""
+
+
+def mean_over_classes(values: ArrayLike) -> NDArray[np.float64]:
+    """Return the mean over the classes that have a value, NaN where none has. N x C -> N."""
+    array = np.asarray(values, dtype=np.float64)
+    present = ~np.isnan(array)
+    total = np.where(present, array, 0.0).sum(axis=1)
+    return np.divide(total, present.sum(axis=1), out=np.full(len(array), np.nan), where=present.any(axis=1))
+
+
+def headline(counts: ArrayLike) -> dict[str, float]:
+    """Return the mean over images, of the mean over foreground classes, of every score that is made of counts.
+
+    Args:
+        counts: N x classes x 4, the background first, N at least 1.
+    """
+    foreground = np.asarray(counts)[:, 1:]
+    return {name: float(score(foreground).mean(axis=1).mean()) for name, score in MEASURES.of_counts.items()}

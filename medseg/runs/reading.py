@@ -1,0 +1,160 @@
+"""The runs below some folders, each counted once, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medseg.errors import UserError
+from medseg.runs.files import read_json
+from medseg.runs.run import RECORD, Run, check, from_record, is_run, read_run
+
+
+@dataclass
+class RunTree:
+    """What lies below some folders.
+
+    Args:
+        runs: each once, by name.
+        copies: one line for each copy that is left out.
+        problems: one line for each damaged file that belongs to no run of `runs`, or that a run can do without.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def checked(self) -> RunTree:
+        """Return the same with every file read that a report needs; runs with a damaged one are `damaged`."""
+        runs, problems = [], list(self.problems)
+        for run in self.runs:
+            try:
+                infinite: tuple[str, ...] = ()
+                if run.state != "waiting":
+                    _ = run.settings, run.environment
+                if run.finished:
+                    _ = run.summary, run.dataset, run.groups
+                    infinite = run.per_image.infinite
+                problems += [f"{run.folder}: infinite values of {name} are left out" for name in infinite]
+            except UserError as error:
+                run = run.damaged(str(error))
+            else:
+                try:
+                    _ = run.epochs
+                except UserError as error:  # the curves alone are lost
+                    problems.append(str(error))
+                    run.__dict__["epochs"] = []
+            runs.append(run)
+        return RunTree(runs, self.copies, problems)
+
+
+def read_runs(paths: Sequence[str | Path]) -> RunTree:
+    """Read the runs in the given folders: run folders, experiment folders, or folders of those.
+
+    Jobs of a `sweep.json` that have not begun are runs in the state `waiting`. A folder that is met twice, through a
+    link or otherwise, counts once. So does a run that was copied: what a run holds tells what it is, not its name.
+
+    Raises `UserError` for a folder that does not exist or that holds no run.
+    """
+    tree = RunTree()
+    seen: set[Path] = set()
+    for given in paths:
+        path = Path(given).expanduser()
+        if not path.is_dir():
+            raise UserError(f"{path}: no such folder; give a folder below runs/, such as runs/main")
+        before, again = len(tree.runs) + len(tree.problems), path.resolve() in seen
+        tree.runs += below(path, seen, tree.problems)
+        if len(tree.runs) + len(tree.problems) == before and not again:
+            raise UserError(f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main")
+    if not tree.runs:
+        raise UserError("; ".join(tree.problems) or f"{paths[0]}: no runs in it")
+    runs = without_copies(tree.runs, tree.copies)
+    tree.runs = sorted(runs, key=lambda run: (run.name, run.experiment, str(run.folder)))
+    return tree
+
+
+def below(
+    path: Path, seen: set[Path], problems: list[str], positions: Mapping[str, int] | None = None
+) -> Iterator[Run]:
+    """Yield the runs at and below a folder, and the jobs that have no folder yet.
+
+    Args:
+        path: where to look.
+        seen: folders that were visited; added to.
+        problems: what could not be read; added to.
+        positions: of the jobs of the sweep in the folder above, by their names.
+    """
+    try:
+        real = path.resolve()
+        if real in seen:
+            return
+        seen.add(real)
+        if is_run(path):
+            given = positions if positions is not None else {job["name"]: n for n, job in jobs_of(path.parent, [])}
+            yield read_run(path, given)
+            return
+        jobs = list(jobs_of(path, problems))
+        positions = {job["name"]: number for number, job in jobs}
+        yield from (from_record(path / job["name"], job, {}, number) for number, job in jobs)
+        children = [child for child in sorted(path.iterdir()) if not child.name.startswith(".") and child.is_dir()]
+    except UserError as error:
+        problems.append(str(error))
+        return
+    except (OSError, RuntimeError) as error:  # a loop of links, no permission
+        problems.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+        return
+    for child in children:
+        yield from below(child, seen, problems, positions)
+
+
+def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and record of each job in a folder's `sweep.json`; a damaged file or job is a problem."""
+    file = folder / "sweep.json"
+    try:
+        jobs = read_json(file, missing_ok=True).get("jobs", [])
+        if not isinstance(jobs, list):
+            raise UserError(f"{file}: damaged ('jobs' is not a list)")
+    except UserError as error:
+        problems.append(str(error))
+        return
+    for number, job in enumerate(jobs):
+        try:
+            if not isinstance(job, dict):
+                raise UserError(f"{file}: damaged (job {number + 1} is not a mapping)")
+            check({"experiment": folder.name, **job}, RECORD, file)
+            yield number, {"experiment": folder.name, **job}
+        except UserError as error:
+            problems.append(str(error))
+
+
+def without_copies(runs: Iterable[Run], copies: list[str]) -> list[Run]:
+    """Return the runs without copies; a line for each is added to `copies`.
+
+    A copy has the settings, the seed and the scores of another run, or, while it is not finished, its id or its name.
+    The original is the one that still has its name and is in its experiment.
+    """
+    originals: dict[Hashable, Run] = {}
+    unique: list[Run] = []
+    for run in sorted(runs, key=lambda run: (not run.finished, run.state == "waiting", *moved(run), str(run.folder))):
+        job: Hashable = ("job", run.name, run.experiment)
+        keys = {job, *([("id", run.id)] if run.id else [])}
+        alike = set() if run.finished else keys
+        try:
+            alike |= {run.content} if run.finished else set()
+        except (UserError, OSError):  # damaged, which is reported where the file is needed
+            alike = set()
+        original = next((originals[key] for key in alike if key in originals), None)
+        if original is None:
+            unique.append(run)
+            for key in keys | alike:
+                originals.setdefault(key, run)
+        elif run.state != "waiting":
+            copies.append(f"{run.folder}: a copy of {original.folder}, so it is not counted")
+    return unique
+
+
+def moved(run: Run) -> tuple[bool, bool]:
+    """Whether a run's folder has another name than it was given, or is not in the folder of its experiment."""
+    return run.folder.name != run.name, run.folder.parent.name != Path(run.experiment).name

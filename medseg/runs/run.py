@@ -1,0 +1,410 @@
+"""A run as read from its folder: what it is, how it ended, its scores. Nothing but the folder is read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from medseg.errors import UserError
+from medseg.metrics.measures import MEASURES, Measures, mean_over_classes
+from medseg.runs.files import load_yaml, read_json
+from medseg.runs.folder import STATES, RunFolder
+from medseg.runs.naming import digest, flatten, is_ignored
+from medseg.runs.state import WAITING, present_state
+
+COUNTS = ("tp", "fp", "fn", "tn")
+
+WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
+"""Keys of every configuration; the last one stands at its end."""
+
+DAMAGED = "damaged"
+"""State of a run whose files cannot be read."""
+
+
+@dataclass(frozen=True, eq=False)
+class PerImage:
+    """The scores of a run's test images.
+
+    Args:
+        ids: of the N images, in the order of the file.
+        classes: the C foreground classes.
+        counts: N x C x 4: tp, fp, fn, tn.
+        background: N x 4, the same of the background; NaN where the file does not have them.
+        classwise: score -> N x C: NaN where an image has none.
+        infinite: scores of which infinite values were left out.
+    """
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    counts: NDArray[np.int64]
+    background: NDArray[np.float64]
+    classwise: Mapping[str, NDArray[np.float64]]
+    infinite: tuple[str, ...] = ()
+
+    @cached_property
+    def scores(self) -> dict[str, NDArray[np.float64]]:
+        """Score -> N: mean over the foreground classes that have a value, NaN where none has."""
+        return {name: mean_over_classes(values) for name, values in self.classwise.items()}
+
+    def of_class(self, name: str) -> PerImage:
+        """Return the scores of one foreground class."""
+        k = self.classes.index(name)
+        classwise = {score: values[:, [k]] for score, values in self.classwise.items()}
+        unknown = np.full_like(self.background, np.nan)  # its background holds the other classes as well
+        return PerImage(self.ids, (name,), self.counts[:, [k]], unknown, classwise, self.infinite)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run. What takes time to read is read on first use; a damaged file then raises `UserError`.
+
+    Args:
+        folder: path of the run folder; of a job that has not begun, where it will be.
+        name: as it was given when the run began; the folder may have been renamed.
+        state: finished, running, interrupted, failed, waiting or damaged, as it is now (`medseg.runs.state`).
+        error: why a run failed, was killed or is damaged; the last line is the shortest form. None otherwise.
+        experiment: folder of `runs/` that the run was made in.
+        model, data: names of network and dataset.
+        seed: of weights and order.
+        fold: of cross-validation; None without.
+        setting: what the runs of all seeds share.
+        choices: group -> option.
+        default_choices: group -> option where nothing is chosen; empty in runs of older versions.
+        defaults: key with dots -> default value, for each key that has another value than the chosen options give
+            it; None in runs of older versions.
+        overrides: `key=value` as given on the command line.
+        status: content of `status.json`.
+        id: of this training; a copy has the same.
+        position: of the job in its sweep, in the order of the command line.
+    """
+
+    folder: Path
+    name: str
+    state: str
+    error: str | None
+    experiment: str
+    model: str
+    data: str
+    seed: int
+    fold: int | None
+    setting: str
+    choices: Mapping[str, str] = field(default_factory=dict)
+    default_choices: Mapping[str, str | None] = field(default_factory=dict)
+    defaults: Mapping[str, Any] | None = None
+    overrides: tuple[str, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+    position: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.state == "finished"
+
+    @cached_property
+    def _configuration(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return read_config(self.folder / "config.yaml", self.seed)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The composed configuration; empty before the run begins."""
+        return self._configuration[0]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values that can change the result, by their keys with dots; one object for all seeds of a setting."""
+        return self._configuration[1]
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, machine, command; empty before the run begins."""
+        return read_json(self.folder / "environment.json", missing_ok=True)
+
+    @cached_property
+    def dataset(self) -> dict[str, Any]:
+        """Content of `data.json`; empty in runs of older versions."""
+        return read_json(self.folder / "data.json", missing_ok=True)
+
+    @cached_property
+    def images(self) -> list[dict[str, str]]:
+        """Rows of `images.csv`: id, split, group; empty in runs of older versions."""
+        return read_rows(self.folder / "images.csv", ("id", "split", "group"))
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Test image -> its group, such as a patient; empty where the dataset has no groups."""
+        return {row["id"]: row["group"] for row in self.images if row["group"] and row["split"] == "test"}
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Content of `test/summary.json`; empty before the test."""
+        file = RunFolder(self.folder).summary
+        content = read_json(file, missing_ok=True)
+        check(content, SUMMARY, file)
+        return content
+
+    @cached_property
+    def per_image(self) -> PerImage:
+        """The scores of the test images."""
+        return read_per_image(RunFolder(self.folder).per_image)
+
+    @cached_property
+    def epochs(self) -> list[dict[str, float]]:
+        """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
+        rows = read_rows(RunFolder(self.folder).metrics)
+        try:
+            return [{key: float(value) if value else np.nan for key, value in row.items()} for row in rows]
+        except ValueError as error:
+            raise UserError(f"{RunFolder(self.folder).metrics}: damaged ({error})") from None
+
+    @property
+    def measures(self) -> Measures:
+        """The table of scores, with those of the user's own that this run was scored by."""
+        return MEASURES.with_own(self.summary.get("own_metrics", {}))
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of the network's parameters; None before the test."""
+        return self.summary.get("parameters")
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Seconds of all epochs; None before the test."""
+        return self.summary.get("training_seconds")
+
+    @cached_property
+    def content(self) -> tuple[Any, ...]:
+        """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name."""
+        scores = hashlib.sha256(RunFolder(self.folder).per_image.read_bytes()).hexdigest()
+        return digest(self.settings), self.seed, self.fold, scores
+
+    def damaged(self, reason: str) -> Run:
+        """Return the same run in the state `damaged`."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Run(**{**values, "state": DAMAGED, "error": reason})
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's."""
+    return any((folder / name).exists() for name in ("status.json", "run.json"))
+
+
+def read_run(folder: Path, positions: Mapping[str, int] | None = None) -> Run:
+    """Read one run; `positions`: of the jobs of its sweep, by their names.
+
+    Raises `UserError` where `run.json` is missing or damaged. A damaged `status.json` makes the run a damaged one.
+    """
+    record = read_json(folder / "run.json")
+    check(record, RECORD, folder / "run.json")
+    status: dict[str, Any] = {}
+    reason = None
+    try:
+        status = read_json(folder / "status.json", missing_ok=True)
+        check(status, STATUS, folder / "status.json")
+    except UserError as error:
+        status, reason = {}, str(error)
+    run = from_record(folder, record, status, (positions or {}).get(record["name"], 0))
+    return run.damaged(reason) if reason else run
+
+
+def from_record(folder: Path, record: Mapping[str, Any], status: Mapping[str, Any], position: int = 0) -> Run:
+    """Make a run of the content of `run.json`, or of an entry of `sweep.json`, and of `status.json`."""
+    state, remark = present_state(status)
+    return Run(
+        folder=folder,
+        name=record["name"],
+        state=state,
+        error=remark or None,
+        experiment=record["experiment"],
+        model=record["model"],
+        data=record["data"],
+        seed=record["seed"],
+        fold=record.get("fold"),
+        setting=record["setting"],
+        choices=record.get("choices") or {},
+        default_choices=record.get("default_choices") or {},
+        defaults=record.get("defaults"),
+        overrides=tuple(record.get("overrides") or ()),
+        status=status,
+        id=str(record.get("id") or status.get("wandb_id") or ""),
+        position=position,
+    )
+
+
+# What the files must hold, so that nothing later fails on a wrong type.
+
+Kind = Callable[[Any], bool]
+
+
+def _is(*kinds: type) -> Kind:
+    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
+def _optional(kind: Kind) -> Kind:
+    return lambda value: value is None or kind(value)
+
+
+def _mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+TEXT, WHOLE, NUMBER = _is(str), _is(int), _is(int, float)
+
+RECORD: Mapping[str, tuple[bool, Kind]] = {
+    "name": (True, TEXT),
+    "experiment": (True, TEXT),
+    "model": (True, TEXT),
+    "data": (True, TEXT),
+    "setting": (True, TEXT),
+    "seed": (True, WHOLE),
+    "fold": (False, _optional(WHOLE)),
+    "choices": (False, _optional(_mapping)),
+    "default_choices": (False, _optional(_mapping)),
+    "defaults": (False, _optional(_mapping)),
+    "overrides": (False, _optional(lambda value: isinstance(value, list) and all(map(TEXT, value)))),
+    "id": (False, _optional(TEXT)),
+}
+"""Key -> whether it must be there, and what it must be."""
+
+STATUS: Mapping[str, tuple[bool, Kind]] = {
+    "state": (False, lambda value: value in (*STATES, WAITING)),
+    "error": (False, _optional(TEXT)),
+    "host": (False, _optional(TEXT)),
+    "pid": (False, _optional(WHOLE)),
+    "max_epochs": (False, _optional(WHOLE)),
+    "epoch": (False, _optional(WHOLE)),
+    "wandb_id": (False, _optional(TEXT)),
+}
+
+SUMMARY: Mapping[str, tuple[bool, Kind]] = {
+    "evaluation_size": (
+        False,
+        lambda value: isinstance(value, list) and len(value) == 2 and all(WHOLE(side) and side > 0 for side in value),
+    ),
+    "images": (False, WHOLE),
+    "parameters": (False, _optional(WHOLE)),
+    "epochs": (False, _optional(WHOLE)),
+    "best_epoch": (False, _optional(WHOLE)),
+    "training_seconds": (False, _optional(NUMBER)),
+    "headline": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
+    "conventions": (False, lambda value: _mapping(value) and all(map(_optional(NUMBER), value.values()))),
+    "own_metrics": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
+    "data_identity": (False, _optional(TEXT)),
+    "prepared": (False, _optional(TEXT)),
+    "split_name": (False, _optional(TEXT)),
+}
+
+
+def check(content: Mapping[str, Any], kinds: Mapping[str, tuple[bool, Kind]], file: Path) -> None:
+    """Raise `UserError` where a key is missing or has a value of a wrong type."""
+    for key, (needed, kind) in kinds.items():
+        if key not in content:
+            if needed:
+                raise UserError(f"{file}: damaged (no {key!r})")
+        elif not kind(content[key]):
+            raise UserError(f"{file}: damaged ({key!r} is {str(content[key])[:40]!r})")
+
+
+def read_config(file: Path, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the configuration of a run, and its settings by their keys with dots; both empty where there is none.
+
+    Raises `UserError` for a damaged file.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        # The runs of a setting differ in the line of the seed alone, and parsing is what takes the time.
+        head, line, tail = text.partition(f"\nseed: {seed}\n")
+        if not line:
+            return parse_config(text)
+        config, settings = parse_config(f"{head}\n{tail}")
+        return {**config, "seed": seed}, settings
+    except FileNotFoundError:
+        return {}, {}
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{file}: damaged ({' '.join(str(error).split())[:120]})") from None
+
+
+@lru_cache(maxsize=4096)
+def parse_config(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parse a configuration; return it, and its settings by their keys with dots. Neither may be changed."""
+    content = load_yaml(text)
+    lacking = [key for key in WHOLE_CONFIG if key not in content] if isinstance(content, dict) else WHOLE_CONFIG
+    if lacking:  # of half a file, which an absent key must not be mistaken for
+        raise ValueError(f"no {lacking[0]!r} in it")
+    return content, {key: value for key, value in flatten(content).items() if not is_ignored(key)}
+
+
+def read_rows(file: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """Read the rows of a CSV file; empty where there is none.
+
+    Raises `UserError` for a damaged file: a row of another length, a missing column.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            header, *rows = list(csv.reader(stream)) or [[]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{file}: damaged ({error})") from None
+    if not header or not set(needed) <= set(header):
+        raise UserError(f"{file}: damaged (no header)")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise UserError(f"{file}: damaged (line {line} has {len(row)} of {len(header)} cells)")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_per_image(file: Path) -> PerImage:
+    """Read `per_image.csv`; infinite scores become NaN.
+
+    Raises `UserError` where it is missing, empty or damaged.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            header, *rows = csv.reader(stream)
+        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+        ids, classes = tuple(dict.fromkeys(columns["id"])), tuple(dict.fromkeys(columns["class"]))
+        shape = (len(ids), len(classes))
+        # One row per image and class, the classes of an image together.
+        if list(zip(columns["id"], columns["class"], strict=True)) != [(a, b) for a in ids for b in classes]:
+            raise ValueError("not one row per image and class")
+        values = {
+            name: np.array([float(cell or "nan") for cell in cells]).reshape(shape)
+            for name, cells in columns.items()
+            if name not in ("id", "class")
+        }
+        counts = np.stack([values.pop(name) for name in COUNTS], axis=-1)
+        if not np.isfinite(counts).all() or (counts < 0).any():
+            raise ValueError("a count of pixels is missing or negative")
+    except FileNotFoundError:
+        raise UserError(f"{file}: missing, though the run is finished; repeat it with force=true") from None
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise UserError(f"{file}: damaged ({error}); repeat the run with force=true") from None
+    if "background_tp" not in values:
+        values["background_tp"] = np.full(shape, np.nan) if len(classes) > 1 else counts[..., 3]
+    background = counts_of_background(counts, values.pop("background_tp")[:, 0])
+    infinite = tuple(name for name, score in values.items() if np.isinf(score).any())
+    for name in infinite:
+        values[name] = np.where(np.isinf(values[name]), np.nan, values[name])
+    return PerImage(ids, classes, counts.astype(np.int64), background, values, infinite)
+
+
+def counts_of_background(counts: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Make the counts of the background from those of the other classes. N x C x 4 -> N x 4.
+
+    Args:
+        counts: of the foreground classes.
+        right: how many pixels of each image are background in truth and prediction, N.
+    """
+    pixels = counts[:, 0].sum(axis=-1)
+    tp, fp, fn, _ = np.moveaxis(counts.sum(axis=1), -1, 0)
+    too_much, missed = pixels - (tp + fp) - right, pixels - (tp + fn) - right
+    return np.stack([right, too_much, missed, pixels - right - too_much - missed], axis=-1)

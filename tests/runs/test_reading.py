@@ -1,0 +1,243 @@
+"""Runs as they are read from their folders: each once, whatever it is called and wherever it was copied to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medseg.errors import UserError
+from medseg.runs.reading import RunTree, read_runs
+from medseg.runs.run import Run
+from tests.reporting.fabricate import fabricate
+
+RECORDED = Path(__file__).parent / "recorded"
+
+NETWORKS = {"unet": 0.0, "convunext": 0.03}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return fabricate(tmp_path / "runs" / "main", NETWORKS, seeds=(0, 1), images=8)
+
+
+def dice(tree: RunTree) -> dict[str, list[float]]:
+    return {run.name: run.per_image.scores["dice"].tolist() for run in tree.runs}
+
+
+def run_folders(sweep: Path) -> list[Path]:
+    return sorted(folder.parent for folder in sweep.glob("*/run.json"))
+
+
+def test_a_run_of_an_earlier_version_is_read() -> None:
+    tree = read_runs([RECORDED]).checked()
+    assert (tree.copies, tree.problems) == ([], [])
+    assert [run.state for run in tree.runs] == ["finished"] * 6
+    run = next(run for run in tree.runs if run.name == "convunext-synthetic-0610f8f4-seed1")
+    assert (run.model, run.data, run.seed, run.parameters) == ("convunext", "synthetic", 1, 3_505_730)
+    assert run.defaults is None
+    assert run.groups == {}
+    assert run.settings["optimizer.lr"] == 0.003
+    assert run.settings["augmentation.transforms.1.p"] == 0.7
+    assert run.config["seed"] == 1
+    assert "seed" not in run.settings
+    assert run.summary["headline"]["dice"]["mean"] == pytest.approx(run.per_image.scores["dice"].mean())
+    assert len(run.epochs) == 4
+
+
+def test_settings_are_parsed_once_for_all_seeds() -> None:
+    runs = [run for run in read_runs([RECORDED]).runs if run.setting == "unet-synthetic-e0cfe257"]
+    assert len(runs) == 3
+    assert len({id(run.settings) for run in runs}) == 1
+
+
+# Copies.
+
+
+def linked(sweep: Path) -> None:
+    (sweep.parent / "link").symlink_to(sweep, target_is_directory=True)
+    (sweep / "again").symlink_to(run_folders(sweep)[0], target_is_directory=True)
+
+
+def looped(sweep: Path) -> None:
+    (sweep / "loop").symlink_to(sweep.parent, target_is_directory=True)
+    (sweep.parent / "self").symlink_to(sweep.parent / "self", target_is_directory=True)
+
+
+@pytest.mark.parametrize("link", [linked, looped])
+def test_a_folder_that_is_met_twice_counts_once(sweep: Path, link: Callable[[Path], None]) -> None:
+    before = dice(read_runs([sweep.parent]))
+    link(sweep)
+    tree = read_runs([sweep.parent, sweep, run_folders(sweep)[0]])
+    assert dice(tree) == before
+    assert tree.copies == []
+
+
+@pytest.mark.parametrize("place", ["main/a copy", "main/aaa", "other/deep/unet", "zzz", "main_backup/{name}", "{name}"])
+def test_a_copied_run_is_named_and_changes_nothing(sweep: Path, place: str) -> None:
+    before = dice(read_runs([sweep.parent]))
+    originals = run_folders(sweep)
+    original = originals[0]
+    copy = sweep.parent / place.format(name=original.name)
+    shutil.copytree(original, copy)
+    tree = read_runs([sweep.parent])
+    assert dice(tree) == before
+    assert tree.copies == [f"{copy}: a copy of {original}, so it is not counted"]
+    assert [run.folder for run in tree.runs] == originals
+
+
+def test_a_copied_sweep_counts_once_with_its_jobs_that_wait(tmp_path: Path) -> None:
+    states = {("unet", "kvasir", 1): "waiting", ("unet", "kvasir", 0): "failed", ("convunext", "kvasir", 0): "running"}
+    sweep = fabricate(tmp_path / "runs" / "main", NETWORKS, seeds=(0, 1), images=8, states=states)
+    before = [(run.name, run.state) for run in read_runs([sweep]).runs]
+    assert sorted(state for _, state in before) == ["failed", "finished", "running", "waiting"]
+    shutil.copytree(sweep, tmp_path / "runs" / "backup" / "main")
+    tree = read_runs([tmp_path / "runs"])
+    assert [(run.name, run.state) for run in tree.runs] == before
+    assert len(tree.copies) == 3
+
+
+def test_a_run_that_was_renamed_or_moved_is_the_job_of_its_sweep(sweep: Path) -> None:
+    before = dice(read_runs([sweep]))
+    first, second = run_folders(sweep)[:2]
+    first.rename(sweep / "my favourite")
+    second.rename(sweep.parent / "elsewhere")
+    assert dice(read_runs([sweep.parent])) == before
+
+
+def test_the_same_seed_trained_twice_is_no_copy(sweep: Path) -> None:
+    original = run_folders(sweep)[0]
+    copy = sweep.parent / "other" / original.name
+    shutil.copytree(original, copy)
+    table = copy / "test" / "per_image.csv"
+    table.write_text(table.read_text().replace("kvasir_0000,polyp,", "kvasir_0000,polyp,1"))
+    tree = read_runs([sweep.parent])
+    assert tree.copies == []
+    assert len(tree.runs) == 5
+
+
+# Damaged files.
+
+
+def half_row(file: Path) -> None:
+    text = file.read_text()
+    file.write_text(text[: text.rindex(",", 0, len(text) - 4)])
+
+
+def infinite(file: Path) -> None:
+    """Deep enough to end a recursive parser."""
+    file.write_text('{"a":' * 100_000)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.write_text(""),
+    "no text": lambda file: file.write_bytes(b"\xff\xfe\x00\x80" * 9),
+    "half": lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]),
+    "a list": lambda file: file.write_text("[1, 2]"),
+    "nested": infinite,
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["run.json", "status.json", "config.yaml", "test/summary.json", "test/per_image.csv"])
+def test_a_damaged_file_costs_its_run_alone_and_is_named(sweep: Path, name: str, damage: str) -> None:
+    before = dice(read_runs([sweep]))
+    broken = run_folders(sweep)[0] / name
+    DAMAGE[damage](broken)
+    tree = read_runs([sweep]).checked()
+    lines = tree.problems + [run.error for run in tree.runs if run.state == "damaged"]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{broken}: ")
+    assert "\n" not in lines[0]
+    others = {run.name: run.per_image.scores["dice"].tolist() for run in tree.runs if run.finished}
+    assert others == {name: values for name, values in before.items() if name != broken.relative_to(sweep).parts[0]}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_sweep_file_costs_its_waiting_jobs_alone(sweep: Path, damage: str) -> None:
+    before = dice(read_runs([sweep]))
+    DAMAGE[damage](sweep / "sweep.json")
+    tree = read_runs([sweep]).checked()
+    assert dice(tree) == before
+    assert all(line.startswith(f"{sweep / 'sweep.json'}: ") for line in tree.problems)
+    assert len(tree.problems) == 1
+
+
+@pytest.mark.parametrize("damage", [half_row, *(DAMAGE[name] for name in ("no text", "a folder"))])
+def test_damaged_curves_cost_the_curves_alone(sweep: Path, damage: Callable[[Path], object]) -> None:
+    broken = run_folders(sweep)[0] / "metrics.csv"
+    damage(broken)
+    tree = read_runs([sweep]).checked()
+    assert [run.state for run in tree.runs] == ["finished"] * 4
+    assert tree.runs[0].epochs == []
+    assert len(tree.problems) == 1
+    assert tree.problems[0].startswith(f"{broken}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("run.json", "seed", "one"),
+        ("run.json", "seed", None),
+        ("run.json", "name", 3),
+        ("run.json", "choices", ["model"]),
+        ("run.json", "overrides", "model=unet"),
+        ("status.json", "state", "done"),
+        ("status.json", "pid", "x"),
+        ("test/summary.json", "evaluation_size", 96),
+        ("test/summary.json", "own_metrics", [1]),
+        ("test/summary.json", "headline", {"dice": 0.5}),
+    ],
+)
+def test_a_wrong_type_is_damage(sweep: Path, name: str, key: str, value: object) -> None:
+    file = run_folders(sweep)[0] / name
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, key: value}))
+    tree = read_runs([sweep]).checked()
+    (line,) = tree.problems + [run.error for run in tree.runs if run.state == "damaged"]
+    assert line.startswith(f"{file}: damaged ({key!r} is ")
+
+
+def test_infinite_scores_are_left_out_with_a_note(sweep: Path) -> None:
+    file = run_folders(sweep)[0] / "test" / "per_image.csv"
+    header, first, *rest = file.read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("hd95")] = "inf"
+    file.write_text("\n".join([header, ",".join(cells), *rest, ""]))
+    tree = read_runs([sweep]).checked()
+    assert tree.problems == [f"{file.parent.parent}: infinite values of hd95 are left out"]
+    assert np.isnan(tree.runs[0].per_image.scores["hd95"]).sum() == 1
+
+
+def test_a_folder_that_may_not_be_read_is_named(sweep: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    closed = sweep / "closed"
+    closed.mkdir(mode=0)
+    assert read_runs([sweep]).problems == [f"{closed}: cannot be read (Permission denied)"]
+
+
+def test_no_folder_and_no_runs_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        read_runs([tmp_path / "missing"])
+    with pytest.raises(UserError, match="no runs in it"):
+        read_runs([tmp_path])
+    with pytest.raises(UserError, match="no runs in it"):
+        read_runs([RECORDED, tmp_path])
+
+
+def test_one_class_of_several_is_scored_by_itself(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, images=6, classes=("background", "disc", "cup"))
+    (run,) = read_runs([sweep]).runs
+    cup = run.per_image.of_class("cup")
+    assert isinstance(run, Run)
+    assert cup.classes == ("cup",)
+    assert cup.counts.shape == (6, 1, 4)
+    both = (run.per_image.of_class("disc").scores["dice"] + cup.scores["dice"]) / 2
+    assert both == pytest.approx(run.per_image.scores["dice"])
