@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medseg.reporting.records import Run
-from medseg.runs.files import read_json
-from medseg.runs.folder import RunFolder
+from medseg.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Data:
 
 def find_data(run: Run) -> Data:
     """Tell what data a run was trained on; of a run of an older version, which has no `data.json`, just the name."""
-    facts = read_json(RunFolder(run.folder).data, optional=True)
+    facts = run.dataset
     if not facts:
         return Data(run.data, "own images" if run.data == "folder" else run.data)
     names = ("title", "about", "licence", "citation", "counts", "fingerprint")

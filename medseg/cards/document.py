@@ -15,9 +15,9 @@ from medseg.cards.scores import describe_scores
 from medseg.data.report import as_text
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.layout import given, ignored
-from medseg.reporting.records import Run
-from medseg.reporting.render import escape_markdown
+from medseg.reporting.render.markdown import escape_markdown
 from medseg.reporting.words import count, interval, number
+from medseg.runs.run import Run
 
 PARTS = ("optimizer", "scheduler", "loss")
 """Groups of the configuration that a training is made of; augmentation and callbacks are written on their own."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medseg.reporting.layout import lay_out
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 log = logging.getLogger("medseg")
 

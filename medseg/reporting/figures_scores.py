@@ -26,8 +26,8 @@ from medseg.reporting.figures_style import (
     title_of,
 )
 from medseg.reporting.layout import Layout, Line
-from medseg.reporting.records import Run
 from medseg.reporting.samples import Array, gather
+from medseg.runs.run import Run
 
 log = logging.getLogger("medseg")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from medseg.errors import UserError
 from medseg.reporting.layout import Layout, Line
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 if TYPE_CHECKING:
     from medseg.data.prepared import PreparedDataset

@@ -10,11 +10,11 @@ from typing import Any
 from medseg.config import usual_choices
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import flatten, given, ignored
-from medseg.reporting.page.markup import filter_html, table_html
-from medseg.reporting.raw import run_rows
-from medseg.reporting.records import Run
-from medseg.reporting.render import Heading, Table
-from medseg.reporting.words import number, where
+from medseg.reporting.page.markup import filter_html
+from medseg.reporting.render.html import as_html as table_html
+from medseg.reporting.tables.runs import runs_table
+from medseg.reporting.words import where
+from medseg.runs.run import Run
 
 ENVIRONMENT = {
     "device": "device", "precision": "precision", "processes": "processes", "medseg": "medseg", "git_commit": "commit",
@@ -34,33 +34,6 @@ def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
         "given on the command line, or an option other than the usual one. Without what changes no result, such as "
         f"places of files.</p>\n{shown}"
     )
-
-
-def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
-    """One row per run: what it is, how it ended, its score, its time."""
-    measure = comparison.measure
-    failed = any(run.error for run in runs)
-    place = {id(run): cell for cell in comparison.cells.values() for run in cell.runs}
-    rows = []
-    for run, row in zip(runs, run_rows(runs), strict=True):
-        cell = place[id(run)]
-        rows.append(
-            (
-                cell.row.label,
-                cell.column.label,
-                where(run),
-                run.state,
-                number(row.get(measure.name), measure.digits),
-                number(row["best_epoch"], 0),
-                number(row["epochs"], 0),
-                number(None if row["training_seconds"] is None else row["training_seconds"] / 60, 1),
-                *([row["error"] or ""] if failed else []),
-            )
-        )
-    headings = [Heading("network"), Heading("dataset"), Heading("run"), Heading("state")]
-    headings += [Heading(text, number=True) for text in (measure.heading, "best epoch", "epochs", "training, min")]
-    headings += [Heading("error, last line")] if failed else []
-    return Table("runs", "Runs", tuple(headings), tuple(rows))
 
 
 def settings_html(cell: Cell, name: str) -> str:
