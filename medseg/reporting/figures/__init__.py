@@ -1,0 +1,147 @@
+"""The figures of a report, each as PNG (300 dpi), PDF and SVG: byte for byte the same from the same runs.
+
+<score>_parameters   score against parameters, a bubble for each network; its area is the multiply-accumulates
+<score>_macs         score against multiply-accumulates; the area is the parameters
+boxes                scores of the test images; of a single network, `distribution`, a histogram
+curves               validation Dice and training loss over the epochs, with a band over the seeds
+differences          how far each network is from the best one, with the interval that the verdict is made of
+ranks                how often each network is at each rank
+grid_<data>          the images that networks disagree most on: image, truth, predictions (no SVG, which would be huge)
+
+Of a single network nothing is drawn that compares: no bubbles, boxes, differences or ranks.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medseg.metrics.measures import Measure
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.figures.artists import Array
+
+log = logging.getLogger("medseg")
+
+FIGURES = "figures"
+"""Folder of the figures in the report's."""
+
+
+@dataclass
+class Drawing:
+    """Figures that are drawn in another process.
+
+    Args:
+        folder: of the files.
+        pool: the process.
+    """
+
+    folder: Path
+    pool: ProcessPoolExecutor
+    parts: list[Future[list[Path]]] = field(default_factory=list)
+
+    def add_verdicts(self, comparison: Comparison, shares: Mapping[str, Array]) -> None:
+        """Draw `differences` and `ranks` as well; arguments as of `draw_verdicts`."""
+        self.parts.append(self.pool.submit(draw_verdicts, comparison, shares, self.folder))
+
+    def files(self) -> list[Path]:
+        """Wait for the PNG files of all figures."""
+        return [file for part in self.parts for file in part.result()]
+
+
+@contextmanager
+def drawing(comparison: Comparison, folder: Path) -> Iterator[Drawing]:
+    """Draw the figures in a process beside this one; arguments as of `draw_scores`.
+
+    The comparison needs no tests yet: those go to `Drawing.add_verdicts` as soon as they are there.
+    """
+    context = multiprocessing.get_context("fork")  # what is imported need not be imported again
+    with ProcessPoolExecutor(1, mp_context=context, initializer=gc.disable) as pool:
+        yield Drawing(folder, pool, [pool.submit(draw_scores, comparison, folder)])
+
+
+def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw every figure of scores, trainings and images that there are data for, and return the PNG files.
+
+    Args:
+        comparison: cells and costs; its tests are not looked at.
+        folder: where the files go; made when needed.
+
+    What cannot be drawn is named in the log, with what is missing.
+    """
+    # Not above: matplotlib takes half a second, which a report without figures need not wait for.
+    from medseg.reporting.figures.curves import draw_curves
+    from medseg.reporting.figures.grid import draw_grids
+    from medseg.reporting.figures.scores import draw_images, draw_macs, draw_parameters
+
+    if all(cell.sample is None for cell in comparison.cells.values()):
+        log.warning("no figures: no run is finished")
+        return []
+    measure = image_measure(comparison)
+    return draw(
+        lambda: [
+            draw_parameters(comparison, folder),
+            draw_macs(comparison, folder),
+            draw_images(comparison, measure, folder),
+            draw_curves(comparison, folder),
+            *draw_grids(comparison, measure, folder),
+        ]
+    )
+
+
+def draw_verdicts(comparison: Comparison, shares: Mapping[str, Array], folder: Path) -> list[Path]:
+    """Draw the figures of what the tests say, and return the PNG files.
+
+    Args:
+        comparison: rows, columns, cells and pairs.
+        shares: title of a panel -> share of the bootstrap samples, rows x ranks; empty where it is not known.
+        folder: where the files go; made when needed.
+    """
+    from medseg.reporting.figures.ranks import draw_differences, draw_ranks
+
+    labels = [row.label for row in comparison.rows]
+    best = best_rows(comparison)
+    return draw(
+        lambda: [
+            draw_differences(comparison.pairs, best, comparison.rows, comparison.measure, folder / "differences"),
+            draw_ranks(labels, shares, folder / "ranks"),
+        ]
+    )
+
+
+def draw(figures: Callable[[], list[Path | None]]) -> list[Path]:
+    """Draw in the style of the report, whatever the user has set for matplotlib; leave out what was not drawn."""
+    import matplotlib
+
+    from medseg.reporting.figures.style import STYLE
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        return [file for file in figures() if file is not None]
+
+
+def image_measure(comparison: Comparison) -> Measure:
+    """Return the score of single images that figures of images show: the report's, or Dice where images have none."""
+    chosen = comparison.measure.score
+    return next((one for one in comparison.measures.per_image if one.score == chosen), comparison.measures["dice"])
+
+
+def best_rows(comparison: Comparison) -> dict[Any, Any]:
+    """Return dataset -> its network with the best mean, the first of equal ones."""
+    measure = comparison.measure
+    sign = -1 if measure.higher_is_better else 1
+    best = {}
+    for column in comparison.columns:
+        cells = [comparison.cells.get((row, column)) for row in comparison.rows]
+        scored = [cell for cell in cells if cell is not None and measure.name in cell.scores]
+        if scored:
+            best[column] = min(scored, key=lambda cell: sign * cell.scores[measure.name].mean).row
+    return best
