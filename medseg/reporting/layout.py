@@ -84,6 +84,7 @@ def lay_out(runs: Sequence[Run], names: Names | None = None) -> Layout:
     row_lines = make_lines(runs, {key: (*rows[key], apart[key]) for key in rows}, settings.row_facts, apart)
     column_lines = make_lines(runs, columns, settings.column_facts, {})
     names = names or Names()
+    names.warn_of_unused(row_lines.values(), column_lines.values())
     order_rows, row_lines = names.applied("networks", row_lines)
     order_columns, column_lines = names.applied("datasets", column_lines)
     cells: dict[tuple[Line, Line], list[Run]] = defaultdict(list)
@@ -117,6 +118,10 @@ class Settings:
         facts |= {} if run.fold is None else {"test": "all folds"}
         return tuple(sorted(facts.items()))
 
+    def begun_like(self, run: Run) -> Run:
+        """Return the run itself, or one of its setting where it has not begun."""
+        return run if run.settings else self.like.get(run.setting, run)
+
     def belongs_to_row(self, key: str) -> bool:
         return key not in DERIVED and key not in DEVICE and not belongs_to_column(key)
 
@@ -137,7 +142,7 @@ class Settings:
 
     def deviates(self, run: Run, key: str) -> bool:
         """Whether a run has another value than its options give; of an older run, whether it was given one."""
-        run = self.like.get(run.setting, run)
+        run = self.begun_like(run)
         if run.defaults is not None:
             return key in run.defaults
         return any(override.lstrip("+").partition("=")[0] == key for override in run.overrides)
@@ -196,8 +201,7 @@ class Settings:
         return group, str(run.model if group == "model" else run.choices.get(group))
 
     def _texts(self, run: Run, wanted: Callable[[str], bool]) -> Facts:
-        like = self.like.get(run.setting, run)
-        return tuple((key, text) for key, text in self._shown(like).items() if wanted(key))
+        return tuple((key, text) for key, text in self._shown(self.begun_like(run)).items() if wanted(key))
 
     def _shown(self, run: Run) -> dict[str, str]:
         """Return the settings of a run as texts, sorted, with the defaults of those that it lacks."""

@@ -13,7 +13,7 @@ with it. What is listed comes first, in this order.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,27 +56,29 @@ class Names:
         given: Mapping[str, str] = getattr(self, kind)
         printed: dict[Line, Line] = {}
         place: dict[Line, tuple[int, int]] = {}
-        used = set()
         for number, line in enumerate(dict.fromkeys(lines.values())):
-            key = line.label if line.label in given or not begins(line.label, line.name) else line.name
+            key = key_of(line, given)
             text = given.get(key, key) + line.label[len(key) :]
-            used.add(key)
             printed[line] = replace(line, label=text)
             place[line] = (list(given).index(key) if key in given else len(given), number)
         texts = [line.label for line in printed.values()]
         twice = next((text for text in texts if texts.count(text) > 1), None)
         if twice is not None:
             raise ConfigError(f"names: two {kind} would be printed as {twice!r}; give each a name of its own")
-        for key in given:
-            if key not in used and not any(key in getattr(self, other) for other in KINDS if other != kind):
-                log.warning("names: no %s is called %r; there are: %s", kind[:-1], key, ", ".join(texts))
         ordered = tuple(printed[line] for line in sorted(printed, key=lambda line: place[line]))
         return ordered, {run: printed[line] for run, line in lines.items()}
 
+    def warn_of_unused(self, networks: Iterable[Line], datasets: Iterable[Line]) -> None:
+        """Warn of names that nothing in the report has; arguments as they are without names."""
+        used = {key_of(line, self.networks) for line in networks} | {key_of(line, self.datasets) for line in datasets}
+        for key in sorted({*self.networks, *self.datasets} - used):
+            log.warning("names: no network and no dataset of the report is called %r", key)
 
-def begins(label: str, name: str) -> bool:
-    """Whether a label is a name, or a name with settings behind it."""
-    return label == name or label.startswith(f"{name}, ")
+
+def key_of(line: Line, given: Mapping[str, str]) -> str:
+    """Return the beginning of a label that names may replace: all of it, or the name of the network or dataset."""
+    begins = line.label == line.name or line.label.startswith(f"{line.name}, ")
+    return line.label if line.label in given or not begins else line.name
 
 
 def read_names(given: Any, folders: Sequence[Path]) -> Names:

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.runs.files import write_csv, write_json
+from medseg.runs.files import read_json, write_csv, write_json
 from medseg.runs.naming import digest, flatten, is_ignored
 
 PARAMETERS = {"unet": 4_320_000, "convunext": 3_510_000, "amsunet": 2_620_000, "resunet": 5_540_000}
@@ -131,7 +131,8 @@ def fabricate(
                         write_json(folder / "test" / "summary.json", summary)
                     write_json(folder / "status.json", status)
     experiment.mkdir(parents=True, exist_ok=True)
-    write_json(experiment / "sweep.json", {"jobs": jobs})
+    earlier = read_json(experiment / "sweep.json", missing_ok=True).get("jobs", [])
+    write_json(experiment / "sweep.json", {"jobs": [*earlier, *jobs]})
     return experiment
 
 

@@ -1,0 +1,213 @@
+"""Rows and columns follow from the settings of the runs, not from what was typed or from today's options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from medseg.errors import ConfigError, UserError
+from medseg.reporting.layout import Layout, as_text, lay_out
+from medseg.reporting.names import Names, read_names
+from medseg.runs.reading import read_runs
+from tests.reporting.fabricate import fabricate
+
+RECORDED = Path(__file__).parents[1] / "runs" / "recorded"
+
+
+def laid_out(folder: Path, names: Names | None = None) -> Layout:
+    return lay_out(read_runs([folder]).runs, names)
+
+
+def rows(layout: Layout) -> list[str]:
+    return [row.label for row in layout.rows]
+
+
+def columns(layout: Layout) -> list[str]:
+    return [column.label for column in layout.columns]
+
+
+def counts(layout: Layout) -> dict[str, int]:
+    return {row.label: sum(len(runs) for (r, _), runs in layout.cells.items() if r == row) for row in layout.rows}
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object], pattern: str = "*") -> None:
+    """Edit the configuration of runs."""
+    files = list(folder.glob(f"{pattern}/config.yaml"))
+    assert files
+    for file in files:
+        config = yaml.safe_load(file.read_text())
+        edit(config)
+        file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def as_older(folder: Path, pattern: str = "*") -> None:
+    """Make runs those of a version that did not record defaults."""
+    for file in folder.glob(f"{pattern}/run.json"):
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps({k: v for k, v in record.items() if k not in ("defaults", "default_choices", "id")}))
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        (("unet", "convunext optimizer=sgd"), ["unet, optimizer=adamw", "convunext, optimizer=sgd"]),
+        (("convunext", "convunext model.kernel_size=9"), ["kernel_size=7", "kernel_size=9"]),
+        (("unet optimizer.lr=0.1", "convunext optimizer.lr=0.1"), ["unet", "convunext"]),
+        (("unet", "unet data.batch_size=2"), ["batch_size=8", "batch_size=2"]),
+        (("unet runs_dir=a logger=wandb", "unet trainer.max_epochs=3"), ["trainer.max_epochs=100", "trainer.max_epochs=3"]),
+        (("unet", "convunext model.kernel_size=9"), ["unet", "convunext, kernel_size=9"]),
+        (("unet", "unet optimizer=sgd", "unet optimizer=sgd optimizer.lr=0.3"),
+         ["optimizer=adamw", "optimizer=sgd, optimizer.lr=0.01", "optimizer=sgd, optimizer.lr=0.3"]),
+    ],
+)  # fmt: skip
+def test_a_label_says_what_differs_and_no_more(tmp_path: Path, networks: tuple[str, ...], expected: list[str]) -> None:
+    layout = laid_out(fabricate(tmp_path / "s", dict.fromkeys(networks, 0.0), images=4))
+    assert rows(layout) == expected
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize(
+    "typed", ["model.base_channels=32", "optimizer=adamw", "optimizer.lr=0.001", "data.image_size=96", "loss=ce_dice"]
+)
+def test_a_default_that_was_typed_changes_nothing(tmp_path: Path, typed: str, older: bool) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.0}, seeds=(0, 1), images=4, data=("kvasir", "dsb"))
+    fabricate(folder, {f"unet {typed}": 0.0}, seeds=(2,), images=4)
+    if older:
+        as_older(folder)
+    layout = laid_out(folder)
+    assert rows(layout) == ["unet", "convunext"]
+    assert columns(layout) == ["kvasir", "dsb"]
+    assert counts(layout) == {"unet": 5, "convunext": 4}
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_an_absent_key_is_its_default(tmp_path: Path, older: bool) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.0}, seeds=(0, 1), images=4)
+    change(folder, lambda config: config["optimizer"].update(fused=True), "*-seed1")
+    change(folder, lambda config: config["model"].update(retired=0), "unet*-seed0")
+    change(folder, lambda config: config["data"].update(labels=None), "*-seed0")
+    if older:
+        as_older(folder, "*-seed0")
+    layout = laid_out(folder)
+    assert (rows(layout), columns(layout)) == (["unet", "convunext"], ["kvasir"])
+
+
+def test_an_absent_key_is_no_value_other_than_its_default(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, images=4)
+    fabricate(folder, {"unet optimizer.amsgrad=true": 0.0}, images=4)
+    change(folder, lambda config: config["optimizer"].pop("amsgrad", None), "*-seed0")
+    newer = next(file for file in folder.glob("*/run.json") if "amsgrad" in file.read_text())
+    change(folder, lambda config: config["optimizer"].update(amsgrad=True), newer.parent.name)
+    assert rows(laid_out(folder)) == ["optimizer.amsgrad=null", "optimizer.amsgrad=true"]
+
+
+def test_a_default_that_changed_between_versions_is_printed(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1), images=4)
+    change(folder, lambda config: config["optimizer"].update(lr=0.003), "*-seed1")
+    assert rows(laid_out(folder)) == ["optimizer.lr=0.001", "optimizer.lr=0.003"]
+
+
+def test_settings_that_follow_from_the_dataset_are_part_of_the_column(tmp_path: Path) -> None:
+    networks = {"unet": 0.0, "convunext": 0.0}
+    folder = fabricate(tmp_path / "s", networks, data=("kvasir",), images=4, extra=["trainer.max_epochs=20"])
+    fabricate(folder, networks, data=("dsb",), images=4, extra=["trainer.max_epochs=50"])
+    layout = laid_out(folder)
+    assert rows(layout) == ["unet", "convunext"]
+    assert columns(layout) == ["kvasir, trainer.max_epochs=20", "dsb, trainer.max_epochs=50"]
+
+
+def test_runs_on_other_devices_share_a_row(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0,), images=4)
+    fabricate(folder, {"unet trainer=gpu trainer.accelerator=gpu": 0.0}, seeds=(1,), images=4)
+    assert counts(laid_out(folder)) == {"unet": 2}
+
+
+def test_jobs_that_have_not_begun_are_in_the_row_of_their_setting(tmp_path: Path) -> None:
+    states = {("unet optimizer=sgd", "kvasir", 1): "waiting", ("convunext", "kvasir", 0): "waiting"}
+    states |= {("convunext", "kvasir", 1): "waiting"}
+    networks = {"unet": 0.0, "unet optimizer=sgd": 0.0, "convunext": 0.0}
+    layout = laid_out(fabricate(tmp_path / "s", networks, seeds=(0, 1), images=4, states=states))
+    assert counts(layout) == {
+        "unet, optimizer=adamw": 2, "unet, optimizer=sgd": 2, "convunext, optimizer=adamw": 2,
+    }  # fmt: skip
+
+
+def test_the_same_seed_of_two_experiments_makes_two_rows(tmp_path: Path) -> None:
+    fabricate(tmp_path / "a", {"unet": 0.0}, images=4)
+    fabricate(tmp_path / "b", {"unet": 0.0}, images=4, random=1)
+    layout = lay_out(read_runs([tmp_path / "a", tmp_path / "b"]).runs)
+    assert rows(layout) == ["experiment=a", "experiment=b"]
+
+
+def test_other_seeds_of_another_experiment_join_the_row(tmp_path: Path) -> None:
+    fabricate(tmp_path / "a", {"unet": 0.0}, seeds=(0, 1), images=4)
+    fabricate(tmp_path / "b", {"unet": 0.0}, seeds=(2,), images=4)
+    assert counts(lay_out(read_runs([tmp_path / "a", tmp_path / "b"]).runs)) == {"unet": 3}
+
+
+def test_runs_of_the_version_before_are_sorted_by_their_settings() -> None:
+    layout = laid_out(RECORDED)
+    assert counts(layout) == {"unet, optimizer=adamw, optimizer.lr=0.003": 3, "convunext, optimizer=adamw, optimizer.lr=0.003": 2, "unet, optimizer=sgd, optimizer.lr=0.01": 1}  # fmt: skip  # noqa: E501
+    assert columns(layout) == ["synthetic"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1, "1"), (1.0, "1"), (True, "true"), (None, "null"), (1e-4, "0.0001"), ([1, 3.0], "[1, 3]"), ("a", "a")],
+)
+def test_equal_values_read_the_same(value: object, text: str) -> None:
+    assert as_text(value) == text
+
+
+# Names.
+
+
+def test_names_give_labels_and_order(tmp_path: Path) -> None:
+    networks = {"unet": 0.0, "convunext": 0.0, "convunext model.kernel_size=9": 0.0}
+    folder = fabricate(tmp_path / "s", networks, data=("kvasir", "dsb"), images=4)
+    (folder / "names.yaml").write_text(
+        "networks:\n  convunext, kernel_size=9: Ours (9 x 9)\n  convunext: ConvUNeXt\ndatasets: {dsb: DSB 2018}\n"
+    )
+    layout = laid_out(folder, read_names(None, [folder]))
+    assert rows(layout) == ["Ours (9 x 9)", "ConvUNeXt, kernel_size=7", "unet"]
+    assert columns(layout) == ["DSB 2018", "kvasir"]
+    plain = laid_out(folder, read_names({"unet": "U-Net", "kvasir": "Kvasir-SEG"}, []))
+    assert rows(plain)[0] == "U-Net"
+    assert columns(plain) == ["Kvasir-SEG", "dsb"]
+
+
+def test_a_name_that_nothing_has_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, images=4)
+    with caplog.at_level("WARNING", logger="medseg"):
+        laid_out(folder, read_names({"unett": "U-Net"}, []))
+    assert any("unett" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"networks": ["unet"]}, "each a mapping of names"),
+        ({"networks": {"unet": {"a": 1}}}, "must be a text"),
+        ({"networks": {"unet": ""}}, "must be a text"),
+        ([1], "must be a YAML file, or a mapping"),
+        ({"networks": {"unet": "A", "convunext": "A"}}, "printed as 'A'"),
+    ],
+)
+def test_names_that_cannot_be_are_one_line(tmp_path: Path, given: object, message: str) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.0}, images=4)
+    with pytest.raises(ConfigError, match=message):
+        laid_out(folder, read_names(given, []))
+
+
+def test_a_damaged_file_of_names_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "names.yaml"
+    file.write_text("networks: {")
+    with pytest.raises(UserError, match=r"names\.yaml: damaged"):
+        read_names(None, [tmp_path])
+    with pytest.raises(UserError, match="missing"):
+        read_names(str(tmp_path / "other.yaml"), [])
