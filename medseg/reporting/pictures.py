@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medseg.errors import UserError
-from medseg.reporting.comparison import Comparison
-from medseg.reporting.layout import Line
 from medseg.runs.run import Run
 
 if TYPE_CHECKING:
     from medseg.data.prepared import PreparedDataset
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.layout import Line
 
 IMAGES = 5
 """Most disputed images, by default."""

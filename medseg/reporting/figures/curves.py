@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from medseg.reporting.comparison import Comparison
 from medseg.reporting.figures.artists import Array, add_bands
 from medseg.reporting.figures.sheet import Entry, Plan, Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import Look, linear, looks, save, whole
-from medseg.reporting.layout import Line
 from medseg.runs.run import Run
+
+if TYPE_CHECKING:
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.layout import Line
 
 CURVES = (("val/dice", "validation Dice"), ("train/loss", "training loss"))
 """Columns of `metrics.csv`, and what they are called."""
@@ -45,7 +47,7 @@ def draw_curves(comparison: Comparison, folder: Path) -> Path | None:
     sheet = Sheet(
         Plan(
             [column.label for column in columns],
-            heights=(2.0, 2.0),
+            heights=(1.7, 1.7),
             x_label="epoch",
             y_labels=[title for _, title in CURVES],
             legend=[Entry(row.label, line_of(look[row], marked=longest <= MARKED)) for row in rows],

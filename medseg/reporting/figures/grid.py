@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from medseg.errors import UserError
 from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Comparison
 from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Entry, Legend, write
 from medseg.reporting.figures.style import DPI, SMALL, TITLE, save
 from medseg.reporting.figures.text import text_height, wrap
-from medseg.reporting.layout import Line
 from medseg.reporting.pictures import Candidate, find_candidates, most_disputed, open_prepared
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
     from medseg.data.prepared import PreparedDataset
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.layout import Line
 
 log = logging.getLogger("medseg")
 

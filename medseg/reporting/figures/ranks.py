@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.figures.artists import Array
-from medseg.reporting.figures.sheet import Entry, Plan, Sheet, fit_names, names_left, scale_x
-from medseg.reporting.figures.style import SMALL, linear, save, whole
-from medseg.reporting.layout import Line
+from medseg.reporting.figures.artists import Array, add_numbers
+from medseg.reporting.figures.sheet import Entry, Plan, Sheet, fit_names, names_left, scale_x, ticks_x
+from medseg.reporting.figures.style import linear, save, whole
+
+if TYPE_CHECKING:
+    from medseg.reporting.layout import Line
+    from medseg.reporting.pairs import Pair
 
 STATES: Mapping[str, dict[str, Any]] = {
     "better": {"color": "#009E73", "marker": "^"},
@@ -29,30 +32,8 @@ BEST: dict[str, Any] = {"color": "black", "marker": "*", "markersize": 9}
 """The mark of the network that the others are compared with."""
 
 
-class Difference(Protocol):
-    """What is drawn of a `Pair`: first - second on a dataset, and the verdict on the first."""
-
-    @property
-    def first(self) -> Line: ...
-    @property
-    def second(self) -> Line: ...
-    @property
-    def column(self) -> Line: ...
-    @property
-    def difference(self) -> float: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-    @property
-    def state(self) -> str: ...
-    def reversed(self) -> Difference:
-        """Return the same, seen from the second."""
-        ...
-
-
 def draw_differences(
-    pairs: Sequence[Difference], best: Mapping[Line, Line], rows: Sequence[Line], measure: Measure, stem: Path
+    pairs: Sequence[Pair], best: Mapping[Line, Line], rows: Sequence[Line], measure: Measure, stem: Path
 ) -> Path | None:
     """Draw how far each network is from the best one of a dataset, with the interval that the verdict is made of.
 
@@ -76,7 +57,7 @@ def draw_differences(
         Plan(
             [column.label for column in against],
             heights=(step * len(shown) + 0.1,),
-            x_label=f"difference from the best in {measure.title}, {measure.point_unit}",
+            x_label=f"{measure.title} against the best, {measure.point_unit}",
             caption=describe(measure, states),
             legend=[
                 Entry("best of the dataset", {**BEST, "linestyle": ""}),
@@ -86,7 +67,7 @@ def draw_differences(
         )
     )
     for n, ((axis,), (column, by_row)) in enumerate(zip(sheet.panels, against.items(), strict=True)):
-        names_left(axis, names, len(shown), labels=sheet.is_first(n))
+        names_left(axis, names, labels=sheet.is_first(n))
         add_differences(axis, by_row, best[column], shown, measure.points)
     return save(sheet.figure, stem)
 
@@ -94,19 +75,17 @@ def draw_differences(
 def describe(measure: Measure, states: set[str]) -> str:
     """Say what the bars are, and on which side a network is better."""
     bars = ["bar: the interval that the verdict is made of"] if states - {"not judged"} else []
-    return "; ".join([f"mean difference, {'higher' if measure.higher_is_better else 'lower'} is better", *bars])
+    return "; ".join([f"{'higher' if measure.higher_is_better else 'lower'} is better", *bars])
 
 
-def against_best(pairs: Sequence[Difference], column: Line, best: Line) -> dict[Line, Difference]:
+def against_best(pairs: Sequence[Pair], column: Line, best: Line) -> dict[Line, Pair]:
     """Return network -> its pair with the best one of a dataset, the network first."""
     here = [pair for pair in pairs if pair.column == column and best in (pair.first, pair.second)]
     turned = [pair if pair.second == best else pair.reversed() for pair in here]
     return {pair.first: pair for pair in turned}
 
 
-def add_differences(
-    axis: Axes, pairs: Mapping[Line, Difference], best: Line, rows: Sequence[Line], points: float
-) -> None:
+def add_differences(axis: Axes, pairs: Mapping[Line, Pair], best: Line, rows: Sequence[Line], points: float) -> None:
     """Draw a mark and an interval for each network that is compared with the best one; `points`: per difference."""
     heights = {row: y for y, row in enumerate(rows)}
     drawn = [(heights[row], pair) for row, pair in pairs.items()]
@@ -147,36 +126,39 @@ def draw_ranks(labels: Sequence[str], shares: Mapping[str, Array], stem: Path) -
             list(shares),
             heights=(step * count,),
             x_label="rank",
-            caption=f"share of bootstrap samples in which a network is at a rank, in percent; below {LEAST:.0%}: empty",
+            caption=f"percent of bootstrap samples in which a network is at a rank; no number below {100 * LEAST:.0f}",
             width=width,
             first=widest,
             beside=max(1, min(4, int(13 / width))),
         )
     )
     for n, ((axis,), share) in enumerate(zip(sheet.panels, shares.values(), strict=True)):
-        names_left(axis, names, count, labels=sheet.is_first(n))
+        names_left(axis, names, labels=sheet.is_first(n))
         scale = whole(count, most=20)
-        axis.set_xticks(scale.ticks, scale.labels)
+        ticks_x(axis, scale.ticks, scale.labels)
         add_shares(axis, share[order])
         axis.set_xlim(0.5, count + 0.5)
     return save(sheet.figure, stem)
 
 
-LEAST = 0.01
+LEAST = 0.05
 """Smallest share that is written."""
+
+DARKEST = np.array([0.03, 0.25, 0.5])
+"""Colour of a share of 1; smaller ones are lighter."""
 
 
 def add_shares(axis: Axes, shares: Array) -> None:
-    """Draw shares as shades of blue with their numbers; K x K."""
-    edges = np.arange(len(shares) + 1.0)
-    options: Any = {"cmap": "Blues", "vmin": 0.0, "vmax": 1.15, "edgecolors": "white", "linewidth": 0.6}
-    axis.pcolormesh(edges + 0.5, edges - 0.5, np.ma.masked_invalid(shares), **options)  # type: ignore[no-untyped-call]
-    axis.grid(visible=False)
-    for y, line in enumerate(shares):
-        for x, share in enumerate(line):
-            if share >= LEAST:
-                colour = "white" if share > 0.6 else "black"
-                text = f"{100 * share:.0f}"
-                axis.text(x + 1, y, text, ha="center", va="center_baseline", color=colour, fontsize=SMALL - 0.5)
+    """Draw shares, K x K, as shades of blue with their numbers."""
+    y, x = (line.astype(np.float64) for line in np.nonzero(np.nan_to_num(shares) >= 0.002))
+    values = shares[np.nan_to_num(shares) >= 0.002]
+    corners = np.array([(0.5, -0.5), (1.5, -0.5), (1.5, 0.5), (0.5, 0.5)])
+    squares = np.stack([x, y], axis=1)[:, None] + corners
+    colours = 1 - (1 - DARKEST) * values[:, None]
+    axis.add_collection(PolyCollection(squares, facecolors=colours, edgecolors="white", linewidths=0.6), autolim=False)
+    written = values >= LEAST
+    numbers = [f"{100 * value:.0f}" for value in values[written]]
+    inks = ["white" if value > 0.5 else "black" for value in values[written]]
+    add_numbers(axis, x[written] + 1, y[written], numbers, inks)
     for spine in axis.spines.values():
         spine.set_visible(False)

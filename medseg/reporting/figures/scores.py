@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Comparison
-from medseg.reporting.costs import Size
 from medseg.reporting.figures.artists import DIAMOND, FEWEST, Array, Bubble, add_boxes, add_bubbles
 from medseg.reporting.figures.sheet import (
     Entry,
@@ -24,7 +24,11 @@ from medseg.reporting.figures.sheet import (
     scale_y,
 )
 from medseg.reporting.figures.style import COLOURS, linear, logarithmic, looks, save, title_of, whole
-from medseg.reporting.layout import Line
+
+if TYPE_CHECKING:
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.costs import Size
+    from medseg.reporting.layout import Line
 
 log = logging.getLogger("medseg")
 
@@ -171,7 +175,7 @@ def draw_images(comparison: Comparison, measure: Measure, folder: Path) -> Path 
     )
     for n, ((axis,), column) in enumerate(zip(sheet.panels, columns, strict=True)):
         here = [(y, values[row, column], look[row].colour) for y, row in enumerate(rows) if (row, column) in values]
-        names_left(axis, names, len(rows), labels=sheet.is_first(n))
+        names_left(axis, names, labels=sheet.is_first(n))
         scale_x(axis, linear([float(value) for _, some, _ in here for value in (some.min(), some.max())]))
         add_boxes(axis, [(float(y), some, colour) for y, some, colour in here])
     return save(sheet.figure, folder / "boxes")
@@ -203,8 +207,7 @@ def draw_histograms(values: Mapping[Line, Array], measure: Measure, folder: Path
     )
     for (axis,), scores, (counts, edges), scale in zip(sheet.panels, values.values(), drawn, scales, strict=True):
         scale_x(axis, linear([float(edges[0]), float(edges[-1])]))
-        axis.set_yticks(scale.ticks, scale.labels)
-        axis.set_ylim(0, float(counts.max()) * 1.08)
+        scale_y(axis, replace(scale, low=0.0, high=float(counts.max()) * 1.08))
         add_histogram(axis, scores, counts, edges)
     return save(sheet.figure, folder / "distribution")
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from medseg.reporting.figures.style import LABEL, SMALL, TITLE, Look, Scale
 from medseg.reporting.figures.text import text_height, text_width, wrap
 
-WIDTH, HEIGHT = 3.1, 2.2
+WIDTH, HEIGHT = 2.7, 1.9
 """Of a panel, in inches."""
 
 BESIDE = 4
@@ -30,6 +32,9 @@ NARROWEST = 5.0
 
 HANDLE = 0.34
 """Width of the marks in a legend, in inches."""
+
+PAD = 0.05
+"""Between an axis and the labels of its ticks, in inches."""
 
 TICKS = SMALL * 1.25 / 72 + 0.06
 """Height of the labels below an axis, in inches."""
@@ -103,7 +108,7 @@ class Sheet:
         plan = self.plan
         columns = self.columns
         lines = -(-len(plan.titles) // columns)
-        beside_axis = 0.24 if any(plan.y_labels) else 0.0
+        beside_axis = 0.26 if any(plan.y_labels) else 0.0
         left = EDGE + beside_axis + plan.first + 0.06
         step = plan.width + plan.others + 0.2
         right = EDGE + 0.08
@@ -129,7 +134,7 @@ class Sheet:
             for place, title in enumerate(titles[line * columns : (line + 1) * columns]):
                 x = left + step * place
                 write(self.figure, x + plan.width / 2, top + 0.06, title, size=TITLE, va="bottom")
-                self.panels.append(self.stacked(x, top, first=place == 0, label_at=x - plan.first - 0.06))
+                self.panels.append(self.stacked(x, top, first=place == 0, label_at=x - plan.first - 0.1))
                 if plan.x_label:
                     write(self.figure, x + plan.width / 2, top - stack - TICKS, plan.x_label, va="top")
             top -= stack + foot + GAP
@@ -144,7 +149,10 @@ class Sheet:
         axes = []
         for n, high in enumerate(self.plan.heights):
             top -= high + (0.12 if n else 0.0)
-            axes.append(self.figure.add_axes((x / width, top / height, self.plan.width / width, high / height)))
+            axis = self.figure.add_axes((x / width, top / height, self.plan.width / width, high / height))
+            axis.xaxis.set_visible(False)  # `ticks_x` and `ticks_y` draw what is to be seen of them
+            axis.yaxis.set_visible(False)
+            axes.append(axis)
             if first and n < len(self.plan.y_labels):
                 label = wrap(self.plan.y_labels[n], high + 0.2, LABEL, lines=2)
                 write(self.figure, label_at, top + high / 2, label, rotation=90, ha="right", va="center")
@@ -217,24 +225,46 @@ class Legend:
 
 def scale_x(axis: Axes, scale: Scale, *, labels: bool = True, kind: str = "linear") -> None:
     """Give the horizontal axis a scale; `labels`: whether the ticks have labels; `kind`: linear or log."""
-    if kind == "log":
-        axis.set_xscale("log")
-        axis.xaxis.minorticks_off()
-    axis.set_xticks(scale.ticks, scale.labels if labels else [""] * len(scale.ticks))
+    axis.set_xscale(kind)
     axis.set_xlim(scale.low, scale.high)
+    ticks_x(axis, scale.ticks, scale.labels if labels else ())
+    axis.add_collection(grid([[(x, 0), (x, 1)] for x in scale.ticks], axis.get_xaxis_transform()), autolim=False)
 
 
 def scale_y(axis: Axes, scale: Scale) -> None:
     """Give the vertical axis a scale."""
-    axis.set_yticks(scale.ticks, scale.labels)
     axis.set_ylim(scale.low, scale.high)
+    ticks_y(axis, scale.ticks, scale.labels)
+    axis.add_collection(grid([[(0, y), (1, y)] for y in scale.ticks], axis.get_yaxis_transform()), autolim=False)
 
 
-def names_left(axis: Axes, names: Sequence[str], height: float, *, labels: bool) -> None:
-    """Put names at 0, 1, ... downwards on the vertical axis; `height`: of the axis in steps."""
-    axis.set_yticks(range(len(names)), names if labels else [""] * len(names), linespacing=1.05)
-    axis.set_ylim(height - 0.5, -0.5)
-    axis.grid(visible=False, axis="y")
+def grid(lines: Sequence[Any], transform: Transform) -> LineCollection:
+    """Return grid lines, below everything else."""
+    return LineCollection(lines, colors="0.9", linewidths=0.8, zorder=0.5, transform=transform)
+
+
+def ticks_x(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
+    """Write labels below the horizontal axis; as texts, since matplotlib's ticks take half of the time of a figure."""
+    figure: Any = axis.figure
+    below = axis.get_xaxis_transform() + ScaledTranslation(0, -PAD, figure.dpi_scale_trans)
+    for x, label in zip(ticks, labels, strict=False):
+        figure.text(x, 0, label, transform=below, ha="center", va="top", fontsize=SMALL)
+
+
+def ticks_y(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
+    """Write labels left of the vertical axis."""
+    figure: Any = axis.figure
+    left = axis.get_yaxis_transform() + ScaledTranslation(-PAD, 0, figure.dpi_scale_trans)
+    options: Any = {"ha": "right", "va": "center_baseline", "fontsize": SMALL, "linespacing": 1.05}
+    for y, label in zip(ticks, labels, strict=False):
+        figure.text(0, y, label, transform=left, **options)
+
+
+def names_left(axis: Axes, names: Sequence[str], *, labels: bool) -> None:
+    """Give the vertical axis a step for each name, from the top; `labels`: whether the names are written."""
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    if labels:
+        ticks_y(axis, range(len(names)), names)
 
 
 NAMES = 2.3
