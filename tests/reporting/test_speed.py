@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from medseg.reporting.figures_artists import Bubble, add_bands, add_boxes, add_bubbles
+from medseg.reporting.figures_style import Look
 from scipy import stats
 
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting import records
 from medseg.reporting.document import write_report
-from medseg.reporting.figures_artists import Bubble, add_bands, add_boxes, add_bubbles
-from medseg.reporting.figures_style import Look
 from medseg.reporting.page import settings
 from medseg.reporting.records import read_runs
 from medseg.reporting.statistics import wilcoxon_each

@@ -16,10 +16,10 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from medseg.metrics.measures import Measure
     from medseg.reporting.comparison import Comparison
     from medseg.reporting.figures.artists import Array
+    from medseg.reporting.layout import Line
+    from medseg.reporting.pairs import Pair
 
 log = logging.getLogger("medseg")
 
@@ -49,7 +51,7 @@ class Drawing:
 
     def add_verdicts(self, comparison: Comparison, shares: Mapping[str, Array]) -> None:
         """Draw `differences` and `ranks` as well; arguments as of `draw_verdicts`."""
-        self.parts.append(self.pool.submit(draw_verdicts, comparison, shares, self.folder))
+        self.parts.append(self.pool.submit(draw_judged, *judged(comparison), shares, self.folder))
 
     def files(self) -> list[Path]:
         """Wait for the PNG files of all figures."""
@@ -62,9 +64,25 @@ def drawing(comparison: Comparison, folder: Path) -> Iterator[Drawing]:
 
     The comparison needs no tests yet: those go to `Drawing.add_verdicts` as soon as they are there.
     """
-    context = multiprocessing.get_context("fork")  # what is imported need not be imported again
-    with ProcessPoolExecutor(1, mp_context=context, initializer=gc.disable) as pool:
-        yield Drawing(folder, pool, [pool.submit(draw_scores, comparison, folder)])
+    # Forked: the comparison is handed over as it is, with all runs that have been read.
+    options: Any = {"mp_context": multiprocessing.get_context("fork"), "initializer": hand_over}
+    with ProcessPoolExecutor(1, initargs=(comparison,), **options) as pool:
+        yield Drawing(folder, pool, [pool.submit(draw_handed_over, folder)])
+
+
+handed_over: list[Comparison] = []
+"""In the process that draws: what it draws."""
+
+
+def hand_over(comparison: Comparison) -> None:
+    """Begin the process that draws."""
+    handed_over.append(comparison)
+    gc.disable()  # a quarter of the time; the process ends with the figures
+
+
+def draw_handed_over(folder: Path) -> list[Path]:
+    """Draw in the process that draws."""
+    return draw_scores(handed_over[0], folder)
 
 
 def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
@@ -104,14 +122,30 @@ def draw_verdicts(comparison: Comparison, shares: Mapping[str, Array], folder: P
         shares: title of a panel -> share of the bootstrap samples, rows x ranks; empty where it is not known.
         folder: where the files go; made when needed.
     """
+    return draw_judged(*judged(comparison), shares, folder)
+
+
+def judged(comparison: Comparison) -> tuple[Sequence[Line], Sequence[Pair], Mapping[Line, Line], Measure]:
+    """Return what the figures of verdicts need of a comparison, in a form that another process can be sent."""
+    measure = replace(comparison.measure, function=None)
+    return comparison.rows, comparison.pairs, best_rows(comparison), measure
+
+
+def draw_judged(
+    rows: Sequence[Line],
+    pairs: Sequence[Pair],
+    best: Mapping[Line, Line],
+    measure: Measure,
+    shares: Mapping[str, Array],
+    folder: Path,
+) -> list[Path]:
+    """Draw the figures of verdicts; `best`: dataset -> its best network; the others as of `draw_verdicts`."""
     from medseg.reporting.figures.ranks import draw_differences, draw_ranks
 
-    labels = [row.label for row in comparison.rows]
-    best = best_rows(comparison)
     return draw(
         lambda: [
-            draw_differences(comparison.pairs, best, comparison.rows, comparison.measure, folder / "differences"),
-            draw_ranks(labels, shares, folder / "ranks"),
+            draw_differences(pairs, best, rows, measure, folder / "differences"),
+            draw_ranks([row.label for row in rows], shares, folder / "ranks"),
         ]
     )
 
@@ -134,7 +168,7 @@ def image_measure(comparison: Comparison) -> Measure:
     return next((one for one in comparison.measures.per_image if one.score == chosen), comparison.measures["dice"])
 
 
-def best_rows(comparison: Comparison) -> dict[Any, Any]:
+def best_rows(comparison: Comparison) -> dict[Line, Line]:
     """Return dataset -> its network with the best mean, the first of equal ones."""
     measure = comparison.measure
     sign = -1 if measure.higher_is_better else 1

@@ -135,9 +135,9 @@ def draw_ranks(labels: Sequence[str], shares: Mapping[str, Array], stem: Path) -
     for n, ((axis,), share) in enumerate(zip(sheet.panels, shares.values(), strict=True)):
         names_left(axis, names, labels=sheet.is_first(n))
         scale = whole(count, most=20)
+        axis.set_xlim(0.5, count + 0.5)
         ticks_x(axis, scale.ticks, scale.labels)
         add_shares(axis, share[order])
-        axis.set_xlim(0.5, count + 0.5)
     return save(sheet.figure, stem)
 
 

@@ -30,6 +30,9 @@ EDGE, GAP = 0.12, 0.12
 NARROWEST = 5.0
 """Width of a sheet, in inches: what a caption needs."""
 
+BETWEEN = 0.2
+"""Between two panels, beside the labels of the second, in inches."""
+
 HANDLE = 0.34
 """Width of the marks in a legend, in inches."""
 
@@ -110,7 +113,7 @@ class Sheet:
         lines = -(-len(plan.titles) // columns)
         beside_axis = 0.26 if any(plan.y_labels) else 0.0
         left = EDGE + beside_axis + plan.first + 0.06
-        step = plan.width + plan.others + 0.2
+        step = plan.width + plan.others + BETWEEN
         right = EDGE + 0.08
         used = left + plan.width + step * (columns - 1) + right
         width = max(used, NARROWEST)
@@ -244,11 +247,21 @@ def grid(lines: Sequence[Any], transform: Transform) -> LineCollection:
 
 
 def ticks_x(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
-    """Write labels below the horizontal axis; as texts, since matplotlib's ticks take half of the time of a figure."""
+    """Write labels below the horizontal axis; as texts, since matplotlib's ticks take half of the time of a figure.
+
+    A label that would reach to the next panel or over the one before is left out.
+    """
     figure: Any = axis.figure
     below = axis.get_xaxis_transform() + ScaledTranslation(0, -PAD, figure.dpi_scale_trans)
-    for x, label in zip(ticks, labels, strict=False):
-        figure.text(x, 0, label, transform=below, ha="center", va="top", fontsize=SMALL)
+    inches = axis.get_position().width * figure.get_figwidth()
+    at = axis.transData.transform([(x, 0) for x in ticks])[:, 0] if ticks else ()
+    before = -BETWEEN / 2
+    for x, label, middle in zip(ticks, labels, at, strict=False):
+        place = axis.transAxes.inverted().transform((middle, 0))[0] * inches
+        half = text_width(label, SMALL) / 2
+        if place - half >= before and place + half <= inches + BETWEEN / 2:
+            figure.text(x, 0, label, transform=below, ha="center", va="top", fontsize=SMALL)
+            before = place + half + 0.03
 
 
 def ticks_y(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:

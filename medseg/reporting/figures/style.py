@@ -107,10 +107,11 @@ def inside(low: float, high: float, step: float) -> int:
 
 def labelled(ticks: Sequence[float], step: float) -> list[str]:
     """Write ticks with as many digits as their step needs."""
-    if not 1e-4 <= step < 1e5:
-        return [f"{tick:.3g}" for tick in ticks]
-    digits = next(n for n in range(8) if math.isclose(round(step, n), step, rel_tol=1e-6))
-    return [f"{tick + 0.0:.{digits}f}" for tick in ticks]
+    largest = max(map(abs, ticks), default=1.0)
+    if 1e-3 <= largest < 1e5:
+        digits = next(n for n in range(16) if n == 15 or math.isclose(round(step, n), step, rel_tol=1e-6))
+        return [f"{tick + 0.0:.{digits}f}" for tick in ticks]
+    return [f"{tick + 0.0:.{math.ceil(math.log10(max(largest / step, 1))) + 2}g}" for tick in ticks]
 
 
 def whole(high: int, *, most: int = 6) -> Scale:
