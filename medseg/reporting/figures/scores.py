@@ -41,7 +41,7 @@ def draw_parameters(comparison: Comparison, folder: Path) -> Path | None:
     costs = comparison.costs
     known = {row: cost.parameters / 1e6 for row in comparison.rows if (cost := costs[row]).parameters}
     size, macs = macs_at_one_size(comparison)
-    area = (f"GMAC for an image of {written(size)}", macs)
+    area = (f"GMAC at {written(size)}", macs)
     return draw_bubbles(
         comparison, folder / f"{comparison.measure.name}_parameters", ("parameters, millions", known), area
     )
@@ -119,7 +119,7 @@ def draw_bubbles(
     x_scale = logarithmic([xs[row] for row in rows])
     several = any(not np.isnan(bubble.spread) for bubbles in panels for bubble in bubbles)
     remarks = ["bar: deviation over seeds"] if several else []
-    remarks += [f"area and number in brackets: {area_title}"] if shown else []
+    remarks += [f"area, and in brackets: {area_title}"] if shown else []
     numbers = {row: f" ({shown[row]:.{2 if shown[row] < 10 else 1}f})" for row in shown}
     sheet = Sheet(
         Plan(
@@ -161,7 +161,8 @@ def draw_images(comparison: Comparison, measure: Measure, folder: Path) -> Path 
     if max(map(len, values.values()), default=0) < 2:
         return None
     if len(rows) == 1 and max(map(len, values.values())) >= FEWEST:
-        return draw_histograms({column: values[rows[0], column] for column in columns}, measure, folder)
+        alone = {column: values[rows[0], column] for column in columns}
+        return draw_histograms(alone, measure, f"test images{averaged(comparison)}", folder)
     look = looks(comparison.rows)
     names, widest, step = fit_names([row.label for row in rows])
     sheet = Sheet(
@@ -169,7 +170,7 @@ def draw_images(comparison: Comparison, measure: Measure, folder: Path) -> Path 
             [column.label for column in columns],
             heights=(step * len(rows) + 0.1,),
             x_label=title_of(measure),
-            caption=describe_boxes({len(some) for some in values.values()}),
+            caption=describe_boxes({len(some) for some in values.values()}, averaged(comparison)),
             first=widest,
         )
     )
@@ -181,18 +182,24 @@ def draw_images(comparison: Comparison, measure: Measure, folder: Path) -> Path 
     return save(sheet.figure, folder / "boxes")
 
 
-def describe_boxes(counts: set[int]) -> str:
+def averaged(comparison: Comparison) -> str:
+    """Say that the scores are means over seeds, where there are several."""
+    samples = [cell.sample for cell in comparison.cells.values() if cell.sample is not None]
+    return ", averaged over seeds" if any(len(sample.seeds) > 1 for sample in samples) else ""
+
+
+def describe_boxes(counts: set[int], over_seeds: str) -> str:
     """Say what the boxes and the dots are; `counts`: numbers of images of the cells."""
     parts = []
     if max(counts) >= FEWEST:
-        parts.append("box: middle half of the test images, averaged over seeds; line: median; dots: beyond 1.5 boxes")
+        parts.append(f"box: middle half of the test images{over_seeds}; line: median; dots: beyond 1.5 boxes")
     if min(counts) < FEWEST:
-        parts.append(f"fewer than {FEWEST} images: a dot for each, averaged over seeds")
+        parts.append(f"fewer than {FEWEST} images: a dot for each{over_seeds}")
     return "; ".join([*parts, "diamond: mean"])
 
 
-def draw_histograms(values: Mapping[Line, Array], measure: Measure, folder: Path) -> Path:
-    """Draw a histogram of the images' scores for each dataset."""
+def draw_histograms(values: Mapping[Line, Array], measure: Measure, what: str, folder: Path) -> Path:
+    """Draw a histogram of the images' scores for each dataset; `what`: is counted, in words."""
     drawn = [histogram(scores) for scores in values.values()]
     scales = [whole(int(counts.max()), most=5) for counts, _ in drawn]
     sheet = Sheet(
@@ -200,7 +207,7 @@ def draw_histograms(values: Mapping[Line, Array], measure: Measure, folder: Path
             [column.label for column in values],
             x_label=title_of(measure),
             y_labels=["test images"],
-            caption="test images, averaged over seeds; line: median; diamond: mean",
+            caption=f"{what}; line: median; diamond: mean",
             first=max(scale.width for scale in scales),
             others=max(scale.width for scale in scales),
         )

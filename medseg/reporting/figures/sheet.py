@@ -18,8 +18,8 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from medseg.reporting.figures.style import LABEL, SMALL, TITLE, Look, Scale
 from medseg.reporting.figures.text import text_height, text_width, wrap
 
-WIDTH, HEIGHT = 2.7, 1.9
-"""Of a panel, in inches."""
+WIDTH, ALONE, HEIGHT = 2.7, 4.2, 1.9
+"""Of a panel, in inches; `ALONE`: the width of a single one."""
 
 BESIDE = 4
 """Panels in a row, at most."""
@@ -67,7 +67,7 @@ class Plan:
         y_labels: left of the first panel of each row, one for each of `heights`.
         legend: its entries.
         caption: sentences above the legend.
-        width: of a panel, in inches.
+        width: of a panel, in inches; None for the usual one.
         first: room for the labels of the ticks left of the first panel of each row, in inches.
         others: the same for the other panels; 0 where they share those of the first.
         beside: most panels in a row.
@@ -79,7 +79,7 @@ class Plan:
     y_labels: Sequence[str] = ()
     legend: Sequence[Entry] = ()
     caption: str = ""
-    width: float = WIDTH
+    width: float | None = None
     first: float = 0.0
     others: float = 0.0
     beside: int = BESIDE
@@ -98,6 +98,11 @@ class Sheet:
     panels: list[list[Axes]] = field(init=False)
 
     @property
+    def panel_width(self) -> float:
+        """Width of a panel, in inches."""
+        return self.plan.width or (WIDTH if len(self.plan.titles) > 1 else ALONE)
+
+    @property
     def columns(self) -> int:
         """Panels in a row: as even as possible."""
         count = len(self.plan.titles)
@@ -108,17 +113,17 @@ class Sheet:
         return panel % self.columns == 0
 
     def __post_init__(self) -> None:
-        plan = self.plan
+        plan, panel = self.plan, self.panel_width
         columns = self.columns
         lines = -(-len(plan.titles) // columns)
         beside_axis = 0.26 if any(plan.y_labels) else 0.0
         left = EDGE + beside_axis + plan.first + 0.06
-        step = plan.width + plan.others + BETWEEN
+        step = panel + plan.others + BETWEEN
         right = EDGE + 0.08
-        used = left + plan.width + step * (columns - 1) + right
+        used = left + panel + step * (columns - 1) + right
         width = max(used, NARROWEST)
         left += (width - used) / 2
-        titles = [wrap(title, plan.width + 0.1, TITLE) for title in plan.titles]
+        titles = [wrap(title, panel + 0.1, TITLE) for title in plan.titles]
         caption = wrap(plan.caption, width - 2 * EDGE, SMALL, lines=6) if plan.caption else ""
         legend = Legend.fit(plan.legend, width - 2 * EDGE)
         heads = [
@@ -136,10 +141,10 @@ class Sheet:
             top -= head + 0.06
             for place, title in enumerate(titles[line * columns : (line + 1) * columns]):
                 x = left + step * place
-                write(self.figure, x + plan.width / 2, top + 0.06, title, size=TITLE, va="bottom")
+                write(self.figure, x + panel / 2, top + 0.06, title, size=TITLE, va="bottom")
                 self.panels.append(self.stacked(x, top, first=place == 0, label_at=x - plan.first - 0.1))
                 if plan.x_label:
-                    write(self.figure, x + plan.width / 2, top - stack - TICKS, plan.x_label, va="top")
+                    write(self.figure, x + panel / 2, top - stack - TICKS, plan.x_label, va="top")
             top -= stack + foot + GAP
         if caption:
             write(self.figure, width / 2, top, caption, size=SMALL, va="top", color="0.25")
@@ -152,7 +157,7 @@ class Sheet:
         axes = []
         for n, high in enumerate(self.plan.heights):
             top -= high + (0.12 if n else 0.0)
-            axis = self.figure.add_axes((x / width, top / height, self.plan.width / width, high / height))
+            axis = self.figure.add_axes((x / width, top / height, self.panel_width / width, high / height))
             axis.xaxis.set_visible(False)  # `ticks_x` and `ticks_y` draw what is to be seen of them
             axis.yaxis.set_visible(False)
             axes.append(axis)

@@ -78,13 +78,18 @@ def wrap(text: str, width: float, size: float, lines: int = 4) -> str:
 
 
 def broken(text: str, width: float, size: float) -> list[str]:
-    """Break a text behind blanks and punctuation, or inside of a word that is wider than a line."""
+    """Break a text at blanks; a word that is wider than a line behind punctuation, and where there is none anywhere."""
     lines = [""]
-    for word in re.split(r"(?<=[ ,_=./:+-])", text):
-        if lines[-1] and text_width((lines[-1] + word).rstrip(), size) > width:
-            lines.append("")
-        for character in word:
-            if lines[-1] and text_width(lines[-1] + character, size) > width and character != " ":
-                lines.append("")
-            lines[-1] += character
-    return [line.strip() for line in lines]
+
+    def add(part: str, *separators: str) -> None:
+        if text_width((lines[-1] + part).rstrip(), size) <= width:
+            lines[-1] += part
+        elif text_width(part.rstrip(), size) <= width or not separators:
+            lines.append(part)
+        else:
+            for piece in filter(None, re.split(separators[0], part)):
+                add(piece, *separators[1:])
+
+    for word in re.split(r"(?<= )", text):
+        add(word, r"(?<=[,_=./:+-])", r"(?<=.)")
+    return [line.strip() for line in lines if line.strip()] or [""]
