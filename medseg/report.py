@@ -16,6 +16,7 @@ from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
+    from medseg.reporting.comparison import Comparison
     from medseg.reporting.document import Report
     from medseg.runs.run import Run
 
@@ -39,7 +40,7 @@ EXAMPLES = (
 def report(cfg: DictConfig) -> None:
     """Compare the runs in the folders that `cfg` names, write the report and print its first table."""
     # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
-    from medseg.reporting.comparison import measures_of
+    from medseg.reporting.comparison import measures_of, score_runs, with_verdicts
 
     if cfg.format not in FORMATS:
         raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
@@ -63,16 +64,16 @@ def report(cfg: DictConfig) -> None:
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
+    comparison = score_runs(runs, measure, size, names)
     if cfg.figures and cfg.format != "html":  # the page draws its own
         from medseg.reporting.figures import FIGURES, drawing
 
-        # Of a score that single images have.
-        score = measure.score if measure.score != "accuracy" else "dice"
-        with drawing(runs, folder / FIGURES, score=score) as figures:
-            made = make_report(runs, measure, size, names)
-        made = replace(made, figures=figures.result())
+        with drawing(comparison, folder / FIGURES) as drawn:
+            made = make_report(runs, with_verdicts(comparison))
+            drawn.add_verdicts(made.comparison)
+            made = replace(made, figures=drawn.files())
     else:
-        made = make_report(runs, measure, size, names)
+        made = make_report(runs, with_verdicts(comparison))
     made = replace(made, notes=(*tree.copies, *tree.problems))
     from medseg.reporting.document import write_report
 
@@ -84,16 +85,14 @@ def report(cfg: DictConfig) -> None:
         print(f"{what + ':':<10}{path}")
 
 
-def make_report(runs: Sequence[Run], measure: Any, size: tuple[int, int] | None = None, names: Any = None) -> Report:
-    """Compare runs under a measure; `size`: of the benchmarks to show, `names`: what rows and columns are printed as."""
+def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
+    """Return all that a report has to say of a comparison of runs."""
     from medseg.reporting.ablation import find_ablations
     from medseg.reporting.claims import judge_papers
-    from medseg.reporting.comparison import compare
     from medseg.reporting.document import Report
     from medseg.reporting.published import published_files, read_published
     from medseg.reporting.published_cells import find_published
 
-    comparison = compare(runs, measure, size, names)
     return Report(
         runs=runs,
         comparison=comparison,

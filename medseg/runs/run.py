@@ -181,6 +181,24 @@ class Run:
         return self.summary.get("training_seconds")
 
     @cached_property
+    def changed(self) -> frozenset[str]:
+        """The keys with another value than the chosen options give; in older runs, those of the command line."""
+        if self.defaults is not None:
+            return frozenset(self.defaults)
+        given = {override.lstrip("+").partition("=")[0] for override in self.overrides}
+        return frozenset(key for key in given if "." in key and not is_ignored(key))
+
+    @cached_property
+    def deviations(self) -> dict[str, Any]:
+        """Group -> option where it is not the usual one, and key -> value for each key of `changed`."""
+        options = {
+            group: option
+            for group, option in self.choices.items()
+            if group in self.default_choices and option != self.default_choices[group] and not is_ignored(group)
+        }
+        return options | {key: self.settings[key] for key in sorted(self.changed) if key in self.settings}
+
+    @cached_property
     def content(self) -> tuple[Any, ...]:
         """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name."""
         scores = hashlib.sha256(RunFolder(self.folder).per_image.read_bytes()).hexdigest()

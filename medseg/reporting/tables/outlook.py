@@ -46,9 +46,6 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
         Column("share", "share", lambda r: r.share, percent, number=True, repeated=True),
     )
     tables = []
-    for column, found in shares:
-        here = [record for record in records if record.column == column]
-        tables = []
     for column, table in shares:
         ranks = range(1, min(MOST_RANKS, len(table.rows)) + 1)
         blocks: Blocks[Rank] = Blocks(lambda r: r.row, lambda r: r.rank, {rank: f"rank {rank}" for rank in ranks})
