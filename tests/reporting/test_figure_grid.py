@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def sweep(tmp_path: Path, prepared: PreparedDataset) -> Path:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
     caplog.set_level(logging.INFO, logger="medseg")
     return caplog
@@ -94,6 +95,17 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
     assert 5 * 64 < width < 5 * 64 + 20, "the pixels of the pictures, not those of the page"
 
 
+def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep: Path) -> None:
+    comparison = compared_runs(read_runs([sweep]).runs)
+    (column,) = comparison.columns
+    comparison.columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
+    comparison.cells |= {
+        (row, one): cell for (row, _), cell in list(comparison.cells.items()) for one in comparison.columns
+    }
+    files = draw(lambda: list(draw_grids(comparison, MEASURES["dice"], tmp_path / "a")))
+    assert [file.name for file in files] == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -102,26 +114,28 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
     ],
 )
 def test_no_grid_over_other_data(
-    change: dict[str, str], message: str, tmp_path: Path, sweep: Path, told: pytest.LogCaptureFixture
+    change: dict[str, str], message: str, tmp_path: Path, sweep: Path, messages: pytest.LogCaptureFixture
 ) -> None:
     for file in sweep.glob("*/test/summary.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     assert grids(sweep, tmp_path / "a") == []
-    assert message in told.text
+    assert message in messages.text
 
 
-def test_no_grid_without_predictions(tmp_path: Path, sweep: Path, told: pytest.LogCaptureFixture) -> None:
+def test_no_grid_without_predictions(tmp_path: Path, sweep: Path, messages: pytest.LogCaptureFixture) -> None:
     for file in sweep.glob("*/test/predictions.npz"):
         file.unlink()
     assert grids(sweep, tmp_path / "a") == []
-    assert "no grid of kvasir: no run has its predictions stored (test/predictions.npz)" in told.text
+    assert "no grid of kvasir: no run has its predictions stored (test/predictions.npz)" in messages.text
 
 
-def test_damaged_predictions_do_not_end_the_report(tmp_path: Path, sweep: Path, told: pytest.LogCaptureFixture) -> None:
+def test_damaged_predictions_do_not_end_the_report(
+    tmp_path: Path, sweep: Path, messages: pytest.LogCaptureFixture
+) -> None:
     for file in sweep.glob("*/test/predictions.npz"):
         file.write_bytes(b"PK\x03\x04 half a file")
     assert grids(sweep, tmp_path / "a") == []
-    assert "predictions.npz: damaged" in told.text
+    assert "predictions.npz: damaged" in messages.text
 
 
 def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:

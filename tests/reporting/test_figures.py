@@ -1,4 +1,4 @@
-"""The figures: they are drawn, the same from the same data, with all texts in their places."""
+"""The figures: they are drawn, the same from the same data, with all texts where they can be read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def every_figure(comparison: Any, folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
     caplog.set_level(logging.INFO, logger="medseg")
     return caplog
@@ -208,11 +208,11 @@ def test_odd_scores_are_drawn(options: dict[str, Any], networks: int, tmp_path: 
     assert ("curves" in checked) == (options.get("epochs") != 0)
 
 
-def test_nothing_finished_draws_nothing(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+def test_nothing_finished_draws_nothing(tmp_path: Path, messages: pytest.LogCaptureFixture) -> None:
     comparison = compared(SHORT, missing=[(k, 0) for k in range(3)])
     assert draw_scores(comparison, tmp_path / "a") + draw_verdicts(comparison, {}, tmp_path / "a") == []
     assert not (tmp_path / "a").exists()
-    assert "no figures: no run is finished" in told.text
+    assert "no figures: no run is finished" in messages.text
 
 
 def test_no_score_draws_nothing_of_it(tmp_path: Path) -> None:
@@ -224,12 +224,12 @@ def test_one_network_is_compared_with_nothing(tmp_path: Path) -> None:
     assert names(every_figure(compared(["unet"], images=1), tmp_path / "b")) == ["curves.png"]
 
 
-def test_macs_at_another_size_are_left_out(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+def test_macs_at_another_size_are_left_out(tmp_path: Path, messages: pytest.LogCaptureFixture) -> None:
     comparison = compared(SHORT)
     row = comparison.rows[1]
     comparison.costs[row] = replace(comparison.costs[row], size=(512, 512))
     draw_scores(comparison, tmp_path)
-    assert "no benchmark at 256 x 256 of convunext" in told.text
+    assert "no benchmark at 256 x 256 of convunext" in messages.text
 
 
 # What is drawn.
@@ -282,12 +282,12 @@ def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures
     stem = tmp_path / "differences"
     draw(lambda: [draw_differences(pairs, {data: two}, (one, two, three), MEASURES["dice"], stem)])
     figure = figures["differences"]
-    places = {
+    marks = {
         line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0])
         for line in figure.axes[0].lines
         if line.get_marker() != "None"
     }
-    assert places == {"v": (pytest.approx(-3), 0), "x": (pytest.approx(-2), 2), "*": (0, 1)}
+    assert marks == {"v": (pytest.approx(-3), 0), "x": (pytest.approx(-2), 2), "*": (0, 1)}
     assert {"worse", "not judged", "best of the dataset", "Dice against the best, points"} <= set(words(figure))
     assert "better" not in words(figure)
 

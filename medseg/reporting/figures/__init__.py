@@ -115,7 +115,7 @@ def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def draw_verdicts(comparison: Comparison, shares: Mapping[str, Array], folder: Path) -> list[Path]:
-    """Draw the figures of what the tests say, and return the PNG files.
+    """Draw the figures of the tests, and return the PNG files.
 
     Args:
         comparison: rows, columns, cells and pairs.

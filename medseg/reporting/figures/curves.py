@@ -77,7 +77,7 @@ def add_curves(axis: Axes, curves: Sequence[tuple[Look, Array]], *, marked: bool
 
     Epochs without a value, where only every nth is validated, are passed over.
     """
-    bands = []
+    bands: list[Any] = []
     for look, every in curves:
         known = np.isfinite(every).all(axis=0)
         values, epochs = every[:, known], np.flatnonzero(known) + 1.0

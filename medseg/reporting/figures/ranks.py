@@ -1,4 +1,4 @@
-"""Figures of what the tests say: how sure the ranks are, and how far each network is from the best one."""
+"""Figures of the tests: how sure the ranks are, and how far each network is from the best one."""
 
 from __future__ import annotations
 
