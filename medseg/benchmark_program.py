@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError
-from medseg.tables import Column, write_table
+from medseg.reporting.render.csv import as_csv
+from medseg.reporting.render.table import Column, Table
+from medseg.reporting.render.text import as_text
 from medseg.values import is_count, is_whole
 
 SUMMARY = """
@@ -48,17 +50,21 @@ def benchmark_program(cfg: DictConfig) -> None:
     ]
     commands = Commands(cfg.data, words)
     figures = measure_program(commands, repeats=cfg.repeats, steps=cfg.steps, report=cfg.report, jobs=cfg.jobs or [])
-    columns = [
-        Column("figure", "figure"),
-        Column("value", "value", "{:.4g}".format, number=True),
-        Column("unit", "unit"),
-        Column("how", "how"),
-    ]
-    rows = [[figure.name, figure.value, figure.unit, figure.how] for figure in figures]
-    print(write_table(columns, rows, "table"))
+    table = Table("figures", "", COLUMNS, figures)
+    print(as_text(table))
     if cfg.csv is not None:
-        write_csv(Path(cfg.csv).expanduser(), columns, rows)
+        file = Path(cfg.csv).expanduser()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(as_csv(table), encoding="utf-8")
         print(f"written: {cfg.csv}")
+
+
+COLUMNS: Sequence[Column[Any]] = (
+    Column("figure", "figure", lambda figure: figure.name),
+    Column("value", "value", lambda figure: figure.value, "{:.4g}".format, number=True),
+    Column("unit", "unit", lambda figure: figure.unit),
+    Column("how", "how", lambda figure: figure.how),
+)
 
 
 def key_of(word: str) -> str:
@@ -84,12 +90,6 @@ def check(cfg: DictConfig) -> None:
         place = Path(str(cfg.csv)).expanduser()
         if place.suffix != ".csv" or place.is_dir():
             raise ConfigError(f"csv={cfg.csv} must be a file that ends in .csv")
-
-
-def write_csv(file: Path, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
-    """Write figures to a CSV file; its folder is made."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(write_table(columns, rows, "csv") + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -17,11 +17,12 @@ from medseg import config
 from medseg.cli import run_command
 from medseg.errors import ConfigError
 from medseg.runs.files import replacing_text
-from medseg.tables import FORMATS
 from medseg.values import is_count
 
 if TYPE_CHECKING:
     from torch import nn
+
+FORMATS = ("table", "markdown", "csv")
 
 log = logging.getLogger("medseg")  # not __name__, which is __main__ under `python -m`
 

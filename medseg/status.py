@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from omegaconf import DictConfig
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError
-from medseg.runs.progress import Progress, read_progress
-from medseg.tables import Column, write_table
+from medseg.reporting.render.table import Column, Table
+from medseg.reporting.render.text import as_text as write_text
+from medseg.runs.progress import JobProgress, Progress, read_progress
 
 SUMMARY = """
 medseg.status shows how far the runs of a sweep are: what is finished, what runs and until when, what failed and why,
@@ -40,18 +42,7 @@ def status(cfg: DictConfig) -> None:
 
 def as_text(progress: Progress) -> str:
     """Write a line per job, what went wrong, and how far all of it is."""
-    columns = [
-        Column("state", "state"),
-        Column("epoch", "epoch", number=True),
-        Column("best", "best val Dice", lambda score: f"{score:.4f}", number=True),
-        Column("end", "expected end", show_time),
-        Column("name", "run"),
-    ]
-    rows = []
-    for job in progress.jobs:
-        epoch = f"{job.epoch or 0}/{job.max_epochs}" if job.max_epochs else None
-        rows.append([job.state, epoch, job.best, job.end if job.state == "running" else None, job.run.name])
-    lines = [write_table(columns, rows, "table"), ""]
+    lines = [write_text(Table("status", "", COLUMNS, progress.jobs)), ""]
     lines += [f"{job.state}: {job.run.name}: {job.remark}" for job in progress.jobs if job.remark]
     lines += [f"damaged: {problem}" for problem in progress.problems]
     lines += progress.copies
@@ -62,6 +53,20 @@ def as_text(progress: Progress) -> str:
     elif progress.unfinished:
         lines.append("expected end: not known before the first epoch is done")
     return "\n".join(lines)
+
+
+def epoch(job: JobProgress) -> str | None:
+    """Write how many epochs a run has behind it, and how many it will have."""
+    return f"{job.epoch or 0}/{job.max_epochs}" if job.max_epochs else None
+
+
+COLUMNS: Sequence[Column[JobProgress]] = (
+    Column("state", "state", lambda job: job.state),
+    Column("epoch", "epoch", epoch, number=True),
+    Column("best", "best val Dice", lambda job: job.best, "{:.4f}".format, number=True),
+    Column("end", "expected end", lambda job: job.end if job.state == "running" else None, lambda end: show_time(end)),
+    Column("name", "run", lambda job: job.run.name),
+)
 
 
 def as_json(progress: Progress) -> str:

@@ -9,7 +9,8 @@ from medseg.benchmarking.figures import derive
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.show import heading, show_spread, three_digits
 from medseg.benchmarking.variants import reference
-from medseg.tables import Column, write_table
+from medseg.reporting.render.table import Column, Table
+from medseg.reporting.render.text import as_text
 
 Benchmarks = Mapping[int, Mapping[str, Any]]
 """What `medseg.benchmarking.files.describe` returned, by place among the settings."""
@@ -66,19 +67,17 @@ def write_network(settings: Sequence[Setting], benchmarks: Benchmarks, places: S
     there = {settings[place].variant or "": benchmarks[place] for place in places if place in benchmarks}
     derived = {name: derive(benchmark) for name, benchmark in there.items()}
     base = reference(list(there))
-    others = [name for name in there if name != base]
-    titles = [*there, *(f"{name} / {base}" for name in others)]
-    columns = [Column("figure", settings[places[0]].network)]
-    columns += [Column(title, title, number=True) for title in titles]
-    rows = [
-        [
-            title,
-            *(show(key, there[name], derived[name]) for name in there),
-            *(ratio(derived[name][key], derived[base][key]) for name in others),
-        ]
-        for key, title in FIGURES.items()
-    ]
-    return write_table(columns, rows, "table")
+
+    def figure(name: str) -> Column[str]:
+        return Column(name, name, lambda key: show(key, there[name], derived[name]), number=True)
+
+    def factor(name: str) -> Column[str]:
+        title = f"{name} / {base}"
+        return Column(title, title, lambda key: ratio(derived[name][key], derived[base][key]), number=True)
+
+    first = Column[str]("figure", settings[places[0]].network, lambda key: FIGURES[key])
+    columns = [first, *map(figure, there), *(factor(name) for name in there if name != base)]
+    return as_text(Table("comparison", "", columns, list(FIGURES)))
 
 
 def show(key: str, benchmark: Mapping[str, Any], derived: Mapping[str, float | None]) -> str | None:
@@ -131,19 +130,15 @@ def describe(setting: Setting, benchmark: Mapping[str, Any]) -> str:
 
 def where_time_goes(settings: Sequence[Setting], benchmarks: Benchmarks) -> str:
     """Write the biggest operators of each training step, with their shares of its time."""
-    columns = [
-        Column("network", "network"),
-        Column("variant", "variant"),
-        Column("operators", "biggest operators of a training step"),
-    ]
-    rows = [
-        [
-            settings[place].network,
-            settings[place].variant,
-            tuple(f"{operator['share']:4.0%} {operator['name']}" for operator in benchmarks[place]["operators"] or ()),
-        ]
-        for places in by_network(settings)
-        for place in places
-        if place in benchmarks
-    ]
-    return write_table(columns, rows, "table")
+    columns: Sequence[Column[int]] = (
+        Column("network", "network", lambda place: settings[place].network),
+        Column("variant", "variant", lambda place: settings[place].variant),
+        Column("operators", "biggest operators of a training step", lambda place: operators(benchmarks[place])),
+    )
+    places = [place for places in by_network(settings) for place in places if place in benchmarks]
+    return as_text(Table("operators", "", columns, places))
+
+
+def operators(benchmark: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write operators with their shares."""
+    return tuple(f"{operator['share']:4.0%} {operator['name']}" for operator in benchmark["operators"] or ())

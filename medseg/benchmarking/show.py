@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from medseg.benchmarking.setting import Setting
-from medseg.tables import Column, write_table
+from medseg.reporting.render.table import Column, Table
+from medseg.reporting.render.text import as_text
 
 
 def write_benchmarks(
@@ -19,40 +20,40 @@ def write_benchmarks(
         benchmarks: what `medseg.benchmarking.files.describe` returned, by place in `settings`.
         failed: why others could not be measured.
     """
-    columns = [
-        Column("network", "network"),
-        Column("parameters", "parameters", "{:,}".format, number=True),
-        Column("macs", "MACs (G)", lambda number: f"{number / 1e9:.3f}", number=True),
-        Column("train", "training (images/s)", show_spread, number=True),
-        Column("inference", "inference (images/s)", show_spread, number=True),
-        Column("p50", "latency p50 (ms)", three_digits, number=True),
-        Column("p95", "p95", three_digits, number=True),
-        Column("train_memory", "memory, training (MiB)", "{:,.0f}".format, number=True),
-        Column("inference_memory", "inference", "{:,.0f}".format, number=True),
-    ]
-    rows: list[list[Any]] = []
-    for place, setting in enumerate(settings):
-        if place in failed:
-            rows.append([f"{setting.title}: failed", *[None] * (len(columns) - 1)])
-            continue
-        found = benchmarks[place]
-        latency, memory = found["latency_ms"], found["peak_memory_mib"]
-        rows.append(
-            [
-                setting.title,
-                found["parameters"],
-                found["macs"],
-                found["train_images_per_second"],
-                found["inference_images_per_second"],
-                latency["p50"],
-                latency["p95"],
-                memory["train"],
-                memory["inference"],
-            ]
-        )
-    return "\n".join(
-        [*(heading(next(iter(benchmarks.values()))) if benchmarks else []), write_table(columns, rows, "table")]
-    )
+    records = [(setting, None if place in failed else benchmarks[place]) for place, setting in enumerate(settings)]
+    opening = heading(next(iter(benchmarks.values()))) if benchmarks else []
+    return "\n".join([*opening, as_text(Table("benchmarks", "", COLUMNS, records))])
+
+
+Measured = tuple[Setting, Mapping[str, Any] | None]
+"""A network and its benchmark; None where that failed."""
+
+
+def at(*keys: str) -> Callable[[Measured], Any]:
+    """Return what looks up a value of a benchmark."""
+
+    def value(record: Measured) -> Any:
+        found: Any = record[1]
+        for key in keys if found is not None else ():
+            found = found[key]
+        return found
+
+    return value
+
+
+COLUMNS: Sequence[Column[Measured]] = (
+    Column("network", "network", lambda r: r[0].title if r[1] is not None else f"{r[0].title}: failed"),
+    Column("parameters", "parameters", at("parameters"), "{:,}".format, number=True),
+    Column("macs", "MACs (G)", at("macs"), lambda number: f"{number / 1e9:.3f}", number=True),
+    Column("train", "training (images/s)", at("train_images_per_second"), lambda s: show_spread(s), number=True),
+    Column(
+        "inference", "inference (images/s)", at("inference_images_per_second"), lambda s: show_spread(s), number=True
+    ),
+    Column("p50", "latency p50 (ms)", at("latency_ms", "p50"), lambda n: three_digits(n), number=True),
+    Column("p95", "p95", at("latency_ms", "p95"), lambda n: three_digits(n), number=True),
+    Column("train_memory", "memory, training (MiB)", at("peak_memory_mib", "train"), "{:,.0f}".format, number=True),
+    Column("inference_memory", "inference", at("peak_memory_mib", "inference"), "{:,.0f}".format, number=True),
+)
 
 
 def heading(benchmark: Mapping[str, Any], *, options: bool = True) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from medseg.cards.collect import Subject, is_external
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Score
-from medseg.reporting.render import Heading, Table, as_markdown, escape_markdown
-from medseg.reporting.words import account, count, interval, number, spread
+from medseg.reporting.render.markdown import as_markdown, escape_markdown
+from medseg.reporting.render.table import Column, Table
+from medseg.reporting.words import account, count, fixed, interval, number, spread
+from medseg.runs.run import Run
 
 
 def describe_scores(subject: Subject) -> str:
@@ -20,7 +23,7 @@ def describe_scores(subject: Subject) -> str:
     parts = [
         f"On {count(len(sample.ids), 'test image')}. In brackets the 95 % bootstrap interval over {over}"
         f"{'; ± is the deviation over seeds' if seeds > 1 else ''}.",
-        score_table("scores", [m for m in MEASURES.values() if m.convention == "per_image"], {"mean": scores}),
+        score_table([m for m in MEASURES.values() if m.convention == "per_image"], {"mean": scores}),
     ]
     if subject.classes:
         shown = [m for m in MEASURES.values() if m.convention == "per_image"]
@@ -29,15 +32,15 @@ def describe_scores(subject: Subject) -> str:
         note = (
             f"Of the {len(sample.ids)} test images, {there}; where a class is neither there nor predicted it counts 1."
         )
-        parts += ["### Each class", escape_markdown(note), score_table("classes", shown, subject.classes)]
+        parts += ["### Each class", escape_markdown(note), score_table(shown, subject.classes)]
     others = [m for m in MEASURES.values() if m.convention != "per_image" and m.name in scores]
     parts += [
         "### Other conventions",
         "What other papers call by the same names, from the pixels of all test images together:",
-        score_table("conventions", others, {"value": scores}),
+        score_table(others, {"value": scores}),
     ]
     if len(subject.runs) > 1:
-        parts += ["### Each run", run_table(subject)]
+        parts += ["### Each run", as_markdown(Table("runs", "", RUNS, subject.runs))]
     if subject.cell.unfinished:
         parts.append(escape_markdown(f"Not finished, and not in these scores: {account(subject.cell.unfinished)}."))
     if subject.elsewhere:
@@ -45,15 +48,19 @@ def describe_scores(subject: Subject) -> str:
     return "\n\n".join(parts)
 
 
-def score_table(name: str, measures: Sequence[Measure], columns: Mapping[str, Mapping[str, Score]]) -> str:
+def score_table(measures: Sequence[Measure], columns: Mapping[str, Mapping[str, Score]]) -> str:
     """Write scores with their intervals: a row for each measure, a column for each set of scores."""
-    rows = []
-    for measure in measures:
-        found = [scores.get(measure.name) for scores in columns.values()]
-        if any(found):
-            rows.append((measure.heading, *("-" if score is None else in_full(score, measure) for score in found)))
-    headings = (Heading("score"), *(Heading(column) for column in columns))
-    return as_markdown(Table(name, "", headings, tuple(rows)))
+
+    def column(title: str, scores: Mapping[str, Score]) -> Column[Measure]:
+        def text(measure: Measure) -> str:
+            score = scores.get(measure.name)
+            return "-" if score is None else in_full(score, measure)
+
+        return Column(title, title, text=text, value=lambda measure: None)
+
+    shown = [measure for measure in measures if any(measure.name in scores for scores in columns.values())]
+    names = [Column[Measure]("score", "score", lambda measure: measure.heading)]
+    return as_markdown(Table("scores", "", [*names, *(column(*one) for one in columns.items())], shown))
 
 
 def in_full(score: Score, measure: Measure) -> str:
@@ -61,24 +68,37 @@ def in_full(score: Score, measure: Measure) -> str:
     return f"{number(score.mean, measure.digits)}{spread(score, measure)}{interval(score, measure)}"
 
 
-def run_table(subject: Subject) -> str:
-    """Write the Dice of each run."""
-    rows = []
-    for run in subject.runs:
-        dice = run.summary["headline"]["dice"]["mean"]
-        validation = max((row["val/dice"] for row in run.epochs), default=None)
-        rows.append((run.name, number(validation, 3), number(dice, 3)))
-    headings = (Heading("run"), Heading("Dice, validation", number=True), Heading("Dice, test", number=True))
-    return as_markdown(Table("runs", "", headings, tuple(rows)))
+def validation_dice(run: Run) -> float | None:
+    """Return the best Dice of a run on the validation images."""
+    return max((row["val/dice"] for row in run.epochs), default=None)
+
+
+RUNS: Sequence[Column[Run]] = (
+    Column("run", "run", lambda run: run.name),
+    Column("validation", "Dice, validation", validation_dice, fixed(3), number=True),
+    Column("test", "Dice, test", lambda run: run.summary["headline"]["dice"]["mean"], fixed(3), number=True),
+)
 
 
 def evaluation_table(subject: Subject) -> str:
     """Write what `medseg.evaluate` found on other data and splits."""
-    rows = []
-    for label, summary in subject.elsewhere.items():
-        means = [summary["headline"].get(name, {}).get("mean") for name in ("dice", "iou")]
-        of = "other data" if is_external(summary, subject) else f"the same data, {summary['split']}"
-        rows.append((label, of, str(summary["images"]), *(number(mean, 3) for mean in means)))
-    headings = ("evaluation", "of", "images", "Dice", "IoU")
-    kinds = tuple(Heading(title, number=title in ("images", "Dice", "IoU")) for title in headings)
-    return as_markdown(Table("evaluations", "", kinds, tuple(rows)))
+
+    def of(evaluation: Evaluation) -> str:
+        summary = evaluation[1]
+        return "other data" if is_external(summary, subject) else f"the same data, {summary['split']}"
+
+    def mean(name: str) -> Callable[[Evaluation], float | None]:
+        return lambda evaluation: evaluation[1]["headline"].get(name, {}).get("mean")
+
+    columns: Sequence[Column[Evaluation]] = (
+        Column("evaluation", "evaluation", lambda evaluation: evaluation[0]),
+        Column("of", "of", of),
+        Column("images", "images", lambda evaluation: evaluation[1]["images"], number=True),
+        Column("dice", "Dice", mean("dice"), fixed(3), number=True),
+        Column("iou", "IoU", mean("iou"), fixed(3), number=True),
+    )
+    return as_markdown(Table("evaluations", "", columns, list(subject.elsewhere.items())))
+
+
+Evaluation = tuple[str, Mapping[str, Any]]
+"""Of other data: label and summary."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from medseg.measure.cost import Cost
+from medseg.measure.cost import Cost, Stage
 from medseg.measure.papers import Row
-from medseg.tables import Column, write_table
+from medseg.reporting.render.csv import as_csv
+from medseg.reporting.render.markdown import as_markdown
+from medseg.reporting.render.table import Column, Table
+from medseg.reporting.render.text import as_text
 
 MACS = "multiply-accumulates of convolutions and matrix products for one image; FLOPs are twice as many"
 ACTIVATIONS = "kept for the backward pass of one image in float32, parameters left out"
@@ -35,47 +40,32 @@ class Description:
 
 
 def write_description(described: Description, form: str) -> str:
-    """Write one network in one of `medseg.tables.FORMATS`.
+    """Write one network as `table` for a terminal, `markdown` or `csv`.
 
     In CSV the last row, `total`, is the network; the rows that are not inside another one add up to it. A receptive
     field of the whole image is `all` there.
     """
     cost = described.cost
-    columns = [
-        Column("stage", "stage"),
-        Column("inside"),
-        Column("output", "output"),
-        Column("parameters", "parameters", thousands, number=True),
-        Column("parameters_percent", "%", tenths, number=True),
-        Column("macs", "MACs (G)", giga, number=True),
-        Column("macs_percent", "%", tenths, number=True),
-        Column("activation_bytes", "activations (MiB)", mebi, number=True),
-        *map(Column, ("min_size", "field_height", "field_width", "in_channels", "num_classes", "height", "width")),
-    ]
-    measured = [described.in_channels, described.num_classes, *described.size]
-    rows = [
-        [
-            stage.name,
-            stage.inside,
-            stage.output and by(*stage.output),
-            stage.parameters,
-            percent(stage.parameters, cost.parameters),
-            stage.macs,
-            percent(stage.macs, cost.macs),
-            stage.activation_bytes,
-            None,
-            None,
-            None,
-            *measured,
-        ]
-        for stage in cost.stages
-    ]
-    total = [cost.parameters, 100.0, cost.macs, 100.0, cost.activation_bytes]
     field = [side or "all" for side in described.field] if described.field else [None, None]
-    rows.append(["total", "", None, *total, described.min_size, *field, *measured])
-    table = write_table(columns, rows, form)
+    total = Stage("total", "", None, cost.parameters, cost.macs, cost.activation_bytes)
+    columns: Sequence[Column[Stage]] = (
+        Column("stage", "stage", lambda s: s.name),
+        Column("inside", value=lambda s: s.inside),
+        Column("output", "output", lambda s: s.output and by(*s.output)),
+        Column("parameters", "parameters", lambda s: s.parameters, thousands, number=True),
+        Column("parameters_percent", "%", lambda s: percent(s.parameters, cost.parameters), tenths, number=True),
+        Column("macs", "MACs (G)", lambda s: s.macs, giga, number=True),
+        Column("macs_percent", "%", lambda s: percent(s.macs, cost.macs), tenths, number=True),
+        Column("activation_bytes", "activations (MiB)", lambda s: s.activation_bytes, mebi, number=True),
+        Column("min_size", value=lambda s: described.min_size if s is total else None),
+        Column("field_height", value=lambda s: field[0] if s is total else None),
+        Column("field_width", value=lambda s: field[1] if s is total else None),
+        *constants(in_channels=described.in_channels, num_classes=described.num_classes),
+        *constants(height=described.size[0], width=described.size[1]),
+    )
+    table = Table("stages", "", columns, [*cost.stages, total])
     if form == "csv":
-        return table
+        return as_csv(table).rstrip("\n")
     heading = (
         f"{described.title}: {described.in_channels} channels, {described.num_classes} classes, "
         f"images of {by(*described.size)} pixels (height x width)"
@@ -88,45 +78,46 @@ def write_description(described: Description, form: str) -> str:
         "receptive field": field_of(described.field),
     }
     if form == "markdown":
-        return "\n".join([heading, "", *(f"- {name}: {fact}" for name, fact in facts.items()), "", table])
-    return "\n".join([heading, "", *(f"{name:<19}{fact}" for name, fact in facts.items()), "", table])
+        return "\n".join([heading, "", *(f"- {name}: {fact}" for name, fact in facts.items()), "", as_markdown(table)])
+    return "\n".join([heading, "", *(f"{name:<19}{fact}" for name, fact in facts.items()), "", as_text(table)])
 
 
-def write_sizes(measured: Sequence[tuple[Row, int, int, Cost]], size: tuple[int, int], form: str) -> str:
+def constants(**values: Any) -> list[Column[Any]]:
+    """Return columns that CSV alone has, of one value each."""
+    return [Column(key, value=partial(lambda value, _: value, value)) for key, value in values.items()]
+
+
+def write_sizes(measured: Sequence[Measured], size: tuple[int, int], form: str) -> str:
     """Write the size table of the papers: its rows, each with its numbers of channels and classes, and its cost."""
-    columns = [
-        Column("network", "network"),
-        Column("model", "model="),
-        Column("in_channels", "channels", number=True),
-        Column("num_classes", "classes", number=True),
-        Column("parameters", "parameters", thousands, number=True),
-        Column("macs", "MACs (G)", giga, number=True),
-        Column("activation_bytes", "activations (MiB)", mebi, number=True),
-        Column("claimed", "parameters, as claimed"),
-        Column("counted", "counted"),
-        *map(Column, ("height", "width")),
-    ]
     parameters = {row.name: cost.parameters for row, _, _, cost in measured}
-    rows = [
-        [
-            row.name,
-            row.overrides,
-            in_channels,
-            num_classes,
-            cost.parameters,
-            cost.macs,
-            cost.activation_bytes,
-            tuple(claim.says for claim in row.claims),
-            tuple(claim.count(cost.parameters, parameters) for claim in row.claims),
-            *size,
-        ]
-        for row, in_channels, num_classes, cost in measured
-    ]
-    table = write_table(columns, rows, form)
+
+    def counted(record: Measured) -> tuple[str, ...]:
+        row, cost = record[0], record[3]
+        return tuple(claim.count(cost.parameters, parameters) for claim in row.claims)
+
+    columns: Sequence[Column[Measured]] = (
+        Column("network", "network", lambda m: m[0].name),
+        Column("model", "model=", lambda m: m[0].overrides),
+        Column("in_channels", "channels", lambda m: m[1], number=True),
+        Column("num_classes", "classes", lambda m: m[2], number=True),
+        Column("parameters", "parameters", lambda m: m[3].parameters, thousands, number=True),
+        Column("macs", "MACs (G)", lambda m: m[3].macs, giga, number=True),
+        Column("activation_bytes", "activations (MiB)", lambda m: m[3].activation_bytes, mebi, number=True),
+        Column("claimed", "parameters, as claimed", lambda m: tuple(claim.says for claim in m[0].claims)),
+        Column("counted", "counted", counted),
+        *constants(height=size[0], width=size[1]),
+    )
+    table = Table("sizes", "", columns, measured)
     if form == "csv":
-        return table
+        return as_csv(table).rstrip("\n")
     heading = [f"images of {by(*size)} pixels (height x width)", f"MACs: {MACS}", f"activations: {ACTIVATIONS}"]
-    return "\n".join([*(["; ".join(heading)] if form == "markdown" else heading), "", table])
+    if form == "markdown":
+        return "\n".join(["; ".join(heading), "", as_markdown(table)])
+    return "\n".join([*heading, "", as_text(table)])
+
+
+Measured = tuple[Row, int, int, Cost]
+"""A row of the size table: its network, numbers of channels and classes, its cost."""
 
 
 def field_of(field: tuple[int | None, int | None] | None) -> str:

@@ -1,344 +1,369 @@
-"""What a paper claims, and whether runs support it.
+"""What papers claim, and whether runs support it, by the rule of the whole report.
 
-`experiments/<paper>/claims.yaml` names the paper and lists its claims, each a sentence with what to compare:
+A claim of a score selects rows of the comparison (`medseg.reporting.claims_file` has the form of the file). On each
+dataset it has the verdict of their pair: better, worse, equivalent, undecided or not judged, in the family of all pairs
+of the dataset. Over the datasets on which the pair is judged,
 
-    paper: ConvUNeXt (Han et al., 2022)
-    claims:
-      - says: ConvUNeXt is better than U-Net, with fewer parameters.
-        source: abstract
-        better: {model: convunext}
-        than: {model: unet} # or a list: better than each of them
-        with_fewer_parameters: true
-      - says: ConvUNeXt has 20 % fewer parameters than U-Net.
-        source: abstract
-        parameters_of: {model: convunext}
-        are_percent: 80
-        of: {model: unet}
-        within: 0.5 # percentage points
+    supported       better on every one
+    contradicted    worse on every one
+    equivalent      equivalent on every one
+    mixed           better on one, worse on another
+    undecided       anything else; the remarks count
+    not judged      on none, and why: one seed
+    not comparable  the runs are smaller or shorter than the protocol of the file
+    no runs         no finished runs of both sides under the same settings
 
-`better`, `than`, `parameters_of` and `of` select runs by `model`, by `data`, by the option of a group (such as
-`optimizer: sgd`) or by a key of the configuration (`model.norm: layer`); `where` holds for both sides. `score` is a
-score per image, `dice` if not given; of distances, smaller is better. `targets: small`, `medium` or `large` takes the
-third of a dataset's test images with that much foreground.
+"Better than each" of a list is supported when all are and contradicted when one is. On any one dataset at most 5 % of
+experiments whose networks are all equal have a pair that is called better or worse. A claim needs that on each of its
+datasets; so of all claims that share a dataset, too, at most 5 % of such experiments support or contradict any. Each
+score, and each third of the images (`targets`), is another family.
 
-Compared are runs that share every setting but those that the two sides name (where networks are compared, those of the
-network), on the same test images. The difference on a dataset is the mean over images and seeds of the one side minus
-that of the other; over the datasets the differences are averaged with equal weights, and the interval is for these
-datasets, not for others (`medseg.reporting.differences` has the statistics). Of the 95 % intervals,
-
-    supported      the one over the datasets lies above 0, and no dataset's own lies below 0
-    contradicted   the one over the datasets lies below 0, and no dataset's own lies above 0
-    undecided      neither; or a side has one seed, which does not tell how far trainings differ
-    no runs        no finished runs of both sides under the same settings
-
-"Better than each" of a list is supported when all are, and contradicted when one is, at a level divided by their
-number. A claim of a share of parameters is supported when the count is within what the file allows. Each claim is
-judged by itself: of many where nothing differs, one in twenty is still called.
+A network with more parameters contradicts a claim of fewer, whatever the scores. A claim of a share of parameters is
+supported when the count is within what the file allows.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medseg.reporting.claims_file import TARGETS, Claim, read_claims
-from medseg.reporting.claims_runs import matches, one_setting, sort_runs, unique_runs, words
-from medseg.reporting.differences import CONFIDENCE, Difference, average, difference
-from medseg.reporting.layout import ignored
-from medseg.reporting.records import Run
-from medseg.reporting.samples import Sample, gather
+from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
+from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, words
+from medseg.reporting.comparison import Cell, Comparison, pairs_under
+from medseg.reporting.layout import Facts, Line
+from medseg.reporting.pairs import Pair
+from medseg.reporting.published import experiments_folder
+from medseg.runs.run import Run
 
-__all__ = ["Comparison", "OnDataset", "Verdict", "as_rows", "judge"]
+T = TypeVar("T")
 
-State = Literal["supported", "contradicted", "undecided", "no runs"]
-
-SMALLER_IS_BETTER = ("hd95", "assd")
+EXPERIMENT = ("experiment", "folder")
+"""Facts that tell rows of one configuration apart, which was trained twice."""
 
 
 @dataclass(frozen=True)
 class OnDataset:
-    """A comparison on one dataset: the difference, the number of images, the seeds of either side."""
-
-    data: str
-    difference: Difference
-    images: int
-    seeds: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The side that should be better against one other.
-
-    Attributes:
-        against: the other side, in words.
-        overall: over the datasets; positive where it is as the claim says.
-        datasets: each by itself, by name.
-    """
+    """The pair of a claim on a dataset, seen from the side that should be better; `against`: the other, in words."""
 
     against: str
-    overall: Difference
-    datasets: tuple[OnDataset, ...]
+    pair: Pair
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What runs say of a claim.
 
-    Attributes:
+    Args:
         claim: the claim.
-        state: `supported`, `contradicted`, `undecided` or `no runs`.
-        comparisons: one for each other side that there are runs of; none for a claim of parameters.
+        state: as in the table above.
+        reason: why it is not judged or not comparable.
+        datasets: one for each other side and dataset.
         runs: how many finished runs went into it.
         protocol: under which these were made, in words.
-        detail: what the numbers do not say, in words; often nothing.
+        remarks: what the numbers do not show, in words.
         counted: percentage, of a claim of parameters.
     """
 
     claim: Claim
-    state: State
-    comparisons: tuple[Comparison, ...] = ()
+    state: str
+    reason: str = ""
+    datasets: tuple[OnDataset, ...] = ()
     runs: int = 0
     protocol: str = ""
-    detail: str = ""
+    remarks: tuple[str, ...] = ()
     counted: float | None = None
 
 
-def judge(claims_file: str | Path, runs: Iterable[Run]) -> list[Verdict]:
-    """Judge the claims of a file by some runs, in the order of the file.
+@dataclass(frozen=True)
+class JudgedPaper:
+    """The claims of a paper that there are runs for.
 
-    A claim that runs of several settings speak to, such as two budgets, gets a verdict for each of them.
+    Args:
+        study: its folder in `experiments/`.
+        paper: as the file names it.
+        verdicts: of the claims that there are runs for; never empty.
+        without_runs: how many other claims it makes.
+    """
+
+    study: str
+    paper: str
+    verdicts: tuple[Verdict, ...]
+    without_runs: int
+
+
+def judge_papers(comparison: Comparison, folder: Path | None = None) -> list[JudgedPaper]:
+    """Judge the claims of every study, sorted by its folder; a paper whose claims have no runs is left out.
+
     Raises `UserError` for a malformed file.
     """
-    claims = read_claims(claims_file)
-    known = unique_runs(runs)
-    return [verdict for claim in claims for verdict in _judge(claim, known)]
+    judged, papers = Judged(comparison), []
+    for file in sorted((folder or experiments_folder()).glob("*/claims.yaml")):
+        read = read_claims(file, comparison.measures)
+        verdicts = [verdict for claim in read.claims for verdict in judge_claim(claim, read.protocol, judged)]
+        there = tuple(verdict for verdict in verdicts if verdict.state != "no runs")
+        if there:
+            papers.append(JudgedPaper(file.parent.name, read.paper, there, len(verdicts) - len(there)))
+    return papers
 
 
-def as_rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+def judge(file: str | Path, comparison: Comparison) -> list[Verdict]:
+    """Judge the claims of a file by a comparison, in the order of the file.
+
+    A claim that runs of several settings speak to, such as two optimizers, gets a verdict for each of them.
+    Raises `UserError` for a malformed file.
+    """
+    read, judged = read_claims(file, comparison.measures), Judged(comparison)
+    return [verdict for claim in read.claims for verdict in judge_claim(claim, read.protocol, judged)]
+
+
+def as_rows(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
     """Write verdicts as rows of a table: claim, verdict, difference, datasets, runs, protocol, remarks, source.
 
-    Differences of overlap scores are in points (hundredths), those of distances in pixels, in both positive where it is
-    as the claim says.
+    Differences are in points or the unit of the score, positive where they are as claimed; `difference` is the
+    mean over the datasets, the intervals are those that the verdicts of the datasets were made of.
     """
-    rows = []
-    for verdict in verdicts:
-        scale, unit = (1.0, "px") if verdict.claim.score in SMALLER_IS_BETTER else (100.0, "points")
-        alone = len(verdict.comparisons) == 1
-        overall = [
-            f"{_signed(one.overall, scale)} {unit}" + ("" if alone else f" ({one.against})")
-            for one in verdict.comparisons
-        ]
-        if verdict.counted is not None:
-            overall = [f"{verdict.counted:.1f} % counted, {verdict.claim.percent:g} % claimed"]
-        datasets = [
-            f"{on.data} {_signed(on.difference, scale)}" + ("" if alone else f" ({one.against})")
-            for one in verdict.comparisons
-            for on in one.datasets
-        ]
-        rows.append(
-            {
-                "claim": verdict.claim.says,
-                "verdict": verdict.state,
-                "difference": "; ".join(overall),
-                "datasets": "; ".join(datasets),
-                "runs": str(verdict.runs),
-                "protocol": verdict.protocol,
-                "remarks": verdict.detail,
-                "source": verdict.claim.source,
-            }
-        )
-    return rows
-
-
-def _signed(found: Difference, scale: float) -> str:
-    low, high = (scale * end for end in found.interval())
-    if scale != 1.0:  # of a fraction, whose difference is between -1 and 1
-        low, high = max(low, -scale), min(high, scale)
-    return f"{scale * found.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def _on_dataset(claim: Claim, data: str, sides: Sequence[Sequence[Run]]) -> tuple[OnDataset, list[Run]] | str:
-    """Compare two sides on a dataset, and say by which runs, or why they cannot be compared."""
-    samples = [gather(runs) for runs in sides]
-    better, other = (sample for sample in samples if sample is not None)
-    if len({run.summary.get("data_identity") for runs in sides for run in runs}) > 1 or better.ids != other.ids:
-        return f"{data}: not the same test images"
-    if any(claim.score not in sample.scores for sample in (better, other)):
-        return f"{data}: no {claim.score}"
-    # A distance that one network lacks on an image (both masks empty) is left out of the others as well.
-    scores = [sample.scores[claim.score] for sample in (better, other)]
-    chosen = _of_size(better, claim.targets) & ~np.isnan(np.concatenate(scores)).any(axis=0)
-    if chosen.sum() < 2:
-        return f"{data}: fewer than two images"
-    first, second = (values[:, chosen] for values in scores)
-    if claim.score in SMALLER_IS_BETTER:
-        first, second = second, first
-    used = [
-        run for runs, sample in zip(sides, (better, other), strict=True) for run in runs if run.seed in sample.seeds
+    return [
+        {
+            "claim": verdict.claim.says,
+            "verdict": verdict.state + (f": {verdict.reason}" if verdict.reason else ""),
+            **differences(verdict),
+            "runs": str(verdict.runs),
+            "protocol": verdict.protocol,
+            "remarks": "; ".join(verdict.remarks),
+            "source": verdict.claim.source,
+        }
+        for verdict in verdicts
     ]
-    seeds = (len(better.seeds), len(other.seeds))
-    return OnDataset(data, difference(first, second), int(chosen.sum()), seeds), used
 
 
-def _of_size(sample: Sample, targets: str | None) -> NDArray[np.bool_]:
-    """Tell of each image whether its foreground is as large as asked for: a third of them, or all."""
-    chosen = np.full(len(sample.ids), targets is None)
-    if targets is not None:
-        area = (sample.counts[0, ..., 0] + sample.counts[0, ..., 2]).sum(axis=-1)
-        order = np.argsort(area, kind="stable")
-        chosen[np.array_split(order, len(TARGETS))[TARGETS.index(targets)]] = True
-    return chosen
+def differences(verdict: Verdict) -> dict[str, str]:
+    """Write the difference of a verdict, and those on the datasets."""
+    claim = verdict.claim
+    if verdict.counted is not None:
+        return {"difference": f"{verdict.counted:.1f} % counted, {claim.percent:g} % claimed", "datasets": ""}
+    factor = claim.measure.points * (1 if claim.measure.higher_is_better else -1)
+    sides: dict[str, list[float]] = defaultdict(list)
+    datasets = []
+    for on in verdict.datasets:
+        side = f" ({on.against})" if len(claim.than) > 1 else ""
+        sides[side].append(factor * on.pair.difference)
+        text = f"{on.pair.column.label} {sides[side][-1]:+.2f}"
+        if on.pair.low is not None and on.pair.high is not None:
+            text += " [{:+.2f}, {:+.2f}]".format(*sorted((factor * on.pair.low, factor * on.pair.high)))
+        datasets.append(f"{text} {on.pair.state}{side}")
+    means = [f"{np.mean(values):+.2f} {claim.measure.point_unit}{side}" for side, values in sides.items()]
+    return {"difference": "; ".join(means), "datasets": "; ".join(datasets)}
 
 
-def _judge(claim: Claim, runs: Sequence[Run]) -> list[Verdict]:
-    selected = [run for run in runs if any(matches(run, claim.where, one) for one in (claim.better, *claim.than))]
-    unfinished = sum(not run.finished for run in selected)
-    remark = [f"{unfinished} of {len(selected)} runs not finished"] if unfinished else []
+class Judged:
+    """The pairs of a comparison under the measures and on the images that claims ask for, each judged once."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+        self.known: dict[tuple[str, str | None], dict[tuple[Line, Line, Line], Pair]] = {}
+
+    def pairs(self, claim: Claim) -> Mapping[tuple[Line, Line, Line], Pair]:
+        """Return the pairs that a claim is judged by: (row, other row, column) -> pair."""
+        key = (claim.measure.name, claim.targets)
+        if key not in self.known:
+            pairs: Sequence[Pair] = self.comparison.pairs
+            if key != (self.comparison.measure.name, None):
+                images = third(self.comparison, claim.targets) if claim.targets else None
+                pairs = pairs_under(self.comparison, claim.measure, images)
+            both = [seen for pair in pairs for seen in (pair, pair.reversed())]
+            self.known[key] = {(pair.first, pair.second, pair.column): pair for pair in both}
+        return self.known[key]
+
+
+def third(comparison: Comparison, targets: str) -> dict[Line, list[str]]:
+    """Return the third of each dataset's test images, by id, whose foreground is `targets`: small, medium or large."""
+    area: dict[Line, dict[str, int]] = defaultdict(dict)
+    for cell in comparison.cells.values():
+        if cell.sample is not None:
+            pixels = cell.sample.counts[0][..., [0, 2]].sum(axis=(1, 2))  # tp and fn: the true foreground
+            area[cell.column] |= dict(zip(cell.sample.ids, pixels.tolist(), strict=True))
+    number = TARGETS.index(targets)
+    order = {column: sorted(of, key=lambda image: (of[image], image)) for column, of in area.items()}
+    return {column: sorted(np.array_split(ids, len(TARGETS))[number].tolist()) for column, ids in order.items()}
+
+
+def judge_claim(claim: Claim, protocol: Mapping[str, Any], judged: Judged) -> list[Verdict]:
+    """Judge a claim by the rows that it selects, once for each of the settings that both sides share."""
+    cells = [
+        (side, cell)
+        for cell in judged.comparison.cells.values()
+        for side, selected in enumerate((claim.better, *claim.than))
+        if matches(example(cell), claim.where, selected)
+    ]
+    runs = unique(run for _, cell in cells for run in cell.runs)
+    unfinished = sum(not run.finished for run in runs)
+    remarks = (f"{unfinished} of {len(runs)} runs not finished",) if unfinished else ()
     if claim.percent is not None:
-        return [_judge_parameters(claim, selected, remark)]
-    found = {
-        context: _judge_context(claim, datasets, remark) for context, datasets in sort_runs(claim, selected).items()
-    }
-    there = {context: judged for context, judged in found.items() if judged[1]}
-    if not there:
-        reasons = sorted({verdict.detail for verdict, _ in found.values() if verdict.detail})
-        return [Verdict(claim, "no runs", detail="; ".join(reasons or remark))]
-    return sorted(_told_apart(there), key=lambda verdict: verdict.protocol)
+        return [judge_share(claim, runs, remarks)]
+    by_settings: dict[Facts, list[tuple[int, Cell]]] = defaultdict(list)
+    for side, cell in cells:
+        if cell.sample is not None:
+            by_settings[shared_facts(cell.row, claim)].append((side, cell))
+    verdicts = []
+    for facts, here in by_settings.items():
+        rare = [fact for fact in facts if any(fact not in other for other in by_settings)]
+        verdicts.append(judge_settings(claim, protocol, judged, here, [f"{key}={value}" for key, value in rare]))
+    there = [verdict for verdict in verdicts if verdict.state != "no runs"]
+    there = there or [Verdict(claim, "no runs", remarks=unique(note for one in verdicts for note in one.remarks))]
+    return [replace(one, remarks=remarks + one.remarks) for one in sorted(there, key=lambda one: one.protocol)]
 
 
-def _told_apart(judged: Mapping[str, tuple[Verdict, Sequence[Run]]]) -> list[Verdict]:
-    """Add to the protocols of verdicts, by context, what tells those apart that read the same."""
-    settings = {context: json.loads(context) for context in judged}
-    choices = {context: runs[0].choices for context, (_, runs) in judged.items()}
-    told = []
-    for context, (verdict, _) in judged.items():
-        same = [other for other, (one, _) in judged.items() if one.protocol == verdict.protocol]
-        groups = _differing([choices[other] for other in same])
-        keys = [key for key in _differing([settings[other] for other in same]) if key.partition(".")[0] not in groups]
-        words = [f"{group}={choices[context].get(group)}" for group in groups]
-        words += [f"{key}={settings[context].get(key)}" for key in keys]
-        told.append(replace(verdict, protocol=", ".join([verdict.protocol, *words])))
-    return told
+def example(cell: Cell) -> Run:
+    """Return a run of a cell, one that has begun where there is one: all have the same configuration."""
+    return next((run for run in cell.runs if run.finished), cell.runs[0])
 
 
-def _differing(mappings: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the keys, sorted, whose values are not the same everywhere; but those that make no other run."""
-    keys = sorted({key for mapping in mappings for key in mapping if not ignored(key) and key != "experiments"})
-    return [key for key in keys if len({mapping.get(key) for mapping in mappings}) > 1]
+def shared_facts(row: Line, claim: Claim) -> Facts:
+    """Return what the other side must have as well: all facts of a row but those that the claim is about."""
+    named = [f"{key}." for selected in (claim.better, *claim.than) for key in (*selected, *EXPERIMENT)]
+    facts = (("model", row.name), *row.facts)
+    return tuple((key, value) for key, value in facts if not f"{key}.".startswith(tuple(named)))
 
 
-def _judge_context(
-    claim: Claim, datasets: Mapping[str, Mapping[int, list[Run]]], remark: Sequence[str]
-) -> tuple[Verdict, list[Run]]:
-    """Judge a claim by runs that share what they should; return the runs that were used as well."""
-    remarks, comparisons = list(remark), []
-    used: list[Run] = []
-    for place, other in enumerate(claim.than, start=1):
-        on_datasets = []
-        for data, sides in sorted(datasets.items()):
-            if not sides.get(0) or not sides.get(place):
-                continue
-            chosen = [one_setting(sides[at]) for at in (0, place)]
-            for runs, selected in zip(chosen, (claim.better, other), strict=True):
-                if not runs:
-                    remarks.append(f"{data}: several settings of {words(selected)}; name what tells them apart")
-            if not all(chosen):
-                continue
-            result = _on_dataset(claim, data, chosen)
-            if isinstance(result, str):
-                remarks.append(result)
-            else:
-                on_datasets.append(result[0])
-                used += result[1]
-        if on_datasets:
-            overall = average([on.difference for on in on_datasets])
-            comparisons.append(Comparison(words(other), overall, tuple(on_datasets)))
-    against = {one.against for one in comparisons}
-    remarks += [f"no runs of {words(other)}" for other in claim.than if comparisons and words(other) not in against]
-    used = unique_runs(used)
-    state = _state(claim, comparisons)
-    if any(1 in on.seeds for one in comparisons for on in one.datasets):
-        remarks.append("one seed: how far trainings differ is not known")
-    if claim.fewer_parameters and comparisons:
-        fewer, sizes = _fewer_parameters(claim, used)
-        state = state if fewer else "undecided" if fewer is None else "contradicted"
-        remarks.append(sizes)
-    detail = "; ".join(dict.fromkeys(remarks))
-    return Verdict(claim, state, tuple(comparisons), len(used), _protocol(used), detail), used
+def judge_settings(
+    claim: Claim,
+    protocol: Mapping[str, Any],
+    judged: Judged,
+    cells: Sequence[tuple[int, Cell]],
+    differing: Sequence[str],
+) -> Verdict:
+    """Judge a claim by cells that share their settings.
+
+    Args:
+        claim, protocol: of the file.
+        judged: the pairs.
+        cells: each with the number of its side, 0 for the one that should be better.
+        differing: what tells them from the cells of another verdict on the claim.
+    """
+    notes: list[str] = []
+    runs: list[Run] = []
+    datasets: list[OnDataset] = []
+    too_small: list[tuple[str, str]] = []
+    for column, (side, other) in product(unique(cell.column for _, cell in cells), enumerate(claim.than, start=1)):
+        here = [[cell for of, cell in cells if of == one and cell.column == column] for one in (0, side)]
+        if not all(here):
+            continue
+        chosen = choose(here, (claim.better, other), claim.where)
+        if not chosen:
+            notes.append(f"{column.label}: several settings of a network; name what tells them apart")
+            continue
+        pair = judged.pairs(claim).get((chosen[0].row, chosen[1].row, column))
+        if pair is None:
+            notes.append(f"{column.label}: no {claim.measure.title} of both on the same images")
+            continue
+        of_pair = [run for cell in chosen for run in cell.runs if run.finished and run not in cell.unused]
+        below = [(column.label, text) for run in of_pair if (text := outside(protocol, run))]
+        runs += of_pair
+        too_small += below
+        datasets += [] if below else [OnDataset(words(other), pair)]
+    if not runs:
+        return Verdict(claim, "no runs", remarks=unique(notes))
+    sides = {words(other): [on.pair.state for on in datasets if on.against == words(other)] for other in claim.than}
+    state, reasons = decide(list(sides.values())), []
+    if not datasets:
+        state, reasons = "not comparable", [text for _, text in too_small]
+    elif state == "not judged":
+        reasons = [on.pair.reason for on in datasets]
+    else:
+        notes += [f"{on.pair.state}: {on.pair.reason}" for on in datasets if on.pair.reason]
+    if datasets:
+        notes += [f"{label}: not comparable: {text}" for label, text in too_small]
+        for name, states in sides.items():
+            counted = ", ".join(f"{one} on {number}" for one, number in Counter(states).items())
+            notes += [] if states else [f"no comparable runs of {name}"]
+            if len(set(states)) > 1:
+                notes.append(f"{f'{name}: ' if len(sides) > 1 else ''}{counted} of {len(states)} datasets")
+    if claim.fewer_parameters:
+        fewer, sizes = fewer_parameters(claim, runs)
+        notes.append(sizes)
+        if state not in ("not comparable", "not judged") and not fewer:
+            state = "undecided" if fewer is None else "contradicted"
+    used = unique(runs)
+    text = ", ".join([protocol_of(used), *differing])
+    return Verdict(claim, state, "; ".join(unique(reasons)), tuple(datasets), len(used), text, unique(notes))
 
 
-def _state(claim: Claim, comparisons: Sequence[Comparison]) -> State:
-    for one in comparisons:
-        if _lies(one, -1, 1 - (1 - CONFIDENCE) / len(claim.than)):
-            return "contradicted"
-    every = len(comparisons) == len(claim.than)
-    return "supported" if every and all(_lies(one, 1, CONFIDENCE) for one in comparisons) else "undecided"
+def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, ...]:
+    """Choose a cell of each side: of several settings of a network the one as shipped, and of one experiment if any.
+
+    Empty where a side has several settings and not exactly one of them is as shipped.
+    """
+    left = [
+        cells if one_setting(cells) else [cell for cell in cells if not changes_network(example(cell), where, selected)]
+        for cells, selected in zip(sides, selectors, strict=True)
+    ]
+    if not all(map(one_setting, left)):
+        return ()
+    return max(product(*left), key=lambda two: not experiments(two[0]).isdisjoint(experiments(two[1])))
 
 
-def _lies(comparison: Comparison, side: int, confidence: float) -> bool:
-    """Whether the interval over the datasets lies above (1) or below (-1) 0, and no dataset's own on the other side."""
-    if any(1 in on.seeds for on in comparison.datasets):
-        return False
-    nearest = min(side * end for end in comparison.overall.interval(confidence))
-    others = [max(side * end for end in on.difference.interval()) for on in comparison.datasets]
-    return nearest > 0 and all(farthest >= 0 for farthest in others)
+def experiments(cell: Cell) -> set[str]:
+    """Return the experiments that the runs of a cell were made in."""
+    return {run.experiment for run in cell.runs}
 
 
-def _fewer_parameters(claim: Claim, runs: Sequence[Run]) -> tuple[bool | None, str]:
+def one_setting(cells: Sequence[Cell]) -> bool:
+    """Whether some cells have one configuration, be it in several experiments."""
+    return len({tuple(fact for fact in cell.row.facts if fact[0] not in EXPERIMENT) for cell in cells}) == 1
+
+
+def decide(sides: Iterable[Iterable[str]]) -> str:
+    """Return the state of a claim; `sides`: of each other side, the states of the pairs on the datasets."""
+    judged = [set(states) - {"not judged"} for states in sides]
+    if {"worse"} in judged:
+        return "contradicted"
+    if any({"better", "worse"} <= states for states in judged):
+        return "mixed"
+    if not any(judged):
+        return "not judged"
+    same = judged[0] if all(states == judged[0] for states in judged) else set()
+    return "supported" if same == {"better"} else "equivalent" if same == {"equivalent"} else "undecided"
+
+
+def fewer_parameters(claim: Claim, runs: Sequence[Run]) -> tuple[bool | None, str]:
     """Whether the better side has fewer parameters than the other ones; None where it is not known. And the numbers."""
-    own = {run.parameters for run in runs if matches(run, claim.where, claim.better)} - {None}
-    others = {run.parameters for run in runs if any(matches(run, claim.where, other) for other in claim.than)} - {None}
-    if not own or not others:
+    better = sizes_of(claim, runs, claim.better)
+    others = {size for other in claim.than for size in sizes_of(claim, runs, other)}
+    if not better or not others:
         return None, "the number of parameters is not known"
-    most, least = max(map(int, own)), min(map(int, others))  # type: ignore[arg-type]
-    return most < least, f"{most:,} parameters against {least:,}"
+    return max(better) < min(others), f"{max(better):,} parameters against {min(others):,}"
 
 
-def _judge_parameters(claim: Claim, runs: Sequence[Run], remark: Sequence[str]) -> Verdict:
+def judge_share(claim: Claim, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
     """Judge a claim of a share of parameters."""
     assert claim.percent is not None
-    finished = [run for run in runs if run.parameters]
-    counts = [
-        {run.parameters for run in finished if matches(run, claim.where, selected)}
-        for selected in (claim.better, claim.than[0])
-    ]
-    for found, selected in zip(counts, (claim.better, claim.than[0]), strict=True):
-        if len(found) > 1:
-            detail = f"several sizes of {words(selected)}; name what tells them apart"
-            return Verdict(claim, "undecided", runs=len(finished), detail=detail)
-    if not all(counts):
-        return Verdict(claim, "no runs", detail="; ".join(remark))
-    (own,), (other,) = counts
-    assert own is not None
-    assert other is not None
-    percent = 100 * own / other
-    right = abs(percent - claim.percent) <= claim.within
-    return Verdict(
-        claim,
-        "supported" if right else "contradicted",
-        runs=len(finished),
-        detail=f"{own:,} parameters against {other:,}; within {claim.within:g} percentage points was allowed",
-        counted=percent,
-    )
+    both = [(selected, sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
+    measured = sum(run.parameters is not None for run in runs)
+    several = [f"several sizes of {words(selected)}; name what tells them apart" for selected, n in both if len(n) > 1]
+    if several:
+        return Verdict(claim, "undecided", runs=measured, remarks=tuple(several))
+    if not all(sizes for _, sizes in both):
+        return Verdict(claim, "no runs", remarks=remarks)
+    (first,), (second,) = (sizes for _, sizes in both)
+    percent = 100 * first / second
+    allowed = f"{first:,} parameters against {second:,}; within {claim.within:g} percentage points is allowed"
+    state = "supported" if abs(percent - claim.percent) <= claim.within else "contradicted"
+    return Verdict(claim, state, runs=measured, remarks=(allowed,), counted=percent)
 
 
-def _protocol(runs: Sequence[Run]) -> str:
-    """Say under which protocol runs were made: `protocol=medseg, budget=short, 96 x 96, 10 epochs, 3 seeds`."""
-    parts = []
-    for group in ("protocol", "budget"):
-        options = sorted({run.choices[group] for run in runs if group in run.choices})
-        parts += [f"{group}={','.join(options)}"] if options else []
-    sizes = sorted({tuple(run.summary.get("evaluation_size", ())) for run in runs})
-    parts += [" and ".join(" x ".join(map(str, size)) for size in sizes if size)]
-    epochs = sorted({int(run.summary["epochs"]) for run in runs if "epochs" in run.summary})
-    if epochs:
-        numbers = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
-        parts.append(f"{numbers} epoch{'s' if epochs[-1] > 1 else ''}")
-    seeds = len({run.seed for run in runs})
-    return ", ".join([*filter(None, parts), f"{seeds} seed{'s' if seeds > 1 else ''}"])
+def sizes_of(claim: Claim, runs: Sequence[Run], selected: Selector) -> set[int]:
+    """Return the numbers of parameters of the runs of a side; of several, those of the network as shipped, if any."""
+    here = [run for run in runs if run.parameters is not None and matches(run, claim.where, selected)]
+    shipped = [run for run in here if not changes_network(run, claim.where, selected)]
+    return {run.parameters for run in shipped or here if run.parameters is not None}
+
+
+def unique(items: Iterable[T]) -> tuple[T, ...]:
+    """Return each different item once, in their order."""
+    return tuple(dict.fromkeys(items))

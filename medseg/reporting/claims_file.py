@@ -1,140 +1,181 @@
-"""The file of what a paper claims, `experiments/<paper>/claims.yaml`. Its form is in `medseg.reporting.claims`."""
+"""The file of what a study or a paper claims, `experiments/<study>/claims.yaml`.
+
+    paper: ConvUNeXt (Han et al., 2022)
+    protocol: {data.image_size: 256, trainer.max_epochs: 100} # at least; or of each dataset: {dsb: 256, isbi: 512}
+    claims:
+      - says: ConvUNeXt is better than U-Net, with fewer parameters.
+        source: abstract
+        better: {model: convunext}
+        than: {model: unet} # or a list: better than each of them
+        with_fewer_parameters: true
+      - says: ConvUNeXt has 20 % fewer parameters than U-Net.
+        source: abstract
+        parameters_of: {model: convunext}
+        are_percent: 80
+        of: {model: unet}
+        within: 0.5 # percentage points
+
+`better`, `than`, `parameters_of` and `of` select networks by `model`, by the option of a group (`optimizer: sgd`) or by
+a key of the configuration (`model.norm: layer`); `where` holds for both sides. `score` is a measure of the report,
+`dice` if not given. `targets: small`, `medium` or `large` takes the third of a dataset's test images with that much
+foreground.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from medseg.errors import UserError
-from medseg.reporting.records import YAML_LOADER
+from medseg.metrics.measures import MEASURES, Measure, Measures
+from medseg.runs.files import read_yaml
 
 Selector = Mapping[str, Any]
 """Keys that runs must have, with their values."""
 
-SCORES = ("dice", "iou", "precision", "recall", "specificity", "hd95", "assd")
+SIZE, EPOCHS = "data.image_size", "trainer.max_epochs"
 
 TARGETS = ("small", "medium", "large")
-
-OF_ALL = {"says", "source", "where"}
-
-OF_A_SCORE = {"better", "than", "score", "with_fewer_parameters", "targets"}
-
-OF_A_SIZE = {"parameters_of", "are_percent", "of", "within"}
 
 
 @dataclass(frozen=True)
 class Claim:
     """One claim of a file: of a score, or of a number of parameters where `percent` is given.
 
-    Attributes:
-        paper, says, source: as in the file.
-        better: selects the runs that should be better; of a size, those whose parameters are counted.
-        than: selects those that they are compared with, one selector for each.
+    Args:
+        says, source: as in the file.
+        better: selects what should be better; of a size, that whose parameters are counted.
+        than: selects what it is compared with, one selector for each.
         where: holds for both.
-        score: per-image score.
+        measure: of a claim of a score.
         fewer_parameters: whether the better side must have fewer parameters as well.
         targets: `small`, `medium` or `large`; None for all test images.
         percent: the claimed share of parameters.
-        within: how far from it the count may be, in percentage points.
+        within: how far from it the count may be, percentage points.
     """
 
-    paper: str
     says: str
     source: str
     better: Selector
     than: tuple[Selector, ...]
     where: Selector = field(default_factory=dict)
-    score: str = "dice"
+    measure: Measure = MEASURES["dice"]
     fewer_parameters: bool = False
     targets: str | None = None
     percent: float | None = None
     within: float = 0.0
 
 
-def read_claims(file: str | Path) -> list[Claim]:
-    """Read a claims file.
+@dataclass(frozen=True)
+class ClaimsFile:
+    """The claims of a paper.
+
+    Args:
+        paper: whose claims these are.
+        protocol: what runs must have at least for their scores to speak to the claims: `SIZE`, of the shorter side in
+            pixels, and `EPOCHS`, whole passes over the training split; each a number, or one for each dataset.
+        claims: in the order of the file.
+    """
+
+    paper: str
+    protocol: Mapping[str, float | Mapping[str, float]]
+    claims: tuple[Claim, ...]
+
+
+def read_claims(file: str | Path, measures: Measures = MEASURES) -> ClaimsFile:
+    """Read a claims file; `measures` are those that `score` may name.
 
     Raises `UserError`, one line that names the claim and the key.
     """
     file = Path(file)
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict) or set(content) != {"paper", "claims"} or not isinstance(content["claims"], list):
-        raise UserError(f"{file}: it must have two keys, 'paper', a text, and 'claims', a list")
-    paper = _text(content["paper"], f"{file}: 'paper'")
-    return [_claim(item, paper, f"{file}: claim {place}") for place, item in enumerate(content["claims"], start=1)]
+    content = read_yaml(file)
+    check_keys(content, {"paper": TEXT, "protocol": PROTOCOL, "claims": LIST}, set(), f"{file}")
+    claims = [make_claim(item, measures, f"{file}: claim {n}") for n, item in enumerate(content["claims"], start=1)]
+    return ClaimsFile(content["paper"], content["protocol"], tuple(claims))
 
 
-# Below, `where` begins the line of an error.
-
-
-def _claim(item: Any, paper: str, where: str) -> Claim:
+def make_claim(item: Any, measures: Measures, where: str) -> Claim:
+    """Make a claim of its entry; `where` begins the line of an error."""
     if not isinstance(item, dict):
         raise UserError(f"{where} must be keys with values, got {item!r}")
-    is_size = bool(OF_A_SIZE & set(item))
-    known = OF_ALL | (OF_A_SIZE if is_size else OF_A_SCORE)
-    for key in item:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f" (there are: {', '.join(sorted(known))})"
-            raise UserError(f"{where}: unknown key {key!r}{hint}")
-    for key in ("says", "source", *(("parameters_of", "are_percent", "of") if is_size else ("better", "than"))):
-        if key not in item:
-            raise UserError(f"{where} has no {key!r}")
-    texts = {key: _text(item[key], f"{where}: {key!r}") for key in ("says", "source")}
-    shared: dict[str, Any] = {"paper": paper, **texts}
-    shared["where"] = _selector(item.get("where", {}), f"{where}: 'where'")
-    if is_size:
+    shared = {"says": TEXT, "source": TEXT, "where": SELECTOR}
+    if {"parameters_of", "are_percent", "of", "within"} & set(item):
+        size = {"parameters_of": SELECTOR, "are_percent": NUMBER, "of": SELECTOR, "within": NUMBER}
+        check_keys(item, shared | size, {"where", "within"}, where)
         return Claim(
-            **shared,
-            better=_selector(item["parameters_of"], f"{where}: 'parameters_of'"),
-            than=(_selector(item["of"], f"{where}: 'of'"),),
-            percent=_number(item["are_percent"], f"{where}: 'are_percent'"),
-            within=_number(item.get("within", 0), f"{where}: 'within'"),
+            item["says"],
+            item["source"],
+            better=item["parameters_of"],
+            than=(item["of"],),
+            where=item.get("where", {}),
+            percent=item["are_percent"],
+            within=item.get("within", 0.0),
         )
-    others = item["than"] if isinstance(item["than"], list) else [item["than"]]
-    if not others:
-        raise UserError(f"{where}: 'than' is empty")
+    score = {"better": SELECTOR, "than": SELECTORS, "with_fewer_parameters": TRUTH}
+    choices = {"score": one_of(*measures), "targets": one_of(*TARGETS)}
+    check_keys(item, shared | score | choices, {"where", "with_fewer_parameters", *choices}, where)
     return Claim(
-        **shared,
-        better=_selector(item["better"], f"{where}: 'better'"),
-        than=tuple(_selector(other, f"{where}: 'than'") for other in others),
-        score=_choice(item.get("score", "dice"), SCORES, f"{where}: 'score'"),
-        fewer_parameters=_choice(
-            item.get("with_fewer_parameters", False), (True, False), f"{where}: 'with_fewer_parameters'"
-        ),
-        targets=_choice(item["targets"], TARGETS, f"{where}: 'targets'") if "targets" in item else None,
+        item["says"],
+        item["source"],
+        better=item["better"],
+        than=tuple(item["than"]) if isinstance(item["than"], list) else (item["than"],),
+        where=item.get("where", {}),
+        measure=measures[item.get("score", "dice")],
+        fewer_parameters=item.get("with_fewer_parameters", False),
+        targets=item.get("targets"),
     )
 
 
-def _text(item: Any, where: str) -> str:
-    if not isinstance(item, str) or not item.strip():
-        raise UserError(f"{where} must be a text, got {item!r}")
-    return item
+Kind = tuple[str, Callable[[Any], bool]]
+"""What a value must be, in words, and whether one is."""
 
 
-def _selector(item: Any, where: str) -> Selector:
-    if not isinstance(item, dict) or not all(isinstance(key, str) for key in item):
-        raise UserError(f"{where} must be keys with values, such as {{model: unet}}, got {item!r}")
-    return item
+def check_keys(content: Mapping[str, Any], kinds: Mapping[str, Kind], optional: set[str], where: str) -> None:
+    """Raise `UserError` for a key that is unknown or missing, or whose value is of another kind."""
+    for key, value in content.items():
+        if key not in kinds:
+            close = difflib.get_close_matches(str(key), kinds, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f" (there are: {', '.join(sorted(kinds))})"
+            raise UserError(f"{where}: unknown key {key!r}{hint}")
+        must, is_right = kinds[key]
+        if not is_right(value):
+            raise UserError(f"{where}: {key!r} must be {must}, got {value!r}")
+    for key in kinds:
+        if key not in content and key not in optional:
+            raise UserError(f"{where} has no {key!r}")
 
 
-def _number(item: Any, where: str) -> float:
-    if isinstance(item, bool) or not isinstance(item, int | float) or item < 0:
-        raise UserError(f"{where} must be a number from 0, got {item!r}")
-    return float(item)
+def is_number(value: Any) -> bool:
+    """Whether a value is a number from 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _choice(item: Any, known: Sequence[Any], where: str) -> Any:
-    if item not in known or isinstance(item, bool) != isinstance(known[0], bool):
-        raise UserError(f"{where} is {item!r}; it must be one of {', '.join(str(one).lower() for one in known)}")
-    return item
+def is_selector(value: Any) -> bool:
+    """Whether a value is a selector."""
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def is_protocol(value: Any) -> bool:
+    """Whether a value has a size and a number of epochs, each a number or one for each dataset."""
+    each = [one if isinstance(one, dict) and one else {"": one} for one in value.values()] if is_selector(value) else []
+    return bool(each) and set(value) == {SIZE, EPOCHS} and all(is_number(one) for of in each for one in of.values())
+
+
+def one_of(*known: str) -> Kind:
+    """Make the kind of the values that are one of some texts."""
+    return f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known
+
+
+TEXT: Kind = ("a text", lambda value: isinstance(value, str) and bool(value.strip()))
+LIST: Kind = ("a list", lambda value: isinstance(value, list))
+TRUTH: Kind = ("true or false", lambda value: isinstance(value, bool))
+NUMBER: Kind = ("a number from 0", is_number)
+SELECTOR: Kind = ("keys with values, such as {model: unet}", is_selector)
+SELECTORS: Kind = (
+    "keys with values, such as {model: unet}, or a list of such",
+    lambda value: is_selector(value) or (isinstance(value, list) and bool(value) and all(map(is_selector, value))),
+)
+PROTOCOL: Kind = (f"{{{SIZE}: 256, {EPOCHS}: 100}} or the like", is_protocol)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medseg.metrics.measures import MEASURES, Measure
+from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting.costs import Costs, Size, costs_of
 from medseg.reporting.layout import Layout, Line, lay_out
-from medseg.reporting.pairs import Pair, Ranking, compare_pairs, count_wins, find_pair, rank
-from medseg.reporting.records import Run
-from medseg.reporting.samples import Array, Sample, gather
-from medseg.reporting.statistics import bootstrap
+from medseg.reporting.names import Names
+from medseg.reporting.pairs import Pair, compare_pairs, count_wins, find_pair, measure_rows
+from medseg.reporting.planning import Plan, Variances, plan
+from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
+from medseg.reporting.samples import Array, Sample, gather, groups_of
+from medseg.reporting.statistics import Side, TrainingVariance, estimate_mean
+from medseg.runs.run import Run
+
+CUT = 0.1
+"""Half the width up to which the interval of a fraction is cut at 0 and 1; a wider one beyond them says little."""
+
+FEW_SEEDS = 5
+"""Seeds below which an interval that is too wide is put down to them; with more, it is the images."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +32,19 @@ class Score:
     Args:
         mean: over seeds.
         sd: over seeds, sample deviation; None for a single seed.
-        low, high: 95 % bootstrap interval of the mean, over images and seeds; None where it cannot be drawn.
+        low, high: 95 % t interval of the mean, over images (or groups of them) and trainings; with one seed over
+            images alone. None where it is not known.
+        remark: why there is no interval; empty otherwise.
     """
 
     mean: float
     sd: float | None
     low: float | None
     high: float | None
+    remark: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """A row on a dataset.
 
@@ -41,8 +53,9 @@ class Cell:
         runs: all of them, in whatever state.
         sample: what the finished ones measured; None where none is.
         scores: name of the measure -> score; those that were measured.
-        place: 1 for the best of the column, 2 for the second; equal means share a place.
-        like_best: the test does not tell it from the best one.
+        place: 1 for the best of the column, 2 for the second of at least three; equal means share a place. None where
+            a row of the column has one seed.
+        like_best: the rule does not tell it from the best one.
         training_seconds: mean over the finished runs.
     """
 
@@ -62,135 +75,248 @@ class Cell:
 
     @property
     def unused(self) -> list[Run]:
-        """Finished runs that are not in the cell's score, since another fold of their seed is missing."""
+        """Finished runs that are not in the score: another fold of their seed is missing, or the images are others."""
         used = self.sample.seeds if self.sample else ()
         return [run for run in self.runs if run.finished and run.seed not in used]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Rows against datasets under one measure.
 
     Args:
-        measure: what the places and the tests are about.
+        measure: what the places and the verdicts are about.
+        measures: all scores that the runs have.
         rows, columns: in their order.
-        cells: by row and column; a cell without a run is not there.
+        cells: by row and column; a cell without a run is absent.
         costs: of each row.
-        pairs: the tests between all rows of each column.
-        wins: (row, other row) -> datasets on which the first is better, undecided, worse.
+        pairs: all pairs of rows of each column, as the rule judges them.
+        wins: (row, other row) -> datasets on which the first is better, not told apart, worse.
         ranking: of the rows over the datasets; None with one dataset or one row.
+        stability: how sure the ranks are; None with one row.
+        plans: of each dataset, how many seeds and images it would take to tell 1 and 2 points.
         warnings: what makes rows of a column hard to compare.
     """
 
     measure: Measure
+    measures: Measures
     rows: tuple[Line, ...]
     columns: tuple[Line, ...]
     cells: Mapping[tuple[Line, Line], Cell]
     costs: Mapping[Line, Costs]
     pairs: tuple[Pair, ...]
     wins: Mapping[tuple[Line, Line], tuple[int, int, int]]
-    ranking: Ranking | None
+    ranking: Ranking[Line] | None
+    stability: Stability[Line, Line] | None
+    plans: tuple[tuple[Line, Plan], ...]
     warnings: tuple[str, ...]
 
-
-def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None) -> Comparison:
-    """Compare runs under a measure; `size`: (height, width) of the benchmarks to show."""
-    layout = lay_out(runs)
-    cells: dict[tuple[Line, Line], Cell] = {}
-    pairs: list[Pair] = []
-    for column in layout.columns:
-        found, tested = compare_column(layout, column, measure)
-        cells |= {(cell.row, column): cell for cell in found}
-        pairs += tested
-    up = measure.higher_is_better
-    values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
-    return Comparison(
-        measure=measure,
-        rows=layout.rows,
-        columns=layout.columns,
-        cells=cells,
-        costs={
-            row: costs_of([run for (r, _), of in layout.cells.items() if r == row for run in of], size)
-            for row in layout.rows
-        },
-        pairs=tuple(pairs),
-        wins=count_wins(pairs, higher_is_better=up),
-        ranking=rank(layout.rows, layout.columns, values, higher_is_better=up),
-        warnings=tuple(warning for column in layout.columns for warning in check_column(cells, column)),
-    )
+    def column_cells(self, column: Line) -> list[Cell]:
+        """Return the cells of a dataset in the order of the rows."""
+        return [self.cells[row, column] for row in self.rows if (row, column) in self.cells]
 
 
-def compare_column(layout: Layout, column: Line, measure: Measure) -> tuple[list[Cell], list[Pair]]:
-    """Measure the cells of a dataset and test all pairs of them."""
-    cells = {}
-    for row in layout.rows:
-        runs = layout.cells.get((row, column))
-        if runs:
-            seconds = [run.training_seconds for run in runs if run.finished and run.training_seconds is not None]
-            mean = float(np.mean(seconds)) if seconds else None
-            cells[row] = Cell(row, column, runs, gather(runs), {}, training_seconds=mean)
-    samples = {row: cell.sample for row, cell in cells.items() if cell.sample is not None}
-    for group in same_images(samples):
-        for row, ends in zip(group, intervals([samples[row] for row in group]), strict=True):
-            cells[row] = replace(cells[row], scores=score_all(samples[row], ends))
-    measured = {row: sample for row, sample in samples.items() if measure.name in cells[row].scores}
-    pairs = compare_pairs(column, measured, measure)
-    return place_cells(list(cells.values()), measure, pairs), pairs
+def measures_of(runs: Sequence[Run]) -> Measures:
+    """Return the table of scores with the own metrics that any of the runs was scored by."""
+    measures = MEASURES
+    for run in runs:
+        if run.finished:
+            measures = measures.with_own(run.summary.get("own_metrics", {}))
+    return measures
 
 
-def same_images(samples: Mapping[Line, Sample]) -> list[list[Line]]:
-    """Group the rows that were tested on the same images: mostly all of them."""
-    groups: dict[tuple[str, ...], list[Line]] = {}
-    for row, sample in samples.items():
-        groups.setdefault(sample.ids, []).append(row)
-    return list(groups.values())
+def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None) -> Comparison:
+    """Compare runs under a measure; arguments as of `score_runs`."""
+    return with_verdicts(score_runs(runs, measure, size, names))
 
 
-def intervals(samples: Sequence[Sample]) -> Array:
-    """Return the bootstrap interval of each measure of samples on the same images, K x M x 2; NaN for a single one."""
-    images = len(samples[0].ids)
-    if images < 2:
-        return np.full((len(samples), len(MEASURES), 2), np.nan)
-    means = [sample.means(list(MEASURES.values())) for sample in samples]
-    return np.stack(bootstrap(means, [len(sample.seeds) for sample in samples], images), axis=-1)
+def score_runs(
+    runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None
+) -> Comparison:
+    """Return what the cells of runs measured, without verdicts, places and ranks.
+
+    Args:
+        runs: in whatever state.
+        measure: what the places and the verdicts are about.
+        size: (height, width) of the benchmarks to show.
+        names: what rows and columns are printed as.
+    """
+    layout = lay_out(runs, names)
+    measures = measures_of(runs)
+    cells = {(cell.row, column): cell for column in layout.columns for cell in measure_column(layout, column, measures)}
+    costs = {
+        row: costs_of([run for (r, _), several in layout.cells.items() if r == row for run in several], size)
+        for row in layout.rows
+    }
+    warnings = tuple(warning for column in layout.columns for warning in check_column(cells, column))
+    return Comparison(measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), warnings)
 
 
-def score_all(sample: Sample, ends: Array) -> dict[str, Score]:
-    """Return every measure that a sample has; `ends`: of the interval of each measure, NaN where there is none."""
-    scores = {}
-    for (low, high), measure in zip(ends, MEASURES.values(), strict=True):
-        values = sample.values(measure)
-        if np.isnan(values).any():
-            continue
-        scores[measure.name] = Score(
-            mean=float(values.mean()),
-            sd=float(values.std(ddof=1)) if len(values) > 1 else None,
-            low=None if np.isnan(low) else float(low),
-            high=None if np.isnan(high) else float(high),
-        )
+def with_verdicts(comparison: Comparison) -> Comparison:
+    """Return a comparison with all that the rule, the ranks and the plans say of it."""
+    judged = under(comparison, comparison.measure)
+    return replace(judged, stability=stability_of(judged), plans=tuple(plans_of(judged)))
+
+
+def measure_column(layout: Layout, column: Line, measures: Measures) -> list[Cell]:
+    """Measure the cells of a dataset."""
+    here = {row: layout.cells[row, column] for row in layout.rows if (row, column) in layout.cells}
+    groups = groups_of(run for runs in here.values() for run in runs)
+    cells = []
+    for row, runs in here.items():
+        seconds = [run.training_seconds for run in runs if run.finished and run.training_seconds is not None]
+        mean = float(np.mean(seconds)) if seconds else None
+        cells.append(Cell(row, column, runs, gather(runs, groups), {}, training_seconds=mean))
+    samples = {cell.row: cell.sample for cell in cells if cell.sample is not None}
+    scores = score_samples(samples, measures)
+    return [replace(cell, scores=scores.get(cell.row, {})) for cell in cells]
+
+
+def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Line, dict[str, Score]]:
+    """Return the scores of the rows of a dataset; the variance between trainings is estimated from all of them."""
+    scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
+    for name, measure in measures.items():
+        rows = measure_rows(samples, measure)
+        trainings = TrainingVariance.of([row.side.seed_means for row in rows.values()])
+        for number, (row, measured) in enumerate(rows.items()):
+            scores[row][name] = score_of(measured.side, number, trainings, measure)
     return scores
 
 
+def score_of(side: Side, number: int, trainings: TrainingVariance, measure: Measure) -> Score:
+    """Return a measure of a row; an interval that leaves the range of the score says that there is too little."""
+    estimate = estimate_mean(side, number, trainings)
+    sd = float(side.seed_means.std(ddof=1)) if side.seeds > 1 else None
+    if len(side.per_unit) < 2:
+        return Score(estimate.mean, sd, None, None)
+    low, high = estimate.interval()
+    lowest = -np.inf if measure.lowest is None else measure.lowest
+    highest = np.inf if measure.highest is None else measure.highest
+    if (low < lowest or high > highest) and not (measure.highest is not None and high - low < 2 * CUT):
+        few = "seeds" if 1 < side.seeds < FEW_SEEDS else "images"
+        return Score(estimate.mean, sd, None, None, f"too few {few}")
+    return Score(estimate.mean, sd, max(low, lowest), min(high, highest))
+
+
+def under(comparison: Comparison, measure: Measure) -> Comparison:
+    """Return the same comparison under another measure: other verdicts, places and ranks, the same scores.
+
+    Without stability and plans, which take longer.
+    """
+    pairs = pairs_under(comparison, measure)
+    cells: dict[tuple[Line, Line], Cell] = {}
+    for column in comparison.columns:
+        here = [pair for pair in pairs if pair.column == column]
+        for cell in place_cells(comparison.column_cells(column), measure, here):
+            cells[cell.row, column] = cell
+    values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
+    return replace(
+        comparison,
+        measure=measure,
+        cells=cells,
+        pairs=tuple(pairs),
+        wins=count_wins(pairs),
+        ranking=rank(comparison.rows, comparison.columns, values, higher_is_better=measure.higher_is_better),
+        stability=None,
+        plans=(),
+    )
+
+
+def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dict[Line, Sample]:
+    """Return the samples of a dataset that have a measure, in the order of the rows."""
+    cells = comparison.column_cells(column)
+    return {cell.row: cell.sample for cell in cells if cell.sample is not None and measure.name in cell.scores}
+
+
+def on_shared_images(samples: Mapping[Line, Sample]) -> dict[Line, Sample]:
+    """Return samples on the images that all of them have; none where there are fewer than two."""
+    if not samples:
+        return {}
+    shared = set.intersection(*(set(sample.ids) for sample in samples.values()))
+    ids = sorted(shared)
+    if len(ids) < 2:
+        return {}
+    return {row: one if len(one.ids) == len(ids) else one.restricted(ids) for row, one in samples.items()}
+
+
+def stability_of(comparison: Comparison) -> Stability[Line, Line] | None:
+    """Return how sure the order of the rows is; None where there is nothing to order."""
+    measure = comparison.measure
+    values: dict[tuple[Line, Line], Array] = {}
+    for column in comparison.columns:
+        samples = on_shared_images(samples_under(comparison, measure, column))
+        if min((sample.unit_count for sample in samples.values()), default=0) > 1:
+            values |= {(row, column): sample.pseudo_values(measure) for row, sample in samples.items()}
+    columns = [column for column in comparison.columns if any(of == column for _, of in values)]
+    stability = rank_stability(comparison.rows, columns, values, higher_is_better=measure.higher_is_better)
+    return stability if stability.columns else None
+
+
+def plans_of(comparison: Comparison) -> Iterator[tuple[Line, Plan]]:
+    """Yield what it would take to tell 1 and 2 points, for each dataset whose variances are known."""
+    measure = comparison.measure
+    for column in comparison.columns:
+        rows = measure_rows(on_shared_images(samples_under(comparison, measure, column)), measure)
+        sides = [row.side for row in rows.values()]
+        variances = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+        if variances is not None:
+            pairs = len(sides) * (len(sides) - 1) // 2
+            for points in (1, 2):
+                yield column, plan(variances, points / measure.points, pairs=pairs)
+
+
+def pairs_under(
+    comparison: Comparison, measure: Measure, images: Mapping[Line, Sequence[str]] | None = None
+) -> list[Pair]:
+    """Judge all pairs of a comparison under a measure.
+
+    Args:
+        comparison: its cells.
+        measure: of which the verdicts are.
+        images: column -> ids of the test images to look at; None for all.
+    """
+    pairs: list[Pair] = []
+    for column in comparison.columns:
+        samples = samples_under(comparison, measure, column)
+        if images is not None:
+            chosen = set(images.get(column, ()))
+            samples = {row: some for row, sample in samples.items() if (some := restricted(sample, chosen)) is not None}
+        pairs += compare_pairs(column, measure_rows(samples, measure), measure)
+    return pairs
+
+
+def restricted(sample: Sample, images: set[str]) -> Sample | None:
+    """Return a sample on some images; None where it has none of them."""
+    ids = [image for image in sample.ids if image in images]
+    return sample.restricted(ids) if ids else None
+
+
 def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
-    """Mark the best cells of a column, the second ones, and those that are not told from the best."""
+    """Mark the best cells of a column, the second of at least three, and those that are not told from the best.
+
+    With one seed nothing is marked: its mean is that of one training.
+    """
     sign = -1 if measure.higher_is_better else 1
     measured = [cell for cell in cells if measure.name in cell.scores]
+    plain = [replace(cell, place=None, like_best=False) for cell in cells]
+    if len(measured) < 2 or any(cell.sample is None or len(cell.sample.seeds) < 2 for cell in measured):
+        return plain
     order = sorted({sign * cell.scores[measure.name].mean for cell in measured})
+    best = next(cell for cell in measured if sign * cell.scores[measure.name].mean == order[0])
     placed = []
-    for cell in cells:
-        if cell not in measured or len(measured) < 2:
-            placed.append(cell)
-            continue
-        place = order.index(sign * cell.scores[measure.name].mean) + 1
-        best = next(other for other in measured if sign * other.scores[measure.name].mean == order[0])
-        pair = find_pair(pairs, best.row, cell.row, cell.column)
-        like = place > 1 and pair is not None and pair.verdict(higher_is_better=measure.higher_is_better) == 0
-        placed.append(replace(cell, place=place if place <= 2 else None, like_best=like))
+    for cell in plain:
+        if measure.name in cell.scores:
+            place = order.index(sign * cell.scores[measure.name].mean) + 1
+            pair = find_pair(pairs, best.row, cell.row, cell.column)
+            like = place > 1 and pair is not None and pair.state in ("undecided", "equivalent")
+            shown = place == 1 or (place == 2 and len(measured) > 2)
+            cell = replace(cell, place=place if shown else None, like_best=like)
+        placed.append(cell)
     return placed
 
 
 def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:
-    """Say what makes the rows of a dataset hard to compare: other images, other sizes, other data."""
+    """Return what makes the rows of a dataset hard to compare: other images, other sizes, other data."""
     here = [cell for (_, of), cell in cells.items() if of == column and cell.sample is not None]
     used = [run for cell in here for run in cell.runs if run.finished]
     warnings = []

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medseg.reporting.records import Run, read_json
+from medseg.errors import UserError
+from medseg.runs.files import read_json
+from medseg.runs.run import Run
+
+log = logging.getLogger("medseg")
 
 Size = tuple[int, int]
 
@@ -20,7 +25,7 @@ class Costs:
         parameters: of the network.
         training_seconds: of all epochs, mean over the finished runs.
         size: (height, width) of the images that the following were measured with.
-        macs: multiply-accumulates for one image.
+        macs: multiply-accumulates for one image, as the benchmark or the training counted them.
         latency_ms: of one image, median.
         memory_mib: the most that training takes.
         measured_on: device, precision and batch, in words.
@@ -47,15 +52,17 @@ def costs_of(runs: Sequence[Run], size: Size | None = None) -> Costs:
     training = sum(seconds) / len(seconds) if seconds else None
     wanted = [size] if size else list(dict.fromkeys(filter(None, map(size_of, finished))))
     found = [benchmark for benchmark in benchmarks(runs) if size is None or size_in(benchmark) == size]
+    counted = next((run for run in finished if run.summary.get("macs") and size_of(run) in (size, *wanted[:1])), None)
+    macs = counted.summary["macs"] if counted else None
     if not found:
-        return Costs(parameters, training)
+        return Costs(parameters, training, size_of(counted) if counted else None, macs)
     # Of the same standing, the last: the newest.
     best = min(reversed(found), key=lambda benchmark: size_in(benchmark) not in wanted)
     return Costs(
         parameters=parameters if parameters is not None else best.get("parameters"),
         training_seconds=training,
         size=size_in(best),
-        macs=best.get("macs"),
+        macs=best.get("macs") or (macs if counted and size_of(counted) == size_in(best) else None),
         latency_ms=best.get("latency_ms", {}).get("p50"),
         memory_mib=best.get("peak_memory_mib", {}).get("train"),
         measured_on=f"{best['device']['name']}, {best['precision']}, batch {best['batch_size']}",
@@ -90,5 +97,13 @@ def benchmarks(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def benchmark_files(experiment: Path) -> dict[Path, dict[str, Any]]:
     """Read the benchmarks of an experiment."""
     needed = {"arguments", "image_size", "device", "precision", "batch_size", "measured"}
-    read = {file: read_json(file) for file in sorted((experiment / "benchmarks").glob("*.json"))}
-    return {file: content for file, content in read.items() if needed <= set(content)}
+    complete = {}
+    for file in sorted((experiment / "benchmarks").glob("*.json")):
+        try:
+            content = read_json(file)
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+        if needed <= set(content):
+            complete[file] = content
+    return complete

@@ -1,43 +1,36 @@
-"""The report as a whole: which sections it has, in which order, and how they become files."""
+"""The report as a whole: its sections in their order, and how they become files."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from medseg.reporting.ablation import Ablation
+from medseg.reporting.claims import JudgedPaper
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.figures import FIGURES
 from medseg.reporting.published_cells import PublishedCell
-from medseg.reporting.raw import (
-    Rows,
-    ablation_rows,
-    comparison_rows,
-    pair_rows,
-    rank_rows,
-    run_rows,
-    score_rows,
-)
-from medseg.reporting.records import Run
-from medseg.reporting.render import Table, as_csv, as_latex, as_markdown, escape_markdown
-from medseg.reporting.show_claims import JudgedPaper, claim_rows, claims_table
-from medseg.reporting.show_scores import comparison_table, published_table, score_tables, unfinished_table
-from medseg.reporting.show_tests import ablation_table, pairs_table, ranking_table, wins_table
+from medseg.reporting.render.csv import as_csv
+from medseg.reporting.render.latex import as_latex
+from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
+from medseg.reporting.render.table import Table
+from medseg.reporting.tables.claims import claims_tables
+from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.runs import unfinished_table
+from medseg.reporting.tables.scores import comparison_table, published_table, score_tables
+from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
 from medseg.runs.files import replacing_text
+from medseg.runs.run import Run
 
 IMAGES = 60
 """Most test images of a dataset in the HTML page."""
 
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report: a title, and paragraphs and tables."""
-
-    title: str
-    parts: tuple[str | Table, ...]
+STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,8 @@ class Report:
         ablations: factors that were varied.
         published: scores of others beside ours.
         judged: claims of papers that there are runs for.
-        figures: files in the report's folder.
+        figures: files in the report's folder; those of one stem are one figure.
+        notes: lines of plain text on what was left out: copies of runs, damaged files.
     """
 
     runs: Sequence[Run]
@@ -59,47 +53,71 @@ class Report:
     published: Sequence[PublishedCell]
     judged: Sequence[JudgedPaper] = ()
     figures: Sequence[Path] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; `paragraphs` are Markdown."""
+
+    title: str
+    tables: tuple[Table[Any], ...] = ()
+    paragraphs: tuple[str, ...] = ()
 
 
 def sections(report: Report) -> list[Section]:
-    """Return the sections of a report in their order; a section without content is not there."""
-    comparison, runs = report.comparison, report.runs
-    made = [Section("Comparison", (comparison_table(comparison),))]
-    if report.published:
-        made.append(Section("Next to published figures", (published_table(report.published),)))
-    scores = [table for column in comparison.columns for table in score_tables(comparison, column)]
-    tests = [pairs_table(comparison), wins_table(comparison)]
+    """Return the sections of a report in their order; a section in which nothing is displayed is left out."""
+    comparison = report.comparison
     ranking = comparison.ranking
-    tests.append(ranking_table(ranking, comparison.measure) if ranking else None)
-    made.append(Section("Scores", tuple(scores)))
-    made.append(Section("Paired tests", tuple(table for table in tests if table)))
-    made.append(Section("Ablations", tuple(ablation_table(one, comparison) for one in report.ablations)))
-    made.append(Section("Claims of papers", tuple(claims_table(paper) for paper in report.judged)))
-    pictures = (f"![{file.stem.replace('_', ' ')}]({FIGURES}/{file.name})" for file in report.figures)
-    made.append(Section("Figures", tuple(pictures)))
-    unfinished = unfinished_table(runs)
-    made.append(Section("Runs that are not finished", (unfinished,) if unfinished else ()))
-    made.append(Section("What the runs were made with", made_with(runs, comparison)))
-    return [section for section in made if section.parts]
+    tests: list[Table[Any]] = [pairs_table(comparison), wins_table(comparison)]
+    tests += [ranking_table(ranking, comparison.measure)] if ranking else []
+    made = [
+        Section("Comparison", shown(comparison_table(comparison))),
+        Section("Next to published figures", shown(published_table(report.published))),
+        Section("Scores", shown(*score_tables(comparison))),
+        Section("Paired tests", shown(*tests)),
+        Section("Rank stability", shown(*stability_tables(comparison))),
+        Section("Planning", shown(planning_table(comparison))),
+        Section("Ablations", shown(*ablation_tables(report.ablations, comparison))),
+        Section("Claims of papers", shown(*claims_tables(report.judged))),
+        Section("Figures", paragraphs=pictures(report.figures)),
+        Section("Runs that are not finished", shown(unfinished_table(report.runs, comparison))),
+        Section("What the runs were made with", paragraphs=tuple(map(escape_line, made_with(report.runs, comparison)))),
+    ]
+    return [section for section in made if section.tables or section.paragraphs]
+
+
+def shown(*tables: Table[Any]) -> tuple[Table[Any], ...]:
+    """Return the tables that have a row."""
+    return tuple(table for table in tables if table.grid.rows)
+
+
+def pictures(files: Sequence[Path]) -> tuple[str, ...]:
+    """Show each figure, with links to its files for print."""
+    found = []
+    for file in files:
+        if file.suffix == ".png":
+            place = quote(f"{FIGURES}/{file.stem}")
+            others = [other.suffix for other in files if other.stem == file.stem and other != file]
+            links = ", ".join(f"[{suffix[1:].upper()}]({place}{suffix})" for suffix in others)
+            title = escape_markdown(file.stem.replace("_", " "))
+            found.append(f"![{title}]({place}.png)" + (f"\n\n{links}" if links else ""))
+    return tuple(found)
 
 
 def made_with(runs: Sequence[Run], comparison: Comparison) -> tuple[str, ...]:
-    """Say what all rows share, and on what the finished runs were made."""
+    """Return lines of plain text on what all rows share, and on what the finished runs were made."""
     lines = []
     first, *rest = (set(row.facts) for row in comparison.rows)
     shared = sorted(first.intersection(*rest))
     if shared:
         lines.append(f"All rows: {', '.join(f'{key}={value}' for key, value in shared)}.")
     environments = [run.environment for run in runs if run.finished]
-    for title, key in (
-        ("Device", "device"),
-        ("Precision", "precision"),
-        ("medseg", "medseg"),
-        ("Commit", "git_commit"),
-    ):
+    keys = {"Device": "device", "Precision": "precision", "medseg": "medseg", "Commit": "git_commit"}
+    for name, key in keys.items():
         values = sorted({str(environment[key]) for environment in environments if environment.get(key)})
         if values:
-            lines.append(f"{title}: {'; '.join(values)}.")
+            lines.append(f"{name}: {'; '.join(values)}.")
     return tuple(lines)
 
 
@@ -107,13 +125,12 @@ def opening(report: Report) -> str:
     """Say what was compared, and how many runs there are."""
     runs, comparison = report.runs, report.comparison
     states = [run.state for run in runs]
-    order = ("finished", "failed", "interrupted", "running", "waiting")
-    said = ", ".join(f"{states.count(state)} {state}" for state in order if state in states)
-    seeds = sorted({run.seed for run in runs})
+    counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+    seeds = {run.seed for run in runs}
     parts = [count(len(comparison.rows), "row"), count(len(comparison.columns), "dataset"), count(len(seeds), "seed")]
-    folds = sorted({run.fold for run in runs if run.fold is not None})
+    folds = {run.fold for run in runs if run.fold is not None}
     parts += [count(len(folds), "fold")] if folds else []
-    return f"{count(len(runs), 'run')} ({said}): {', '.join(parts)}."
+    return f"{count(len(runs), 'run')} ({counted}): {', '.join(parts)}."
 
 
 def title(report: Report) -> str:
@@ -123,17 +140,16 @@ def title(report: Report) -> str:
 
 def as_page(report: Report, parts: Sequence[Section]) -> str:
     """Write the Markdown page."""
-    lines = [f"# {escape_markdown(title(report))}", "", opening(report)]
+    lines = [f"# {escape_line(title(report))}", "", opening(report)]
+    lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
     for section in parts:
-        lines += ["", f"## {escape_markdown(section.title)}"]
-        tables = [part for part in section.parts if isinstance(part, Table)]
-        for part in section.parts:
-            if isinstance(part, str):
-                lines += ["", part]
-                continue
-            if len(tables) > 1 or part.title != section.title:
-                lines += ["", f"### {escape_markdown(part.title)}"]
-            lines += ["", as_markdown(part)]
+        lines += ["", f"## {section.title}"]
+        for table in section.tables:
+            if len(section.tables) > 1 or table.title != section.title:
+                lines += ["", f"### {escape_line(table.title)}"]
+            lines += ["", as_markdown(table)]
+        for paragraph in section.paragraphs:
+            lines += ["", paragraph]
     return "\n".join([*lines, ""])
 
 
@@ -147,21 +163,20 @@ def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) 
         images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
     """
     parts = sections(report)
+    tables = [table for section in parts for table in section.tables]
     written: dict[str, Path] = {}
     if form in ("markdown", "all"):
         written["Markdown"] = folder / "report.md"
         write(written["Markdown"], as_page(report, parts))
     if form in ("latex", "all"):
         written["LaTeX"] = folder / "latex"
-        for section in parts:
-            for table in section.parts:
-                if isinstance(table, Table):
-                    write(written["LaTeX"] / f"{file_name(table.name)}.tex", f"{as_latex(table)}\n")
+        for table in tables:
+            write(written["LaTeX"] / f"{file_name(table.name)}.tex", f"{as_latex(table)}\n")
     if form in ("csv", "all"):
         written["CSV"] = folder / "csv"
-        for name, rows in csv_tables(report).items():
-            if rows:
-                write(written["CSV"] / f"{name}.csv", as_csv(rows))
+        tables.append(unfinished_table(report.runs, report.comparison))  # also where all runs are finished
+        for name, table in {table.csv or table.name: table for table in tables}.items():
+            write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
     if form in ("html", "all"):
         written["HTML"] = folder / "report.html"
         write_html(report, written["HTML"], images)
@@ -174,20 +189,6 @@ def write_html(report: Report, file: Path, images: int = IMAGES) -> None:
 
     made = made_with(report.runs, report.comparison)
     write(file, as_html(report, title=title(report), opening=opening(report), made_with=made, images=images))
-
-
-def csv_tables(report: Report) -> Mapping[str, Rows]:
-    """Return the numbers behind the tables, by the name of their file."""
-    comparison = report.comparison
-    return {
-        "comparison": comparison_rows(comparison, report.published),
-        "scores": score_rows(comparison),
-        "runs": run_rows(report.runs),
-        "pairs": pair_rows(comparison),
-        "ranks": rank_rows(comparison),
-        "ablations": ablation_rows(report.ablations, comparison),
-        "claims": claim_rows(report.judged),
-    }
 
 
 def write(file: Path, text: str) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.layout import Line
-from medseg.reporting.rule import PairInput, judge
+from medseg.reporting.rule import PairInput, judge, superiority
 from medseg.reporting.samples import Array, Sample
+from medseg.reporting.statistics import Side, TrainingVariance
 
 OPPOSITE = {"better": "worse", "worse": "better"}
 
@@ -33,6 +34,8 @@ class Pair:
         p_ranks: p of Wilcoxon's signed-rank test over units; None for pooled measures, which no unit has.
         p: the larger of both.
         corrected: p after Holm's correction for all pairs of the column.
+        p_equivalent: that the two differ by the margin of 1 point or more; below 5 % they are equivalent, which
+            "better" may be as well.
         direction: rank-biserial correlation of the units, above 0 where the first is higher.
         state: of the first: better, worse, equivalent (within 1 point), undecided, not judged.
         reason: why a pair is not judged or cannot be decided; empty otherwise.
@@ -54,6 +57,7 @@ class Pair:
     p_ranks: float | None
     p: float | None
     corrected: float | None
+    p_equivalent: float | None
     direction: float
     state: str
     reason: str = ""
@@ -80,3 +84,97 @@ def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, 
         return None
     p, low, high = superiority
     return 1 - p, 1 - high, 1 - low
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A row under a measure.
+
+    Args:
+        sample: what it is made of.
+        side: what it brings into means and differences.
+        ranked: scores of the units, averaged over their images and seeds, U; None for a pooled measure.
+    """
+
+    sample: Sample
+    side: Side
+    ranked: Array | None
+
+    @classmethod
+    def of(cls, sample: Sample, measure: Measure) -> Measured:
+        single = measure.convention == "per_image"
+        side = replace(Side.of(sample.pseudo_values(measure)), seed_means=sample.values(measure))
+        return cls(sample, side, sample.ranked(measure.score) if single else None)
+
+    def on(self, ids: Sequence[str], measure: Measure) -> Measured:
+        """Return the same on some of the images."""
+        return self if list(self.sample.ids) == list(ids) else Measured.of(self.sample.restricted(ids), measure)
+
+
+def measure_rows(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Measured]:
+    """Return the rows of a dataset under a measure, without those that do not have it."""
+    measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
+    return {row: one for row, one in measured.items() if not np.isnan(one.side.seed_means).any()}
+
+
+def compare_pairs(column: Line, rows: Mapping[Line, Measured], measure: Measure) -> list[Pair]:
+    """Judge all pairs of rows of a dataset, `column`."""
+    names = list(rows)
+    inputs: list[PairInput] = []
+    samples: list[Sample] = []
+    for first, second in combinations(range(len(names)), 2):
+        one, other = rows[names[first]], rows[names[second]]
+        if one.sample.ids != other.sample.ids:  # each pair on the images that both were tested on
+            ids = sorted(set(one.sample.ids) & set(other.sample.ids))
+            if not ids:
+                continue
+            one, other = one.on(ids, measure), other.on(ids, measure)
+        ranked = None if one.ranked is None or other.ranked is None else one.ranked - other.ranked
+        difference = float(one.side.seed_means.mean() - other.side.seed_means.mean())
+        unit = "groups" if one.sample.groups else "images"
+        inputs.append(PairInput(first, second, (one.side, other.side), ranked, difference, unit))
+        samples.append(one.sample)
+    trainings = TrainingVariance.of([row.side.seed_means for row in rows.values()])
+    up = measure.higher_is_better
+    judged = judge(inputs, trainings, higher_is_better=up, margin=1 / measure.points)
+    chances = superiority(inputs, trainings, higher_is_better=up)
+    return [
+        Pair(
+            first=names[given.first],
+            second=names[given.second],
+            column=column,
+            images=len(sample.ids),
+            units=given.units,
+            grouped=sample.groups is not None,
+            superiority=chance if found.p is not None else None,
+            **vars(found),
+        )
+        for given, sample, found, chance in zip(inputs, samples, judged, chances, strict=True)
+    ]
+
+
+def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
+    """Return the comparison of two rows on a dataset, seen from the first."""
+    for pair in pairs:
+        if pair.column != column:
+            continue
+        if pair.first == first and pair.second == second:
+            return pair
+        if pair.first == second and pair.second == first:
+            return pair.reversed()
+    return None
+
+
+def count_wins(pairs: Sequence[Pair]) -> dict[tuple[Line, Line], tuple[int, int, int]]:
+    """Count for each two rows on how many datasets the first is better, not told apart, worse; not judged: none."""
+    counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
+    for pair in pairs:
+        for seen in (pair, pair.reversed()):
+            wins, ties, losses = counted.get((seen.first, seen.second), (0, 0, 0))
+            tie = seen.state in ("undecided", "equivalent")
+            counted[seen.first, seen.second] = (
+                wins + (seen.state == "better"),
+                ties + tie,
+                losses + (seen.state == "worse"),
+            )
+    return counted

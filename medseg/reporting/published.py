@@ -1,7 +1,7 @@
 """Published scores: the rows of `experiments/<study>/published.csv`, and those that a cell of ours compares with.
 
 A row is what a source prints: network, dataset, split, image size, Dice and IoU as fractions, and in words how it
-takes the mean. Nothing is filled in. A number compares with ours only under its own convention:
+takes the mean. Nothing is filled in. A number compares with ours only where both are averaged in the same way:
 
     | kind       | what the source averages                                   | ours                               |
     |------------|------------------------------------------------------------|------------------------------------|
@@ -11,7 +11,7 @@ takes the mean. Nothing is filled in. A number compares with ours only under its
     | batch      | the counts of each batch, so it depends on the batch size  | none                               |
     | not stated |                                                            | none                               |
 
-A network is found by its name. Width and details are the source's own, `parameters_m` where it prints them.
+A network is looked up by its name. Width and details are those of the source, `parameters_m` where it prints them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from medseg.errors import UserError
@@ -194,50 +195,46 @@ def find(
     """
     networks, dataset = NETWORKS.get(model, ()), DATASETS.get(data)
     same = SPLITS.get((data, split))
-    found = []
-    for row in rows:
-        if row["model"] not in networks or row["dataset"] != dataset:
+    scores = []
+    of_cell = [row for row in rows if row["model"] in networks and row["dataset"] == dataset]
+    for row, column in product(of_cell, WORDS):
+        kind = kind_of(row["metric_convention"], column)
+        ours = OURS.get((kind, column))
+        if not row[column] or score not in (column, ours):
             continue
-        for column in WORDS:
-            kind = kind_of(row["metric_convention"], column)
-            ours = OURS.get((kind, column))
-            if row[column] and score in (column, ours):
-                found.append(
-                    Published(
-                        network=row["model"],
-                        dataset=row["dataset"],
-                        score=column,
-                        value=float(row[column]),
-                        kind=kind,
-                        convention=row["metric_convention"],
-                        ours=ours,
-                        same_split=same is not None and re.search(same, row["split"]) is not None,
-                        split=row["split"],
-                        image_size=row["image_size"],
-                        source=row["source"],
-                        year=row["year"],
-                        parameters_m=float(row["params_m"]) if row["params_m"] else None,
-                        note=row["note"],
-                    )
-                )
-    return sorted(found, key=lambda item: distance(item, image_size))
+        scores.append(
+            Published(
+                network=row["model"],
+                dataset=row["dataset"],
+                score=column,
+                value=float(row[column]),
+                kind=kind,
+                convention=row["metric_convention"],
+                ours=ours,
+                same_split=same is not None and re.search(same, row["split"]) is not None,
+                split=row["split"],
+                image_size=row["image_size"],
+                source=row["source"],
+                year=row["year"],
+                parameters_m=float(row["params_m"]) if row["params_m"] else None,
+                note=row["note"],
+            )
+        )
+    return sorted(scores, key=lambda item: distance(item, image_size))
 
 
 def kind_of(convention: str, score: str) -> str:
-    """Tell from a convention's words how its Dice or its IoU takes the mean.
+    """Return the kind of mean that a convention's words describe for its Dice or its IoU.
 
-    `;` parts what is said of the scores; a part that names neither is said of both. "mDice" and "mean Dice" do not tell
-    of what the mean is taken, so they are not stated.
+    `;` separates what is about single scores; a part that names neither is about both. "mDice" and "mean Dice" do not
+    state what the mean is taken of.
     """
-    said = []
+    parts = []
     for part in convention.lower().split(";"):
         named = [name for name, words in WORDS.items() if re.search(words, part)]
         if score in named or not named:
-            said.append(part)
-    for kind, words in KINDS:
-        if any(re.search(words, part) for part in said):
-            return kind
-    return "not stated"
+            parts.append(part)
+    return next((kind for kind, words in KINDS if any(re.search(words, part) for part in parts)), "not stated")
 
 
 def distance(item: Published, image_size: int) -> tuple[object, ...]:

@@ -1,11 +1,12 @@
-"""Published scores beside ours: for each cell the one of the closest protocol, under its own convention."""
+"""Published scores beside ours: for each cell the one of the closest protocol, averaged as the source averages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
-from medseg.metrics.measures import MEASURES, Measure
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import size_of
 from medseg.reporting.layout import Line
@@ -20,7 +21,7 @@ class PublishedCell:
         row, column: the cell.
         measure: ours under the convention of the source.
         ours: its score.
-        published: what the source says.
+        published: of the source.
         difference: ours - published; None where the two cannot be compared.
         differs_in: what is known to be different in the protocols.
     """
@@ -41,39 +42,34 @@ def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> li
     """
     score = comparison.measure.score if comparison.measure.score in ("dice", "iou") else "dice"
     cells = []
-    for row in comparison.rows:
-        for column in comparison.columns:
-            cell = comparison.cells.get((row, column))
-            run = next((run for run in cell.runs if run.finished), None) if cell else None
-            if cell is None or run is None:
-                continue
-            height, width = size_of(run) or (256, 256)
-            split = run.summary.get("split_name")
-            found = find(rows, row.name, column.name, score, split=split, image_size=max(height, width))
-            if not found:
-                continue
-            closest = found[0]
-            measure = MEASURES[closest.ours or closest.score]
-            if measure.name not in cell.scores:
-                continue
-            ours = cell.scores[measure.name]
-            comparable = closest.ours is not None or closest.kind == "not stated"
-            cells.append(
-                PublishedCell(
-                    row=row,
-                    column=column,
-                    measure=measure,
-                    ours=ours,
-                    published=closest,
-                    difference=ours.mean - closest.value if comparable else None,
-                    differs_in=differences(closest, (height, width)),
-                )
+    for row, column in product(comparison.rows, comparison.columns):
+        cell = comparison.cells.get((row, column))
+        run = next((run for run in cell.runs if run.finished), None) if cell else None
+        if cell is None or run is None:
+            continue
+        height, width = size_of(run) or (256, 256)
+        split = run.summary.get("split_name")
+        closest = next(iter(find(rows, row.name, column.name, score, split=split, image_size=max(height, width))), None)
+        ours = cell.scores.get(closest.ours or closest.score) if closest else None
+        if closest is None or ours is None:
+            continue
+        comparable = closest.ours is not None or closest.kind == "not stated"
+        cells.append(
+            PublishedCell(
+                row=row,
+                column=column,
+                measure=comparison.measures[closest.ours or closest.score],
+                ours=ours,
+                published=closest,
+                difference=ours.mean - closest.value if comparable else None,
+                differs_in=differences(closest, (height, width)),
             )
+        )
     return cells
 
 
 def differences(published: Published, size: tuple[int, int]) -> tuple[str, ...]:
-    """Say what is known to differ between the protocol of a source and ours."""
+    """Name what is known to differ between the protocol of a source and ours."""
     parts = []
     if not published.same_split:
         parts.append(f"split ({published.split})" if published.split else "split (not stated)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.costs import Size
 from medseg.reporting.pairs import Pair
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 LONGEST_ERROR = 160
 
@@ -24,8 +24,10 @@ def signed(value: float, digits: int) -> str:
     return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """Write a p-value."""
+    if p is None:
+        return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -35,23 +37,36 @@ def spread(score: Score, measure: Measure) -> str:
 
 
 def interval(score: Score, measure: Measure) -> str:
-    """Write the interval of a score; nothing where there is none."""
-    if score.low is None:
-        return ""
+    """Write the interval of a score, or why it has none; nothing where it is not known."""
+    if score.remark or score.low is None:
+        return f" [{score.remark}]" if score.remark else ""
     return f" [{number(score.low, measure.digits)}, {number(score.high, measure.digits)}]"
 
 
 def difference(pair: Pair, measure: Measure) -> str:
-    """Write a difference with its interval, in points."""
-    factor = measure.points
+    """Write a difference in points, with the interval that its verdict was made of."""
     digits = 1 if measure.unit else 2
-    low, high = signed(pair.low * factor, digits), signed(pair.high * factor, digits)
-    return f"{signed(pair.difference * factor, digits)} [{low}, {high}]"
+    mean = signed(pair.difference * measure.points, digits)
+    if pair.low is None or pair.high is None:
+        return mean
+    return f"{mean} [{signed(pair.low * measure.points, digits)}, {signed(pair.high * measure.points, digits)}]"
 
 
-def verdict(pair: Pair, measure: Measure) -> str:
-    """Say which of the two is better."""
-    return {1: "better", 0: "undecided", -1: "worse"}[pair.verdict(higher_is_better=measure.higher_is_better)]
+def verdict(pair: Pair) -> str:
+    """Write whether the first of the two is better, and why that is not judged."""
+    return f"{pair.state} ({pair.reason})" if pair.reason else pair.state
+
+
+def percent(share: float) -> str:
+    """Write a share in percent; what is neither none nor all of it does not look so."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def fixed(digits: int, unit: float = 1.0) -> Callable[[float], str]:
+    """Return what writes numbers in a unit."""
+    return lambda value: number(value / unit, digits)
 
 
 def size(of: Size) -> str:

@@ -25,12 +25,11 @@ from medseg.reporting.document import write_html
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_kept
 from medseg.reporting.page.curves import MOST_POINTS, curve
-from medseg.reporting.page.markup import table_html
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure
 from medseg.reporting.records import read_runs
-from medseg.reporting.render import Heading, Table
-from medseg.reporting.show_scores import comparison_table
+from medseg.reporting.render.markdown import superscript
+from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.predictions import write_predictions
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
@@ -101,8 +100,11 @@ def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, pa
     runs = read_runs([sweep])
     for measure in MEASURES.values():
         table = comparison_table(compare(runs, measure))
-        said = [[e if isinstance(e, str) else f"{e.text} {e.after.strip()}".strip() for e in row] for row in table.rows]
-        assert texts(page, f"comparison-{measure.name}") == said
+        shown = [
+            [f"{c.entry.text} {c.entry.after.strip()}{superscript(*c.marks)}".strip() for c in row]
+            for row in table.grid.rows
+        ]
+        assert texts(page, f"comparison-{measure.name}") == shown
 
 
 @pytest.mark.parametrize("name", ["iou", "hd95", "pooled_dice"])
@@ -283,13 +285,6 @@ def test_settings_mark_what_was_given(page: str) -> None:
     (failed,) = [row for row in runs if row[3] == "failed"]
     assert failed[:3] == ["unet", "dsb", "seed 1"]
     assert failed[-1] == f"OutOfMemoryError: {HOSTILE}"
-
-
-def test_columns_of_numbers_sort_by_them() -> None:
-    rows = (("a", "<0.001", "2 of 3", "-", "187,744 more"), ("b", "0.012", "10", "-", "x"))
-    headings = (Heading("name"), Heading("p"), Heading("runs"), Heading("none", number=True), Heading("words"))
-    written = table_html(Table("t", "t", headings, rows))
-    assert re.findall(r'data-value="([^"]*)"', written) == ["0.001", "2", "", "0.012", "10", ""]
 
 
 # The command.

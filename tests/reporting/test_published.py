@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from medseg import config
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.metrics.scores import SCORES
+from medseg.reporting.layout import Line
 from medseg.reporting.published import (
     COLUMNS,
     DATASETS,
@@ -22,6 +24,7 @@ from medseg.reporting.published import (
     published_files,
     read_published,
 )
+from medseg.reporting.published_cells import find_published
 
 ROW = dict.fromkeys(COLUMNS, "") | {
     "source": "A", "year": "2020", "dataset": "Kvasir-SEG", "model": "U-Net", "dice": "0.8", "image_size": "256",
@@ -86,7 +89,7 @@ def test_names_are_those_of_our_networks_and_datasets() -> None:
     published = {row["model"] for row in read_published(published_files())}
     assert {name for names in NETWORKS.values() for name in names} & published
     assert set(OURS.values()) <= set(MEASURES)
-    assert {score for _, score in OURS} <= set(SCORES)
+    assert {score for _, score in OURS} <= {measure.score for measure in MEASURES.per_image}
 
 
 # The search.
@@ -149,6 +152,49 @@ def test_a_row_speaks_of_the_scores_it_has() -> None:
 def test_conventions_are_read_as_they_are_written(convention: str, dice: str, iou: str) -> None:
     assert (kind_of(convention, "dice"), kind_of(convention, "iou")) == (dice, iou)
     assert {dice, iou} <= {kind for kind, _ in KINDS} | {"not stated"}
+
+
+# Beside the cells of a report.
+
+
+def compared(model: str, score: str = "dice", size: tuple[int, int] = (256, 256), **scores: float) -> Any:
+    """A comparison with one finished run on Kvasir-SEG, as far as published scores look at it."""
+    row, column = Line(model, model, ()), Line("kvasir", "kvasir", ())
+    run = SimpleNamespace(finished=True, summary={"evaluation_size": list(size), "split_name": None})
+    cell = SimpleNamespace(runs=(run,), scores={name: SimpleNamespace(mean=mean) for name, mean in scores.items()})
+    return SimpleNamespace(
+        rows=(row,), columns=(column,), cells={(row, column): cell}, measure=MEASURES[score], measures=MEASURES
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "measure", "difference", "differs_in"),
+    [
+        ({}, "dice", 0.1, ()),
+        ({"metric_convention": "dataset-level"}, "pooled_dice", -0.2, ()),
+        ({"metric_convention": "DSC", "split": ""}, "dice", 0.1, ("split (not stated)", "convention (not stated)")),
+        ({"metric_convention": "batch", "image_size": "512"}, "dice", None, ("convention (batch)", "size (512)")),
+        ({"split": "80/20", "image_size": ""}, "dice", 0.1, ("split (80/20)", "size (not stated)")),
+    ],
+)
+def test_a_cell_compares_under_the_mean_of_the_source(
+    row: dict[str, str], measure: str, difference: float | None, differs_in: tuple[str, ...]
+) -> None:
+    (cell,) = find_published(compared("unet", dice=0.9, pooled_dice=0.6), [{**ROW, **row}])
+    assert (cell.measure, cell.differs_in) == (MEASURES[measure], differs_in)
+    assert cell.ours.mean == (0.6 if measure == "pooled_dice" else 0.9)
+    assert cell.difference == (None if difference is None else pytest.approx(difference))
+
+
+def test_a_cell_without_published_scores_or_without_the_measure_is_left_out() -> None:
+    assert find_published(compared("segnext_t", dice=0.9), [ROW]) == []
+    assert find_published(compared("unet", iou=0.9), [ROW]) == []
+    assert find_published(compared("unet", "iou", iou=0.9), [ROW]) == []
+    (cell,) = find_published(compared("unet", "iou", iou=0.9), [{**ROW, "iou": "0.7"}])
+    assert cell.difference == pytest.approx(0.2)
+    # Of a measure that nobody publishes, Dice.
+    (cell,) = find_published(compared("unet", "hd95", dice=0.9), [ROW])
+    assert cell.measure is MEASURES["dice"]
 
 
 # The file.

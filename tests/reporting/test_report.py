@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from medseg.reporting.records import read_runs
 
 from medseg.cli import with_runs
 from medseg.errors import UserError
 from medseg.metrics.measures import choose_measure
 from medseg.report import make_report, report
 from medseg.reporting.document import write_report
-from medseg.reporting.records import read_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 
@@ -50,9 +50,9 @@ def test_the_command_prints_the_comparison_and_says_where_the_files_are(sweep: P
     assert "Traceback" not in done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "first: 12 runs (10 finished, 1 failed, 1 waiting): 3 rows, 2 datasets, 2 seeds."
-    assert lines[2].startswith("| network ")
+    assert lines[2].startswith("network ")
     assert "¹ unet on dsb: seed 1 failed (OutOfMemoryError: 12 GiB are not enough)" in done.stdout
-    assert "² convunext on kvasir: seed 0 waiting" in done.stdout
+    assert "³ convunext on kvasir: seed 0 waiting" in done.stdout
     assert "Markdown: runs/first/report/report.md" in lines
     made = sweep / "report"
     page = (made / "report.md").read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from medseg.reporting.figures.artists import Array
     from medseg.reporting.layout import Line
     from medseg.reporting.pairs import Pair
+    from medseg.reporting.ranks import Stability
 
 log = logging.getLogger("medseg")
 
@@ -49,9 +50,9 @@ class Drawing:
     pool: ProcessPoolExecutor
     parts: list[Future[list[Path]]] = field(default_factory=list)
 
-    def add_verdicts(self, comparison: Comparison, shares: Mapping[str, Array]) -> None:
-        """Draw `differences` and `ranks` as well; arguments as of `draw_verdicts`."""
-        self.parts.append(self.pool.submit(draw_judged, *judged(comparison), shares, self.folder))
+    def add_verdicts(self, comparison: Comparison) -> None:
+        """Draw `differences` and `ranks` as well."""
+        self.parts.append(self.pool.submit(draw_judged, *judged(comparison), self.folder))
 
     def files(self) -> list[Path]:
         """Wait for the PNG files of all figures."""
@@ -114,21 +115,18 @@ def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
     )
 
 
-def draw_verdicts(comparison: Comparison, shares: Mapping[str, Array], folder: Path) -> list[Path]:
-    """Draw the figures of the tests, and return the PNG files.
-
-    Args:
-        comparison: rows, columns, cells and pairs.
-        shares: title of a panel -> share of the bootstrap samples, rows x ranks; empty where it is not known.
-        folder: where the files go; made when needed.
-    """
-    return draw_judged(*judged(comparison), shares, folder)
+def draw_verdicts(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw the figures of verdicts and ranks, and return the PNG files; `folder`: made when needed."""
+    return draw_judged(*judged(comparison), folder)
 
 
-def judged(comparison: Comparison) -> tuple[Sequence[Line], Sequence[Pair], Mapping[Line, Line], Measure]:
+Judged = tuple["Sequence[Line]", "Sequence[Pair]", "Mapping[Line, Line]", "Measure", "Stability[Line, Line] | None"]
+
+
+def judged(comparison: Comparison) -> Judged:
     """Return what the figures of verdicts need of a comparison, in a form that another process can be sent."""
     measure = replace(comparison.measure, function=None)
-    return comparison.rows, comparison.pairs, best_rows(comparison), measure
+    return comparison.rows, comparison.pairs, best_rows(comparison), measure, comparison.stability
 
 
 def draw_judged(
@@ -136,18 +134,33 @@ def draw_judged(
     pairs: Sequence[Pair],
     best: Mapping[Line, Line],
     measure: Measure,
-    shares: Mapping[str, Array],
+    stability: Stability[Line, Line] | None,
     folder: Path,
 ) -> list[Path]:
-    """Draw the figures of verdicts; `best`: dataset -> its best network; the others as of `draw_verdicts`."""
+    """Draw the figures of verdicts; arguments as of `judged`."""
     from medseg.reporting.figures.ranks import draw_differences, draw_ranks
 
     return draw(
         lambda: [
             draw_differences(pairs, best, rows, measure, folder / "differences"),
-            draw_ranks([row.label for row in rows], shares, folder / "ranks"),
+            draw_ranks([row.label for row in rows], shares_of(rows, stability), folder / "ranks"),
         ]
     )
+
+
+def shares_of(rows: Sequence[Line], stability: Stability[Line, Line] | None) -> dict[str, Array]:
+    """Return title -> shares, rows x ranks; NaN in the rows that are not ranked there."""
+    import numpy as np
+
+    if stability is None:
+        return {}
+    overall = {"all datasets": stability.overall} if stability.overall else {}
+    shares = {}
+    for title, ranked in {**overall, **{column.label: one for column, one in stability.columns.items()}}.items():
+        shares[title] = np.full((len(rows), len(rows)), np.nan)
+        for row, values in zip(ranked.rows, ranked.shares, strict=True):
+            shares[title][rows.index(row), : len(values)] = values
+    return shares
 
 
 def draw(figures: Callable[[], list[Path | None]]) -> list[Path]:

@@ -77,10 +77,10 @@ def add_curves(axis: Axes, curves: Sequence[tuple[Look, Array]], *, marked: bool
 
     Epochs without a value, where only every nth is validated, are passed over.
     """
-    bands: list[Any] = []
+    bands: list[tuple[Array, Array, Array, str]] = []
     for look, every in curves:
         known = np.isfinite(every).all(axis=0)
-        values, epochs = every[:, known], np.flatnonzero(known) + 1.0
+        values, epochs = every[:, known], (np.flatnonzero(known) + 1).astype(np.float64)
         axis.plot(epochs, values.mean(axis=0), scalex=False, scaley=False, **line_of(look, marked=marked))
         if len(values) > 1:
             bands.append((epochs, values.min(axis=0), values.max(axis=0), look.colour))

@@ -10,7 +10,7 @@ import numpy as np
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.page.markup import select_html
 from medseg.reporting.page.scores import dataset_options, significant
-from medseg.reporting.records import Run
+from medseg.runs.run import Run
 
 KEYS = {
     "val/dice": "validation Dice",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medseg.pages import embed_json, make_page, read_asset
 from medseg.reporting.page.browser import browser_data, browser_html
 from medseg.reporting.page.curves import curves_data, curves_html
-from medseg.reporting.page.markup import section_html, table_html
+from medseg.reporting.page.markup import section_html
 from medseg.reporting.page.scores import comparison_html, every_measure, matrix_html, plot_html, scores_data
 from medseg.reporting.page.settings import runs_html
-from medseg.reporting.render import Table
-from medseg.reporting.show_claims import claims_table
-from medseg.reporting.show_scores import published_table, score_tables, unfinished_table
-from medseg.reporting.show_tests import ablation_table, pairs_table, ranking_table, wins_table
+from medseg.reporting.render.html import as_html as table_html
+from medseg.reporting.render.table import Table
+from medseg.reporting.tables.claims import claims_tables
+from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.runs import unfinished_table
+from medseg.reporting.tables.scores import published_table, score_tables
+from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 
 if TYPE_CHECKING:
     from medseg.reporting.document import Report
@@ -39,29 +42,29 @@ def as_html(report: Report, *, title: str, opening: str, made_with: Sequence[str
     comparisons = every_measure(comparison)
     curves = curves_data(comparison)
     pictures = browser_data(comparison, images) if images else []
-    scores = [table for column in comparison.columns for table in score_tables(comparison, column)]
-    unfinished = unfinished_table(report.runs)
+    scores = score_tables(comparison)
+    unfinished = unfinished_table(report.runs, comparison)
     parts = [
         ("comparison", "Comparison", comparison_html(comparisons) + folded("All scores of each dataset", scores)),
         ("costs", "Score against cost", plot_html(comparisons)),
     ]
     if comparison.pairs:
         ranking = comparison.ranking
-        tests = [pairs_table(comparison), wins_table(comparison)]
-        tests.append(ranking_table(ranking, comparison.measure) if ranking else None)
-        shown = folded("Paired tests, wins and ranks", [table for table in tests if table])
+        tests: list[Table[Any]] = [pairs_table(comparison), wins_table(comparison)]
+        tests += [ranking_table(ranking, comparison.measure)] if ranking else []
+        tests += [*stability_tables(comparison), *([planning_table(comparison)] if comparison.plans else [])]
+        shown = folded("Paired tests, wins and ranks", tests)
         parts.append(("differences", "Who differs from whom", matrix_html(comparisons) + shown))
     parts.append(("images", "Test images", browser_html(comparison, pictures)))
     if report.judged:
-        parts.append(("claims", "Claims of papers", titled([claims_table(paper) for paper in report.judged])))
+        parts.append(("claims", "Claims of papers", titled(claims_tables(report.judged))))
     if report.published:
         parts.append(("published", "Next to published figures", table_html(published_table(report.published))))
     if report.ablations:
-        ablations = [ablation_table(one, comparison) for one in report.ablations]
-        parts.append(("ablations", "Ablations", titled(ablations)))
+        parts.append(("ablations", "Ablations", titled(ablation_tables(report.ablations, comparison))))
     if curves:
         parts.append(("curves-of-training", "Training curves", curves_html(comparison, curves)))
-    if unfinished:
+    if unfinished.displayed:
         parts.append(("unfinished", "Runs that are not finished", table_html(unfinished)))
     parts.append(("runs", "Runs and their settings", runs_html(report.runs, comparison)))
     top = f"<h1>{escape(title)}</h1>\n<p>{escape(opening)}</p>"
@@ -85,11 +88,11 @@ def as_html(report: Report, *, title: str, opening: str, made_with: Sequence[str
     )
 
 
-def titled(tables: Sequence[Table]) -> str:
+def titled(tables: Sequence[Table[Any]]) -> str:
     """Write tables, each below its title."""
     return "\n".join(f"<h3>{escape(table.title)}</h3>\n{table_html(table)}" for table in tables)
 
 
-def folded(summary: str, tables: Sequence[Table]) -> str:
+def folded(summary: str, tables: Sequence[Table[Any]]) -> str:
     """Write tables that are shown when asked for."""
     return f"\n<details><summary>{escape(summary)}</summary>\n{titled(tables)}\n</details>" if tables else ""

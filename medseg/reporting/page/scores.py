@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from html import escape
 from typing import Any
 
-from medseg.metrics.measures import MEASURES, Measure
-from medseg.reporting.comparison import Cell, Comparison, place_cells
+from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import Values, filter_html, select_html, table_html
-from medseg.reporting.pairs import Pair, compare_pairs, count_wins, rank
-from medseg.reporting.show_scores import comparison_table
+from medseg.reporting.page.markup import filter_html, select_html
+from medseg.reporting.pairs import Pair
+from medseg.reporting.render.html import as_html as table_html
+from medseg.reporting.tables.scores import COSTS, comparison_table
 from medseg.reporting.words import difference, interval, number, p_value, size, spread, verdict
-
-COSTS: Mapping[str, tuple[str, float, int]] = {
-    "parameters": ("parameters, M", 1e6, 2),
-    "macs": ("MACs, G", 1e9, 2),
-    "latency_ms": ("latency, ms", 1.0, 1),
-    "memory_mib": ("memory, MiB", 1.0, 0),
-    "training_seconds": ("training, min", 60.0, 1),
-}
-"""Attribute of `Costs` -> title, unit, digits after the point."""
 
 
 def every_measure(comparison: Comparison) -> dict[str, Comparison]:
     """Return the comparison under each measure that any of its cells has, its own first."""
     own = comparison.measure
-    others = [m for m in MEASURES.values() if m.name != own.name]
-    found = {own.name: comparison}
-    for measure in others:
-        if any(measure.name in cell.scores for cell in comparison.cells.values()):
-            found[measure.name] = under(comparison, measure)
-    return found
-
-
-def under(comparison: Comparison, measure: Measure) -> Comparison:
-    """Return the same comparison under another measure: other tests, other places, the same intervals."""
-    up = measure.higher_is_better
-    cells: dict[tuple[Line, Line], Cell] = {}
-    pairs: list[Pair] = []
-    for column in comparison.columns:
-        here = [cell for (_, of), cell in comparison.cells.items() if of == column]
-        samples = {
-            cell.row: cell.sample
-            for cell in here
-            if cell.sample and measure.name in cell.scores and len(cell.sample.ids) > 1
-        }
-        found = compare_pairs(column, samples, measure)
-        plain = [replace(cell, place=None, like_best=False) for cell in here]
-        cells |= {(cell.row, column): cell for cell in place_cells(plain, measure, found)}
-        pairs += found
-    values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
-    return replace(
-        comparison,
-        measure=measure,
-        cells=cells,
-        pairs=tuple(pairs),
-        wins=count_wins(pairs, higher_is_better=up),
-        ranking=rank(comparison.rows, comparison.columns, values, higher_is_better=up),
-    )
+    others = [measure for measure in comparison.measures.values() if measure.name != own.name]
+    having = [measure for measure in others if any(measure.name in cell.scores for cell in comparison.cells.values())]
+    return {own.name: comparison} | {measure.name: under(comparison, measure) for measure in having}
 
 
 def measure_options(comparisons: Mapping[str, Comparison]) -> list[tuple[str, str]]:
@@ -87,25 +47,9 @@ def comparison_html(comparisons: Mapping[str, Comparison]) -> str:
     shown = []
     for place, (name, comparison) in enumerate(comparisons.items()):
         hidden = " hidden" if place else ""
-        table = comparison_table(comparison)
-        order = "descending" if comparison.measure.higher_is_better else "ascending"
-        directions = dict.fromkeys(range(1, len(comparison.columns) + 1), order)
-        directions |= dict.fromkeys(range(len(comparison.columns) + 1, len(table.headings)), "ascending")
-        written = table_html(table, name=names[place], values=means(comparison), first=directions)
+        written = table_html(comparison_table(comparison), name=names[place])
         shown.append(f'<div class="of-score" data-score="{escape(name)}"{hidden}>\n{written}\n</div>')
     return f'<div class="controls">{"".join(controls)}</div>\n' + "\n".join(shown)
-
-
-def means(comparison: Comparison) -> Values:
-    """Return what the cells of the table are sorted by: the mean, as it is before it is rounded."""
-    found = {}
-    for line, row in enumerate(comparison.rows):
-        for place, column in enumerate(comparison.columns, start=1):
-            cell = comparison.cells.get((row, column))
-            score = cell.scores.get(comparison.measure.name) if cell else None
-            if score is not None:
-                found[line, place] = score.mean
-    return found
 
 
 def plot_html(comparisons: Mapping[str, Comparison]) -> str:
@@ -113,11 +57,11 @@ def plot_html(comparisons: Mapping[str, Comparison]) -> str:
     first = next(iter(comparisons.values()))
     known = [name for name in COSTS if any(getattr(costs, name) for costs in first.costs.values())]
     controls = [
-        select_html("plot-x", "against", [(name, COSTS[name][0]) for name in known]),
+        select_html("plot-x", "against", [(name, COSTS[name].title) for name in known]),
         select_html("plot-score", "score", measure_options(comparisons)),
         select_html("plot-dataset", "dataset", dataset_options(first)),
     ]
-    lacking = [COSTS[name][0].partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
+    lacking = [COSTS[name].title.partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
     notes = "Line: 95 % bootstrap interval. Point at a network, or step through them with the Tab key, for its numbers."
     if lacking:
         notes += f" {' and '.join(lacking)} are there once python -m medseg.benchmark has measured them."
@@ -153,7 +97,7 @@ def scores_data(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
     return {
         "rows": [{"label": row.label, "costs": costs_data(first.costs[row])} for row in first.rows],
         "columns": [column.label for column in first.columns],
-        "costs": {name: title for name, (title, _, _) in COSTS.items()},
+        "costs": {name: cost.title for name, cost in COSTS.items()},
         "measures": {
             name: {
                 "title": comparison.measure.title,
@@ -172,10 +116,10 @@ def scores_data(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
 def costs_data(costs: Costs) -> dict[str, Any]:
     """Return what a row costs, each as number and text; those that are known."""
     found: dict[str, Any] = {}
-    for name, (_, unit, digits) in COSTS.items():
+    for name, cost in COSTS.items():
         value = getattr(costs, name)
         if value:
-            found[name] = [significant(value / unit), number(value / unit, digits)]
+            found[name] = [significant(value / cost.unit), number(value / cost.unit, cost.digits)]
     if costs.size:
         found["measured"] = f"{size(costs.size)}; {costs.measured_on}"
     return found
@@ -199,7 +143,7 @@ def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
     measure = comparison.measure
 
     def entry(pair: Pair) -> list[Any]:
-        words = (difference(pair, measure), p_value(pair.p), p_value(pair.corrected), verdict(pair, measure))
+        words = (difference(pair, measure), p_value(pair.p), p_value(pair.corrected), verdict(pair))
         return [place[pair.first], place[pair.second], *words, pair.images]
 
     return [[entry(pair) for pair in comparison.pairs if pair.column == column] for column in comparison.columns]

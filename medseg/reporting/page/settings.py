@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from html import escape
 from typing import Any
 
-from medseg.config import usual_choices
 from medseg.reporting.comparison import Cell, Comparison
-from medseg.reporting.layout import flatten, given, ignored
-from medseg.reporting.page.markup import filter_html, table_html
-from medseg.reporting.raw import run_rows
-from medseg.reporting.records import Run
-from medseg.reporting.render import Heading, Table
-from medseg.reporting.words import number, where
+from medseg.reporting.layout import as_text
+from medseg.reporting.page.markup import filter_html
+from medseg.reporting.render.html import as_html as table_html
+from medseg.reporting.tables.runs import runs_table
+from medseg.reporting.words import where
+from medseg.runs.run import Run
 
 ENVIRONMENT = {
     "device": "device", "precision": "precision", "processes": "processes", "medseg": "medseg", "git_commit": "commit",
@@ -31,48 +29,20 @@ def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
         f'<div class="controls">{filter_html(["runs-table"], "such as failed", "runs with")}</div>\n'
         f"{table_html(runs_table(runs, comparison), name='runs-table')}\n"
         '<h3 id="settings">Settings</h3>\n<p class="faint">What the runs of a network on a dataset share. Marked: '
-        "given on the command line, or an option other than the usual one. Without what changes no result, such as "
-        f"places of files.</p>\n{shown}"
+        "values other than the default, and options other than the usual one. Without what changes no result, such as "
+        f"where files are.</p>\n{shown}"
     )
-
-
-def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table:
-    """One row per run: what it is, how it ended, its score, its time."""
-    measure = comparison.measure
-    failed = any(run.error for run in runs)
-    place = {id(run): cell for cell in comparison.cells.values() for run in cell.runs}
-    rows = []
-    for run, row in zip(runs, run_rows(runs), strict=True):
-        cell = place[id(run)]
-        rows.append(
-            (
-                cell.row.label,
-                cell.column.label,
-                where(run),
-                run.state,
-                number(row.get(measure.name), measure.digits),
-                number(row["best_epoch"], 0),
-                number(row["epochs"], 0),
-                number(None if row["training_seconds"] is None else row["training_seconds"] / 60, 1),
-                *([row["error"] or ""] if failed else []),
-            )
-        )
-    headings = [Heading("network"), Heading("dataset"), Heading("run"), Heading("state")]
-    headings += [Heading(text, number=True) for text in (measure.heading, "best epoch", "epochs", "training, min")]
-    headings += [Heading("error, last line")] if failed else []
-    return Table("runs", "Runs", tuple(headings), tuple(rows))
 
 
 def settings_html(cell: Cell, name: str) -> str:
     """Write the configuration of a cell's runs, the marked values first seen, and what they ran on."""
     run = cell.runs[0]
     marked = marks(run)
-    lines = [
-        line_html(f"{key}: {value}", key, marked) for key, value in flatten(run.config).items() if not ignored(key)
-    ]
-    said = ", ".join(where(one) for one in cell.runs)
-    overrides = " ".join(f"{key}={value}" for key, value in given(run) if not ignored(key))
-    facts = [("runs", said), ("setting", run.setting), ("given", overrides or "nothing"), *environment(cell.runs)]
+    lines = [line_html(f"{key}: {as_text(value)}", key, marked) for key, value in run.settings.items()]
+    runs = ", ".join(where(one) for one in cell.runs)
+    deviations = " ".join(f"{key}={as_text(value)}" for key, value in run.deviations.items())
+    facts = [("runs", runs), ("setting", run.setting), ("not default", deviations or "nothing")]
+    facts += environment(cell.runs)
     listed = "".join(f"<dt>{escape(title)}</dt><dd>{escape(text)}</dd>" for title, text in facts)
     config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was kept.</p>"
     title = f"{cell.row.label} on {cell.column.label}"
@@ -86,19 +56,10 @@ def line_html(line: str, key: str, marked: Sequence[str]) -> str:
     return escape(line)
 
 
-@cache
-def usual(protocol: str) -> Mapping[str, str | None]:
-    """Return the usual option of each group under a protocol; read once, for it takes 7 ms."""
-    return usual_choices(protocol)
-
-
 def marks(run: Run) -> list[str]:
-    """Return the keys that were given, and the groups with an option other than the usual one."""
-    options = usual(run.choices.get("protocol", "medseg"))
-    groups = [group for group, option in run.choices.items() if group in options and option != options[group]]
+    """Return the keys that are not at their default, and the groups with another option than the usual one."""
     # Which network on which data is what the report is about.
-    groups = [group for group in groups if group not in ("model", "data")]
-    return [*(key for key, _ in given(run) if key not in run.choices), *groups]
+    return [key for key in run.deviations if key not in ("model", "data")]
 
 
 def environment(runs: Sequence[Run]) -> list[tuple[str, str]]:

@@ -1,0 +1,131 @@
+"""What it would take to tell networks apart on a dataset: more seeds, or more images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medseg.reporting.statistics import ALPHA, Estimate, Part, Side, TrainingVariance
+
+POWER = 0.8
+MOST_SEEDS = 100
+MOST_UNITS = 100_000
+
+
+@dataclass(frozen=True)
+class Variances:
+    """What planning knows of a dataset. Variances of single values, in the unit of the score squared.
+
+    Args:
+        networks: compared, K.
+        seeds: that the networks have, the fewest.
+        units: of the test set (groups of images, else images).
+        training: between trainings, over infinitely many units.
+        unit: of the differences of two networks between units, beyond what changes from training to training.
+        residual: of a single value beyond its unit and its training.
+    """
+
+    networks: int
+    seeds: int
+    units: int
+    training: float
+    unit: float
+    residual: float
+
+    @classmethod
+    def of(cls, sides: Sequence[Side], trainings: TrainingVariance) -> Variances | None:
+        """Read them off the networks of a dataset, all on the same units; None where they cannot be known.
+
+        Of the differences of two networks it takes the median over all pairs; networks with one seed are left out.
+        """
+        known = [side for side in sides if side.seeds > 1]
+        if len(known) < 2 or trainings.pooled is None or len(known[0].per_unit) < 2:
+            return None
+        units = len(known[0].per_unit)
+        residual = float(np.mean([side.residual for side in known]))
+        first, second = np.triu_indices(len(known), 1)
+        per_unit = np.stack([side.per_unit for side in known])
+        seeds = np.array([side.seeds for side in known])
+        differences = (per_unit[first] - per_unit[second]).var(axis=1, ddof=1)
+        single = float(np.median(differences - residual * (1 / seeds[first] + 1 / seeds[second])))
+        training = trainings.pooled.variance - residual / units
+        return cls(len(known), int(seeds.min()), units, max(training, 0.0), max(single, 0.0), residual)
+
+    def power(self, difference: float, *, pairs: int, seeds: int, units: int) -> float:
+        """Return how probable it is that a pair that differs so much is told apart, 0 to 1.
+
+        As of `rule.judge`: the expected variances at Holm's first step; later steps are easier, so it is somewhat more
+        in truth. Assumes that the ranks of the units see what the mean sees.
+        """
+        from scipy.special import nctdtr, stdtrit
+
+        if seeds < 2 or 2.0 ** (1 - units) * pairs >= ALPHA:
+            return 0.0
+        shared = 2 * self.residual / seeds
+        parts = (
+            Part((self.unit + shared) / units, units - 1),
+            Part(2 * (self.training + self.residual / units) / seeds, self.networks * (seeds - 1)),
+        )
+        expected = Estimate(difference, parts)
+        # What a unit and a training share is in both parts of the estimate, and once in the truth.
+        true = expected.error**2 - shared / units
+        if not true > 0:
+            return 1.0
+        critical = -stdtrit(expected.freedom, ALPHA / pairs / 2) * expected.error / true**0.5
+        return float(1 - nctdtr(min(expected.freedom, 1e6), abs(difference) / true**0.5, critical))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What it would take to tell networks apart that differ by so much, with a power of 80 %.
+
+    Args:
+        difference: in the unit of the score.
+        pairs: that are compared together.
+        seeds, units: there are now.
+        power: with these, 0 to 1.
+        seeds_needed: with these images; None where more seeds alone do not do it (100 are not enough).
+        units_needed: with these seeds; None where more images alone do not do it (100,000 are not enough).
+    """
+
+    difference: float
+    pairs: int
+    seeds: int
+    units: int
+    power: float
+    seeds_needed: int | None
+    units_needed: int | None
+
+
+def plan(variances: Variances, difference: float, *, pairs: int) -> Plan:
+    """Plan for a family of so many pairs, from the variances seen.
+
+    Assumes that what is added is as what is there, that no network deviates more than the others, and that the
+    variances are as estimated: those of two or three seeds are rough, and so is the plan.
+    """
+
+    def power(seeds: int, units: int) -> float:
+        return variances.power(difference, pairs=pairs, seeds=seeds, units=units)
+
+    seeds, units = variances.seeds, variances.units
+    return Plan(
+        difference,
+        pairs,
+        seeds,
+        units,
+        power(seeds, units),
+        fewest(lambda count: power(count, units), 2, MOST_SEEDS),
+        fewest(lambda count: power(seeds, count), 2, MOST_UNITS),
+    )
+
+
+def fewest(power: Callable[[int], float], low: int, high: int) -> int | None:
+    """Return the smallest count whose power suffices, which grows with the count; None where the highest does not."""
+    if power(high) < POWER:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)
+    return low

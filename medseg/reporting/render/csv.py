@@ -1,0 +1,32 @@
+"""Tables as CSV: every record and every column with a key, values as they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from medseg.reporting.render.table import Table
+
+
+def as_csv(table: Table[Any]) -> str:
+    """Write a table as CSV, with a newline at its end.
+
+    None is an empty cell, a tuple `one; another`. Floats have 12 significant digits: what is beyond depends on the
+    processor that added them up.
+    """
+    columns = [column for column in table.columns if column.key]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([column.key for column in columns])
+    writer.writerows([[plain(column.raw(record)) for column in columns] for record in table.records])
+    return stream.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """Return a value as CSV has it."""
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, bool):
+        return int(value)
+    return "; ".join(map(str, value)) if isinstance(value, tuple) else value

@@ -1,0 +1,280 @@
+"""The tables of tests: who differs from whom and by how much, wins over datasets, average ranks, ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from medseg.metrics.measures import Measure
+from medseg.reporting.ablation import Ablation, Block
+from medseg.reporting.comparison import Comparison
+from medseg.reporting.layout import Line
+from medseg.reporting.pairs import Pair, find_pair
+from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
+from medseg.reporting.render.table import Blocks, Column, Table
+from medseg.reporting.statistics import ALPHA
+from medseg.reporting.words import count, difference, fixed, number, p_value, percent, verdict
+
+MOST_PAIRS = 15
+"""Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
+
+MARGIN = "1 point"
+"""Within which two networks are equivalent."""
+
+
+def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
+    """Return what is known of a pair, beside its dataset and its networks."""
+    return (
+        Column("measure", value=lambda p: measure.name),
+        Column("images", value=lambda p: p.images),
+        Column("units", value=lambda p: p.units),
+        Column("grouped", value=lambda p: p.grouped),
+        Column(
+            "difference",
+            f"difference, {measure.point_unit} [interval]",
+            lambda p: p.difference,
+            text=lambda p: difference(p, measure),
+            number=True,
+        ),
+        Column("low", value=lambda p: p.low),
+        Column("high", value=lambda p: p.high),
+        Column("confidence", value=lambda p: p.confidence if p.low is not None else None),
+        Column("p_interval", value=lambda p: p.p_interval),
+        Column("p_ranks", value=lambda p: p.p_ranks),
+        Column("p", "p", lambda p: p.p, p_value, number=True, order="ascending"),
+        Column("p_holm", "p, Holm", lambda p: p.corrected, p_value, number=True, order="ascending"),
+        Column("p_equivalent", value=lambda p: p.p_equivalent),
+        Column("rank_biserial", value=lambda p: p.direction if measure.convention == "per_image" else None),
+        Column("verdict", "verdict", lambda p: p.state, text=verdict),
+        Column("reason", value=lambda p: p.reason or None),
+        Column(
+            "superiority", "a new training is better", lambda p: end(p, 0), text=superiority, number=True
+        ),
+        Column("superiority_low", value=lambda p: end(p, 1)),
+        Column("superiority_high", value=lambda p: end(p, 2)),
+    )  # fmt: skip
+
+
+def end(pair: Pair, place: int) -> float | None:
+    """Return the probability that a new training is better, or an end of its interval."""
+    return pair.superiority and pair.superiority[place]
+
+
+def superiority(pair: Pair) -> str:
+    """Write how often a new training of the first would beat one of the second."""
+    if pair.superiority is None:
+        return "-"
+    share, low, high = pair.superiority
+    return f"{percent(share)} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def pairs_table(comparison: Comparison) -> Table[Pair]:
+    """Every pair of networks on every dataset: the difference in points with its interval, p, the verdict."""
+    measure = comparison.measure
+    columns = (
+        Column[Pair]("dataset", "dataset", lambda p: p.column.label),
+        Column[Pair]("network", "network", lambda p: p.first.label),
+        Column[Pair]("against", "against", lambda p: p.second.label),
+        *pair_columns(measure),
+    )
+    displayed: list[Pair] = []
+    for column in comparison.columns:
+        here = [pair for pair in comparison.pairs if pair.column == column]
+        displayed += here if len(here) <= MOST_PAIRS else with_best(comparison, here)
+    notes = pair_notes(comparison.pairs, measure, "all pairs of a dataset")
+    notes += [SUPERIORITY] if any(pair.superiority for pair in displayed) else []
+    if len(displayed) < len(comparison.pairs):
+        notes.append("Of more than six networks, the pairs with the best one; all pairs are in pairs.csv.")
+    title = f"Paired tests: {measure.title}"
+    return Table("pairs", title, columns, comparison.pairs, tuple(notes), displayed=displayed)
+
+
+def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs of a dataset that its best network is in, seen from that."""
+    column, name = pairs[0].column, comparison.measure.name
+    sign = 1 if comparison.measure.higher_is_better else -1
+    here = [cell for (_, of), cell in comparison.cells.items() if of == column and name in cell.scores]
+    best = max(here, key=lambda cell: sign * cell.scores[name].mean).row
+    seen = (find_pair(pairs, best, row, column) for row in comparison.rows if row != best)
+    return [pair for pair in seen if pair is not None]
+
+
+def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> list[str]:
+    """Explain p and verdict of pairs, as far as there are any."""
+    pairs = list(pairs)
+    judged = [pair for pair in pairs if pair.state != "not judged"]
+    notes = []
+    if judged:
+        units = dict.fromkeys("groups of images" if pair.grouped else "images" for pair in judged)
+        over = " or ".join(units)
+        if measure.convention == "per_image":
+            tests = f"the larger p of Wilcoxon's signed-rank test over {over} and of the t interval over {over}"
+        else:
+            tests = f"of the t interval over {over} (jackknife, since no single image has this score)"
+        levels = sorted({pair.confidence for pair in judged if pair.low is not None})
+        level = " to ".join(dict.fromkeys(f"{100 * level:.3g} %" for level in (levels[:1] + levels[-1:])))
+        notes.append(
+            f"p: {tests} and trainings; Holm's correction for {corrected_for}. The interval is the one that the "
+            f"verdict was made of ({level})."
+        )
+        notes.append(
+            f"Better or worse: corrected p below {ALPHA}. Where all networks of a dataset are equal, at most 5 % of "
+            "experiments hold such a verdict."
+        )
+    if any(pair.state == "equivalent" for pair in judged):
+        notes.append(f"Equivalent: shown to differ by less than {MARGIN} (two one-sided tests).")
+    if any(pair.reason == "one seed" for pair in pairs):
+        notes.append("Not judged (one seed): a single training does not tell a better network from a lucky training.")
+    return notes
+
+
+SUPERIORITY = (
+    "A new training is better: how often a new training of the network would be better on this dataset than one of the "
+    "other, with its 95 % interval; assumes that the scores of trainings are normally distributed."
+)
+
+
+class Win(NamedTuple):
+    """How a network did against another one (None: all of them) over the datasets."""
+
+    row: Line
+    other: Line | None
+    counts: tuple[int, int, int]
+
+
+def wins_table(comparison: Comparison) -> Table[Win]:
+    """On how many datasets a network is better than another one, not decided, worse."""
+    rows = [row for row in comparison.rows if any(row in pair for pair in comparison.wins)]
+    records = [Win(*pair, counts) for pair, counts in comparison.wins.items()]
+    for row in rows:
+        better, undecided, worse = zip(*(win.counts for win in records if win.row == row and win.other), strict=True)
+        records.append(Win(row, None, (sum(better), sum(undecided), sum(worse))))
+    records.sort(key=lambda win: rows.index(win.row))
+    headings: dict[Line | None, str] = {row: f"({place})" for place, row in enumerate(rows, start=1)}
+    columns = (
+        Column[Win]("", "network", lambda w: w.row.label, text=lambda w: f"{headings[w.row]} {w.row.label}"),
+        Column[Win]("network", value=lambda w: w.row.label),
+        Column[Win]("against", value=lambda w: w.other.label if w.other else "all"),
+        Column[Win](
+            "better", "wins", lambda w: w.counts[0], text=lambda w: "/".join(map(str, w.counts)), repeated=True
+        ),
+        Column[Win]("undecided", value=lambda w: w.counts[1]),
+        Column[Win]("worse", value=lambda w: w.counts[2]),
+    )
+    blocks: Blocks[Win] = Blocks(lambda w: w.row, lambda w: w.other, {**headings, None: "all"})
+    notes = (f"Datasets on which the network is better / not decided / worse, of {len(comparison.columns)}.",)
+    return Table("wins", f"Wins, ties and losses: {comparison.measure.title}", columns, records, notes, blocks)
+
+
+def ranking_table(ranking: Ranking[Line], measure: Measure) -> Table[int]:
+    """The networks by average rank, with the groups that are not told apart."""
+    groups = ranking.groups()
+
+    def letters(place: int) -> str:
+        return "".join(chr(ord("a") + g) for g, (first, last) in enumerate(groups) if first <= place <= last)
+
+    columns = (
+        Column[int]("network", "network", lambda place: ranking.rows[place].label),
+        Column[int]("measure", value=lambda place: measure.name),
+        Column[int](
+            "average_rank",
+            "average rank",
+            lambda place: ranking.ranks[place],
+            fixed(2),
+            number=True,
+            order="ascending",
+        ),
+        Column[int]("group", "not told apart", lambda place: letters(place) or None),
+        Column[int]("datasets", value=lambda place: ranking.datasets),
+        Column[int]("friedman_p", value=lambda place: ranking.p),
+        Column[int]("critical_difference", value=lambda place: ranking.critical),
+    )
+    if ranking.p is None or ranking.critical is None:
+        notes = [
+            f"{count(ranking.datasets, 'dataset')} and {count(len(ranking.rows), 'network')}: too few to test ranks "
+            f"(from {FEWEST_DATASETS} datasets and 3 networks on)."
+        ]
+    else:
+        notes = [
+            f"Friedman's test over {count(ranking.datasets, 'dataset')}: p {p_value(ranking.p)}. Critical difference "
+            f"of Nemenyi at {ALPHA}: {number(ranking.critical, 2)} ranks; networks with a common letter differ by less."
+        ]
+        if ranking.p >= ALPHA:
+            notes.append("The test does not find that the networks rank differently at all.")
+    if ranking.left_out:
+        notes.append(f"Not ranked, without a score on every dataset: {', '.join(r.label for r in ranking.left_out)}.")
+    title = f"Average rank over datasets: {measure.title}"
+    return Table("ranks", title, columns, range(len(ranking.rows)), tuple(notes))
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A value of a factor on a dataset; `pair` is its comparison with the default, None of the default itself."""
+
+    ablation: Ablation
+    block: Block
+    row: Line
+    column: Line
+    mean: float | None
+    pair: Pair | None
+
+    @property
+    def default(self) -> bool:
+        return self.row == self.block.default
+
+
+def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> list[Table[Varied]]:
+    """A table for each factor: the score of each value, and its difference from the default. CSV: one for all."""
+    measure = comparison.measure
+    records = [
+        Varied(ablation, block, row, column, score.mean if score else None, block.pairs.get((row, column)))
+        for ablation in ablations
+        for block in ablation.blocks
+        for row in block.values
+        for column in comparison.columns
+        for cell in [comparison.cells.get((row, column))]
+        for score in [cell.scores.get(measure.name) if cell else None]
+    ]
+
+    def of_pair(column: Column[Pair]) -> Column[Varied]:
+        def value(record: Varied) -> Any:
+            return None if record.pair is None else column.raw(record.pair)
+
+        def text(record: Varied) -> Any:
+            return ("" if record.default else "-") if record.pair is None else column.entry(record.pair)
+
+        shown = column.title if column.key in ("difference", "p_holm", "verdict") else ""
+        return Column(column.key, shown, value, text=text, number=column.number, repeated=bool(shown))
+
+    columns: Sequence[Column[Varied]] = (
+        Column("factor", value=lambda v: v.ablation.factor),
+        Column("block", "network", lambda v: v.block.label),
+        Column("value", "value", lambda v: v.block.values[v.row], text=value_text),
+        Column("default", value=lambda v: v.block.values[v.block.default]),
+        Column("dataset", value=lambda v: v.column.label),
+        Column("network", value=lambda v: v.row.label),
+        Column("mean", measure.title, lambda v: v.mean, fixed(measure.digits), number=True, repeated=True),
+        *map(of_pair, pair_columns(measure)),
+    )
+    tables = []
+    for ablation in ablations:
+        here = [record for record in records if record.ablation is ablation]
+        pairs = [record.pair for record in here if record.pair]
+        notes = ["Difference: from the default."]
+        notes += pair_notes(pairs, measure, "the values of a network on a dataset")
+        guessed = [block.label for block in ablation.blocks if not block.known]
+        if guessed:
+            notes.append(f"The default is not among the values, so the first is taken for it: {', '.join(guessed)}.")
+        headings = {column: column.label for column in comparison.columns}
+        blocks: Blocks[Varied] = Blocks(lambda v: (v.block.label, v.row), lambda v: v.column, headings)
+        title = f"Ablation: {ablation.title} ({measure.title})"
+        name = f"ablation-{ablation.title}"
+        tables.append(Table(name, title, columns, records, tuple(notes), blocks, here, csv="ablations"))
+    return tables
+
+
+def value_text(record: Varied) -> str:
+    """Write the value of a factor."""
+    value = record.block.values[record.row]
+    return f"{value} (default)" if record.default else value
