@@ -23,6 +23,7 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import MEASURES
 from medseg.metrics.summary import per_image_rows, summarise
+from medseg.reporting.comparison import compare
 from medseg.reporting.figures import draw
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
 from medseg.reporting.pictures import Candidate, find_candidates, most_disputed
@@ -30,8 +31,8 @@ from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import read_predictions, write_predictions
 from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate
-from tests.reporting.figure_data import LONG, compared_runs
-from tests.reporting.test_figures import WIDE, check_layout
+from tests.reporting.figure_data import LONG
+from tests.reporting.test_figures import WIDE, check_layout, names
 
 NETWORKS = {"unet": 0.0, "convunext": 0.03, "amsunet": 0.02}
 
@@ -76,8 +77,8 @@ def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 
 def grids(sweep: Path, folder: Path) -> list[str]:
-    comparison = compared_runs(read_runs([sweep]).runs)
-    return [file.name for file in draw(lambda: list(draw_grids(comparison, MEASURES["dice"], folder)))]
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    return names(draw(lambda: list(draw_grids(comparison, MEASURES["dice"], folder))))
 
 
 @pytest.mark.filterwarnings("error")
@@ -96,14 +97,13 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
 
 
 def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep: Path) -> None:
-    comparison = compared_runs(read_runs([sweep]).runs)
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
     (column,) = comparison.columns
-    comparison.columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
-    comparison.cells |= {
-        (row, one): cell for (row, _), cell in list(comparison.cells.items()) for one in comparison.columns
-    }
+    columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
+    cells = {(row, one): cell for (row, _), cell in comparison.cells.items() for one in columns}
+    comparison = replace(comparison, columns=columns, cells=cells)
     files = draw(lambda: list(draw_grids(comparison, MEASURES["dice"], tmp_path / "a")))
-    assert [file.name for file in files] == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
+    assert names(files) == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_damaged_predictions_do_not_end_the_report(
 def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
     (first,) = sweep.glob("unet-*-seed0")
     (first / "status.json").write_text('{"state": "failed"}')
-    comparison = compared_runs(read_runs([sweep]).runs)
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
     candidates = find_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 
@@ -149,7 +149,7 @@ def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
 def test_a_grid_takes_the_seed_that_most_networks_have_predictions_of(sweep: Path) -> None:
     (lost,) = sweep.glob("unet-*-seed0")
     (lost / "test" / "predictions.npz").unlink()
-    comparison = compared_runs(read_runs([sweep]).runs)
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
     candidates = find_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 
