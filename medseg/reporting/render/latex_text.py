@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from medseg.reporting.render.table import one_line
 
@@ -40,6 +41,7 @@ INVISIBLE = ("Mn", "Me", "Cf", "Cc")
 """Categories of characters that have no width."""
 
 
+@lru_cache(10_000)  # the same names are in many cells
 def escape_latex(text: str, width: float = 0.0) -> str:
     """Write a text so that LaTeX shows it as it is, accents and Greek letters included.
 
@@ -88,6 +90,7 @@ def escape_word(word: str) -> str:
     return "".join("{}-" if before == here == "-" else character(here) for before, here in pairs)
 
 
+@lru_cache(10_000)
 def text_width(text: str, bold: bool = False) -> float:
     """Return about how wide a text is, in digits of the same font (Computer Modern)."""
     width = sum(WIDTHS.get(one, 1.0 if one.islower() or one.isdigit() else 1.45) for one in text)

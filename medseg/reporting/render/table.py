@@ -230,4 +230,6 @@ class _Part(Generic[R]):
 
 def one_line(text: str) -> str:
     """Put a text on one line; control characters, which no format shows, become spaces."""
+    if text.isprintable():
+        return text
     return "".join(" " if character < " " or character in "\x7f\x85\u2028\u2029" else character for character in text)

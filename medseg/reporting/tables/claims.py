@@ -47,7 +47,9 @@ def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
     records = [row for found in rows.values() for row in found]
     tables = []
     for paper in judged:
-        notes = ["Differences with a 95 % interval, positive where it is as the paper says."]
+        notes = [
+            "Differences are positive where they are as claimed; intervals are those of the verdicts on the datasets."
+        ]
         if paper.without_runs:
             notes.append(f"{count(paper.without_runs, 'further claim')} without runs here.")
         name, shown = f"claims-{paper.study}", rows[paper.study]

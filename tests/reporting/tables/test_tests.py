@@ -119,6 +119,7 @@ def test_wins_are_side_by_side_and_in_csv_below_one_another() -> None:
     found = {(row["network"], row["against"]): row for row in in_csv(table)}
     assert (found["network3", "network1"]["worse"], found["network3", "all"]["better"]) == ("2", "1")
     assert displayed(wins_table(make_comparison(1, 2))) == []
+    assert displayed(wins_table(replace(made, wins=dict.fromkeys(made.wins, (0, 0, 0))))) == [], "nothing is judged"
 
 
 def test_ranks_have_letters_where_there_is_a_test() -> None:
