@@ -17,7 +17,7 @@ def verdict(row: Row) -> Entry:
 
 
 def several(text: str | None) -> tuple[str, ...] | None:
-    """Return what is displayed on lines of its own."""
+    """Return what is displayed on several lines."""
     return tuple(text.split("; ")) if text else None
 
 
@@ -44,7 +44,7 @@ def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
         ]
         for paper in judged
     }
-    records = [row for found in rows.values() for row in found]
+    records = [row for each in rows.values() for row in each]
     tables = []
     for paper in judged:
         notes = [

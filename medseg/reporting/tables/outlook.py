@@ -36,8 +36,8 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
         shares.insert(0, (None, stability.overall))
     records = [
         Rank(column, row, rank, float(share))
-        for column, found in shares
-        for row, line in zip(found.rows, found.shares, strict=True)
+        for column, shared in shares
+        for row, line in zip(shared.rows, shared.shares, strict=True)
         for rank, share in enumerate(line, start=1)
     ]
     columns: Sequence[Column[Rank]] = (
@@ -48,16 +48,16 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
         Column("share", "share", lambda r: r.share, percent, number=True, repeated=True),
     )
     tables = []
-    for column, found in shares:
+    for column, shared in shares:
         here = [record for record in records if record.column == column]
-        ranks = range(1, min(MOST_RANKS, len(found.rows)) + 1)
+        ranks = range(1, min(MOST_RANKS, len(shared.rows)) + 1)
         blocks: Blocks[Rank] = Blocks(lambda r: r.row, lambda r: r.rank, {rank: f"rank {rank}" for rank in ranks})
         notes = [
             f"Share of {RESAMPLES} bootstrap samples in which the network has the rank. Drawn anew: "
             f"{'' if column else 'datasets, '}test images (or their groups) and seeds. Assumes that they are as those "
             "that were not drawn; a network with one seed looks more certain than it is."
         ]
-        if len(found.rows) > MOST_RANKS:
+        if len(shared.rows) > MOST_RANKS:
             notes.append(f"The first {MOST_RANKS} ranks; all are in stability.csv.")
         title = f"Rank stability, {column.label if column else 'all datasets'}: {comparison.measure.title}"
         name = f"stability-{column.label}" if column else "stability"
@@ -83,14 +83,14 @@ def planning_table(comparison: Comparison) -> Table[Planned]:
         Column("pairs", value=lambda p: p[1].pairs),
         Column("seeds", value=lambda p: p[1].seeds),
         Column("units", value=lambda p: p[1].units),
-        Column("power", "found now", lambda p: p[1].power, percent, number=True),
+        Column("power", "told apart now", lambda p: p[1].power, percent, number=True),
         Column("seeds_needed", "seeds it takes", lambda p: p[1].seeds_needed, text=needed("seeds_needed")),
         Column("units_needed", "images it takes", lambda p: p[1].units_needed, text=needed("units_needed")),
     )
     grouped = any(cell.sample and cell.sample.groups for cell in comparison.cells.values())
     units = "images, or groups of these where there are any," if grouped else "images"
     notes = (
-        "Found now: how often these seeds and images would tell two networks apart that differ by so much. Seeds it "
+        "Told apart now: how often these seeds and images would tell two networks apart that differ so much. Seeds it "
         f"takes: of each network, with the present images; images it takes: {units} with the present seeds; to tell "
         f"them apart in {100 * POWER:.0f} % of experiments.",
         "From the variances between images and between trainings in these runs; assumes that more images and trainings "

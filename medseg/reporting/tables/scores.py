@@ -1,8 +1,8 @@
-"""The tables of scores: the comparison with its costs, every score of a dataset, published figures."""
+"""The tables of scores: the comparison with its costs, every score of a dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,10 +10,9 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison, Score
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import effective_number
-from medseg.reporting.words import account, count, fixed, interval, number, signed, size, spread, where
+from medseg.reporting.words import account, count, fixed, interval, number, size, spread, where
 
 STATES = ("failed", "damaged", "interrupted", "running", "waiting")
 """What a cell without a finished run shows, the worst first."""
@@ -311,39 +310,3 @@ def score_entry(record: Scored) -> Entry:
     assert record.score is not None
     text = number(record.score.mean, record.measure.digits)
     return Entry(text, spread(record.score, record.measure), record.place)
-
-
-PUBLISHED: Sequence[Column[PublishedCell]] = (
-    Column("network", "network", lambda p: p.row.label),
-    Column("dataset", "dataset", lambda p: p.column.label),
-    Column("measure", value=lambda p: p.measure.name),
-    Column("score", "score", lambda p: p.measure.title),
-    Column(
-        "ours", "ours", lambda p: p.ours.mean, text=lambda p: f"{number(p.ours.mean, 3)}{interval(p.ours, p.measure)}"
-    ),
-    Column("published", "published", lambda p: p.published.value, fixed(3), number=True),
-    Column(
-        "difference",
-        "difference, points",
-        lambda p: p.difference,
-        lambda value: signed(100 * value, 1),
-        number=True,
-    ),
-    Column("differs_in", "protocol differs in", lambda p: "; ".join(p.differs_in) or "nothing known"),
-    Column("source", "source", lambda p: source(p)),
-)
-
-
-def source(cell: PublishedCell) -> str:
-    """Name the source of a published score, with its year."""
-    found = cell.published
-    return f"{found.source}{f', {found.year}' if found.year and found.year not in found.source else ''}"
-
-
-def published_table(cells: Iterable[PublishedCell]) -> Table[PublishedCell]:
-    """Our scores beside published ones, each pair under the convention of the published one."""
-    notes = (
-        "Ours is taken as the source takes its mean; where the source does not say how, ours is the mean over images.",
-        "Difference: ours - published, where both are taken in the same way or the source does not say.",
-    )
-    return Table("published", "Next to published figures", PUBLISHED, list(cells), notes)
