@@ -28,13 +28,14 @@ def card(cfg: DictConfig) -> None:
     # Imported here, not above: numpy and OpenCV take a while, and --help and what is misspelt need none of them.
     from medseg.cards.collect import collect
     from medseg.cards.document import default_file, write_card
-    from medseg.reporting.records import read_runs
     from medseg.runs.files import replacing_text
+    from medseg.runs.reading import read_runs
 
     if not cfg.runs:
         raise ConfigError("which run? Give its folder: python -m medseg.card runs/main/RUN")
-    runs = read_runs([run_of(given) for given in cfg.runs])
-    subject = collect(runs, data_name=cfg.data_name, data_licence=cfg.data_licence)
+    tree = read_runs([run_of(given) for given in cfg.runs]).checked()
+    tree.warn()
+    subject = collect(tree.runs, data_name=cfg.data_name, data_licence=cfg.data_licence)
     file = Path(cfg.output).expanduser() if cfg.output else default_file(subject.cell.runs)
     if file.is_dir():
         raise ConfigError(f"output={file} is a folder; name a file in it, such as {file / 'card.md'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -172,6 +173,7 @@ def as_meant(arguments: list[str]) -> list[str]:
     return [*meant, "model=custom"] if own and not chosen else meant
 
 
+@functools.cache
 def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
     """Read a command's primary file: its groups with their defaults, and its plain keys with value and comment."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
@@ -189,6 +191,7 @@ def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
     return defaults, plain
 
 
+@functools.cache
 def usual_choices(protocol: str) -> dict[str, str | None]:
     """Map each group of a training configuration to the option it has under a protocol where nothing else is said."""
     defaults, _ = primary("train")
@@ -208,6 +211,7 @@ def _overridden(file: Path) -> dict[str, str]:
     return found
 
 
+@functools.cache
 def top_level_keys(config_name: str) -> set[str]:
     """Return the keys that a command's configuration may have at its top."""
     defaults, _ = primary(config_name)

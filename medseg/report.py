@@ -16,6 +16,7 @@ from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
+    from medseg.reporting.comparison import Comparison
     from medseg.reporting.document import Report
     from medseg.runs.run import Run
 
@@ -39,7 +40,7 @@ EXAMPLES = (
 def report(cfg: DictConfig) -> None:
     """Compare the runs in the folders that `cfg` names, write the report and print its first table."""
     # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
-    from medseg.reporting.comparison import measures_of
+    from medseg.reporting.comparison import measures_of, score_runs, with_verdicts
 
     if cfg.format not in FORMATS:
         raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
@@ -51,25 +52,28 @@ def report(cfg: DictConfig) -> None:
         raise ConfigError(f"images is {images!r}; it must be a number of test images, 0 for none")
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: python -m medseg.report runs/main")
+    from medseg.reporting.names import read_names
     from medseg.runs.reading import read_runs
 
     tree = read_runs(list(cfg.runs)).checked()
     runs = tree.runs
+    given = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names
+    names = read_names(given, list(dict.fromkeys([*map(Path, cfg.runs), *(run.folder.parent for run in runs)])))
     measure = measures_of(runs).choose(cfg.score, cfg.convention)
     check_finished(runs, cfg.runs)
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
+    comparison = score_runs(runs, measure, size, names)
     if cfg.figures and cfg.format != "html":  # the page draws its own
         from medseg.reporting.figures import FIGURES, drawing
 
-        # Of a score that single images have.
-        score = measure.score if measure.score != "accuracy" else "dice"
-        with drawing(runs, folder / FIGURES, score=score) as figures:
-            made = make_report(runs, measure, size)
-        made = replace(made, figures=figures.result())
+        with drawing(comparison, folder / FIGURES) as drawn:
+            made = make_report(runs, with_verdicts(comparison))
+            drawn.add_verdicts(made.comparison)
+            made = replace(made, figures=drawn.files())
     else:
-        made = make_report(runs, measure, size)
+        made = make_report(runs, with_verdicts(comparison))
     made = replace(made, notes=(*tree.copies, *tree.problems))
     from medseg.reporting.document import write_report
 
@@ -81,16 +85,14 @@ def report(cfg: DictConfig) -> None:
         print(f"{what + ':':<10}{path}")
 
 
-def make_report(runs: Sequence[Run], measure: Any, size: tuple[int, int] | None = None) -> Report:
-    """Compare runs under a measure."""
+def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
+    """Return all that a report has to say of a comparison of runs."""
     from medseg.reporting.ablation import find_ablations
     from medseg.reporting.claims import judge_papers
-    from medseg.reporting.comparison import compare
     from medseg.reporting.document import Report
     from medseg.reporting.published import published_files, read_published
     from medseg.reporting.published_cells import find_published
 
-    comparison = compare(runs, measure, size)
     return Report(
         runs=runs,
         comparison=comparison,

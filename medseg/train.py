@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import nullcontext
 
@@ -11,6 +10,7 @@ from omegaconf import DictConfig
 from medseg.allocation import keep_freed_memory
 from medseg.cli import run_command
 from medseg.runs.environment import is_first_process
+from medseg.runs.files import read_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.runs.show import print_run
@@ -75,7 +75,7 @@ def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
         from medseg.data.finding import open_source
 
         now = open_source(Folder(), cfg.data.root).identity
-        if now != json.loads(folder.summary.read_text(encoding="utf-8"))["source_identity"]:
+        if now != read_json(folder.summary).get("source_identity"):
             log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)
 
 

@@ -38,10 +38,12 @@ def wandb_sync(cfg: DictConfig) -> None:
     if not cfg.dry_run and not has_wandb_account():
         raise UserError("W&B needs an account: run `wandb login` or set WANDB_API_KEY first")
     if cfg.report:
-        from medseg.reporting.records import read_runs
         from medseg.reporting.wandb_report import log_comparison
+        from medseg.runs.reading import read_runs
 
-        kept.append(log_comparison(read_runs(folders), cfg.project, cfg.entity))
+        tree = read_runs(folders).checked()
+        tree.warn()
+        kept.append(log_comparison(tree.runs, cfg.project, cfg.entity))
     print(f"{len(kept)} W&B run folder{'s' if len(kept) > 1 else ''} below {', '.join(map(str, folders))}")
     command = [sys.executable, "-m", "wandb", "sync", "--yes"]
     command += ["--project", cfg.project] if cfg.project else []

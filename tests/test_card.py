@@ -103,14 +103,28 @@ def test_what_it_says_of_its_use_is_so(run: RunFolder, place: str, monkeypatch: 
         assert f"checkpoint={run.path.name}" in words
 
 
-def test_data_that_are_gone_are_told_by_their_class(run: RunFolder, tmp_path: Path) -> None:
+def test_the_data_are_known_from_the_run_folder_alone(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = section(write_card(subject_of(run.path), None), "Data")
     copy = shutil.copytree(run.path, tmp_path / run.path.name)
     summary = json.loads((copy / "test" / "summary.json").read_text())
-    (copy / "test" / "summary.json").write_text(json.dumps({**summary, "data_identity": "of other data"}))
+    (copy / "test" / "summary.json").write_text(json.dumps({**summary, "prepared": str(tmp_path / "gone")}))
+    settings = yaml.safe_load((copy / "config.yaml").read_text())
+    settings["data"]["dataset"]["_target_"] = "somebody.elses.Dataset"  # nothing of it is imported
+    (copy / "config.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(config, "instantiate", lambda *_, **__: pytest.fail("the dataset is made anew"))
+    assert section(write_card(subject_of(copy), None), "Data") == whole
+    assert "images: 24 train, 3 val, 3 test" in whole
+
+
+def test_of_a_run_of_an_older_version_less_is_known(run: RunFolder, tmp_path: Path) -> None:
+    copy = shutil.copytree(run.path, tmp_path / run.path.name)
+    (copy / "data.json").unlink()
     data = subject_of(copy).data
-    assert (data.title, data.licence, data.counts, data.fingerprint) == ("synthetic images", "CC0-1.0", {}, {})
+    assert (data.title, data.licence, data.counts, data.fingerprint) == ("synthetic", "", {}, {})
     text = write_card(subject_of(copy), None)
-    assert "no longer where the run left them" in section(text, "Data")
+    assert "not described in the folder of this run" in section(text, "Data")
     assert "nobody has chosen a licence" in section(text, "Licence")
     assert "license" not in yaml.safe_load(text.split("---\n")[1])
 

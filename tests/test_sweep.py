@@ -56,7 +56,8 @@ def test_jobs_that_raise_are_killed_or_never_start_leave_the_others_alone(tmp_pa
     assert record["choices"]["trainer"] == "cpu"
     assert "+callbacks.fault.what=exit" in record["overrides"]
     planned = json.loads((tmp_path / "runs" / "swept" / "sweep.json").read_text())["jobs"]
-    assert planned == [json.loads(run.record.read_text()) for run in runs.values()]
+    records = [json.loads(run.record.read_text()) for run in runs.values()]
+    assert planned == [{key: value for key, value in record.items() if key != "id"} for record in records]
 
     # The report shows what failed as failed, with its reason, not as missing.
     shown = command("report", "runs/swept", "format=markdown", "figures=false", cwd=tmp_path)
@@ -175,7 +176,9 @@ def test_your_own_configuration_folder_reaches_the_jobs(tmp_path: Path) -> None:
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "runs" / "main").glob("one_conv-*"))) == 1
+    (run,) = (tmp_path / "runs" / "main").glob("one_conv-*")
+    deviating = json.loads((run / "run.json").read_text())["defaults"]
+    assert set(deviating) == {"data.image_size", "data.dataset.count", "data.batch_size", "trainer.max_epochs"}
 
 
 # What is planned, without running it.
@@ -233,6 +236,40 @@ def test_the_lists_of_an_experiment_file_are_swept(tmp_path: Path) -> None:
     assert {job["data"] for job in jobs} == {"kvasir", "isic", "dsb"}
     assert {job["seed"] for job in jobs} == {0}
     assert {job["experiment"] for job in jobs} == {"convunext/comparison"}
+
+
+def test_the_settings_of_files_deviate_from_the_options(tmp_path: Path) -> None:
+    _, jobs = plan(tmp_path, "+experiments=convunext/comparison", "budget=smoke", "seed=0")
+    assert all({"trainer.limit_train_batches", "trainer.max_epochs"} <= job["defaults"].keys() for job in jobs)
+    assert {job["defaults"]["trainer.max_epochs"] for job in jobs} == {100}
+
+
+def test_a_job_that_never_began_is_replaced_when_its_words_give_another_name(tmp_path: Path) -> None:
+    _, jobs = plan(tmp_path, "model=unet,convunext", "seed=0,1")
+    file = tmp_path / "runs" / "main" / "sweep.json"
+    # As an older version would have named them; one of them began.
+    older = [{**job, "name": f"{job['name']}-older"} for job in jobs]
+    file.write_text(json.dumps({"jobs": older}))
+    (file.parent / older[0]["name"]).mkdir()
+    _, again = plan(tmp_path, "model=unet,convunext", "seed=0,1")
+    assert [job["name"] for job in again] == [older[0]["name"], *(job["name"] for job in jobs[1:]), jobs[0]["name"]]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"jobs": 3}', '{"jobs": [null]}'])
+def test_a_damaged_list_of_jobs_is_written_anew(content: str, tmp_path: Path) -> None:
+    _, jobs = plan(tmp_path, "model=unet", "seed=0,1")
+    file = tmp_path / "runs" / "main" / "sweep.json"
+    file.write_text(content)
+    done, again = plan(tmp_path, "model=unet", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert again == jobs
+    assert str(Path("runs", "main", "sweep.json")) in done.stderr
+
+
+def test_numbers_that_are_equal_are_one_job(tmp_path: Path) -> None:
+    done, jobs = plan(tmp_path, "optimizer.lr=1,1.0,2")
+    assert len(jobs) == 2
+    assert done.stderr.count("the same run as another job, so left out") == 1
 
 
 def test_combinations_that_are_one_run_are_one_job(tmp_path: Path) -> None:

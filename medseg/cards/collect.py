@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from medseg.cards.data import Data, find_data
 from medseg.cards.network import Network, find_network
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import Cell, Score, compare, intervals, score_all
-from medseg.reporting.records import COUNTS, PerImage, Run, read_json
-from medseg.reporting.samples import gather
-from medseg.runs.files import read_csv
-from medseg.runs.folder import RunFolder
+from medseg.reporting.comparison import Cell, Score, compare, measures_of, score_samples
+from medseg.reporting.samples import gather, groups_of
+from medseg.runs.files import read_json
+from medseg.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -83,48 +81,23 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
         runs=finished,
         network=find_network(str(first.config.get("model", {}).get("_target_", first.model))),
         data=data,
-        classes=score_classes(finished),
+        classes=score_classes(cell, finished),
         elsewhere=find_evaluations(finished),
     )
 
 
-def score_classes(runs: Sequence[Run]) -> dict[str, dict[str, Score]]:
+def score_classes(cell: Cell, runs: Sequence[Run]) -> dict[str, dict[str, Score]]:
     """Score each foreground class by itself, where there are several."""
     names = runs[0].per_image.classes
     if len(names) < 2:
         return {}
-    scores = {}
-    for name in names:
-        sample = gather([OneClass(**vars_of(run), only=name) for run in runs])
-        assert sample is not None
-        scores[name] = score_all(sample, intervals([sample])[0])
-    return scores
-
-
-def vars_of(run: Run) -> dict[str, Any]:
-    """Return the arguments that a run was made of."""
-    return {name: getattr(run, name) for name in Run.__dataclass_fields__}
-
-
-@dataclass(frozen=True)
-class OneClass(Run):
-    """A run seen as if it had one foreground class, `only`."""
-
-    only: str = ""
-
-    @cached_property
-    def per_image(self) -> PerImage:
-        """The scores of the test images in that class."""
-        rows = [row for row in read_csv(RunFolder(self.folder).per_image) if row["class"] == self.only]
-        columns = [name for name in rows[0] if name not in ("id", "class", "background_tp", *COUNTS)]
-        return PerImage(
-            ids=tuple(row["id"] for row in rows),
-            classes=(self.only,),
-            counts=np.array([[[int(float(row[name])) for name in COUNTS]] for row in rows]),
-            # That of the other classes too, which is not told for one.
-            background=np.full((len(rows), len(COUNTS)), np.nan),
-            scores={name: np.array([float(row[name] or "nan") for row in rows]) for name in columns},
-        )
+    measures = measures_of(runs)
+    samples = {name: gather(runs, groups_of(runs), only=name) for name in names}
+    return {
+        name: score_samples({cell.row: sample}, measures)[cell.row]
+        for name, sample in samples.items()
+        if sample is not None
+    }
 
 
 def best_validation(run: Run) -> float:

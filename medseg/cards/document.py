@@ -14,7 +14,7 @@ from medseg.cards.recipe import arguments_in_words, in_words
 from medseg.cards.scores import describe_scores
 from medseg.data.report import as_text
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.layout import given, ignored
+from medseg.reporting.layout import as_text as setting_text
 from medseg.reporting.render.markdown import escape_markdown
 from medseg.reporting.words import count, interval, number
 from medseg.runs.run import Run
@@ -112,7 +112,7 @@ def describe_data(subject: Subject) -> str:
         facts["problems found"] = as_text(said["problems"])
         facts["SHA-256 of the archives"] = as_text(said["archive_sha256"])
     else:
-        facts["prepared data"] = "no longer where the run left them, so that less can be told"
+        facts["prepared data"] = "not described in the folder of this run, which an older version made"
     facts["identity of the prepared data"] = subject.runs[0].summary.get("data_identity", "not told")
     about = f"{escape_markdown(data.about)}\n\n" if data.about else ""
     return about + bullets([f"{key}: {escape_markdown(str(value))}" for key, value in facts.items()])
@@ -165,9 +165,10 @@ def describe_training(subject: Subject) -> str:
         facts["weights at the start"] = Path(settings["initial_weights"]).name
     facts["seeds"] = ", ".join(map(str, subject.seeds))
     # Places are left out: they make no other network, and may tell who trained it.
-    words = [f"{key}={value}" for key, value in given(subject.runs[0]) if not ignored(key) and key not in PLACES]
+    deviations = subject.runs[0].deviations.items()
+    words = [f"{key}={setting_text(value)}" for key, value in deviations if key not in PLACES]
     if words:
-        facts["given on the command line"] = f"`{' '.join(words)}`"
+        facts["settings other than the defaults"] = f"`{' '.join(words)}`"
     lines = [f"{key}: {value if value.startswith('`') else escape_markdown(value)}" for key, value in facts.items()]
     return bullets(lines)
 

@@ -159,6 +159,7 @@ def measure(
         id=sample.id,
         image=sample.image,
         group=sample.group,
+        cluster=sample.cluster,
         height=image.shape[0],
         width=image.shape[1],
         foreground=foreground / small_mask.size,

@@ -173,6 +173,11 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return self.prepared.split_indices(self.dataset, self.split, self.fold)
 
     @functools.cached_property
+    def groups(self) -> dict[str, str]:
+        """The patient, video or other group of each image by its id; empty where none is known."""
+        return self.prepared.groups(self.dataset)
+
+    @functools.cached_property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel over the training split, for images in 0..1."""
         mean, std = self.prepared.mean_std(self.indices["train"])

@@ -43,6 +43,8 @@ class Row:
     """Of the image file; of the decoded pixels where the image has no file of its own."""
     dhash: int
     """64-bit difference hash; see `medseg.data.duplicates`."""
+    cluster: str = ""
+    """The patient, video or other group that the image is of; empty where that is not known."""
 
 
 class PreparedDataset:
@@ -139,6 +141,10 @@ class PreparedDataset:
             for part in SPLITS
         }
 
+    def groups(self, dataset: Dataset) -> dict[str, str]:
+        """Map each id to the patient, video or other group that its image is of; empty where none is known."""
+        return dataset.groups(as_samples(self.samples))
+
     def mean_std(self, indices: Iterable[int] | np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation per channel of some images, of values in 0..1.
 
@@ -181,8 +187,8 @@ def mean_std(rows: Sequence[Row], pixels: int) -> tuple[tuple[float, ...], tuple
 
 
 def as_samples(rows: Iterable[Row]) -> list[Sample]:
-    """Return what the splits go by: id, image name and group of each row."""
-    return [Sample(id=row.id, image=row.image, group=row.group) for row in rows]
+    """Return what splits and groups go by: id, image name, group and cluster of each row."""
+    return [Sample(id=row.id, image=row.image, group=row.group, cluster=row.cluster) for row in rows]
 
 
 def first_few(ids: Sequence[str]) -> str:
@@ -235,10 +241,10 @@ def write_samples(path: Path, rows: Sequence[Row]) -> None:
     header += [f"sum_{channel}" for channel in channels] + [f"sumsq_{channel}" for channel in channels]
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*header, "sha256", "dhash"])
+        writer.writerow([*header, "cluster", "sha256", "dhash"])
         for row in rows:
             plain = [row.index, row.id, row.image, row.group, row.height, row.width, repr(row.foreground)]
-            writer.writerow([*plain, *row.sums, *row.square_sums, row.sha256, f"{row.dhash:016x}"])
+            writer.writerow([*plain, *row.sums, *row.square_sums, row.cluster, row.sha256, f"{row.dhash:016x}"])
 
 
 def read_samples(path: Path) -> list[Row]:
@@ -271,4 +277,6 @@ def read_row(line: list[str], channels: int) -> Row:
         square_sums=tuple(numbers[channels:]),
         sha256=line[-2],
         dhash=int(line[-1], 16),
+        # Data that were prepared by an older version have no such column.
+        cluster=line[-3] if len(line) > 9 + 2 * channels else "",
     )

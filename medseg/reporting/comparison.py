@@ -126,7 +126,14 @@ def measures_of(runs: Sequence[Run]) -> Measures:
 
 
 def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None) -> Comparison:
-    """Compare runs under a measure.
+    """Compare runs under a measure; arguments as of `score_runs`."""
+    return with_verdicts(score_runs(runs, measure, size, names))
+
+
+def score_runs(
+    runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None
+) -> Comparison:
+    """Return what the cells of runs measured, without verdicts, places and ranks.
 
     Args:
         runs: in whatever state.
@@ -142,8 +149,13 @@ def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, nam
         for row in layout.rows
     }
     warnings = tuple(warning for column in layout.columns for warning in check_column(cells, column))
-    empty = Comparison(measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), warnings)
-    return under(empty, measure)
+    return Comparison(measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), warnings)
+
+
+def with_verdicts(comparison: Comparison) -> Comparison:
+    """Return a comparison with all that the rule, the ranks and the plans say of it."""
+    judged = under(comparison, comparison.measure)
+    return replace(judged, stability=stability_of(judged), plans=tuple(plans_of(judged)))
 
 
 def measure_column(layout: Layout, column: Line, measures: Measures) -> list[Cell]:

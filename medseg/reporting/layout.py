@@ -141,11 +141,8 @@ class Settings:
         )
 
     def deviates(self, run: Run, key: str) -> bool:
-        """Whether a run has another value than its options give; of an older run, whether it was given one."""
-        run = self.begun_like(run)
-        if run.defaults is not None:
-            return key in run.defaults
-        return any(override.lstrip("+").partition("=")[0] == key for override in run.overrides)
+        """Whether a run has another value than its options give."""
+        return key in self.begun_like(run).changed
 
     def varied(self, run: Run, key: str) -> frozenset[str]:
         """Return the keys in which runs with the same option as this one differ."""
@@ -252,7 +249,7 @@ class Settings:
         defaults = {}
         for (scope, key), several in having.items():
             if len(several) < with_option[scope]:
-                at_default = next((run for run in several if not self.deviates(run, key)), None)
+                at_default = next((one for one in several if key not in one.changed), None)
                 recorded = next((one.defaults[key] for one in several if one.defaults and key in one.defaults), UNKNOWN)
                 defaults[scope, key] = as_text(at_default.settings[key] if at_default else recorded)
         return defaults

@@ -40,7 +40,7 @@ class Sample:
         """The unit of each image, 0 to U - 1: what was drawn independently. A group, else the image itself."""
         if self.groups is None:
             return np.arange(len(self.ids))
-        return np.unique(self.groups, return_inverse=True)[1]
+        return np.unique(self.groups, return_inverse=True)[1].astype(np.int64)
 
     @property
     def unit_count(self) -> int:
@@ -51,8 +51,8 @@ class Sample:
         """Sum values over the images of each unit. ... x N -> ... x U."""
         if self.groups is None:
             return values
-        flat = values.reshape(-1, values.shape[-1])
-        summed = np.stack([np.bincount(self.units, row, self.unit_count) for row in flat])
+        flat: Array = values.reshape(-1, values.shape[-1])
+        summed: Array = np.stack([np.bincount(self.units, row, self.unit_count).astype(np.float64) for row in flat])
         return summed.reshape(*values.shape[:-1], self.unit_count)
 
     def values(self, measure: Measure) -> Array:

@@ -1,7 +1,9 @@
 """The run folder: what is in it, how it is written, when it is finished.
 
-run.json             what the run is: network, data, seed, fold, the choices, the command line
+run.json             what the run is: id, network, data, seed, fold, options, what deviates from their defaults
 config.yaml          the composed configuration, every value filled in
+data.json            what it is trained on: title, licence, citation, classes, identity, sizes of the splits
+images.csv           id, split and group (patient, video) of every image
 environment.json     versions, machine, command, what was picked (precision, device)
 metrics.csv          one row per epoch
 train.log            what was said while it ran
@@ -15,6 +17,7 @@ status.json          running, interrupted, failed or finished; `finished` is wri
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
@@ -28,6 +31,8 @@ import filelock
 
 from medseg.errors import UserError
 from medseg.runs.files import read_json, write_json
+
+log = logging.getLogger(__name__)
 
 STATES = ("running", "interrupted", "failed", "finished")
 
@@ -54,6 +59,14 @@ class RunFolder:
     @property
     def environment(self) -> Path:
         return self.path / "environment.json"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "images.csv"
 
     @property
     def metrics(self) -> Path:
@@ -90,8 +103,15 @@ class RunFolder:
     # State.
     @property
     def status(self) -> dict[str, Any]:
-        """The content of `status.json`, empty where there is none."""
-        return read_json(self.path / "status.json", missing_ok=True)
+        """The content of `status.json`, empty where there is none.
+
+        A damaged one is as good as none: the same command goes on from the last checkpoint, and writes it anew.
+        """
+        try:
+            return read_json(self.path / "status.json", optional=True)
+        except UserError as error:
+            log.warning("%s; taken as not finished", error)
+            return {}
 
     @property
     def finished(self) -> bool:

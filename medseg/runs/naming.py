@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 IGNORED = {
@@ -14,29 +16,6 @@ IGNORED = {
     "data.data_dir", "data.source", "data.download", "data.num_workers",
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
-
-
-def is_ignored(key: str) -> bool:
-    """Whether a key with dots, or a group, makes no other run."""
-    return any(key == name or key.startswith((f"{name}.", f"{name}/")) for name in IGNORED)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return every value of a configuration by its key with dots.
-
-    A list of plain values is a value; of a list that holds dictionaries each item has its number:
-    `augmentation.transforms.1.std`.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.")
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            flat |= flatten({str(number): item for number, item in enumerate(value)}, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
 
 
 SHOWN_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
@@ -94,9 +73,40 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+    return {
+        key: _without_ignored(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if f"{prefix}{key}" not in IGNORED
+    }
+
+
+@lru_cache(maxsize=4096)
+def is_ignored(key: str) -> bool:
+    """Tell whether a key with dots, or one that it is below, makes no other run."""
+    return not IGNORED.isdisjoint(accumulate(key.split("."), "{}.{}".format))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every value of a configuration by its key with dots.
+
+    A list that holds dictionaries is taken apart by position (`augmentation.transforms.1.p`); any other is one value.
+    """
+    flat: dict[str, Any] = {}
     for key, value in config.items():
-        name = f"{prefix}{key}"
-        if name not in IGNORED:
-            kept[key] = _without_ignored(value, f"{name}.") if isinstance(value, Mapping) else value
-    return kept
+        if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
+            value = dict(enumerate(value))
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def canonical(value: Any) -> str:
+    """Write a value so that equal ones are equal texts: 1 and 1.0 are, 1 and true are not."""
+    return json.dumps(_plain(value), sort_keys=True, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return {str(key): _plain(entry) for key, entry in value.items()} if isinstance(value, Mapping) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.files import read_json
-from medseg.runs.run import RECORD, Run, check, from_record, is_run, read_run
+from medseg.runs.run import DAMAGED, RECORD, Run, check, from_record, is_run, read_run
+
+log = logging.getLogger("medseg")
 
 
 @dataclass
@@ -25,6 +28,12 @@ class RunTree:
     runs: list[Run] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def warn(self) -> None:
+        """Log a line for each copy and each damaged file."""
+        damaged = [run.error or "" for run in self.runs if run.state == DAMAGED]
+        for line in (*self.copies, *self.problems, *damaged):
+            log.warning("%s", line)
 
     def checked(self) -> RunTree:
         """Return the same with every file read that a report needs; runs with a damaged one are `damaged`."""
@@ -113,7 +122,7 @@ def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
     """Yield number and record of each job in a folder's `sweep.json`; a damaged file or job is a problem."""
     file = folder / "sweep.json"
     try:
-        jobs = read_json(file, missing_ok=True).get("jobs", [])
+        jobs = read_json(file, optional=True).get("jobs", [])
         if not isinstance(jobs, list):
             raise UserError(f"{file}: damaged ('jobs' is not a list)")
     except UserError as error:

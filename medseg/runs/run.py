@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measures, mean_over_classes
-from medseg.runs.files import load_yaml, read_json
+from medseg.runs.files import parse_yaml, read_json
 from medseg.runs.folder import STATES, RunFolder
 from medseg.runs.naming import digest, flatten, is_ignored
 from medseg.runs.state import WAITING, present_state
@@ -126,12 +126,12 @@ class Run:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, command; empty before the run begins."""
-        return read_json(self.folder / "environment.json", missing_ok=True)
+        return read_json(self.folder / "environment.json", optional=True)
 
     @cached_property
     def dataset(self) -> dict[str, Any]:
         """Content of `data.json`; empty in runs of older versions."""
-        return read_json(self.folder / "data.json", missing_ok=True)
+        return read_json(self.folder / "data.json", optional=True)
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
@@ -147,7 +147,7 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Content of `test/summary.json`; empty before the test."""
         file = RunFolder(self.folder).summary
-        content = read_json(file, missing_ok=True)
+        content = read_json(file, optional=True)
         check(content, SUMMARY, file)
         return content
 
@@ -181,6 +181,24 @@ class Run:
         return self.summary.get("training_seconds")
 
     @cached_property
+    def changed(self) -> frozenset[str]:
+        """The keys with another value than the chosen options give; in older runs, those of the command line."""
+        if self.defaults is not None:
+            return frozenset(self.defaults)
+        given = {override.lstrip("+").partition("=")[0] for override in self.overrides}
+        return frozenset(key for key in given if "." in key and not is_ignored(key))
+
+    @cached_property
+    def deviations(self) -> dict[str, Any]:
+        """Group -> option where it is not the usual one, and key -> value for each key of `changed`."""
+        options = {
+            group: option
+            for group, option in self.choices.items()
+            if group in self.default_choices and option != self.default_choices[group] and not is_ignored(group)
+        }
+        return options | {key: self.settings[key] for key in sorted(self.changed) if key in self.settings}
+
+    @cached_property
     def content(self) -> tuple[Any, ...]:
         """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name."""
         scores = hashlib.sha256(RunFolder(self.folder).per_image.read_bytes()).hexdigest()
@@ -207,7 +225,7 @@ def read_run(folder: Path, positions: Mapping[str, int] | None = None) -> Run:
     status: dict[str, Any] = {}
     reason = None
     try:
-        status = read_json(folder / "status.json", missing_ok=True)
+        status = read_json(folder / "status.json", optional=True)
         check(status, STATUS, folder / "status.json")
     except UserError as error:
         status, reason = {}, str(error)
@@ -328,14 +346,14 @@ def read_config(file: Path, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         return {**config, "seed": seed}, settings
     except FileNotFoundError:
         return {}, {}
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, TypeError) as error:
         raise UserError(f"{file}: damaged ({' '.join(str(error).split())[:120]})") from None
 
 
 @lru_cache(maxsize=4096)
 def parse_config(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parse a configuration; return it, and its settings by their keys with dots. Neither may be changed."""
-    content = load_yaml(text)
+    content = parse_yaml(text)
     lacking = [key for key in WHOLE_CONFIG if key not in content] if isinstance(content, dict) else WHOLE_CONFIG
     if lacking:  # of half a file, which an absent key must not be mistaken for
         raise ValueError(f"no {lacking[0]!r} in it")

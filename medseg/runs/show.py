@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.metrics.measures import MEASURES
+from medseg.runs.files import read_json
 from medseg.runs.folder import RunFolder
 
 
@@ -51,7 +51,7 @@ def cell(score: Mapping[str, float | None], digits: int) -> str:
 
 def print_run(folder: RunFolder) -> None:
     """Print the scores of a finished run and where its files are."""
-    print_scores(json.loads(folder.summary.read_text(encoding="utf-8")), folder.path.name)
+    print_scores(read_json(folder.summary), folder.path.name)
     print(f"run:      {folder.path}")
     print(f"scores:   {folder.per_image}")
     for name in ("best", "median", "worst", "curves"):

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.errors import UserError
-from medseg.runs.files import write_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.sweeps.process import JobProcess, describe_exit
@@ -78,7 +77,7 @@ class IsolatedJob:
         name = plan.folder.path.name if plan is not None else " ".join(overrides)
         log.info("job %d of %d: %s", hydra_config.job.num + 1, self.total, name)
         if plan is not None:
-            plan = RunPlan(RunFolder(here / plan.folder.path), plan.record)
+            plan = replace(plan, folder=RunFolder(here / plan.folder.path))
             try:
                 # Not held: the job takes it itself. One that another sweep works on is left alone.
                 with plan.folder.locked(LOCK_WAIT):
@@ -132,7 +131,7 @@ def failed(plan: RunPlan | None, name: str, error: str, said: list[str]) -> Outc
     if plan is not None:
         folder = plan.folder
         with folder.locked(LOCK_WAIT):
-            write_json(folder.record, plan.record)
+            plan.write_record()
             logged = "\n".join(folder.last_lines(50))
             # The console's lines begin with their level, the log's with the time.
             folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from omegaconf import DictConfig, open_dict
 
 from medseg import config
 from medseg.errors import UserError
-from medseg.runs.files import write_json
+from medseg.runs.files import read_json, write_json
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
@@ -69,7 +69,7 @@ class PlannedJob:
     @property
     def place(self) -> str:
         """What no two jobs share."""
-        return str(self.plan.folder.path) if self.plan else self.name
+        return self.plan.identity if self.plan else self.name
 
 
 class Sweep(Sweeper):
@@ -222,7 +222,10 @@ def state_of(job: PlannedJob) -> str:
 
 
 def record(jobs: Iterable[PlannedJob]) -> None:
-    """Add the jobs to the `sweep.json` of their experiments, where those of earlier multiruns stay."""
+    """Add the jobs to the `sweep.json` of their experiments, where those of earlier multiruns stay.
+
+    A job that never began, and that the same words now give another name, is replaced: nothing would ever run it.
+    """
     places: dict[Path, list[dict[str, Any]]] = {}
     for job in jobs:
         if job.plan is not None:
@@ -231,9 +234,21 @@ def record(jobs: Iterable[PlannedJob]) -> None:
         place.mkdir(parents=True, exist_ok=True)
         file = place / "sweep.json"
         with filelock.FileLock(place / ".sweep.lock"):
-            known = json.loads(file.read_text(encoding="utf-8"))["jobs"] if file.exists() else []
+            try:
+                known = [entry for entry in read_json(file, optional=True).get("jobs", []) if "name" in entry]
+            except (UserError, TypeError) as error:
+                reason = str(error) if isinstance(error, UserError) else f"{file}: damaged ({error})"
+                log.warning("%s; written anew, with the jobs of this command alone", reason)
+                known = []
+            renamed = {words(entry): entry for entry in records}
+            known = [entry if (place / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known]
             merged = {entry["name"]: entry for entry in [*known, *records]}
             write_json(file, {"jobs": list(merged.values())})
+
+
+def words(record: Mapping[str, Any]) -> str:
+    """Return what a job was given on the command line, with the seed and the data that it came to."""
+    return json.dumps([record.get(key) for key in ("model", "data", "fold", "seed", "overrides")])
 
 
 def settle(jobs: Sequence[PlannedJob]) -> None:

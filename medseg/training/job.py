@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,13 @@ from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.interruption import end_at_once
 from medseg.runs.environment import describe_environment, is_first_process
-from medseg.runs.files import read_csv, write_json
+from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder
-from medseg.runs.plan import RunPlan
+from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
 from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
 from medseg.training.checkpoints import load_network, read_checkpoint
+from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.panels import draw_curves
@@ -46,6 +45,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     Raises `UserError` for what the user can put right.
     """
     folder = plan.folder
+    cfg = cfg.copy()  # what is found in the data is filled in below; the plan has the configuration as given
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Said before the data are prepared, which may take a while.
@@ -66,12 +66,13 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     cfg.data.num_classes = prepared.num_classes
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
+    warn_of_cut_groups(datamodule)
 
     network = build_network(cfg.model, datamodule)
     if cfg.initial_weights is not None:
         file = Path(cfg.initial_weights).expanduser()
         load_network(network, read_checkpoint(file), file)
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    settings = settings_of(cfg, plan.root)
     optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
@@ -88,9 +89,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
 
     resume = folder.last_checkpoint if folder.last_checkpoint.exists() and not cfg.force else None
-    wandb_id = folder.status.get("wandb_id") if resume else None
-    wandb_id = wandb_id or new_id(folder)
-    info = RunInfo(folder.path, plan.record, wandb_id, settings)
+    # An older version kept an id for W&B alone; the run goes on under it.
+    run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
+    info = RunInfo(folder.path, plan.record, run_id, settings)
     loggers = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
@@ -107,7 +108,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         if cfg.force:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
-        write_opening(plan, cfg, trainer, wandb_id=wandb_id, seed=cfg.seed)
+        write_opening(plan, run_id, settings, datamodule, trainer)
     with recording(folder if trainer.is_global_zero else None):
         fit(trainer, task, datamodule, resume)
         best = read_checkpoint(folder.best_checkpoint)
@@ -181,19 +182,21 @@ def what_travels(
     }
 
 
-def new_id(folder: RunFolder) -> str:
-    """Make a W&B id for a run that begins: from its folder, and from now, since a repeated run is another one."""
-    return hashlib.sha256(f"{folder.path.resolve()} {time.time_ns()}".encode()).hexdigest()[:12]
-
-
-def write_opening(plan: RunPlan, cfg: DictConfig, trainer: lightning.Trainer, **details: Any) -> None:
+def write_opening(
+    plan: RunPlan,
+    run_id: str,
+    settings: Mapping[str, Any],
+    datamodule: SegmentationDataModule,
+    trainer: lightning.Trainer,
+) -> None:
     """Write what is known before the first step."""
     folder = plan.folder
     folder.path.mkdir(parents=True, exist_ok=True)
-    write_json(folder.record, plan.record)
-    folder.set_state("running", max_epochs=trainer.max_epochs, **details)
-    text = yaml.safe_dump(OmegaConf.to_container(cfg, resolve=True), sort_keys=False)
-    folder.config.write_text(text, encoding="utf-8")
+    plan.write_record(run_id)
+    folder.set_state("running", max_epochs=trainer.max_epochs, seed=settings["seed"])
+    with replacing_text(folder.config) as stream:
+        yaml.safe_dump(dict(settings), stream, sort_keys=False)
+    write_data(folder, datamodule)
     write_json(
         folder.environment,
         {

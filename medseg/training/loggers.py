@@ -15,6 +15,9 @@ from medseg import config
 from medseg.account import has_wandb_account
 from medseg.errors import ConfigError, UserError
 
+WANDB_DIGITS = 12
+"""Of a run's id that are its id in W&B."""
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -23,13 +26,13 @@ class RunInfo:
     Args:
         folder: of the run.
         record: what it is, as `run.json` says it.
-        wandb_id: of the run, the same when it is resumed.
+        id: of the run, the same when it is resumed; that of W&B is its beginning.
         config: the composed configuration, resolved.
     """
 
     folder: Path
     record: Mapping[str, Any]
-    wandb_id: str
+    id: str
     config: dict[str, Any]
 
 
@@ -83,7 +86,7 @@ def wandb_logger(
         save_dir=run.folder,
         project=project,
         offline=mode == "offline",
-        id=run.wandb_id,
+        id=run.id[:WANDB_DIGITS],
         resume="allow",
         entity=entity,
         group=record["experiment"],

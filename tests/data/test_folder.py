@@ -382,6 +382,7 @@ def test_splits_csv_is_used():
         ("id,split\n99,train\n", "line 2: there is no image '99'"),
         ("id,split\n00,holdout\n", "line 2: split 'holdout' is not train, val or test"),
         ("id,split\n00,train\n00,test\n", "line 3: '00' is in train and in test"),
+        ("id,split,group\n00,train,p1\n00,train,p2\n", "line 3: '00' is of group 'p1' and of group 'p2'"),
         ("id,split\n00,train\n01,val\n", "2 images have no line in it, the first is '02'"),
     ],
 )
@@ -391,3 +392,23 @@ def test_a_wrong_splits_csv_is_told_by_line(table, message):
     source.names = sorted(source.files)
     with pytest.raises(DataError, match=re.escape(message)):
         Folder().list_samples(source)
+
+
+# Groups
+
+
+def test_groups_come_from_splits_csv():
+    source = named(*TABLE_NAMES)
+    source.files["splits.csv"] = b"id,split,group\n00,train,p1\n01,val, p2 \n02,test,p2\nsub/x,train,\n"
+    source.names = sorted(source.files)
+    samples = Folder().list_samples(source).samples
+    # An image without one is a group by itself.
+    assert Folder().groups(samples) == {"00": "p1", "01": "p2", "02": "p2", "sub__x": "sub__x"}
+    assert splits_of(source) == {"00": "train", "01": "val", "02": "test", "sub__x": "train"}
+
+
+def test_without_that_column_there_are_no_groups():
+    source = named(*TABLE_NAMES)
+    source.files["splits.csv"] = b"id,split\n00,train\n01,val\n02,test\nsub/x,train\n"
+    source.names = sorted(source.files)
+    assert Folder().groups(Folder().list_samples(source).samples) == {}

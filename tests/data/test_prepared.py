@@ -154,6 +154,16 @@ def test_the_table_can_be_read_by_anything(made):
     with (made.folder / "samples.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0])[:7] == ["index", "id", "image", "group", "height", "width", "foreground"]
-    assert list(rows[0])[7:] == ["sum_0", "sum_1", "sum_2", "sumsq_0", "sumsq_1", "sumsq_2", "sha256", "dhash"]
+    assert list(rows[0])[7:] == [
+        "sum_0",
+        "sum_1",
+        "sum_2",
+        "sumsq_0",
+        "sumsq_1",
+        "sumsq_2",
+        "cluster",
+        "sha256",
+        "dhash",
+    ]
     assert len({row["sha256"] for row in rows}) == 8
     assert all(len(row["dhash"]) == 16 for row in rows)

@@ -131,10 +131,13 @@ def fabricate(
                         write_json(folder / "test" / "summary.json", summary)
                     write_json(folder / "status.json", status)
     experiment.mkdir(parents=True, exist_ok=True)
-    earlier = read_json(experiment / "sweep.json", missing_ok=True).get("jobs", [])
+    earlier = read_json(experiment / "sweep.json", optional=True).get("jobs", [])
     write_json(experiment / "sweep.json", {"jobs": [*earlier, *jobs]})
     return experiment
 
+
+OF_MODEL: dict[str, dict[str, Any]] = {"amsunet": {"dilations": [1, 1, 1, 3, 5], "norm": "batch"}}
+"""Further defaults of networks."""
 
 DEFAULT_CHOICES = {"optimizer": "adamw", "loss": "ce_dice", "logger": "csv", "trainer": "auto"}
 
@@ -177,7 +180,12 @@ def make_config(job: Mapping[str, Any], size: int) -> dict[str, Any]:
     config: dict[str, Any] = {
         "experiment": job["experiment"],
         "seed": job["seed"],
-        "model": {"_target_": f"medseg.models.{choices['model']}", "base_channels": 32, "kernel_size": 7},
+        "model": {
+            "_target_": f"medseg.models.{choices['model']}",
+            "base_channels": 32,
+            "kernel_size": 7,
+            **OF_MODEL.get(choices["model"], {}),
+        },
         "data": {
             "dataset": {"_target_": f"medseg.data.datasets.{choices['data']}"},
             "image_size": size,

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError
 from medseg.metrics import headline
-from medseg.metrics.measures import CONVENTIONS, MEASURES, choose_measure
-from medseg.metrics.scores import SCORES
-from medseg.reporting.comparison import Cell, Comparison, compare
-from medseg.reporting.layout import lay_out
+from medseg.metrics.measures import MEASURES
+from medseg.reporting.ablation import find_ablations
+from medseg.reporting.comparison import Cell, Comparison, compare, score_of
 from medseg.reporting.published_cells import find_published
-from medseg.reporting.records import Run, read_runs
+from medseg.reporting.statistics import Side, TrainingVariance
 from medseg.runs.files import read_csv, write_csv, write_json
+from medseg.runs.reading import read_runs
+from medseg.runs.run import Run
 from tests.reporting.fabricate import fabricate
 
 DICE = MEASURES["dice"]
 
 
+def runs_in(folder: Path) -> list[Run]:
+    tree = read_runs([folder]).checked()
+    assert tree.problems == []
+    return tree.runs
+
+
 def compared(folder: Path, measure: str = "dice") -> Comparison:
-    return compare(read_runs([folder]), MEASURES[measure])
+    return compare(runs_in(folder), MEASURES[measure])
 
 
 def cell(comparison: Comparison, row: str, column: str) -> Cell:
@@ -36,75 +41,20 @@ def labels(comparison: Comparison) -> list[str]:
     return [row.label for row in comparison.rows]
 
 
-# Rows and columns.
-
-
-def test_rows_are_networks_in_the_order_of_the_sweep(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0, "amsunet": 0, "convunext": 0}, data=("kvasir", "dsb"), images=8)
-    comparison = compared(folder)
-    assert labels(comparison) == ["unet", "amsunet", "convunext"]
-    assert [column.label for column in comparison.columns] == ["kvasir", "dsb"]
-
-
-@pytest.mark.parametrize(
-    ("networks", "expected"),
-    [
-        (("unet", "convunext optimizer=sgd"), ["unet, optimizer=adamw", "convunext, optimizer=sgd"]),
-        (("convunext", "convunext model.kernel_size=9"), ["convunext", "kernel_size=9"]),
-        (("unet optimizer.lr=0.1", "convunext optimizer.lr=0.1"), ["unet", "convunext"]),
-        (("unet", "unet data.batch_size=2"), ["unet", "batch_size=2"]),
-        (("unet runs_dir=a logger=wandb", "unet trainer.max_epochs=3"), ["unet", "trainer.max_epochs=3"]),
-    ],
-)
-def test_a_label_says_what_differs_and_no_more(tmp_path: Path, networks: tuple[str, ...], expected: list[str]) -> None:
-    folder = fabricate(tmp_path / "s", dict.fromkeys(networks, 0.0), images=8)
-    assert labels(compared(folder)) == expected
-
-
-def test_other_data_are_another_column(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0, "unet data.image_size=480 data.source=/x": 0}, images=8)
-    comparison = compared(folder)
-    assert labels(comparison) == ["unet"]
-    assert [column.label for column in comparison.columns] == ["kvasir", "image_size=480"]
-
-
-def test_two_experiments_with_the_same_runs_are_two_rows(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        fabricate(tmp_path / name, {"unet": 0, "convunext": 0}, images=8)
-    runs = read_runs([tmp_path / "a", tmp_path / "b"])
-    rows = [row.label for row in lay_out(runs).rows]
-    assert sorted(rows) == [
-        "convunext, experiment=a", "convunext, experiment=b", "unet, experiment=a", "unet, experiment=b"
-    ]  # fmt: skip
-    other = fabricate(tmp_path / "c", {"resunet": 0}, images=8)
-    assert [row.label for row in lay_out(read_runs([tmp_path / "a", other])).rows] == ["unet", "convunext", "resunet"]
-
-
-def test_a_default_that_was_changed_in_between_makes_two_rows(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0}, seeds=(0, 1), images=8)
-    runs = read_runs([folder])
-    # The second seed was trained with another width: the same command, another configuration, so another name.
-    config = yaml.safe_load((runs[1].folder / "config.yaml").read_text(encoding="utf-8"))
-    config["model"]["base_channels"] = 64
-    (runs[1].folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    runs[1] = replace(runs[1], setting="unet-kvasir-ffffffff")
-    assert [row.label for row in lay_out(runs).rows] == ["base_channels=32", "base_channels=64"]
-
-
 # Cells.
 
 
 def test_a_cell_is_mean_and_deviation_over_seeds_of_means_over_images(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0}, seeds=(0, 1, 2), seed_noise=0.02)
     comparison = compared(folder)
-    means = [run.summary["headline"]["dice"]["mean"] for run in read_runs([folder])]
+    means = [run.summary["headline"]["dice"]["mean"] for run in runs_in(folder)]
     score = cell(comparison, "unet", "kvasir").scores["dice"]
     assert score.mean == pytest.approx(np.mean(means))
     assert score.sd == pytest.approx(np.std(means, ddof=1))
     assert score.low is not None
     assert score.high is not None
     assert score.low < score.mean < score.high
-    conventions = [run.summary["conventions"] for run in read_runs([folder])]
+    conventions = [run.summary["conventions"] for run in runs_in(folder)]
     for name in ("pooled_dice", "pooled_iou", "mean_iou_with_background", "accuracy"):
         expected = np.mean([values[name] for values in conventions])
         assert cell(comparison, "unet", "kvasir").scores[name].mean == pytest.approx(expected), name
@@ -121,7 +71,7 @@ CLASSES = ("background", "cell", "membrane")
 
 def test_several_classes_have_the_conventions_of_the_summary(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0}, classes=CLASSES)
-    (run,) = read_runs([folder])
+    (run,) = runs_in(folder)
     scores = cell(compared(folder), "unet", "kvasir").scores
     for name in ("pooled_dice", "pooled_iou", "mean_iou_with_background", "accuracy"):
         assert scores[name].mean == pytest.approx(run.summary["conventions"][name]), name
@@ -131,7 +81,7 @@ def test_several_classes_have_the_conventions_of_the_summary(tmp_path: Path) -> 
 def test_folds_of_several_classes_are_pooled_with_the_background(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0}, folds=range(3), images=7, classes=CLASSES)
     scores = cell(compared(folder), "unet", "kvasir").scores
-    each = [run.summary["conventions"]["accuracy"] for run in read_runs([folder])]
+    each = [run.summary["conventions"]["accuracy"] for run in runs_in(folder)]
     # The folds have equally many images of one size.
     assert scores["accuracy"].mean == pytest.approx(np.mean(each))
     assert scores["mean_iou_with_background"].low is not None
@@ -149,7 +99,7 @@ def test_a_run_without_counts_of_the_background_lacks_what_needs_them(tmp_path: 
 
 def test_best_second_and_like_the_best(tmp_path: Path) -> None:
     networks = {"unet": -0.1, "resunet": -0.05, "amsunet": 0.0, "convunext": 0.001}
-    comparison = compared(fabricate(tmp_path / "s", networks, images=100))
+    comparison = compared(fabricate(tmp_path / "s", networks, images=100, seeds=(0, 1, 2)))
     cells = {row: cell(comparison, row, "kvasir") for row in networks}
     order = sorted(networks, key=lambda row: -cells[row].scores["dice"].mean)
     assert [cells[row].place for row in order] == [1, 2, None, None]
@@ -160,11 +110,13 @@ def test_best_second_and_like_the_best(tmp_path: Path) -> None:
 
 
 def test_of_distances_the_smallest_is_best(tmp_path: Path) -> None:
-    comparison = compared(fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.08}), "hd95")
+    networks = {"unet": 0.0, "convunext": 0.08}
+    comparison = compared(fabricate(tmp_path / "s", networks, seeds=(0, 1), seed_noise=0.001), "hd95")
     assert cell(comparison, "convunext", "kvasir").place == 1
     (pair,) = comparison.pairs
     assert pair.difference > 0
-    assert pair.verdict(higher_is_better=False) == -1
+    assert pair.state == "worse"
+    assert pair.reversed().state == "better"
 
 
 def test_unfinished_runs_are_counted_not_left_out(tmp_path: Path) -> None:
@@ -193,12 +145,12 @@ def test_folds_are_pooled_image_by_image(tmp_path: Path) -> None:
     assert len(found.runs) == 10
     assert found.sample is not None
     assert (len(found.sample.ids), found.sample.seeds) == (35, (0, 1))
-    runs = read_runs([folder])
+    runs = runs_in(folder)
     counts = {seed: np.concatenate([r.per_image.counts for r in runs if r.seed == seed]) for seed in (0, 1)}
-    per_seed = [SCORES["dice"](counts[seed]).mean() for seed in (0, 1)]
+    per_seed = [DICE.function(counts[seed]).mean() for seed in (0, 1)]
     assert found.scores["dice"].mean == pytest.approx(np.mean(per_seed))
     assert found.scores["dice"].sd == pytest.approx(np.std(per_seed, ddof=1))
-    pooled = np.mean([SCORES["dice"](counts[seed].sum(axis=0)).mean() for seed in (0, 1)])
+    pooled = np.mean([DICE.function(counts[seed].sum(axis=0)).mean() for seed in (0, 1)])
     assert found.scores["pooled_dice"].mean == pytest.approx(pooled)
     both = np.concatenate([counts[0][..., ::-1], counts[0]], axis=1)
     assert headline(both)["dice"] == pytest.approx(per_seed[0])
@@ -206,8 +158,8 @@ def test_folds_are_pooled_image_by_image(tmp_path: Path) -> None:
 
 def test_a_seed_without_all_folds_is_said_not_mixed_in(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0}, seeds=(0, 1), folds=range(3), images=7)
-    runs = read_runs([folder])
-    runs = [replace(r, state="failed") if (r.seed, r.fold) == (1, 2) else r for r in runs]
+    runs = runs_in(folder)
+    runs = [r.damaged("gone") if (r.seed, r.fold) == (1, 2) else r for r in runs]
     found = cell(compare(runs, DICE), "unet", "kvasir")
     assert found.sample is not None
     assert found.sample.seeds == (0,)
@@ -237,20 +189,20 @@ def benchmark(folder: Path, run: Run, size: int, measured: str, *, name: str, ma
 
 def test_costs_are_those_of_the_same_network_at_the_size_of_the_runs(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0, "unet model.base_channels=64": 0}, size=96, images=8)
-    first = next(run for run in read_runs([folder]) if run.config["model"]["base_channels"] == 32)
+    first = next(run for run in runs_in(folder) if run.config["model"]["base_channels"] == 32)
     assert all(costs.macs is None for costs in compared(folder).costs.values())
     benchmark(folder, first, 96, "2026-11-01T10:00:00+00:00", name="a", macs=10)
     benchmark(folder, first, 480, "2026-11-02T10:00:00+00:00", name="b", macs=250)
     costs = {row.label: costs for row, costs in compared(folder).costs.items()}
-    assert (costs["unet"].macs, costs["unet"].size) == (10, (96, 96))
-    assert costs["unet"].latency_ms == 12.5
-    assert costs["unet"].memory_mib == 300.0
-    assert costs["unet"].measured_on == "A processor, 32-true, batch 8"
-    assert costs["unet"].parameters == 4_320_000
+    assert (costs["base_channels=32"].macs, costs["base_channels=32"].size) == (10, (96, 96))
+    assert costs["base_channels=32"].latency_ms == 12.5
+    assert costs["base_channels=32"].memory_mib == 300.0
+    assert costs["base_channels=32"].measured_on == "A processor, 32-true, batch 8"
+    assert costs["base_channels=32"].parameters == 4_320_000
     assert costs["base_channels=64"].macs is None
-    chosen = compare(read_runs([folder]), DICE, (480, 480)).costs
+    chosen = compare(runs_in(folder), DICE, (480, 480)).costs
     assert next(iter(chosen.values())).macs == 250
-    assert next(iter(compare(read_runs([folder]), DICE, (64, 64)).costs.values())).macs is None
+    assert next(iter(compare(runs_in(folder), DICE, (64, 64)).costs.values())).macs is None
     benchmark(folder, first, 96, "2026-11-03T10:00:00+00:00", name="0", macs=11)
     assert next(iter(compared(folder).costs.values())).macs == 11
 
@@ -283,35 +235,133 @@ def test_published_figures_are_compared_under_their_own_convention(tmp_path: Pat
 
 
 def test_measures_by_score_and_convention() -> None:
-    assert choose_measure(None, "per_image").name == "dice"
-    assert choose_measure("iou", "pooled").name == "pooled_iou"
-    assert choose_measure(None, "mean_iou_with_background").name == "mean_iou_with_background"
-    assert choose_measure(None, "accuracy").name == "accuracy"
+    assert MEASURES.choose(None, "per_image").name == "dice"
+    assert MEASURES.choose("iou", "pooled").name == "pooled_iou"
+    assert MEASURES.choose(None, "mean_iou_with_background").name == "mean_iou_with_background"
+    assert MEASURES.choose(None, "accuracy").name == "accuracy"
     with pytest.raises(ConfigError, match="score is 'hd95'; with convention=pooled it must be one of dice, iou"):
-        choose_measure("hd95", "pooled")
+        MEASURES.choose("hd95", "pooled")
     with pytest.raises(ConfigError, match="convention is 'batch'; it must be one of"):
-        choose_measure(None, "batch")
+        MEASURES.choose(None, "batch")
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("convention", MEASURES.conventions)
 def test_every_convention_has_a_table(tmp_path: Path, convention: str) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0.05}, images=20)
-    comparison = compare(read_runs([folder]), choose_measure(None, convention))
+    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0.05}, images=20, seeds=(0, 1))
+    comparison = compare(runs_in(folder), MEASURES.choose(None, convention))
     assert cell(comparison, "convunext", "kvasir").place == 1
     assert len(comparison.pairs) == 1
 
 
-def test_seeds_on_different_images_are_refused(tmp_path: Path) -> None:
+def test_a_seed_on_other_images_is_left_out(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0}, seeds=(0, 1), images=8)
-    file = read_runs([folder])[0].folder / "test" / "per_image.csv"
+    file = runs_in(folder)[1].folder / "test" / "per_image.csv"
     file.write_text(file.read_text(encoding="utf-8").replace("kvasir_", "other_"), encoding="utf-8")
-    with pytest.raises(UserError, match="tested on different images"):
-        compared(folder)
+    left = cell(compared(folder), "unet", "kvasir")
+    assert left.sample is not None
+    assert left.sample.seeds == (0,)
+    assert [run.seed for run in left.unused] == [1]
+
+
+# One seed, groups, ranges.
+
+
+def test_one_seed_is_never_judged(tmp_path: Path) -> None:
+    networks = {"unet": 0.0, "convunext": 0.2, "amsunet": 0.2}
+    comparison = compared(fabricate(tmp_path / "s", networks, noise=0.01))
+    assert {(pair.state, pair.reason) for pair in comparison.pairs} == {("not judged", "one seed")}
+    assert all(pair.low is None and pair.corrected is None and pair.superiority is None for pair in comparison.pairs)
+    assert {(found.place, found.like_best) for found in comparison.cells.values()} == {(None, False)}
+    assert set(comparison.wins.values()) == {(0, 0, 0)}
+
+
+def test_a_second_seed_of_one_row_alone_judges_nothing(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1))
+    fabricate(folder, {"convunext": 0.2}, seeds=(0,))
+    comparison = compared(folder)
+    assert [pair.reason for pair in comparison.pairs] == ["one seed"]
+    assert {found.place for found in comparison.cells.values()} == {None}
+
+
+def test_second_needs_three_networks(tmp_path: Path) -> None:
+    two = compared(fabricate(tmp_path / "two", {"unet": 0.0, "convunext": 0.05}, seeds=(0, 1)))
+    assert [found.place for found in two.cells.values()] == [None, 1]
+    three = compared(fabricate(tmp_path / "three", {"unet": 0.0, "convunext": 0.05, "amsunet": 0.1}, seeds=(0, 1)))
+    assert [found.place for found in three.cells.values()] == [None, 2, 1]
+
+
+def test_groups_are_what_everything_is_over(tmp_path: Path) -> None:
+    options = {"seeds": (0, 1, 2), "images": 120, "group_noise": 0.05}
+    networks = {"unet": 0.0, "convunext": 0.0}
+    alone = compared(fabricate(tmp_path / "alone", networks, **options))
+    grouped = compared(fabricate(tmp_path / "grouped", networks, groups=8, **options))
+    (one,), (other,) = alone.pairs, grouped.pairs
+    assert (one.units, one.grouped, one.images) == (120, False, 120)
+    assert (other.units, other.grouped, other.images) == (8, True, 120)
+    sample = cell(grouped, "unet", "kvasir").sample
+    assert sample is not None
+    assert sample.unit_count == 8
+    narrow, wide = (cell(c, "unet", "kvasir").scores["dice"] for c in (alone, grouped))
+    assert wide.high is not None
+    assert narrow.high is not None
+    assert wide.high - wide.mean > 1.2 * (narrow.high - narrow.mean)
+
+
+def test_pseudo_values_of_groups_are_those_of_leaving_a_group_out(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, images=23, groups=4, classes=CLASSES)
+    sample = cell(compared(folder), "unet", "kvasir").sample
+    assert sample is not None
+    assert sample.groups is not None
+    for name in ("dice", "hd95", "pooled_dice", "mean_iou_with_background", "accuracy"):
+        measure = MEASURES[name]
+        whole = sample.values(measure)[0]
+        for unit in range(4):
+            rest = [i for i, of in zip(sample.ids, sample.units, strict=True) if of != unit]
+            without = sample.restricted(rest).values(measure)[0]
+            assert sample.pseudo_values(measure)[0, unit] == pytest.approx(4 * whole - 3 * without)
+
+
+@pytest.mark.parametrize(
+    ("name", "seeds", "spread", "remark"),
+    [
+        ("dice", [0.5, 0.7], 0.1, "too few seeds"),
+        ("dice", [0.4, 0.6, 0.9], 0.1, "too few seeds"),
+        ("dice", [0.5], 2.0, "too few images"),
+        ("hd95", [3.0, 9.0], 1.0, "too few seeds"),
+        ("dice", [0.97, 0.98, 0.99], 0.02, ""),
+        ("dice", [0.6, 0.61, 0.62], 0.02, ""),
+    ],
+)
+def test_an_interval_beyond_the_range_of_the_score_is_not_printed(
+    name: str, seeds: list[float], spread: float, remark: str
+) -> None:
+    noise = np.random.default_rng(0).normal(0, spread, 20)
+    side = Side.of(np.array(seeds)[:, None] + noise - noise.mean())
+    score = score_of(side, 0, TrainingVariance.of([seeds]), MEASURES[name])
+    assert score.mean == pytest.approx(np.mean(seeds))
+    assert score.remark == remark
+    if remark:
+        assert (score.low, score.high) == (None, None)
+    else:
+        assert 0 <= score.low < score.mean < score.high <= 1
+
+
+def test_the_report_needs_nothing_but_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed default of today, or none at all, changes nothing."""
+    from medseg import config
+
+    folder = fabricate(tmp_path / "s", {"convunext model.kernel_size=9": 0.0, "convunext": 0.02}, seeds=(0, 1))
+    before = [find_ablations(compared(folder)), labels(compared(folder))]
+    monkeypatch.setattr(config, "config_root", lambda: tmp_path / "nowhere")
+    after = [find_ablations(compared(folder)), labels(compared(folder))]
+    assert after == before
+    ((block,),) = [ablation.blocks for ablation in after[0]]  # type: ignore[attr-defined]
+    assert (block.known, list(block.values.values())) == (True, ["7", "9"])
 
 
 def test_other_sizes_and_other_data_are_said(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
-    file = read_runs([folder])[0].folder / "test" / "summary.json"
+    file = runs_in(folder)[0].folder / "test" / "summary.json"
     summary = json.loads(file.read_text(encoding="utf-8"))
     write_json(file, summary | {"data_identity": "else"})
     assert compared(folder).warnings == ("kvasir: the runs were tested on data that were prepared differently",)

@@ -1,190 +1,313 @@
-"""The figures: they are drawn, the same from the same runs, and skipped with a word where something is missing."""
+"""The figures: they are drawn, the same from the same data, with all texts in their places."""
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
-import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
-from medseg.data.datasets.synthetic import Synthetic
-from medseg.data.prepare import prepare
-from medseg.data.prepared import PreparedDataset
-from medseg.metrics.counts import count_pixels
-from medseg.metrics.distances import surface_distances
-from medseg.metrics.summary import per_image_rows, summarise
-from medseg.reporting.figures import draw_all
-from medseg.reporting.figures_grid import paint
-from medseg.reporting.figures_scores import epochs_of, round_numbers
-from medseg.reporting.figures_style import COLOURS, looks
-from medseg.reporting.kept import find_candidates, most_disputed
-from medseg.reporting.layout import Line, lay_out
-from medseg.reporting.records import read_runs
-from medseg.runs.files import write_csv, write_json
-from medseg.runs.predictions import read_predictions, write_predictions
-from tests.reporting.fabricate import fabricate
+from medseg.metrics.measures import MEASURES
+from medseg.reporting.figures import best_rows, draw, draw_scores, draw_verdicts, drawing, style
+from medseg.reporting.figures.curves import draw_curves, epochs_of
+from medseg.reporting.figures.ranks import against_best, draw_differences, draw_ranks
+from medseg.reporting.figures.scores import histogram
+from medseg.reporting.figures.style import COLOURS, labelled, linear, looks, round_numbers, whole
+from medseg.reporting.figures.text import clean, text_width, wrap
+from medseg.reporting.layout import Line
+from tests.reporting.figure_data import LONG, Pair, compared, rank_shares
 
-NETWORKS = {"unet": 0.0, "convunext": 0.03, "amsunet": 0.02}
+pytestmark = pytest.mark.filterwarnings("error")
 
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    return prepare(Synthetic(count=8), image_size=64, in_channels=3, data_dir=tmp_path_factory.mktemp("data"))
-
-
-def predict(experiment: Path, prepared: PreparedDataset, images: Sequence[int]) -> None:
-    """Give the finished runs of an experiment predictions of prepared images, and the scores of these."""
-    for number, run in enumerate(read_runs([experiment])):
-        if not run.finished:
-            continue
-        random = np.random.default_rng(number)
-        truth = np.asarray(prepared.masks[list(images)])
-        # Off by a few pixels, another few for each network and image.
-        predicted = np.stack([np.roll(mask, random.integers(-6, 7, 2), axis=(0, 1)) for mask in truth])
-        classes = prepared.class_names
-        counts = count_pixels(predicted.astype(np.int64), truth.astype(np.int64), len(classes))
-        distances = np.stack([surface_distances(a, b, len(classes)) for a, b in zip(predicted, truth, strict=True)])
-        ids = [prepared.ids[image] for image in images]
-        write_predictions(run.folder / "test" / "predictions.npz", ids, predicted)
-        write_csv(run.folder / "test" / "per_image.csv", per_image_rows(ids, counts, distances, classes))
-        summary = {**run.summary, **summarise(counts, distances, classes)}
-        summary |= {"prepared": str(prepared.folder), "data_identity": prepared.identity}
-        summary |= {"evaluation_size": list(prepared.image_size)}
-        write_json(run.folder / "test" / "summary.json", summary)
-
-
-def benchmark(experiment: Path, macs: dict[str, int]) -> None:
-    """Add benchmarks as `medseg.benchmark` would write them, and tell the networks' configurations apart."""
-    for run in read_runs([experiment]):
-        if run.model in macs and run.config:
-            arguments = {**run.config["model"], "_target_": run.model}
-            (run.folder / "config.yaml").write_text(yaml.safe_dump({**run.config, "model": arguments}))
-            content = {"arguments": arguments, "macs": macs[run.model], "image_size": [96, 96]}
-            content |= {"measured": "2026-11-01T00:00:00+00:00", "precision": "32-true", "batch_size": 8}
-            content |= {"device": {"name": "cpu"}, "latency_ms": {"p50": 3.0}, "peak_memory_mib": {"train": 100}}
-            write_json(experiment / "benchmarks" / f"{run.model}.json", content)
-
-
-def make(folder: Path, prepared: PreparedDataset, **options: object) -> Path:
-    """Make up a sweep with predictions and benchmarks."""
-    options = {"data": ("kvasir",), "seeds": (0, 1), "epochs": 4, **options}
-    sweep = fabricate(folder / "sweep", NETWORKS, **options)  # type: ignore[arg-type]
-    predict(sweep, prepared, range(6))
-    benchmark(sweep, {"unet": 10_000_000_000, "convunext": 7_000_000_000, "amsunet": 6_000_000_000})
-    return sweep
+SHORT = ("unet", "convunext", "amsunet")
 
 
 def names(files: Sequence[Path]) -> list[str]:
     return [file.name for file in files]
 
 
-def test_every_figure_is_drawn_and_the_same_again(tmp_path: Path, prepared: PreparedDataset) -> None:
-    sweep = make(tmp_path, prepared)
-    files = draw_all(read_runs([sweep]), tmp_path / "a")
-    assert names(files) == ["dice_parameters.png", "dice_macs.png", "boxes.png", "curves.png", "grid_kvasir.png"]
-    assert sorted(names(list((tmp_path / "a").iterdir()))) == sorted(names(files))
-    for file in files:
-        with Image.open(file) as picture:
-            assert min(picture.size) > 250
-            assert picture.info.keys() <= {"dpi"}, "no time, no version"
-            assert len(np.unique(np.asarray(picture.convert("L")))) > 20
-    for file, again in zip(files, draw_all(read_runs([sweep]), tmp_path / "b"), strict=True):
-        assert file.read_bytes() == again.read_bytes()
+def every_figure(comparison: Any, folder: Path) -> list[Path]:
+    return draw_scores(comparison, folder) + draw_verdicts(comparison, rank_shares(comparison), folder)
 
 
-def test_another_process_with_settings_of_its_own_draws_the_same(tmp_path: Path, prepared: PreparedDataset) -> None:
-    sweep = make(tmp_path, prepared)
-    files = draw_all(read_runs([sweep]), tmp_path / "a")
-    (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\nsavefig.dpi: 33\n")
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="medseg")
+    return caplog
+
+
+# Files.
+
+
+def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
+    files = every_figure(compared(SHORT), tmp_path)
+    stems = ["dice_parameters", "dice_macs", "boxes", "curves", "differences", "ranks"]
+    assert names(files) == [f"{stem}.png" for stem in stems]
+    written = {f"{stem}.{form}" for stem in stems for form in ("png", "pdf", "svg")}
+    assert {file.name for file in tmp_path.iterdir()} == written
+
+
+def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
+    draw_scores(compared(SHORT), tmp_path)
+    with Image.open(tmp_path / "boxes.png") as picture:
+        assert picture.info.keys() <= {"dpi"}
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert picture.getpixel((0, 0)) is not None
+        assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    pdf = (tmp_path / "boxes.pdf").read_bytes()
+    assert b"/FontFile2" in pdf, "TrueType, not Type 3"
+    assert b"/Type3" not in pdf
+    svg = (tmp_path / "boxes.svg").read_text()
+    assert "<text" not in svg, "letters are outlines, which need no font"
+    for content in (pdf, svg.encode()):
+        for word in (b"CreationDate", b"dc:date", b"atplotlib v", matplotlib.__version__.encode()):
+            assert word not in content
+
+
+def test_another_process_with_settings_of_its_own_draws_the_same(tmp_path: Path) -> None:
+    every_figure(compared(SHORT), tmp_path / "a")
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\nsavefig.dpi: 33\npdf.fonttype: 3\n")
     code = (
         "import sys; from pathlib import Path\n"
-        "from medseg.reporting.figures import draw_all; from medseg.reporting.records import read_runs\n"
-        f"draw_all(read_runs([{str(sweep)!r}]), Path('b'))\n"
+        "from tests.reporting.test_figures import compared, every_figure, SHORT\n"
+        "every_figure(compared(SHORT), Path('b'))\n"
         "assert not {'torch', 'lightning', 'hydra', 'matplotlib.pyplot', 'pandas'} & set(sys.modules)\n"
     )
     project = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(project)}, check=True)
+    files = sorted((tmp_path / "a").iterdir())
+    assert len(files) == 18
     for file in files:
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
 
-def test_without_predictions_benchmarks_or_data_the_others_are_drawn(
-    tmp_path: Path, prepared: PreparedDataset, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
-    sweep = make(tmp_path, prepared)
-    shutil.rmtree(sweep / "benchmarks")
-    for run in read_runs([sweep]):
-        (run.folder / "test" / "predictions.npz").unlink()
-    with caplog.at_level(logging.INFO, logger="medseg"):
-        assert names(draw_all(read_runs([sweep]), tmp_path / "a")) == ["dice_parameters.png", "boxes.png", "curves.png"]
-    assert "python -m medseg.benchmark measures them" in caplog.text
-    assert "no grid of kvasir: no run has kept its predictions (test/predictions.npz)" in caplog.text
+def test_drawing_beside_is_the_same(tmp_path: Path) -> None:
+    comparison = compared(SHORT)
+    with drawing(comparison, tmp_path / "a") as figures:
+        figures.add_verdicts(comparison, rank_shares(comparison))
+        files = figures.files()
+    again = every_figure(comparison, tmp_path / "b")
+    assert names(files) == names(again)
+    assert all(one.read_bytes() == other.read_bytes() for one, other in zip(files, again, strict=True))
+
+
+def test_drawing_hands_on_what_goes_wrong(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with drawing(compared(SHORT), tmp_path / "file") as figures, pytest.raises(OSError, match="file"):
+        figures.files()
+
+
+# Layout.
+
+
+def check_layout(figure: Figure, *, inside: bool = False) -> None:
+    """Everything lies on the canvas; texts do not overlap one another, nor axes unless they may be `inside`."""
+    canvas: Any = FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    renderer = canvas.get_renderer()
+    whole = figure.bbox.padded(0.5)
+    shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert shown
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in shown]
+    marks = [(str(line), line.get_window_extent(renderer)) for line in figure.lines]
+    for name, box in (*boxes, *marks):
+        assert whole.x0 <= box.x0 <= box.x1 <= whole.x1, f"{name} is beyond the canvas"
+        assert whole.y0 <= box.y0 <= box.y1 <= whole.y1, f"{name} is beyond the canvas"
+    outside = [(name, box.padded(-0.5)) for (name, box), text in zip(boxes, shown, strict=True) if text.axes is None]
+    for name, box in outside:
+        for axis in [] if inside else figure.axes:
+            assert not box.overlaps(axis.bbox), f"{name} lies over an axis"
+    for (name, box), (other, second) in combinations([*outside, *marks], 2):
+        assert not box.overlaps(second), f"{name} lies over {other}"
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Check the layout of figures instead of writing them; return their names."""
+    seen: list[str] = []
+
+    def check(figure: Figure, file: Path, form: str, *, photos: bool) -> None:
+        file.touch()
+        if form == "png":
+            check_layout(figure)
+            seen.append(file.name.split(".")[1])
+
+    monkeypatch.setattr(style, "write_figure", check)
+    return seen
+
+
+WIDE = "W" * 58 + "{:02d}"
+"""The widest letters, nowhere to break."""
+
+
+@pytest.mark.parametrize("label", ["n{}", LONG, WIDE])
+@pytest.mark.parametrize(("networks", "datasets"), [(1, 1), (1, 8), (2, 1), (2, 4), (8, 8), (20, 1), (20, 4)])
+def test_texts_fit(label: str, networks: int, datasets: int, tmp_path: Path, checked: list[str]) -> None:
+    rows, columns = ([label.format(n) for n in range(count)] for count in (networks, datasets))
+    every_figure(compared(rows, columns), tmp_path)
+    if networks == 1:
+        assert checked == ["distribution", "curves"]
+    else:
+        assert checked == ["dice_parameters", "dice_macs", "boxes", "curves", "differences", "ranks"]
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "label",
     [
-        ({"prepared": "/nowhere/data"}, "the prepared data are not at /nowhere/data any more"),
-        ({"data_identity": "other"}, "are not those of the test"),
+        "$x$ {} $_y^",
+        "a_b_c {} %&#~\\",
+        "Ünet μ-β {} résidu",
+        "网络 {} 🧠",
+        "שלום {}",
+        "two\nlines\t{}\x00",
+        "  ",
+        "_{}",
     ],
 )
-def test_a_grid_is_not_drawn_over_other_data(
-    change: dict[str, str],
-    message: str,
-    tmp_path: Path,
-    prepared: PreparedDataset,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
-    sweep = make(tmp_path, prepared)
-    for run in read_runs([sweep]):
-        file = run.folder / "test" / "summary.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    assert "grid_kvasir.png" not in names(draw_all(read_runs([sweep]), tmp_path / "a"))
-    assert message in caplog.text
+def test_any_name_is_drawn(label: str, tmp_path: Path, checked: list[str]) -> None:
+    rows, columns = ([label.format(n) for n in range(2)] for _ in range(2))
+    every_figure(compared(rows, columns), tmp_path)
+    assert len(checked) == 6
 
 
-def test_damaged_predictions_do_not_end_the_report(
-    tmp_path: Path, prepared: PreparedDataset, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
-    sweep = make(tmp_path, prepared)
-    for run in read_runs([sweep]):
-        (run.folder / "test" / "predictions.npz").write_bytes(b"PK\x03\x04 half a file")
-    assert "boxes.png" in names(draw_all(read_runs([sweep]), tmp_path / "a"))
-    assert "predictions.npz: damaged" in caplog.text
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scores": 0.8},
+        {"scores": 0.0},
+        {"scores": [0.5] * 5 + [np.nan] * 7},
+        {"images": 1},
+        {"images": 3},
+        {"seeds": 1},
+        {"epochs": 1},
+        {"epochs": 0},
+        {"epochs": 300},
+        {"measure": "hd95", "scores": [1e6, 3.0] * 6},
+        {"macs": False},
+        {"missing": [(0, 0), (1, 1)]},
+        {"missing": [(0, 0), (1, 0), (2, 0)]},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("networks", [1, 3])
+def test_odd_scores_are_drawn(options: dict[str, Any], networks: int, tmp_path: Path, checked: list[str]) -> None:
+    every_figure(compared(SHORT[:networks], ("kvasir", "dsb"), **options), tmp_path)
+    assert ("curves" in checked) == (options.get("epochs") != 0)
 
 
-def test_unfinished_runs_are_left_out(tmp_path: Path, prepared: PreparedDataset) -> None:
-    states = {
-        ("unet", "kvasir", 0): "failed",
-        ("convunext", "kvasir", 0): "waiting",
-        ("amsunet", "kvasir", 0): "running",
+def test_nothing_finished_draws_nothing(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+    comparison = compared(SHORT, missing=[(k, 0) for k in range(3)])
+    assert draw_scores(comparison, tmp_path / "a") + draw_verdicts(comparison, {}, tmp_path / "a") == []
+    assert not (tmp_path / "a").exists()
+    assert "no figures: no run is finished" in told.text
+
+
+def test_no_score_draws_nothing_of_it(tmp_path: Path) -> None:
+    assert names(every_figure(compared(SHORT, scores=np.nan), tmp_path)) == ["curves.png", "ranks.png"]
+
+
+def test_one_network_is_compared_with_nothing(tmp_path: Path) -> None:
+    assert names(every_figure(compared(["unet"]), tmp_path / "a")) == ["distribution.png", "curves.png"]
+    assert names(every_figure(compared(["unet"], images=1), tmp_path / "b")) == ["curves.png"]
+
+
+def test_macs_at_another_size_are_left_out(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+    comparison = compared(SHORT)
+    row = comparison.rows[1]
+    comparison.costs[row] = replace(comparison.costs[row], size=(512, 512))
+    draw_scores(comparison, tmp_path)
+    assert "no benchmark at 256 x 256 of convunext" in told.text
+
+
+# What is drawn.
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Figure]]:
+    """Keep figures instead of writing them."""
+    drawn: dict[str, Figure] = {}
+
+    def keep(figure: Figure, file: Path, form: str, *, photos: bool) -> None:
+        file.touch()
+        drawn[file.name.split(".")[1]] = figure
+
+    monkeypatch.setattr(style, "write_figure", keep)
+    return drawn
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def test_a_curve_of_one_epoch_has_one_tick_and_a_marker(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    draw(lambda: [draw_curves(compared(SHORT, epochs=1), tmp_path)])
+    below = [word for word in words(figures["curves"]) if word.isdigit()]
+    assert below == ["1"]
+    assert {line.get_marker() for line in figures["curves"].axes[0].lines} == {"o", "s", "D"}
+
+
+def test_epochs_that_were_not_validated_are_passed_over(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    comparison = compared(["unet"], epochs=9)
+    for run in next(iter(comparison.cells.values())).runs:
+        for epoch, row in enumerate(run.epochs):
+            row["val/dice"] = row["val/dice"] if epoch % 4 == 0 else np.nan
+    draw(lambda: [draw_curves(comparison, tmp_path)])
+    top, bottom = figures["curves"].axes
+    assert top.lines[0].get_xdata().tolist() == [1, 5, 9]
+    assert len(bottom.lines[0].get_xdata()) == 9
+
+
+def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    one, two, three, data = (Line(name, name, ()) for name in ("one", "two", "three", "data"))
+    pairs = [
+        Pair(one, two, data, -0.03, -0.05, -0.01, "worse"),
+        Pair(one, three, data, 0.5, 0.4, 0.6, "better"),
+        Pair(two, three, data, 0.02, None, None, "not judged"),
+    ]
+    against = against_best(pairs, data, two)
+    assert (against[one].state, against[three].state, against[three].difference) == ("worse", "not judged", -0.02)
+    stem = tmp_path / "differences"
+    draw(lambda: [draw_differences(pairs, {data: two}, (one, two, three), MEASURES["dice"], stem)])
+    figure = figures["differences"]
+    places = {
+        line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0])
+        for line in figure.axes[0].lines
+        if line.get_marker() != "None"
     }
-    sweep = make(tmp_path, prepared, states=states)
-    files = draw_all(read_runs([sweep]), tmp_path / "a")
-    assert "grid_kvasir.png" in names(files)
-    for file in sweep.glob("*-seed1/status.json"):
-        file.write_text('{"state": "failed"}')
-    assert draw_all(read_runs([sweep]), tmp_path / "b") == []
-    assert not (tmp_path / "b").exists()
+    assert places == {"v": (pytest.approx(-3), 0), "x": (pytest.approx(-2), 2), "*": (0, 1)}
+    assert {"worse", "not judged", "best of the dataset", "Dice against the best, points"} <= set(words(figure))
+    assert "better" not in words(figure)
 
 
-def test_many_networks_many_datasets_and_another_score(tmp_path: Path) -> None:
-    networks = {f"net{number}": 0.01 * number for number in range(11)}
-    fabricate(tmp_path / "sweep", networks, data=("a", "b", "c", "d", "e"), epochs=2, images=12)
-    files = draw_all(read_runs([tmp_path / "sweep"]), tmp_path / "figures", score="hd95")
-    assert names(files) == ["hd95_parameters.png", "boxes.png", "curves.png"]
+def test_the_best_network_has_the_lowest_distance() -> None:
+    comparison = compared(SHORT, ("a", "b"), measure="hd95")
+    for column, row in best_rows(comparison).items():
+        means = {of: comparison.cells[of, column].scores["hd95"].mean for of in comparison.rows}
+        assert means[row] == min(means.values())
+
+
+def test_ranks_are_sorted_by_the_first_panel(tmp_path: Path, figures: dict[str, Figure]) -> None:
+    shares = {"all": np.array([[0.0, 0.25, 0.75], [1.0, 0.0, 0.0], [0.0, 0.75, 0.25]]), "x": np.full((3, 3), np.nan)}
+    draw(lambda: [draw_ranks(["a", "b", "c"], shares, tmp_path / "ranks")])
+    shown = [word for word in words(figures["ranks"]) if word in ("a", "b", "c")]
+    assert shown == ["b", "c", "a"]
+    everything, unknown = figures["ranks"].axes
+    _, numbers = everything.collections
+    assert len(numbers.get_offsets()) == 5
+    assert not [one for one in unknown.collections if len(one.get_paths())]
 
 
 def test_looks_differ_between_networks() -> None:
@@ -193,66 +316,79 @@ def test_looks_differ_between_networks() -> None:
         assert len({tuple(getattr(look, part) for part in parts) for look in looks(rows).values()}) == len(rows)
 
 
-def test_the_most_disputed_images_come_first(tmp_path: Path, prepared: PreparedDataset) -> None:
-    sweep = make(tmp_path, prepared)
-    layout = lay_out(read_runs([sweep]))
-    candidates = find_candidates(layout, layout.columns[0], "dice")
-    assert [candidate.run.seed for candidate in candidates] == [0, 0, 0]
-    first = most_disputed(candidates)
-    spread = {image: np.std([candidate.scores[image] for candidate in candidates]) for image in candidates[0].scores}
-    assert len(first) == 5
-    assert [spread[image] for image in first] == sorted(spread.values(), reverse=True)[:5]
-
-
-def test_a_grid_takes_the_seed_that_most_networks_have_kept(tmp_path: Path, prepared: PreparedDataset) -> None:
-    sweep = make(tmp_path, prepared)
-    (lost,) = sweep.glob("unet-*-seed0")
-    (lost / "test" / "predictions.npz").unlink()
-    layout = lay_out(read_runs([sweep]))
-    candidates = find_candidates(layout, layout.columns[0], "dice")
-    assert [(candidate.row.label, candidate.run.seed) for candidate in candidates] == [(name, 1) for name in NETWORKS]
-
-
-def test_pixels_are_painted_by_whether_they_are_right() -> None:
-    image = np.zeros((1, 5, 3), np.uint8)
-    truth, predicted = np.array([[0, 1, 0, 1, 255]]), np.array([[0, 1, 1, 0, 1]])
-    none, right, too_much, missed, ignored = paint(image, truth.astype(np.uint8), predicted.astype(np.uint8))[0]
-    assert none.tolist() == ignored.tolist() == [0, 0, 0]
-    assert right.argmax() == 1, "green"
-    assert too_much.argmax() == 0, "red"
-    assert missed.argmax() == 2, "blue"
-
-
-def test_curves_end_where_the_shortest_run_does(tmp_path: Path) -> None:
-    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1), epochs=6)
-    (short,) = (tmp_path / "sweep").glob("*-seed1")
-    lines = (short / "metrics.csv").read_text().splitlines()
-    (short / "metrics.csv").write_text("\n".join([*lines[:5], ""]))
-    values = epochs_of(read_runs([tmp_path / "sweep"]), "val/dice")
-    assert values.shape == (2, 4)
-    assert np.isnan(epochs_of(read_runs([tmp_path / "sweep"]), "no such key")).all()
+def test_curves_end_where_the_shortest_run_does() -> None:
+    runs: Any = compared(["unet"], epochs=6).cells.popitem()[1].runs
+    del runs[1].epochs[4:]
+    assert epochs_of(runs, "val/dice").shape == (2, 4)
+    assert np.isnan(epochs_of(runs, "no such key")).all()
     assert epochs_of([], "val/dice").shape == (0, 0)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.3, 5), (2.0, 5.6), (1, 1.4), (0.01, 300)])
-def test_ticks_are_few_and_round(low: float, high: float) -> None:
+def test_a_histogram_counts_every_image() -> None:
+    for values in (np.full(7, 0.3), np.zeros(3), np.linspace(0, 1, 500)):
+        counts, edges = histogram(values)
+        assert counts.sum() == len(values)
+        assert len(counts) <= 20
+        assert (np.diff(edges) > 0).all()
+
+
+# Scales and texts.
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 5), (2.0, 5.6), (1, 1.4), (0.01, 300), (1e-9, 1e12)])
+def test_logarithmic_ticks_are_few_and_round(low: float, high: float) -> None:
     ticks = round_numbers(low, high)
     assert 1 <= len(ticks) <= 6
     assert all(low <= tick <= high for tick in ticks)
 
 
-def test_predictions_come_back_one_by_one(tmp_path: Path) -> None:
-    class_maps = np.random.default_rng(0).integers(0, 3, (4, 10, 12))
-    file = tmp_path / "test" / "predictions.npz"
-    ids = ["a/1", "b 2", "ü3", "4"]
-    write_predictions(file, ids, class_maps)
-    read = read_predictions(file, ["ü3", "a/1", "none"])
-    assert list(read) == ["ü3", "a/1"]
-    assert (read["ü3"] == class_maps[2]).all()
-    assert read["ü3"].dtype == np.uint8
-    first = file.read_bytes()
-    write_predictions(file, ids, class_maps)
-    assert file.read_bytes() == first
-    assert names(list(file.parent.iterdir())) == ["predictions.npz"]
-    with pytest.raises(ValueError, match="4 ids, but 2 class maps"):
-        write_predictions(file, ids, class_maps[:2])
+@pytest.mark.parametrize(
+    "values", [[0.0, 1.0], [0.8], [0.8123, 0.8124], [-5.0, 0.0], [1e9, 3e9], [1e-7, 2e-7], [], [np.nan, np.inf, 3.0]]
+)
+def test_scales_hold_all_values(values: list[float]) -> None:
+    scale = linear(values)
+    assert all(scale.low < value < scale.high for value in values if np.isfinite(value))
+    assert 2 <= len(scale.ticks) <= 5
+    assert len(set(scale.labels)) == len(scale.ticks)
+    assert all(scale.low <= tick <= scale.high for tick in scale.ticks)
+    assert all(
+        float(label) == pytest.approx(tick, abs=1e-9) for label, tick in zip(scale.labels, scale.ticks, strict=True)
+    )
+
+
+@pytest.mark.parametrize("high", [1, 2, 5, 7, 60, 1999])
+def test_whole_numbers(high: int) -> None:
+    scale = whole(high)
+    assert 1 <= len(scale.ticks) <= 6
+    assert all(tick == int(tick) and 1 <= tick <= high for tick in scale.ticks)
+
+
+def test_ticks_have_the_digits_of_their_step() -> None:
+    assert labelled([0.8, 0.825], 0.025) == ["0.800", "0.825"]
+    assert labelled([-0.0, 20], 10) == ["0", "20"]
+
+
+@pytest.mark.parametrize(
+    "text", [LONG, WIDE, "x " * 40, "a", "", "an_identifier_of_a_dataset.with/parts-and=values" * 3]
+)
+def test_wrapped_lines_fit(text: str) -> None:
+    wrapped = wrap(text, 1.5, 9, lines=3)
+    assert wrapped.count("\n") < 3
+    assert text_width(wrapped, 9) <= 1.5
+    plain = clean(text)
+    shown = wrapped.replace("\n", "").replace(" ", "")
+    if "…" in shown:
+        start, end = shown.split("…")
+        assert plain.replace(" ", "").startswith(start)
+        assert plain.replace(" ", "").endswith(end)
+        assert abs(len(start) - len(end)) <= 3
+    else:
+        assert shown == plain.replace(" ", "")
+
+
+def test_widths_are_those_that_matplotlib_draws() -> None:
+    figure = Figure(dpi=300)
+    for text in ("convunext, kernel_size=9", "Ünet", "0.825"):
+        drawn = figure.text(0, 0, text, fontsize=9, fontfamily="DejaVu Sans")
+        box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+        assert text_width(text, 9) == pytest.approx(box.width / 300, rel=0.06)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from medseg.reporting.records import Run, read_runs
 
 from medseg.data.prepared import PreparedDataset
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
 from medseg.reporting.page.scores import every_measure
-from medseg.reporting.records import Run, read_runs
 from medseg.reporting.words import difference, p_value, verdict
 from medseg.runs.predictions import read_predictions
 from tests.browsing import DESKTOP, PHONE, open_page

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from medseg.reporting.records import read_runs
 
 from medseg.cli import with_runs
 from medseg.errors import UserError
 from medseg.metrics.measures import choose_measure
 from medseg.report import make_report, report
 from medseg.reporting.document import write_report
-from medseg.reporting.records import read_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 

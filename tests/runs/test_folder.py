@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import UserError
-from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.folder import RunFolder, find_run
 
 
@@ -20,10 +19,10 @@ def test_nothing_is_created_before_the_first_write(tmp_path: Path) -> None:
 
 def test_a_state_keeps_earlier_details_and_forgets_an_old_error(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.set_state("failed", error="no memory", wandb_id="abc")
+    folder.set_state("failed", error="no memory", max_epochs=7)
     folder.set_state("running", epoch=3)
     status = folder.status
-    assert (status["state"], status["wandb_id"], status["epoch"]) == ("running", "abc", 3)
+    assert (status["state"], status["max_epochs"], status["epoch"]) == ("running", 7, 3)
     assert "error" not in status
     folder.set_state("finished")
     assert folder.finished
@@ -48,15 +47,15 @@ def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "held\n"
 
 
-def test_tables_are_written_whole(tmp_path: Path) -> None:
-    file = tmp_path / "deep" / "table.csv"
-    write_csv(file, [{"a": 1, "b": "x"}, {"a": 2, "b": ""}])
-    assert read_csv(file) == [{"a": "1", "b": "x"}, {"a": "2", "b": ""}]
-    with pytest.raises(ValueError, match="c"):
-        write_csv(file, [{"a": 3}, {"c": 4}])
-    assert len(read_csv(file)) == 2, "a failed write leaves the old table"
-    write_json(tmp_path / "deep" / "x.json", {"a": 1})
-    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"table.csv", "x.json"}
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_damaged_status_is_as_good_as_none(content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / "status.json").write_bytes(content)
+    assert folder.status == {}
+    assert not folder.finished
+    assert f"{tmp_path / 'status.json'}: damaged (" in caplog.text
+    folder.set_state("running")
+    assert folder.status["state"] == "running"
 
 
 def test_a_run_is_found_by_its_folder_and_by_its_checkpoint(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
-from medseg.runs.naming import run_name, setting_name
+from medseg.runs.naming import IGNORED, canonical, flatten, is_ignored, run_name, setting_name
+from medseg.runs.plan import settings_of
+from tests.helpers import compose_config
 
 DEFAULTS = {"model": "convunext", "data": "synthetic", "loss": "ce_dice", "optimizer": "adamw", "trainer": "auto"}
 CONFIG: dict[str, Any] = {
@@ -84,3 +88,83 @@ def test_a_name_is_a_plain_folder_name() -> None:
     choices = {**DEFAULTS, "model": "custom"}
     name = run_name(changed("model", {"_target_": "a/b c.Net[1]"}), choices, DEFAULTS)
     assert not set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+SAME_RESULT = {
+    "experiment", "force", "runs_dir", "data_dir", "compile", "metrics", "data.data_dir", "data.source",
+    "data.download", "data.num_workers",
+}  # fmt: skip
+"""Written out once more: a key that `IGNORED` gains by mistake must not go unnoticed."""
+
+
+def flipped(node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a configuration once for each of its leaves, with that leaf changed, and the leaf's key."""
+    whole, waiting = node, [("", (), node)]
+    while waiting:
+        key, path, value = waiting.pop()
+        children = list(
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        )
+        waiting += [(f"{key}.{name}".lstrip("."), (*path, name), child) for name, child in children]
+        if not children:
+            changed = copy.deepcopy(whole)
+            parent = changed
+            for name in path[:-1]:
+                parent = parent[name]
+            parent[path[-1]] = other_than(value)
+            yield key, changed
+
+
+def other_than(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return {"x": 1} if value == {} else ["x"] if value == [] else f"{value}x"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=unet", "data=kvasir", "logger=csv"),
+        ("model=convunext", "data=isic", "protocol=released", "logger=csv"),
+        ("model=amsunet", "data=dsb", "data.fold=1", "callbacks=[ema,early_stopping]", "logger=tensorboard"),
+        ("model=ushape", "data=folder", "data.root=/mine", "loss=weighted_ce", "optimizer=sgd", "augmentation=none"),
+        ("model=smp", "data=synthetic", "budget=smoke", "scheduler=plateau", "trainer=ddp"),
+    ],
+)
+def test_each_leaf_of_a_configuration_is_in_the_name_or_listed_here(words: tuple[str, ...]) -> None:
+    cfg = compose_config("train", *words)
+    choices = dict(HydraConfig.get().runtime.choices)
+    settings = settings_of(cfg, cfg.data.get("root"))
+    name = run_name(settings, choices, DEFAULTS)
+    same = {key for key, changed in flipped(settings) if run_name(changed, choices, DEFAULTS) == name}
+    assert {key for key in same if key.partition(".")[0] not in ("logger", "hydra")} == SAME_RESULT & {
+        key for key, _ in flipped(settings)
+    }
+    assert len(list(flipped(settings))) > 50
+
+
+def test_what_is_ignored_is_a_list_that_somebody_has_thought_about() -> None:
+    assert {*IGNORED} == {*SAME_RESULT, "logger", "hydra", "seed"}
+
+
+def test_a_key_is_ignored_with_all_below_it() -> None:
+    assert is_ignored("logger.wandb.mode")
+    assert is_ignored("data.num_workers")
+    assert not is_ignored("data.num_workers_")
+    assert not is_ignored("data")
+    assert not is_ignored("model.seed")
+
+
+def test_a_configuration_is_flattened() -> None:
+    nested = {"a": {"b": 1, "none": None, "empty": {}}, "list": [1, [2]], "steps": [{"p": 1}, {"of": [{"q": 2}]}, 3]}
+    assert flatten(nested) == {
+        "a.b": 1, "a.none": None, "list": [1, [2]], "steps.0.p": 1, "steps.1.of.0.q": 2, "steps.2": 3,
+    }  # fmt: skip
+
+
+def test_equal_values_are_equal_texts() -> None:
+    assert canonical(1) == canonical(1.0) != canonical(True)
+    assert canonical([1.0, {"a": 2.0}]) == canonical((1, {"a": 2}))
+    assert len({canonical(value) for value in (0, False, None, "", "0", "None", [], 0.5, float("nan"))}) == 9

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -50,6 +52,33 @@ def test_a_run_leaves_what_a_person_can_look_at(run: RunFolder) -> None:
     for name in ("best", "median", "worst", "curves"):
         picture = cv2.imread(str(run.images / f"{name}.png"))
         assert picture.std() > 10, "a blank picture"
+
+
+def test_a_run_folder_holds_all_that_a_reader_needs(run: RunFolder, place: Path) -> None:
+    record = json.loads(run.record.read_text())
+    assert re.fullmatch("[0-9a-f]{32}", record["id"])
+    assert record["name"] == run.path.name
+    assert record["default_choices"]["trainer"] == "auto"
+    assert (record["choices"]["trainer"], record["choices"]["model"]) == ("cpu", "unet")
+    assert record["defaults"] == {
+        "data.image_size": 96, "data.dataset.count": 300,
+        "data.batch_size": 8, "model.base_channels": 32, "trainer.max_epochs": 100,
+    }  # fmt: skip
+    facts = json.loads(run.data.read_text())
+    assert (facts["name"], facts["title"], facts["licence"]) == ("synthetic", "synthetic images", "CC0-1.0")
+    assert facts["class_names"] == ["background", "polyp"]
+    assert facts["about"].startswith("Drawn images")
+    assert (facts["split_name"], facts["fold"], facts["counts"]) == (None, None, {"train": 16, "val": 2, "test": 2})
+    summary = json.loads(run.summary.read_text())
+    for name in ("data_identity", "source_identity"):
+        assert facts[name] == summary[name]
+    assert facts["fingerprint"]["count"] == 20
+    rows = read_csv(run.splits)
+    assert Counter(row["split"] for row in rows) == facts["counts"]
+    assert len({row["id"] for row in rows}) == 20
+    assert {row["group"] for row in rows} == {""}
+    tested = {row["id"] for row in rows if row["split"] == "test"}
+    assert tested == {row["id"] for row in read_csv(run.per_image)}
 
 
 def test_the_summary_follows_from_the_images(run: RunFolder) -> None:
@@ -99,10 +128,12 @@ def test_force_repeats_a_finished_run(place: Path) -> None:
     first = train(place, "experiment=forced", "trainer.max_epochs=1")
     stamp = first.best_checkpoint.stat().st_mtime_ns
     (first.path / "leftover").touch()
+    run_id = json.loads(first.record.read_text())["id"]
     again = train(place, "experiment=forced", "trainer.max_epochs=1", "force=true")
     assert again.path == first.path
     assert again.best_checkpoint.stat().st_mtime_ns != stamp
     assert not (first.path / "leftover").exists()
+    assert json.loads(again.record.read_text())["id"] != run_id, "it is another run"
 
 
 def test_a_wrong_option_does_not_cost_the_old_run(place: Path) -> None:
@@ -136,9 +167,11 @@ def test_an_interrupted_run_resumes_as_if_nothing_had_been(place: Path) -> None:
     run = RunFolder(folder)
     assert run.status["state"] == "interrupted"
     assert len(read_csv(run.metrics)) == 2
+    run_id = json.loads(run.record.read_text())["id"]
     resumed = train(place, *base, *model, interrupt, tiny=False)
     assert resumed.path == folder
     assert resumed.finished
+    assert json.loads(run.record.read_text())["id"] == run_id, "it is the same run"
     assert "resuming" in resumed.log.read_text()
     assert [row["epoch"] for row in read_csv(run.metrics)] == ["0", "1", "2", "3"]
 
@@ -329,6 +362,34 @@ def test_several_classes_and_images_without_foreground(place: Path, tmp_path: Pa
     summary = json.loads(run.summary.read_text())
     assert len(summary["classes"]) == 2
     assert len(read_csv(run.test / "per_image.csv")) == 2 * summary["images"]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_groups_are_kept_and_a_cut_one_is_named(
+    shared: bool, place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["id,split,group"]
+    for number in range(12):
+        for name in ("images", "masks"):
+            (tmp_path / "mine" / name).mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 2, (70, 80)).astype(np.uint8) * 255
+            cv2.imwrite(str(tmp_path / "mine" / name / f"{number:02d}.png"), pixels)
+        split = "test" if number > 8 else "val" if number > 5 else "train"
+        lines.append(f"{number:02d},{split},p{0 if shared and number > 10 else number // 3}")
+    (tmp_path / "mine" / "splits.csv").write_text("\n".join(lines))
+    base = [item for item in TINY if not item.startswith("data.dataset")]
+    words = ("data=folder", f"data.root={tmp_path / 'mine'}", "trainer.max_epochs=1")
+    run = train(place, *base, *words, tiny=False)
+    rows = {row["id"]: row for row in read_csv(run.splits)}
+    assert rows["04"] == {"id": "04", "split": "train", "group": "p1"}
+    assert rows["11"] == {"id": "11", "split": "test", "group": "p0" if shared else "p3"}
+    warned = [record.getMessage() for record in caplog.records if "too high" in record.getMessage()]
+    expected = "1 group (p0) is in the test split and in training or validation too: the scores may be too high"
+    assert warned == ([expected] if shared else [])
+    facts = json.loads(run.data.read_text())
+    assert (facts["title"], facts["about"], facts["licence"]) == ("own images (mine)", "", "")
+    assert yaml.safe_load(run.config.read_text())["data"]["root"] == str(tmp_path / "mine")
 
 
 @pytest.mark.slow

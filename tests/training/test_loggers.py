@@ -86,7 +86,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_wandb_keeps_an_offline_run_without_asking(logged: RunFolder) -> None:
     assert logged.finished
     (run,) = opened(records(logged.path))
-    assert run.run_id == logged.status["wandb_id"]
+    assert run.run_id == json.loads(logged.record.read_text())["id"][:12]
     assert run.display_name == logged.path.name
     assert (run.run_group, run.job_type) == ("study", "train")
     assert set(run.tags) == {"study", "unet", "synthetic", "medseg", "full", "first"}
@@ -144,7 +144,7 @@ def test_a_resumed_run_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
     run = train(tmp_path, *arguments)
     kept = records(run.path)
     assert len(opened(kept)) >= 2
-    assert {one.run_id for one in opened(kept)} == {run.status["wandb_id"]}
+    assert {one.run_id for one in opened(kept)} == {json.loads(run.record.read_text())["id"][:12]}
     steps = [step["trainer/global_step"] for step in history(kept) if "val/dice" in step]
     assert steps == sorted(set(steps)), "every epoch once, in order"
     assert len(steps) == 4

@@ -22,13 +22,15 @@ class Sample:
     """One image with its mask files.
 
     `image` and `masks` are file names inside the source; several masks are the instances of one image. `group` is
-    whatever the dataset needs to split by (the imaging type, the archive an image came from).
+    whatever the dataset needs to split by (the imaging type, the archive an image came from). Images of equal `cluster`
+    belong together (a patient, a video) and are no independent ones; empty where that is not known.
     """
 
     id: str
     image: str
     masks: tuple[str, ...] = ()
     group: str = ""
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,3 +105,12 @@ class Dataset(ABC):
 
         Raises `ConfigError` for a split or fold that the dataset does not have.
         """
+
+    def groups(self, samples: Sequence[Sample]) -> dict[str, str]:
+        """Map each sample id to the patient, video or other group that its image is of; empty where none is known.
+
+        Here `Sample.cluster`; an image without one among others that have one is a group by itself, named by its id.
+        """
+        if not any(sample.cluster for sample in samples):
+            return {}
+        return {sample.id: sample.cluster or sample.id for sample in samples}

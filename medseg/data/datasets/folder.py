@@ -29,6 +29,8 @@ class Folder(Dataset):
     `images/` and `masks/`; or `splits.csv` with the columns id,split); without validation images, a tenth of its
     training images are taken. `random`: 80/10/10. The default is `own` where there is one. Five folds.
 
+    Groups (patients, videos): the column `group` of `splits.csv`, where there is one.
+
     Args:
         class_names: names of the classes, the background first; found and numbered without.
         num_classes: number of classes with the background; found without.
@@ -36,6 +38,7 @@ class Folder(Dataset):
 
     name = "folder"
     title = "your images"
+    version = 2
 
     def __init__(self, class_names: Sequence[str] | None = None, num_classes: int | None = None) -> None:
         self.class_names = tuple(class_names) if class_names else None
@@ -66,7 +69,10 @@ class Folder(Dataset):
                 problems.append(Problem("unexpected label", files.masks[id_], detail, id_))
                 del found[id_]
         self._labels = labels
-        samples = [Sample(i, files.images[i], (files.masks[i],), files.splits.get(i, "")) for i in sorted(found)]
+        samples = [
+            Sample(i, files.images[i], (files.masks[i],), files.splits.get(i, ""), files.groups.get(i, ""))
+            for i in sorted(found)
+        ]
         return Listing(samples, self.class_names or _names(labels), files.problems + problems)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:

@@ -30,11 +30,12 @@ LAYOUT = "images/ with masks/ beside it, a mask having the name of its image (or
 
 @dataclass
 class Files:
-    """What a folder holds: id -> file; id -> split, where the folder says so."""
+    """What a folder holds: id -> file; id -> split and id -> group, where the folder has them."""
 
     images: dict[str, str] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -131,7 +132,7 @@ def _mask_of(
 
 
 def _read_splits_csv(source: Source, files: Files) -> None:
-    """Take the splits from a `splits.csv` (columns id,split) beside `images/`, where there is one."""
+    """Take splits and groups from a `splits.csv` (columns id,split[,group]) beside `images/`, where there is one."""
     depth = min(name.lower().split("/").index("images") for name in files.images.values())
     tables = [name for name in source.names if name.lower().split("/")[-1] == "splits.csv" and name.count("/") <= depth]
     if not tables:
@@ -144,6 +145,7 @@ def _read_splits_csv(source: Source, files: Files) -> None:
     if not rows or not {"id", "split"} <= set(rows[0]):
         raise DataError(f"{name}: the columns id,split are expected")
     splits: dict[str, str] = {}
+    groups: dict[str, str] = {}
     for line, row in enumerate(rows, start=2):
         id_, split = _as_id(row["id"] or ""), SPLIT_FOLDERS.get((row["split"] or "").strip().lower())
         if id_ not in files.images:
@@ -152,10 +154,13 @@ def _read_splits_csv(source: Source, files: Files) -> None:
             raise DataError(f"{name}, line {line}: split '{row['split']}' is not train, val or test")
         if splits.setdefault(id_, split) != split:
             raise DataError(f"{name}, line {line}: '{row['id']}' is in {splits[id_]} and in {split}")
+        group = (row.get("group") or "").strip()
+        if groups.setdefault(id_, group) != group:
+            raise DataError(f"{name}, line {line}: '{row['id']}' is of group '{groups[id_]}' and of group '{group}'")
     unsplit = sorted(set(files.images) - set(splits))
     if unsplit:
         raise DataError(f"{name}: {len(unsplit)} images have no line in it, the first is '{unsplit[0]}'")
-    files.splits = splits
+    files.splits, files.groups = splits, groups
 
 
 def _as_id(text: str) -> str:

@@ -60,7 +60,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     if not any(RunFolder(run.folder).test.joinpath("predictions.npz").exists() for run in runs):
         return {"missing": "no run has kept its predictions (test/predictions.npz)"}
     # Not above: a page without pictures need not wait for what reads images.
-    from medseg.reporting.kept import open_prepared
+    from medseg.reporting.pictures import open_prepared
 
     try:
         prepared = open_prepared(runs)

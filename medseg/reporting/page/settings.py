@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from html import escape
 from typing import Any
 
-from medseg.config import usual_choices
 from medseg.reporting.comparison import Cell, Comparison
-from medseg.reporting.layout import flatten, given, ignored
+from medseg.reporting.layout import as_text
 from medseg.reporting.page.markup import filter_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.tables.runs import runs_table
@@ -31,8 +29,8 @@ def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
         f'<div class="controls">{filter_html(["runs-table"], "such as failed", "runs with")}</div>\n'
         f"{table_html(runs_table(runs, comparison), name='runs-table')}\n"
         '<h3 id="settings">Settings</h3>\n<p class="faint">What the runs of a network on a dataset share. Marked: '
-        "given on the command line, or an option other than the usual one. Without what changes no result, such as "
-        f"places of files.</p>\n{shown}"
+        "values other than the default, and options other than the usual one. Without what changes no result, such as "
+        f"where files are.</p>\n{shown}"
     )
 
 
@@ -40,12 +38,11 @@ def settings_html(cell: Cell, name: str) -> str:
     """Write the configuration of a cell's runs, the marked values first seen, and what they ran on."""
     run = cell.runs[0]
     marked = marks(run)
-    lines = [
-        line_html(f"{key}: {value}", key, marked) for key, value in flatten(run.config).items() if not ignored(key)
-    ]
-    said = ", ".join(where(one) for one in cell.runs)
-    overrides = " ".join(f"{key}={value}" for key, value in given(run) if not ignored(key))
-    facts = [("runs", said), ("setting", run.setting), ("given", overrides or "nothing"), *environment(cell.runs)]
+    lines = [line_html(f"{key}: {as_text(value)}", key, marked) for key, value in run.settings.items()]
+    runs = ", ".join(where(one) for one in cell.runs)
+    deviations = " ".join(f"{key}={as_text(value)}" for key, value in run.deviations.items())
+    facts = [("runs", runs), ("setting", run.setting), ("not default", deviations or "nothing")]
+    facts += environment(cell.runs)
     listed = "".join(f"<dt>{escape(title)}</dt><dd>{escape(text)}</dd>" for title, text in facts)
     config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was kept.</p>"
     title = f"{cell.row.label} on {cell.column.label}"
@@ -59,19 +56,10 @@ def line_html(line: str, key: str, marked: Sequence[str]) -> str:
     return escape(line)
 
 
-@cache
-def usual(protocol: str) -> Mapping[str, str | None]:
-    """Return the usual option of each group under a protocol; read once, for it takes 7 ms."""
-    return usual_choices(protocol)
-
-
 def marks(run: Run) -> list[str]:
-    """Return the keys that were given, and the groups with an option other than the usual one."""
-    options = usual(run.choices.get("protocol", "medseg"))
-    groups = [group for group, option in run.choices.items() if group in options and option != options[group]]
+    """Return the keys that are not at their default, and the groups with another option than the usual one."""
     # Which network on which data is what the report is about.
-    groups = [group for group in groups if group not in ("model", "data")]
-    return [*(key for key, _ in given(run) if key not in run.choices), *groups]
+    return [key for key in run.deviations if key not in ("model", "data")]
 
 
 def environment(runs: Sequence[Run]) -> list[tuple[str, str]]:

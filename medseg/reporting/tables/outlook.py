@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.planning import POWER, Plan
+from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Plan
 from medseg.reporting.ranks import RESAMPLES, Shares
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.words import number, percent
@@ -31,13 +30,12 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
     stability = comparison.stability
     if stability is None:
         return []
-    shares: list[tuple[Line | None, Shares[Line]]] = [*stability.columns.items()]
-    if stability.overall is not None:
-        shares.insert(0, (None, stability.overall))
+    shares: list[tuple[Line | None, Shares[Line]]] = list(stability.columns.items())
+    shares = [*([(None, stability.overall)] if stability.overall else []), *shares]
     records = [
         Rank(column, row, rank, float(share))
-        for column, shared in shares
-        for row, line in zip(shared.rows, shared.shares, strict=True)
+        for column, table in shares
+        for row, line in zip(table.rows, table.shares, strict=True)
         for rank, share in enumerate(line, start=1)
     ]
     columns: Sequence[Column[Rank]] = (
@@ -48,57 +46,75 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
         Column("share", "share", lambda r: r.share, percent, number=True, repeated=True),
     )
     tables = []
-    for column, shared in shares:
-        here = [record for record in records if record.column == column]
-        ranks = range(1, min(MOST_RANKS, len(shared.rows)) + 1)
+    for column, table in shares:
+        ranks = range(1, min(MOST_RANKS, len(table.rows)) + 1)
         blocks: Blocks[Rank] = Blocks(lambda r: r.row, lambda r: r.rank, {rank: f"rank {rank}" for rank in ranks})
+        here = [record for record in records if record.column == column]
+        where = column.label if column else "all datasets"
+        over = "images (or groups of them) and seeds" if column else "datasets, images (or groups of them) and seeds"
         notes = [
-            f"Share of {RESAMPLES} bootstrap samples in which the network has the rank. Drawn anew: "
-            f"{'' if column else 'datasets, '}test images (or their groups) and seeds. Assumes that they are as those "
-            "that were not drawn; a network with one seed looks more certain than it is."
+            f"Share of {RESAMPLES} bootstrap samples of {over} in which the network has the rank: how sure the order "
+            "is. It assumes that these are a random sample of what there could be."
         ]
-        if len(shared.rows) > MOST_RANKS:
+        if any(len(seeds_of(comparison, row)) == 1 for row in table.rows):
+            notes.append("A network with one seed looks surer than it is: its trainings cannot be drawn anew.")
+        if len(table.rows) > MOST_RANKS:
             notes.append(f"The first {MOST_RANKS} ranks; all are in stability.csv.")
-        title = f"Rank stability, {column.label if column else 'all datasets'}: {comparison.measure.title}"
+        title = f"Rank stability, {where}: {comparison.measure.title}"
         name = f"stability-{column.label}" if column else "stability"
         tables.append(Table(name, title, columns, records, tuple(notes), blocks, here, csv="stability"))
     return tables
 
 
-Planned = tuple[Line, Plan]
-"""A dataset, and what it would take there."""
+def seeds_of(comparison: Comparison, row: Line) -> set[int]:
+    """Return the seeds of a row."""
+    cells = (cell for (line, _), cell in comparison.cells.items() if line == row and cell.sample)
+    return {seed for cell in cells if cell.sample for seed in cell.sample.seeds}
 
 
-def planning_table(comparison: Comparison) -> Table[Planned]:
-    """How many seeds, or images, it would take to tell networks apart that differ by 1 and 2 points."""
+def planning_table(comparison: Comparison) -> Table[tuple[Line, Plan]]:
+    """How many seeds, or images, it takes to tell two networks apart that differ by 1 and 2 points."""
     measure = comparison.measure
-
-    def needed(name: str) -> Callable[[Planned], str]:
-        return lambda p: "not by these alone" if getattr(p[1], name) is None else str(getattr(p[1], name))
-
-    columns: Sequence[Column[Planned]] = (
+    grouped = any(cell.sample and cell.sample.groups for cell in comparison.cells.values())
+    units = "images or groups" if grouped else "images"
+    columns: Sequence[Column[tuple[Line, Plan]]] = (
         Column("dataset", "dataset", lambda p: p[0].label),
         Column("measure", value=lambda p: measure.name),
-        Column("difference", f"to tell, {measure.point_unit}", lambda p: p[1].difference, points(measure), number=True),
+        Column(
+            "difference",
+            f"to tell, {measure.point_unit}",
+            lambda p: p[1].difference,
+            lambda value: number(value * measure.points, 0),
+            number=True,
+        ),
         Column("pairs", value=lambda p: p[1].pairs),
-        Column("seeds", value=lambda p: p[1].seeds),
-        Column("units", value=lambda p: p[1].units),
-        Column("power", "told apart now", lambda p: p[1].power, percent, number=True),
-        Column("seeds_needed", "seeds it takes", lambda p: p[1].seeds_needed, text=needed("seeds_needed")),
-        Column("units_needed", "images it takes", lambda p: p[1].units_needed, text=needed("units_needed")),
+        Column("seeds", "seeds now", lambda p: p[1].seeds, number=True),
+        Column("units", f"{units} now", lambda p: p[1].units, number=True),
+        Column("power", "power now", lambda p: p[1].power, percent, number=True),
+        Column(
+            "seeds_needed",
+            f"seeds, with these {units}",
+            lambda p: p[1].seeds_needed,
+            text=lambda p: at_most(p[1].seeds_needed, MOST_SEEDS),
+            number=True,
+        ),
+        Column(
+            "units_needed",
+            f"{units}, with these seeds",
+            lambda p: p[1].units_needed,
+            text=lambda p: at_most(p[1].units_needed, MOST_UNITS),
+            number=True,
+        ),
     )
-    grouped = any(cell.sample and cell.sample.groups for cell in comparison.cells.values())
-    units = "images, or groups of these where there are any," if grouped else "images"
     notes = (
-        "Told apart now: how often these seeds and images would tell two networks apart that differ so much. Seeds it "
-        f"takes: of each network, with the present images; images it takes: {units} with the present seeds; to tell "
-        f"them apart in {100 * POWER:.0f} % of experiments.",
-        "From the variances between images and between trainings in these runs; assumes that more images and trainings "
-        "are as these. Of two or three seeds the plan is rough.",
+        "Power: the probability that the rule tells two networks apart that differ by so much, all pairs of the "
+        f"dataset being judged together. Needed: for a power of {percent(POWER)}.",
+        "From the variances of these runs, as if what is added were like what is there. Two or three seeds know the "
+        "variance between trainings only roughly, so take the numbers as orders of magnitude.",
     )
     return Table("planning", f"Planning: {measure.title}", columns, comparison.plans, notes)
 
 
-def points(measure: Measure) -> Callable[[float], str]:
-    """Return what writes a difference in points."""
-    return lambda difference: number(difference * measure.points, 0)
+def at_most(needed: int | None, most: int) -> str:
+    """Write a number that is needed; None where the most that was tried is not enough."""
+    return f">{most}" if needed is None else str(needed)

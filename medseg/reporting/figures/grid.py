@@ -1,0 +1,197 @@
+"""The figure of predictions: for each dataset, the images that the networks disagree most on."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from medseg.errors import UserError
+from medseg.labels import IGNORE_INDEX
+from medseg.metrics.measures import Measure
+from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Entry, Legend, write
+from medseg.reporting.figures.style import DPI, SMALL, TITLE, save
+from medseg.reporting.figures.text import text_height, wrap
+from medseg.reporting.pictures import Candidate, find_candidates, most_disputed, open_prepared
+from medseg.runs.predictions import read_predictions
+
+if TYPE_CHECKING:
+    from medseg.data.prepared import PreparedDataset
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.layout import Line
+
+log = logging.getLogger("medseg")
+
+Pixels = NDArray[np.uint8]
+
+RIGHT, TOO_MUCH, MISSED = (0, 158, 115), (213, 94, 0), (86, 180, 233)
+"""Okabe and Ito's green, vermilion and sky blue."""
+
+MEANING = {"right": RIGHT, "too much": TOO_MUCH, "missed or of another class": MISSED}
+
+WIDTH = 1.6
+"""Of a picture, in inches, about."""
+
+WIDEST = 17.0
+"""Of all pictures beside one another, in inches."""
+
+NETWORKS = 8
+"""Most predictions beside one another; more networks go below, with the image and the truth again."""
+
+
+def draw_grids(comparison: Comparison, measure: Measure, folder: Path) -> list[Path]:
+    """Draw a grid for each dataset whose runs have predictions and whose prepared data are still there.
+
+    Args:
+        comparison: of which the cells are drawn.
+        measure: a score of single images, written below each prediction.
+        folder: of the files.
+    """
+    drawn = []
+    for column in comparison.columns:
+        stem = folder / f"grid_{re.sub(r'[^A-Za-z0-9._-]+', '_', column.label)}"
+        try:
+            candidates = find_candidates(comparison, column, measure.score)
+            prepared = open_prepared([candidate.run for candidate in candidates])
+            drawn.append(draw_grid(stem, column, candidates, prepared, measure))
+        except UserError as error:
+            log.warning("no grid of %s: %s", column.label, error)
+    return drawn
+
+
+def draw_grid(
+    stem: Path, column: Line, candidates: Sequence[Candidate], prepared: PreparedDataset, measure: Measure
+) -> Path:
+    """Draw a row for each disputed image: image, truth, each network's prediction with its score."""
+    images = most_disputed(candidates, higher_is_better=measure.higher_is_better)
+    predictions = [read_predictions(one.run.folder / "test" / "predictions.npz", images) for one in candidates]
+    position = {image: n for n, image in enumerate(prepared.ids)}
+    if any(image not in position or any(image not in stored for stored in predictions) for image in images):
+        raise UserError("the stored predictions are not of the test images")
+    bands = []
+    for chosen in in_bands(range(len(candidates))):
+        rows, captions = [], []
+        for image in images:
+            picture, truth = as_rgb(prepared.images[position[image]]), np.asarray(prepared.masks[position[image]])
+            painted = [paint(picture, truth, predictions[k][image]) for k in chosen]
+            rows.append([picture, paint(picture, truth, truth), *painted])
+            captions.append([image, "", *(score_text(candidates[k].scores[image], measure) for k in chosen)])
+        bands.append(Band(["image", "truth", *(candidates[k].row.label for k in chosen)], rows, captions))
+    run = candidates[0].run
+    trained = f"seed {run.seed}" + (f", fold {run.fold}" if run.fold is not None else "")
+    which = "that the networks disagree most on" if len(candidates) > 1 else "with the worst scores"
+    return save_mosaic(*mosaic(f"{column.label}: the test images {which} ({trained})", bands), stem)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Pictures in rows and columns.
+
+    Args:
+        titles: of the columns.
+        rows: pictures, each H x W x 3.
+        captions: below each of them.
+    """
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[Pixels]]
+    captions: Sequence[Sequence[str]]
+
+
+def in_bands(items: Sequence[int], most: int = NETWORKS) -> list[Sequence[int]]:
+    """Divide items into as few groups of at most `most` as there can be, of about the same size."""
+    count = -(-len(items) // most)
+    size = -(-len(items) // count)
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def mosaic(title: str, bands: Sequence[Band]) -> tuple[Figure, list[AxesImage]]:
+    """Set bands below one another; return the figure and the images in it.
+
+    All pictures of a band are one image, in their pixels: an axis for each picture would take seconds.
+    """
+    height, width = bands[0].rows[0][0].shape[:2]
+    columns = max(len(band.titles) for band in bands)
+    # A whole number of the PNG's pixels for each of the pictures', if that is not too wide.
+    inch = DPI / max(1, round(WIDTH * DPI / width))
+    inch = max(inch, columns * width / WIDEST)
+    gap, below = round(0.06 * inch), round(0.2 * inch)
+    step_x, step_y = width + gap, height + below
+    sizes = [((step_x * len(band.titles) - gap) / inch, step_y * len(band.rows) / inch) for band in bands]
+    headings = [[wrap(text, width / inch, SMALL, lines=5) for text in band.titles] for band in bands]
+    heads = [max(text_height(text, SMALL) for text in texts) + 0.04 for texts in headings]
+    wide = max(max(x for x, _ in sizes), NARROWEST - 2 * EDGE)
+    title = wrap(title, wide, TITLE)
+    legend = Legend.fit([Entry(text, mark_of(colour)) for text, colour in MEANING.items()], wide)
+    whole = text_height(title, TITLE) + sum(heads) + sum(y for _, y in sizes) + GAP * (len(bands) + 1) + legend.height
+    figure = Figure(figsize=(wide + 2 * EDGE, whole + 2 * EDGE))
+    total = figure.get_figwidth(), figure.get_figheight()
+    top = total[1] - EDGE
+    write(figure, total[0] / 2, top, title, size=TITLE, va="top")
+    top -= text_height(title, TITLE) + GAP
+    images = []
+    for band, (x_size, y_size), head, texts in zip(bands, sizes, heads, headings, strict=True):
+        left, top = (total[0] - x_size) / 2, top - head
+        canvas = np.full((step_y * len(band.rows), step_x * len(band.titles) - gap, 3), 255, dtype=np.uint8)
+        for n, text in enumerate(texts):
+            middle = left + (n * step_x + width / 2) / inch
+            write(figure, middle, top + 0.03, text, size=SMALL, va="bottom")
+            for line, (pictures, captions) in enumerate(zip(band.rows, band.captions, strict=True)):
+                y, x = line * step_y, n * step_x
+                canvas[y : y + height, x : x + width] = pictures[n]
+                caption = wrap(captions[n], step_x / inch, SMALL - 0.5, lines=1)
+                write(figure, middle, top - (y + height) / inch - 0.02, caption, size=SMALL - 0.5, va="top")
+        position = (left / total[0], (top - y_size) / total[1], x_size / total[0], y_size / total[1])
+        axis: Any = figure.add_axes(position)
+        images.append(axis.imshow(canvas, aspect="auto"))
+        axis.set_axis_off()
+        top -= y_size + GAP
+    legend.draw(figure, (total[0] - legend.width) / 2, top + GAP / 2)
+    return figure, images
+
+
+def mark_of(colour: tuple[int, int, int]) -> dict[str, Any]:
+    """Return the options of `Line2D` for a square in a colour."""
+    return {"color": "#{:02x}{:02x}{:02x}".format(*colour), "marker": "s", "linestyle": "", "markersize": 7}
+
+
+def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> Path:
+    """Write the grid: in the PDF as many pixels as the pictures have, in the PNG as many as it has itself."""
+    for image in images:
+        image.set_interpolation("none")
+    save(figure, stem, ("pdf",))
+    for image in images:
+        image.set_interpolation("auto")
+    return save(figure, stem, ("png",), photos=True)
+
+
+def as_rgb(image: Pixels) -> Pixels:
+    """Return an image, H x W x C, as H x W x 3."""
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image)
+
+
+def paint(image: Pixels, truth: Pixels, predicted: Pixels) -> Pixels:
+    """Colour what is right, too much and missed over the darkened grey image; ignored pixels stay black."""
+    grey = np.repeat(image.mean(axis=2, keepdims=True) * 0.55, 3, axis=2)
+    present, positive = truth != 0, predicted != 0
+    for region, colour in (
+        (present & (truth == predicted), RIGHT),
+        (~present & positive, TOO_MUCH),
+        (present & (truth != predicted), MISSED),
+    ):
+        grey[region] = 0.45 * grey[region] + 0.55 * np.asarray(colour)
+    grey[truth == IGNORE_INDEX] = 0
+    return grey.astype(np.uint8)
+
+
+def score_text(value: float, measure: Measure) -> str:
+    """Write a score below a picture."""
+    return "-" if np.isnan(value) else f"{measure.title} {value:.{measure.digits}f}"

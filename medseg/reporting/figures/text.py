@@ -1,0 +1,95 @@
+"""Text in figures, measured before it is drawn: names of any length and script fit where they are put."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from matplotlib.ft2font import FT2Font, LoadFlags
+
+FONT = "DejaVu Sans"
+"""Comes with matplotlib, so that figures are the same on all machines."""
+
+LINE = 1.25
+"""Height of a line of text, in font sizes."""
+
+LONGEST = 300
+"""Characters of a name that are looked at."""
+
+
+@cache
+def font() -> FT2Font:
+    """Return the font, for measuring alone."""
+    loaded = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
+    loaded.set_size(100, 72)
+    return loaded
+
+
+@cache
+def drawable(character: str) -> str:
+    """Return a character, a space for a blank, nothing for a control, a box for what the font lacks."""
+    if character.isspace():
+        return " "
+    if unicodedata.category(character).startswith("C"):
+        return ""
+    return character if font().get_char_index(ord(character)) else "\N{WHITE SQUARE}"
+
+
+def clean(text: str) -> str:
+    """Return a text that can be drawn without a warning, on one line."""
+    return " ".join("".join(map(drawable, text[:LONGEST])).split())
+
+
+@cache
+def advance(character: str) -> float:
+    """Return the width of a character, in font sizes."""
+    return float(font().load_char(ord(character), flags=LoadFlags.NO_HINTING).linearHoriAdvance) / 65536 / 100
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width in inches of a clean text, the longest line of it, in a font of `size` points."""
+    return max(sum(map(advance, line)) for line in text.split("\n")) * size / 72
+
+
+def text_height(text: str, size: float) -> float:
+    """Return the height in inches of a text of one or more lines, in a font of `size` points."""
+    return (text.count("\n") + 1) * size * LINE / 72
+
+
+def wrap(text: str, width: float, size: float, lines: int = 4) -> str:
+    """Break a text into at most `lines` lines; what does not fit is left out in the middle, where names differ least.
+
+    Args:
+        text: of one line.
+        width: in inches.
+        size: of the font, in points.
+        lines: at most.
+    """
+    text = clean(text)
+    parts = broken(text, width, size)
+    length = len(text)
+    while len(parts) > lines and length > 2:
+        length -= 1
+        parts = broken(f"{text[: -(-length // 2)]}…{text[-(length // 2) :]}", width, size)
+    return "\n".join(parts)
+
+
+def broken(text: str, width: float, size: float) -> list[str]:
+    """Break a text at blanks; a word that is wider than a line behind punctuation, and where there is none anywhere."""
+    lines = [""]
+
+    def add(part: str, *separators: str) -> None:
+        if text_width((lines[-1] + part).rstrip(), size) <= width:
+            lines[-1] += part
+        elif text_width(part.rstrip(), size) <= width or not separators:
+            lines.append(part)
+        else:
+            for piece in filter(None, re.split(separators[0], part)):
+                add(piece, *separators[1:])
+
+    for word in re.split(r"(?<= )", text):
+        add(word, r"(?<=[,_=./:+-])", r"(?<=.)")
+    return [line.strip() for line in lines if line.strip()] or [""]

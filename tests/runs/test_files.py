@@ -1,0 +1,112 @@
+"""Small files: read with one clear line for what is wrong, written whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import UserError
+from medseg.runs.files import read_csv, read_json, read_yaml, replacing_text, write_csv, write_json
+
+
+def test_tables_are_written_whole(tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "table.csv"
+    write_csv(file, [{"a": 1, "b": "x"}, {"a": 2, "b": ""}])
+    assert read_csv(file) == [{"a": "1", "b": "x"}, {"a": "2", "b": ""}]
+    with pytest.raises(ValueError, match="c"):
+        write_csv(file, [{"a": 3}, {"c": 4}])
+    assert len(read_csv(file)) == 2, "a failed write leaves the old table"
+    write_json(tmp_path / "deep" / "x.json", {"a": 1})
+    assert {path.name for path in (tmp_path / "deep").iterdir()} == {"table.csv", "x.json"}
+
+
+def test_a_missing_file_is_empty_where_that_is_asked_for(tmp_path: Path) -> None:
+    for read in (read_json, read_yaml):
+        assert read(tmp_path / "a.json", optional=True) == {}
+        with pytest.raises(UserError, match=r"a\.json: missing"):
+            read(tmp_path / "a.json")
+    assert read_csv(tmp_path / "a.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b'{"a": 1', "Expecting"),
+        (b"[1]", "list instead of keys with values"),
+        (b"3", "int instead of keys"),
+        (b'{"a": "\xff"}', "can't decode byte 0xff"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "digits"),
+    ],
+)
+def test_damaged_json_is_one_line(content: bytes, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_json(file, optional=True)
+    assert str(caught.value).startswith(f"{file}: damaged (")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"a: [1", "while parsing"),
+        (b"- 1", "list instead of keys"),
+        (b"a: \xff", "can't decode byte"),
+        (b"a: !!python/object:os.system x", "could not determine a constructor"),
+        (b"? [a]\n: 1", "unhashable"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b"- " * 5000 + b"x", "nested too deeply"),
+        ("\n".join(f"{' ' * level}a:" for level in range(1000)).encode(), "nested too deeply"),
+        (b"a: &a [*a]", "more than 1,000,000 values"),
+        (
+            b"a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+            + b"".join(b"%c: &%c [%s]\n" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 10)) for i in range(8)),
+            "more than 1,000,000 values",
+        ),
+        (b"a: " + b"x" * 5_000_000, "bytes; 4,194,304 are allowed"),
+    ],
+)
+def test_damaged_yaml_is_one_line(content: bytes, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_yaml(file)
+    assert str(caught.value).startswith(f"{file}: damaged (")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_ordinary_nesting_is_read(tmp_path: Path) -> None:
+    text = "a:\n" + "".join(f"  - {{b: [{number}, -1], 'c?': x-y}}\n" for number in range(500))
+    (tmp_path / "a.yaml").write_text(text)
+    assert read_yaml(tmp_path / "a.yaml")["a"][499] == {"b": [499, -1], "c?": "x-y"}
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n3\n", b"a,b\n1,2,3\n", b"a,b\n\xff,1\n", b"a,b\n" + b"x" * 200_000])
+def test_a_damaged_table_is_one_line(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.csv: damaged \("):
+        read_csv(file)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    for read in (read_json, read_yaml, read_csv):
+        with pytest.raises(UserError, match="cannot be read"):
+            read(tmp_path)
+
+
+def test_what_ends_half_way_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with pytest.raises(UnicodeEncodeError), replacing_text(file) as stream:
+        stream.writelines(["half", "\udcff"])
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
