@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from medseg.reporting.records import read_runs
 
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.prepare import prepare
@@ -27,7 +28,6 @@ from medseg.reporting.page.browser import browser_data, choose_images, licence_n
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure
-from medseg.reporting.records import read_runs
 from medseg.reporting.render.markdown import superscript
 from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.predictions import write_predictions
