@@ -20,8 +20,9 @@ from medseg.reporting.render.markdown import as_markdown, escape_line, escape_ma
 from medseg.reporting.render.table import Table
 from medseg.reporting.tables.claims import claims_tables
 from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.published import published_table
 from medseg.reporting.tables.runs import unfinished_table
-from medseg.reporting.tables.scores import comparison_table, published_table, score_tables
+from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
 from medseg.runs.files import replacing_text
@@ -94,15 +95,15 @@ def shown(*tables: Table[Any]) -> tuple[Table[Any], ...]:
 
 def pictures(files: Sequence[Path]) -> tuple[str, ...]:
     """Show each figure, with links to its files for print."""
-    found = []
+    paragraphs = []
     for file in files:
         if file.suffix == ".png":
-            place = quote(f"{FIGURES}/{file.stem}")
+            path = quote(f"{FIGURES}/{file.stem}")
             others = [other.suffix for other in files if other.stem == file.stem and other != file]
-            links = ", ".join(f"[{suffix[1:].upper()}]({place}{suffix})" for suffix in others)
+            links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
             title = escape_markdown(file.stem.replace("_", " "))
-            found.append(f"![{title}]({place}.png)" + (f"\n\n{links}" if links else ""))
-    return tuple(found)
+            paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
+    return tuple(paragraphs)
 
 
 def made_with(runs: Sequence[Run], comparison: Comparison) -> tuple[str, ...]:

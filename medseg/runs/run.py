@@ -309,6 +309,7 @@ SUMMARY: Mapping[str, tuple[bool, Kind]] = {
     ),
     "images": (False, WHOLE),
     "parameters": (False, _optional(WHOLE)),
+    "macs": (False, _optional(WHOLE)),
     "epochs": (False, _optional(WHOLE)),
     "best_epoch": (False, _optional(WHOLE)),
     "training_seconds": (False, _optional(NUMBER)),

@@ -16,8 +16,9 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.table import Table
 from medseg.reporting.tables.claims import claims_tables
 from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.published import published_table
 from medseg.reporting.tables.runs import unfinished_table
-from medseg.reporting.tables.scores import published_table, score_tables
+from medseg.reporting.tables.scores import score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ class Entry:
 
     Args:
         text: what is emphasised.
-        after: what follows it plainly, with its own leading space.
+        after: what follows it plainly, with a leading space.
         place: 1 is bold, 2 underlined.
         notes: footnotes; equal ones of a table share a mark.
     """
@@ -135,7 +135,7 @@ class Grid:
     footnotes: tuple[str, ...]
 
     def numeric(self, column: int) -> bool:
-        """Tell whether all values of a column are numbers; of one without values, what its definition says."""
+        """Tell whether all values of a column are numbers; where it has none, what its definition says."""
         known = [row[column].value for row in self.rows if row[column].value is not None]
         return all(isinstance(v, int | float) for v in known) and (self.headings[column].number or bool(known))
 
@@ -230,4 +230,6 @@ class _Part(Generic[R]):
 
 def one_line(text: str) -> str:
     """Put a text on one line; control characters, which no format shows, become spaces."""
+    if text.isprintable():
+        return text
     return "".join(" " if character < " " or character in "\x7f\x85\u2028\u2029" else character for character in text)
