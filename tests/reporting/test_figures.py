@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from PIL import Image
 
@@ -25,7 +26,7 @@ from medseg.reporting.figures.curves import draw_curves, epochs_of
 from medseg.reporting.figures.ranks import against_best, draw_differences, draw_ranks
 from medseg.reporting.figures.scores import histogram
 from medseg.reporting.figures.style import COLOURS, labelled, linear, looks, round_numbers, whole
-from medseg.reporting.figures.text import clean, text_width, wrap
+from medseg.reporting.figures.text import FAMILY, alphabets, clean, text_width, wrap
 from medseg.reporting.layout import Line
 from medseg.reporting.ranks import Shares, Stability
 from tests.reporting.figure_data import LONG, compared, pair
@@ -71,6 +72,7 @@ def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
     pdf = (tmp_path / "boxes.pdf").read_bytes()
     assert b"/FontFile2" in pdf, "TrueType, not Type 3"
     assert b"/Type3" not in pdf
+    assert b"DejaVuSansofmedseg" in pdf, "of the font that is given to matplotlib, not of any that is installed"
     svg = (tmp_path / "boxes.svg").read_text()
     assert "<text" not in svg, "letters are outlines, which need no font"
     for content in (pdf, svg.encode()):
@@ -109,6 +111,12 @@ def test_drawing_hands_on_what_goes_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with drawing(compared(SHORT), tmp_path / "file") as figures, pytest.raises(OSError, match="file"):
         figures.files()
+
+
+def test_matplotlib_is_left_as_it_was(tmp_path: Path) -> None:
+    fonts, settings = list(fontManager.ttflist), dict(matplotlib.rcParams)
+    draw_verdicts(compared(SHORT), tmp_path)
+    assert (fontManager.ttflist, dict(matplotlib.rcParams)) == (fonts, settings)
 
 
 # Layout.
@@ -404,7 +412,8 @@ def test_wrapped_lines_fit(text: str) -> None:
 
 def test_widths_are_those_that_matplotlib_draws() -> None:
     figure = Figure(dpi=300)
-    for text in ("convunext, kernel_size=9", "Ünet", "0.825"):
-        drawn = figure.text(0, 0, text, fontsize=9, fontfamily="DejaVu Sans")
-        box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
-        assert text_width(text, 9) == pytest.approx(box.width / 300, rel=0.06)
+    with alphabets():
+        for text in ("convunext, kernel_size=9", "Ünet", "AVAWA", "difference"):
+            drawn = figure.text(0, 0, text, fontsize=9, fontfamily=FAMILY)
+            box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+            assert text_width(text, 9) == pytest.approx(box.width / 300, rel=0.04)

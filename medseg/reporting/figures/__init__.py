@@ -174,8 +174,9 @@ def draw(figures: Callable[[], list[Path | None]]) -> list[Path]:
     import matplotlib
 
     from medseg.reporting.figures.style import STYLE
+    from medseg.reporting.figures.text import alphabets
 
-    with matplotlib.rc_context():
+    with alphabets(), matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         drawn = [file for file in figures() if file is not None]
