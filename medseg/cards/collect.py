@@ -15,9 +15,9 @@ from medseg.cards.network import Network, find_network
 from medseg.errors import UserError
 from medseg.reporting.comparison import Cell, Score, compare, intervals, score_all
 from medseg.reporting.measures import MEASURES
-from medseg.reporting.records import COUNTS, PerImage, Run, read_json
+from medseg.reporting.records import COUNTS, PerImage, Run
 from medseg.reporting.samples import gather
-from medseg.runs.files import read_csv
+from medseg.runs.files import read_csv, read_json
 from medseg.runs.folder import RunFolder
 
 
