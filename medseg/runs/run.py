@@ -326,8 +326,8 @@ def read_config(file: Path, seed: int) -> Configuration:
         head, line, tail = text.partition(f"\nseed: {seed}\n")
         if not line:
             return parse_config(text)
-        config, *rest = parse_config(f"{head}\n{tail}")
-        return {**config, "seed": seed}, *rest
+        config, settings, code = parse_config(f"{head}\n{tail}")
+        return {**config, "seed": seed}, settings, code
     except FileNotFoundError:
         return {}, {}, ""
     except (OSError, ValueError, yaml.YAMLError, TypeError) as error:
