@@ -179,16 +179,16 @@ def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) 
             write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
     if form in ("html", "all"):
         written["HTML"] = folder / "report.html"
-        write_html(report, written["HTML"], images)
+        write_html(report, parts, written["HTML"], images)
     return written
 
 
-def write_html(report: Report, file: Path, images: int = IMAGES) -> None:
+def write_html(report: Report, parts: Sequence[Section], file: Path, images: int = IMAGES) -> None:
     """Write the HTML page."""
     from medseg.reporting.page import as_html  # not above: the other formats need none of it
 
     made = made_with(report.runs, report.comparison)
-    write(file, as_html(report, title=title(report), opening=opening(report), made_with=made, images=images))
+    write(file, as_html(report, parts, title(report), opening(report), made, images))
 
 
 def write(file: Path, text: str) -> None:

@@ -255,14 +255,20 @@ def superiority(
     # so that both together are a point set that fills the square (Korobov).
     node = (np.arange(QUANTILES) + 0.5) / QUANTILES
     other = (node * QUANTILES * 47 % QUANTILES) / QUANTILES
-    tau = np.sqrt(deviation * freedom / (2 * gammaincinv(freedom / 2, node)))
-    error = np.sqrt(units * unit_freedom / (2 * gammaincinv(unit_freedom / 2, other)) + shared * tau**2)
+    def variances(freedom: Array, node: Array) -> Array:
+        each, place = np.unique(freedom, return_inverse=True)  # mostly one, that of all pairs
+        quantiles = each[:, None] / (2 * gammaincinv(each[:, None] / 2, node))
+        return quantiles[place.ravel()]
+
+    tau = np.sqrt(deviation * variances(freedom, node))
+    error = np.sqrt(units * variances(unit_freedom, other) + shared * tau**2)
+    slope, shift = tau / error, mean / error
 
     def end(share: float) -> Array:
         low, high = np.full_like(mean, -40.0), np.full_like(mean, 40.0)  # standard deviations of two trainings
         for _ in range(28):  # to 3e-7
             middle = (low + high) / 2
-            below = ndtr((middle * tau - mean) / error).mean(axis=1, keepdims=True)
+            below = ndtr(middle * slope - shift).mean(axis=1, keepdims=True)
             low, high = np.where(below < share, middle, low), np.where(below < share, high, middle)
         return ndtr(middle)[:, 0]
 

@@ -14,7 +14,7 @@ from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.statistics import ALPHA
-from medseg.reporting.words import count, difference, fixed, number, p_value, percent, verdict
+from medseg.reporting.words import count, difference, fixed, level, number, p_value, percent, verdict
 
 MOST_PAIRS = 15
 """Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
@@ -113,10 +113,10 @@ def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> l
         else:
             tests = f"of the t interval over {over} (jackknife, since no single image has this score)"
         levels = sorted({pair.confidence for pair in judged if pair.low is not None})
-        level = " to ".join(dict.fromkeys(f"{100 * level:.3g} %" for level in (levels[:1] + levels[-1:])))
+        between = " to ".join(dict.fromkeys(map(level, levels[:1] + levels[-1:])))
         notes.append(
             f"p: {tests} and trainings; Holm's correction for {corrected_for}. The interval is the one that the "
-            f"verdict was made of ({level})."
+            f"verdict was made of ({between})."
         )
         notes.append(
             f"Better or worse: corrected p below {ALPHA}. Where all networks of a dataset are equal, at most 5 % of "
