@@ -74,6 +74,14 @@ def level(confidence: float) -> str:
     return f"{100 * confidence:.3g} %"
 
 
+def chance(superiority: tuple[float, float, float] | None) -> str:
+    """Write how often a new training of a network would beat one of another, with the interval; a dash for None."""
+    if superiority is None:
+        return "-"
+    share, low, high = superiority
+    return f"{percent(share)} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def fixed(digits: int, unit: float = 1.0) -> Callable[[float], str]:
     """Return what writes numbers in a unit."""
     return lambda value: number(value / unit, digits)

@@ -10,13 +10,12 @@ from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
 from medseg.reporting.page.markup import controls_html, filter_html, legend_html, select_html
-from medseg.reporting.pairs import Pair
+from medseg.reporting.pairs import Pair, opposite_of
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.table import one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table, scored
-from medseg.reporting.tables.tests import superiority
-from medseg.reporting.words import count, level, number, p_value, point_digits, size
+from medseg.reporting.words import chance, count, level, number, p_value, point_digits, size
 
 Comparisons = Mapping[str, Comparison]
 """Name of a measure -> the comparison under it, that of the report first."""
@@ -186,7 +185,7 @@ def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
 
     def entry(pair: Pair) -> list[Any]:
         units = count(pair.images, "image") + (f" in {count(pair.units, 'group')}" if pair.grouped else "")
-        chances = [superiority(pair), superiority(pair.reversed())] if pair.superiority else []
+        chances = [chance(pair.superiority), chance(opposite_of(pair.superiority))] if pair.superiority else []
         return [
             place[pair.first],
             place[pair.second],

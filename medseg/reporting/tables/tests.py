@@ -14,7 +14,7 @@ from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.statistics import ALPHA
-from medseg.reporting.words import count, difference, fixed, level, number, p_value, percent, verdict
+from medseg.reporting.words import chance, count, difference, fixed, level, number, p_value, percent, verdict
 
 MOST_PAIRS = 15
 """Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
@@ -49,7 +49,7 @@ def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
         Column("verdict", "verdict", lambda p: p.state, text=verdict),
         Column("reason", value=lambda p: p.reason or None),
         Column(
-            "superiority", "a new training is better", lambda p: end(p, 0), text=superiority, number=True
+            "superiority", "a new training is better", lambda p: end(p, 0), text=lambda p: chance(p.superiority), number=True
         ),
         Column("superiority_low", value=lambda p: end(p, 1)),
         Column("superiority_high", value=lambda p: end(p, 2)),
@@ -59,14 +59,6 @@ def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
 def end(pair: Pair, place: int) -> float | None:
     """Return the probability that a new training is better, or an end of its interval."""
     return pair.superiority and pair.superiority[place]
-
-
-def superiority(pair: Pair) -> str:
-    """Write how often a new training of the first would beat one of the second."""
-    if pair.superiority is None:
-        return "-"
-    share, low, high = pair.superiority
-    return f"{percent(share)} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def pairs_table(comparison: Comparison) -> Table[Pair]:
