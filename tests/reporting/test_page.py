@@ -21,19 +21,23 @@ from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
-from medseg.reporting.document import write_html
+from medseg.reporting.document import Report, sections, write_html
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_kept
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure
-from medseg.reporting.records import read_runs
 from medseg.reporting.render.markdown import superscript
 from medseg.reporting.tables.scores import comparison_table
+from medseg.runs.files import read_json, write_json
 from medseg.runs.predictions import write_predictions
+from medseg.runs.reading import read_runs
+from medseg.runs.run import Run
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
-from tests.reporting.test_figures import benchmark, predict
+from tests.reporting.render.hostile import NAMES
+from tests.reporting.tables.made import make_ablation, make_comparison, make_pair, make_run
+from tests.reporting.test_figure_grid import predict
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -51,8 +55,9 @@ def make_sweep(folder: Path) -> Path:
     sweep = fabricate(folder / "runs" / "s", networks, data=("kvasir", "dsb"), seeds=(0, 1), states=states)
     prepared = prepare(Synthetic(count=12), image_size=64, in_channels=3, data_dir=folder / "data")
     predict(sweep, prepared, range(10))
-    benchmark(sweep, {"unet": 10**9})
-    for run in read_runs([sweep]):
+    for run in runs_of(sweep):
+        if run.model in MACS:
+            measure(sweep, run)
         if run.data == "dsb" or (run.model == "unet" and run.seed == 1):
             (run.folder / "test" / "predictions.npz").unlink(missing_ok=True)
     for file in [*sweep.glob("*/run.json"), *sweep.glob("*/status.json"), sweep / "sweep.json"]:
@@ -62,8 +67,28 @@ def make_sweep(folder: Path) -> Path:
     return sweep
 
 
+def runs_of(*folders: Path) -> list[Run]:
+    return read_runs(folders).runs
+
+
+MACS = {"unet": 10**9, "convunext": 7 * 10**8}
+
+
+def measure(sweep: Path, run: Run) -> None:
+    """Add a benchmark of a run's network as `medseg.benchmark` writes it."""
+    content = {"arguments": run.config["model"], "macs": MACS[run.model], "image_size": [96, 96]}
+    content |= {"measured": "2026-11-01T00:00:00+00:00", "precision": "32-true", "batch_size": 8}
+    content |= {"device": {"name": "cpu"}, "latency_ms": {"p50": 3.0}, "peak_memory_mib": {"train": 100}}
+    write_json(sweep / "benchmarks" / f"{run.model}-{run.config['model']['kernel_size']}.json", content)
+
+
 def make_page(sweep: Path, file: Path) -> Path:
-    write_html(make_report(read_runs([sweep]), MEASURES["dice"]), file, IMAGES)
+    runs = runs_of(sweep)
+    return write_page(make_report(runs, compare(runs, MEASURES["dice"])), file)
+
+
+def write_page(made: Report, file: Path) -> Path:
+    write_html(made, sections(made), file, IMAGES)
     return file
 
 
@@ -97,19 +122,19 @@ def texts(page: str, name: str) -> list[list[str]]:
 
 
 def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, page: str) -> None:
-    runs = read_runs([sweep])
-    for measure in MEASURES.values():
-        table = comparison_table(compare(runs, measure))
+    runs = runs_of(sweep)
+    for place, measured in enumerate(MEASURES.values()):
+        table = comparison_table(compare(runs, measured))
         shown = [
             [f"{c.entry.text} {c.entry.after.strip()}{superscript(*c.marks)}".strip() for c in row]
             for row in table.grid.rows
         ]
-        assert texts(page, f"comparison-{measure.name}") == shown
+        assert texts(page, f"comparison-{place}") == shown
 
 
 @pytest.mark.parametrize("name", ["iou", "hd95", "pooled_dice"])
 def test_another_measure_is_compared_as_if_it_had_been_asked_for(name: str, sweep: Path) -> None:
-    runs = read_runs([sweep])
+    runs = runs_of(sweep)
     found, asked = every_measure(compare(runs, MEASURES["dice"]))[name], compare(runs, MEASURES[name])
     assert (found.pairs, found.wins, found.ranking) == (asked.pairs, asked.wins, asked.ranking)
     marks = [[(cell.place, cell.like_best) for cell in one.cells.values()] for one in (found, asked)]
@@ -120,7 +145,7 @@ def test_scores_below_the_pictures_are_those_of_the_runs(sweep: Path, page: str)
     data, rows = embedded(page, "report-images")[0], embedded(page, "report-scores")["rows"]
     place = [row["label"] for row in rows].index("unet")
     ids = [image["id"] for image in data["images"]]
-    runs = [run for run in read_runs([sweep]) if (run.model, run.data) == ("unet", "kvasir")]
+    runs = [run for run in runs_of(sweep) if (run.model, run.data) == ("unet", "kvasir")]
     each = [dict(zip(run.per_image.ids, run.per_image.scores["hd95"], strict=True)) for run in runs]
     shown = data["scores"]["hd95"][str(place)]
     assert shown["1"] == [pytest.approx(each[1][image], abs=0.051) for image in ids]
@@ -156,7 +181,7 @@ def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
     assert data["rule"].startswith(f"{IMAGES} of 10 test images: the 3 whose Dice (mean over seeds) deviates most")
     assert data["licence"] == "synthetic images: CC0-1.0."
     # Of other data, or of none.
-    comparison = compare(read_runs([sweep]), MEASURES["dice"])
+    comparison = compare(runs_of(sweep), MEASURES["dice"])
     for run in (run for cell in comparison.cells.values() for run in cell.runs if run.finished):
         run.summary["prepared"] = "/nowhere"
     missing = browser_data(comparison, IMAGES)[0]["missing"]
@@ -166,7 +191,7 @@ def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
 
 def test_damaged_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(sweep, tmp_path / "s")
-    runs = [run for run in read_runs([tmp_path / "s"]) if run.data == "kvasir"]
+    runs = [run for run in runs_of(tmp_path / "s") if run.data == "kvasir"]
     (runs[0].folder / "test" / "predictions.npz").write_bytes(b"PK\x03\x04 half a file")
     (data,) = browser_data(compare(runs, MEASURES["dice"]), IMAGES)
     assert len(data["lacking"]) == 2
@@ -175,8 +200,8 @@ def test_damaged_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
 
 def test_the_images_that_networks_disagree_on_are_shown_and_some_of_the_others(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.02, "amsunet": 0.0}, seeds=(0, 1))
-    cells = {cell.row: cell for cell in compare(read_runs([sweep]), MEASURES["dice"]).cells.values()}
-    ids, rule = choose_images(cells, "dice", 20)
+    cells = {cell.row: cell for cell in compare(runs_of(sweep), MEASURES["dice"]).cells.values()}
+    ids, rule = choose_images(cells, MEASURES["dice"], 20)
     samples = [cell.sample for cell in cells.values()]
     spread = np.std([sample.per_image("dice") for sample in samples], axis=0)
     most = [samples[0].ids[n] for n in np.argsort(-spread)[:10]]
@@ -188,12 +213,12 @@ def test_the_images_that_networks_disagree_on_are_shown_and_some_of_the_others(t
     assert min(mean[rest]) in mean[others]
     assert max(mean[rest]) in mean[others]
     assert rule.startswith("20 of 60 test images: the 10 ")
-    assert choose_images(cells, "dice", 60) == (list(samples[0].ids), "All 60 test images.")
+    assert choose_images(cells, MEASURES["dice"], 60) == (list(samples[0].ids), "All 60 test images.")
 
 
 def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0}, folds=(0, 1), images=3)
-    runs = read_runs([sweep])
+    runs = runs_of(sweep)
     for run in runs:
         write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
     layout = lay_out(runs)
@@ -305,9 +330,11 @@ def test_images_must_be_a_number(images: str) -> None:
 
 def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0}, images=4)
-    (run,) = read_runs([sweep])
+    (run,) = runs_of(sweep)
     (run.folder / "metrics.csv").unlink()
     written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Who differs from whom" not in written
     assert "Training curves" not in written
-    assert texts(written, "comparison-dice")[0][0] == "unet"
+    assert texts(written, "comparison-0")[0][0] == "unet"
+    for name in ("costs", "differences", "stability", "planning", "ablations", "unfinished"):
+        assert f'<section id="{name}"' not in written
