@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,21 +65,18 @@ def report(cfg: DictConfig) -> None:
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
-    comparison = score_runs(runs, measure, size, names)
-    if cfg.figures and cfg.format != "html":  # the page draws its own
-        from medseg.reporting.figures import FIGURES, drawing
-
-        with drawing(comparison, folder / FIGURES) as drawn:
-            made = make_report(runs, with_verdicts(comparison))
-            drawn.add_verdicts(made.comparison)
-            made = replace(made, figures=drawn.files())
-    else:
-        made = make_report(runs, with_verdicts(comparison))
-    made = replace(made, notes=(*tree.copies, *tree.problems))
     from medseg.reporting.document import write_report
+    from medseg.reporting.figures import FIGURES, drawing
 
-    written = write_report(made, folder, cfg.format, images)
-    if made.figures:
+    notes = (*tree.copies, *tree.problems)
+    comparison = score_runs(runs, measure, size, names)
+    draws = cfg.figures and cfg.format != "html"  # the page draws its own
+    with drawing(comparison, folder / FIGURES) if draws else nullcontext() as drawn:
+        made = replace(make_report(runs, with_verdicts(comparison)), notes=notes)
+        if drawn is not None:
+            drawn.add_verdicts(made.comparison)
+        written = write_report(made, folder, cfg.format, images, drawn.files if drawn else None)
+    if drawn is not None and drawn.files():
         written["figures"] = folder / FIGURES
     print_report(made)
     for what, path in written.items():

@@ -21,9 +21,9 @@ from medseg.cards.document import write_card
 from medseg.cards.network import find_network
 from medseg.cards.recipe import in_words
 from medseg.errors import UserError
-from medseg.reporting.records import read_runs
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.runs.reading import read_runs
 from tests.helpers import train
 from tests.reporting.fabricate import fabricate
 
@@ -44,7 +44,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def subject_of(*folders: Path) -> Subject:
-    return collect(read_runs(folders))
+    return collect(read_runs(folders).runs)
 
 
 def section(text: str, title: str) -> str:
@@ -192,7 +192,7 @@ def test_folds_are_scored_together(tmp_path: Path) -> None:
 
 
 def test_the_user_says_what_medseg_cannot_know(sweep: Path) -> None:
-    runs = read_runs(list(sweep.glob("unet-*")))
+    runs = read_runs(list(sweep.glob("unet-*"))).runs
     subject = collect(runs, data_name="Our <clinic> | 2024", data_licence="not public, research")
     text = write_card(subject, None)
     assert "# UNet on" not in text

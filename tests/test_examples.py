@@ -13,9 +13,9 @@ import pytest
 
 from medseg.errors import ConfigError
 from medseg.metrics.own import check_metrics
-from medseg.reporting.records import read_runs
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder, find_run
+from medseg.runs.reading import read_runs
 from tests.helpers import command
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -43,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def runs(place: Path) -> list[RunFolder]:
-    return [find_run(run.folder)[0] for run in read_runs([place / "runs" / "own"])]
+    return [find_run(run.folder)[0] for run in read_runs([place / "runs" / "own"]).runs]
 
 
 def test_own_parts_train_in_a_sweep(place: Path) -> None:

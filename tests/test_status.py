@@ -24,7 +24,9 @@ from tests.helpers import command
 def job(name: str, **record: Any) -> dict[str, Any]:
     setting = name.rpartition("-seed")[0]
     model, data = setting.split("-")
-    return {"name": name, "setting": setting, "model": model, "data": data, **record}
+    seed = int(name.rpartition("-seed")[2])
+    kind = {"experiment": "study", "model": model, "data": data, "seed": seed}
+    return {"name": name, "setting": setting, **kind, **record}
 
 
 def add(place: Path, name: str, state: str, epochs: int, *, seconds: float = 10, of: int = 5, **details: Any) -> None:
@@ -56,7 +58,7 @@ def place(tmp_path: Path) -> Path:
 
 def test_every_job_is_shown_in_its_state(place: Path) -> None:
     jobs = read_progress([place]).jobs
-    assert [(job.name, job.state) for job in jobs] == [
+    assert [(job.run.name, job.state) for job in jobs] == [
         ("unet-kvasir-seed0", "finished"),
         ("unet-kvasir-seed1", "failed"),
         ("unet-kvasir-seed2", "running"),
@@ -73,14 +75,14 @@ def test_the_end_follows_from_the_seconds_of_the_epochs(place: Path) -> None:
     progress = read_progress([place])
     now = datetime(2026, 1, 1, tzinfo=UTC)
     foresee(progress, now)
-    left = {job.name: job.seconds_left for job in progress.jobs}
+    left = {job.run.name: job.seconds_left for job in progress.jobs}
     assert left["unet-kvasir-seed2"] == 3 * 20
     # As its only relative on the same data with an epoch, the one that was killed.
     assert left["unet-isic-seed0"] == 5 * 10
     assert left["unet-isic-seed1"] == 2 * 10
     assert left["unet-isic-seed2"] == 5 * 10
     assert left["unet-kvasir-seed0"] is left["unet-kvasir-seed1"] is None
-    ends = {job.name: job.end for job in progress.jobs if job.end}
+    ends = {job.run.name: job.end for job in progress.jobs if job.end}
     assert ends == {
         "unet-kvasir-seed2": now + timedelta(seconds=60),
         "unet-isic-seed0": now + timedelta(seconds=50),
@@ -130,7 +132,7 @@ def test_it_is_printed_for_people_and_for_programs(place: Path, tmp_path: Path) 
 
 def test_one_run_and_several_folders(place: Path) -> None:
     add(place.parent / "other", "unet-dsb-seed0", "finished", 5)
-    assert [job.name for job in read_progress([place / "unet-isic-seed1"]).jobs] == ["unet-isic-seed1"]
+    assert [job.run.name for job in read_progress([place / "unet-isic-seed1"]).jobs] == ["unet-isic-seed1"]
     assert len(read_progress([place, place.parent / "other", place]).jobs) == 7
     assert len(read_progress([place.parent]).jobs) == 7
 

@@ -11,8 +11,8 @@ from medseg import wandb_sync
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
-from medseg.reporting.records import read_runs
 from medseg.reporting.wandb_report import log_comparison
+from medseg.runs.reading import read_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 from tests.training.test_loggers import history, opened, records
@@ -74,7 +74,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_sweep(tmp_path: Path) -> No
     folder = fabricate(tmp_path / "runs" / "first", {"unet": 0.0, "convunext": 0.03}, seeds=(0, 1), images=20)
     (folder / "report").mkdir()
     (folder / "report" / "report.md").write_text("# first\n")
-    kept = log_comparison(read_runs([folder]))
+    kept = log_comparison(read_runs([folder]).runs)
     assert kept.parent.parent == folder
     written = records(folder)
     (run,) = opened(written)
@@ -84,13 +84,13 @@ def test_the_comparison_is_a_run_in_the_group_of_the_sweep(tmp_path: Path) -> No
     content = json.loads(file.read_text())
     assert table["nrows"] == len(content["data"])
     shown = {tuple(row[:3]): row[3] for row in content["data"]}
-    for (row, column), cell in compare(read_runs([folder]), MEASURES["dice"]).cells.items():
+    for (row, column), cell in compare(read_runs([folder]).runs, MEASURES["dice"]).cells.items():
         for name, score in cell.scores.items():
             assert shown[row.label, column.label, name] == pytest.approx(score.mean)
     # The same comparison again is the same run, and no run of the sweep.
-    log_comparison(read_runs([folder]))
+    log_comparison(read_runs([folder]).runs)
     assert len({one.run_id for one in opened(records(folder))}) == 1
-    assert len(read_runs([folder])) == 4
+    assert len(read_runs([folder]).runs) == 4
 
 
 def test_the_command_says_what_it_would_send(tmp_path: Path) -> None:

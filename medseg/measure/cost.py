@@ -95,6 +95,12 @@ def measure_cost(network: nn.Module, *, in_channels: int, size: tuple[int, int])
     return total
 
 
+def count_macs(network: nn.Module, *, in_channels: int, size: tuple[int, int]) -> int:
+    """Count the multiply-accumulates for one image; arguments and errors as of `measure_cost`."""
+    _, _, twice = _run(network, {}, (1, in_channels, *size), _count_macs, training=False)
+    return twice // 2
+
+
 COUNTED = ("parameters", "macs", "activation_bytes")
 """What adds up over the stages."""
 
@@ -172,10 +178,11 @@ def _run_once(
     fake: FakeTensorMode | None,
 ) -> Counted:
     """Run a network once, on tensors without values if `fake`, and count."""
-    state = {
-        name: fake.from_tensor(value) if fake else value.detach().clone().requires_grad_(value.requires_grad)
-        for name, value in [*network.named_parameters(), *network.named_buffers()]
-    }
+    state = {}
+    for name, value in [*network.named_parameters(), *network.named_buffers()]:
+        copy = value.detach().cpu()  # a network that was trained on a GPU
+        copy = (copy if fake else copy.clone()).requires_grad_(value.requires_grad)
+        state[name] = fake.from_tensor(copy) if fake else copy
     context, counted = counting(state)
     with fake or nullcontext(), _watching(parts, counted) as (outputs, spent), context:
         result = functional_call(network, state, (torch.zeros(shape),))

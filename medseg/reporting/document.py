@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +20,9 @@ from medseg.reporting.render.markdown import as_markdown, escape_line, escape_ma
 from medseg.reporting.render.table import Table
 from medseg.reporting.tables.claims import claims_tables
 from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.published import published_table
 from medseg.reporting.tables.runs import unfinished_table
-from medseg.reporting.tables.scores import comparison_table, published_table, score_tables
+from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.reporting.words import count
 from medseg.runs.files import replacing_text
@@ -80,7 +81,6 @@ def sections(report: Report) -> list[Section]:
         Section("Planning", shown(planning_table(comparison))),
         Section("Ablations", shown(*ablation_tables(report.ablations, comparison))),
         Section("Claims of papers", shown(*claims_tables(report.judged))),
-        Section("Figures", paragraphs=pictures(report.figures)),
         Section("Runs that are not finished", shown(unfinished_table(report.runs, comparison))),
         Section("What the runs were made with", paragraphs=tuple(map(escape_line, made_with(report.runs, comparison)))),
     ]
@@ -94,15 +94,15 @@ def shown(*tables: Table[Any]) -> tuple[Table[Any], ...]:
 
 def pictures(files: Sequence[Path]) -> tuple[str, ...]:
     """Show each figure, with links to its files for print."""
-    found = []
+    paragraphs = []
     for file in files:
         if file.suffix == ".png":
-            place = quote(f"{FIGURES}/{file.stem}")
+            path = quote(f"{FIGURES}/{file.stem}")
             others = [other.suffix for other in files if other.stem == file.stem and other != file]
-            links = ", ".join(f"[{suffix[1:].upper()}]({place}{suffix})" for suffix in others)
+            links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
             title = escape_markdown(file.stem.replace("_", " "))
-            found.append(f"![{title}]({place}.png)" + (f"\n\n{links}" if links else ""))
-    return tuple(found)
+            paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
+    return tuple(paragraphs)
 
 
 def made_with(runs: Sequence[Run], comparison: Comparison) -> tuple[str, ...]:
@@ -142,7 +142,8 @@ def as_page(report: Report, parts: Sequence[Section]) -> str:
     """Write the Markdown page."""
     lines = [f"# {escape_line(title(report))}", "", opening(report)]
     lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
-    for section in parts:
+    drawn = pictures(report.figures)
+    for section in [*parts, *([Section("Figures", paragraphs=drawn)] if drawn else [])]:
         lines += ["", f"## {section.title}"]
         for table in section.tables:
             if len(section.tables) > 1 or table.title != section.title:
@@ -153,7 +154,9 @@ def as_page(report: Report, parts: Sequence[Section]) -> str:
     return "\n".join([*lines, ""])
 
 
-def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) -> dict[str, Path]:
+def write_report(
+    report: Report, folder: Path, form: str, images: int = IMAGES, figures: Callable[[], Sequence[Path]] | None = None
+) -> dict[str, Path]:
     """Write a report as markdown, latex, csv, html or all of them; return what was written where.
 
     Args:
@@ -161,13 +164,11 @@ def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) 
         folder: where.
         form: one of these words.
         images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
+        figures: waits for the figures that another process draws, which only the Markdown needs.
     """
     parts = sections(report)
     tables = [table for section in parts for table in section.tables]
     written: dict[str, Path] = {}
-    if form in ("markdown", "all"):
-        written["Markdown"] = folder / "report.md"
-        write(written["Markdown"], as_page(report, parts))
     if form in ("latex", "all"):
         written["LaTeX"] = folder / "latex"
         for table in tables:
@@ -180,6 +181,10 @@ def write_report(report: Report, folder: Path, form: str, images: int = IMAGES) 
     if form in ("html", "all"):
         written["HTML"] = folder / "report.html"
         write_html(report, parts, written["HTML"], images)
+    if form in ("markdown", "all"):
+        report = replace(report, figures=figures()) if figures else report
+        written = {"Markdown": folder / "report.md", **written}
+        write(written["Markdown"], as_page(report, parts))
     return written
 
 

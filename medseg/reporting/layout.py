@@ -29,6 +29,9 @@ DEVICE = ("trainer.accelerator",)
 DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.dataset.num_classes", "data.fold")
 """Keys that follow from the data, and the fold, which is part of a run's test as the seed is of its training."""
 
+SAME_DATA = ("data.root", "data.split")
+"""Keys of which several values can mean the same data."""
+
 NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 """Keys of `model` that the name of a network holds already."""
 
@@ -209,14 +212,18 @@ class Settings:
 
     @cached_property
     def _filled(self) -> dict[tuple[Any, ...], dict[str, str]]:
-        distinct = {(id(run.settings), *self._options(run)): run for run in self.begun}
+        begun = sorted(self.begun, key=lambda run: run.finished)  # the last of a setting, a finished one if any, counts
+        distinct = {(id(run.settings), *self._options(run)): run for run in begun}
         texts = {key: {name: as_text(value) for name, value in run.settings.items()} for key, run in distinct.items()}
         defaults = self._defaults(distinct.values())
-        places = self._same_places()
+        alike = self._alike(distinct.values())
         filled = {}
         for key, run in distinct.items():
-            root = texts[key].get("data.root")
-            texts[key] |= {"data.root": places[root]} if root in places else {}
+            texts[key] |= {
+                name: alike.get((run.data, name, texts[key][name]), texts[key][name])
+                for name in SAME_DATA
+                if name in texts[key]
+            }
             lacking = {
                 name: text
                 for (scope, name), text in defaults.items()
@@ -225,16 +232,23 @@ class Settings:
             filled[key] = dict(sorted({**texts[key], **lacking}.items()))
         return filled
 
-    def _same_places(self) -> dict[str, str]:
-        """Map each folder of a user's images to the first one that holds the same images."""
-        first: dict[str, str] = {}
-        places = {}
-        for run in self.begun:
-            root = run.settings.get("data.root")
-            identity = run.summary.get("source_identity") if root is not None and run.finished else None
-            if identity is not None:
-                places[as_text(root)] = first.setdefault(identity, as_text(root))
-        return places
+    def _alike(self, runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
+        """Map values that mean the same data to the first of them: copies of a folder, a split and its being default.
+
+        (dataset, key, value) -> value, by what the runs recorded: the identity of the images, the ids of the splits.
+        """
+        first: dict[tuple[Any, ...], str] = {}
+        alike = {}
+        for run in runs:
+            identities = {
+                "data.root": run.summary.get("source_identity") if run.finished else None,
+                "data.split": tuple(sorted((row["id"], row["split"]) for row in run.images)) or None,
+            }
+            for key, identity in identities.items():
+                if identity is not None and key in run.settings:
+                    text = as_text(run.settings[key])
+                    alike[run.data, key, text] = first.setdefault((run.data, key, run.fold, identity), text)
+        return alike
 
     def _defaults(self, runs: Iterable[Run]) -> dict[tuple[Scope, str], str]:
         """Return the default of each key that some runs of an option have and others lack."""

@@ -255,6 +255,7 @@ def superiority(
     # so that both together are a point set that fills the square (Korobov).
     node = (np.arange(QUANTILES) + 0.5) / QUANTILES
     other = (node * QUANTILES * 47 % QUANTILES) / QUANTILES
+
     def variances(freedom: Array, node: Array) -> Array:
         each, place = np.unique(freedom, return_inverse=True)  # mostly one, that of all pairs
         quantiles = each[:, None] / (2 * gammaincinv(each[:, None] / 2, node))

@@ -4,63 +4,30 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from medseg.errors import UserError
-from medseg.metrics.measures import MEASURES, Measures, mean_over_classes
 from medseg.runs.files import parse_yaml, read_json
 from medseg.runs.folder import STATES, RunFolder
 from medseg.runs.naming import digest, flatten, is_ignored
 from medseg.runs.state import WAITING, present_state
 
-COUNTS = ("tp", "fp", "fn", "tn")
+if TYPE_CHECKING:
+    from medseg.metrics.measures import Measures
+    from medseg.runs.scores import PerImage
 
 WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
 """Keys of every configuration; the last one stands at its end."""
 
 DAMAGED = "damaged"
 """State of a run whose files cannot be read."""
-
-
-@dataclass(frozen=True, eq=False)
-class PerImage:
-    """The scores of a run's test images.
-
-    Args:
-        ids: of the N images, in the order of the file.
-        classes: the C foreground classes.
-        counts: N x C x 4: tp, fp, fn, tn.
-        background: N x 4, the same of the background; NaN where the file does not have them.
-        classwise: score -> N x C: NaN where an image has none.
-        infinite: scores of which infinite values were left out.
-    """
-
-    ids: tuple[str, ...]
-    classes: tuple[str, ...]
-    counts: NDArray[np.int64]
-    background: NDArray[np.float64]
-    classwise: Mapping[str, NDArray[np.float64]]
-    infinite: tuple[str, ...] = ()
-
-    @cached_property
-    def scores(self) -> dict[str, NDArray[np.float64]]:
-        """Score -> N: mean over the foreground classes that have a value, NaN where none has."""
-        return {name: mean_over_classes(values) for name, values in self.classwise.items()}
-
-    def of_class(self, name: str) -> PerImage:
-        """Return the scores of one foreground class."""
-        k = self.classes.index(name)
-        classwise = {score: values[:, [k]] for score, values in self.classwise.items()}
-        unknown = np.full_like(self.background, np.nan)  # its background holds the other classes as well
-        return PerImage(self.ids, (name,), self.counts[:, [k]], unknown, classwise, self.infinite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +121,8 @@ class Run:
     @cached_property
     def per_image(self) -> PerImage:
         """The scores of the test images."""
+        from medseg.runs.scores import read_per_image  # not above: numpy, which the state of a run needs not wait for
+
         return read_per_image(RunFolder(self.folder).per_image)
 
     @cached_property
@@ -161,13 +130,15 @@ class Run:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
         rows = read_rows(RunFolder(self.folder).metrics)
         try:
-            return [{key: float(value) if value else np.nan for key, value in row.items()} for row in rows]
+            return [{key: float(value) if value else math.nan for key, value in row.items()} for row in rows]
         except ValueError as error:
             raise UserError(f"{RunFolder(self.folder).metrics}: damaged ({error})") from None
 
     @property
     def measures(self) -> Measures:
         """The table of scores, with those of the user's own that this run was scored by."""
+        from medseg.metrics.measures import MEASURES
+
         return MEASURES.with_own(self.summary.get("own_metrics", {}))
 
     @property
@@ -309,6 +280,7 @@ SUMMARY: Mapping[str, tuple[bool, Kind]] = {
     ),
     "images": (False, WHOLE),
     "parameters": (False, _optional(WHOLE)),
+    "macs": (False, _optional(WHOLE)),
     "epochs": (False, _optional(WHOLE)),
     "best_epoch": (False, _optional(WHOLE)),
     "training_seconds": (False, _optional(NUMBER)),
@@ -378,51 +350,3 @@ def read_rows(file: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]:
         if len(row) != len(header):
             raise UserError(f"{file}: damaged (line {line} has {len(row)} of {len(header)} cells)")
     return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def read_per_image(file: Path) -> PerImage:
-    """Read `per_image.csv`; infinite scores become NaN.
-
-    Raises `UserError` where it is missing, empty or damaged.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            header, *rows = csv.reader(stream)
-        columns = dict(zip(header, zip(*rows, strict=True), strict=True))
-        ids, classes = tuple(dict.fromkeys(columns["id"])), tuple(dict.fromkeys(columns["class"]))
-        shape = (len(ids), len(classes))
-        # One row per image and class, the classes of an image together.
-        if list(zip(columns["id"], columns["class"], strict=True)) != [(a, b) for a in ids for b in classes]:
-            raise ValueError("not one row per image and class")
-        values = {
-            name: np.array([float(cell or "nan") for cell in cells]).reshape(shape)
-            for name, cells in columns.items()
-            if name not in ("id", "class")
-        }
-        counts = np.stack([values.pop(name) for name in COUNTS], axis=-1)
-        if not np.isfinite(counts).all() or (counts < 0).any():
-            raise ValueError("a count of pixels is missing or negative")
-    except FileNotFoundError:
-        raise UserError(f"{file}: missing, though the run is finished; repeat it with force=true") from None
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UserError(f"{file}: damaged ({error}); repeat the run with force=true") from None
-    if "background_tp" not in values:
-        values["background_tp"] = np.full(shape, np.nan) if len(classes) > 1 else counts[..., 3]
-    background = counts_of_background(counts, values.pop("background_tp")[:, 0])
-    infinite = tuple(name for name, score in values.items() if np.isinf(score).any())
-    for name in infinite:
-        values[name] = np.where(np.isinf(values[name]), np.nan, values[name])
-    return PerImage(ids, classes, counts.astype(np.int64), background, values, infinite)
-
-
-def counts_of_background(counts: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Make the counts of the background from those of the other classes. N x C x 4 -> N x 4.
-
-    Args:
-        counts: of the foreground classes.
-        right: how many pixels of each image are background in truth and prediction, N.
-    """
-    pixels = counts[:, 0].sum(axis=-1)
-    tp, fp, fn, _ = np.moveaxis(counts.sum(axis=1), -1, 0)
-    too_much, missed = pixels - (tp + fp) - right, pixels - (tp + fn) - right
-    return np.stack([right, too_much, missed, pixels - right - too_much - missed], axis=-1)

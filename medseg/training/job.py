@@ -123,9 +123,22 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                     # Of all epochs, those before an interruption included.
                     "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
                     "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
+                    "macs": macs_of(task.network, datamodule),
                 }
             )
             close(folder, trainer, task, datamodule, scores)
+
+
+def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
+    """Return the multiply-accumulates for one test image; None where they cannot be counted."""
+    from medseg.measure.cost import count_macs  # not above: it takes a while to import
+
+    height, width, channels = datamodule.prepared.images.shape[1:]
+    try:
+        return count_macs(network, in_channels=channels, size=(height, width))
+    except UserError as error:
+        log.warning("multiply-accumulates are not counted: %s", error)
+        return None
 
 
 def check_optimizer(make_optimizer: Callable[..., Any], make_scheduler: Callable[..., Any]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from medseg.metrics import count_pixels, headline, per_image_rows, summarise, surface_distances
-from medseg.metrics.scores import SCORES, accuracy, dice, iou, mean_iou_with_background, pool
+from medseg.metrics.measures import MEASURES
+from medseg.metrics.scores import accuracy, dice, iou, pool
 
 SIZE = 64
 DIAGONAL = SIZE * 2**0.5
@@ -42,7 +43,7 @@ def test_policy(case: str) -> None:
     counts = count_pixels(pred[None], truth[None], 2)
     distances = surface_distances(pred, truth, 2)
     for name, value in zip(("dice", "iou", "precision", "recall"), expected[:4], strict=True):
-        assert SCORES[name](counts)[0, 1] == pytest.approx(value), name
+        assert MEASURES.of_counts[name](counts)[0, 1] == pytest.approx(value), name
     for measured, value in zip(distances[0], expected[4:], strict=True):
         assert value is None or measured == pytest.approx(value, nan_ok=True)
 
@@ -64,13 +65,13 @@ def test_the_shift_that_all_tools_agree_on() -> None:
 
 
 def test_specificity() -> None:
-    assert SCORES["specificity"]([3, 1, 2, 9]) == pytest.approx(0.9)
-    assert SCORES["specificity"]([5, 0, 5, 0]) == 1  # no pixel outside the class
+    assert MEASURES.of_counts["specificity"]([3, 1, 2, 9]) == pytest.approx(0.9)
+    assert MEASURES.of_counts["specificity"]([5, 0, 5, 0]) == 1  # no pixel outside the class
 
 
 def test_an_ignored_image_is_two_empty_masks() -> None:
     counts = count_pixels(np.ones((1, 2, 2), int), np.full((1, 2, 2), 255), 2)
-    assert [float(score(counts)[0, 1]) for score in SCORES.values()] == [1] * 5
+    assert [float(score(counts)[0, 1]) for score in MEASURES.of_counts.values()] == [1] * 5
     assert np.isnan(surface_distances(np.ones((2, 2), int), np.full((2, 2), 255), 2)).all()
 
 
@@ -89,14 +90,16 @@ def test_headline_is_the_mean_over_images_of_the_mean_over_foreground_classes() 
     assert headline(COUNTS)["dice"] == pytest.approx(np.mean(per_image))
     per_image = [(20 / 30 + 1) / 2, (4 / 8 + 1) / 2, (1 + 0) / 2]
     assert headline(COUNTS)["iou"] == pytest.approx(np.mean(per_image))
-    assert set(headline(COUNTS)) == set(SCORES)
+    assert set(headline(COUNTS)) == set(MEASURES.of_counts)
 
 
 def test_pooled_conventions() -> None:
     # Summed over the images: class 0 245, 5, 14, 36; class 1 24, 9, 5, 262; class 2 12, 5, 0, 283.
     assert pool(COUNTS).tolist() == [[245, 5, 14, 36], [24, 9, 5, 262], [12, 5, 0, 283]]
-    assert mean_iou_with_background(COUNTS) == pytest.approx((245 / 264 + 24 / 38 + 12 / 17) / 3)
-    assert accuracy(COUNTS) == pytest.approx(281 / 300)
+    assert MEASURES["mean_iou_with_background"].function(pool(COUNTS)) == pytest.approx(
+        (245 / 264 + 24 / 38 + 12 / 17) / 3
+    )
+    assert accuracy(pool(COUNTS)) == pytest.approx(281 / 300)
     conventions = summarise(COUNTS, None, ["background", "a", "b"])["conventions"]
     assert conventions["pooled_dice"] == pytest.approx((48 / 62 + 24 / 29) / 2)
     assert conventions["pooled_iou"] == pytest.approx((24 / 38 + 12 / 17) / 2)

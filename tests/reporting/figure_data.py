@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,31 +12,22 @@ from typing import Any
 import numpy as np
 
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.costs import Costs, costs_of
-from medseg.reporting.layout import Line, lay_out
-from medseg.reporting.samples import Sample, gather
-from medseg.runs.run import Run
+from medseg.reporting.costs import Costs
+from medseg.reporting.layout import Line
+from medseg.reporting.pairs import Pair
+from medseg.reporting.ranks import Shares, Stability
+from medseg.reporting.samples import Sample
 
 LONG = "convunext, base_channels=32, kernel_size=9, lr=0.001, run {:02d}"
 """60 characters and more."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """What the figures read of a pair."""
-
-    first: Line
-    second: Line
-    column: Line
-    difference: float
-    low: float | None
-    high: float | None
-    state: str
-
-    def reversed(self) -> Pair:
-        low, high = (None if end is None else -end for end in (self.high, self.low))
-        state = {"better": "worse", "worse": "better"}.get(self.state, self.state)
-        return Pair(self.second, self.first, self.column, -self.difference, low, high, state)
+def pair(
+    first: Line, second: Line, column: Line, difference: float, low: float | None, high: float | None, state: str
+) -> Pair:
+    """Make a pair; the figures do not read what is not given."""
+    p = None if low is None else 0.01
+    return Pair(first, second, column, 12, 12, False, difference, low, high, 0.95, p, p, p, p, p, 0.0, state)
 
 
 def compared(
@@ -118,7 +109,7 @@ def comparison(
             state = "equivalent" if abs(difference) < 0.004 else "undecided"
             state = state if abs(difference) < 0.012 else ("better" if better else "worse")
             ends = (difference - 0.012, difference + 0.012) if judged else (None, None)
-            pairs.append(Pair(one.row, other.row, column, difference, *ends, state if judged else "not judged"))
+            pairs.append(pair(one.row, other.row, column, difference, *ends, state if judged else "not judged"))
     return SimpleNamespace(
         measure=MEASURES[measure],
         measures=MEASURES,
@@ -127,26 +118,16 @@ def comparison(
         cells=cells,
         costs=costs,
         pairs=tuple(pairs),
+        stability=stability_of(rows, columns),
     )
 
 
-def compared_runs(runs: Sequence[Run], measure: str = "dice") -> Any:
-    """Make a comparison of runs in their folders."""
-    layout = lay_out(runs)
-    cells = {
-        (row, column): scored(row, column, some, gather(some), measure) for (row, column), some in layout.cells.items()
-    }
-    costs = {
-        row: costs_of([run for (of, _), some in layout.cells.items() if of == row for run in some])
-        for row in layout.rows
-    }
-    return comparison(layout.rows, layout.columns, cells, costs, measure)
-
-
-def rank_shares(comparison: Any) -> dict[str, np.ndarray]:
-    """Make up the shares of `draw_ranks`: row by row a share for each rank."""
-    count = len(comparison.rows)
-    at = np.arange(count)
+def stability_of(rows: Sequence[Line], columns: Sequence[Line]) -> Stability[Line, Line] | None:
+    """Make up how often each row is at each rank; the other way round on the first dataset."""
+    if len(rows) < 2:
+        return None
+    at = np.arange(len(rows))
     near = np.exp(-0.5 * (at[:, None] - at[None]) ** 2)
     shares = near / near.sum(axis=1, keepdims=True)
-    return {"all datasets": shares, **{column.label: shares[::-1] for column in comparison.columns}}
+    here = {column: Shares(tuple(rows), shares[::-1] if n == 0 else shares) for n, column in enumerate(columns)}
+    return Stability(here, Shares(tuple(rows), shares) if len(columns) > 1 else None)

@@ -475,7 +475,7 @@ KEYS = "protocol: {data.image_size: 256, trainer.max_epochs: 100}\npaper: x\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- a", "damaged (not a mapping"),
+        ("- a", "damaged (list instead of keys with values"),
         ("paper: [\n", "damaged (while parsing a flow node"),
         ("paper: x\nclaims: []", " has no 'protocol'"),
         ("paper: x\nprotocol: {data.image_size: 256}\nclaims: []", "'protocol' must be {data.image_size: 256, "),

@@ -34,7 +34,9 @@ def test_unfinished_runs_have_a_section(tmp_path: Path) -> None:
     failed = replace(failed, error="Traceback\nOutOfMemoryError: 12 GiB")
     report = replace(report, runs=[*report.runs, failed])
     (table,) = next(s for s in sections(report) if s.title == "Runs that are not finished").tables
-    assert [cell.text for cell in table.grid.rows[0]] == [failed.name, "failed", "2 of 5", "OutOfMemoryError: 12 GiB"]
+    assert [cell.text for cell in table.grid.rows[0]] == [
+        "network1", "data1", "seed 7", "failed", "2 of 5", failed.name, "OutOfMemoryError: 12 GiB"
+    ]  # fmt: skip
     write_report(report, tmp_path, "csv")
     lines = (tmp_path / "csv" / "runs.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + len(report.runs)

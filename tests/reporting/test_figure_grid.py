@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import MEASURES
 from medseg.metrics.summary import per_image_rows, summarise
+from medseg.reporting.comparison import compare
 from medseg.reporting.figures import draw
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
 from medseg.reporting.pictures import Candidate, find_candidates, most_disputed
@@ -29,8 +31,8 @@ from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import read_predictions, write_predictions
 from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate
-from tests.reporting.figure_data import LONG, compared_runs
-from tests.reporting.test_figures import WIDE, check_layout
+from tests.reporting.figure_data import LONG
+from tests.reporting.test_figures import WIDE, check_layout, names
 
 NETWORKS = {"unet": 0.0, "convunext": 0.03, "amsunet": 0.02}
 
@@ -68,15 +70,15 @@ def sweep(tmp_path: Path, prepared: PreparedDataset) -> Path:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
     caplog.set_level(logging.INFO, logger="medseg")
     return caplog
 
 
 def grids(sweep: Path, folder: Path) -> list[str]:
-    comparison = compared_runs(read_runs([sweep]).runs)
-    return [file.name for file in draw(lambda: list(draw_grids(comparison, MEASURES["dice"], folder)))]
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    return names(draw(lambda: list(draw_grids(comparison, MEASURES["dice"], folder))))
 
 
 @pytest.mark.filterwarnings("error")
@@ -94,6 +96,16 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
     assert 5 * 64 < width < 5 * 64 + 20, "the pixels of the pictures, not those of the page"
 
 
+def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep: Path) -> None:
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    (column,) = comparison.columns
+    columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
+    cells = {(row, one): cell for (row, _), cell in comparison.cells.items() for one in columns}
+    comparison = replace(comparison, columns=columns, cells=cells)
+    files = draw(lambda: list(draw_grids(comparison, MEASURES["dice"], tmp_path / "a")))
+    assert names(files) == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -102,32 +114,34 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
     ],
 )
 def test_no_grid_over_other_data(
-    change: dict[str, str], message: str, tmp_path: Path, sweep: Path, told: pytest.LogCaptureFixture
+    change: dict[str, str], message: str, tmp_path: Path, sweep: Path, messages: pytest.LogCaptureFixture
 ) -> None:
     for file in sweep.glob("*/test/summary.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     assert grids(sweep, tmp_path / "a") == []
-    assert message in told.text
+    assert message in messages.text
 
 
-def test_no_grid_without_predictions(tmp_path: Path, sweep: Path, told: pytest.LogCaptureFixture) -> None:
+def test_no_grid_without_predictions(tmp_path: Path, sweep: Path, messages: pytest.LogCaptureFixture) -> None:
     for file in sweep.glob("*/test/predictions.npz"):
         file.unlink()
     assert grids(sweep, tmp_path / "a") == []
-    assert "no grid of kvasir: no run has its predictions stored (test/predictions.npz)" in told.text
+    assert "no grid of kvasir: no run has its predictions stored (test/predictions.npz)" in messages.text
 
 
-def test_damaged_predictions_do_not_end_the_report(tmp_path: Path, sweep: Path, told: pytest.LogCaptureFixture) -> None:
+def test_damaged_predictions_do_not_end_the_report(
+    tmp_path: Path, sweep: Path, messages: pytest.LogCaptureFixture
+) -> None:
     for file in sweep.glob("*/test/predictions.npz"):
         file.write_bytes(b"PK\x03\x04 half a file")
     assert grids(sweep, tmp_path / "a") == []
-    assert "predictions.npz: damaged" in told.text
+    assert "predictions.npz: damaged" in messages.text
 
 
 def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
     (first,) = sweep.glob("unet-*-seed0")
     (first / "status.json").write_text('{"state": "failed"}')
-    comparison = compared_runs(read_runs([sweep]).runs)
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
     candidates = find_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 
@@ -135,7 +149,7 @@ def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
 def test_a_grid_takes_the_seed_that_most_networks_have_predictions_of(sweep: Path) -> None:
     (lost,) = sweep.glob("unet-*-seed0")
     (lost / "test" / "predictions.npz").unlink()
-    comparison = compared_runs(read_runs([sweep]).runs)
+    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
     candidates = find_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 

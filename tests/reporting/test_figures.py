@@ -1,4 +1,4 @@
-"""The figures: they are drawn, the same from the same data, with all texts in their places."""
+"""The figures: they are drawn, the same from the same data, with all texts where they can be read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from PIL import Image
 
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.figures import best_rows, draw, draw_scores, draw_verdicts, drawing, style
+from medseg.reporting.figures import best_rows, draw, draw_scores, draw_verdicts, drawing, shares_of, style
 from medseg.reporting.figures.curves import draw_curves, epochs_of
 from medseg.reporting.figures.ranks import against_best, draw_differences, draw_ranks
 from medseg.reporting.figures.scores import histogram
 from medseg.reporting.figures.style import COLOURS, labelled, linear, looks, round_numbers, whole
-from medseg.reporting.figures.text import clean, text_width, wrap
+from medseg.reporting.figures.text import FAMILY, alphabets, clean, text_width, wrap
 from medseg.reporting.layout import Line
-from tests.reporting.figure_data import LONG, Pair, compared, rank_shares
+from medseg.reporting.ranks import Shares, Stability
+from tests.reporting.figure_data import LONG, compared, pair
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -35,15 +37,15 @@ SHORT = ("unet", "convunext", "amsunet")
 
 
 def names(files: Sequence[Path]) -> list[str]:
-    return [file.name for file in files]
+    return [file.name for file in files if file.suffix == ".png"]
 
 
 def every_figure(comparison: Any, folder: Path) -> list[Path]:
-    return draw_scores(comparison, folder) + draw_verdicts(comparison, rank_shares(comparison), folder)
+    return draw_scores(comparison, folder) + draw_verdicts(comparison, folder)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     monkeypatch.setattr(logging.getLogger("medseg"), "propagate", True)
     caplog.set_level(logging.INFO, logger="medseg")
     return caplog
@@ -70,6 +72,7 @@ def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
     pdf = (tmp_path / "boxes.pdf").read_bytes()
     assert b"/FontFile2" in pdf, "TrueType, not Type 3"
     assert b"/Type3" not in pdf
+    assert b"DejaVuSansofmedseg" in pdf, "of the font that is given to matplotlib, not of any that is installed"
     svg = (tmp_path / "boxes.svg").read_text()
     assert "<text" not in svg, "letters are outlines, which need no font"
     for content in (pdf, svg.encode()):
@@ -97,7 +100,7 @@ def test_another_process_with_settings_of_its_own_draws_the_same(tmp_path: Path)
 def test_drawing_beside_is_the_same(tmp_path: Path) -> None:
     comparison = compared(SHORT)
     with drawing(comparison, tmp_path / "a") as figures:
-        figures.add_verdicts(comparison, rank_shares(comparison))
+        figures.add_verdicts(comparison)
         files = figures.files()
     again = every_figure(comparison, tmp_path / "b")
     assert names(files) == names(again)
@@ -108,6 +111,12 @@ def test_drawing_hands_on_what_goes_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with drawing(compared(SHORT), tmp_path / "file") as figures, pytest.raises(OSError, match="file"):
         figures.files()
+
+
+def test_matplotlib_is_left_as_it_was(tmp_path: Path) -> None:
+    fonts, settings = list(fontManager.ttflist), dict(matplotlib.rcParams)
+    draw_verdicts(compared(SHORT), tmp_path)
+    assert (fontManager.ttflist, dict(matplotlib.rcParams)) == (fonts, settings)
 
 
 # Layout.
@@ -208,11 +217,12 @@ def test_odd_scores_are_drawn(options: dict[str, Any], networks: int, tmp_path: 
     assert ("curves" in checked) == (options.get("epochs") != 0)
 
 
-def test_nothing_finished_draws_nothing(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+def test_nothing_finished_draws_nothing(tmp_path: Path, messages: pytest.LogCaptureFixture) -> None:
     comparison = compared(SHORT, missing=[(k, 0) for k in range(3)])
-    assert draw_scores(comparison, tmp_path / "a") + draw_verdicts(comparison, {}, tmp_path / "a") == []
+    comparison.stability = None
+    assert every_figure(comparison, tmp_path / "a") == []
     assert not (tmp_path / "a").exists()
-    assert "no figures: no run is finished" in told.text
+    assert "no figures: no run is finished" in messages.text
 
 
 def test_no_score_draws_nothing_of_it(tmp_path: Path) -> None:
@@ -224,12 +234,12 @@ def test_one_network_is_compared_with_nothing(tmp_path: Path) -> None:
     assert names(every_figure(compared(["unet"], images=1), tmp_path / "b")) == ["curves.png"]
 
 
-def test_macs_at_another_size_are_left_out(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+def test_macs_at_another_size_are_left_out(tmp_path: Path, messages: pytest.LogCaptureFixture) -> None:
     comparison = compared(SHORT)
     row = comparison.rows[1]
     comparison.costs[row] = replace(comparison.costs[row], size=(512, 512))
     draw_scores(comparison, tmp_path)
-    assert "no benchmark at 256 x 256 of convunext" in told.text
+    assert "no benchmark at 256 x 256 of convunext" in messages.text
 
 
 # What is drawn.
@@ -273,21 +283,21 @@ def test_epochs_that_were_not_validated_are_passed_over(tmp_path: Path, figures:
 def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures: dict[str, Figure]) -> None:
     one, two, three, data = (Line(name, name, ()) for name in ("one", "two", "three", "data"))
     pairs = [
-        Pair(one, two, data, -0.03, -0.05, -0.01, "worse"),
-        Pair(one, three, data, 0.5, 0.4, 0.6, "better"),
-        Pair(two, three, data, 0.02, None, None, "not judged"),
+        pair(one, two, data, -0.03, -0.05, -0.01, "worse"),
+        pair(one, three, data, 0.5, 0.4, 0.6, "better"),
+        pair(two, three, data, 0.02, None, None, "not judged"),
     ]
     against = against_best(pairs, data, two)
     assert (against[one].state, against[three].state, against[three].difference) == ("worse", "not judged", -0.02)
     stem = tmp_path / "differences"
     draw(lambda: [draw_differences(pairs, {data: two}, (one, two, three), MEASURES["dice"], stem)])
     figure = figures["differences"]
-    places = {
+    marks = {
         line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0])
         for line in figure.axes[0].lines
         if line.get_marker() != "None"
     }
-    assert places == {"v": (pytest.approx(-3), 0), "x": (pytest.approx(-2), 2), "*": (0, 1)}
+    assert marks == {"v": (pytest.approx(-3), 0), "x": (pytest.approx(-2), 2), "*": (0, 1)}
     assert {"worse", "not judged", "best of the dataset", "Dice against the best, points"} <= set(words(figure))
     assert "better" not in words(figure)
 
@@ -300,14 +310,28 @@ def test_the_best_network_has_the_lowest_distance() -> None:
 
 
 def test_ranks_are_sorted_by_the_first_panel(tmp_path: Path, figures: dict[str, Figure]) -> None:
-    shares = {"all": np.array([[0.0, 0.25, 0.75], [1.0, 0.0, 0.0], [0.0, 0.75, 0.25]]), "x": np.full((3, 3), np.nan)}
-    draw(lambda: [draw_ranks(["a", "b", "c"], shares, tmp_path / "ranks")])
-    shown = [word for word in words(figures["ranks"]) if word in ("a", "b", "c")]
-    assert shown == ["b", "c", "a"]
+    nan = [np.nan] * 4
+    first = np.array([nan, [0.0, 0.25, 0.75, np.nan], [1.0, 0.0, 0.0, np.nan], [0.0, 0.75, 0.25, np.nan]])
+    draw(lambda: [draw_ranks(["left out", *"abc"], {"all": first, "x": np.array([nan] * 4)}, tmp_path / "ranks")])
+    shown = [word for word in words(figures["ranks"]) if word in ("a", "b", "c", "left out")]
+    assert shown == ["b", "c", "a", "left out"]
     everything, unknown = figures["ranks"].axes
     _, numbers = everything.collections
     assert len(numbers.get_offsets()) == 5
     assert not [one for one in unknown.collections if len(one.get_paths())]
+
+
+def test_shares_are_those_of_the_rows_that_are_ranked() -> None:
+    a, b, c, data, more = (Line(name, name, ()) for name in ("a", "b", "c", "data", "more"))
+    half = np.full((2, 2), 0.5)
+    stability = Stability({data: Shares((a, c), half), more: Shares((a, b, c), np.eye(3))}, Shares((a, c), half))
+    shares = shares_of((a, b, c), stability)
+    assert list(shares) == ["all datasets", "data", "more"]
+    assert shares["more"].tolist() == np.eye(3).tolist()
+    for title in ("all datasets", "data"):
+        assert np.isnan(shares[title][1]).all()
+        assert shares[title][[0, 2], :2].tolist() == half.tolist()
+    assert shares_of((a, b, c), None) == {}
 
 
 def test_looks_differ_between_networks() -> None:
@@ -388,7 +412,8 @@ def test_wrapped_lines_fit(text: str) -> None:
 
 def test_widths_are_those_that_matplotlib_draws() -> None:
     figure = Figure(dpi=300)
-    for text in ("convunext, kernel_size=9", "Ünet", "0.825"):
-        drawn = figure.text(0, 0, text, fontsize=9, fontfamily="DejaVu Sans")
-        box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
-        assert text_width(text, 9) == pytest.approx(box.width / 300, rel=0.06)
+    with alphabets():
+        for text in ("convunext, kernel_size=9", "Ünet", "AVAWA", "difference"):
+            drawn = figure.text(0, 0, text, fontsize=9, fontfamily=FAMILY)
+            box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+            assert text_width(text, 9) == pytest.approx(box.width / 300, rel=0.04)

@@ -59,7 +59,7 @@ def as_older(folder: Path, pattern: str = "*") -> None:
         (("convunext", "convunext model.kernel_size=9"), ["kernel_size=7", "kernel_size=9"]),
         (("unet optimizer.lr=0.1", "convunext optimizer.lr=0.1"), ["unet", "convunext"]),
         (("unet", "unet data.batch_size=2"), ["batch_size=8", "batch_size=2"]),
-        (("unet runs_dir=a logger=wandb", "unet trainer.max_epochs=3"), ["trainer.max_epochs=100", "trainer.max_epochs=3"]),
+        (("unet runs_dir=a logger=wandb", "unet loss.gamma=3"), ["loss.gamma=null", "loss.gamma=3"]),
         (("unet", "convunext model.kernel_size=9"), ["unet", "convunext, kernel_size=9"]),
         (("unet", "unet optimizer=sgd", "unet optimizer=sgd optimizer.lr=0.3"),
          ["optimizer=adamw", "optimizer=sgd, optimizer.lr=0.01", "optimizer=sgd, optimizer.lr=0.3"]),
@@ -110,6 +110,26 @@ def test_a_default_that_changed_between_versions_is_printed(tmp_path: Path) -> N
     folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1), images=4)
     change(folder, lambda config: config["optimizer"].update(lr=0.003), "*-seed1")
     assert rows(laid_out(folder)) == ["optimizer.lr=0.001", "optimizer.lr=0.003"]
+
+
+def test_the_default_split_by_its_name_is_the_same_column(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0,), images=4, extra=["data.split=null"])
+    fabricate(folder, {"unet data.split=official": 0.0}, seeds=(1,), images=4)
+    assert columns(laid_out(folder)) == ["kvasir"]
+    other = fabricate(folder, {"unet data.split=random": 0.0}, seeds=(2,), images=4)
+    images = next(file for file in other.glob("*/images.csv") if "random" in (file.parent / "config.yaml").read_text())
+    images.write_text(images.read_text().replace("kvasir_0000,test", "kvasir_0000,train"))
+    assert columns(laid_out(folder)) == ["split=null", "split=random"]
+
+
+def test_the_same_images_in_another_folder_are_the_same_column(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet data.root=/a/images": 0.0}, data=("folder",), seeds=(0,), images=4)
+    fabricate(folder, {"unet data.root=/b/images": 0.0}, data=("folder",), seeds=(1,), images=4)
+    for file in folder.glob("*/test/summary.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "source_identity": "abc"}))
+    assert len(columns(laid_out(folder))) == 1
+    file.write_text(json.dumps({**json.loads(file.read_text()), "source_identity": "other"}))
+    assert len(columns(laid_out(folder))) == 2
 
 
 def test_settings_that_follow_from_the_dataset_are_part_of_the_column(tmp_path: Path) -> None:

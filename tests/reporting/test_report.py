@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from medseg.reporting.records import read_runs
 
 from medseg.cli import with_runs
 from medseg.errors import UserError
-from medseg.metrics.measures import choose_measure
+from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
+from medseg.reporting.comparison import compare
 from medseg.reporting.document import write_report
+from medseg.runs.reading import read_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 
@@ -35,8 +36,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def write(runs: Path, output: Path, form: str = "all", **measure: str) -> dict[str, bytes]:
-    chosen = choose_measure(measure.get("score"), measure.get("convention", "per_image"))
-    write_report(make_report(read_runs([runs]), chosen), output, form)
+    chosen = MEASURES.choose(measure.get("score"), measure.get("convention", "per_image"))
+    found = read_runs([runs]).checked().runs
+    write_report(make_report(found, compare(found, chosen)), output, form)
     return contents(output)
 
 
@@ -52,7 +54,7 @@ def test_the_command_prints_the_comparison_and_says_where_the_files_are(sweep: P
     assert lines[0] == "first: 12 runs (10 finished, 1 failed, 1 waiting): 3 rows, 2 datasets, 2 seeds."
     assert lines[2].startswith("network ")
     assert "¹ unet on dsb: seed 1 failed (OutOfMemoryError: 12 GiB are not enough)" in done.stdout
-    assert "³ convunext on kvasir: seed 0 waiting" in done.stdout
+    assert "³ convunext, kernel_size=7 on kvasir: seed 0 waiting" in done.stdout
     assert "Markdown: runs/first/report/report.md" in lines
     made = sweep / "report"
     page = (made / "report.md").read_text(encoding="utf-8")
@@ -121,7 +123,7 @@ def test_the_command_ends_with_that_line(arguments: list[str], code: int, messag
 
 def test_a_score_that_no_run_has(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0.0}, images=5)
-    file = read_runs([folder])[0].folder / "test" / "per_image.csv"
+    file = read_runs([folder]).runs[0].folder / "test" / "per_image.csv"
     rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(row[:-2] for row in rows)
@@ -155,7 +157,7 @@ def test_folders_without_a_key_are_the_runs() -> None:
 def test_a_hundred_runs_take_seconds_and_no_torch(tmp_path: Path) -> None:
     networks = {f"net{number}": 0.01 * number for number in range(6)}
     folder = fabricate(tmp_path / "s", networks, data=("kvasir", "isic", "dsb"), seeds=range(6), images=150, epochs=3)
-    assert len(read_runs([folder])) == 108
+    assert len(read_runs([folder]).runs) == 108
     script = (
         "import sys, time; started = time.process_time()\n"
         f"sys.argv = ['report', {str(folder)!r}, 'figures=false']\n"
@@ -200,11 +202,12 @@ def test_the_report_is_the_same_byte_for_byte_wherever_it_is_made(sweep: Path, t
 
 
 def test_files_do_not_depend_on_the_order_they_are_read_in(sweep: Path, tmp_path: Path) -> None:
-    chosen = choose_measure(None, "per_image")
-    runs = read_runs([sweep])
-    write_report(make_report(runs, chosen), tmp_path / "a", "all")
+    chosen = MEASURES.choose(None, "per_image")
+    runs = read_runs([sweep]).runs
+    write_report(make_report(runs, compare(runs, chosen)), tmp_path / "a", "all")
     folders = sorted((run.folder for run in runs if run.folder.exists()), reverse=True)
-    write_report(make_report(read_runs([*folders, sweep]), chosen), tmp_path / "b", "all")
+    again = read_runs([*folders, sweep]).runs
+    write_report(make_report(again, compare(again, chosen)), tmp_path / "b", "all")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -260,11 +263,70 @@ def test_one_image_has_no_interval(tmp_path: Path) -> None:
     write(folder, tmp_path / "out")
     page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "kvasir, 1 image " in page
-    assert "Paired tests" not in page
+    assert "[" not in page.partition("## Scores")[0].partition("| unet")[2].partition("\n")[0]
+    assert "not judged" in page
 
 
-def test_runs_made_before_run_json_have_a_report(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext optimizer=sgd": 0.02}, seeds=(0, 1), record=False)
-    write(folder, tmp_path / "out")
-    page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
-    assert "| convunext, optimizer=sgd |" in page
+# From the folders alone.
+
+
+def test_a_copy_is_named_and_changes_no_number(sweep: Path, tmp_path: Path) -> None:
+    place = tmp_path / "runs" / "first"
+    shutil.copytree(sweep, place)
+    before = write(place, tmp_path / "before")
+    run = next(folder.parent for folder in sorted(place.glob("*/test")))
+    for copy in (place / "0 copy", place.parent / "second" / run.name, place.parent / "backup"):
+        shutil.copytree(run, copy)
+    assert write(place.parent, tmp_path / "after") == before
+    done = command("report", "runs", "figures=false", "format=markdown", "output=out", cwd=tmp_path)
+    assert done.stdout.count("a copy of") == 3
+    assert (tmp_path / "out" / "report.md").read_text(encoding="utf-8").count("a copy of") == 3
+
+
+def test_one_damaged_run_costs_one_line(sweep: Path, tmp_path: Path) -> None:
+    place = tmp_path / "runs" / "first"
+    shutil.copytree(sweep, place)
+    run = next(folder.parent for folder in sorted(place.glob("unet-kvasir-*/test")))
+    (run / "test" / "per_image.csv").write_text("")
+    (place / "sweep.json").write_text("")
+    done = command("report", "runs/first", "figures=false", "format=all", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sweep.json: damaged (empty)" in done.stdout
+    page = (place / "report" / "report.md").read_text(encoding="utf-8")
+    assert page.count("per_image.csv: damaged") >= 1
+    assert "1 damaged" in page
+    assert "| convunext" in page
+
+
+def test_todays_options_change_no_byte(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same folders, with other defaults in `conf/`: a report of an older sweep stays what it was."""
+    before = write(sweep, tmp_path / "before")
+    other = tmp_path / "conf"
+    shutil.copytree(Path(__file__).parents[2] / "conf", other)
+    file = other / "model" / "convunext.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("kernel_size: 7", "kernel_size: 9"), encoding="utf-8")
+    assert "kernel_size: 9" in file.read_text(encoding="utf-8")
+    monkeypatch.setattr("medseg.config.config_dir", lambda: other)
+    assert write(sweep, tmp_path / "after") == before
+
+
+def test_the_recorded_runs_of_an_earlier_version_have_a_report(tmp_path: Path) -> None:
+    write(Path(__file__).parents[1] / "runs" / "recorded", tmp_path)
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "6 runs (6 finished): 3 rows, 1 dataset, 3 seeds." in page
+    assert "not judged" in page
+
+
+def test_names_are_read_beside_the_runs_and_from_the_command_line(sweep: Path, tmp_path: Path) -> None:
+    place = tmp_path / "runs" / "first"
+    shutil.copytree(sweep, place)
+    (place / "names.yaml").write_text("networks: {unet: U-Net}\ndatasets: {dsb: DSB 2018, kvasir: Kvasir-SEG}\n")
+    options = ["figures=false", "format=markdown"]
+    done = command("report", "runs/first", *options, cwd=tmp_path)
+    assert "DSB 2018, " in done.stdout
+    assert done.stdout.index("DSB 2018") < done.stdout.index("Kvasir-SEG")
+    done = command("report", "runs/first", *options, "names={unet: Ours}", cwd=tmp_path)
+    assert "Ours" in done.stdout
+    assert "DSB 2018" not in done.stdout
+    done = command("report", "runs/first", *options, "names=nowhere.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "error: nowhere.yaml: missing\n")

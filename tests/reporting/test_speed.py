@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medseg.metrics.measures import MEASURES
-from medseg.report import make_report, report
-from medseg.reporting import records
-from medseg.reporting.document import write_report
-from medseg.reporting.page import settings
-from medseg.reporting.records import read_runs
+from medseg.report import report
 from medseg.reporting.statistics import wilcoxon_each
+from medseg.runs import scores
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
 
@@ -35,26 +31,17 @@ class Counted:
 
 def test_scores_are_read_once_for_tables_page_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fabricate(tmp_path / "s", NETWORKS, data=("kvasir", "dsb"), seeds=(0, 1), images=12)
-    read, seen = records.read_per_image, tmp_path / "seen.txt"
+    read, seen = scores.read_per_image, tmp_path / "seen.txt"
 
     def noted(file: Path) -> Any:
         with seen.open("a", encoding="utf-8") as stream:  # a file: the figures are drawn in another process
             stream.write(f"{file}\n")
         return read(file)
 
-    monkeypatch.setattr(records, "read_per_image", noted)
+    monkeypatch.setattr(scores, "read_per_image", noted)
     report(compose_config("report", f"runs=['{folder}']", f"output='{tmp_path / 'out'}'"))
     assert (tmp_path / "out" / "figures" / "boxes.png").exists()
     assert sorted(seen.read_text(encoding="utf-8").split()) == sorted(map(str, folder.glob("*/test/per_image.csv")))
-
-
-def test_the_page_reads_the_usual_options_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = fabricate(tmp_path / "s", NETWORKS, data=("kvasir", "dsb"), images=12)
-    counted = Counted(settings.usual_choices)
-    monkeypatch.setattr(settings, "usual_choices", counted)
-    settings.usual.cache_clear()
-    write_report(make_report(read_runs([folder]), MEASURES["dice"]), tmp_path / "out", "html", images=0)
-    assert counted.calls == 1
 
 
 def test_pairs_of_as_many_images_are_tested_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The statistics of reports against calculations of their own, and in simulated cases whose truth is known."""
+"""The statistics of reports against scipy, calculations of their own, and simulated cases whose truth is known."""
 
 from __future__ import annotations
 
@@ -7,107 +7,200 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from medseg.reporting.statistics import (
-    BATCH,
-    RESAMPLES,
-    average_ranks,
-    bootstrap,
-    critical_difference,
-    friedman,
+    Estimate,
+    Part,
+    Side,
+    TrainingVariance,
+    average,
+    effective_number,
+    estimate_difference,
+    estimate_mean,
     holm,
+    intraclass_correlation,
     wilcoxon_each,
 )
 
 Array = np.ndarray
 
 
-def means(scores: Array):
-    """One quantity, the mean over images: S x N scores."""
-    return lambda weights: (scores @ weights.T)[None]
+# Intervals.
 
 
-def interval(scores: Array, resamples: int = RESAMPLES) -> tuple[float, float]:
-    low, high = bootstrap([means(scores)], [len(scores)], scores.shape[1], resamples=resamples)
-    return float(low[0, 0]), float(high[0, 0])
+def difference(first: Array, second: Array) -> Estimate:
+    sides = Side.of(first), Side.of(second)
+    return estimate_difference(*sides, (0, 1), TrainingVariance.of([side.seed_means for side in sides]))
 
 
-def loop(scores: Array, resamples: int = 4000, seed: int = 1) -> Array:
-    """The same bootstrap as a plain loop: seeds and images are drawn anew each time."""
-    random = np.random.default_rng(seed)
-    count, images = scores.shape
-    drawn = [(random.integers(0, count, count), random.integers(0, images, images)) for _ in range(resamples)]
-    return np.array([np.mean([scores[s, chosen].mean() for s in seeds]) for seeds, chosen in drawn])
+def test_the_interval_is_students_where_units_do_not_vary() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(0.8, 0.02, (4, 1)), rng.normal(0.8, 0.02, (3, 1))
+    found = difference(np.repeat(first, 50, axis=1), np.repeat(second, 50, axis=1))
+    pooled = stats.ttest_ind(first[:, 0], second[:, 0], equal_var=True)
+    assert found.freedom == pytest.approx(pooled.df)
+    assert found.interval() == pytest.approx(tuple(pooled.confidence_interval()))
+    assert found.interval(0.99) == pytest.approx(tuple(pooled.confidence_interval(0.99)))
+    assert found.p == pytest.approx(pooled.pvalue)
 
 
-# The bootstrap.
+def test_the_interval_is_students_where_trainings_do_not_vary() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.8, 0.1, 40), rng.normal(0.7, 0.1, 40)
+    found = difference(np.stack([first] * 3), np.stack([second] * 2))
+    paired = stats.ttest_rel(first, second)
+    assert found.interval() == pytest.approx(tuple(paired.confidence_interval()))
+    assert found.p == pytest.approx(paired.pvalue)
+    one_sided = stats.ttest_rel(first - 0.15, second, alternative="less").pvalue
+    assert found.below(0.15 - found.mean) == pytest.approx(one_sided)
 
 
-def test_interval_of_one_seed_is_that_of_scipy_itself() -> None:
-    scores = np.random.default_rng(0).beta(8, 2, (1, 50))
-    theirs = stats.bootstrap(
-        (scores[0],),
-        np.mean,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        batch=BATCH // 50,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    assert interval(scores) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+def test_parts_add_up_and_few_degrees_of_freedom_count_more() -> None:
+    found = Estimate(1.0, (Part(0.3, 2.0), Part(0.5, 60.0)))
+    assert found.error == pytest.approx(0.8**0.5)
+    # 0.3 x (1 + 2 / 2)^2 = 1.2 and 0.5 x (1 + 2 / 60)^2 = 0.534. Satterthwaite's would be 13.0.
+    one, other = 1.2, 0.5 * (62 / 60) ** 2
+    assert found.freedom == pytest.approx((one + other) ** 2 / (one**2 / 2 + other**2 / 60))
+    assert found.freedom == pytest.approx(4.149, abs=0.001)
+    low, high = found.interval(0.9)
+    assert (low, high) == pytest.approx(stats.t.interval(0.9, found.freedom, 1.0, 0.8**0.5))
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_interval_agrees_with_a_plain_loop(seeds: int) -> None:
-    random = np.random.default_rng(2)
-    scores = random.beta(8, 2, 40) + random.normal(0, 0.03, (seeds, 1))
-    expected = np.quantile(loop(scores), [0.025, 0.975])
-    # The ends of 4000 draws themselves vary by about 0.0015 here.
-    assert interval(scores) == pytest.approx(tuple(expected), abs=0.005)
+@pytest.mark.parametrize(("freedom", "most"), [(1, 0.061), (2, 0.0505), (3, 0.0505), (6, 0.0505), (12, 0.0505)])
+@pytest.mark.parametrize("units", [120, 500])
+def test_an_interval_misses_in_one_of_twenty_whatever_the_shares_of_its_parts(
+    freedom: int, most: float, units: int
+) -> None:
+    trainings = stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, freedom) / freedom
+    misses = []
+    for share in (0.02, 0.1, 0.25, 0.4, 0.6, 0.8, 0.95):
+        found = [Estimate(0.0, (Part(share * one, freedom), Part(1 - share, units - 1))) for one in trainings]
+        ends = [special.stdtrit(one.freedom, 0.025) * one.error for one in found]
+        misses.append(float(np.mean(2 * special.ndtr(ends))))
+    assert max(misses) <= most
+    assert max(misses) >= 0.045  # and not wider than need be
 
 
-def test_networks_have_the_intervals_that_they_have_alone() -> None:
-    random = np.random.default_rng(3)
-    one, other = random.beta(8, 2, (3, 40)), random.beta(7, 3, (2, 40))
-    low, high = bootstrap([means(one), means(other)], [3, 2], 40)
-    # Other draws of the same: their ends vary by about 0.001 here.
-    assert (low[0, 0], high[0, 0]) == pytest.approx(interval(one), abs=0.004)
-    assert (low[1, 0], high[1, 0]) == pytest.approx(interval(other), abs=0.004)
+def test_an_average_of_datasets_has_less_error_and_more_freedom() -> None:
+    rng = np.random.default_rng(0)
+    one = difference(rng.normal(0, 1, (3, 50)), rng.normal(0, 1, (3, 50)))
+    three = average([one, one, one])
+    assert three.mean == pytest.approx(one.mean)
+    assert three.error == pytest.approx(one.error / 3**0.5)
+    assert three.freedom == pytest.approx(3 * one.freedom)
 
 
-def test_the_same_numbers_give_the_same_interval() -> None:
-    scores = np.random.default_rng(4).random((2, 30))
-    assert interval(scores) == interval(scores.copy())
+def test_what_does_not_vary_is_certain() -> None:
+    same = np.ones((2, 10))
+    assert difference(same, same).interval() == (0.0, 0.0)
+    assert difference(same, same).p == 1.0
+    assert difference(same, same * 0.9).p == 0.0
+    assert difference(same, same).below(0.01) == 0.0
 
 
-def test_a_quantity_that_is_not_there_is_nan_and_disturbs_nothing() -> None:
-    scores = np.random.default_rng(5).random((1, 30))
-    low, high = bootstrap([lambda weights: np.stack([scores @ weights.T, scores @ weights.T * np.nan])], [1], 30)
-    assert (low[0, 0], high[0, 0]) == interval(scores)
-    assert np.isnan(low[0, 1])
+def test_a_bracket_is_over_units_alone_with_one_seed() -> None:
+    values = np.random.default_rng(1).beta(8, 2, (1, 30))
+    # Another network with three seeds does not change it.
+    trainings = TrainingVariance.of([values.mean(axis=1), [0.7, 0.8, 0.9]])
+    found = estimate_mean(Side.of(values), 0, trainings)
+    expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values[0]))
+    assert found.interval() == pytest.approx(expected)
 
 
-def test_coverage_of_the_interval_over_images() -> None:
-    random = np.random.default_rng(6)
-    hits = 0
-    for _ in range(400):
-        low, high = interval(random.beta(8, 2, (1, 60)), resamples=499)
-        hits += low <= 0.8 <= high
-    assert 0.91 <= hits / 400 <= 0.98
+def test_a_bracket_has_units_and_trainings() -> None:
+    values = np.random.default_rng(1).beta(8, 2, (3, 30))
+    seeds = values.mean(axis=1)
+    found = estimate_mean(Side.of(values), 0, TrainingVariance.of([seeds]))
+    assert found.mean == pytest.approx(values.mean())
+    assert found.error**2 == pytest.approx(values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3)
 
 
-def test_coverage_with_seeds_needs_the_seeds_in_the_interval() -> None:
-    # Ten trainings that differ by 3 points: over images alone, the interval would be much too short.
-    random = np.random.default_rng(7)
-    both = alone = 0
+def test_the_residual_is_that_of_the_analysis_of_variance() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(0, 1, 400) + rng.normal(0, 1, (5, 1)) + rng.normal(0, 0.3, (5, 400))
+    assert Side.of(values).residual == pytest.approx(0.09, rel=0.1)
+    assert Side.of(values[:1]).residual == 0.0
+
+
+# The variance between trainings.
+
+
+def test_the_variance_of_trainings_is_pooled_over_networks() -> None:
+    means = [[0.80, 0.82], [0.70, 0.72, 0.74], [0.9]]
+    found = TrainingVariance.of(means)
+    # Squares 0.0002 + 0.0008 of 1 + 2 degrees of freedom.
+    assert found.pooled == Part(pytest.approx(0.001 / 3), 3.0)
+    assert not found.own
+    (both,) = found.of_difference((0, 1), (2, 3))
+    assert both == Part(pytest.approx(0.001 / 3 * (1 / 2 + 1 / 3)), 3.0)
+    assert found.of_mean(1, 3) == (Part(pytest.approx(0.001 / 9), 3.0),)
+    assert found.of_mean(2, 1) == ()
+
+
+def test_a_network_that_visibly_deviates_more_keeps_its_own_variance() -> None:
+    rng = np.random.default_rng(3)
+    means = [rng.normal(0.8, 0.002, 3) for _ in range(3)] + [np.array([0.7, 0.8, 0.9])]
+    found = TrainingVariance.of(means)
+    assert set(found.own) == {3}
+    assert found.own[3] == Part(pytest.approx(0.01), 2.0)
+    assert found.pooled.variance == pytest.approx(np.mean([one.var(ddof=1) for one in means]))
+    one, other = found.of_difference((0, 3), (3, 3))
+    assert (one.freedom, other.freedom) == (8.0, 2.0)
+    assert other.variance == pytest.approx(0.01 / 3)
+    # One whose trainings deviate less than the others' is no reason to trust it more.
+    assert not TrainingVariance.of([rng.normal(0.8, 0.02, 3) for _ in range(3)] + [np.full(3, 0.8)]).own.get(3)
+
+
+def test_networks_that_deviate_alike_are_seldom_apart() -> None:
+    rng = np.random.default_rng(4)
+    apart = [bool(TrainingVariance.of(list(rng.normal(0, 1, (6, 3)))).own) for _ in range(1000)]
+    assert 0.12 < np.mean(apart) < 0.25
+
+
+def test_no_trainings_no_variance() -> None:
+    found = TrainingVariance.of([[0.8], [0.7]])
+    assert found.pooled is None
+    assert found.of_difference((0, 1), (1, 1)) == ()
+    assert TrainingVariance.of([]).single(0) is None
+
+
+def test_trainings_that_do_not_deviate_are_not_apart() -> None:
+    found = TrainingVariance.of([np.full(3, 0.1) * 3, np.full(3, 0.3), np.full(3, 0.7) / 7 * 3])
+    assert not found.own
+    assert found.pooled.variance < 1e-30
+
+
+# Groups.
+
+
+def test_six_videos_of_alike_frames_are_worth_eight_images() -> None:
+    # As CVC-ClinicDB: 128 frames of 6 videos, intra-class correlation 0.735, about 8 independent images.
+    rng = np.random.default_rng(5)
+    groups = [f"video{n % 6}" for n in range(128)]
+    found = []
     for _ in range(200):
-        scores = random.beta(8, 2, 100) + random.normal(0, 0.03, (10, 1))
-        low, high = interval(scores, resamples=499)
-        both += low <= 0.8 <= high
-        low, high = interval(scores.mean(axis=0)[None], resamples=499)
-        alone += low <= 0.8 <= high
-    assert both / 200 >= 0.90
-    assert alone < both
+        of_video = rng.normal(0, 0.735**0.5, 6)
+        values = np.array([of_video[n % 6] for n in range(128)]) + rng.normal(0, 0.265**0.5, 128)
+        found.append(effective_number(values, groups))
+    assert np.median(found) == pytest.approx(8, abs=1)
+
+
+def test_intraclass_correlation_by_hand() -> None:
+    # Group means 2 and 6, all 4: between 2 x (4 + 4) / 1 = 16; within (1 + 1 + 1 + 1) / 2 = 2; (16 - 2) / (16 + 2).
+    values, groups = [1.0, 3.0, 5.0, 7.0], ["a", "a", "b", "b"]
+    assert intraclass_correlation(values, groups) == pytest.approx(14 / 18)
+    assert effective_number(values, groups) == pytest.approx(4 / (1 + 14 / 18))
+    assert effective_number([*values, np.nan], [*groups, "c"]) == pytest.approx(4 / (1 + 14 / 18))
+
+
+def test_effective_number_of_extremes() -> None:
+    values = np.random.default_rng(6).normal(0, 1, 12)
+    assert effective_number(values, [str(n) for n in range(12)]) == 12
+    assert effective_number(values, ["a"] * 12) == 1
+    assert effective_number(np.repeat([1.0, 2.0, 3.0], 4), [str(n // 4) for n in range(12)]) == pytest.approx(3)
+    assert effective_number(np.ones(12), [str(n // 4) for n in range(12)]) == 12
+    assert math.isnan(intraclass_correlation(values, ["a"] * 12))
 
 
 # Wilcoxon.
@@ -201,29 +294,3 @@ def test_a_known_difference_is_found() -> None:
     assert found[:, 1].mean() > 0.95
     assert found[:, 2].mean() > 0.95
     assert found[:, 0].mean() < 0.12
-
-
-# Ranks.
-
-
-def test_average_ranks_share_ties() -> None:
-    scores = [[0.9, 0.8, 0.8, 0.1], [0.5, 0.6, 0.7, 0.1]]
-    assert average_ranks(scores) == pytest.approx([(1 + 3) / 2, (2.5 + 2) / 2, (2.5 + 1) / 2, 4])
-    assert average_ranks(scores, higher_is_better=False) == pytest.approx([3.0, 2.75, 3.25, 1.0])
-
-
-def test_friedman_by_its_formula() -> None:
-    scores = np.random.default_rng(12).random((12, 4))
-    ranks = average_ranks(scores)
-    chi2 = 12 * 12 / (4 * 5) * ((ranks**2).sum() - 4 * 25 / 4)
-    assert friedman(scores) == pytest.approx(stats.chi2.sf(chi2, 3))
-    assert friedman(np.full((6, 3), 0.5)) == 1.0
-
-
-# q of Nemenyi's test at 5 % as Demsar (JMLR 2006, table 5a) prints it.
-@pytest.mark.parametrize(
-    ("networks", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (8, 3.031), (10, 3.164)]
-)
-def test_critical_difference_of_the_printed_table(networks: int, q: float) -> None:
-    expected = q * math.sqrt(networks * (networks + 1) / (6 * 14))
-    assert critical_difference(networks, 14) == pytest.approx(expected, rel=1e-3)

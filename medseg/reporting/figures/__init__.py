@@ -55,7 +55,7 @@ class Drawing:
         self.parts.append(self.pool.submit(draw_judged, *judged(comparison), self.folder))
 
     def files(self) -> list[Path]:
-        """Wait for the PNG files of all figures."""
+        """Wait for the files of all figures, the PNG of each first."""
         return [file for part in self.parts for file in part.result()]
 
 
@@ -87,7 +87,7 @@ def draw_handed_over(folder: Path) -> list[Path]:
 
 
 def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw every figure of scores, trainings and images that there are data for, and return the PNG files.
+    """Draw every figure of scores, trainings and images that there are data for, and return the files.
 
     Args:
         comparison: cells and costs; its tests are not looked at.
@@ -116,7 +116,7 @@ def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def draw_verdicts(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw the figures of verdicts and ranks, and return the PNG files; `folder`: made when needed."""
+    """Draw the figures of verdicts and ranks, and return the files; `folder`: made when needed."""
     return draw_judged(*judged(comparison), folder)
 
 
@@ -164,15 +164,24 @@ def shares_of(rows: Sequence[Line], stability: Stability[Line, Line] | None) -> 
 
 
 def draw(figures: Callable[[], list[Path | None]]) -> list[Path]:
-    """Draw in the style of the report, whatever the user has set for matplotlib; leave out what was not drawn."""
+    """Draw in the style of the report, whatever the user has set for matplotlib.
+
+    Args:
+        figures: draws, and returns the PNG files; None for what cannot be drawn.
+
+    Returns the files, the PNG of each figure first.
+    """
     import matplotlib
 
     from medseg.reporting.figures.style import STYLE
+    from medseg.reporting.figures.text import alphabets
 
-    with matplotlib.rc_context():
+    with alphabets(), matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        return [file for file in figures() if file is not None]
+        drawn = [file for file in figures() if file is not None]
+    beside = [file.with_suffix(suffix) for file in drawn for suffix in (".png", ".pdf", ".svg")]
+    return [file for file in beside if file.exists()]
 
 
 def image_measure(comparison: Comparison) -> Measure:

@@ -55,9 +55,11 @@ def draw_grids(comparison: Comparison, measure: Measure, folder: Path) -> list[P
         measure: a score of single images, written below each prediction.
         folder: of the files.
     """
-    drawn = []
-    for column in comparison.columns:
-        stem = folder / f"grid_{re.sub(r'[^A-Za-z0-9._-]+', '_', column.label)}"
+    drawn: list[Path] = []
+    for n, column in enumerate(comparison.columns):
+        stem = folder / f"grid_{re.sub(r'[^A-Za-z0-9._-]+', '_', column.label)[:80]}"
+        if stem.with_name(f"{stem.name}.png") in drawn:  # two names that differ in other characters alone
+            stem = stem.with_name(f"{stem.name}_{n + 1}")
         try:
             candidates = find_candidates(comparison, column, measure.score)
             prepared = open_prepared([candidate.run for candidate in candidates])
@@ -140,13 +142,14 @@ def mosaic(title: str, bands: Sequence[Band]) -> tuple[Figure, list[AxesImage]]:
     images = []
     for band, (x_size, y_size), head, texts in zip(bands, sizes, heads, headings, strict=True):
         left, top = (total[0] - x_size) / 2, top - head
-        canvas = np.full((step_y * len(band.rows), step_x * len(band.titles) - gap, 3), 255, dtype=np.uint8)
+        # With the alpha that matplotlib would add in several slow steps.
+        canvas = np.full((step_y * len(band.rows), step_x * len(band.titles) - gap, 4), 255, dtype=np.uint8)
         for n, text in enumerate(texts):
             middle = left + (n * step_x + width / 2) / inch
             write(figure, middle, top + 0.03, text, size=SMALL, va="bottom")
             for line, (pictures, captions) in enumerate(zip(band.rows, band.captions, strict=True)):
                 y, x = line * step_y, n * step_x
-                canvas[y : y + height, x : x + width] = pictures[n]
+                canvas[y : y + height, x : x + width, :3] = pictures[n]
                 caption = wrap(captions[n], step_x / inch, SMALL - 0.5, lines=1)
                 write(figure, middle, top - (y + height) / inch - 0.02, caption, size=SMALL - 0.5, va="top")
         position = (left / total[0], (top - y_size) / total[1], x_size / total[0], y_size / total[1])
@@ -169,7 +172,8 @@ def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> Path
         image.set_interpolation("none")
     save(figure, stem, ("pdf",))
     for image in images:
-        image.set_interpolation("auto")
+        pixels = image.axes.get_position().width * figure.get_figwidth() * DPI / image.get_size()[1]
+        image.set_interpolation("nearest" if abs(pixels - round(pixels)) < 1e-6 else "auto")
     return save(figure, stem, ("png",), photos=True)
 
 

@@ -1,4 +1,4 @@
-"""Figures of what the tests say: how sure the ranks are, and how far each network is from the best one."""
+"""Figures of the tests: how sure the ranks are, and how far each network is from the best one."""
 
 from __future__ import annotations
 
@@ -116,8 +116,9 @@ def draw_ranks(labels: Sequence[str], shares: Mapping[str, Array], stem: Path) -
     count = len(labels)
     if count < 2 or not shares:
         return None
-    first = np.nan_to_num(next(iter(shares.values())))
-    order = np.argsort(first @ np.arange(count), kind="stable")
+    first = next(iter(shares.values()))
+    mean = np.nansum(first * np.arange(count), axis=1)
+    order = np.argsort(np.where(np.isnan(first).all(axis=1), count, mean), kind="stable")  # the unranked last
     names, widest, step = fit_names([labels[k] for k in order])
     side = max(0.3, min(0.42, 2.6 / count))
     width = max(1.9, side * count)

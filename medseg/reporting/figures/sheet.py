@@ -1,6 +1,6 @@
 """Panels, legend and caption on a sheet, all at positions in inches that follow from the widths of the texts.
 
-matplotlib's own layouts draw everything several times to learn the widths, and put long legends outside of the canvas.
+The layouts of matplotlib draw everything several times to learn the widths, and put long legends outside of the canvas.
 """
 
 from __future__ import annotations
@@ -139,10 +139,10 @@ class Sheet:
         top = height - EDGE
         for line, head in enumerate(heads):
             top -= head + 0.06
-            for place, title in enumerate(titles[line * columns : (line + 1) * columns]):
-                x = left + step * place
+            for n, title in enumerate(titles[line * columns : (line + 1) * columns]):
+                x = left + step * n
                 write(self.figure, x + panel / 2, top + 0.06, title, size=TITLE, va="bottom")
-                self.panels.append(self.stacked(x, top, first=place == 0, label_at=x - plan.first - 0.1))
+                self.panels.append(self.stacked(x, top, first=n == 0, label_at=x - plan.first - 0.1))
                 if plan.x_label:
                     write(self.figure, x + panel / 2, top - stack - TICKS, plan.x_label, va="top")
             top -= stack + foot + GAP
@@ -261,12 +261,12 @@ def ticks_x(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
     inches = axis.get_position().width * figure.get_figwidth()
     at = axis.transData.transform([(x, 0) for x in ticks])[:, 0] if ticks else ()
     before = -BETWEEN / 2
-    for x, label, middle in zip(ticks, labels, at, strict=False):
-        place = axis.transAxes.inverted().transform((middle, 0))[0] * inches
+    for x, label, pixels in zip(ticks, labels, at, strict=False):
+        middle = axis.transAxes.inverted().transform((pixels, 0))[0] * inches
         half = text_width(label, SMALL) / 2
-        if place - half >= before and place + half <= inches + BETWEEN / 2:
+        if middle - half >= before and middle + half <= inches + BETWEEN / 2:
             figure.text(x, 0, label, transform=below, ha="center", va="top", fontsize=SMALL)
-            before = place + half + 0.03
+            before = middle + half + 0.03
 
 
 def ticks_y(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.figures.text import FONT, text_width
+from medseg.reporting.figures.text import FAMILY, text_width
 from medseg.runs.files import replacing
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TITLE, LABEL, SMALL = 10.0, 9.0, 8.0
 
 STYLE: Any = {
     "backend": "agg",  # else matplotlib looks for a screen
-    "font.family": FONT,  # alone: another font, where one is installed, would make other figures
+    "font.family": FAMILY,
     "font.size": LABEL,
     "text.parse_math": False,  # names may have a $
     "axes.spines.top": False,

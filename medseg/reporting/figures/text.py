@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib
+from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font, LoadFlags
 
-FONT = "DejaVu Sans"
+FILE = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 """Comes with matplotlib, so that figures are the same on all machines."""
+
+FAMILY = "DejaVu Sans of medseg"
+
+ALPHABETS = (range(0x20, 0x590), range(0x2010, 0x2600))
+"""Latin, Greek, Cyrillic and Armenian letters; punctuation, arrows, mathematical signs, boxes."""
 
 LINE = 1.25
 """Height of a line of text, in font sizes."""
@@ -20,10 +29,36 @@ LONGEST = 300
 """Characters of a name that are looked at."""
 
 
+@contextmanager
+def alphabets() -> Iterator[None]:
+    """Give matplotlib the font `FAMILY`: `ALPHABETS` of its own font, without kerning and ligatures.
+
+    To embed the whole font, of 6000 characters, takes 0.1 s for each PDF: a third of the time of a report's figures.
+    """
+    from fontTools import subset  # type: ignore[import-untyped]
+
+    options = subset.Options(layout_features=[], hinting=False, name_IDs=[1, 2, 4, 6])
+    options.drop_tables += ["FFTM", "GDEF", "GPOS", "GSUB", "kern"]
+    with subset.load_font(str(FILE), options) as font, TemporaryDirectory() as folder:
+        chosen = subset.Subsetter(options)
+        chosen.populate(unicodes=[code for codes in ALPHABETS for code in codes])
+        chosen.subset(font)
+        for name in font["name"].names:
+            if name.nameID != 2:  # the style
+                name.string = FAMILY.replace(" ", "") if name.nameID == 6 else FAMILY
+        file = Path(folder, "alphabets.ttf")
+        font.save(file)
+        fontManager.addfont(file)
+        try:
+            yield
+        finally:
+            fontManager.ttflist = [entry for entry in fontManager.ttflist if entry.name != FAMILY]
+
+
 @cache
 def font() -> FT2Font:
     """Return the font, for measuring alone."""
-    loaded = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
+    loaded = FT2Font(str(FILE))
     loaded.set_size(100, 72)
     return loaded
 
@@ -35,7 +70,8 @@ def drawable(character: str) -> str:
         return " "
     if unicodedata.category(character).startswith("C"):
         return ""
-    return character if font().get_char_index(ord(character)) else "\N{WHITE SQUARE}"
+    there = any(ord(character) in codes for codes in ALPHABETS) and font().get_char_index(ord(character))
+    return character if there else "\N{WHITE SQUARE}"
 
 
 def clean(text: str) -> str:

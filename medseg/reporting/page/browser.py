@@ -18,8 +18,9 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import controls_html, plain, select_html
+from medseg.reporting.page.markup import controls_html, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
+from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
 from medseg.reporting.samples import Array
 from medseg.reporting.words import count

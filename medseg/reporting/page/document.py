@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from medseg.pages import embed_json, make_page, read_asset
 from medseg.reporting.page.browser import browser_data, browser_html
 from medseg.reporting.page.curves import curves_data, curves_html
-from medseg.reporting.page.markup import folded, plain, section_html
+from medseg.reporting.page.markup import folded, section_html
 from medseg.reporting.page.scores import comparison_html, every_measure, matrix_html, plot_html, scores_data
 from medseg.reporting.page.settings import runs_html
 from medseg.reporting.page.stability import stability_html
 from medseg.reporting.render.html import as_html as table_html
-from medseg.reporting.render.html import notes_html
+from medseg.reporting.render.html import notes_html, plain
 
 if TYPE_CHECKING:
     from medseg.reporting.document import Report, Section
@@ -83,6 +83,6 @@ def as_html(
 def titled(section: Section) -> str:
     """Write the tables of a section, each below its title, where that is another one."""
     return "\n".join(
-        (f"<h3>{escape(table.title)}</h3>\n" if table.title != section.title else "") + table_html(table)
+        (f"<h3>{plain(table.title)}</h3>\n" if table.title != section.title else "") + table_html(table)
         for table in section.tables
     )

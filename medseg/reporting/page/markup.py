@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from medseg.reporting.render.table import one_line
-
-
-def plain(text: str) -> str:
-    """Escape a text that may come from a file."""
-    return escape(one_line(text))
+from medseg.reporting.render.html import plain
 
 
 def controls_html(*controls: str) -> str:
@@ -35,7 +30,7 @@ def filter_html(tables: Sequence[str], placeholder: str, label: str) -> str:
     """Write a field that filters the rows of some tables, by their ids."""
     return (
         f'<label>{escape(label)}<input type="search" data-filter="{" ".join(tables)}" '
-        f'placeholder="{escape(placeholder)}"></label>'
+        f'placeholder="{plain(placeholder)}"></label>'
     )
 
 

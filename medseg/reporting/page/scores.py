@@ -14,7 +14,7 @@ from medseg.reporting.pairs import Pair, opposite_of
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.table import one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
-from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table, scored
+from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table
 from medseg.reporting.words import chance, count, level, number, p_value, point_digits, size
 
 Comparisons = Mapping[str, Comparison]
@@ -53,7 +53,7 @@ def comparison_html(comparisons: Comparisons) -> str:
         filter_html(names, f"such as {first.rows[0].name}", "networks with") if len(first.rows) > 1 else "",
         '<label class="check"><input type="checkbox" id="comparison-costs" checked> costs</label>',
     )
-    shown = []
+    shown: list[str] = []
     for name, (measure, comparison) in zip(names, comparisons.items(), strict=True):
         hidden = " hidden" if shown else ""
         table = table_html(comparison_table(comparison), name=name)
@@ -135,7 +135,7 @@ def scores_data(comparisons: Comparisons) -> dict[str, Any]:
                 "up": comparison.measure.higher_is_better,
                 "unit": comparison.measure.point_unit,
                 "unit_digits": point_digits(comparison.measure),
-                "cells": [[score_data(comparison, row, column) for column in first.columns] for row in first.rows],
+                "cells": cells_data(comparison),
                 "pairs": pairs_data(comparison),
             }
             for name, comparison in comparisons.items()
@@ -155,10 +155,14 @@ def costs_data(costs: Costs) -> dict[str, Any]:
     return found
 
 
-def score_data(comparison: Comparison, row: Line, column: Line) -> list[Any] | None:
-    """Return mean, ends of the interval, text and standing of a cell; None where it has no score."""
-    cell = comparison.cells.get((row, column))
-    record = scored(comparison, cell, comparison.measure, cell.place) if cell else None
+def cells_data(comparison: Comparison) -> list[list[list[Any] | None]]:
+    """Return mean, ends of the interval, text and standing of each row on each column; None without a score."""
+    found = {(record.cell.row, record.cell.column): record for record in comparison_table(comparison).records}
+    return [[score_data(found.get((row, column))) for column in comparison.columns] for row in comparison.rows]
+
+
+def score_data(record: Scored | None) -> list[Any] | None:
+    """Return what the plot shows of a cell."""
     if record is None or record.score is None:
         return None
     score, entry = record.score, cell_entry(record)

@@ -7,7 +7,7 @@ from typing import Any
 
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.page.markup import folded
-from medseg.reporting.render.html import notes_html
+from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import Table
 from medseg.reporting.tables.outlook import seeds_of, stability_tables
 
@@ -32,6 +32,6 @@ def heat_html(table: Table[Any], kind: str) -> str:
         ]
         rows.append(f'<tr><th scope="row">{escape(name.text)}</th>{"".join(written)}</tr>')
     return (
-        f'<h3>{escape(table.title)}</h3>\n<div class="{kind}"><table><thead><tr>{head}</tr></thead>\n'
+        f'<h3>{plain(table.title)}</h3>\n<div class="{kind}"><table><thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n{notes_html(table.notes)}"
     )

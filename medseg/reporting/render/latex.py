@@ -9,26 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from medseg.reporting.render.latex_text import BOLD, escape_latex, text_width, wrap
-from medseg.reporting.render.table import Grid, Shown, Table
+from medseg.reporting.render.table import Grid, Heading, Shown, Table
 
-Row = tuple[Shown, ...]
-
-
-class Font(NamedTuple):
-    """A size of the font: its name, digits in a line and lines on a page of an article, less those of the caption."""
-
-    name: str
-    width: float
-    height: float
-
-
-FONTS = (Font("footnotesize", 81.0, 52.0), Font("scriptsize", 86.0, 61.0))
-"""Smaller ones are not readable."""
+WIDTH, HEIGHT = 81.0, 52.0
+"""Of a page of an article (345 x 550 pt, less the caption) in footnotesize; smaller is hard to read."""
 
 GAP = 1.4
 """Between two columns: 2 x 3 pt."""
@@ -39,62 +28,130 @@ NAME, WORD = 22.0, 14.0
 LINE, NOTE = 88.0, 0.85
 """Width of a line of notes, and its height."""
 
-
-class Measured(NamedTuple):
-    """The least and the most that a column needs, and its title; `words`: its cells are broken between words."""
-
-    least: float
-    most: float
-    title: float
-    words: bool
+Row = tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some rows and columns of a table.
+class Field:
+    """A column of a part.
 
     Args:
-        grid: of the table.
-        measured: of all its columns.
-        font: of the table.
-        widths: column -> width.
-        rows: those of this part.
+        index: of the column.
+        heading: of it.
+        words: its cells are broken between words; otherwise, they are numbers, before an interval.
+        least, most: widths that it needs with its cells broken, and without.
+        width: that it gets.
     """
 
-    grid: Grid
-    measured: Sequence[Measured]
-    font: Font
-    widths: dict[int, float]
-    rows: Sequence[Row]
+    index: int
+    heading: Heading
+    words: bool
+    least: float
+    most: float
+    width: float
 
-    def narrow(self, column: int) -> bool:
-        """Tell whether the texts of a column are broken into lines."""
-        return self.measured[column].words and self.widths[column] < self.measured[column].most
+    @classmethod
+    def of(cls, grid: Grid, index: int) -> Field:
+        heading, cells = grid.headings[index], [row[index] for row in grid.rows]
+        title = min(WORD, max(map(text_width, heading.title.split(" "))))
+        most = max([title, *(cell_width(cell, cell.text.split("\n")) for cell in cells)])
+        if grid.numeric(index):
+            least = max([title, *(cell_width(cell, halves(cell)) for cell in cells)])
+            return cls(index, heading, False, least, most, least)
+        name = NAME if heading.block == 0 and grid.headings[-1].block > 1 else 0.0
+        longest = max((text_width(word) for cell in cells for word in cell.text.split()), default=0.0)
+        least = max(title, min(most, max(name, min(longest, WORD))))
+        return cls(index, heading, True, least, most, least)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether its cells are broken."""
+        return self.width < self.most
+
+    @property
+    def kind(self) -> str:
+        """What `tabular` calls it."""
+        if self.words and self.narrow:
+            return rf">{{\raggedright\arraybackslash}}p{{{self.width / WIDTH:.3f}\linewidth}}"
+        return "r" if self.heading.number else "l"
+
+    def lines(self, cell: Shown) -> list[str]:
+        """Return the lines of a cell, as far as they can be foreseen."""
+        if self.words:
+            return [line for text in cell.text.split("\n") for line in wrap(text, self.width)]
+        return halves(cell) if self.narrow else [cell.text]
+
+    def stack(self, lines: Sequence[str], at: str) -> str:
+        """Put lines of LaTeX below one another."""
+        side, text = "r" if self.heading.number else "l", r" \\ ".join(map(protect, lines))
+        return rf"\begin{{tabular}}[{at}]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}" if lines[1:] else text
+
+    def cell(self, cell: Shown) -> str:
+        """Write a cell, with the marks of its footnotes."""
+        entry, width = cell.entry, self.width if self.words else 0.0
+        lines = [escape_latex(line, width / BOLD if entry.place == 1 else width) for line in entry.text.split("\n")]
+        text = r"\newline{}".join(lines) if self.words and self.narrow else self.stack(lines, "t")
+        if entry.place in (1, 2):
+            text = rf"\{'textbf' if entry.place == 1 else 'underline'}{{{text}}}"
+        text += escape_latex(entry.after, width) + raised(*cell.marks)
+        if self.words or len(self.lines(cell)) == 1:
+            return text
+        before, _, after = text.partition(" [")
+        return self.stack([before, f"[{after}"], "t")
 
 
 def as_latex(table: Table[Any]) -> str:
     """Write a table, in as many `table` environments as it takes."""
-    parts = split(table)
+    parts = [(fields, rows) for fields in split_columns(table.grid) for rows in split_rows(table, fields)]
     lines = ["% needs \\usepackage{array,booktabs,graphicx}"]
-    for number, part in enumerate(parts, start=1):
+    for number, (fields, rows) in enumerate(parts, start=1):
         more = f" ({number} of {len(parts)})" if len(parts) > 1 else ""
-        marks = sorted({mark for row in part.rows for column in part.widths for mark in row[column].marks})
         notes = [escape_latex(note, LINE) for note in (table.notes if number == 1 else ())]
+        marks = sorted(marks_of(fields, rows))
         notes += [f"{raised(mark)} {escape_latex(table.grid.footnotes[mark - 1], LINE)}" for mark in marks]
         lines += [
             r"\begin{table}[htbp]",
             r"  \centering\sloppy",
             rf"  \caption{{{escape_latex(table.title + more, LINE / 2)}}}",
             rf"  \label{{tab:{label(table.name)}{f'-{number}' if number > 1 else ''}}}",
-            rf"  \par\smallskip\{part.font.name}\setlength{{\tabcolsep}}{{3pt}}%",
+            r"  \par\smallskip\footnotesize\setlength{\tabcolsep}{3pt}%",
             r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            *tabular(part),
+            *tabular(fields, rows),
         ]
         if notes:
             lines.append(r"  \par\smallskip\begin{minipage}{\linewidth}\scriptsize\raggedright")
             lines += [*(rf"  {note}\par" for note in notes), r"  \end{minipage}"]
         lines.append(r"\end{table}")
     return "\n".join(lines)
+
+
+def tabular(fields: Sequence[Field], rows: Sequence[Row]) -> list[str]:
+    """Write the headings and the rows of a part."""
+    titles = [field.stack(wrapped(field.heading.title, field.width), "b") for field in fields]
+    written = [protect(" & ".join(field.cell(row[field.index]) for field in fields)) for row in rows]
+    space = r"\addlinespace[2pt]" if any(field.narrow for field in fields) else ""
+    return [
+        rf"  \begin{{tabular}}{{@{{}}{''.join(field.kind for field in fields)}@{{}}}}",
+        r"    \toprule",
+        *block_headings(fields),
+        f"    {' & '.join(titles)} \\\\",
+        r"    \midrule",
+        *(f"    {row} \\\\{space if k < len(rows) - 1 else ''}" for k, row in enumerate(written)),
+        r"    \bottomrule",
+        r"  \end{tabular}}",
+    ]
+
+
+def block_headings(fields: Sequence[Field]) -> list[str]:
+    """Write the headings of blocks above those of their columns; nothing where there are none."""
+    cells, rules, last = [], [], 0
+    for (_, over), several in groupby(fields, lambda field: (field.heading.block, field.heading.over)):
+        block = list(several)
+        last += len(block)
+        text = block[-1].stack(wrapped(over, sum(field.width for field in block)), "b")
+        cells.append(rf"\multicolumn{{{len(block)}}}{{c}}{{{text}}}" if over else "& " * (len(block) - 1))
+        rules += [rf"\cmidrule(lr){{{last - len(block) + 1}-{last}}}"] if over else []
+    return [f"    {' & '.join(cells)} \\\\", f"    {' '.join(rules)}"] if rules else []
 
 
 def label(name: str) -> str:
@@ -107,20 +164,17 @@ def raised(*marks: int) -> str:
     return rf"\textsuperscript{{{','.join(map(str, marks))}}}" if marks else ""
 
 
-# How wide columns are.
+def wrapped(text: str, width: float) -> list[str]:
+    """Break a heading into lines."""
+    return [escape_latex(line) for line in wrap(text, width)]
 
 
-def measure(grid: Grid, column: int) -> Measured:
-    """Measure a column."""
-    heading, cells = grid.headings[column], [row[column] for row in grid.rows]
-    title = min(WORD, max(map(text_width, heading.title.split(" "))))
-    whole = text_width(heading.title)
-    most = max([title, *(cell_width(cell, cell.text.split("\n")) for cell in cells)])
-    if grid.numeric(column):
-        return Measured(max([title, *(cell_width(cell, halves(cell)) for cell in cells)]), most, whole, words=False)
-    name = NAME if heading.block == 0 and grid.headings[-1].block > 1 else 0.0
-    longest = max((text_width(word) for cell in cells for word in cell.text.split()), default=0.0)
-    return Measured(max(title, min(most, max(name, min(longest, WORD)))), most, whole, words=True)
+def protect(line: str) -> str:
+    r"""Keep a `[` or `*` at the start of a line from being taken for an argument of the `\\` before it."""
+    return f"{{}}{line}" if line.lstrip().startswith(("[", "*")) else line
+
+
+# What fits.
 
 
 def cell_width(cell: Shown, lines: Sequence[str]) -> float:
@@ -135,65 +189,56 @@ def halves(cell: Shown) -> list[str]:
     return [before, f"[{after}"] if bracket else [before]
 
 
-def total(measured: Sequence[Measured], columns: Sequence[int]) -> float:
+def total(fields: Sequence[Field]) -> float:
     """Return how wide some columns are at the least."""
-    return sum(measured[column].least + GAP for column in columns) - GAP
+    return sum(field.least + GAP for field in fields) - GAP
 
 
-def share_out(measured: Sequence[Measured], columns: Sequence[int], line: float) -> dict[int, float]:
-    """Return the width of each column: the least, and of the rest numbers on one line, words, titles, in this order."""
-    widths = {column: measured[column].least for column in columns}
-    rest = line - total(measured, columns)
-    wanted = {column: measured[column].most - width for column, width in widths.items()}
-    numbers = [column for column in columns if not measured[column].words]
-    if 0 < (more := sum(wanted.pop(column) for column in numbers)) <= rest:
-        rest -= more
-        widths |= {column: measured[column].most for column in numbers}
-    share = min(1.0, max(0.0, rest) / (sum(wanted.values()) or 1.0))
-    widths |= {column: widths[column] + share * more for column, more in wanted.items()}
-    rest -= share * sum(wanted.values())
-    for column, width in widths.items():
-        more = max(0.0, measured[column].title - width)
-        if more <= rest:
-            widths[column], rest = width + more, rest - more
-    return widths
-
-
-# What goes into which part.
-
-
-def split(table: Table[Any]) -> list[Part]:
-    """Split a table into parts that fit on a page, block by block, row by row."""
-    grid = table.grid
-    measured = [measure(grid, column) for column in range(len(grid.headings))]
-    blocks: dict[int, list[int]] = {}
-    for column, heading in enumerate(grid.headings):
-        blocks.setdefault(heading.block, []).append(column)
+def split_columns(grid: Grid) -> list[list[Field]]:
+    """Put as many blocks as fit beside what names the row, which begins each part."""
+    blocks: dict[int, list[Field]] = {}
+    for index, heading in enumerate(grid.headings):
+        blocks.setdefault(heading.block, []).append(Field.of(grid, index))
     first = blocks.pop(0)
-    widest = max((total(measured, [*first, *block]) for block in blocks.values()), default=0.0)
-    font = next((font for font in FONTS if widest <= font.width), FONTS[-1])
-    together: list[list[int]] = [] if blocks else [first]
+    parts: list[list[Field]] = [] if blocks else [first]
     for block in blocks.values():
-        if together and total(measured, [*together[-1], *block]) <= font.width:
-            together[-1] += block
+        if parts and total([*parts[-1], *block]) <= WIDTH:
+            parts[-1] += block
         else:
-            together.append([*first, *block])
-    parts = []
-    for columns in together:
-        whole = Part(grid, measured, font, share_out(measured, columns, font.width), grid.rows)
-        height = max(font.height / 4, font.height - lines_beside(table, whole))
-        parts += [Part(grid, measured, font, whole.widths, rows) for rows in split_rows(whole, height)]
-    return parts
+            parts.append([*first, *block])
+    return [share_out(fields) for fields in parts]
 
 
-def split_rows(part: Part, height: float) -> list[list[Row]]:
-    """Split the rows into groups that are no higher than some lines."""
+def share_out(fields: Sequence[Field]) -> list[Field]:
+    """Give each column its width: the least, and of the rest numbers on one line, words, titles, in this order."""
+    rest = max(0.0, WIDTH - total(fields))
+    more = {field.index: field.most - field.least for field in fields}
+    numbers = sum(more[field.index] for field in fields if not field.words)
+    share = {False: 1.0 if numbers <= rest else 0.0}
+    rest -= share[False] * numbers
+    words = sum(more[field.index] for field in fields if field.words)
+    share[True] = min(1.0, rest / words) if words else 0.0
+    rest -= share[True] * words
+    sized = []
+    for field in fields:
+        width = field.least + share[field.words] * more[field.index]
+        title = max(0.0, text_width(field.heading.title) - width)
+        if title <= rest:
+            width, rest = width + title, rest - title
+        sized.append(replace(field, width=width))
+    return sized
+
+
+def split_rows(table: Table[Any], fields: Sequence[Field]) -> list[list[Row]]:
+    """Split the rows into groups that are no higher than a page, with their headings and notes."""
+    over = max(len(wrap(field.heading.over, 2 * WORD)) for field in fields)
+    titles = max(len(wrap(field.heading.title, field.width)) for field in fields)
+    height = max(HEIGHT / 4, HEIGHT - over - titles - note_lines(table.notes))
     groups: list[list[Row]] = [[]]
     filled = 0.0
-    for row in part.rows:
-        lines = 0.25 + max(len(cell_lines(part, row[column], column)) for column in part.widths)
-        marks = {mark for column in part.widths for mark in row[column].marks}
-        lines += note_lines([part.grid.footnotes[mark - 1] for mark in marks])
+    for row in table.grid.rows:
+        lines = 0.25 + max(len(field.lines(row[field.index])) for field in fields)
+        lines += note_lines([table.grid.footnotes[mark - 1] for mark in marks_of(fields, [row])])
         if groups[-1] and filled + lines > height:
             groups.append([])
             filled = 0.0
@@ -207,90 +252,6 @@ def note_lines(notes: Sequence[str]) -> float:
     return NOTE * sum(len(wrap(note, LINE)) for note in notes)
 
 
-def cell_lines(part: Part, cell: Shown, column: int) -> list[str]:
-    """Return the lines of a cell."""
-    width = part.widths[column]
-    if part.measured[column].words:
-        return [line for text in cell.text.split("\n") for line in wrap(text, width)]
-    return halves(cell) if width < part.measured[column].most else [cell.text]
-
-
-def lines_beside(table: Table[Any], part: Part) -> float:
-    """Return how many lines headings and notes take."""
-    headings = [(part.grid.headings[column], width) for column, width in part.widths.items()]
-    titles = max(len(wrap(heading.title, width)) for heading, width in headings)
-    over = max(len(wrap(heading.over, 2 * WORD)) if heading.over else 0 for heading, _ in headings)
-    return titles + over + note_lines(table.notes)
-
-
-# Writing.
-
-
-def tabular(part: Part) -> list[str]:
-    """Write the lines of a part."""
-    headings = part.grid.headings
-    kinds = []
-    for column, width in part.widths.items():
-        broken = rf">{{\raggedright\arraybackslash}}p{{{width / part.font.width:.3f}\linewidth}}"
-        kinds.append(broken if part.narrow(column) else "r" if headings[column].number else "l")
-    titles = [stacked(wrap(headings[c].title, width), headings[c].number, "b") for c, width in part.widths.items()]
-    rows = [protect(" & ".join(cell_latex(part, row[column], column) for column in part.widths)) for row in part.rows]
-    high = any("tabular" in row for row in rows) or any(">" in kind for kind in kinds)
-    space = r"\addlinespace[2pt]" if high else ""
-    return [
-        rf"  \begin{{tabular}}{{@{{}}{''.join(kinds)}@{{}}}}",
-        r"    \toprule",
-        *over_latex(part),
-        f"    {' & '.join(titles)} \\\\",
-        r"    \midrule",
-        *(f"    {row} \\\\{space if k < len(rows) - 1 else ''}" for k, row in enumerate(rows)),
-        r"    \bottomrule",
-        r"  \end{tabular}}",
-    ]
-
-
-def over_latex(part: Part) -> list[str]:
-    """Write the headings of blocks above those of their columns; nothing where there are none."""
-    cells, rules, at = [], [], 0
-    for _, columns in groupby(part.widths, lambda column: part.grid.headings[column].block):
-        block = list(columns)
-        over, at = part.grid.headings[block[0]].over, at + len(block)
-        if over:
-            text = stacked(wrap(over, sum(part.widths[column] for column in block)), False, "b")
-            cells.append(rf"\multicolumn{{{len(block)}}}{{c}}{{{text}}}")
-            rules.append(rf"\cmidrule(lr){{{at - len(block) + 1}-{at}}}")
-        else:
-            cells.append("& " * (len(block) - 1))
-    return [f"    {' & '.join(cells)} \\\\", f"    {' '.join(rules)}"] if rules else []
-
-
-def cell_latex(part: Part, cell: Shown, column: int) -> str:
-    """Write a cell, with the marks of its footnotes."""
-    entry, words, number = cell.entry, part.measured[column].words, part.grid.headings[column].number
-    width = part.widths[column] if words else 0.0
-    narrowest = width / BOLD if entry.place == 1 else width
-    lines = [escape_latex(line, narrowest) for line in entry.text.split("\n")]
-    text = r"\newline{}".join(lines) if part.narrow(column) else stack(lines, number, "t")
-    if entry.place in (1, 2):
-        text = rf"\{'textbf' if entry.place == 1 else 'underline'}{{{text}}}"
-    after = escape_latex(entry.after, width)
-    if not words and len(cell_lines(part, cell, column)) > 1:
-        before, _, behind = f"{text}{after}".partition(" [")
-        return stack([before, f"[{behind}{raised(*cell.marks)}"], number, "t")
-    return text + after + raised(*cell.marks)
-
-
-def stacked(lines: Sequence[str], number: bool, at: str) -> str:
-    """Put the lines of a heading below one another."""
-    return stack([escape_latex(line) for line in lines], number, at)
-
-
-def stack(lines: Sequence[str], number: bool, at: str) -> str:
-    """Put lines of LaTeX below one another."""
-    text = r" \\ ".join(map(protect, lines))
-    return rf"\begin{{tabular}}[{at}]{{@{{}}{'r' if number else 'l'}@{{}}}}{text}\end{{tabular}}" if lines[1:] else text
-
-
-def protect(line: str) -> str:
-    r"""Keep a `[` or `*` at the start of a line from being taken for an argument of the `\\` before it."""
-    return f"{{}}{line}" if line.lstrip().startswith(("[", "*")) else line
+def marks_of(fields: Sequence[Field], rows: Sequence[Row]) -> set[int]:
+    """Return the footnotes that some cells have."""
+    return {mark for row in rows for field in fields for mark in row[field.index].marks}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from medseg.reporting.render.table import one_line
 
@@ -40,6 +41,7 @@ INVISIBLE = ("Mn", "Me", "Cf", "Cc")
 """Categories of characters that have no width."""
 
 
+@lru_cache(10_000)  # the same names are in many cells
 def escape_latex(text: str, width: float = 0.0) -> str:
     """Write a text so that LaTeX shows it as it is, accents and Greek letters included.
 
@@ -61,12 +63,14 @@ def pieces(word: str, width: float) -> list[str]:
 
 def cut(part: str, width: float) -> list[str]:
     """Cut a text into pieces that are surely narrower than a line."""
-    found = [""]
+    if text_width(part) <= width:
+        return [part]
+    cuts = [""]
     for one in part:
-        if found[-1] and text_width(found[-1] + one) > 0.9 * width:
-            found.append("")
-        found[-1] += one
-    return [part] if text_width(part) <= width else found
+        if cuts[-1] and text_width(cuts[-1] + one) > 0.9 * width:
+            cuts.append("")
+        cuts[-1] += one
+    return cuts
 
 
 def wrap(text: str, width: float) -> list[str]:
@@ -88,6 +92,7 @@ def escape_word(word: str) -> str:
     return "".join("{}-" if before == here == "-" else character(here) for before, here in pairs)
 
 
+@lru_cache(10_000)
 def text_width(text: str, bold: bool = False) -> float:
     """Return about how wide a text is, in digits of the same font (Computer Modern)."""
     width = sum(WIDTHS.get(one, 1.0 if one.islower() or one.isdigit() else 1.45) for one in text)
@@ -114,11 +119,11 @@ def character(given: str) -> str:
         for accent in accents:
             written = f"{{\\{ACCENTS[accent]}{written}}}"
         return written
-    found = GREEK.match(unicodedata.name(base, ""))
-    if found:
-        name = found[3].lower() if found[1] == "SMALL" else found[3].capitalize()
+    greek = GREEK.match(unicodedata.name(base, ""))
+    if greek:
+        name = greek[3].lower() if greek[1] == "SMALL" else greek[3].capitalize()
         name = {"lamda": "lambda", "Lamda": "Lambda"}.get(name, name)
-        if found[1] == "SMALL":
+        if greek[1] == "SMALL":
             return "o" if name == "omicron" else f"$\\{name}$"
         return f"$\\{name}$" if name in GREEK_CAPITALS else LATIN_CAPITALS.get(name, MISSING)
     plain = "".join(COMMANDS.get(one, one) for one in parts if one in COMMANDS or one.isascii())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from medseg.reporting.render.table import Shown, Table, one_line
@@ -49,6 +50,7 @@ def superscript(*numbers: int) -> str:
     return " ".join(str(number).translate(SUPERSCRIPTS) for number in numbers)
 
 
+@lru_cache(10_000)  # the same names are in many cells
 def escape_markdown(text: str) -> str:
     """Write a text so that it is shown as it is, inside a line.
 

@@ -27,7 +27,7 @@ class Entry:
 
     Args:
         text: what is emphasised.
-        after: what follows it plainly, with its own leading space.
+        after: what follows it plainly, with a leading space.
         place: 1 is bold, 2 underlined.
         notes: footnotes; equal ones of a table share a mark.
     """
@@ -138,7 +138,7 @@ class Grid:
     footnotes: tuple[str, ...]
 
     def numeric(self, column: int) -> bool:
-        """Tell whether all values of a column are numbers; of one without values, what its definition says."""
+        """Tell whether all values of a column are numbers; where it has none, what its definition says."""
         known = [row[column].value for row in self.rows if row[column].value is not None]
         return all(isinstance(v, int | float) for v in known) and (self.headings[column].number or bool(known))
 
@@ -236,4 +236,4 @@ def one_line(text: str) -> str:
 
     So do those that turn the direction of what follows around: a name must not turn the text beside it.
     """
-    return text.translate(CONTROL)
+    return text if text.isprintable() else text.translate(CONTROL)

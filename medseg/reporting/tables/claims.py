@@ -17,7 +17,7 @@ def verdict(row: Row) -> Entry:
 
 
 def several(text: str | None) -> tuple[str, ...] | None:
-    """Return what is displayed on lines of its own."""
+    """Return what is displayed on several lines."""
     return tuple(text.split("; ")) if text else None
 
 
@@ -44,10 +44,12 @@ def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
         ]
         for paper in judged
     }
-    records = [row for found in rows.values() for row in found]
+    records = [row for each in rows.values() for row in each]
     tables = []
     for paper in judged:
-        notes = ["Differences with a 95 % interval, positive where it is as the paper says."]
+        notes = [
+            "Differences are positive where they are as claimed; intervals are those of the verdicts on the datasets."
+        ]
         if paper.without_runs:
             notes.append(f"{count(paper.without_runs, 'further claim')} without runs here.")
         name, shown = f"claims-{paper.study}", rows[paper.study]

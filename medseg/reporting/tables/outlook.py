@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.planning import POWER, Plan
+from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Plan
 from medseg.reporting.ranks import RESAMPLES, Shares
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.words import number, percent
@@ -96,13 +96,30 @@ def planning_table(comparison: Comparison) -> Table[tuple[Line, Plan]]:
         Column("seeds", "seeds now", lambda p: p[1].seeds, number=True),
         Column("units", f"{units} now", lambda p: p[1].units, number=True),
         Column("power", "power now", lambda p: p[1].power, percent, number=True),
-        Column("seeds_needed", f"seeds, with these {units}", lambda p: p[1].seeds_needed, number=True),
-        Column("units_needed", f"{units}, with these seeds", lambda p: p[1].units_needed, number=True),
+        Column(
+            "seeds_needed",
+            f"seeds, with these {units}",
+            lambda p: p[1].seeds_needed,
+            text=lambda p: at_most(p[1].seeds_needed, MOST_SEEDS),
+            number=True,
+        ),
+        Column(
+            "units_needed",
+            f"{units}, with these seeds",
+            lambda p: p[1].units_needed,
+            text=lambda p: at_most(p[1].units_needed, MOST_UNITS),
+            number=True,
+        ),
     )
     notes = (
         "Power: the probability that the rule tells two networks apart that differ by so much, all pairs of the "
-        f"dataset being judged together. Needed: for a power of {percent(POWER)}; a dash: not by more of them alone.",
+        f"dataset being judged together. Needed: for a power of {percent(POWER)}.",
         "From the variances of these runs, as if what is added were like what is there. Two or three seeds know the "
         "variance between trainings only roughly, so take the numbers as orders of magnitude.",
     )
     return Table("planning", f"Planning: {measure.title}", columns, comparison.plans, notes)
+
+
+def at_most(needed: int | None, most: int) -> str:
+    """Write a number that is needed; None where the most that was tried is not enough."""
+    return f">{most}" if needed is None else str(needed)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.words import fixed, last_line, where
@@ -27,59 +28,42 @@ class Listed:
 
     def score(self, name: str) -> float | None:
         """Return the mean of a measure."""
-        found = self.summary.get("headline", {}).get(name, {}).get("mean")
-        return self.summary.get("conventions", {}).get(name) if found is None else found
+        mean: float | None = self.summary.get("headline", {}).get(name, {}).get("mean")
+        return self.summary.get("conventions", {}).get(name) if mean is None else mean
 
 
-def runs_table(runs: Sequence[Run], comparison: Comparison, displayed: Sequence[Run] | None = None) -> Table[Listed]:
-    """One row for each run; with the runs to display where these are not all."""
-    measure = comparison.measure
+def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
+    """One row for each run."""
     cells = {id(run): cell for cell in comparison.cells.values() for run in cell.runs}
     records = [Listed(run, cells.get(id(run))) for run in runs]
 
     def summary(key: str) -> Callable[[Listed], Any]:
         return lambda record: record.summary.get(key)
 
-    def score(name: str) -> Callable[[Listed], float | None]:
-        return lambda record: record.score(name)
+    def score(measure: Measure) -> Column[Listed]:
+        title = measure.heading if measure.name == comparison.measure.name else ""
+        return Column(measure.name, title, lambda r: r.score(measure.name), fixed(measure.digits), number=True)
 
     columns: list[Column[Listed]] = [
-        Column("run", "" if displayed is None else "run", lambda r: r.run.name),
-        Column("experiment", value=lambda r: r.run.experiment),
-        *(() if displayed is not None else PLACE),
+        Column("", "network", lambda r: r.cell.row.label if r.cell else r.run.model),
+        Column("", "dataset", lambda r: r.cell.column.label if r.cell else r.run.data),
+        Column("", "seed", lambda r: where(r.run)),
         Column("state", "state", lambda r: r.run.state),
-        Column("epoch", "epoch", lambda r: r.run.status.get("epoch"), text=epoch, number=True),
+        Column("experiment", value=lambda r: r.run.experiment),
         Column("model", value=lambda r: r.run.model),
         Column("data", value=lambda r: r.run.data),
         Column("seed", value=lambda r: r.run.seed),
         Column("fold", value=lambda r: r.run.fold),
         Column("images", value=summary("images")),
-        Column("epochs", value=summary("epochs")),
+        *map(score, comparison.measures.values()),
         Column("best_epoch", "best epoch", summary("best_epoch"), number=True),
+        Column("epoch", "epoch", lambda r: r.run.status.get("epoch"), text=epoch, number=True),
         Column("training_seconds", "training, min", summary("training_seconds"), fixed(1, 60), number=True),
         Column("parameters", value=summary("parameters")),
-        *(
-            Column(
-                one.name,
-                one.heading if one.name == measure.name else "",
-                score(one.name),
-                fixed(one.digits),
-                number=True,
-            )
-            for one in comparison.measures.values()
-        ),
+        Column("run", "run", lambda r: r.run.name),
         Column("error", "error, last line", lambda r: last_line(r.run.error) or None),
     ]
-    shown = None if displayed is None else [record for record in records if any(record.run is one for one in displayed)]
-    return Table("runs", "Runs", columns, records, displayed=shown)
-
-
-PLACE: Sequence[Column[Listed]] = (
-    Column("", "network", lambda r: r.cell.row.label if r.cell else r.run.model),
-    Column("", "dataset", lambda r: r.cell.column.label if r.cell else r.run.data),
-    Column("", "seed", lambda r: where(r.run)),
-)
-"""Where a run is in the comparison."""
+    return Table("runs", "Runs", columns, records)
 
 
 def epoch(record: Listed) -> str:
@@ -90,9 +74,9 @@ def epoch(record: Listed) -> str:
 
 def unfinished_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
     """The runs that are not finished, with the last line of their error. CSV: all runs."""
-    table = runs_table(runs, comparison, [run for run in runs if not run.finished])
-    running = any(record.run.state == "running" for record in table.displayed or ())
+    table = runs_table(runs, comparison)
+    shown = [record for record in table.records if not record.run.finished]
+    running = any(record.run.state == "running" for record in shown)
     notes = ("A run of another machine that was killed is still listed as running.",) if running else ()
-    return Table(
-        "unfinished", "Runs that are not finished", table.columns, table.records, notes, None, table.displayed, "runs"
-    )
+    title = "Runs that are not finished"
+    return replace(table, name="unfinished", title=title, notes=notes, displayed=shown, csv="runs")

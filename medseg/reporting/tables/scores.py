@@ -1,8 +1,8 @@
-"""The tables of scores: the comparison with its costs, every score of a dataset, published figures."""
+"""The tables of scores: the comparison with its costs, every score of a dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,10 +10,9 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison, Score
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import effective_number
-from medseg.reporting.words import account, count, fixed, interval, number, signed, size, spread, where
+from medseg.reporting.words import account, count, fixed, interval, number, size, spread, where
 
 STATES = ("failed", "damaged", "interrupted", "running", "waiting")
 """What a cell without a finished run shows, the worst first."""
@@ -108,14 +107,15 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
         Column("measured_width", value=lambda r: r.costs.size and r.costs.size[1]),
         Column("measured_on", value=lambda r: r.costs.measured_on or None),
     )
-    records = [
-        scored(comparison, cell, measure, cell.place)
-        for column in comparison.columns
-        for cell in comparison.column_cells(column)
-    ]
+    records = []
+    for column in comparison.columns:
+        cells = comparison.column_cells(column)
+        rivals = sum(measure.name in cell.scores for cell in cells) > 1
+        records += [Scored(cell, measure, comparison.costs[cell.row], cell.place, rivals) for cell in cells]
     title = f"{measure.heading} of every network on every dataset"
     notes = (*legend(records, measure), *cost_notes(comparison), *comparison.warnings)
-    records.sort(key=lambda record: comparison.rows.index(record.cell.row))
+    position = {row: place for place, row in enumerate(comparison.rows)}
+    records.sort(key=lambda record: position[record.cell.row])
     headings = {column: column_heading(comparison, column) for column in comparison.columns}
     return Table("comparison", title, columns, records, notes, by_dataset(headings))
 
@@ -132,12 +132,6 @@ def names() -> Values:
 def by_dataset(headings: dict[Line, str]) -> Blocks[Scored]:
     """Put the cells of a network side by side."""
     return Blocks(lambda r: r.cell.row, lambda r: r.cell.column, headings)
-
-
-def scored(comparison: Comparison, cell: Cell, measure: Measure, place: int | None) -> Scored:
-    """Return the record of a cell."""
-    having = [c for c in comparison.column_cells(cell.column) if measure.name in c.scores]
-    return Scored(cell, measure, comparison.costs[cell.row], place, len(having) > 1)
 
 
 def groups(cell: Cell) -> int | None:
@@ -275,17 +269,16 @@ def score_tables(comparison: Comparison) -> list[Table[Scored]]:
         Column("mean", "mean", lambda r: r.score and r.score.mean, text=score_entry, number=True, repeated=True),
         *SCORE,
     )
-    records = [
-        scored(comparison, cell, measure, best_by_mean(comparison, cell, measure))
-        for column in comparison.columns
-        for measure in comparison.measures.values()
-        for cell in comparison.column_cells(column)
-        if measure.name in cell.scores
-    ]
+    by_column = {}
+    for column in comparison.columns:
+        cells = comparison.column_cells(column)
+        by_column[column] = [
+            record for m in comparison.measures.values() for record in best_by_mean(comparison, cells, m)
+        ]
+    records = [record for here in by_column.values() for record in here]
     base = Table("scores", "All scores", columns, records, csv="scores")
     tables = []
-    for column in comparison.columns:
-        here = [record for record in records if record.cell.column == column]
+    for column, here in by_column.items():
         for name, title, single in (("scores", "All scores", True), ("conventions", "Other conventions", False)):
             shown = [
                 record
@@ -300,14 +293,16 @@ def score_tables(comparison: Comparison) -> list[Table[Scored]]:
     return tables
 
 
-def best_by_mean(comparison: Comparison, cell: Cell, measure: Measure) -> int | None:
-    """Return 1 and 2 for the best and the second mean, of three networks and more; nothing where there is one seed."""
-    having = [c for c in comparison.column_cells(cell.column) if measure.name in c.scores]
-    if len(having) < 2 or any(c.sample and len(c.sample.seeds) < 2 for c in having):
-        return None
-    order = sorted({c.scores[measure.name].mean for c in having}, reverse=measure.higher_is_better)
-    place = order.index(cell.scores[measure.name].mean) + 1
-    return place if place == 1 or (place == 2 and len(having) > 2) else None
+def best_by_mean(comparison: Comparison, cells: Sequence[Cell], measure: Measure) -> list[Scored]:
+    """Mark the best and the second mean of a dataset, of three networks and more; nothing where one has one seed."""
+    having = [cell for cell in cells if measure.name in cell.scores]
+    judged = len(having) > 1 and all(cell.sample is None or len(cell.sample.seeds) > 1 for cell in having)
+    order = sorted({cell.scores[measure.name].mean for cell in having}, reverse=measure.higher_is_better)
+    places = dict(zip(order, (1, 2) if len(having) > 2 else (1,), strict=False)) if judged else {}
+    return [
+        Scored(cell, measure, comparison.costs[cell.row], places.get(cell.scores[measure.name].mean), len(having) > 1)
+        for cell in having
+    ]
 
 
 def score_entry(record: Scored) -> Entry:
@@ -315,39 +310,3 @@ def score_entry(record: Scored) -> Entry:
     assert record.score is not None
     text = number(record.score.mean, record.measure.digits)
     return Entry(text, spread(record.score, record.measure), record.place)
-
-
-PUBLISHED: Sequence[Column[PublishedCell]] = (
-    Column("network", "network", lambda p: p.row.label),
-    Column("dataset", "dataset", lambda p: p.column.label),
-    Column("measure", value=lambda p: p.measure.name),
-    Column("score", "score", lambda p: p.measure.title),
-    Column(
-        "ours", "ours", lambda p: p.ours.mean, text=lambda p: f"{number(p.ours.mean, 3)}{interval(p.ours, p.measure)}"
-    ),
-    Column("published", "published", lambda p: p.published.value, fixed(3), number=True),
-    Column(
-        "difference",
-        "difference, points",
-        lambda p: p.difference,
-        lambda value: signed(100 * value, 1),
-        number=True,
-    ),
-    Column("differs_in", "protocol differs in", lambda p: "; ".join(p.differs_in) or "nothing known"),
-    Column("source", "source", lambda p: source(p)),
-)
-
-
-def source(cell: PublishedCell) -> str:
-    """Name the source of a published score, with its year."""
-    found = cell.published
-    return f"{found.source}{f', {found.year}' if found.year and found.year not in found.source else ''}"
-
-
-def published_table(cells: Iterable[PublishedCell]) -> Table[PublishedCell]:
-    """Our scores beside published ones, each pair under the convention of the published one."""
-    notes = (
-        "Ours is taken as the source takes its mean; where the source does not say how, ours is the mean over images.",
-        "Difference: ours - published, where both are taken in the same way or the source does not say.",
-    )
-    return Table("published", "Next to published figures", PUBLISHED, list(cells), notes)

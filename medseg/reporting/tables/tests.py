@@ -14,13 +14,10 @@ from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.statistics import ALPHA
-from medseg.reporting.words import chance, count, difference, fixed, level, number, p_value, percent, verdict
+from medseg.reporting.words import chance, count, difference, fixed, level, number, p_value, verdict
 
 MOST_PAIRS = 15
 """Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
-
-MARGIN = "1 point"
-"""Within which two networks are equivalent."""
 
 
 def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
@@ -49,7 +46,11 @@ def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
         Column("verdict", "verdict", lambda p: p.state, text=verdict),
         Column("reason", value=lambda p: p.reason or None),
         Column(
-            "superiority", "a new training is better", lambda p: end(p, 0), text=lambda p: chance(p.superiority), number=True
+            "superiority",
+            "a new training is better",
+            lambda p: end(p, 0),
+            text=lambda p: chance(p.superiority),
+            number=True,
         ),
         Column("superiority_low", value=lambda p: end(p, 1)),
         Column("superiority_high", value=lambda p: end(p, 2)),
@@ -74,7 +75,7 @@ def pairs_table(comparison: Comparison) -> Table[Pair]:
     for column in comparison.columns:
         here = [pair for pair in comparison.pairs if pair.column == column]
         displayed += here if len(here) <= MOST_PAIRS else with_best(comparison, here)
-    notes = pair_notes(comparison.pairs, measure, "all pairs of a dataset")
+    notes = pair_notes(comparison.pairs, measure)
     notes += [SUPERIORITY] if any(pair.superiority for pair in displayed) else []
     if len(displayed) < len(comparison.pairs):
         notes.append("Of more than six networks, the pairs with the best one; all pairs are in pairs.csv.")
@@ -92,7 +93,7 @@ def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
     return [pair for pair in seen if pair is not None]
 
 
-def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> list[str]:
+def pair_notes(pairs: Iterable[Pair], measure: Measure) -> list[str]:
     """Explain p and verdict of pairs, as far as there are any."""
     pairs = list(pairs)
     judged = [pair for pair in pairs if pair.state != "not judged"]
@@ -107,7 +108,7 @@ def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> l
         levels = sorted({pair.confidence for pair in judged if pair.low is not None})
         between = " to ".join(dict.fromkeys(map(level, levels[:1] + levels[-1:])))
         notes.append(
-            f"p: {tests} and trainings; Holm's correction for {corrected_for}. The interval is the one that the "
+            f"p: {tests} and trainings; Holm's correction for all pairs of a dataset. The interval is the one that the "
             f"verdict was made of ({between})."
         )
         notes.append(
@@ -115,7 +116,8 @@ def pair_notes(pairs: Iterable[Pair], measure: Measure, corrected_for: str) -> l
             "experiments hold such a verdict."
         )
     if any(pair.state == "equivalent" for pair in judged):
-        notes.append(f"Equivalent: shown to differ by less than {MARGIN} (two one-sided tests).")
+        unit = measure.point_unit.removesuffix("s")
+        notes.append(f"Equivalent: shown to differ by less than 1 {unit} (two one-sided tests).")
     if any(pair.reason == "one seed" for pair in pairs):
         notes.append("Not judged (one seed): a single training does not tell a better network from a lucky training.")
     return notes
@@ -137,12 +139,14 @@ class Win(NamedTuple):
 
 def wins_table(comparison: Comparison) -> Table[Win]:
     """On how many datasets a network is better than another one, not decided, worse."""
-    rows = [row for row in comparison.rows if any(row in pair for pair in comparison.wins)]
-    records = [Win(*pair, counts) for pair, counts in comparison.wins.items()]
+    by_row: dict[Line, list[Win]] = {row: [] for row in comparison.rows}
+    for (row, other), counts in comparison.wins.items():
+        by_row[row].append(Win(row, other, counts))
+    rows = [row for row, wins in by_row.items() if wins and any(map(any, comparison.wins.values()))]
+    records = []
     for row in rows:
-        better, undecided, worse = zip(*(win.counts for win in records if win.row == row and win.other), strict=True)
-        records.append(Win(row, None, (sum(better), sum(undecided), sum(worse))))
-    records.sort(key=lambda win: rows.index(win.row))
+        better, undecided, worse = zip(*(win.counts for win in by_row[row]), strict=True)
+        records += [*by_row[row], Win(row, None, (sum(better), sum(undecided), sum(worse)))]
     headings: dict[Line | None, str] = {row: f"({place})" for place, row in enumerate(rows, start=1)}
     columns = (
         Column[Win]("", "network", lambda w: w.row.label, text=lambda w: f"{headings[w.row]} {w.row.label}"),
@@ -155,7 +159,7 @@ def wins_table(comparison: Comparison) -> Table[Win]:
         Column[Win]("worse", value=lambda w: w.counts[2]),
     )
     blocks: Blocks[Win] = Blocks(lambda w: w.row, lambda w: w.other, {**headings, None: "all"})
-    notes = (f"Datasets on which the network is better / not decided / worse, of {len(comparison.columns)}.",)
+    notes = (f"Datasets on which the network is better / not told apart / worse, of {len(comparison.columns)}.",)
     return Table("wins", f"Wins, ties and losses: {comparison.measure.title}", columns, records, notes, blocks)
 
 
@@ -254,7 +258,7 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         here = [record for record in records if record.ablation is ablation]
         pairs = [record.pair for record in here if record.pair]
         notes = ["Difference: from the default."]
-        notes += pair_notes(pairs, measure, "the values of a network on a dataset")
+        notes += pair_notes(pairs, measure)
         guessed = [block.label for block in ablation.blocks if not block.known]
         if guessed:
             notes.append(f"The default is not among the values, so the first is taken for it: {', '.join(guessed)}.")

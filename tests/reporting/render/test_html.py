@@ -33,21 +33,27 @@ def test_columns_of_numbers_sort_by_their_values_not_by_their_texts() -> None:
 
 
 def test_cells_of_sentences_name_their_column_for_narrow_screens() -> None:
-    columns = [Column("name", "name"), Column("words", "what it says")]
+    columns = [Column("name", "name"), Column("words", "its words")]
     html = as_html(Table("t", "t", columns, [{"name": "a", "words": "word " * 20}]))
     assert 'class="sortable wordy"' in html
-    assert 'data-label="what it says"' in html
+    assert 'data-label="its words"' in html
     short = as_html(Table("t", "t", columns, [{"name": "a", "words": "word"}]))
     assert "data-label" not in short
 
 
 def test_verdicts_have_a_colour_and_the_best_is_strong() -> None:
-    texts = {"a": Entry("better"), "b": Entry("0.9", " ≈", 1, ("why",)), "c": Entry("undecided")}
+    texts = {
+        "d": Entry("equivalent"),
+        "a": Entry("better"),
+        "b": Entry("0.9", " ≈", 1, ("why",)),
+        "c": Entry("undecided"),
+    }
     columns = [Column[str]("name", "name", lambda n: n), Column[str]("v", "v", lambda n: n, text=lambda n: texts[n])]
     html = as_html(Table("t", "t", columns, list(texts)))
     assert '<span class="good">better</span>' in html
+    assert '<span class="same">equivalent</span>' in html
     assert "<strong>0.9</strong>" in html
-    assert '<abbr title="not distinguishable from the best">≈</abbr>¹' in html
+    assert '<abbr title="not shown to differ from the best">≈</abbr>¹' in html
     assert "<li>¹ why</li>" in html
     assert "<td>undecided</td>" in html
 

@@ -133,22 +133,22 @@ def test_text_is_aligned_and_cells_can_have_several_lines() -> None:
     columns = [
         Column("name", "network"),
         Column("parameters", "parameters", show="{:,}".format, number=True),
-        Column("claims", "it says"),
+        Column("claims", "as claimed"),
         Column("height"),
     ]
     rows = [("U-Net | 32", 4318434, ("a, b", "c"), 256), ("AMSUnet", None, (), 256)]
     records = [dict(zip(("name", "parameters", "claims", "height"), row, strict=True)) for row in rows]
     table = Table("t", "t", columns, records, notes=("a note",))
     assert as_text(table).splitlines() == [
-        "network     parameters  it says",
-        "----------  ----------  -------",
+        "network     parameters  as claimed",
+        "----------  ----------  ----------",
         "U-Net | 32   4,318,434  a, b",
         "                        c",
         "AMSUnet              -",
         "",
         "a note",
     ]
-    assert "| a, b<br>c |" in as_markdown(table)
+    assert "| a, b<br>c  |" in as_markdown(table)
 
 
 def test_the_terminal_is_spared_the_markup_of_pages() -> None:

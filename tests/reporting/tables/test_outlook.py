@@ -21,8 +21,10 @@ def test_each_network_has_its_share_at_each_rank() -> None:
     assert [table.name for table in tables] == ["stability", "stability-kvasir"]
     assert displayed(tables[0])[0] == {"network": "network1", "rank 1": "90 %", "rank 2": "10 %"}
     assert displayed(tables[1])[1] == {"network": "network2", "rank 1": "0 %", "rank 2": "100 %"}
-    assert "Drawn anew: datasets, test images (or their groups) and seeds." in tables[0].notes[0]
-    assert "Drawn anew: test images (or their groups) and seeds." in tables[1].notes[0]
+    assert "bootstrap samples of datasets, images (or groups of them) and seeds" in tables[0].notes[0]
+    assert "bootstrap samples of images (or groups of them) and seeds" in tables[1].notes[0]
+    assert "one seed" not in tables[0].notes[-1]
+    assert "one seed" in stability_tables(make_comparison(2, 1, seeds=1))[0].notes[-1]
     rows = in_csv(tables[0])
     assert rows == in_csv(tables[1])
     assert [row["dataset"] for row in rows] == ["all datasets"] * 4 + ["kvasir"] * 4
@@ -50,13 +52,13 @@ def test_planning_has_the_seeds_and_images_that_it_takes() -> None:
     plans = ((column, Plan(0.01, 3, 3, 120, 0.17, None, 900)), (column, Plan(0.02, 3, 3, 120, 0.62, 4, 230)))
     table = planning_table(replace(made, plans=plans))
     assert [list(row.values()) for row in displayed(table)] == [
-        ["kvasir", "1", "17 %", "not by these alone", "900"],
-        ["kvasir", "2", "62 %", "4", "230"],
+        ["kvasir", "1", "3", "120", "17 %", ">100", "900"],
+        ["kvasir", "2", "3", "120", "62 %", "4", "230"],
     ]
     assert [(row["seeds"], row["seeds_needed"], row["power"]) for row in in_csv(table)] == [
         ("3", "", "0.17"), ("3", "4", "0.62")
     ]  # fmt: skip
-    assert "in 80 % of experiments" in table.notes[0]
-    assert "groups" not in table.notes[0]
-    assert "groups of these where there are any" in planning_table(make_comparison(2, 1, groups=6)).notes[0]
+    assert "for a power of 80 %" in table.notes[0]
+    assert "images, with these seeds" in displayed(table)[0]
+    assert "images or groups, with these seeds" in displayed(planning_table(make_comparison(2, 1, groups=6)))[0]
     assert displayed(planning_table(replace(made, plans=()))) == []

@@ -1,4 +1,4 @@
-"""The tables of scores: what a cell says, costs, one seed, groups, published figures."""
+"""The tables of scores: cells, costs, one seed, groups, published figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from medseg.reporting.published import Published
 from medseg.reporting.published_cells import PublishedCell
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown
-from medseg.reporting.tables.scores import comparison_table, published_table, score_tables
+from medseg.reporting.tables.published import published_table
+from medseg.reporting.tables.scores import comparison_table, score_tables
 from tests.reporting.tables.made import make_comparison, make_run
 from tests.reporting.tables.reading import displayed, in_csv
 

@@ -1,0 +1,87 @@
+"""What it would take: plans against simulated experiments of the planned size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medseg.reporting.planning import Variances, fewest, plan
+from medseg.reporting.rule import PairInput, judge
+from medseg.reporting.statistics import Side, TrainingVariance
+
+KNOWN = Variances(networks=2, seeds=3, units=120, training=1e-4, unit=1.6e-3, residual=8e-4)
+
+
+def draw(rng: np.random.Generator, known: Variances, difference: float, seeds: int, units: int) -> list[np.ndarray]:
+    image = rng.normal(0.8, 0.1, units)
+    return [
+        image
+        + effect
+        + rng.normal(0, (known.unit / 2) ** 0.5, units)
+        + rng.normal(0, known.training**0.5, (seeds, 1))
+        + rng.normal(0, known.residual**0.5, (seeds, units))
+        for effect in (0.0, difference)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("difference", "seeds", "units"), [(0.02, 3, 120), (0.02, 7, 120), (0.02, 5, 60), (0.01, 20, 300), (0.03, 2, 500)]
+)
+def test_the_power_is_that_of_simulated_experiments(difference: float, seeds: int, units: int) -> None:
+    rng, told = np.random.default_rng(seeds), 0
+    for _ in range(400):
+        sides = [Side.of(values) for values in draw(rng, KNOWN, difference, seeds, units)]
+        pair = PairInput(0, 1, (sides[0], sides[1]), sides[0].per_unit - sides[1].per_unit)
+        (one,) = judge([pair], TrainingVariance.of([side.seed_means for side in sides]))
+        told += one.state == "worse"
+    assert KNOWN.power(difference, pairs=1, seeds=seeds, units=units) == pytest.approx(told / 400, abs=0.08)
+
+
+def test_the_variances_are_seen_again() -> None:
+    rng = np.random.default_rng(0)
+    sides = [Side.of(values) for values in draw(rng, KNOWN, 0.0, 200, 2000)]
+    found = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+    assert found is not None
+    assert (found.networks, found.seeds, found.units) == (2, 200, 2000)
+    assert found.training == pytest.approx(KNOWN.training, rel=0.2)
+    assert found.unit == pytest.approx(KNOWN.unit, rel=0.1)
+    assert found.residual == pytest.approx(KNOWN.residual, rel=0.05)
+
+
+def test_a_plan_names_the_fewest_that_suffice() -> None:
+    found = plan(KNOWN, 0.02, pairs=6)
+    assert (found.seeds, found.units, found.pairs) == (3, 120, 6)
+    assert found.seeds_needed is not None
+    assert KNOWN.power(0.02, pairs=6, seeds=found.seeds_needed, units=120) >= 0.8
+    assert KNOWN.power(0.02, pairs=6, seeds=found.seeds_needed - 1, units=120) < 0.8
+    # Three trainings that deviate by 1 point tell no 2 points apart, however many images.
+    assert found.units_needed is None
+    assert found.power < 0.8
+    assert plan(KNOWN, 0.01, pairs=6).power < found.power
+    assert plan(KNOWN, 0.02, pairs=28).power < found.power
+
+
+def test_few_images_are_not_made_up_for_by_seeds() -> None:
+    few = Variances(networks=2, seeds=3, units=10, training=1e-6, unit=1.6e-3, residual=1e-5)
+    found = plan(few, 0.02, pairs=1)
+    assert found.seeds_needed is None
+    assert found.units_needed is not None
+    assert 30 < found.units_needed < 60  # (2.8 x 0.04 / 0.02)^2 = 31, and the ranks of t and trainings a little more
+
+
+def test_what_cannot_be_known_is_not_planned() -> None:
+    sides = [Side.of(np.random.default_rng(0).normal(0, 1, (1, 9))) for _ in range(2)]
+    assert Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides])) is None
+    one = [Side.of(np.ones((2, 1)))] * 2
+    assert Variances.of(one, TrainingVariance.of([side.seed_means for side in one])) is None
+
+
+def test_no_power_without_seeds_or_with_too_few_units_for_the_ranks() -> None:
+    assert KNOWN.power(0.5, pairs=1, seeds=1, units=100) == 0.0
+    assert KNOWN.power(0.5, pairs=28, seeds=3, units=10) == 0.0
+    assert KNOWN.power(0.5, pairs=28, seeds=3, units=11) > 0.9
+    assert Variances(2, 2, 10, 0.0, 0.0, 0.0).power(0.01, pairs=1, seeds=2, units=10) == 1.0
+
+
+def test_the_fewest_is_searched_by_halves() -> None:
+    assert [fewest(lambda n, k=k: float(n >= k), 2, 100) for k in (1, 2, 57, 100, 101)] == [2, 2, 57, 100, None]
