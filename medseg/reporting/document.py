@@ -180,7 +180,7 @@ def write_report(
             write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
     if form in ("html", "all"):
         written["HTML"] = folder / "report.html"
-        write_html(report, written["HTML"], images)
+        write_html(report, parts, written["HTML"], images)
     if form in ("markdown", "all"):
         report = replace(report, figures=figures()) if figures else report
         written = {"Markdown": folder / "report.md", **written}
@@ -188,12 +188,12 @@ def write_report(
     return written
 
 
-def write_html(report: Report, file: Path, images: int = IMAGES) -> None:
+def write_html(report: Report, parts: Sequence[Section], file: Path, images: int = IMAGES) -> None:
     """Write the HTML page."""
     from medseg.reporting.page import as_html  # not above: the other formats need none of it
 
     made = made_with(report.runs, report.comparison)
-    write(file, as_html(report, title=title(report), opening=opening(report), made_with=made, images=images))
+    write(file, as_html(report, parts, title(report), opening(report), made, images))
 
 
 def write(file: Path, text: str) -> None:

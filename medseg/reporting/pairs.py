@@ -169,12 +169,9 @@ def count_wins(pairs: Sequence[Pair]) -> dict[tuple[Line, Line], tuple[int, int,
     """Count for each two rows on how many datasets the first is better, not told apart, worse; not judged: none."""
     counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
     for pair in pairs:
-        for seen in (pair, pair.reversed()):
-            wins, ties, losses = counted.get((seen.first, seen.second), (0, 0, 0))
-            tie = seen.state in ("undecided", "equivalent")
-            counted[seen.first, seen.second] = (
-                wins + (seen.state == "better"),
-                ties + tie,
-                losses + (seen.state == "worse"),
-            )
+        tie = pair.state in ("undecided", "equivalent")
+        seen = ((pair.first, pair.second), pair.state), ((pair.second, pair.first), OPPOSITE.get(pair.state))
+        for rows, state in seen:
+            wins, ties, losses = counted.get(rows, (0, 0, 0))
+            counted[rows] = (wins + (state == "better"), ties + tie, losses + (state == "worse"))
     return counted

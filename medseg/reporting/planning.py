@@ -74,7 +74,8 @@ class Variances:
         if not true > 0:
             return 1.0
         critical = -stdtrit(expected.freedom, ALPHA / pairs / 2) * expected.error / true**0.5
-        return float(1 - nctdtr(min(expected.freedom, 1e6), abs(difference) / true**0.5, critical))
+        missed = nctdtr(min(expected.freedom, 1e6), abs(difference) / true**0.5, critical)
+        return 1.0 if np.isnan(missed) else float(1 - missed)  # NaN: too small for a float
 
 
 @dataclass(frozen=True)

@@ -255,15 +255,28 @@ def superiority(
     # so that both together are a point set that fills the square (Korobov).
     node = (np.arange(QUANTILES) + 0.5) / QUANTILES
     other = (node * QUANTILES * 47 % QUANTILES) / QUANTILES
-    tau = np.sqrt(deviation * freedom / (2 * gammaincinv(freedom / 2, node)))
-    error = np.sqrt(units * unit_freedom / (2 * gammaincinv(unit_freedom / 2, other)) + shared * tau**2)
+
+    def variances(freedom: Array, node: Array) -> Array:
+        each, place = np.unique(freedom, return_inverse=True)  # mostly one, that of all pairs
+        quantiles = each[:, None] / (2 * gammaincinv(each[:, None] / 2, node))
+        return quantiles[place.ravel()]
+
+    tau = np.sqrt(deviation * variances(freedom, node))
+    error = np.sqrt(units * variances(unit_freedom, other) + shared * tau**2)
+    slope, shift = tau / error, mean / error
 
     def end(share: float) -> Array:
         low, high = np.full_like(mean, -40.0), np.full_like(mean, 40.0)  # standard deviations of two trainings
-        for _ in range(28):  # to 3e-7
-            middle = (low + high) / 2
-            below = ndtr((middle * tau - mean) / error).mean(axis=1, keepdims=True)
-            low, high = np.where(below < share, middle, low), np.where(below < share, high, middle)
+        middle = np.clip(mean / np.sqrt(deviation), -8.0, 8.0)
+        for _ in range(60):  # Newton's steps, mostly 6 of them; halves of the interval where one leads out of it
+            normal = middle * slope - shift
+            off = ndtr(normal).mean(axis=1, keepdims=True) - share
+            if np.all((np.abs(off) < 1e-9) | (high - low < 1e-7)):
+                break
+            low, high = np.where(off < 0, middle, low), np.where(off < 0, high, middle)
+            rise = (slope * np.exp(-(normal**2) / 2)).mean(axis=1, keepdims=True) / np.sqrt(2 * np.pi)
+            step = middle - np.divide(off, rise, out=np.full_like(off, np.inf), where=rise > 0)
+            middle = np.where((low < step) & (step < high), step, (low + high) / 2)
         return ndtr(middle)[:, 0]
 
     point, low, high = ndtr(mean / np.sqrt(deviation))[:, 0], end(ALPHA / 2), end(1 - ALPHA / 2)

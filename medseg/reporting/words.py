@@ -43,9 +43,14 @@ def interval(score: Score, measure: Measure) -> str:
     return f" [{number(score.low, measure.digits)}, {number(score.high, measure.digits)}]"
 
 
+def point_digits(measure: Measure) -> int:
+    """Return the digits of a difference in points."""
+    return 1 if measure.unit else 2
+
+
 def difference(pair: Pair, measure: Measure) -> str:
     """Write a difference in points, with the interval that its verdict was made of."""
-    digits = 1 if measure.unit else 2
+    digits = point_digits(measure)
     mean = signed(pair.difference * measure.points, digits)
     if pair.low is None or pair.high is None:
         return mean
@@ -62,6 +67,19 @@ def percent(share: float) -> str:
     if 0 < share < 0.005:
         return "<1 %"
     return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def level(confidence: float) -> str:
+    """Write the level of an interval."""
+    return f"{100 * confidence:.3g} %"
+
+
+def chance(superiority: tuple[float, float, float] | None) -> str:
+    """Write how often a new training of a network would beat one of another, with the interval; a dash for None."""
+    if superiority is None:
+        return "-"
+    share, low, high = superiority
+    return f"{percent(share)} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def fixed(digits: int, unit: float = 1.0) -> Callable[[float], str]:

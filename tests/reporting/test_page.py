@@ -7,13 +7,14 @@ import re
 import shutil
 import zlib
 from base64 import b64decode
-from html import unescape
+from dataclasses import replace
+from html import escape, unescape
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from medseg.reporting.records import read_runs
 
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.prepare import prepare
@@ -22,18 +23,24 @@ from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
-from medseg.reporting.document import write_html
+from medseg.reporting.document import Report, sections, write_html
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_kept
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
-from medseg.reporting.page.scores import every_measure
+from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data
+from medseg.reporting.page.stability import stability_html
 from medseg.reporting.render.markdown import superscript
+from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
+from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.predictions import write_predictions
+from medseg.runs.reading import read_runs
+from medseg.runs.run import Run
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
-from tests.reporting.test_figures import benchmark, predict
+from tests.reporting.tables.made import make_ablation, make_comparison, make_pair
+from tests.reporting.test_figure_grid import predict
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -51,8 +58,9 @@ def make_sweep(folder: Path) -> Path:
     sweep = fabricate(folder / "runs" / "s", networks, data=("kvasir", "dsb"), seeds=(0, 1), states=states)
     prepared = prepare(Synthetic(count=12), image_size=64, in_channels=3, data_dir=folder / "data")
     predict(sweep, prepared, range(10))
-    benchmark(sweep, {"unet": 10**9})
-    for run in read_runs([sweep]):
+    for run in runs_of(sweep):
+        if run.model in MACS:
+            measure(sweep, run)
         if run.data == "dsb" or (run.model == "unet" and run.seed == 1):
             (run.folder / "test" / "predictions.npz").unlink(missing_ok=True)
     for file in [*sweep.glob("*/run.json"), *sweep.glob("*/status.json"), sweep / "sweep.json"]:
@@ -62,8 +70,28 @@ def make_sweep(folder: Path) -> Path:
     return sweep
 
 
+def runs_of(*folders: Path) -> list[Run]:
+    return read_runs(folders).runs
+
+
+MACS = {"unet": 10**9, "convunext": 7 * 10**8}
+
+
+def measure(sweep: Path, run: Run) -> None:
+    """Add a benchmark of a run's network as `medseg.benchmark` writes it."""
+    content = {"arguments": run.config["model"], "macs": MACS[run.model], "image_size": [96, 96]}
+    content |= {"measured": "2026-11-01T00:00:00+00:00", "precision": "32-true", "batch_size": 8}
+    content |= {"device": {"name": "cpu"}, "latency_ms": {"p50": 3.0}, "peak_memory_mib": {"train": 100}}
+    write_json(sweep / "benchmarks" / f"{run.model}-{run.config['model']['kernel_size']}.json", content)
+
+
 def make_page(sweep: Path, file: Path) -> Path:
-    write_html(make_report(read_runs([sweep]), MEASURES["dice"]), file, IMAGES)
+    runs = runs_of(sweep)
+    return write_page(make_report(runs, compare(runs, MEASURES["dice"])), file)
+
+
+def write_page(made: Report, file: Path) -> Path:
+    write_html(made, sections(made), file, IMAGES)
     return file
 
 
@@ -97,19 +125,19 @@ def texts(page: str, name: str) -> list[list[str]]:
 
 
 def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, page: str) -> None:
-    runs = read_runs([sweep])
-    for measure in MEASURES.values():
-        table = comparison_table(compare(runs, measure))
+    runs = runs_of(sweep)
+    for place, measured in enumerate(MEASURES.values()):
+        table = comparison_table(compare(runs, measured))
         shown = [
             [f"{c.entry.text} {c.entry.after.strip()}{superscript(*c.marks)}".strip() for c in row]
             for row in table.grid.rows
         ]
-        assert texts(page, f"comparison-{measure.name}") == shown
+        assert texts(page, f"comparison-{place}") == shown
 
 
 @pytest.mark.parametrize("name", ["iou", "hd95", "pooled_dice"])
 def test_another_measure_is_compared_as_if_it_had_been_asked_for(name: str, sweep: Path) -> None:
-    runs = read_runs([sweep])
+    runs = runs_of(sweep)
     found, asked = every_measure(compare(runs, MEASURES["dice"]))[name], compare(runs, MEASURES[name])
     assert (found.pairs, found.wins, found.ranking) == (asked.pairs, asked.wins, asked.ranking)
     marks = [[(cell.place, cell.like_best) for cell in one.cells.values()] for one in (found, asked)]
@@ -120,11 +148,109 @@ def test_scores_below_the_pictures_are_those_of_the_runs(sweep: Path, page: str)
     data, rows = embedded(page, "report-images")[0], embedded(page, "report-scores")["rows"]
     place = [row["label"] for row in rows].index("unet")
     ids = [image["id"] for image in data["images"]]
-    runs = [run for run in read_runs([sweep]) if (run.model, run.data) == ("unet", "kvasir")]
+    runs = [run for run in runs_of(sweep) if (run.model, run.data) == ("unet", "kvasir")]
     each = [dict(zip(run.per_image.ids, run.per_image.scores["hd95"], strict=True)) for run in runs]
     shown = data["scores"]["hd95"][str(place)]
     assert shown["1"] == [pytest.approx(each[1][image], abs=0.051) for image in ids]
     assert shown["mean"] == [pytest.approx((each[0][image] + each[1][image]) / 2, abs=0.051) for image in ids]
+
+
+@pytest.mark.parametrize("name", ["hd9", "</script> <b>'\"$&", "__proto__"])
+def test_own_metrics_are_on_the_page_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.03}, seeds=(0, 1), images=8)
+    for run in runs_of(sweep):
+        file = run.folder / "test" / "per_image.csv"
+        rows = read_csv(file)
+        write_csv(file, [{**row, name: number % 5} for number, row in enumerate(rows)])
+        summary = {**run.summary, "own_metrics": {name: {"higher_is_better": False, "unit": "mm"}}}
+        write_json(run.folder / "test" / "summary.json", summary)
+    page = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
+    data = embedded(page, "report-scores")["measures"][name]
+    assert (data["up"], data["unit"]) == (False, "mm")
+    assert data["cells"][0][0][0] == pytest.approx(np.mean([n % 5 for n in range(8)]))
+    assert f'<div class="of-score" data-score="{escape(name)}" hidden>' in page
+    table = comparison_table(compare(runs_of(sweep), MEASURES["dice"]))
+    assert texts(page, "comparison-0")[0][0] == table.grid.rows[0][0].text
+
+
+def test_pairs_are_numbers_and_the_page_has_a_key_for_each_of_their_states(tmp_path: Path) -> None:
+    made = make_comparison(5, 1)
+    first, *others = made.rows
+    column = made.columns[0]
+    given: list[dict[str, Any]] = [
+        {"difference": -0.0301, "low": -0.05, "high": -0.0102, "state": "worse", "confidence": 1 - 0.05 / 6},
+        {"difference": 0.001, "low": -0.002, "high": 0.004, "state": "equivalent", "units": 6, "grouped": True},
+        {"difference": 0.0, "low": -0.01, "high": 0.01, "state": "undecided", "reason": "6 groups are too few"},
+        {"difference": 0.02, "low": None, "high": None, "state": "not judged", "reason": "one seed", "p": None,
+         "corrected": None, "superiority": None},
+    ]  # fmt: skip
+    pairs = [make_pair(first, row, column, **more) for row, more in zip(others, given, strict=True)]
+    made = replace(made, pairs=tuple(pairs))
+    shown = pairs_data(made)[0]
+    assert shown[0] == [0, 1, -3.01, -5, -1.02, "99.2 %", "0.012", "0.036", "120 images", "worse", "",
+                        "83 % [61, 95]", "17 % [5, 39]"]  # fmt: skip
+    assert shown[1][8:11] == ["120 images in 6 groups", "equivalent", ""]
+    assert shown[3] == [0, 4, 2, None, None, "98.3 %", "-", "-", "120 images", "not judged", "one seed"]
+    html = matrix_html({"dice": made})
+    keys = re.findall(r'<span class="key ([a-z-]*)">(.*?)</span>', html)
+    words = ["better", "worse", "equivalent", "undecided", "not judged (one seed)"]
+    assert [text for _, text in keys] == words
+    assert [kind for kind, _ in keys] == [*words[:4], "not-judged"]
+    assert "shown to differ by less than 1" in html
+
+
+# One seed, one run.
+
+
+def test_one_seed_has_no_colour_and_is_not_judged(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.1, "amsunet": 0.0}, data=("kvasir", "dsb"))
+    page = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "not judged (one seed)" in page
+    assert re.findall(r'<span class="key ([a-z-]*)">', page) == ["not-judged"]
+    body = page.partition("<body>")[2].partition("<script")[0]
+    assert "≈" not in body
+    assert not re.findall(r'class="(?:good|same|scroll shares heat)"', body.partition('id="claims"')[0])
+    assert "<strong>" not in body
+    data = embedded(page, "report-scores")["measures"]["dice"]
+    assert {cell[4] for row in data["cells"] for cell in row} == {"not judged (one seed)"}
+
+
+def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, images=4)
+    (run,) = runs_of(sweep)
+    (run.folder / "metrics.csv").unlink()
+    written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'<section id="([a-z-]*)"', written) == ["comparison", "images", "published", "runs", "made-with"]
+    assert texts(written, "comparison-0")[0][0] == "unet"
+    assert "networks with" not in written
+    assert 'data-filter="runs-table"' not in written
+
+
+# Sections.
+
+
+def test_the_page_has_every_table_of_the_report_and_its_notes_at_the_top(tmp_path: Path) -> None:
+    made = make_comparison(4, 2)
+    made = replace(made, warnings=("data1: other <images>",))
+    runs = [run for cell in made.cells.values() for run in cell.runs]
+    report = Report(runs, made, [make_ablation(made)], [], notes=("x/unet: a copy of y/unet",))
+    page = write_page(report, tmp_path / "report.html").read_text(encoding="utf-8")
+    top = page.partition("<body>")[2].partition("<nav")[0]
+    assert "<li>x/unet: a copy of y/unet</li><li>data1: other &lt;images&gt;</li>" in top
+    for section in sections(report):
+        for table in section.tables:
+            assert section.title == "Comparison" or f">{table.title}</h" in page, table.title
+
+
+def test_the_shares_of_ranks_are_those_of_the_table(tmp_path: Path) -> None:
+    made = make_comparison(8, 2)
+    html = stability_html(made)
+    overall, *each = stability_tables(made, 8)
+    assert html.count("<table>") == 1 + len(each) == 2
+    shares = [float(share) for share in re.findall(r"--share: ([0-9.]*)", html)]
+    assert shares[:64] == [pytest.approx(record.share, abs=5e-4) for record in overall.displayed or ()]
+    assert html.count('<div class="scroll shares heat">') == 2
+    assert "The first" not in html
 
 
 # The same from the same, nothing from outside.
@@ -146,7 +272,27 @@ def test_what_comes_from_runs_is_never_markup(page: str) -> None:
     assert not re.search(r"(src|href)=.?(https?:|//)", page)
 
 
+@pytest.mark.parametrize("turning", ["\u202e", "\u2066"])
+def test_no_name_turns_the_text_beside_it_around(turning: str, tmp_path: Path) -> None:
+    made = make_comparison([f"{turning}evil", "b"], [f"a{turning}", "d"])
+    runs = [replace(run, experiment=f"e{turning}") for cell in made.cells.values() for run in cell.runs]
+    page = write_page(Report(runs, made, [make_ablation(made)], []), tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+    assert turning not in text.partition("<body>")[2]
+    assert json.dumps(turning)[1:-1] not in text
+
+
 # Test images.
+
+
+def test_of_one_network_the_images_are_spread_from_the_worst_to_the_best(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1))
+    ((row, cell),) = ((cell.row, cell) for cell in compare(runs_of(sweep), MEASURES["dice"]).cells.values())
+    ids, rule = choose_images({row: cell}, MEASURES["dice"], 5)
+    values = dict(zip(cell.sample.ids, cell.sample.per_image("dice"), strict=True))
+    assert rule == "5 of 60 test images: spread evenly from the lowest Dice to the highest."
+    assert {min(values, key=values.get), max(values, key=values.get)} < set(ids)
+    assert len(ids) == 5
 
 
 def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
@@ -156,7 +302,7 @@ def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
     assert data["rule"].startswith(f"{IMAGES} of 10 test images: the 3 whose Dice (mean over seeds) deviates most")
     assert data["licence"] == "synthetic images: CC0-1.0."
     # Of other data, or of none.
-    comparison = compare(read_runs([sweep]), MEASURES["dice"])
+    comparison = compare(runs_of(sweep), MEASURES["dice"])
     for run in (run for cell in comparison.cells.values() for run in cell.runs if run.finished):
         run.summary["prepared"] = "/nowhere"
     missing = browser_data(comparison, IMAGES)[0]["missing"]
@@ -166,7 +312,7 @@ def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
 
 def test_damaged_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(sweep, tmp_path / "s")
-    runs = [run for run in read_runs([tmp_path / "s"]) if run.data == "kvasir"]
+    runs = [run for run in runs_of(tmp_path / "s") if run.data == "kvasir"]
     (runs[0].folder / "test" / "predictions.npz").write_bytes(b"PK\x03\x04 half a file")
     (data,) = browser_data(compare(runs, MEASURES["dice"]), IMAGES)
     assert len(data["lacking"]) == 2
@@ -175,8 +321,8 @@ def test_damaged_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
 
 def test_the_images_that_networks_disagree_on_are_shown_and_some_of_the_others(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.02, "amsunet": 0.0}, seeds=(0, 1))
-    cells = {cell.row: cell for cell in compare(read_runs([sweep]), MEASURES["dice"]).cells.values()}
-    ids, rule = choose_images(cells, "dice", 20)
+    cells = {cell.row: cell for cell in compare(runs_of(sweep), MEASURES["dice"]).cells.values()}
+    ids, rule = choose_images(cells, MEASURES["dice"], 20)
     samples = [cell.sample for cell in cells.values()]
     spread = np.std([sample.per_image("dice") for sample in samples], axis=0)
     most = [samples[0].ids[n] for n in np.argsort(-spread)[:10]]
@@ -188,12 +334,12 @@ def test_the_images_that_networks_disagree_on_are_shown_and_some_of_the_others(t
     assert min(mean[rest]) in mean[others]
     assert max(mean[rest]) in mean[others]
     assert rule.startswith("20 of 60 test images: the 10 ")
-    assert choose_images(cells, "dice", 60) == (list(samples[0].ids), "All 60 test images.")
+    assert choose_images(cells, MEASURES["dice"], 60) == (list(samples[0].ids), "All 60 test images.")
 
 
 def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0}, folds=(0, 1), images=3)
-    runs = read_runs([sweep])
+    runs = runs_of(sweep)
     for run in runs:
         write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
     layout = lay_out(runs)
@@ -301,13 +447,3 @@ def test_the_command_writes_the_page_alone(sweep: Path, tmp_path: Path, capsys: 
 def test_images_must_be_a_number(images: str) -> None:
     with pytest.raises(ConfigError, match="it must be a number of test images, 0 for none"):
         report(compose_config("report", "runs=[x]", f"images={images}"))
-
-
-def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
-    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, images=4)
-    (run,) = read_runs([sweep])
-    (run.folder / "metrics.csv").unlink()
-    written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Who differs from whom" not in written
-    assert "Training curves" not in written
-    assert texts(written, "comparison-dice")[0][0] == "unet"

@@ -7,7 +7,8 @@ scores.py     the comparison under every measure: tables, the plot against costs
 browser.py    the test images with the predictions of two networks; pictures.py makes the pictures
 curves.py     validation scores and losses over the epochs
 settings.py   the runs and what they were made with
-markup.py     tables and controls as HTML
+stability.py  how sure the ranks are, as a heat map
+markup.py     controls and sections as HTML
 """
 
 from __future__ import annotations

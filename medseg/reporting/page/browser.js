@@ -1,5 +1,5 @@
 // The test images: two networks side by side, in an order of the reader's choice.
-const { element, read, byId } = globalThis.report;
+const { element, read, byId, signed } = globalThis.report;
 if (!byId("browser")) return;
 const rows = read("report-scores").rows;
 const measures = read("report-scores").measures;
@@ -26,15 +26,15 @@ let drawing = 0; // number of the last drawing, so that an overtaken one ends
 const options = (select, entries, chosen) => {
   select.replaceChildren(...entries.map(([value, text]) => element("option", { value }, text)));
   if (chosen !== undefined) select.value = chosen;
+  select.parentElement.hidden = entries.length < 2;
 };
 
 const valueOf = (row, image, of = score.value) => here.scores[of]?.[row]?.[seed.value]?.[image] ?? null;
 const written = (value, of = score.value) => (value === null ? "–" : value.toFixed(measures[of].digits));
-const signed = (value) => {
-  const text = Math.abs(value).toFixed(measures[score.value].digits);
-  return Number(text) === 0 ? text : (value > 0 ? "+" : "−") + text;
-};
+// Two networks, or one: nothing is compared with itself.
+const compared = () => first.value !== second.value;
 const differenceOf = (image) => {
+  if (!compared()) return null;
   const [a, b] = [valueOf(first.value, image), valueOf(second.value, image)];
   return a === null || b === null ? null : a - b;
 };
@@ -91,14 +91,15 @@ const sort = () => {
 };
 
 const fillList = () => {
-  const heads = ["image", rows[first.value].label, rows[second.value].label, "difference"].map((text) => element("span", { title: text }, text));
+  const names = compared() ? [rows[first.value].label, rows[second.value].label, "difference"] : [rows[first.value].label];
+  const heads = ["image", ...names].map((text) => element("span", { title: text }, text));
+  list.classList.toggle("single", !compared());
   entries = images.map((image, place) => {
     const difference = differenceOf(image);
+    const values = [written(valueOf(first.value, image))];
+    if (compared()) values.push(written(valueOf(second.value, image)), difference === null ? "–" : signed(difference, measures[score.value].digits));
     const entry = element("li", { role: "option", class: "list-row", id: `browser-image-${place}` },
-      element("span", { class: "id" }, here.images[image].id),
-      element("span", {}, written(valueOf(first.value, image))),
-      element("span", {}, written(valueOf(second.value, image))),
-      element("span", { class: "difference" }, difference === null ? "–" : signed(difference)));
+      element("span", { title: here.images[image].id }, here.images[image].id), ...values.map((text) => element("span", {}, text)));
     entry.addEventListener("click", () => go(place));
     return entry;
   });
@@ -210,8 +211,8 @@ const show = async () => {
     frame(image, "image", null, place, null),
     frame(image, "truth", null, place, [truth]),
     frame(image, rows[first.value].label, first.value, place, mapsOf(first.value)),
-    frame(image, rows[second.value].label, second.value, place, mapsOf(second.value)),
   ];
+  if (compared()) parts.push(frame(image, rows[second.value].label, second.value, place, mapsOf(second.value)));
   frames.replaceChildren(...parts.map((part) => part.figure ?? part));
   for (const part of parts) if (part.canvas) draw(part.canvas, image, truth, part.maps);
   title.textContent = `${current + 1} of ${images.length}: ${image.id}`;

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medseg.errors import UserError
-from medseg.metrics.measures import MEASURES
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import select_html
+from medseg.reporting.page.markup import controls_html, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
+from medseg.reporting.render.html import plain
+from medseg.reporting.render.table import one_line
 from medseg.reporting.samples import Array
 from medseg.reporting.words import count
 from medseg.runs.folder import RunFolder
@@ -67,8 +69,8 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     except UserError as error:
         log.warning("no pictures of %s: %s", column.label, error)
         return {"missing": "the prepared data are gone, or are not those of the test any more; prepare them again"}
-    score = comparison.measure.score if comparison.measure.score in MEASURES else "dice"
-    ids, rule = choose_images(cells, score, images)
+    measures = comparison.measures.per_image
+    ids, rule = choose_images(cells, measure_of_images(comparison), images)
     kept = read_kept(cells, ids)
     position = {image: place for place, image in enumerate(prepared.ids)}
     if not kept.maps or any(image not in position for image in ids):
@@ -95,52 +97,61 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
             for image, truth, frame in zip(ids, truths, frames, strict=True)
         ],
         "scores": {
-            name: {str(place[row]): scores_of(cell, name, ids) for row, cell in cells.items() if has(cell, name)}
-            for name, measure in MEASURES.items()
-            if measure.convention == "per_image" and any(has(cell, name) for cell in cells.values())
+            one.name: {str(place[row]): scores_of(cell, one, ids) for row, cell in cells.items() if has(cell, one)}
+            for one in measures
+            if any(has(cell, one) for cell in cells.values())
         },
     }
 
 
-def has(cell: Cell, score: str) -> bool:
+def measure_of_images(comparison: Comparison) -> Measure:
+    """Return the measure of the report, or of a pooled one that which single images have; else Dice."""
+    known = {measure.name: measure for measure in comparison.measures.per_image}
+    return known.get(comparison.measure.score, known["dice"])
+
+
+def has(cell: Cell, measure: Measure) -> bool:
     """Tell whether the runs of a cell have a score of single images."""
-    return cell.sample is not None and score in cell.sample.scores
+    return cell.sample is not None and measure.score in cell.sample.scores
 
 
-def scores_of(cell: Cell, score: str, ids: Sequence[str]) -> dict[str, list[float | None]]:
+def scores_of(cell: Cell, measure: Measure, ids: Sequence[str]) -> dict[str, list[float | None]]:
     """Return a score of some images: the mean over seeds, and that of each seed; None where it has no value."""
     assert cell.sample is not None
     position = {image: n for n, image in enumerate(cell.sample.ids)}
 
     def shown(values: Array) -> list[float | None]:
         found = [float(values[position[image]]) if image in position else float("nan") for image in ids]
-        return [None if np.isnan(value) else round(value, MEASURES[score].digits) + 0.0 for value in found]
+        return [None if np.isnan(value) else round(value, measure.digits) + 0.0 for value in found]
 
-    each = zip(cell.sample.seeds, cell.sample.scores[score], strict=True)
-    return {"mean": shown(cell.sample.per_image(score)), **{str(seed): shown(values) for seed, values in each}}
+    each = zip(cell.sample.seeds, cell.sample.scores[measure.score], strict=True)
+    return {"mean": shown(cell.sample.per_image(measure.score)), **{str(seed): shown(values) for seed, values in each}}
 
 
-def choose_images(cells: Mapping[Line, Cell], score: str, images: int) -> tuple[list[str], str]:
+def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> tuple[list[str], str]:
     """Choose the images to show, sorted by id, and say in words how."""
     values: dict[str, list[float]] = {}
     for cell in cells.values():
         if cell.sample is not None:
-            for image, value in zip(cell.sample.ids, cell.sample.per_image(score).tolist(), strict=True):
+            for image, value in zip(cell.sample.ids, cell.sample.per_image(measure.score).tolist(), strict=True):
                 values.setdefault(image, []).append(value)
     most = max(map(len, values.values()))
     ids = sorted(image for image, found in values.items() if len(found) == most)
     if len(ids) <= images:
         return ids, f"All {count(len(ids), 'test image')}."
     scores = np.array([values[image] for image in ids])
-    disputed = np.argsort(-np.nan_to_num(scores.std(axis=1)), kind="stable")[: -(-images // 2)]
-    title, others = MEASURES[score].title, images - len(disputed)
+    disputed = np.argsort(-np.nan_to_num(scores.std(axis=1)), kind="stable")[: -(-images // 2) if most > 1 else 0]
+    title, others = measure.title, images - len(disputed)
     rest = np.setdiff1d(np.arange(len(ids)), disputed)
     rest = rest[np.argsort(np.nan_to_num(scores[rest].mean(axis=1)), kind="stable")]
     spread = np.linspace(0, len(rest) - 1, others).round().astype(int)
-    rule = (
-        f"{images} of {len(ids)} test images: the {len(disputed)} whose {title} (mean over seeds) deviates most "
-        f"between the networks, and {others} spread evenly over the others from the lowest mean {title} to the highest."
-    )
+    rule = f"spread evenly from the lowest {title} to the highest."
+    if most > 1:
+        rule = (
+            f"the {len(disputed)} whose {title} (mean over seeds) deviates most between the networks, and {others} "
+            f"spread evenly over the others from the lowest mean {title} to the highest."
+        )
+    rule = f"{images} of {len(ids)} test images: {rule}"
     return [ids[n] for n in sorted({*disputed.tolist(), *rest[spread].tolist()})], rule
 
 
@@ -162,7 +173,7 @@ def read_kept(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Kept:
             if all(image in found for image in ids):
                 maps[row, seed] = found
             else:
-                lacking.append(f"{row.label} (seed {seed})")
+                lacking.append(f"{one_line(row.label)} (seed {seed})")
     return Kept(maps, tuple(lacking))
 
 
@@ -185,25 +196,25 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
         return "<p>The pictures were left out (images=0).</p>"
     there = [place for place, one in enumerate(data) if "images" in one]
     missing = [
-        f"<p>No pictures of {escape(column.label)}: {escape(one['missing'])}.</p>"
+        f"<p>No pictures of {plain(column.label)}: {escape(one['missing'])}.</p>"
         for column, one in zip(comparison.columns, data, strict=True)
         if "missing" in one
     ]
     if not there:
         return "\n".join(missing)
-    names = [name for name in MEASURES if any(name in data[place]["scores"] for place in there)]
-    controls = [
+    shown = [one for one in comparison.measures.values() if any(one.name in data[place]["scores"] for place in there)]
+    orders = ORDERS if len(comparison.rows) > 1 else {key: ORDERS[key] for key in ("worst", "best", "id")}
+    controls = controls_html(
         select_html("browser-dataset", "dataset", [(str(place), comparison.columns[place].label) for place in there]),
         select_html("browser-first", "network", []),
         select_html("browser-second", "against", []),
         select_html("browser-seed", "seed", []),
-        select_html("browser-score", "score", [(name, MEASURES[name].heading) for name in names]),
-        select_html("browser-order", "sort by", ORDERS.items()),
+        select_html("browser-score", "score", [(one.name, one.heading) for one in shown]),
+        select_html("browser-order", "sort by", orders.items()),
         select_html("browser-overlay", "show", OVERLAYS.items()),
-    ]
+    )
     return (
-        f'<div class="controls">{"".join(controls)}</div>\n'
-        '<div class="browser" id="browser">\n'
+        f'{controls}<div class="browser" id="browser">\n'
         '<div class="steps"><button type="button" id="browser-back" aria-label="image before">←</button>'
         '<button type="button" id="browser-next" aria-label="next image">→</button>'
         '<p id="browser-title" aria-live="polite"></p></div>\n'

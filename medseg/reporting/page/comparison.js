@@ -1,7 +1,7 @@
 // The comparison: one table for each score, of which one is shown; columns of datasets and costs come and go.
-const { byId } = globalThis.report;
+const { byId, read } = globalThis.report;
 const [score, dataset, costs] = ["comparison-score", "comparison-dataset", "comparison-costs"].map(byId);
-const datasets = dataset.options.length - 1;
+const datasets = read("report-scores").columns.length;
 const places = [...document.querySelectorAll("#comparison .of-score")];
 const shown = () => places.find((place) => !place.hidden);
 const buttons = (place) => [...place.querySelectorAll("thead th")];

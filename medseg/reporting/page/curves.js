@@ -24,7 +24,9 @@ const draw = () => {
   slider.max = last;
   slider.value = epoch;
   const first = Math.min(...shown.map(({ curve }) => curve.epochs[0]));
-  const x = { low: first, high: Math.max(last, first + 1), title: "epoch" };
+  const single = first === last;
+  const x = { low: single ? first - 0.5 : first, high: single ? last + 0.5 : last, title: "epoch", whole: true };
+  slider.parentElement.hidden = single;
   const y = { ...padded(shown.flatMap(({ curve }) => [...curve.low, ...curve.high]), 0.05), title };
   const { svg, px, py, box } = axes(holder, x, y, `${title} over the epochs`);
   const line = (epochs, values) => epochs.map((at, k) => `${px(at).toFixed(1)},${py(values[k]).toFixed(1)}`);

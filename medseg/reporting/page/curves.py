@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.page.markup import select_html
+from medseg.reporting.page.markup import controls_html, legend_html, select_html
 from medseg.reporting.page.scores import dataset_options, significant
 from medseg.runs.run import Run
 
@@ -59,15 +59,16 @@ def curve(runs: Sequence[Run], key: str) -> dict[str, Any] | None:
 
 
 def curves_html(comparison: Comparison, data: dict[str, Any]) -> str:
-    """Write the place of the curves."""
-    controls = [
+    """Write the place of the curves; nothing where there are none."""
+    if not data:
+        return ""
+    controls = controls_html(
         select_html("curves-key", "curve", [(key, curves["title"]) for key, curves in data.items()]),
         select_html("curves-dataset", "dataset", dataset_options(comparison)),
         '<label>epoch<input type="range" id="curves-epoch" min="1" value="1"></label>',
-    ]
+    )
     return (
-        f'<div class="controls">{"".join(controls)}</div>\n<div class="plot" id="curves"></div>\n'
-        '<div class="legend" id="curves-legend" role="group" aria-label="networks in the curves"></div>\n'
+        f'{controls}<div class="plot" id="curves"></div>\n{legend_html("curves", "networks in the curves")}'
         '<p class="readout" id="curves-readout" aria-live="polite"></p>\n'
         '<p class="faint">Mean over the finished runs; band: from the lowest to the highest of them.</p>'
     )

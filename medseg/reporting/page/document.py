@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medseg.pages import embed_json, make_page, read_asset
 from medseg.reporting.page.browser import browser_data, browser_html
 from medseg.reporting.page.curves import curves_data, curves_html
-from medseg.reporting.page.markup import section_html
+from medseg.reporting.page.markup import folded, section_html
 from medseg.reporting.page.scores import comparison_html, every_measure, matrix_html, plot_html, scores_data
 from medseg.reporting.page.settings import runs_html
+from medseg.reporting.page.stability import stability_html
 from medseg.reporting.render.html import as_html as table_html
-from medseg.reporting.render.table import Table
-from medseg.reporting.tables.claims import claims_tables
-from medseg.reporting.tables.outlook import planning_table, stability_tables
-from medseg.reporting.tables.published import published_table
-from medseg.reporting.tables.runs import unfinished_table
-from medseg.reporting.tables.scores import score_tables
-from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
+from medseg.reporting.render.html import notes_html, plain
 
 if TYPE_CHECKING:
-    from medseg.reporting.document import Report
+    from medseg.reporting.document import Report, Section
 
 PACKAGE = "medseg.reporting.page"
 
@@ -30,11 +25,14 @@ SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "
 """In the order they run: the first makes what the others use."""
 
 
-def as_html(report: Report, *, title: str, opening: str, made_with: Sequence[str], images: int) -> str:
+def as_html(
+    report: Report, sections: Sequence[Section], title: str, opening: str, made_with: Sequence[str], images: int
+) -> str:
     """Write the page.
 
     Args:
         report: what is shown.
+        sections: of the other formats, whose tables the page shows as well.
         title, opening: what was compared, plain text.
         made_with: paragraphs on what the runs share, plain text.
         images: most test images of a dataset to show; 0 leaves all pictures out.
@@ -43,39 +41,32 @@ def as_html(report: Report, *, title: str, opening: str, made_with: Sequence[str
     comparisons = every_measure(comparison)
     curves = curves_data(comparison)
     pictures = browser_data(comparison, images) if images else []
-    scores = score_tables(comparison)
-    unfinished = unfinished_table(report.runs, comparison)
+    tables = {section.title: titled(section) for section in sections if section.title != "Comparison"}
+    scores = folded("All scores of each dataset", tables.get("Scores", ""))
+    tests = folded("Paired tests, wins and ranks", tables.get("Paired tests", ""))
     parts = [
-        ("comparison", "Comparison", comparison_html(comparisons) + folded("All scores of each dataset", scores)),
+        ("comparison", "Comparison", comparison_html(comparisons) + scores),
         ("costs", "Score against cost", plot_html(comparisons)),
+        ("differences", "Who differs from whom", matrix_html(comparisons) + tests),
+        ("stability", "Rank stability", stability_html(comparison)),
+        ("planning", "Planning", tables.get("Planning", "")),
+        ("images", "Test images", browser_html(comparison, pictures)),
+        ("claims", "Claims of papers", tables.get("Claims of papers", "")),
+        ("published", "Next to published figures", tables.get("Next to published figures", "")),
+        ("ablations", "Ablations", tables.get("Ablations", "")),
+        ("curves-of-training", "Training curves", curves_html(comparison, curves)),
+        ("unfinished", "Runs that are not finished", tables.get("Runs that are not finished", "")),
+        ("runs", "Runs and their settings", runs_html(report.runs, comparison)),
+        ("made-with", "What the runs were made with", "".join(f"<p>{plain(line)}</p>" for line in made_with)),
     ]
-    if comparison.pairs:
-        ranking = comparison.ranking
-        tests: list[Table[Any]] = [pairs_table(comparison), wins_table(comparison)]
-        tests += [ranking_table(ranking, comparison.measure)] if ranking else []
-        tests += [*stability_tables(comparison), *([planning_table(comparison)] if comparison.plans else [])]
-        shown = folded("Paired tests, wins and ranks", tests)
-        parts.append(("differences", "Who differs from whom", matrix_html(comparisons) + shown))
-    parts.append(("images", "Test images", browser_html(comparison, pictures)))
-    if report.judged:
-        parts.append(("claims", "Claims of papers", titled(claims_tables(report.judged))))
-    if report.published:
-        parts.append(("published", "Next to published figures", table_html(published_table(report.published))))
-    if report.ablations:
-        parts.append(("ablations", "Ablations", titled(ablation_tables(report.ablations, comparison))))
-    if curves:
-        parts.append(("curves-of-training", "Training curves", curves_html(comparison, curves)))
-    if unfinished.displayed:
-        parts.append(("unfinished", "Runs that are not finished", table_html(unfinished)))
-    parts.append(("runs", "Runs and their settings", runs_html(report.runs, comparison)))
-    top = f"<h1>{escape(title)}</h1>\n<p>{escape(opening)}</p>"
+    parts = [part for part in parts if part[2]]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
-    said = "".join(f"<p>{escape(line)}</p>" for line in made_with)
     body = [
-        f'{top}\n<nav class="contents" aria-label="sections">{links}</nav>',
+        f"<h1>{plain(title)}</h1>\n<p>{escape(opening)}</p>",
+        f'<div class="warnings">{notes_html([*report.notes, *comparison.warnings])}</div>',
+        f'<nav class="contents" aria-label="sections">{links}</nav>',
         "<noscript><p>Sorting, plots and pictures need JavaScript; the tables do not.</p></noscript>",
         *(section_html(*part) for part in parts),
-        section_html("made-with", "What the runs were made with", said) if said else "",
         embed_json("report-scores", scores_data(comparisons)),
         embed_json("report-curves", curves),
         embed_json("report-images", pictures),
@@ -89,11 +80,9 @@ def as_html(report: Report, *, title: str, opening: str, made_with: Sequence[str
     )
 
 
-def titled(tables: Sequence[Table[Any]]) -> str:
-    """Write tables, each below its title."""
-    return "\n".join(f"<h3>{escape(table.title)}</h3>\n{table_html(table)}" for table in tables)
-
-
-def folded(summary: str, tables: Sequence[Table[Any]]) -> str:
-    """Write tables that are shown when asked for."""
-    return f"\n<details><summary>{escape(summary)}</summary>\n{titled(tables)}\n</details>" if tables else ""
+def titled(section: Section) -> str:
+    """Write the tables of a section, each below its title, where that is another one."""
+    return "\n".join(
+        (f"<h3>{plain(table.title)}</h3>\n" if table.title != section.title else "") + table_html(table)
+        for table in section.tables
+    )

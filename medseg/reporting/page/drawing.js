@@ -35,10 +35,18 @@ const mark = (n, x, y, r) => {
 
 const dashes = (n) => [null, "7 4", "2 4", "8 3 2 3"][Math.floor(n / COLOURS) % 4];
 
+// A difference with its sign; what rounds to 0 has none.
+const signed = (value, digits) => {
+  const text = value.toFixed(digits);
+  if (Number(text) === 0) return text.replace("-", "");
+  return value > 0 ? `+${text}` : text;
+};
+
 const tidy = (value) => String(Number(value.toPrecision(6)));
 
-const linearTicks = (low, high) => {
-  const rough = (high - low) / 5 || 1;
+// Of whole numbers, such as epochs, no fraction.
+const linearTicks = (low, high, whole) => {
+  const rough = Math.max((high - low) / 5 || 1, whole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((one) => one >= rough);
   const found = [];
@@ -59,7 +67,7 @@ const logTicks = (low, high) => {
   return inside.length > 1 ? inside : [low, high];
 };
 
-// Draw empty axes as wide as their place. `x`, `y`: { low, high, title, log }; returns where values lie.
+// Draw empty axes as wide as their place. `x`, `y`: { low, high, title }, `x` may be `log` or `whole`; returns where values lie.
 const axes = (holder, x, y, label) => {
   const width = Math.max(holder.clientWidth, 260);
   const height = Math.round(Math.min(Math.max(width * 0.5, 260), 420));
@@ -71,11 +79,11 @@ const axes = (holder, x, y, label) => {
   };
   const [px, py] = [place(x, box.left, box.right), place(y, box.bottom, box.top)];
   const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
-  for (const value of (x.log ? logTicks : linearTicks)(x.low, x.high)) {
+  for (const value of (x.log ? logTicks : linearTicks)(x.low, x.high, x.whole)) {
     svg.append(shape("line", { class: "rule", x1: px(value), x2: px(value), y1: box.top, y2: box.bottom }));
     svg.append(shape("text", { x: px(value), y: box.bottom + 17, "text-anchor": "middle" }, tidy(value)));
   }
-  for (const value of (y.log ? logTicks : linearTicks)(y.low, y.high)) {
+  for (const value of linearTicks(y.low, y.high)) {
     svg.append(shape("line", { class: "rule", x1: box.left, x2: box.right, y1: py(value), y2: py(value) }));
     svg.append(shape("text", { x: box.left - 7, y: py(value) + 4, "text-anchor": "end" }, tidy(value)));
   }
@@ -119,4 +127,4 @@ const padded = (values, share) => {
   return { low: low - more, high: high + more };
 };
 
-globalThis.report = { element, shape, read, byId, colour, mark, dashes, axes, legend, keepDrawn, padded };
+globalThis.report = { element, shape, read, byId, colour, mark, dashes, axes, legend, keepDrawn, padded, signed };

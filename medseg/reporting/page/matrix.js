@@ -1,35 +1,41 @@
 // The matrix of differences: each network against each other one, on one dataset.
-const { element, read, byId } = globalThis.report;
+const { element, read, byId, signed } = globalThis.report;
 const data = read("report-scores");
 const [score, dataset, holder, readout] = ["matrix-score", "matrix-dataset", "matrix", "matrix-readout"].map(byId);
 if (!holder) return;
 
 const MOST_LETTERS = 60; // of the names above the columns; numbers stand for longer ones
 
-const turned = { better: "worse", worse: "better", undecided: "undecided" };
-const opposite = (number) => (number.startsWith("+") ? number.replace("+", "-") : number.replace("-", "+"));
+const OPPOSITE = { better: "worse", worse: "better" };
+const minus = (value) => (value === null ? null : -value);
 
-// A pair as seen from its other network: `+3.00 [+2.10, +3.90]` becomes `-3.00 [-3.90, -2.10]`.
-const seen = (pair, turn) => {
-  const [first, second, difference, p, corrected, verdict, images] = pair;
-  const [mean, low, high] = difference.match(/[+-]?\d+(\.\d+)?/g);
-  if (!turn) return { first, second, mean, low, high, p, corrected, verdict, images };
-  return { first: second, second: first, mean: opposite(mean), low: opposite(high), high: opposite(low), p, corrected, verdict: turned[verdict], images };
+// A pair, and the same seen from its other network.
+const seen = ([first, second, difference, low, high, level, p, holm, units, state, reason, chance, other]) => [
+  { first, second, difference, low, high, level, p, holm, units, state, reason, chance },
+  { first: second, second: first, difference: -difference, low: minus(high), high: minus(low), level, p, holm, units, state: OPPOSITE[state] ?? state, reason, chance: other },
+];
+
+// What is known of a pair: parts of a sentence, those at odd places are names.
+const describe = (pair, measure) => {
+  const write = (value) => signed(value, measure.unit_digits);
+  const interval = pair.low === null ? "" : ` [${write(pair.low)}, ${write(pair.high)}]`;
+  const tests = pair.low === null ? "" : ` (${pair.level} interval), p ${pair.p}, Holm ${pair.holm}`;
+  const verdict = pair.reason ? `${pair.state} (${pair.reason})` : pair.state;
+  const [first, second] = [pair.first, pair.second].map((n) => data.rows[n].label);
+  const parts = ["", first, " against ", second, " on ", data.columns[Number(dataset.value)],
+    `: ${write(pair.difference)}${interval} ${measure.unit}${tests}; ${pair.units}: ${verdict}.`];
+  if (pair.chance) {
+    parts[6] += " A new training of ";
+    parts.push(first, " beats a new one of ", second, `: ${pair.chance}.`);
+  }
+  return parts;
 };
-
-const describe = (pair, measure) =>
-  `${data.rows[pair.first].label} against ${data.rows[pair.second].label} on ${data.columns[Number(dataset.value)]}: ` +
-  `${pair.mean} [${pair.low}, ${pair.high}] ${measure.unit}, p ${pair.p}, Holm ${pair.corrected}, ` +
-  `${pair.images} images: ${pair.verdict}`;
 
 const draw = () => {
   const measure = data.measures[score.value];
-  const found = new Map();
-  for (const pair of measure.pairs[Number(dataset.value)]) {
-    found.set(`${pair[0]} ${pair[1]}`, seen(pair, false));
-    found.set(`${pair[1]} ${pair[0]}`, seen(pair, true));
-  }
-  const here = data.rows.map((_, n) => n).filter((n) => [...found.keys()].some((key) => key.split(" ").includes(String(n))));
+  const pairs = measure.pairs[Number(dataset.value)].flatMap(seen);
+  const found = new Map(pairs.map((pair) => [`${pair.first} ${pair.second}`, pair]));
+  const here = [...new Set(pairs.map((pair) => pair.first))].sort((a, b) => a - b);
   readout.textContent = "";
   if (!here.length) {
     holder.replaceChildren(element("p", { class: "faint" }, "No two networks to compare."));
@@ -42,8 +48,12 @@ const draw = () => {
     const cells = here.map((second) => {
       const pair = found.get(`${first} ${second}`);
       if (!pair) return element("td", { class: "none" }, first === second ? "" : "–");
-      const cell = element("td", { class: `cell ${pair.verdict}`, tabindex: "-1", "aria-label": describe(pair, measure), title: describe(pair, measure) }, pair.mean);
-      const tell = () => { readout.textContent = describe(pair, measure); };
+      const parts = describe(pair, measure);
+      const why = pair.state === "not judged" ? [element("span", { class: "why" }, pair.reason)] : [];
+      const cell = element("td", { class: `cell ${pair.state.replace(" ", "-")}`, tabindex: "-1", "aria-label": parts.join(""), title: parts.join("") },
+        signed(pair.difference, measure.unit_digits), ...why);
+      // A name that is written from right to left must not turn the sentence around.
+      const tell = () => readout.replaceChildren(...parts.map((part, n) => (n % 2 ? element("bdi", {}, part) : part)));
       cell.addEventListener("focus", tell);
       cell.addEventListener("pointerenter", tell);
       cell.addEventListener("click", () => cell.focus());
@@ -68,18 +78,16 @@ const move = (event, table) => {
   if (!step || !from) return;
   event.preventDefault();
   const rows = [...table.tBodies[0].rows];
+  let cell = from;
   let [y, x] = [rows.indexOf(from.parentElement), from.cellIndex];
   do {
     [y, x] = [y + step[0], x + step[1]];
-    const cell = rows[y]?.cells[x];
-    if (!cell || x < 1) return;
-    if (cell.classList.contains("cell")) {
-      from.tabIndex = -1;
-      cell.tabIndex = 0;
-      cell.focus();
-      return;
-    }
-  } while (true);
+    cell = x < 1 ? null : rows[y]?.cells[x];
+  } while (cell && !cell.classList.contains("cell"));
+  if (!cell) return;
+  from.tabIndex = -1;
+  cell.tabIndex = 0;
+  cell.focus();
 };
 
 score.addEventListener("change", draw);

@@ -2,7 +2,11 @@
 const { element, shape, read, byId, mark, colour, axes, legend, keepDrawn, padded } = globalThis.report;
 const data = read("report-scores");
 const holder = byId("plot");
+if (!holder) return;
 const [across, score, dataset] = ["plot-x", "plot-score", "plot-dataset"].map(byId);
+
+const MOST_LETTERS = 32; // of a name beside a mark; the legend has all of it
+const shortened = (name) => (name.length > MOST_LETTERS ? `${name.slice(0, MOST_LETTERS - 1)}…` : name);
 
 const draw = () => {
   const measure = data.measures[score.value];
@@ -29,8 +33,9 @@ const draw = () => {
   }
   for (const point of points) {
     const [cx, cy] = [px(point.x), py(point.y)];
-    const lines = [point.row.label, `${measure.title} ${point.cell[3]}`, `${data.costs[across.value]}: ${point.cost[1]}`];
-    if (["macs", "latency_ms", "memory_mib"].includes(across.value)) lines.push(point.row.costs.measured);
+    const [, , , score, standing] = point.cell;
+    const measured = ["macs", "latency_ms", "memory_mib"].includes(across.value) ? point.row.costs.measured : "";
+    const lines = [point.row.label, `${measure.title} ${score}`, standing, `${data.costs[across.value]}: ${point.cost[1]}`, measured].filter(Boolean);
     const group = shape("g", { class: "point", tabindex: "0", role: "img", "aria-label": lines.join("; ") });
     group.append(
       shape("circle", { cx, cy, r: 16, fill: "transparent" }),
@@ -55,7 +60,7 @@ const draw = () => {
   for (const point of points) {
     const [cx, cy] = [px(point.x), py(point.y)];
     for (const [x, anchor] of [[cx + 13, "start"], [cx - 13, "end"]]) {
-      const text = shape("text", { class: "name", x, y: cy + 4, "text-anchor": anchor }, point.row.label);
+      const text = shape("text", { class: "name", x, y: cy + 4, "text-anchor": anchor }, shortened(point.row.label));
       svg.append(text);
       const { x: left, y: top, width: wide, height: high } = text.getBBox();
       const [right, bottom] = [left + wide, top + high];

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import filter_html, select_html
-from medseg.reporting.pairs import Pair
+from medseg.reporting.page.markup import controls_html, filter_html, legend_html, select_html
+from medseg.reporting.pairs import Pair, opposite_of
 from medseg.reporting.render.html import as_html as table_html
-from medseg.reporting.tables.scores import COSTS, comparison_table
-from medseg.reporting.words import difference, interval, number, p_value, size, spread, verdict
+from medseg.reporting.render.table import one_line
+from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table
+from medseg.reporting.words import chance, count, level, number, p_value, point_digits, size
+
+Comparisons = Mapping[str, Comparison]
+"""Name of a measure -> the comparison under it, that of the report first."""
+
+STATES = (BETTER, WORSE, EQUIVALENT, UNDECIDED, NOT_JUDGED)
+"""Of a pair, in the order of the keys below the matrix."""
 
 
-def every_measure(comparison: Comparison) -> dict[str, Comparison]:
-    """Return the comparison under each measure that any of its cells has, its own first."""
-    own = comparison.measure
-    others = [measure for measure in comparison.measures.values() if measure.name != own.name]
-    having = [measure for measure in others if any(measure.name in cell.scores for cell in comparison.cells.values())]
-    return {own.name: comparison} | {measure.name: under(comparison, measure) for measure in having}
+def every_measure(comparison: Comparison) -> Comparisons:
+    """Return the comparison under each measure that any of its cells has."""
+    own = comparison.measure.name
+    having = {name for cell in comparison.cells.values() for name in cell.scores}
+    others = {name: measure for name, measure in comparison.measures.items() if name in having and name != own}
+    return {own: comparison} | {name: under(comparison, measure) for name, measure in others.items()}
 
 
-def measure_options(comparisons: Mapping[str, Comparison]) -> list[tuple[str, str]]:
+def measure_options(comparisons: Comparisons) -> list[tuple[str, str]]:
     """Return value and text of each measure, for a select."""
     return [(name, comparison.measure.heading) for name, comparison in comparisons.items()]
 
@@ -34,69 +42,90 @@ def dataset_options(comparison: Comparison) -> list[tuple[str, str]]:
     return [(str(place), column.label) for place, column in enumerate(comparison.columns)]
 
 
-def comparison_html(comparisons: Mapping[str, Comparison]) -> str:
+def comparison_html(comparisons: Comparisons) -> str:
     """Write the comparison under every measure; one of the tables is shown at a time."""
     first = next(iter(comparisons.values()))
-    names = [f"comparison-{name}" for name in comparisons]
-    controls = [
+    names = [f"comparison-{place}" for place in range(len(comparisons))]  # an own metric may be called anything
+    datasets = dataset_options(first)
+    controls = controls_html(
         select_html("comparison-score", "score", measure_options(comparisons)),
-        select_html("comparison-dataset", "dataset", [("", "all"), *dataset_options(first)]),
-        filter_html(names, f"such as {first.rows[0].name}", "networks with"),
+        select_html("comparison-dataset", "dataset", [("", "all"), *(datasets if len(datasets) > 1 else ())]),
+        filter_html(names, f"such as {first.rows[0].name}", "networks with") if len(first.rows) > 1 else "",
         '<label class="check"><input type="checkbox" id="comparison-costs" checked> costs</label>',
-    ]
-    shown = []
-    for place, (name, comparison) in enumerate(comparisons.items()):
-        hidden = " hidden" if place else ""
-        written = table_html(comparison_table(comparison), name=names[place])
-        shown.append(f'<div class="of-score" data-score="{escape(name)}"{hidden}>\n{written}\n</div>')
-    return f'<div class="controls">{"".join(controls)}</div>\n' + "\n".join(shown)
+    )
+    shown: list[str] = []
+    for name, (measure, comparison) in zip(names, comparisons.items(), strict=True):
+        hidden = " hidden" if shown else ""
+        table = table_html(comparison_table(comparison), name=name)
+        shown.append(f'<div class="of-score" data-score="{escape(measure)}"{hidden}>\n{table}\n</div>')
+    return controls + "\n".join(shown)
 
 
-def plot_html(comparisons: Mapping[str, Comparison]) -> str:
-    """Write the place of the plot of a score against a cost."""
+def plot_html(comparisons: Comparisons) -> str:
+    """Write the place of the plot of a score against a cost; nothing where no cost of two networks is known."""
     first = next(iter(comparisons.values()))
-    known = [name for name in COSTS if any(getattr(costs, name) for costs in first.costs.values())]
-    controls = [
+    known = [name for name in COSTS if sum(bool(getattr(costs, name)) for costs in first.costs.values()) > 1]
+    if not known:
+        return ""
+    controls = controls_html(
         select_html("plot-x", "against", [(name, COSTS[name].title) for name in known]),
         select_html("plot-score", "score", measure_options(comparisons)),
         select_html("plot-dataset", "dataset", dataset_options(first)),
-    ]
+    )
     lacking = [COSTS[name].title.partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
-    notes = "Line: 95 % bootstrap interval. Point at a network, or step through them with the Tab key, for its numbers."
+    notes = (
+        "Line: the interval of the comparison. Point at a network, or step through them with the Tab key, for its "
+        "numbers."
+    )
     if lacking:
-        notes += f" {' and '.join(lacking)} are there once python -m medseg.benchmark has measured them."
+        notes += f" {' and '.join(lacking)} are here once python -m medseg.benchmark has measured them."
     return (
-        f'<div class="controls">{"".join(controls)}</div>\n<div class="plot" id="plot"></div>\n'
-        '<div class="legend" id="plot-legend" role="group" aria-label="networks in the plot"></div>\n'
-        f'<p class="faint">{escape(notes)}</p>'
+        f'{controls}<div class="plot" id="plot"></div>\n'
+        f'{legend_html("plot", "networks in the plot")}<p class="faint">{escape(notes)}</p>'
     )
 
 
-def matrix_html(comparisons: Mapping[str, Comparison]) -> str:
-    """Write the place of the matrix of differences between all pairs of networks."""
+def matrix_html(comparisons: Comparisons) -> str:
+    """Write the place of the matrix of differences between all pairs of networks; nothing without a pair."""
+    states: dict[str, set[str]] = {}
+    for comparison in comparisons.values():
+        for pair in comparison.pairs:
+            states.setdefault(pair.state, set()).add(pair.reason)
+    if not states:
+        return ""
+    if states.keys() & {BETTER, WORSE}:
+        states |= {BETTER: set(), WORSE: set()}  # one is the other, seen from the other network
     first = next(iter(comparisons.values()))
-    controls = [
+    controls = controls_html(
         select_html("matrix-score", "score", measure_options(comparisons)),
         select_html("matrix-dataset", "dataset", dataset_options(first)),
-    ]
+    )
     notes = (
         "The network of the row minus that of the column. Point at a cell, or go through them with the arrow keys, for "
         "the interval and p."
     )
+    if EQUIVALENT in states:
+        notes += " Equivalent: shown to differ by less than 1, in points or in the unit of the score."
+    keys = " ".join(key_html(state, states[state]) for state in STATES if state in states)
     return (
-        f'<div class="controls">{"".join(controls)}</div>\n<div class="scroll" id="matrix"></div>\n'
-        '<p class="readout" id="matrix-readout" aria-live="polite"></p>\n'
-        '<p class="keys"><span class="key better">better</span> <span class="key worse">worse</span> '
-        f'<span class="key undecided">undecided</span></p>\n<p class="faint">{escape(notes)}</p>'
+        f'{controls}<div class="scroll" id="matrix"></div>\n'
+        f'<p class="readout" id="matrix-readout" aria-live="polite"></p>\n<p class="keys">{keys}</p>\n'
+        f'<p class="faint">{escape(notes)}</p>\n'
     )
 
 
-def scores_data(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
+def key_html(state: str, reasons: Iterable[str]) -> str:
+    """Write the key of a state, whose class gives it its colour and its mark (`report.css`)."""
+    why = f" ({', '.join(sorted(reasons))})" if state == NOT_JUDGED else ""
+    return f'<span class="key {state.replace(" ", "-")}">{escape(state + why)}</span>'
+
+
+def scores_data(comparisons: Comparisons) -> dict[str, Any]:
     """Return the numbers behind the plot and the matrix."""
     first = next(iter(comparisons.values()))
     return {
-        "rows": [{"label": row.label, "costs": costs_data(first.costs[row])} for row in first.rows],
-        "columns": [column.label for column in first.columns],
+        "rows": [{"label": one_line(row.label), "costs": costs_data(first.costs[row])} for row in first.rows],
+        "columns": [one_line(column.label) for column in first.columns],
         "costs": {name: cost.title for name, cost in COSTS.items()},
         "measures": {
             name: {
@@ -105,7 +134,8 @@ def scores_data(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
                 "digits": comparison.measure.digits,
                 "up": comparison.measure.higher_is_better,
                 "unit": comparison.measure.point_unit,
-                "cells": [[score_data(comparison, row, column) for column in first.columns] for row in first.rows],
+                "unit_digits": point_digits(comparison.measure),
+                "cells": cells_data(comparison),
                 "pairs": pairs_data(comparison),
             }
             for name, comparison in comparisons.items()
@@ -121,32 +151,64 @@ def costs_data(costs: Costs) -> dict[str, Any]:
         if value:
             found[name] = [significant(value / cost.unit), number(value / cost.unit, cost.digits)]
     if costs.size:
-        found["measured"] = f"{size(costs.size)}; {costs.measured_on}"
+        found["measured"] = "; ".join(filter(None, (size(costs.size), costs.measured_on)))
     return found
 
 
-def score_data(comparison: Comparison, row: Line, column: Line) -> list[Any] | None:
-    """Return mean, ends of the interval and text of a cell; None where it has no score."""
-    cell = comparison.cells.get((row, column))
-    score = cell.scores.get(comparison.measure.name) if cell else None
-    if score is None:
+def cells_data(comparison: Comparison) -> list[list[list[Any] | None]]:
+    """Return mean, ends of the interval, text and standing of each row on each column; None without a score."""
+    found = {(record.cell.row, record.cell.column): record for record in comparison_table(comparison).records}
+    return [[score_data(found.get((row, column))) for column in comparison.columns] for row in comparison.rows]
+
+
+def score_data(record: Scored | None) -> list[Any] | None:
+    """Return what the plot shows of a cell."""
+    if record is None or record.score is None:
         return None
-    measure = comparison.measure
-    text = f"{number(score.mean, measure.digits)}{spread(score, measure)}{interval(score, measure)}"
+    score, entry = record.score, cell_entry(record)
     ends = [None if end is None else significant(end) for end in (score.low, score.high)]
-    return [significant(score.mean), *ends, text]
+    return [significant(score.mean), *ends, entry.text + entry.after.removesuffix(" ≈"), standing(record, entry.notes)]
+
+
+def standing(record: Scored, notes: tuple[str, ...]) -> str:
+    """Say how a cell compares with the others of its dataset."""
+    if ONE_SEED in notes:
+        return "not judged (one seed)"
+    if record.cell.like_best:
+        return "not shown to differ from the best"
+    return "the best mean of the dataset" if record.place == 1 else ""
 
 
 def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
-    """Return the pairs of each dataset: places of the two rows, difference, p, corrected p, verdict, images."""
+    """Return the pairs of each dataset, each as `matrix.js` takes it apart."""
     place = {row: k for k, row in enumerate(comparison.rows)}
     measure = comparison.measure
 
-    def entry(pair: Pair) -> list[Any]:
-        words = (difference(pair, measure), p_value(pair.p), p_value(pair.corrected), verdict(pair))
-        return [place[pair.first], place[pair.second], *words, pair.images]
+    def points(value: float | None) -> float | None:
+        return None if value is None else round(value * measure.points, point_digits(measure)) + 0.0
 
-    return [[entry(pair) for pair in comparison.pairs if pair.column == column] for column in comparison.columns]
+    def entry(pair: Pair) -> list[Any]:
+        units = count(pair.images, "image") + (f" in {count(pair.units, 'group')}" if pair.grouped else "")
+        chances = [chance(pair.superiority), chance(opposite_of(pair.superiority))] if pair.superiority else []
+        return [
+            place[pair.first],
+            place[pair.second],
+            points(pair.difference),
+            points(pair.low),
+            points(pair.high),
+            level(pair.confidence),
+            p_value(pair.p),
+            p_value(pair.corrected),
+            units,
+            pair.state,
+            pair.reason,
+            *chances,
+        ]
+
+    found: dict[Line, list[list[Any]]] = {column: [] for column in comparison.columns}
+    for pair in comparison.pairs:
+        found[pair.column].append(entry(pair))
+    return list(found.values())
 
 
 def significant(value: float) -> float:

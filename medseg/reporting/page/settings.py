@@ -8,8 +8,9 @@ from typing import Any
 
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import as_text
-from medseg.reporting.page.markup import filter_html
+from medseg.reporting.page.markup import controls_html, filter_html
 from medseg.reporting.render.html import as_html as table_html
+from medseg.reporting.render.html import plain
 from medseg.reporting.tables.runs import runs_table
 from medseg.reporting.words import where
 from medseg.runs.run import Run
@@ -26,7 +27,7 @@ def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
     cells = list(comparison.cells.values())
     shown = "\n".join(settings_html(cell, f"settings-{place}") for place, cell in enumerate(cells))
     return (
-        f'<div class="controls">{filter_html(["runs-table"], "such as failed", "runs with")}</div>\n'
+        f"{controls_html(filter_html(['runs-table'], 'such as failed', 'runs with')) if len(runs) > 1 else ''}"
         f"{table_html(runs_table(runs, comparison), name='runs-table')}\n"
         '<h3 id="settings">Settings</h3>\n<p class="faint">What the runs of a network on a dataset share. Marked: '
         "values other than the default, and options other than the usual one. Without what changes no result, such as "
@@ -46,7 +47,7 @@ def settings_html(cell: Cell, name: str) -> str:
     listed = "".join(f"<dt>{escape(title)}</dt><dd>{escape(text)}</dd>" for title, text in facts)
     config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was kept.</p>"
     title = f"{cell.row.label} on {cell.column.label}"
-    return f'<details id="{name}"><summary>{escape(title)}</summary><dl>{listed}</dl>{config}</details>'
+    return f'<details id="{name}"><summary>{plain(title)}</summary><dl>{listed}</dl>{config}</details>'
 
 
 def line_html(line: str, key: str, marked: Sequence[str]) -> str:

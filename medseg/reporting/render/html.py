@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from medseg.reporting.render.markdown import superscript
-from medseg.reporting.render.table import Shown, Table
+from medseg.reporting.render.table import Shown, Table, one_line
 
 LONG = 40
 """Characters from which on a cell is a sentence, which must not be made too narrow."""
@@ -15,7 +15,9 @@ LONG = 40
 SHORT = 20
 """Characters up to which a cell beside sentences stays in one line."""
 
-VERDICTS = {"better": "good", "supported": "good", "worse": "bad", "contradicted": "bad", "failed": "bad"}
+VERDICTS = {
+    "better": "good", "supported": "good", "worse": "bad", "contradicted": "bad", "failed": "bad", "equivalent": "same",
+}  # fmt: skip
 """Words that are shown in colour -> class."""
 
 
@@ -75,12 +77,17 @@ def entry_html(cell: Shown) -> str:
         text = f'<span class="{VERDICTS[cell.entry.text]}">{text}</span>'
     emphasis = {1: "strong", 2: "u"}.get(cell.entry.place or 0)
     text = f"<{emphasis}>{text}</{emphasis}>" if emphasis else text
-    like = '<abbr title="not distinguishable from the best">≈</abbr>'
+    like = '<abbr title="not shown to differ from the best">≈</abbr>'
     after = escape(cell.entry.after.strip()).replace("≈", like) + superscript(*cell.marks)
     return f'{text}<span class="after"> {after}</span>' if after else text
 
 
+def plain(text: str) -> str:
+    """Escape a text that may come from a file."""
+    return escape(one_line(text))
+
+
 def notes_html(notes: Sequence[str]) -> str:
     """Write notes below a table."""
-    lines = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    lines = "".join(f"<li>{plain(note)}</li>" for note in notes)
     return f'<ul class="notes">{lines}</ul>' if lines else ""

@@ -17,6 +17,9 @@ R = TypeVar("R")
 EMPTY = ("", "-")
 """Texts of a cell without a value."""
 
+CONTROL = dict.fromkeys([*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)], " ")
+"""Code point of each character that is not to be seen -> what it becomes."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -229,7 +232,8 @@ class _Part(Generic[R]):
 
 
 def one_line(text: str) -> str:
-    """Put a text on one line; control characters, which no format shows, become spaces."""
-    if text.isprintable():
-        return text
-    return "".join(" " if character < " " or character in "\x7f\x85\u2028\u2029" else character for character in text)
+    """Put a text on one line; control characters, which no format shows, become spaces.
+
+    So do those that turn the direction of what follows around: a name must not turn the text beside it.
+    """
+    return text if text.isprintable() else text.translate(CONTROL)

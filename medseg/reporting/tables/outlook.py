@@ -25,8 +25,13 @@ class Rank(NamedTuple):
     share: float
 
 
-def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
-    """How often each network has each rank in bootstrap samples: over all datasets, on each. CSV: one for all."""
+def stability_tables(comparison: Comparison, most: int = MOST_RANKS) -> list[Table[Rank]]:
+    """How often each network has each rank in bootstrap samples: over all datasets, on each. CSV: one for all.
+
+    Args:
+        comparison: that has been judged.
+        most: ranks to display.
+    """
     stability = comparison.stability
     if stability is None:
         return []
@@ -47,7 +52,7 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
     )
     tables = []
     for column, table in shares:
-        ranks = range(1, min(MOST_RANKS, len(table.rows)) + 1)
+        ranks = range(1, min(most, len(table.rows)) + 1)
         blocks: Blocks[Rank] = Blocks(lambda r: r.row, lambda r: r.rank, {rank: f"rank {rank}" for rank in ranks})
         here = [record for record in records if record.column == column]
         where = column.label if column else "all datasets"
@@ -58,8 +63,8 @@ def stability_tables(comparison: Comparison) -> list[Table[Rank]]:
         ]
         if any(len(seeds_of(comparison, row)) == 1 for row in table.rows):
             notes.append("A network with one seed looks surer than it is: its trainings cannot be drawn anew.")
-        if len(table.rows) > MOST_RANKS:
-            notes.append(f"The first {MOST_RANKS} ranks; all are in stability.csv.")
+        if len(table.rows) > most:
+            notes.append(f"The first {most} ranks; all are in stability.csv.")
         title = f"Rank stability, {where}: {comparison.measure.title}"
         name = f"stability-{column.label}" if column else "stability"
         tables.append(Table(name, title, columns, records, tuple(notes), blocks, here, csv="stability"))

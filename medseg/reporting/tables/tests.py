@@ -14,7 +14,7 @@ from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Table
 from medseg.reporting.statistics import ALPHA
-from medseg.reporting.words import count, difference, fixed, number, p_value, percent, verdict
+from medseg.reporting.words import chance, count, difference, fixed, level, number, p_value, verdict
 
 MOST_PAIRS = 15
 """Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
@@ -46,7 +46,11 @@ def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
         Column("verdict", "verdict", lambda p: p.state, text=verdict),
         Column("reason", value=lambda p: p.reason or None),
         Column(
-            "superiority", "a new training is better", lambda p: end(p, 0), text=superiority, number=True
+            "superiority",
+            "a new training is better",
+            lambda p: end(p, 0),
+            text=lambda p: chance(p.superiority),
+            number=True,
         ),
         Column("superiority_low", value=lambda p: end(p, 1)),
         Column("superiority_high", value=lambda p: end(p, 2)),
@@ -56,14 +60,6 @@ def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
 def end(pair: Pair, place: int) -> float | None:
     """Return the probability that a new training is better, or an end of its interval."""
     return pair.superiority and pair.superiority[place]
-
-
-def superiority(pair: Pair) -> str:
-    """Write how often a new training of the first would beat one of the second."""
-    if pair.superiority is None:
-        return "-"
-    share, low, high = pair.superiority
-    return f"{percent(share)} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def pairs_table(comparison: Comparison) -> Table[Pair]:
@@ -110,10 +106,10 @@ def pair_notes(pairs: Iterable[Pair], measure: Measure) -> list[str]:
         else:
             tests = f"of the t interval over {over} (jackknife, since no single image has this score)"
         levels = sorted({pair.confidence for pair in judged if pair.low is not None})
-        level = " to ".join(dict.fromkeys(f"{100 * level:.3g} %" for level in (levels[:1] + levels[-1:])))
+        between = " to ".join(dict.fromkeys(map(level, levels[:1] + levels[-1:])))
         notes.append(
             f"p: {tests} and trainings; Holm's correction for all pairs of a dataset. The interval is the one that the "
-            f"verdict was made of ({level})."
+            f"verdict was made of ({between})."
         )
         notes.append(
             f"Better or worse: corrected p below {ALPHA}. Where all networks of a dataset are equal, at most 5 % of "

@@ -42,12 +42,18 @@ def test_cells_of_sentences_name_their_column_for_narrow_screens() -> None:
 
 
 def test_verdicts_have_a_colour_and_the_best_is_strong() -> None:
-    texts = {"a": Entry("better"), "b": Entry("0.9", " ≈", 1, ("why",)), "c": Entry("undecided")}
+    texts = {
+        "d": Entry("equivalent"),
+        "a": Entry("better"),
+        "b": Entry("0.9", " ≈", 1, ("why",)),
+        "c": Entry("undecided"),
+    }
     columns = [Column[str]("name", "name", lambda n: n), Column[str]("v", "v", lambda n: n, text=lambda n: texts[n])]
     html = as_html(Table("t", "t", columns, list(texts)))
     assert '<span class="good">better</span>' in html
+    assert '<span class="same">equivalent</span>' in html
     assert "<strong>0.9</strong>" in html
-    assert '<abbr title="not distinguishable from the best">≈</abbr>¹' in html
+    assert '<abbr title="not shown to differ from the best">≈</abbr>¹' in html
     assert "<li>¹ why</li>" in html
     assert "<td>undecided</td>" in html
 
