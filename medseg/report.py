@@ -56,7 +56,7 @@ def report(cfg: DictConfig) -> None:
     from medseg.reporting.names import read_names
     from medseg.runs.reading import read_runs
 
-    tree = read_runs(list(cfg.runs)).checked()
+    tree = read_runs(list(cfg.runs)).checked(curves=cfg.figures or cfg.format in ("html", "all"))
     runs = tree.runs
     given = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names
     names = read_names(given, list(dict.fromkeys([*map(Path, cfg.runs), *(run.folder.parent for run in runs)])))

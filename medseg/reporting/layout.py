@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from medseg.reporting.names import Names
@@ -108,15 +108,26 @@ class Settings:
         self.begun = [run for run in runs if run.settings]
         # A job that has not begun has no configuration; runs of its setting do.
         self.like = {run.setting: run for run in reversed(self.begun)}
+        self._rows: dict[tuple[Any, ...], Facts] = {}
+        self._columns: dict[tuple[Any, ...], Facts] = {}
 
     def of_row(self, run: Run) -> Facts:
         """Return what tells a row from others with the same network."""
-        return self._texts(run, lambda key: self.belongs_to_row(key) and key not in self.by_column)
+        like = self.begun_like(run)
+        key = self._key(like)
+        if key not in self._rows:
+            texts = self._shown(like).items()
+            self._rows[key] = tuple((k, text) for k, text in texts if belongs_to_row(k) and k not in self.by_column)
+        return self._rows[key]
 
     def of_column(self, run: Run) -> Facts:
         """Return what tells a column from others with the same dataset."""
-        facts = dict(self._texts(run, lambda key: belongs_to_column(key) or key in self.by_column))
-        facts |= self._unbegun(run, belongs_to_column)
+        like = self.begun_like(run)
+        key = self._key(like)
+        if key not in self._columns:
+            texts = self._shown(like).items()
+            self._columns[key] = tuple((k, text) for k, text in texts if belongs_to_column(k) or k in self.by_column)
+        facts = dict(self._columns[key]) | self._unbegun(run, belongs_to_column)
         # Scored on all images, fold by fold, which is another test than that of one split.
         facts |= {} if run.fold is None else {"test": "all folds"}
         return tuple(sorted(facts.items()))
@@ -125,31 +136,25 @@ class Settings:
         """Return the run itself, or one of its setting where it has not begun."""
         return run if run.settings else self.like.get(run.setting, run)
 
-    def belongs_to_row(self, key: str) -> bool:
-        return key not in DERIVED and key not in DEVICE and not belongs_to_column(key)
-
     def row_facts(self, run: Run) -> Facts:
         """Return the options and the values of a run that are not the default, or not those of runs like it."""
         facts = {group: as_text(option) for group, option in run.choices.items() if group in self.varied_groups}
-        facts |= {k: text for k, text in self.of_row(run) if self.deviates(run, k) or k in self.varied(run, k)}
-        facts |= self._unbegun(run, self.belongs_to_row)
+        facts |= self._facts(run, self.of_row(run))
+        facts |= self._unbegun(run, belongs_to_row)
         return tuple(sorted(facts.items()))
 
     def column_facts(self, run: Run) -> Facts:
         """Return the same of a column."""
+        column = self.of_column(run)
         return tuple(
-            (key, value)
-            for key, value in self.of_column(run)
-            if key == "test" or self.deviates(run, key) or key in self.varied(run, key)
+            sorted({**self._facts(run, column), **{key: text for key, text in column if key == "test"}}.items())
         )
 
-    def deviates(self, run: Run, key: str) -> bool:
-        """Whether a run has another value than its options give."""
-        return key in self.begun_like(run).changed
-
-    def varied(self, run: Run, key: str) -> frozenset[str]:
-        """Return the keys in which runs with the same option as this one differ."""
-        return self._varied.get(self._scope(run, key), frozenset())
+    def _facts(self, run: Run, texts: Facts) -> dict[str, str]:
+        """Return the values that are not the default, or in which runs with the same options differ."""
+        like = self.begun_like(run)
+        varied = {key for group in {*like.choices, "model"} for key in self._varied.get(self._scope(like, group), ())}
+        return {key: text for key, text in texts if key in like.changed or key in varied}
 
     @cached_property
     def varied_groups(self) -> frozenset[str]:
@@ -158,7 +163,7 @@ class Settings:
         for run in self.runs:
             for group, option in run.choices.items():
                 if group not in NO_CHOICE and not is_ignored(group):
-                    inside = self._texts(run, lambda key: key.startswith(f"{group}.") and self.belongs_to_row(key))  # noqa: B023
+                    inside = tuple(fact for fact in self.of_row(run) if fact[0].startswith(f"{group}."))
                     options[group][str(option)].add(inside)
                     if run.default_choices.get(group, option) != option:
                         options[group].setdefault(str(run.default_choices[group]), set())
@@ -175,7 +180,7 @@ class Settings:
         for run in self.begun:
             column = (run.data, tuple(sorted((k, v) for k, v in self._shown(run).items() if belongs_to_column(k))))
             for key, text in self._shown(run).items():
-                if self.belongs_to_row(key) and not key.startswith("model."):
+                if belongs_to_row(key) and not key.startswith("model."):
                     values[self._scope(run, key), key][column].add(text)
         differing: dict[str, bool] = {}
         for (_, key), columns in values.items():
@@ -200,20 +205,19 @@ class Settings:
         group = key.partition(".")[0]
         return group, str(run.model if group == "model" else run.choices.get(group))
 
-    def _texts(self, run: Run, wanted: Callable[[str], bool]) -> Facts:
-        return tuple((key, text) for key, text in self._shown(self.begun_like(run)).items() if wanted(key))
-
     def _shown(self, run: Run) -> dict[str, str]:
         """Return the settings of a run as texts, sorted, with the defaults of those that it lacks."""
-        return self._filled[id(run.settings), *self._options(run)] if run.settings else {}
+        return self._filled[self._key(run)] if run.settings else {}
 
-    def _options(self, run: Run) -> tuple[str, ...]:
-        return run.model, *(f"{group}={option}" for group, option in sorted(run.choices.items()))
+    def _key(self, run: Run) -> tuple[Any, ...]:
+        """Return what runs with the same settings and options share; the settings are one object for all seeds."""
+        options = run.__dict__.setdefault("_options", (run.model, *sorted(map(str, run.choices.items()))))
+        return id(run.settings) if run.settings else run.setting, options
 
     @cached_property
     def _filled(self) -> dict[tuple[Any, ...], dict[str, str]]:
         begun = sorted(self.begun, key=lambda run: run.finished)  # the last of a setting, a finished one if any, counts
-        distinct = {(id(run.settings), *self._options(run)): run for run in begun}
+        distinct = {self._key(run): run for run in begun}
         texts = {key: {name: as_text(value) for name, value in run.settings.items()} for key, run in distinct.items()}
         defaults = self._defaults(distinct.values())
         alike = self._alike(distinct.values())
@@ -276,6 +280,12 @@ class Settings:
         return {key: value for key, value in given.items() if "." in key and not is_ignored(key) and wanted(key)}
 
 
+def belongs_to_row(key: str) -> bool:
+    """Whether a setting makes it another network or training."""
+    return key not in DERIVED and key not in DEVICE and not belongs_to_column(key)
+
+
+@lru_cache(maxsize=65536)
 def belongs_to_column(key: str) -> bool:
     """Whether a setting makes it other data."""
     group, _, rest = key.partition(".")

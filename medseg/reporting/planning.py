@@ -63,19 +63,15 @@ class Variances:
 
         if seeds < 2 or 2.0 ** (1 - units) * pairs >= ALPHA:
             return 0.0
-        shared = 2 * self.residual / seeds
         parts = (
-            Part((self.unit + shared) / units, units - 1),
+            Part((self.unit + 2 * self.residual / seeds) / units, units - 1),
             Part(2 * (self.training + self.residual / units) / seeds, self.networks * (seeds - 1)),
         )
         expected = Estimate(difference, parts)
-        # What a unit and a training share is in both parts of the estimate, and once in the truth.
-        true = expected.error**2 - shared / units
-        if not true > 0:
+        if not expected.error:
             return 1.0
-        critical = -stdtrit(expected.freedom, ALPHA / pairs / 2) * expected.error / true**0.5
-        missed = nctdtr(min(expected.freedom, 1e6), abs(difference) / true**0.5, critical)
-        return 1.0 if np.isnan(missed) else float(1 - missed)  # NaN: too small for a float
+        critical = -stdtrit(expected.freedom, ALPHA / pairs / 2)
+        return float(1 - nctdtr(min(expected.freedom, 1e6), abs(difference) / expected.error, critical))
 
 
 @dataclass(frozen=True)

@@ -103,13 +103,6 @@ class Estimate:
         return float(stdtr(self.freedom, -distance / self.error))
 
 
-def average(estimates: Sequence[Estimate]) -> Estimate:
-    """Average independent estimates, such as those on several datasets, with equal weights."""
-    count = len(estimates)
-    parts = [Part(part.variance / count**2, part.freedom) for one in estimates for part in one.parts]
-    return Estimate(float(np.mean([one.mean for one in estimates])), tuple(parts))
-
-
 @dataclass(frozen=True)
 class Side:
     """What a network brings into means and differences on a dataset.
@@ -186,13 +179,11 @@ class TrainingVariance:
         return (Part(part.variance / seeds, part.freedom),) if part and seeds > 1 else ()
 
     def of_difference(self, networks: tuple[int, int], seeds: tuple[int, int]) -> tuple[Part, ...]:
-        """Return what trainings add to the variance of a difference of two networks; nothing where both have one."""
-        if not self.own.keys() & set(networks) and self.pooled:  # one estimate, so one part
-            counted = sum(1 / count for count in seeds if count > 1)
-            return (Part(self.pooled.variance * counted, self.pooled.freedom),) if counted else ()
-        return tuple(
-            part for network, count in zip(networks, seeds, strict=True) for part in self.of_mean(network, count)
-        )
+        """Return what trainings add to the variance of a difference of two networks; nothing where it is not known."""
+        if self.pooled and not self.own.keys() & set(networks):  # one estimate, so one part
+            return (Part(self.pooled.variance * sum(1 / count for count in seeds), self.pooled.freedom),)
+        known = [(self.single(network), count) for network, count in zip(networks, seeds, strict=True)]
+        return tuple(Part(part.variance / count, part.freedom) for part, count in known if part)
 
 
 def spread(values: ArrayLike) -> Part | None:

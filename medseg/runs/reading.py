@@ -35,8 +35,12 @@ class RunTree:
         for line in (*self.copies, *self.problems, *damaged):
             log.warning("%s", line)
 
-    def checked(self) -> RunTree:
-        """Return the same with every file read that a report needs; runs with a damaged one are `damaged`."""
+    def checked(self, *, curves: bool = True) -> RunTree:
+        """Return the same with every file read that a report needs; runs with a damaged one are `damaged`.
+
+        Args:
+            curves: whether the epochs are needed as well; they are empty where their file is damaged.
+        """
         runs, problems = [], list(self.problems)
         for run in self.runs:
             try:
@@ -51,7 +55,7 @@ class RunTree:
                 run = run.damaged(str(error))
             else:
                 try:
-                    _ = run.epochs
+                    _ = run.epochs if curves else None
                 except UserError as error:  # the curves alone are lost
                     problems.append(str(error))
                     run.__dict__["epochs"] = []

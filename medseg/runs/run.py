@@ -77,7 +77,7 @@ class Run:
         return self.state == "finished"
 
     @cached_property
-    def _configuration(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _configuration(self) -> Configuration:
         return read_config(self.folder / "config.yaml", self.seed)
 
     @property
@@ -123,7 +123,15 @@ class Run:
         """The scores of the test images."""
         from medseg.runs.scores import read_per_image  # not above: numpy, which the state of a run needs not wait for
 
-        return read_per_image(RunFolder(self.folder).per_image)
+        return read_per_image(RunFolder(self.folder).per_image, self._scores)
+
+    @cached_property
+    def _scores(self) -> bytes:
+        """Content of `test/per_image.csv`, which tells copies and has the scores; empty where it cannot be read."""
+        try:
+            return RunFolder(self.folder).per_image.read_bytes()
+        except OSError:
+            return b""
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
@@ -172,8 +180,8 @@ class Run:
     @cached_property
     def content(self) -> tuple[Any, ...]:
         """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name."""
-        scores = hashlib.sha256(RunFolder(self.folder).per_image.read_bytes()).hexdigest()
-        return digest(self.settings), self.seed, self.fold, scores
+        scores = hashlib.sha256(self._scores or str(self.folder).encode()).hexdigest()
+        return self._configuration[2], self.seed, self.fold, scores
 
     def damaged(self, reason: str) -> Run:
         """Return the same run in the state `damaged`."""
@@ -303,8 +311,12 @@ def check(content: Mapping[str, Any], kinds: Mapping[str, tuple[bool, Kind]], fi
             raise UserError(f"{file}: damaged ({key!r} is {str(content[key])[:40]!r})")
 
 
-def read_config(file: Path, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read the configuration of a run, and its settings by their keys with dots; both empty where there is none.
+Configuration = tuple[dict[str, Any], dict[str, Any], str]
+"""A configuration, its settings by their keys with dots, and a digest of these."""
+
+
+def read_config(file: Path, seed: int) -> Configuration:
+    """Read the configuration of a run; empty where there is none.
 
     Raises `UserError` for a damaged file.
     """
@@ -314,22 +326,23 @@ def read_config(file: Path, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         head, line, tail = text.partition(f"\nseed: {seed}\n")
         if not line:
             return parse_config(text)
-        config, settings = parse_config(f"{head}\n{tail}")
-        return {**config, "seed": seed}, settings
+        config, settings, code = parse_config(f"{head}\n{tail}")
+        return {**config, "seed": seed}, settings, code
     except FileNotFoundError:
-        return {}, {}
+        return {}, {}, ""
     except (OSError, ValueError, yaml.YAMLError, TypeError) as error:
         raise UserError(f"{file}: damaged ({' '.join(str(error).split())[:120]})") from None
 
 
 @lru_cache(maxsize=4096)
-def parse_config(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parse a configuration; return it, and its settings by their keys with dots. Neither may be changed."""
+def parse_config(text: str) -> Configuration:
+    """Parse a configuration; what is returned must not be changed."""
     content = parse_yaml(text)
     lacking = [key for key in WHOLE_CONFIG if key not in content] if isinstance(content, dict) else WHOLE_CONFIG
     if lacking:  # of half a file, which an absent key must not be mistaken for
         raise ValueError(f"no {lacking[0]!r} in it")
-    return content, {key: value for key, value in flatten(content).items() if not is_ignored(key)}
+    settings = {key: value for key, value in flatten(content).items() if not is_ignored(key)}
+    return content, settings, digest(settings)
 
 
 def read_rows(file: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]:

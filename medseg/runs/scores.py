@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,14 +51,13 @@ class PerImage:
         return PerImage(self.ids, (name,), self.counts[:, [k]], unknown, classwise, self.infinite)
 
 
-def read_per_image(file: Path) -> PerImage:
-    """Read `per_image.csv`; infinite scores become NaN.
+def read_per_image(file: Path, content: bytes = b"") -> PerImage:
+    """Read `per_image.csv`; infinite scores become NaN. `content`: of the file, where it was read already.
 
     Raises `UserError` where it is missing, empty or damaged.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            header, *rows = csv.reader(stream)
+        header, *rows = csv.reader(io.StringIO((content or file.read_bytes()).decode("utf-8"), newline=""))
         columns = dict(zip(header, zip(*rows, strict=True), strict=True))
         ids, classes = tuple(dict.fromkeys(columns["id"])), tuple(dict.fromkeys(columns["class"]))
         shape = (len(ids), len(classes))

@@ -89,7 +89,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
 
     resume = folder.last_checkpoint if folder.last_checkpoint.exists() and not cfg.force else None
-    # An older version kept an id for W&B alone; the run goes on under it.
+    # An older version had an id for W&B alone; the run goes on under it.
     run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
     info = RunInfo(folder.path, plan.record, run_id, settings)
     loggers = build_loggers(cfg.logger, info) if is_first_process() else []

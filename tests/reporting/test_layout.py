@@ -16,7 +16,7 @@ from medseg.reporting.names import Names, read_names
 from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate
 
-RECORDED = Path(__file__).parents[1] / "runs" / "recorded"
+RECORDED = Path(__file__).parents[1] / "recorded" / "first_sweep"
 
 
 def laid_out(folder: Path, names: Names | None = None) -> Layout:

@@ -48,6 +48,13 @@ def test_the_variances_are_seen_again() -> None:
     assert found.residual == pytest.approx(KNOWN.residual, rel=0.05)
 
 
+def test_what_changes_from_training_to_training_is_no_difference_of_networks() -> None:
+    sides = [Side.of(values) for values in draw(np.random.default_rng(1), KNOWN, 0.0, 2, 5000)]
+    found = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+    assert found is not None
+    assert found.unit == pytest.approx(KNOWN.unit, rel=0.1)
+
+
 def test_a_plan_names_the_fewest_that_suffice() -> None:
     found = plan(KNOWN, 0.02, pairs=6)
     assert (found.seeds, found.units, found.pairs) == (3, 120, 6)

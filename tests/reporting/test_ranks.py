@@ -155,6 +155,15 @@ def test_datasets_are_drawn_as_well() -> None:
     assert rank_stability("ab", "x", values).overall is None
 
 
+def test_networks_that_tie_on_a_dataset_share_its_ranks() -> None:
+    scores = {"x": (0.9, 0.9, 0.1), "y": (0.5, 0.4, 0.6)}
+    values = {(row, c): np.full((1, 5), score) for c, given in scores.items() for row, score in enumerate(given)}
+    found = rank_stability(range(3), "xy", values).overall
+    assert found is not None
+    # First is: of x and y (ranks 1.5 + 2, 1.5 + 3, 3 + 1) the first; of x twice the first and second, of y the third.
+    assert found.shares[:, 0] == pytest.approx([0.625, 0.125, 0.25], abs=0.03)
+
+
 def test_the_same_arrays_give_the_same_shares() -> None:
     rng = np.random.default_rng(6)
     values = {(row, column): rng.normal(0, 1, (2, 30)) for row in "abc" for column in "xy"}

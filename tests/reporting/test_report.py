@@ -311,7 +311,7 @@ def test_todays_options_change_no_byte(sweep: Path, tmp_path: Path, monkeypatch:
 
 
 def test_the_recorded_runs_of_an_earlier_version_have_a_report(tmp_path: Path) -> None:
-    write(Path(__file__).parents[1] / "runs" / "recorded", tmp_path)
+    write(Path(__file__).parents[1] / "recorded" / "first_sweep", tmp_path)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "6 runs (6 finished): 3 rows, 1 dataset, 3 seeds." in page
     assert "not judged" in page

@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from medseg.reporting.rule import PairInput, judge, step_levels, superiority
-from medseg.reporting.statistics import Side, TrainingVariance, holm
+from medseg.reporting.statistics import Estimate, Side, TrainingVariance, estimate_difference, holm
 
 Array = np.ndarray
 
@@ -152,18 +152,22 @@ def test_equivalence_is_two_one_sided_tests_corrected_over_the_pairs() -> None:
     assert [one.state for one in found] == ["equivalent"] * 3
     half = [(one.high - one.low) / 2 for one in found]
     assert max(half) < 0.01
+    each = [
+        estimate(pair, trainings).below(0.003 - abs(one.difference)) for pair, one in zip(pairs, found, strict=True)
+    ]
+    nearer = [one.p_equivalent for one in judge(pairs, trainings, margin=0.003)]
+    assert nearer == pytest.approx(list(holm(each)))
+    assert nearer != pytest.approx(each)
     (alone,) = judge(pairs[:1], trainings)
     # 5 % of both one-sided tests: the 90 % interval of a single pair is within the margin.
-    edge = max(abs(end) for end in inner(pairs[0], trainings))
+    edge = max(abs(end) for end in estimate(pairs[0], trainings).interval(0.9))
     assert judge(pairs[:1], trainings, margin=edge * 1.001)[0].p_equivalent < 0.05
     assert judge(pairs[:1], trainings, margin=edge * 0.999)[0].p_equivalent > 0.05
     assert judge(pairs[:1], trainings, margin=abs(alone.difference) / 2)[0].p_equivalent > 0.5
 
 
-def inner(pair: PairInput, trainings: TrainingVariance) -> tuple[float, float]:
-    from medseg.reporting.statistics import estimate_difference
-
-    return estimate_difference(*pair.sides, (pair.first, pair.second), trainings).interval(0.9)
+def estimate(pair: PairInput, trainings: TrainingVariance) -> Estimate:
+    return estimate_difference(*pair.sides, (pair.first, pair.second), trainings)
 
 
 def test_better_by_less_than_the_margin_is_better() -> None:

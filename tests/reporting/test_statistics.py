@@ -14,7 +14,6 @@ from medseg.reporting.statistics import (
     Part,
     Side,
     TrainingVariance,
-    average,
     effective_number,
     estimate_difference,
     estimate_mean,
@@ -80,15 +79,6 @@ def test_an_interval_misses_in_one_of_twenty_whatever_the_shares_of_its_parts(
         misses.append(float(np.mean(2 * special.ndtr(ends))))
     assert max(misses) <= most
     assert max(misses) >= 0.045  # and not wider than need be
-
-
-def test_an_average_of_datasets_has_less_error_and_more_freedom() -> None:
-    rng = np.random.default_rng(0)
-    one = difference(rng.normal(0, 1, (3, 50)), rng.normal(0, 1, (3, 50)))
-    three = average([one, one, one])
-    assert three.mean == pytest.approx(one.mean)
-    assert three.error == pytest.approx(one.error / 3**0.5)
-    assert three.freedom == pytest.approx(3 * one.freedom)
 
 
 def test_what_does_not_vary_is_certain() -> None:

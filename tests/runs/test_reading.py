@@ -16,7 +16,7 @@ from medseg.runs.reading import RunTree, read_runs
 from medseg.runs.run import Run
 from tests.reporting.fabricate import fabricate
 
-RECORDED = Path(__file__).parent / "recorded"
+RECORDED = Path(__file__).parents[1] / "recorded" / "first_sweep"
 
 NETWORKS = {"unet": 0.0, "convunext": 0.03}
 

@@ -196,6 +196,19 @@ def test_a_moved_run_resumes_with_its_best_score(tmp_path: Path) -> None:
     assert Path(state["best_model_path"]) == run.best_checkpoint
 
 
+def test_a_run_that_an_older_version_began_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
+    arguments = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, *arguments)
+    (folder,) = (tmp_path / "runs" / "main").iterdir()
+    run = RunFolder(folder)
+    record = json.loads(run.record.read_text())
+    run.record.write_text(json.dumps({key: value for key, value in record.items() if key != "id"}))
+    run.set_state("interrupted", wandb_id="01befda3879f")
+    train(tmp_path, *arguments)
+    assert json.loads(run.record.read_text())["id"].startswith("01befda3879f")
+
+
 def test_an_interrupted_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
     arguments = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
     with pytest.raises(KeyboardInterrupt):

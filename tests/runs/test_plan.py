@@ -1,0 +1,31 @@
+"""What is known of a run before it begins."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from medseg.runs.plan import new_id, plan_run, stored_id
+from tests.helpers import compose_config
+
+
+def test_the_record_of_a_run_keeps_its_id(tmp_path: Path) -> None:
+    plan = plan_run(compose_config("train", "model=unet", f"runs_dir={tmp_path}", "callbacks=[ema,early_stopping]"))
+    assert stored_id(plan.folder) is None
+    plan.write_record()
+    assert "id" not in json.loads(plan.folder.record.read_text())
+    plan.write_record("ab")
+    plan.write_record()
+    record = json.loads(plan.folder.record.read_text())
+    assert record == {"id": "ab", **plan.record}
+    assert record["choices"]["callbacks"] == ["ema", "early_stopping"]
+    assert record["defaults"] == {}
+    plan.folder.record.write_text("{")
+    assert stored_id(plan.folder) is None
+
+
+def test_an_id() -> None:
+    assert re.fullmatch("[0-9a-f]{32}", new_id())
+    assert new_id() != new_id()
+    assert re.fullmatch("01befda3879f[0-9a-f]{20}", new_id("01befda3879f"))
