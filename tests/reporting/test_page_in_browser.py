@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from medseg.reporting.records import Run, read_runs
 
 from medseg.data.prepared import PreparedDataset
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
 from medseg.reporting.page.scores import every_measure
-from medseg.reporting.words import difference, p_value, verdict
 from medseg.runs.predictions import read_predictions
+from medseg.runs.run import Run
 from tests.browsing import DESKTOP, PHONE, open_page
-from tests.reporting.test_page import HOSTILE, IMAGES, make_page, make_sweep
+from tests.reporting.test_page import HOSTILE, IMAGES, make_page, make_sweep, runs_of
+from tests.reporting.test_page_states_in_browser import check_matrix
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+DEFAULT = "convunext, kernel_size=7"
 
 RIGHT, TOO_MUCH, MISSED = (0, 158, 115), (213, 94, 0), (86, 180, 233)
 
@@ -84,7 +86,7 @@ def test_networks_datasets_and_costs_are_filtered(page: Page) -> None:
     assert len(rows(page)) == 4
     assert HOSTILE in column(page, 0)
     search = page.get_by_label("networks with")
-    search.fill("convunext kernel")
+    search.fill("convunext kernel_size=3")
     assert column(page, 0) == ["convunext, kernel_size=3"]
     page.select_option("#comparison-score", "iou")
     assert column(page, 0) == ["convunext, kernel_size=3"]
@@ -106,14 +108,14 @@ def test_the_plot_tells_the_numbers_of_a_network_and_hides_it(page: Page, sweep:
     points = page.locator("#plot .point")
     assert points.count() == 4
     points.nth(0).focus()
-    cells = compare(read_runs([sweep]), MEASURES["dice"])
+    cells = compare(runs_of(sweep), MEASURES["dice"])
     mean = next(iter(cells.cells.values())).scores["dice"].mean
     tip = page.locator("#plot .tip")
     assert tip.inner_text().splitlines()[0] == "unet"
     assert f"Dice {mean:.3f} ± " in tip.inner_text()
     assert "parameters, M: 4.32" in tip.inner_text()
     points.nth(1).hover()
-    assert tip.inner_text().splitlines()[0] == "convunext"
+    assert tip.inner_text().splitlines()[0] == DEFAULT
     legend = page.locator("#plot-legend button")
     legend.first.click()
     assert legend.first.get_attribute("aria-pressed") == "false"
@@ -121,7 +123,7 @@ def test_the_plot_tells_the_numbers_of_a_network_and_hides_it(page: Page, sweep:
     legend.first.press("Enter")
     assert points.count() == 4
     page.select_option("#plot-x", "macs")
-    assert points.count() == 1
+    assert points.count() == 3
     page.select_option("#plot-score", "hd95")
     points.first.focus()
     assert "HD95 " in tip.inner_text()
@@ -135,45 +137,34 @@ def test_the_plot_tells_the_numbers_of_a_network_and_hides_it(page: Page, sweep:
 @pytest.mark.parametrize("name", ["dice", "hd95"])
 def test_the_matrix_says_of_each_pair_what_the_tests_found(name: str, page: Page, sweep: Path) -> None:
     page.select_option("#matrix-score", name)
-    comparison = every_measure(compare(read_runs([sweep]), MEASURES["dice"]))[name]
+    comparison = every_measure(compare(runs_of(sweep), MEASURES["dice"]))[name]
     for dataset, on in enumerate(comparison.columns):
         page.select_option("#matrix-dataset", str(dataset))
-        said = set(page.locator("#matrix td.cell").evaluate_all("all => all.map((one) => one.title)"))
-        both = [seen for pair in comparison.pairs if pair.column == on for seen in (pair, pair.reversed())]
-        measure = comparison.measure
-        assert said == {
-            f"{pair.first.label} against {pair.second.label} on {on.label}: {difference(pair, measure)} "
-            f"{measure.point_unit}, p {p_value(pair.p)}, Holm {p_value(pair.corrected)}, {pair.images} images: "
-            f"{verdict(pair, measure)}"
-            for pair in both
-        }
-        for word in ("better", "worse", "undecided"):
-            shown = page.locator(f"#matrix td.{word}").count()
-            assert shown == sum(verdict(pair, measure) == word for pair in both)
+        check_matrix(page, comparison, on)
 
 
 def test_the_arrow_keys_go_through_the_matrix(page: Page) -> None:
     page.locator("#matrix td.cell[tabindex='0']").focus()
     readout = page.locator("#matrix-readout")
-    assert readout.inner_text().startswith("unet against convunext on ")
+    assert readout.inner_text().startswith(f"unet against {DEFAULT} on ")
     page.keyboard.press("ArrowRight")
     assert readout.inner_text().startswith("unet against convunext, kernel_size=3 on ")
     page.keyboard.press("ArrowDown")
-    assert readout.inner_text().startswith("convunext against convunext, kernel_size=3 on ")
+    assert readout.inner_text().startswith(f"{DEFAULT} against convunext, kernel_size=3 on ")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    assert readout.inner_text().startswith("convunext against unet on ")
+    assert readout.inner_text().startswith(f"{DEFAULT} against unet on ")
 
 
 # The test images.
 
 
 def run_of(sweep: Path, setting: str, seed: int) -> Run:
-    """Return the run on kvasir whose overrides hold some words."""
+    """Return the run on kvasir that was given the network alone."""
     return next(
         run
-        for run in read_runs([sweep])
-        if run.data == "kvasir" and run.seed == seed and setting in " ".join(run.overrides)
+        for run in runs_of(sweep)
+        if run.data == "kvasir" and run.seed == seed and setting in run.overrides and len(run.overrides) == 3
     )
 
 
@@ -200,7 +191,7 @@ def choose(page: Page, **values: str) -> None:
 
 
 def test_predictions_are_drawn_by_whether_they_are_right(page: Page, sweep: Path) -> None:
-    choose(page, first="convunext", second="unet", seed="0", order="id", overlay="errors")
+    choose(page, first=DEFAULT, second="unet", seed="0", order="id", overlay="errors")
     page.wait_for_function("document.querySelectorAll('#browser-frames canvas').length === 3")
     image = shown(page)
     run = run_of(sweep, "model=convunext", 0)
@@ -226,7 +217,7 @@ def test_predictions_are_drawn_by_whether_they_are_right(page: Page, sweep: Path
 
 
 def test_the_mean_of_seeds_shows_them_all_and_a_seed_without_predictions_says_so(page: Page, sweep: Path) -> None:
-    choose(page, first="convunext", second="unet", seed="mean", order="id", overlay="errors")
+    choose(page, first=DEFAULT, second="unet", seed="mean", order="id", overlay="errors")
     page.wait_for_function("document.querySelector('#browser-keys').textContent.includes('several seeds')")
     image = shown(page)
     files = [run_of(sweep, "model=convunext", seed).folder / "test" / "predictions.npz" for seed in (0, 1)]
@@ -242,15 +233,15 @@ def test_the_mean_of_seeds_shows_them_all_and_a_seed_without_predictions_says_so
 
 
 def test_the_images_are_sorted_and_gone_through_by_keys(page: Page) -> None:
-    choose(page, first="convunext", second="unet", seed="mean", order="difference")
+    choose(page, first=DEFAULT, second="unet", seed="mean", order="difference")
     entries = page.locator("#browser-list [role=option]")
     assert entries.count() == IMAGES
     assert page.locator("#browser-list .list-head").inner_text().split("\n") == [
-        "image", "convunext", "unet", "difference"
+        "image", DEFAULT, "unet", "difference"
     ]  # fmt: skip
 
     def values(place: int) -> list[float]:
-        script = "(all, place) => all.map((one) => one.children[place].textContent.replace('−', '-'))"
+        script = "(all, place) => all.map((one) => one.children[place].textContent)"
         return [float(text) for text in entries.evaluate_all(script, place)]
 
     sizes = [abs(value) for value in values(3)]

@@ -44,7 +44,7 @@ def settings_html(cell: Cell, name: str) -> str:
     deviations = " ".join(f"{key}={as_text(value)}" for key, value in run.deviations.items())
     facts = [("runs", runs), ("setting", run.setting), ("not default", deviations or "nothing")]
     facts += environment(cell.runs)
-    listed = "".join(f"<dt>{escape(title)}</dt><dd>{escape(text)}</dd>" for title, text in facts)
+    listed = "".join(f"<dt>{escape(title)}</dt><dd>{plain(text)}</dd>" for title, text in facts)
     config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was kept.</p>"
     title = f"{cell.row.label} on {cell.column.label}"
     return f'<details id="{name}"><summary>{plain(title)}</summary><dl>{listed}</dl>{config}</details>'
