@@ -1,10 +1,11 @@
 """Tables, figures and verdicts from run folders alone. Imports no torch.
 
-    run folders -> records -> layout -> samples -> comparison -> tables -> render -> Markdown,
-                                         statistics, pairs, ablation, costs             LaTeX, CSV, HTML
-                              published, claims, figures
+    runs -> layout -> samples -> comparison -> tables -> render -> Markdown, LaTeX, CSV, HTML
+            names       statistics -> rule, ranks, planning       figures, page
+                        pairs, ablation, costs, claims, published
 
-`records` reads, `layout` says which runs share a row and a column, `samples` puts the scores of a cell together,
-`comparison` holds what was found as plain data, `tables` has the columns that show it, `render` writes these in each
-format, `document` is the whole report.
+`medseg.runs.reading` reads the folders; `layout` sorts runs into rows and columns by their settings; `samples` puts the
+scores of a cell together; `rule` is the one verdict, on the arrays of `statistics`; `comparison` is the result as plain
+data. `tables` has one entry for each column that is printed, and `render` writes them in every format; `document` is
+the whole report.
 """
