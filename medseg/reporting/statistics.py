@@ -137,8 +137,8 @@ class TrainingVariance:
 
     Pooled over the networks, since two or three seeds of one alone are hardly an estimate: 2 seeds estimate a standard
     deviation to a factor between 0.45 and 32. This assumes that networks deviate about equally. A network that deviates
-    visibly more than the others (one-sided F test, level `APART` over all networks) gets the variance of its seeds alone,
-    and with it their few degrees of freedom. It stays in the pool, which makes that of the others too large rather than
+    visibly more than the others (one-sided F test, level `APART` over all networks) gets the variance of its seeds
+    and their few degrees of freedom. It stays in the pool, which makes that of the others too large rather than
     too small, and costs them power: a report without it judges them better.
     Two seeds do not always show it: see the unequal deviations in the simulated table of `docs/report.md`.
 
