@@ -1,4 +1,4 @@
-"""What it would take to tell networks apart on a dataset: more seeds, or more images."""
+"""What it would take to separate networks on a dataset: more seeds, or more images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Variances:
         return cls(len(known), int(seeds.min()), units, max(training, 0.0), max(single, 0.0), residual)
 
     def power(self, difference: float, *, pairs: int, seeds: int, units: int) -> float:
-        """Return how probable it is that a pair that differs so much is told apart, 0 to 1.
+        """Return how probable it is that a pair that differs so much gets a verdict, 0 to 1.
 
         As of `rule.judge`: the expected variances at Holm's first step; later steps are easier, so it is somewhat more
         in truth. Assumes that the ranks of the units see what the mean sees.
@@ -77,7 +77,7 @@ class Variances:
 
 @dataclass(frozen=True)
 class Plan:
-    """What it would take to tell networks apart that differ by so much, with a power of 80 %.
+    """What it would take to separate networks that differ by so much, with a power of 80 %.
 
     Args:
         difference: in the unit of the score.

@@ -33,7 +33,7 @@ class Ranking(Generic[Row]):
         ranks: average rank of each, 1 is the best there can be.
         datasets: how many there were.
         p: of Friedman's test; None where there are too few datasets or rows for one.
-        critical: ranks that differ by less are not told apart (Nemenyi); None likewise.
+        critical: ranks that differ by less are not distinguished (Nemenyi); None likewise.
         left_out: rows that lack a dataset.
     """
 
@@ -45,7 +45,7 @@ class Ranking(Generic[Row]):
     left_out: tuple[Row, ...]
 
     def groups(self) -> list[tuple[int, int]]:
-        """Return the first and last position of each longest group of rows that are not told apart."""
+        """Return the first and last position of each longest group of rows that are not distinguished."""
         if self.critical is None:
             return []
         groups: list[tuple[int, int]] = []
@@ -100,7 +100,7 @@ def friedman(scores: ArrayLike) -> float:
 
 
 def critical_difference(networks: int, datasets: int, alpha: float = ALPHA) -> float:
-    """Return by how much average ranks must differ to be told apart (Nemenyi; Demsar, JMLR 2006)."""
+    """Return by how much average ranks must differ to be distinguished (Nemenyi; Demsar, JMLR 2006)."""
     from scipy import stats
 
     q = stats.studentized_range.ppf(1 - alpha, networks, np.inf) / np.sqrt(2)
@@ -145,8 +145,8 @@ def rank_stability(
 ) -> Stability[Row, Column]:
     """Count in bootstrap samples how often each row is at each rank.
 
-    The units of a dataset (groups of images, else images) are drawn once for all rows, the seeds of each row on their
-    own. As few as two seeds drawn with replacement deviate less than trainings do; their deviations are widened by
+    The units of a dataset (groups of images, else images) are drawn once for all rows, the seeds separately for each
+    row. As few as two seeds drawn with replacement deviate less than trainings do; their deviations are widened by
     sqrt(S / (S - 1)), so that the variance is right (Rao and Wu, JASA 1988). A single seed shows no deviation: its row
     looks more certain than it is.
 

@@ -12,7 +12,7 @@ verdict. For each pair:
 Better is what has a corrected p below 5 % and a mean on the side of the ranks: no network is better that is a little
 better on most images and fails on a few. The interval that goes with a verdict is the one it was made of: at the level
 of the pair's step in Holm's procedure, so it leaves out 0 wherever there is a verdict. One seed is not judged: nothing
-tells it from a lucky training.
+distinguishes it from a lucky training.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PairInput:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the rule says of a pair, seen from the first.
+    """What the rule makes of a pair, seen from the first.
 
     Args:
         difference: first - second.
@@ -128,7 +128,7 @@ def judge(
     ]
     reasons = [why_not(pair, mean) for pair, mean in zip(pairs, shown, strict=True)]
     judged = [k for k, reason in enumerate(reasons) if not reason]
-    found = [
+    results = [
         Judgement(mean, direction, reason=reason)
         for mean, direction, reason in zip(shown, directions, reasons, strict=True)
     ]
@@ -147,8 +147,8 @@ def judge(
             state, reason = EQUIVALENT, ""
         else:
             ranks = low > 0 or high < 0
-            state, reason = UNDECIDED, cannot or ("the ranks of the units do not tell them apart" if ranks else "")
-        found[k] = Judgement(
+            state, reason = UNDECIDED, cannot or ("the ranks of the units do not separate them" if ranks else "")
+        results[k] = Judgement(
             difference=shown[k],
             direction=directions[k],
             low=low,
@@ -162,7 +162,7 @@ def judge(
             state=state,
             reason=reason,
         )
-    return found
+    return results
 
 
 def why_not(pair: PairInput, difference: float) -> str:
@@ -227,7 +227,7 @@ def superiority(
     """
     from scipy.special import gammaincinv, ndtr
 
-    found: list[tuple[float, float, float] | None] = [None] * len(pairs)
+    results: list[tuple[float, float, float] | None] = [None] * len(pairs)
     rows, known = [], []
     for k, pair in enumerate(pairs):
         sides = pair.sides
@@ -238,7 +238,7 @@ def superiority(
         deviation = sum(part.variance for part in both)
         if not deviation > 0:
             continue
-        same = not trainings.own.keys() & {pair.first, pair.second}
+        same = not trainings.separate.keys() & {pair.first, pair.second}
         freedom = both[0].freedom if same else deviation**2 / sum(part.variance**2 / part.freedom for part in both)
         per_unit = sides[0].per_unit - sides[1].per_unit
         mean = float(per_unit.mean()) if pair.difference is None else pair.difference
@@ -248,7 +248,7 @@ def superiority(
         rows.append(k)
         known.append((mean, deviation, freedom, shared, per_unit.var(ddof=1) / pair.units, pair.units - 1))
     if not rows:
-        return found
+        return results
     mean, deviation, freedom, shared, units, unit_freedom = (column[:, None] for column in np.array(known).T)
     mean = mean if higher_is_better else -mean
     # The true variances, given what was seen: f s^2 / chi^2. Nodes are quantiles; those of the units in another order,
@@ -281,5 +281,5 @@ def superiority(
 
     point, low, high = ndtr(mean / np.sqrt(deviation))[:, 0], end(ALPHA / 2), end(1 - ALPHA / 2)
     for row, one, least, most in zip(rows, point.tolist(), low.tolist(), high.tolist(), strict=True):
-        found[row] = (one, min(least, one), max(most, one))
-    return found
+        results[row] = (one, min(least, one), max(most, one))
+    return results

@@ -1,7 +1,7 @@
 """The statistics of a report: pure functions over arrays, scipy's where scipy has them.
 
 A mean over test images is uncertain for two reasons: other images of the same kind would give another mean, and so
-would other trainings. Both are estimated, as parts of a variance with degrees of freedom of their own:
+would other trainings. Both are estimated, as parts of a variance with separate degrees of freedom:
 
     units       of the values of each unit (averaged over seeds), / U                          U - 1
     trainings   of the means of each training, / S, pooled over the networks of a dataset      sum of (S - 1)
@@ -135,19 +135,20 @@ class Side:
 class TrainingVariance:
     """How far trainings of the networks of a dataset deviate.
 
-    Pooled over the networks, since the two or three seeds of one alone say next to nothing: 2 seeds estimate a standard
+    Pooled over the networks, since two or three seeds of one alone are hardly an estimate: 2 seeds estimate a standard
     deviation to a factor between 0.45 and 32. This assumes that networks deviate about equally. A network that deviates
-    visibly more than the others (one-sided F test, level `APART` over all networks) keeps its own variance, and with it
-    the few degrees of freedom. It stays in the pool, which makes that of the others too large rather than too small.
+    visibly more than the others (one-sided F test, level `APART` over all networks) gets the variance of its seeds
+    and their few degrees of freedom. It stays in the pool, which makes that of the others too large rather than
+    too small, and costs them power: a report without it judges them better.
     Two seeds do not always show it: see the unequal deviations in the simulated table of `docs/report.md`.
 
     Args:
         pooled: variance of a single training, with its degrees of freedom; None where no network has two seeds.
-        own: the same of the networks that are visibly apart, by their number.
+        separate: the same of the networks that visibly deviate more, by their number.
     """
 
     pooled: Part | None
-    own: dict[int, Part]
+    separate: dict[int, Part]
 
     @classmethod
     def of(cls, seed_means: Sequence[ArrayLike]) -> TrainingVariance:
@@ -159,19 +160,19 @@ class TrainingVariance:
         freedom = sum(part.freedom for part in alone.values())
         if not alone:
             return cls(None, {})
-        own = {}
+        separate = {}
         for k, part in alone.items():
             others = freedom - part.freedom
             rest = (squares - part.variance * part.freedom) / others if others else float("inf")
             # Rounding leaves about 1e-33 of variances that are 0.
             ratio = part.variance / max(rest, 1e-30)
             if others and fdtrc(part.freedom, others, ratio) < APART / len(alone):
-                own[k] = part
-        return cls(Part(squares / freedom, freedom), own)
+                separate[k] = part
+        return cls(Part(squares / freedom, freedom), separate)
 
     def single(self, network: int) -> Part | None:
         """Return the variance of a single training of a network; None where it is not known."""
-        return self.own.get(network, self.pooled)
+        return self.separate.get(network, self.pooled)
 
     def of_mean(self, network: int, seeds: int) -> tuple[Part, ...]:
         """Return what trainings add to the variance of a network's mean over seeds; nothing with one seed."""
@@ -180,7 +181,7 @@ class TrainingVariance:
 
     def of_difference(self, networks: tuple[int, int], seeds: tuple[int, int]) -> tuple[Part, ...]:
         """Return what trainings add to the variance of a difference of two networks; nothing where it is not known."""
-        if self.pooled and not self.own.keys() & set(networks):  # one estimate, so one part
+        if self.pooled and not self.separate.keys() & set(networks):  # one estimate, so one part
             return (Part(self.pooled.variance * sum(1 / count for count in seeds), self.pooled.freedom),)
         known = [(self.single(network), count) for network, count in zip(networks, seeds, strict=True)]
         return tuple(Part(part.variance / count, part.freedom) for part, count in known if part)
@@ -240,7 +241,7 @@ def intraclass_correlation(values: ArrayLike, groups: Sequence[str]) -> float:
 
 
 def effective_number(values: ArrayLike, groups: Sequence[str]) -> float:
-    """Return how many independent images would say as much about the mean as N images in groups do.
+    """Return how many independent images would estimate the mean as well as N images in groups do.
 
     N / (1 + (sum of n^2 / N - 1) * ICC) for groups of n images (Kish, Survey Sampling, 1965); between the number of
     groups and N for groups of equal size. 1 with a single group, N where each image is a group by itself.

@@ -28,52 +28,52 @@ def draw(rng: np.random.Generator, known: Variances, difference: float, seeds: i
     ("difference", "seeds", "units"), [(0.02, 3, 120), (0.02, 7, 120), (0.02, 5, 60), (0.01, 20, 300), (0.03, 2, 500)]
 )
 def test_the_power_is_that_of_simulated_experiments(difference: float, seeds: int, units: int) -> None:
-    rng, told = np.random.default_rng(seeds), 0
+    rng, called = np.random.default_rng(seeds), 0
     for _ in range(400):
         sides = [Side.of(values) for values in draw(rng, KNOWN, difference, seeds, units)]
         pair = PairInput(0, 1, (sides[0], sides[1]), sides[0].per_unit - sides[1].per_unit)
         (one,) = judge([pair], TrainingVariance.of([side.seed_means for side in sides]))
-        told += one.state == "worse"
-    assert KNOWN.power(difference, pairs=1, seeds=seeds, units=units) == pytest.approx(told / 400, abs=0.08)
+        called += one.state == "worse"
+    assert KNOWN.power(difference, pairs=1, seeds=seeds, units=units) == pytest.approx(called / 400, abs=0.08)
 
 
 def test_the_variances_are_seen_again() -> None:
     rng = np.random.default_rng(0)
     sides = [Side.of(values) for values in draw(rng, KNOWN, 0.0, 200, 2000)]
-    found = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
-    assert found is not None
-    assert (found.networks, found.seeds, found.units) == (2, 200, 2000)
-    assert found.training == pytest.approx(KNOWN.training, rel=0.2)
-    assert found.unit == pytest.approx(KNOWN.unit, rel=0.1)
-    assert found.residual == pytest.approx(KNOWN.residual, rel=0.05)
+    result = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+    assert result is not None
+    assert (result.networks, result.seeds, result.units) == (2, 200, 2000)
+    assert result.training == pytest.approx(KNOWN.training, rel=0.2)
+    assert result.unit == pytest.approx(KNOWN.unit, rel=0.1)
+    assert result.residual == pytest.approx(KNOWN.residual, rel=0.05)
 
 
 def test_what_changes_from_training_to_training_is_no_difference_of_networks() -> None:
     sides = [Side.of(values) for values in draw(np.random.default_rng(1), KNOWN, 0.0, 2, 5000)]
-    found = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
-    assert found is not None
-    assert found.unit == pytest.approx(KNOWN.unit, rel=0.1)
+    result = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+    assert result is not None
+    assert result.unit == pytest.approx(KNOWN.unit, rel=0.1)
 
 
 def test_a_plan_names_the_fewest_that_suffice() -> None:
-    found = plan(KNOWN, 0.02, pairs=6)
-    assert (found.seeds, found.units, found.pairs) == (3, 120, 6)
-    assert found.seeds_needed is not None
-    assert KNOWN.power(0.02, pairs=6, seeds=found.seeds_needed, units=120) >= 0.8
-    assert KNOWN.power(0.02, pairs=6, seeds=found.seeds_needed - 1, units=120) < 0.8
-    # Three trainings that deviate by 1 point tell no 2 points apart, however many images.
-    assert found.units_needed is None
-    assert found.power < 0.8
-    assert plan(KNOWN, 0.01, pairs=6).power < found.power
-    assert plan(KNOWN, 0.02, pairs=28).power < found.power
+    result = plan(KNOWN, 0.02, pairs=6)
+    assert (result.seeds, result.units, result.pairs) == (3, 120, 6)
+    assert result.seeds_needed is not None
+    assert KNOWN.power(0.02, pairs=6, seeds=result.seeds_needed, units=120) >= 0.8
+    assert KNOWN.power(0.02, pairs=6, seeds=result.seeds_needed - 1, units=120) < 0.8
+    # Three trainings that deviate by 1 point cannot show 2 points, however many images.
+    assert result.units_needed is None
+    assert result.power < 0.8
+    assert plan(KNOWN, 0.01, pairs=6).power < result.power
+    assert plan(KNOWN, 0.02, pairs=28).power < result.power
 
 
 def test_few_images_are_not_made_up_for_by_seeds() -> None:
     few = Variances(networks=2, seeds=3, units=10, training=1e-6, unit=1.6e-3, residual=1e-5)
-    found = plan(few, 0.02, pairs=1)
-    assert found.seeds_needed is None
-    assert found.units_needed is not None
-    assert 30 < found.units_needed < 60  # (2.8 x 0.04 / 0.02)^2 = 31, and the ranks of t and trainings a little more
+    result = plan(few, 0.02, pairs=1)
+    assert result.seeds_needed is None
+    assert result.units_needed is not None
+    assert 30 < result.units_needed < 60  # (2.8 x 0.04 / 0.02)^2 = 31, and the ranks of t and trainings a little more
 
 
 def test_what_cannot_be_known_is_not_planned() -> None:

@@ -49,13 +49,13 @@ def test_critical_difference_of_the_printed_table(networks: int, q: float) -> No
 def test_a_ranking_is_by_average_rank_and_leaves_out_what_lacks_a_dataset() -> None:
     values = {(row, column): score for column in "xy" for row, score in (("a", 0.7), ("b", 0.9), ("c", 0.8))}
     values["d", "x"] = 1.0
-    found = rank("abcd", "xy", values, higher_is_better=True)
-    assert found is not None
-    assert (found.rows, found.ranks, found.datasets) == (("b", "c", "a"), (1.0, 2.0, 3.0), 2)
-    assert found.left_out == ("d",)
-    assert found.p is None
-    assert found.critical is None
-    assert found.groups() == []
+    result = rank("abcd", "xy", values, higher_is_better=True)
+    assert result is not None
+    assert (result.rows, result.ranks, result.datasets) == (("b", "c", "a"), (1.0, 2.0, 3.0), 2)
+    assert result.left_out == ("d",)
+    assert result.p is None
+    assert result.critical is None
+    assert result.groups() == []
     reverse = rank("abcd", "xy", values, higher_is_better=False)
     assert reverse is not None
     assert reverse.rows == ("a", "c", "b")
@@ -64,10 +64,10 @@ def test_a_ranking_is_by_average_rank_and_leaves_out_what_lacks_a_dataset() -> N
 def test_five_datasets_and_three_networks_make_a_test() -> None:
     columns = range(5)
     values = {(row, column): row + 0.1 * column for row in range(3) for column in columns}
-    found = rank(range(3), columns, values, higher_is_better=True)
-    assert found is not None
-    assert found.p == pytest.approx(stats.friedmanchisquare(*np.arange(15).reshape(3, 5)).pvalue)
-    assert found.critical == pytest.approx(critical_difference(3, 5))
+    result = rank(range(3), columns, values, higher_is_better=True)
+    assert result is not None
+    assert result.p == pytest.approx(stats.friedmanchisquare(*np.arange(15).reshape(3, 5)).pvalue)
+    assert result.critical == pytest.approx(critical_difference(3, 5))
     four = rank(range(3), range(4), values, higher_is_better=True)
     assert four is not None
     assert four.p is None
@@ -76,7 +76,7 @@ def test_five_datasets_and_three_networks_make_a_test() -> None:
     assert two.p is None
 
 
-def test_groups_are_the_longest_that_are_not_told_apart() -> None:
+def test_groups_are_the_longest_that_are_not_distinguished() -> None:
     ranking = Ranking(tuple("abcd"), (1.0, 1.9, 2.1, 4.0), 6, 0.01, 1.0, ())
     assert ranking.groups() == [(0, 1), (1, 2)]
     assert rank("a", "xy", {("a", "x"): 1.0, ("a", "y"): 1.0}, higher_is_better=True) is None
@@ -104,7 +104,7 @@ def test_shares_agree_with_a_plain_loop() -> None:
     values = {
         (row, "x"): image + 0.004 * row + rng.normal(0, 0.04, (3, 40)) + rng.normal(0, 0.01, (3, 1)) for row in range(3)
     }
-    found = rank_stability(range(3), "x", values, resamples=4000).columns["x"].shares
+    result = rank_stability(range(3), "x", values, resamples=4000).columns["x"].shares
     again, loop = np.random.default_rng(1), np.zeros((3, 3))
     for _ in range(4000):
         units = again.integers(0, 40, 40)
@@ -114,9 +114,9 @@ def test_shares_agree_with_a_plain_loop() -> None:
             drawn = seeds[again.integers(0, 3, 3)].mean()
             means.append(seeds.mean() + (drawn - seeds.mean()) * 1.5**0.5)
         loop[np.argsort(means)[::-1], np.arange(3)] += 1 / 4000
-    assert found == pytest.approx(loop, abs=0.04)
-    assert found.sum(axis=0) == pytest.approx(np.ones(3))
-    assert found.sum(axis=1) == pytest.approx(np.ones(3))
+    assert result == pytest.approx(loop, abs=0.04)
+    assert result.sum(axis=0) == pytest.approx(np.ones(3))
+    assert result.sum(axis=1) == pytest.approx(np.ones(3))
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -144,24 +144,24 @@ def test_datasets_are_drawn_as_well() -> None:
         image = rng.normal(0.8, 0.01, (2, 30))
         values["a", column], values["b", column] = image, image + gain
     values["c", "x"] = values["a", "x"]
-    found = rank_stability("abc", "xyz", values)
-    assert found.columns["x"].rows == ("a", "b", "c")
-    assert found.columns["z"].rows == ("a", "b")
-    assert found.columns["z"].shares == pytest.approx(np.eye(2))
-    assert found.overall is not None
-    assert found.overall.rows == ("a", "b")
+    result = rank_stability("abc", "xyz", values)
+    assert result.columns["x"].rows == ("a", "b", "c")
+    assert result.columns["z"].rows == ("a", "b")
+    assert result.columns["z"].shares == pytest.approx(np.eye(2))
+    assert result.overall is not None
+    assert result.overall.rows == ("a", "b")
     # b is first unless at least two of the three drawn datasets are z: (1 + 3 x 2) / 27.
-    assert found.overall.shares[1, 0] == pytest.approx(20 / 27, abs=0.04)
+    assert result.overall.shares[1, 0] == pytest.approx(20 / 27, abs=0.04)
     assert rank_stability("ab", "x", values).overall is None
 
 
 def test_networks_that_tie_on_a_dataset_share_its_ranks() -> None:
     scores = {"x": (0.9, 0.9, 0.1), "y": (0.5, 0.4, 0.6)}
     values = {(row, c): np.full((1, 5), score) for c, given in scores.items() for row, score in enumerate(given)}
-    found = rank_stability(range(3), "xy", values).overall
-    assert found is not None
+    result = rank_stability(range(3), "xy", values).overall
+    assert result is not None
     # First is: of x and y (ranks 1.5 + 2, 1.5 + 3, 3 + 1) the first; of x twice the first and second, of y the third.
-    assert found.shares[:, 0] == pytest.approx([0.625, 0.125, 0.25], abs=0.03)
+    assert result.shares[:, 0] == pytest.approx([0.625, 0.125, 0.25], abs=0.03)
 
 
 def test_the_same_arrays_give_the_same_shares() -> None:

@@ -42,14 +42,14 @@ def of_scores(networks: list[Array], *, ranked: bool = True) -> tuple[list[PairI
 
 def test_the_larger_p_is_corrected_over_all_pairs() -> None:
     pairs, trainings = experiment([0.0, 0.01, 0.02, 0.05])
-    found = judge(pairs, trainings)
+    result = judge(pairs, trainings)
     wilcoxon = [stats.wilcoxon(pair.ranked).pvalue for pair in pairs]
-    assert [one.p_ranks for one in found] == pytest.approx(wilcoxon)
+    assert [one.p_ranks for one in result] == pytest.approx(wilcoxon)
     pooled = np.mean([side.seed_means.var(ddof=1) for side in (pairs[0].sides[0], *(p.sides[1] for p in pairs[:3]))])
     assert trainings.pooled.variance == pytest.approx(pooled)
-    assert [one.p for one in found] == [max(one.p_ranks, one.p_interval) for one in found]
-    assert [one.corrected for one in found] == pytest.approx(list(holm([one.p for one in found])))
-    assert {one.state for one in found} >= {"worse", "undecided"}
+    assert [one.p for one in result] == [max(one.p_ranks, one.p_interval) for one in result]
+    assert [one.corrected for one in result] == pytest.approx(list(holm([one.p for one in result])))
+    assert {one.state for one in result} >= {"worse", "undecided"}
 
 
 @pytest.mark.parametrize("random", range(40))
@@ -67,7 +67,7 @@ def test_an_interval_never_contradicts_its_verdict(random: int, ranked: bool) ->
         elif not ranked:
             assert not left_out
         elif left_out and one.state == "undecided":
-            assert one.reason == "the ranks of the units do not tell them apart"
+            assert one.reason == "the ranks of the units do not separate them"
 
 
 def test_a_single_pair_has_the_interval_of_95_percent() -> None:
@@ -148,12 +148,12 @@ def test_equivalence_is_two_one_sided_tests_corrected_over_the_pairs() -> None:
     image = rng.normal(0.8, 0.1, (1, 400))
     networks = [image + rng.normal(0, 0.02, (5, 400)) for _ in range(3)]
     pairs, trainings = of_scores(networks)
-    found = judge(pairs, trainings)
-    assert [one.state for one in found] == ["equivalent"] * 3
-    half = [(one.high - one.low) / 2 for one in found]
+    result = judge(pairs, trainings)
+    assert [one.state for one in result] == ["equivalent"] * 3
+    half = [(one.high - one.low) / 2 for one in result]
     assert max(half) < 0.01
     each = [
-        estimate(pair, trainings).below(0.003 - abs(one.difference)) for pair, one in zip(pairs, found, strict=True)
+        estimate(pair, trainings).below(0.003 - abs(one.difference)) for pair, one in zip(pairs, result, strict=True)
     ]
     nearer = [one.p_equivalent for one in judge(pairs, trainings, margin=0.003)]
     assert nearer == pytest.approx(list(holm(each)))
@@ -232,8 +232,8 @@ def test_more_images_tell_more_of_superiority() -> None:
 def test_superiority_of_one_seed_is_not_known() -> None:
     rng = np.random.default_rng(7)
     pairs, trainings = of_scores([rng.normal(0, 1, (seeds, 9)) for seeds in (1, 3, 3)])
-    found = superiority(pairs, trainings)
-    assert found[0] is None
-    assert found[1] is None
-    assert found[2] is not None
+    result = superiority(pairs, trainings)
+    assert result[0] is None
+    assert result[1] is None
+    assert result[2] is not None
     assert superiority(*of_scores([np.ones((2, 9)), np.zeros((2, 9))])) == [None]

@@ -1,4 +1,4 @@
-"""The statistics of reports against scipy, calculations of their own, and simulated cases whose truth is known."""
+"""The statistics of reports against scipy, separate calculations, and simulated cases whose truth is known."""
 
 from __future__ import annotations
 
@@ -36,34 +36,34 @@ def difference(first: Array, second: Array) -> Estimate:
 def test_the_interval_is_students_where_units_do_not_vary() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.normal(0.8, 0.02, (4, 1)), rng.normal(0.8, 0.02, (3, 1))
-    found = difference(np.repeat(first, 50, axis=1), np.repeat(second, 50, axis=1))
+    result = difference(np.repeat(first, 50, axis=1), np.repeat(second, 50, axis=1))
     pooled = stats.ttest_ind(first[:, 0], second[:, 0], equal_var=True)
-    assert found.freedom == pytest.approx(pooled.df)
-    assert found.interval() == pytest.approx(tuple(pooled.confidence_interval()))
-    assert found.interval(0.99) == pytest.approx(tuple(pooled.confidence_interval(0.99)))
-    assert found.p == pytest.approx(pooled.pvalue)
+    assert result.freedom == pytest.approx(pooled.df)
+    assert result.interval() == pytest.approx(tuple(pooled.confidence_interval()))
+    assert result.interval(0.99) == pytest.approx(tuple(pooled.confidence_interval(0.99)))
+    assert result.p == pytest.approx(pooled.pvalue)
 
 
 def test_the_interval_is_students_where_trainings_do_not_vary() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(0.8, 0.1, 40), rng.normal(0.7, 0.1, 40)
-    found = difference(np.stack([first] * 3), np.stack([second] * 2))
+    result = difference(np.stack([first] * 3), np.stack([second] * 2))
     paired = stats.ttest_rel(first, second)
-    assert found.interval() == pytest.approx(tuple(paired.confidence_interval()))
-    assert found.p == pytest.approx(paired.pvalue)
+    assert result.interval() == pytest.approx(tuple(paired.confidence_interval()))
+    assert result.p == pytest.approx(paired.pvalue)
     one_sided = stats.ttest_rel(first - 0.15, second, alternative="less").pvalue
-    assert found.below(0.15 - found.mean) == pytest.approx(one_sided)
+    assert result.below(0.15 - result.mean) == pytest.approx(one_sided)
 
 
 def test_parts_add_up_and_few_degrees_of_freedom_count_more() -> None:
-    found = Estimate(1.0, (Part(0.3, 2.0), Part(0.5, 60.0)))
-    assert found.error == pytest.approx(0.8**0.5)
+    result = Estimate(1.0, (Part(0.3, 2.0), Part(0.5, 60.0)))
+    assert result.error == pytest.approx(0.8**0.5)
     # 0.3 x (1 + 2 / 2)^2 = 1.2 and 0.5 x (1 + 2 / 60)^2 = 0.534. Satterthwaite's would be 13.0.
     one, other = 1.2, 0.5 * (62 / 60) ** 2
-    assert found.freedom == pytest.approx((one + other) ** 2 / (one**2 / 2 + other**2 / 60))
-    assert found.freedom == pytest.approx(4.149, abs=0.001)
-    low, high = found.interval(0.9)
-    assert (low, high) == pytest.approx(stats.t.interval(0.9, found.freedom, 1.0, 0.8**0.5))
+    assert result.freedom == pytest.approx((one + other) ** 2 / (one**2 / 2 + other**2 / 60))
+    assert result.freedom == pytest.approx(4.149, abs=0.001)
+    low, high = result.interval(0.9)
+    assert (low, high) == pytest.approx(stats.t.interval(0.9, result.freedom, 1.0, 0.8**0.5))
 
 
 @pytest.mark.parametrize(("freedom", "most"), [(1, 0.061), (2, 0.0505), (3, 0.0505), (6, 0.0505), (12, 0.0505)])
@@ -74,8 +74,8 @@ def test_an_interval_misses_in_one_of_twenty_whatever_the_shares_of_its_parts(
     trainings = stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, freedom) / freedom
     misses = []
     for share in (0.02, 0.1, 0.25, 0.4, 0.6, 0.8, 0.95):
-        found = [Estimate(0.0, (Part(share * one, freedom), Part(1 - share, units - 1))) for one in trainings]
-        ends = [special.stdtrit(one.freedom, 0.025) * one.error for one in found]
+        result = [Estimate(0.0, (Part(share * one, freedom), Part(1 - share, units - 1))) for one in trainings]
+        ends = [special.stdtrit(one.freedom, 0.025) * one.error for one in result]
         misses.append(float(np.mean(2 * special.ndtr(ends))))
     assert max(misses) <= most
     assert max(misses) >= 0.045  # and not wider than need be
@@ -93,17 +93,17 @@ def test_a_bracket_is_over_units_alone_with_one_seed() -> None:
     values = np.random.default_rng(1).beta(8, 2, (1, 30))
     # Another network with three seeds does not change it.
     trainings = TrainingVariance.of([values.mean(axis=1), [0.7, 0.8, 0.9]])
-    found = estimate_mean(Side.of(values), 0, trainings)
+    result = estimate_mean(Side.of(values), 0, trainings)
     expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values[0]))
-    assert found.interval() == pytest.approx(expected)
+    assert result.interval() == pytest.approx(expected)
 
 
 def test_a_bracket_has_units_and_trainings() -> None:
     values = np.random.default_rng(1).beta(8, 2, (3, 30))
     seeds = values.mean(axis=1)
-    found = estimate_mean(Side.of(values), 0, TrainingVariance.of([seeds]))
-    assert found.mean == pytest.approx(values.mean())
-    assert found.error**2 == pytest.approx(values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3)
+    result = estimate_mean(Side.of(values), 0, TrainingVariance.of([seeds]))
+    assert result.mean == pytest.approx(values.mean())
+    assert result.error**2 == pytest.approx(values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3)
 
 
 def test_the_residual_is_that_of_the_analysis_of_variance() -> None:
@@ -118,47 +118,47 @@ def test_the_residual_is_that_of_the_analysis_of_variance() -> None:
 
 def test_the_variance_of_trainings_is_pooled_over_networks() -> None:
     means = [[0.80, 0.82], [0.70, 0.72, 0.74], [0.9]]
-    found = TrainingVariance.of(means)
+    result = TrainingVariance.of(means)
     # Squares 0.0002 + 0.0008 of 1 + 2 degrees of freedom.
-    assert found.pooled == Part(pytest.approx(0.001 / 3), 3.0)
-    assert not found.own
-    (both,) = found.of_difference((0, 1), (2, 3))
+    assert result.pooled == Part(pytest.approx(0.001 / 3), 3.0)
+    assert not result.separate
+    (both,) = result.of_difference((0, 1), (2, 3))
     assert both == Part(pytest.approx(0.001 / 3 * (1 / 2 + 1 / 3)), 3.0)
-    assert found.of_mean(1, 3) == (Part(pytest.approx(0.001 / 9), 3.0),)
-    assert found.of_mean(2, 1) == ()
+    assert result.of_mean(1, 3) == (Part(pytest.approx(0.001 / 9), 3.0),)
+    assert result.of_mean(2, 1) == ()
 
 
-def test_a_network_that_visibly_deviates_more_keeps_its_own_variance() -> None:
+def test_a_network_that_visibly_deviates_more_gets_a_separate_variance() -> None:
     rng = np.random.default_rng(3)
     means = [rng.normal(0.8, 0.002, 3) for _ in range(3)] + [np.array([0.7, 0.8, 0.9])]
-    found = TrainingVariance.of(means)
-    assert set(found.own) == {3}
-    assert found.own[3] == Part(pytest.approx(0.01), 2.0)
-    assert found.pooled.variance == pytest.approx(np.mean([one.var(ddof=1) for one in means]))
-    one, other = found.of_difference((0, 3), (3, 3))
+    result = TrainingVariance.of(means)
+    assert set(result.separate) == {3}
+    assert result.separate[3] == Part(pytest.approx(0.01), 2.0)
+    assert result.pooled.variance == pytest.approx(np.mean([one.var(ddof=1) for one in means]))
+    one, other = result.of_difference((0, 3), (3, 3))
     assert (one.freedom, other.freedom) == (8.0, 2.0)
     assert other.variance == pytest.approx(0.01 / 3)
     # One whose trainings deviate less than the others' is no reason to trust it more.
-    assert not TrainingVariance.of([rng.normal(0.8, 0.02, 3) for _ in range(3)] + [np.full(3, 0.8)]).own.get(3)
+    assert not TrainingVariance.of([rng.normal(0.8, 0.02, 3) for _ in range(3)] + [np.full(3, 0.8)]).separate.get(3)
 
 
 def test_networks_that_deviate_alike_are_seldom_apart() -> None:
     rng = np.random.default_rng(4)
-    apart = [bool(TrainingVariance.of(list(rng.normal(0, 1, (6, 3)))).own) for _ in range(1000)]
+    apart = [bool(TrainingVariance.of(list(rng.normal(0, 1, (6, 3)))).separate) for _ in range(1000)]
     assert 0.12 < np.mean(apart) < 0.25
 
 
 def test_no_trainings_no_variance() -> None:
-    found = TrainingVariance.of([[0.8], [0.7]])
-    assert found.pooled is None
-    assert found.of_difference((0, 1), (1, 1)) == ()
+    result = TrainingVariance.of([[0.8], [0.7]])
+    assert result.pooled is None
+    assert result.of_difference((0, 1), (1, 1)) == ()
     assert TrainingVariance.of([]).single(0) is None
 
 
 def test_trainings_that_do_not_deviate_are_not_apart() -> None:
-    found = TrainingVariance.of([np.full(3, 0.1) * 3, np.full(3, 0.3), np.full(3, 0.7) / 7 * 3])
-    assert not found.own
-    assert found.pooled.variance < 1e-30
+    result = TrainingVariance.of([np.full(3, 0.1) * 3, np.full(3, 0.3), np.full(3, 0.7) / 7 * 3])
+    assert not result.separate
+    assert result.pooled.variance < 1e-30
 
 
 # Groups.
@@ -168,12 +168,12 @@ def test_six_videos_of_alike_frames_are_worth_eight_images() -> None:
     # As CVC-ClinicDB: 128 frames of 6 videos, intra-class correlation 0.735, about 8 independent images.
     rng = np.random.default_rng(5)
     groups = [f"video{n % 6}" for n in range(128)]
-    found = []
+    result = []
     for _ in range(200):
         of_video = rng.normal(0, 0.735**0.5, 6)
         values = np.array([of_video[n % 6] for n in range(128)]) + rng.normal(0, 0.265**0.5, 128)
-        found.append(effective_number(values, groups))
-    assert np.median(found) == pytest.approx(8, abs=1)
+        result.append(effective_number(values, groups))
+    assert np.median(result) == pytest.approx(8, abs=1)
 
 
 def test_intraclass_correlation_by_hand() -> None:
@@ -266,21 +266,21 @@ def family(random: np.random.Generator, effects: Array, images: int = 80) -> Arr
 
 def test_where_nothing_differs_one_test_in_twenty_says_otherwise() -> None:
     random = np.random.default_rng(9)
-    found = [wilcoxon(random.normal(0, 0.04, 80))[0] < 0.05 for _ in range(1000)]
+    result = [wilcoxon(random.normal(0, 0.04, 80))[0] < 0.05 for _ in range(1000)]
     # 5 % +- 3 standard errors.
-    assert 0.03 <= np.mean(found) <= 0.07
+    assert 0.03 <= np.mean(result) <= 0.07
 
 
 def test_holm_keeps_a_whole_family_to_one_in_twenty() -> None:
     random = np.random.default_rng(10)
-    found = [(family(random, np.zeros(4)) < 0.05).any() for _ in range(250)]
-    assert np.mean(found) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 250)
+    result = [(family(random, np.zeros(4)) < 0.05).any() for _ in range(250)]
+    assert np.mean(result) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 250)
 
 
 def test_a_known_difference_is_found() -> None:
     random = np.random.default_rng(11)
-    found = np.array([family(random, np.array([0.0, 0.0, 0.03])) < 0.05 for _ in range(100)])
+    result = np.array([family(random, np.array([0.0, 0.0, 0.03])) < 0.05 for _ in range(100)])
     # Pairs: (0, 1) alike, (0, 2) and (1, 2) 3 points apart with a noise of 5.7 over 80 images: 4.7 standard errors.
-    assert found[:, 1].mean() > 0.95
-    assert found[:, 2].mean() > 0.95
-    assert found[:, 0].mean() < 0.12
+    assert result[:, 1].mean() > 0.95
+    assert result[:, 2].mean() > 0.95
+    assert result[:, 0].mean() < 0.12
