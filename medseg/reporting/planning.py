@@ -71,7 +71,8 @@ class Variances:
         if not expected.error:
             return 1.0
         critical = -stdtrit(expected.freedom, ALPHA / pairs / 2)
-        return float(1 - nctdtr(min(expected.freedom, 1e6), abs(difference) / expected.error, critical))
+        missed = nctdtr(min(expected.freedom, 1e6), abs(difference) / expected.error, critical)
+        return 1.0 if np.isnan(missed) else float(1 - missed)  # NaN: too small for a float
 
 
 @dataclass(frozen=True)

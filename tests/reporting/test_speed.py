@@ -33,10 +33,10 @@ def test_scores_are_read_once_for_tables_page_and_figures(tmp_path: Path, monkey
     folder = fabricate(tmp_path / "s", NETWORKS, data=("kvasir", "dsb"), seeds=(0, 1), images=12)
     read, seen = scores.read_per_image, tmp_path / "seen.txt"
 
-    def noted(file: Path) -> Any:
+    def noted(file: Path, *content: bytes) -> Any:
         with seen.open("a", encoding="utf-8") as stream:  # a file: the figures are drawn in another process
             stream.write(f"{file}\n")
-        return read(file)
+        return read(file, *content)
 
     monkeypatch.setattr(scores, "read_per_image", noted)
     report(compose_config("report", f"runs=['{folder}']", f"output='{tmp_path / 'out'}'"))
