@@ -303,6 +303,7 @@ def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) 
         return plain
     order = sorted({sign * cell.scores[measure.name].mean for cell in measured})
     best = next(cell for cell in measured if sign * cell.scores[measure.name].mean == order[0])
+    pairs = [pair for pair in pairs if best.row in (pair.first, pair.second)]
     placed = []
     for cell in plain:
         if measure.name in cell.scores:

@@ -25,7 +25,7 @@ from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
 from medseg.reporting.document import Report, sections, write_html
 from medseg.reporting.layout import lay_out
-from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_kept
+from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data
@@ -297,7 +297,7 @@ def test_of_one_network_the_images_are_spread_from_the_worst_to_the_best(tmp_pat
 
 
 def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
-    assert "No pictures of dsb: no run has kept its predictions (test/predictions.npz)." in page
+    assert "No pictures of dsb: no run has stored its predictions (test/predictions.npz)." in page
     data = embedded(page, "report-images")[0]
     assert data["lacking"] == ["unet (seed 1)"]
     assert data["rule"].startswith(f"{IMAGES} of 10 test images: the 3 whose Dice (mean over seeds) deviates most")
@@ -345,10 +345,10 @@ def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
         write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
     layout = lay_out(runs)
     (cell,) = compare(runs, MEASURES["dice"]).cells.values()
-    kept = read_kept({layout.rows[0]: cell}, cell.sample.ids)
-    assert list(kept.maps) == [(layout.rows[0], 0)]
-    assert len(kept.maps[layout.rows[0], 0]) == 6
-    assert kept.lacking == ()
+    stored = read_stored({layout.rows[0]: cell}, cell.sample.ids)
+    assert list(stored.maps) == [(layout.rows[0], 0)]
+    assert len(stored.maps[layout.rows[0], 0]) == 6
+    assert stored.lacking == ()
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_the_mean_of_seeds_shows_them_all_and_a_seed_without_predictions_says_so
     assert np.abs(pixels(page, 2)[half][:, 3] - 153 / 2).max() <= 1
     choose(page, seed="1")
     page.wait_for_selector("#browser-frames .gone")
-    assert page.locator("#browser-frames figure").nth(3).inner_text().startswith("no prediction kept")
+    assert page.locator("#browser-frames figure").nth(3).inner_text().startswith("no prediction stored")
 
 
 def test_the_images_are_sorted_and_gone_through_by_keys(page: Page) -> None:

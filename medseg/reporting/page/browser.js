@@ -49,11 +49,11 @@ const chooseDataset = () => {
   };
   const best = here.rows.reduce((one, other) => (mean(other) > mean(one) ? other : one));
   const other = here.rows.find((n) => n !== best) ?? best;
-  const kept = (select, fallback) => (here.rows.includes(Number(select.value)) && select.value !== "" ? select.value : String(fallback));
-  const [a, b] = [kept(first, best), kept(second, other)];
+  const stay = (select, fallback) => (here.rows.includes(Number(select.value)) && select.value !== "" ? select.value : String(fallback));
+  const [a, b] = [stay(first, best), stay(second, other)];
   options(first, known, a);
   options(second, known, b);
-  notes.replaceChildren(...[here.rule, here.licence, here.lacking.length ? `No predictions kept: ${here.lacking.join(", ")}.` : ""]
+  notes.replaceChildren(...[here.rule, here.licence, here.lacking.length ? `No predictions stored: ${here.lacking.join(", ")}.` : ""]
     .filter(Boolean).map((line) => element("span", { class: "line" }, line)));
   chooseSeeds();
 };
@@ -191,7 +191,7 @@ const frame = (image, name, row, place, maps) => {
   const figure = element("figure", {}, stack, caption(name, row, place));
   if (maps === null) return figure;
   if (!maps.length) {
-    stack.append(element("p", { class: "gone" }, "no prediction kept"));
+    stack.append(element("p", { class: "gone" }, "no prediction stored"));
     return figure;
   }
   if (overlay.value === "errors") stack.classList.add("dim");

@@ -37,7 +37,7 @@ SHARED_FREELY = ("cc0", "cc by", "cc-by", "public domain", "pddl", "odc")
 
 
 @dataclass(frozen=True)
-class Kept:
+class Stored:
     """What was predicted for the shown images: (row, seed) -> image -> class map."""
 
     maps: Mapping[tuple[Line, int], Mapping[str, Pixels]]
@@ -60,7 +60,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     cells = {cell.row: cell for (_, of), cell in comparison.cells.items() if of == column and cell.sample is not None}
     runs = [run for cell in cells.values() for run in cell.runs if run.finished]
     if not any(RunFolder(run.folder).test.joinpath("predictions.npz").exists() for run in runs):
-        return {"missing": "no run has kept its predictions (test/predictions.npz)"}
+        return {"missing": "no run has stored its predictions (test/predictions.npz)"}
     # Not above: a page without pictures need not wait for what reads images.
     from medseg.reporting.pictures import open_prepared
 
@@ -71,10 +71,10 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
         return {"missing": "the prepared data are gone, or are not those of the test any more; prepare them again"}
     measures = comparison.measures.per_image
     ids, rule = choose_images(cells, measure_of_images(comparison), images)
-    kept = read_kept(cells, ids)
+    stored = read_stored(cells, ids)
     position = {image: place for place, image in enumerate(prepared.ids)}
-    if not kept.maps or any(image not in position for image in ids):
-        return {"missing": "the predictions that were kept are not of the test images"}
+    if not stored.maps or any(image not in position for image in ids):
+        return {"missing": "the stored predictions are not of the test images"}
     place = {row: k for k, row in enumerate(comparison.rows)}
     truths = [np.asarray(prepared.masks[position[image]]) for image in ids]
     classes, bits = prepared.num_classes, bits_of(truths, prepared.num_classes)
@@ -82,17 +82,17 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     return {
         "rule": rule,
         "licence": licence_note(prepared),
-        "lacking": list(kept.lacking),
+        "lacking": list(stored.lacking),
         "classes": list(prepared.class_names),
         "bits": bits,
         "rows": [place[row] for row in cells],
-        "maps": [[place[row], seed] for row, seed in kept.maps],
+        "maps": [[place[row], seed] for row, seed in stored.maps],
         "images": [
             {
                 "id": image,
                 "size": [frame.height, frame.width],
                 "picture": image_data(np.asarray(prepared.images[position[image]]), frame),
-                "maps": maps_data([truth, *(of[image] for of in kept.maps.values())], frame, classes, bits),
+                "maps": maps_data([truth, *(of[image] for of in stored.maps.values())], frame, classes, bits),
             }
             for image, truth, frame in zip(ids, truths, frames, strict=True)
         ],
@@ -155,7 +155,7 @@ def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> 
     return [ids[n] for n in sorted({*disputed.tolist(), *rest[spread].tolist()})], rule
 
 
-def read_kept(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Kept:
+def read_stored(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Stored:
     """Read what was predicted for some images by the finished runs; the folds of a seed are one."""
     maps: dict[tuple[Line, int], Mapping[str, Pixels]] = {}
     lacking = []
@@ -174,7 +174,7 @@ def read_kept(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Kept:
                 maps[row, seed] = found
             else:
                 lacking.append(f"{one_line(row.label)} (seed {seed})")
-    return Kept(maps, tuple(lacking))
+    return Stored(maps, tuple(lacking))
 
 
 def licence_note(prepared: PreparedDataset) -> str:
@@ -191,7 +191,7 @@ def licence_note(prepared: PreparedDataset) -> str:
 
 
 def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> str:
-    """Write the place of the browser, and what it cannot show; `data`: of each dataset, none to leave pictures out."""
+    """Write the frame of the browser, and what it cannot show; `data`: of each dataset, none to leave pictures out."""
     if not data:
         return "<p>The pictures were left out (images=0).</p>"
     there = [place for place, one in enumerate(data) if "images" in one]

@@ -59,7 +59,7 @@ def curve(runs: Sequence[Run], key: str) -> dict[str, Any] | None:
 
 
 def curves_html(comparison: Comparison, data: dict[str, Any]) -> str:
-    """Write the place of the curves; nothing where there are none."""
+    """Write the frame of the curves; nothing where there are none."""
     if not data:
         return ""
     controls = controls_html(

@@ -35,7 +35,7 @@ def filter_html(tables: Sequence[str], placeholder: str, label: str) -> str:
 
 
 def legend_html(name: str, label: str) -> str:
-    """Write the place of the legend of a plot, which a script fills in."""
+    """Write the frame of the legend of a plot, which a script fills in."""
     return f'<div class="legend" id="{name}-legend" role="group" aria-label="{escape(label)}"></div>\n'
 
 

@@ -62,7 +62,7 @@ def comparison_html(comparisons: Comparisons) -> str:
 
 
 def plot_html(comparisons: Comparisons) -> str:
-    """Write the place of the plot of a score against a cost; nothing where no cost of two networks is known."""
+    """Write the frame of the plot of a score against a cost; nothing where no cost of two networks is known."""
     first = next(iter(comparisons.values()))
     known = [name for name in COSTS if sum(bool(getattr(costs, name)) for costs in first.costs.values()) > 1]
     if not known:
@@ -86,7 +86,7 @@ def plot_html(comparisons: Comparisons) -> str:
 
 
 def matrix_html(comparisons: Comparisons) -> str:
-    """Write the place of the matrix of differences between all pairs of networks; nothing without a pair."""
+    """Write the frame of the matrix of differences between all pairs of networks; nothing without a pair."""
     states: dict[str, set[str]] = {}
     for comparison in comparisons.values():
         for pair in comparison.pairs:

@@ -45,7 +45,7 @@ def settings_html(cell: Cell, name: str) -> str:
     facts = [("runs", runs), ("setting", run.setting), ("not default", deviations or "nothing")]
     facts += environment(cell.runs)
     listed = "".join(f"<dt>{escape(title)}</dt><dd>{plain(text)}</dd>" for title, text in facts)
-    config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was kept.</p>"
+    config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was stored.</p>"
     title = f"{cell.row.label} on {cell.column.label}"
     return f'<details id="{name}"><summary>{plain(title)}</summary><dl>{listed}</dl>{config}</details>'
 

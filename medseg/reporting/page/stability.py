@@ -9,13 +9,13 @@ from medseg.reporting.comparison import Comparison
 from medseg.reporting.page.markup import folded
 from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import Table
-from medseg.reporting.tables.outlook import seeds_of, stability_tables
+from medseg.reporting.tables.outlook import stability_tables
 
 
 def stability_html(comparison: Comparison) -> str:
     """Write a heat map over all datasets, and one for each; nothing where ranks are not known."""
     # The order of networks with one seed is not judged, so it has no colour.
-    single = any(len(seeds_of(comparison, row)) == 1 for row in comparison.rows)
+    single = any(cell.sample and len(cell.sample.seeds) == 1 for cell in comparison.cells.values())
     kind = "scroll shares" if single else "scroll shares heat"
     first, *others = [heat_html(table, kind) for table in stability_tables(comparison, len(comparison.rows))] or [""]
     return first + folded("On each dataset", "\n".join(others))
