@@ -50,7 +50,8 @@ def of_test(subject: Subject) -> Iterator[str]:
         )
     images = len(sample.ids)
     few = "; that is few, and the interval may be too short" if images < FEW_IMAGES else ""
-    yield f"The intervals are over {count(images, 'test image')}{few}. They hold for images of the same kind only."
+    groups = f" of {count(sample.unit_count, 'group')}" if sample.groups else ", taken as independent"
+    yield f"The intervals are over {count(images, 'test image')}{groups}{few}. They hold for images of the same kind only."
     if len(subject.seeds) == 1:
         yield (
             "One training: how much another seed would change the scores is not known, and the intervals do not "

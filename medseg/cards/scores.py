@@ -19,9 +19,10 @@ def describe_scores(subject: Subject) -> str:
     scores, seeds = subject.cell.scores, len(subject.seeds)
     sample = subject.cell.sample
     assert sample is not None
-    over = "images and seeds" if seeds > 1 else "images"
+    over = "groups of images" if sample.groups else "images"
+    over += " and trainings" if seeds > 1 else " alone"
     parts = [
-        f"On {count(len(sample.ids), 'test image')}. In brackets the 95 % bootstrap interval over {over}"
+        f"On {count(len(sample.ids), 'test image')}. In brackets the 95 % t interval over {over}"
         f"{'; ± is the deviation over seeds' if seeds > 1 else ''}.",
         score_table([m for m in MEASURES.values() if m.convention == "per_image"], {"mean": scores}),
     ]
