@@ -53,7 +53,7 @@ def opening(subject: Subject) -> str:
     sample = subject.cell.sample
     assert sample is not None
     trainings = "one training" if len(subject.seeds) == 1 else f"the mean of {len(subject.seeds)} trainings"
-    between = interval(score, MEASURES["dice"]).strip()
+    between = "" if score.remark else interval(score, MEASURES["dice"]).strip()
     sure = f" (95 % interval {between[1:-1].replace(', ', ' to ')})" if between else ""
     return escape_markdown(
         f"A segmentation network for images like those of {subject.data.title}; it tells {', '.join(names)} from the "

@@ -12,19 +12,6 @@ import yaml
 from medseg.cards.collect import Subject
 from medseg.metrics.measures import MEASURES
 
-LISTED = (
-    "dice",
-    "iou",
-    "precision",
-    "recall",
-    "specificity",
-    "hd95",
-    "assd",
-    "pooled_dice",
-    "mean_iou_with_background",
-)
-"""Measures that are told to a hub."""
-
 
 def front_matter(subject: Subject, licence: str | None) -> str:
     """Write the metadata between two lines of dashes; `licence`: of the weights, as its owner says."""
@@ -49,7 +36,7 @@ def front_matter(subject: Subject, licence: str | None) -> str:
                             "value": round(subject.cell.scores[name].mean, 4),
                             "verified": False,
                         }
-                        for name in LISTED
+                        for name in MEASURES
                         if name in subject.cell.scores
                     ],
                 }

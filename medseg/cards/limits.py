@@ -51,7 +51,8 @@ def of_test(subject: Subject) -> Iterator[str]:
     images = len(sample.ids)
     few = "; that is few, and the interval may be too short" if images < FEW_IMAGES else ""
     groups = f" of {count(sample.unit_count, 'group')}" if sample.groups else ", taken as independent"
-    yield f"The intervals are over {count(images, 'test image')}{groups}{few}. They hold for images of the same kind only."
+    over = f"{count(images, 'test image')}{groups}{few}"
+    yield f"The intervals are over {over}. They hold for images of the same kind only."
     if len(subject.seeds) == 1:
         yield (
             "One training: how much another seed would change the scores is not known, and the intervals do not "
