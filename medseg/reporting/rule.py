@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,10 +27,11 @@ from medseg.reporting.statistics import (
     ALPHA,
     Array,
     Estimate,
+    Part,
     Side,
     TrainingVariance,
-    estimate_difference,
     holm,
+    of_units,
     wilcoxon_each,
 )
 
@@ -61,6 +63,18 @@ class PairInput:
     def units(self) -> int:
         """U."""
         return len(self.sides[0].per_unit)
+
+    @cached_property
+    def mean(self) -> float:
+        """Of the difference."""
+        if self.difference is not None:
+            return self.difference
+        return float((self.sides[0].per_unit - self.sides[1].per_unit).mean()) if self.units else 0.0
+
+    @cached_property
+    def of_units(self) -> tuple[Part, ...]:
+        """What units add to the variance of the difference; nothing where there is one alone."""
+        return of_units(self.sides[0].per_unit - self.sides[1].per_unit)
 
     @property
     def seeds(self) -> int:
@@ -114,14 +128,8 @@ def judge(
         margin: of equivalence, in the unit of the score.
     """
     tested = wilcoxon_each([np.empty(0) if pair.ranked is None else pair.ranked for pair in pairs])
-    estimates = [
-        estimate_difference(*pair.sides, (pair.first, pair.second), trainings) if pair.units else Estimate(0.0, ())
-        for pair in pairs
-    ]
-    shown = [
-        one.mean if pair.difference is None else pair.difference for pair, one in zip(pairs, estimates, strict=True)
-    ]
-    estimates = [Estimate(mean, one.parts) for mean, one in zip(shown, estimates, strict=True)]
+    shown = [pair.mean for pair in pairs]
+    estimates = [estimate_difference(pair, trainings) for pair in pairs]
     directions = [
         float(np.sign(mean)) if pair.ranked is None else side
         for pair, mean, (_, side) in zip(pairs, shown, tested, strict=True)
@@ -163,6 +171,12 @@ def judge(
             reason=reason,
         )
     return results
+
+
+def estimate_difference(pair: PairInput, trainings: TrainingVariance) -> Estimate:
+    """Return the difference of two networks, first - second, over units and trainings."""
+    seeds = (pair.sides[0].seeds, pair.sides[1].seeds)
+    return Estimate(pair.mean, (*pair.of_units, *trainings.of_difference((pair.first, pair.second), seeds)))
 
 
 def why_not(pair: PairInput, difference: float) -> str:
@@ -240,13 +254,11 @@ def superiority(
             continue
         same = not trainings.separate.keys() & {pair.first, pair.second}
         freedom = both[0].freedom if same else deviation**2 / sum(part.variance**2 / part.freedom for part in both)
-        per_unit = sides[0].per_unit - sides[1].per_unit
-        mean = float(per_unit.mean()) if pair.difference is None else pair.difference
-        if np.isnan(mean):
+        if np.isnan(pair.mean):
             continue
         shared = sum(part.variance / side.seeds for part, side in zip(both, sides, strict=True)) / deviation
         rows.append(k)
-        known.append((mean, deviation, freedom, shared, per_unit.var(ddof=1) / pair.units, pair.units - 1))
+        known.append((pair.mean, deviation, freedom, shared, pair.of_units[0].variance, pair.units - 1))
     if not rows:
         return results
     mean, deviation, freedom, shared, units, unit_freedom = (column[:, None] for column in np.array(known).T)
@@ -271,7 +283,7 @@ def superiority(
         for _ in range(60):  # Newton's steps, mostly 6 of them; halves of the interval where one leads out of it
             normal = middle * slope - shift
             off = ndtr(normal).mean(axis=1, keepdims=True) - share
-            if np.all((np.abs(off) < 1e-9) | (high - low < 1e-7)):
+            if np.all((np.abs(off) < 1e-7) | (high - low < 1e-7)):
                 break
             low, high = np.where(off < 0, middle, low), np.where(off < 0, high, middle)
             rise = (slope * np.exp(-(normal**2) / 2)).mean(axis=1, keepdims=True) / np.sqrt(2 * np.pi)

