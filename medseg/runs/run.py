@@ -206,7 +206,13 @@ class Run:
         """Return the same run in the state `damaged`."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         run = Run(**{**values, "state": DAMAGED, "error": reason})
-        nothing = {"_configuration": ({}, {}, ""), "environment": {}, "dataset": {}, "images": [], "summary": {}}
+        nothing: dict[str, Any] = {
+            "_configuration": ({}, {}, ""),
+            "environment": {},
+            "dataset": {},
+            "images": [],
+            "summary": {},
+        }
         for name, empty in nothing.items():
             try:
                 getattr(run, name)
