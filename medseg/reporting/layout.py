@@ -18,6 +18,7 @@ from typing import Any
 
 from medseg.reporting.names import Names
 from medseg.runs.naming import is_ignored
+from medseg.runs.reading import moved
 from medseg.runs.run import Run
 
 OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
@@ -304,22 +305,39 @@ def as_text(value: Any) -> str:
 
 
 def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[int, Any]) -> dict[int, Facts]:
-    """Return what tells runs of equal settings and seeds apart: their experiment, else the name of their folder.
+    """Return what tells runs of equal settings and seeds apart: their experiment, their device, else their folder.
 
-    Such runs are two trainings of the same, which may differ by machine or version. Each experiment is then a row.
+    Such runs are two trainings of the same. Each experiment, or each device, is then a row. Where neither tells them
+    apart, such as where a run was trained again beside the earlier one, the one that still has its name stays in its row, and each further
+    one is a row by itself.
     """
     places: dict[Any, list[Run]] = defaultdict(list)
     for run in runs:
         places[rows[id(run)], columns[id(run)], run.seed, run.fold].append(run)
-    twice = {rows[id(several[0])]: several for several in places.values() if len(several) > 1}
-    apart: dict[int, Facts] = {}
-    for run in runs:
-        several = twice.get(rows[id(run)], [])
-        if len({other.experiment for other in several}) == len(several):
-            apart[id(run)] = (("experiment", run.experiment),) if several else ()
+    twice: dict[Any, list[list[Run]]] = defaultdict(list)
+    for (row, *_), several in places.items():
+        if len(several) > 1:
+            twice[row].append(several)
+    apart: dict[int, Facts] = {id(run): () for run in runs}
+    for row, groups in twice.items():
+        key = next((key for key in ("experiment", *DEVICE) if all(differ(several, key) for several in groups)), None)
+        if key is not None:
+            apart |= {id(run): ((key, fact(run, key)),) for run in runs if rows[id(run)] == row}
         else:
-            apart[id(run)] = (("folder", str(run.folder)),)
+            apart |= {
+                id(run): (("folder", str(run.folder)),) for several in groups for run in sorted(several, key=moved)[1:]
+            }
     return apart
+
+
+def differ(runs: Sequence[Run], key: str) -> bool:
+    """Whether no two of some runs have the same value of a key of `told_apart`."""
+    return len({fact(run, key) for run in runs}) == len(runs)
+
+
+def fact(run: Run, key: str) -> str:
+    """Return the value of a key of `told_apart`."""
+    return run.experiment if key == "experiment" else as_text(run.settings.get(key))
 
 
 def make_lines(

@@ -38,7 +38,7 @@ def read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
     Raises `UserError`, one line with the file's name, where it is missing, damaged or no object.
     """
     try:
-        text = _read_text(file, MAX_BYTES[".json"], optional=optional)
+        text = read_text(file, MAX_BYTES[".json"], optional=optional)
         return {} if text is None else _as_object(file, json.loads(text))
     except RecursionError:
         raise _damaged(file, "nested too deeply") from None
@@ -56,7 +56,7 @@ def read_yaml(file: Path, *, optional: bool = False) -> dict[str, Any]:
     Raises `UserError`, one line with the file's name, where it is missing, damaged or no mapping.
     """
     try:
-        text = _read_text(file, MAX_BYTES[".yaml"], optional=optional)
+        text = read_text(file, MAX_BYTES[".yaml"], optional=optional)
         return {} if text is None else _as_object(file, parse_yaml(text))
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise _damaged(file, error) from None
@@ -119,8 +119,11 @@ def _nests_deeply(text: str) -> bool:
     return False
 
 
-def _read_text(file: Path, most: int, *, optional: bool) -> str | None:
-    """Return the text of a file, which must not be empty; None where there is no file and that is allowed."""
+def read_text(file: Path, most: int, *, optional: bool) -> str | None:
+    """Return the text of a file of `most` bytes, which must not be empty; None where there is none, if `optional`.
+
+    Raises `UserError`.
+    """
     try:
         size = file.stat().st_size
         if size > most:

@@ -60,7 +60,8 @@ class RunTree:
                     problems.append(str(error))
                     run.__dict__["epochs"] = []
             runs.append(run)
-        return RunTree(runs, self.copies, problems)
+        copies = list(self.copies)
+        return RunTree(without_damaged_copies(runs, copies), copies, problems)
 
 
 def read_runs(paths: Sequence[str | Path]) -> RunTree:
@@ -145,26 +146,38 @@ def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
 def without_copies(runs: Iterable[Run], copies: list[str]) -> list[Run]:
     """Return the runs without copies; a line for each is added to `copies`.
 
-    A copy has the settings, the seed and the scores of another run, or, while it is not finished, its id or its name.
-    The original is the one that still has its name and is in its experiment.
+    A copy has the settings, the seed and the scores of another run, or, while it is not finished or lacks its scores,
+    its id or its name. The original is the one that still has its name and is in its experiment.
     """
     originals: dict[Hashable, Run] = {}
     unique: list[Run] = []
-    for run in sorted(runs, key=lambda run: (not run.finished, run.state == "waiting", *moved(run), str(run.folder))):
-        job: Hashable = ("job", run.name, run.experiment)
-        keys = {job, *([("id", run.id)] if run.id else [])}
-        alike = set() if run.finished else keys
-        try:
-            alike |= {run.content} if run.finished else set()
-        except (UserError, OSError):  # damaged, which is reported where the file is needed
-            alike = set()
+
+    def order(run: Run) -> tuple[Any, ...]:
+        return (not run.finished, run.finished and not run.whole, run.state == "waiting", *moved(run), str(run.folder))
+
+    for run in sorted(runs, key=order):
+        alike = {run.content} if run.finished and run.whole else run.marks
         original = next((originals[key] for key in alike if key in originals), None)
         if original is None:
             unique.append(run)
-            for key in keys | alike:
+            for key in run.marks | alike:
                 originals.setdefault(key, run)
-        elif run.state != "waiting":
+        elif is_run(run.folder) and run.folder.resolve() != original.folder.resolve():  # no job of a sweep by itself
             copies.append(f"{run.folder}: a copy of {original.folder}, so it is not counted")
+    copies[:] = dict.fromkeys(copies)  # a run and its job in a copied sweep
+    return unique
+
+
+def without_damaged_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
+    """Return the runs without those that are damaged and that there is a finished copy of."""
+    sound = {key: run for run in runs if run.finished for key in run.marks}
+    unique = []
+    for run in runs:
+        original = next((sound[key] for key in run.marks if key in sound), None) if run.state == DAMAGED else None
+        if original is None:
+            unique.append(run)
+        else:
+            copies.append(f"{run.error}; a copy of {original.folder}, so it is not counted")
     return unique
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.files import parse_yaml, read_json
+from medseg.runs.files import MAX_BYTES, parse_yaml, read_json, read_text
 from medseg.runs.folder import STATES, RunFolder
 from medseg.runs.naming import digest, flatten, is_ignored
 from medseg.runs.state import WAITING, present_state
@@ -179,14 +180,45 @@ class Run:
 
     @cached_property
     def content(self) -> tuple[Any, ...]:
-        """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name."""
-        scores = hashlib.sha256(self._scores or str(self.folder).encode()).hexdigest()
-        return self._configuration[2], self.seed, self.fold, scores
+        """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name.
+
+        Raises `UserError` where it lacks its configuration or its scores.
+        """
+        if not (self.settings and self._scores):
+            raise UserError(f"{self.folder}: without its configuration or its scores")
+        return self._configuration[2], self.seed, self.fold, hashlib.sha256(self._scores).hexdigest()
+
+    @property
+    def whole(self) -> bool:
+        """Whether a run has its `content`, as far as that can be told without parsing the scores."""
+        try:
+            return bool(self.content)
+        except UserError:
+            return False
+
+    @property
+    def marks(self) -> set[Hashable]:
+        """What a copy shares with it even where it is damaged: its id, and its name in its experiment."""
+        job: Hashable = ("job", self.name, self.experiment)
+        return {job, ("id", self.id)} if self.id else {job}
 
     def damaged(self, reason: str) -> Run:
         """Return the same run in the state `damaged`."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Run(**{**values, "state": DAMAGED, "error": reason})
+        run = Run(**{**values, "state": DAMAGED, "error": reason})
+        nothing: dict[str, Any] = {
+            "_configuration": ({}, {}, ""),
+            "environment": {},
+            "dataset": {},
+            "images": [],
+            "summary": {},
+        }
+        for name, empty in nothing.items():
+            try:
+                getattr(run, name)
+            except UserError:  # read once, so nothing fails on it later
+                run.__dict__[name] = empty
+        return run
 
 
 def is_run(folder: Path) -> bool:
@@ -321,16 +353,18 @@ def read_config(file: Path, seed: int) -> Configuration:
     Raises `UserError` for a damaged file.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, MAX_BYTES[".yaml"], optional=True)
+        if text is None:
+            return {}, {}, ""
+        if not text.endswith("\n"):  # what is left of half a file may well be YAML
+            raise ValueError("cut short")
         # The runs of a setting differ in the line of the seed alone, and parsing is what takes the time.
         head, line, tail = text.partition(f"\nseed: {seed}\n")
         if not line:
             return parse_config(text)
         config, settings, code = parse_config(f"{head}\n{tail}")
         return {**config, "seed": seed}, settings, code
-    except FileNotFoundError:
-        return {}, {}, ""
-    except (OSError, ValueError, yaml.YAMLError, TypeError) as error:
+    except (ValueError, yaml.YAMLError, TypeError) as error:
         raise UserError(f"{file}: damaged ({' '.join(str(error).split())[:120]})") from None
 
 
@@ -351,8 +385,10 @@ def read_rows(file: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]:
     Raises `UserError` for a damaged file: a row of another length, a missing column.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            header, *rows = list(csv.reader(stream)) or [[]]
+        text = file.read_bytes().decode("utf-8")
+        if text and not text.endswith("\n"):  # the last number may lack its end
+            raise ValueError("cut short")
+        header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:

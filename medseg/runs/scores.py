@@ -57,7 +57,10 @@ def read_per_image(file: Path, content: bytes = b"") -> PerImage:
     Raises `UserError` where it is missing, empty or damaged.
     """
     try:
-        header, *rows = csv.reader(io.StringIO((content or file.read_bytes()).decode("utf-8"), newline=""))
+        text = (content or file.read_bytes()).decode("utf-8")
+        if text and not text.endswith("\n"):  # the last number may lack its end
+            raise ValueError("cut short")
+        header, *rows = csv.reader(io.StringIO(text, newline=""))
         columns = dict(zip(header, zip(*rows, strict=True), strict=True))
         ids, classes = tuple(dict.fromkeys(columns["id"])), tuple(dict.fromkeys(columns["class"]))
         shape = (len(ids), len(classes))

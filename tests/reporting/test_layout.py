@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,21 @@ def test_the_same_seed_of_two_experiments_makes_two_rows(tmp_path: Path) -> None
     fabricate(tmp_path / "b", {"unet": 0.0}, images=4, random=1)
     layout = lay_out(read_runs([tmp_path / "a", tmp_path / "b"]).runs)
     assert rows(layout) == ["experiment=a", "experiment=b"]
+
+
+def test_a_run_trained_again_beside_the_earlier_one_is_a_row_by_itself(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.0}, data=("kvasir", "dsb"), seeds=(0, 1), images=4)
+    again = folder / "old"
+    shutil.copytree(next(iter(folder.glob("unet-kvasir-*-seed0"))), again)
+    table = again / "test" / "per_image.csv"
+    table.write_text(table.read_text().replace("kvasir_0000,polyp,", "kvasir_0000,polyp,1"))
+    assert counts(laid_out(folder)) == {"unet": 4, f"unet, folder={again}": 1, "convunext": 4}
+
+
+def test_the_same_seeds_on_two_devices_make_two_rows(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, data=("kvasir", "dsb"), seeds=(0, 1), images=4)
+    fabricate(folder, {"unet trainer.accelerator=cpu": 0.0}, data=("kvasir", "dsb"), seeds=(0, 1), images=4)
+    assert counts(laid_out(folder)) == {"trainer.accelerator=auto": 4, "trainer.accelerator=cpu": 4}
 
 
 def test_other_seeds_of_another_experiment_join_the_row(tmp_path: Path) -> None:

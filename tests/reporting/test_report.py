@@ -330,3 +330,13 @@ def test_names_are_read_beside_the_runs_and_from_the_command_line(sweep: Path, t
     assert "DSB 2018" not in done.stdout
     done = command("report", "runs/first", *options, "names=nowhere.yaml", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "error: nowhere.yaml: missing\n")
+
+
+@pytest.mark.parametrize("name", ["run.json", "status.json", "config.yaml", "environment.json", "test/per_image.csv"])
+def test_a_damaged_run_does_not_stop_the_report(tmp_path: Path, name: str) -> None:
+    folder = fabricate(tmp_path / "runs" / "s", {"unet": 0.0, "convunext": 0.03}, seeds=(0, 1, 2), images=8)
+    broken = next(iter(sorted(folder.glob("unet*seed1")))) / name
+    broken.write_text(broken.read_text()[: broken.stat().st_size // 2])
+    made = write(folder, tmp_path / "out")
+    rows = list(csv.DictReader(made["csv/comparison.csv"].decode().splitlines()))
+    assert [row["network"] for row in rows] == ["unet", "convunext"]

@@ -121,6 +121,45 @@ def test_the_same_seed_trained_twice_is_no_copy(sweep: Path) -> None:
     assert len(tree.runs) == 5
 
 
+HALF = ["status.json", "test", "test/per_image.csv", "test/summary.json", "config.yaml", "images.csv"]
+
+
+@pytest.mark.parametrize("lost", HALF)
+def test_half_a_copy_is_a_copy(sweep: Path, lost: str) -> None:
+    before = dice(read_runs([sweep]))
+    original = run_folders(sweep)[0]
+    copy = sweep / "0 half"
+    shutil.copytree(original, copy)
+    shutil.rmtree(copy / lost) if (copy / lost).is_dir() else (copy / lost).unlink()
+    for tree in (read_runs([sweep]), read_runs([sweep]).checked()):
+        assert dice(tree) == before
+        assert tree.copies == [f"{copy}: a copy of {original}, so it is not counted"]
+
+
+@pytest.mark.parametrize("lost", ["test/per_image.csv", "config.yaml"])
+def test_the_whole_one_of_two_copies_counts(sweep: Path, lost: str) -> None:
+    before = dice(read_runs([sweep]))
+    original = run_folders(sweep)[0]
+    shutil.copytree(original, sweep / "backup")
+    (original / lost).unlink()
+    tree = read_runs([sweep]).checked()
+    assert dice(tree) == before
+    assert tree.copies == [f"{original}: a copy of {sweep / 'backup'}, so it is not counted"]
+
+
+def test_a_copy_whose_scores_are_cut_is_named_with_its_damage(sweep: Path) -> None:
+    before = dice(read_runs([sweep]))
+    original = run_folders(sweep)[0]
+    shutil.copytree(original, sweep / "0 half")
+    broken = sweep / "0 half" / "test" / "per_image.csv"
+    broken.write_text(broken.read_text()[:-200])
+    tree = read_runs([sweep]).checked()
+    assert dice(tree) == before
+    (line,) = tree.copies
+    assert line.startswith(f"{broken}: damaged (")
+    assert line.endswith(f"; a copy of {original}, so it is not counted")
+
+
 # Damaged files.
 
 
@@ -138,6 +177,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: file.write_text(""),
     "no text": lambda file: file.write_bytes(b"\xff\xfe\x00\x80" * 9),
     "half": lambda file: file.write_text(file.read_text()[: len(file.read_text()) // 2]),
+    "cut short": lambda file: file.write_text(file.read_text()[:-3]),
     "a list": lambda file: file.write_text("[1, 2]"),
     "nested": infinite,
     "a folder": lambda file: (file.unlink(), file.mkdir()),
