@@ -251,3 +251,10 @@ def test_the_citation_of_the_software() -> None:
     person = {"family-names": "Curie", "given-names": "Marie"}
     assert "author = {Curie, Marie}," in as_bibtex({**citation, "authors": [person], "date-released": "2026-01-02"})
     assert "year = {2026}," in as_bibtex({**citation, "date-released": "2026-01-02"})
+
+
+def test_the_intervals_of_a_card_are_over_groups(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1), images=20, groups=5)
+    text = write_card(subject_of(folder), None)
+    assert "In brackets the 95 % t interval over 5 groups of images and seeds" in section(text, "Scores")
+    assert "The intervals are over 20 test images in 5 groups, such as patients" in section(text, "Limits")

@@ -49,9 +49,10 @@ def of_test(subject: Subject) -> Iterator[str]:
             "hospitals, devices, protocols and patients may look different, and the scores may then be lower."
         )
     images = len(sample.ids)
-    few = "; that is few, and the interval may be too short" if images < FEW_IMAGES else ""
-    groups = f" of {count(sample.unit_count, 'group')}" if sample.groups else ", taken as independent"
-    over = f"{count(images, 'test image')}{groups}{few}"
+    units = sample.unit_count
+    few = "; that is few, and the interval may be too short" if units < FEW_IMAGES else ""
+    grouped = "" if sample.groups is None else f" in {count(units, 'group')}, such as patients"
+    over = f"{count(images, 'test image')}{grouped}{few}"
     yield f"The intervals are over {over}. They hold for images of the same kind only."
     if len(subject.seeds) == 1:
         yield (

@@ -19,8 +19,8 @@ def describe_scores(subject: Subject) -> str:
     scores, seeds = subject.cell.scores, len(subject.seeds)
     sample = subject.cell.sample
     assert sample is not None
-    over = "groups of images" if sample.groups else "images"
-    over += " and trainings" if seeds > 1 else " alone"
+    units = "images" if sample.groups is None else f"{count(sample.unit_count, 'group')} of images"
+    over = f"{units} and seeds" if seeds > 1 else units
     parts = [
         f"On {count(len(sample.ids), 'test image')}. In brackets the 95 % t interval over {over}"
         f"{'; ± is the deviation over seeds' if seeds > 1 else ''}.",

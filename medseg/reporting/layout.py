@@ -308,8 +308,8 @@ def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[in
     """Return what tells runs of equal settings and seeds apart: their experiment, their device, else their folder.
 
     Such runs are two trainings of the same. Each experiment, or each device, is then a row. Where neither tells them
-    apart, such as where a run was trained again beside the earlier one, the one that still has its name stays in its row, and each further
-    one is a row by itself.
+    apart, such as where a run was trained again beside the earlier one, the one that still has its name stays in its
+    row, and each further one is a row by itself.
     """
     places: dict[Any, list[Run]] = defaultdict(list)
     for run in runs:

@@ -284,3 +284,10 @@ def test_a_known_difference_is_found() -> None:
     assert result[:, 1].mean() > 0.95
     assert result[:, 2].mean() > 0.95
     assert result[:, 0].mean() < 0.12
+
+
+def test_two_seeds_are_enough_to_know_that_trainings_deviate() -> None:
+    trainings = TrainingVariance.of([[0.7, 0.8], [0.75, 0.75]])
+    (part,) = trainings.of_mean(1, 2)
+    assert (part.variance, part.freedom) == (pytest.approx(0.005 / 2 / 2), 2)
+    assert trainings.of_mean(1, 1) == ()

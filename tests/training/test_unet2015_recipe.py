@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from medseg import config
 from medseg.data.splits import read_table
@@ -154,3 +155,20 @@ def test_every_output_of_deep_supervision_is_weighed() -> None:
     expected = torch.stack([loss(output, mask, weight) for output in outputs]).mean()
     torch.testing.assert_close(task.compute_loss(outputs, mask, weight), expected)
     assert not torch.allclose(task.compute_loss(outputs, mask), expected)
+
+
+class Several(nn.Module):
+    """Returns two outputs in evaluation as well: background everywhere, then foreground everywhere."""
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        foreground = torch.zeros(len(image), 2, *image.shape[2:])
+        foreground[:, 1] = 1
+        return [1 - foreground, foreground]
+
+
+def test_the_last_output_counts() -> None:
+    task = SegmentationTask(Several(), class_names=("background", "cell")).eval()
+    task.on_test_epoch_start()
+    mask = torch.ones(2, 9, 9, dtype=torch.int64)
+    task.test_step({"image": torch.rand(2, 3, 9, 9), "mask": mask, "index": torch.arange(2)}, 0)
+    assert bool((task.class_maps.values[0] == 1).all())
