@@ -231,7 +231,7 @@ def test_a_job_of_every_experiment_runs_end_to_end(sweep: str, tmp_path: Path) -
     ("sweep", "factor", "values"),
     [
         ("ablation_elastic_isbi", "augmentation.transforms.1.std", ["10", "0"]),
-        ("ablation_border_dsb", "data.border_w0", ["10.0", "1e-09"]),
+        ("ablation_border_dsb", "data.border_w0", ["10", "1e-09"]),
         ("ablation_tile", "model.tile", ["null", "388"]),
     ],
 )
