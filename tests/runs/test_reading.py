@@ -244,11 +244,12 @@ def test_a_wrong_type_is_damage(sweep: Path, name: str, key: str, value: object)
     assert line.startswith(f"{file}: damaged ({key!r} is ")
 
 
-def test_infinite_scores_are_left_out_with_a_note(sweep: Path) -> None:
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e300"])
+def test_infinite_scores_are_left_out_with_a_note(sweep: Path, value: str) -> None:
     file = run_folders(sweep)[0] / "test" / "per_image.csv"
     header, first, *rest = file.read_text().splitlines()
     cells = first.split(",")
-    cells[header.split(",").index("hd95")] = "inf"
+    cells[header.split(",").index("hd95")] = value
     file.write_text("\n".join([header, ",".join(cells), *rest, ""]))
     tree = read_runs([sweep]).checked()
     assert tree.problems == [f"{file.parent.parent}: infinite values of hd95 are left out"]
