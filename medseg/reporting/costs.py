@@ -10,7 +10,7 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.files import read_json
-from medseg.runs.run import NUMBER, TEXT, WHOLE, Kind, Run, check
+from medseg.runs.run import FINITE, TEXT, WHOLE, Kind, Run, check
 
 log = logging.getLogger("medseg")
 
@@ -126,7 +126,7 @@ def is_size(value: Any) -> bool:
 
 def holds(key: str) -> Kind:
     """Return what tells whether a value is a mapping whose value of a key, if it has one, is a number; or None."""
-    return lambda value: value is None or (isinstance(value, dict) and (value.get(key) is None or NUMBER(value[key])))
+    return lambda value: value is None or (isinstance(value, dict) and (value.get(key) is None or FINITE(value[key])))
 
 
 BENCHMARK: Mapping[str, tuple[bool, Kind]] = {

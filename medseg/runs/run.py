@@ -285,7 +285,17 @@ def _mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-TEXT, WHOLE, NUMBER = _is(str), _is(int), _is(int, float)
+def _number(value: Any) -> bool:
+    return _is(int, float)(value) and not math.isinf(value)
+
+
+def _finite(value: Any) -> bool:
+    return _number(value) and not math.isnan(value)
+
+
+TEXT, WHOLE, NUMBER, FINITE = _is(str), _is(int), _number, _finite
+"""`NUMBER` may be NaN, as a mean over no image is."""
+
 
 RECORD: Mapping[str, tuple[bool, Kind]] = {
     "name": (True, TEXT),
@@ -323,8 +333,14 @@ SUMMARY: Mapping[str, tuple[bool, Kind]] = {
     "macs": (False, _optional(WHOLE)),
     "epochs": (False, _optional(WHOLE)),
     "best_epoch": (False, _optional(WHOLE)),
-    "training_seconds": (False, _optional(NUMBER)),
-    "headline": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
+    "training_seconds": (False, _optional(FINITE)),
+    "headline": (
+        False,
+        lambda value: (
+            _mapping(value)
+            and all(_mapping(score) and _optional(NUMBER)(score.get("mean")) for score in value.values())
+        ),
+    ),
     "conventions": (False, lambda value: _mapping(value) and all(map(_optional(NUMBER), value.values()))),
     "own_metrics": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
     "data_identity": (False, _optional(TEXT)),

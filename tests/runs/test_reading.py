@@ -233,6 +233,9 @@ def test_damaged_curves_cost_the_curves_alone(sweep: Path, damage: Callable[[Pat
         ("test/summary.json", "evaluation_size", 96),
         ("test/summary.json", "own_metrics", [1]),
         ("test/summary.json", "headline", {"dice": 0.5}),
+        ("test/summary.json", "headline", {"dice": {"mean": "0.5"}}),
+        ("test/summary.json", "training_seconds", float("inf")),
+        ("test/summary.json", "training_seconds", float("nan")),
     ],
 )
 def test_a_wrong_type_is_damage(sweep: Path, name: str, key: str, value: object) -> None:
