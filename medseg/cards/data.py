@@ -37,4 +37,4 @@ def find_data(run: Run) -> Data:
     if not facts:
         return Data(run.data, "own images" if run.data == "folder" else run.data)
     names = ("title", "about", "licence", "citation", "counts", "fingerprint")
-    return Data(run.data, **{name: facts[name] for name in names if name in facts})
+    return Data(run.data, **{name: facts[name] for name in names if facts.get(name) is not None})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medseg.metrics.measures import MEASURES, Measure, Measures
-from medseg.reporting.costs import Costs, Size, costs_of
+from medseg.reporting.costs import Costs, Size, costs_of, read_benchmarks
 from medseg.reporting.layout import Layout, Line, lay_out
 from medseg.reporting.names import Names
 from medseg.reporting.pairs import Pair, compare_pairs, count_wins, find_pair, measure_rows
@@ -144,12 +144,16 @@ def score_runs(
     layout = lay_out(runs, names)
     measures = measures_of(runs)
     cells = {(cell.row, column): cell for column in layout.columns for cell in measure_column(layout, column, measures)}
+    measured = read_benchmarks(runs)
     costs = {
-        row: costs_of([run for (r, _), several in layout.cells.items() if r == row for run in several], size)
+        row: costs_of([run for (r, _), several in layout.cells.items() if r == row for run in several], measured, size)
         for row in layout.rows
     }
-    warnings = tuple(warning for column in layout.columns for warning in check_column(cells, column))
-    return Comparison(measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), warnings)
+    warnings = check_own_metrics(runs)
+    warnings += [warning for column in layout.columns for warning in check_column(cells, column)]
+    return Comparison(
+        measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), tuple(warnings)
+    )
 
 
 def with_verdicts(comparison: Comparison) -> Comparison:
@@ -314,6 +318,19 @@ def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) 
             cell = replace(cell, place=place if shown else None, like_best=like)
         placed.append(cell)
     return placed
+
+
+def check_own_metrics(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each own metric that runs describe differently."""
+    described: dict[str, set[tuple[bool, str]]] = {}
+    for run in runs:
+        for name, measure in run.measures.items() if run.finished else ():
+            described.setdefault(name, set()).add((measure.higher_is_better, measure.unit))
+    return [
+        f"{name}: the runs do not agree on its unit or on which values are better; the first of them counts"
+        for name, different in described.items()
+        if len(different) > 1
+    ]
 
 
 def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:

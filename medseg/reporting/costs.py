@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.files import read_json
-from medseg.runs.run import Run
+from medseg.runs.run import FINITE, TEXT, WHOLE, Kind, Run, check
 
 log = logging.getLogger("medseg")
 
@@ -40,8 +40,12 @@ class Costs:
     measured_on: str = ""
 
 
-def costs_of(runs: Sequence[Run], size: Size | None = None) -> Costs:
-    """Return the costs of the runs of a row.
+Benchmarks = Mapping[Path, Mapping[Path, dict[str, Any]]]
+"""Experiment -> file -> content."""
+
+
+def costs_of(runs: Sequence[Run], measured: Benchmarks, size: Size | None = None) -> Costs:
+    """Return the costs of the runs of a row; `measured`: the benchmarks of their experiments.
 
     Of several benchmarks of the network, the one at `size` counts; without that, at the size of a run's test images;
     without that, the newest. With a `size`, one at another size does not count.
@@ -51,7 +55,7 @@ def costs_of(runs: Sequence[Run], size: Size | None = None) -> Costs:
     parameters = next((run.parameters for run in finished if run.parameters is not None), None)
     training = sum(seconds) / len(seconds) if seconds else None
     wanted = [size] if size else list(dict.fromkeys(filter(None, map(size_of, finished))))
-    found = [benchmark for benchmark in benchmarks(runs) if size is None or size_in(benchmark) == size]
+    found = [benchmark for benchmark in benchmarks(runs, measured) if size is None or size_in(benchmark) == size]
     counted = next((run for run in finished if run.summary.get("macs") and size_of(run) in (size, *wanted[:1])), None)
     macs = counted.summary["macs"] if counted else None
     if not found:
@@ -63,8 +67,8 @@ def costs_of(runs: Sequence[Run], size: Size | None = None) -> Costs:
         training_seconds=training,
         size=size_in(best),
         macs=best.get("macs") or (macs if counted and size_of(counted) == size_in(best) else None),
-        latency_ms=best.get("latency_ms", {}).get("p50"),
-        memory_mib=best.get("peak_memory_mib", {}).get("train"),
+        latency_ms=(best.get("latency_ms") or {}).get("p50"),
+        memory_mib=(best.get("peak_memory_mib") or {}).get("train"),
         measured_on=f"{best['device']['name']}, {best['precision']}, batch {best['batch_size']}",
     )
 
@@ -80,11 +84,11 @@ def size_in(benchmark: dict[str, Any]) -> Size:
     return (benchmark["image_size"][0], benchmark["image_size"][1])
 
 
-def benchmarks(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def benchmarks(runs: Sequence[Run], measured: Benchmarks) -> list[dict[str, Any]]:
     """Return the benchmarks of the network of some runs, the newest last."""
     found: dict[Path, dict[str, Any]] = {}
     for experiment in dict.fromkeys(run.folder.parent for run in runs):
-        files = benchmark_files(experiment)
+        files = measured.get(experiment)
         if files:
             # The network is the same but for the channels and classes of each dataset.
             one_each = {run.data: run for run in runs if run.folder.parent == experiment and run.finished}
@@ -94,16 +98,47 @@ def benchmarks(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [found[file] for file in order]
 
 
+def read_benchmarks(runs: Sequence[Run]) -> Benchmarks:
+    """Read the benchmarks in the experiments of some runs; a damaged one is logged."""
+    return {folder: benchmark_files(folder) for folder in dict.fromkeys(run.folder.parent for run in runs)}
+
+
 def benchmark_files(experiment: Path) -> dict[Path, dict[str, Any]]:
     """Read the benchmarks of an experiment."""
-    needed = {"arguments", "image_size", "device", "precision", "batch_size", "measured"}
-    complete = {}
+    sound = {}
     for file in sorted((experiment / "benchmarks").glob("*.json")):
         try:
             content = read_json(file)
+            if not {key for key, (needed, _) in BENCHMARK.items() if needed} <= content.keys():
+                continue  # of whole commands, not of a network
+            check(content, BENCHMARK, file)
         except UserError as error:
             log.warning("%s", error)
-            continue
-        if needed <= set(content):
-            complete[file] = content
-    return complete
+        else:
+            sound[file] = content
+    return sound
+
+
+def is_size(value: Any) -> bool:
+    """Whether a value is a height and a width."""
+    return isinstance(value, list) and len(value) == 2 and all(WHOLE(side) and side > 0 for side in value)
+
+
+def holds(key: str) -> Kind:
+    """Return what tells whether a value is a mapping whose value of a key, if it has one, is a number; or None."""
+    return lambda value: value is None or (isinstance(value, dict) and (value.get(key) is None or FINITE(value[key])))
+
+
+BENCHMARK: Mapping[str, tuple[bool, Kind]] = {
+    "arguments": (True, lambda value: isinstance(value, dict)),
+    "image_size": (True, is_size),
+    "device": (True, lambda value: isinstance(value, dict) and TEXT(value.get("name"))),
+    "precision": (True, TEXT),
+    "batch_size": (True, WHOLE),
+    "measured": (True, TEXT),
+    "macs": (False, lambda value: value is None or WHOLE(value)),
+    "parameters": (False, lambda value: value is None or WHOLE(value)),
+    "latency_ms": (False, holds("p50")),
+    "peak_memory_mib": (False, holds("train")),
+}
+"""Key of a benchmark -> whether it must be there, and what it must be."""

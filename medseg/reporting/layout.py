@@ -33,6 +33,9 @@ DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.d
 SAME_DATA = ("data.root", "data.split")
 """Keys of which several values can mean the same data."""
 
+SIZE = "data.image_size"
+"""Key that may be one number or two, height and width."""
+
 NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 """Keys of `model` that the name of a network holds already."""
 
@@ -219,7 +222,10 @@ class Settings:
     def _filled(self) -> dict[tuple[Any, ...], dict[str, str]]:
         begun = sorted(self.begun, key=lambda run: run.finished)  # the last of a setting, a finished one if any, counts
         distinct = {self._key(run): run for run in begun}
-        texts = {key: {name: as_text(value) for name, value in run.settings.items()} for key, run in distinct.items()}
+        texts = {
+            key: {name: as_text(one_side(value) if name == SIZE else value) for name, value in run.settings.items()}
+            for key, run in distinct.items()
+        }
         defaults = self._defaults(distinct.values())
         alike = self._alike(distinct.values())
         filled = {}
@@ -291,6 +297,11 @@ def belongs_to_column(key: str) -> bool:
     """Whether a setting makes it other data."""
     group, _, rest = key.partition(".")
     return group == "data" and rest.partition(".")[0] not in OF_TRAINING and key not in DERIVED
+
+
+def one_side(value: Any) -> Any:
+    """Return one number for a height and a width that are the same."""
+    return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
 
 
 def as_text(value: Any) -> str:

@@ -94,12 +94,12 @@ class Run:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, command; empty before the run begins."""
-        return read_json(self.folder / "environment.json", optional=True)
+        return read_checked(self.folder / "environment.json", ENVIRONMENT)
 
     @cached_property
     def dataset(self) -> dict[str, Any]:
         """Content of `data.json`; empty in runs of older versions."""
-        return read_json(self.folder / "data.json", optional=True)
+        return read_checked(self.folder / "data.json", DATA)
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
@@ -114,10 +114,7 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Content of `test/summary.json`; empty before the test."""
-        file = RunFolder(self.folder).summary
-        content = read_json(file, optional=True)
-        check(content, SUMMARY, file)
-        return content
+        return read_checked(RunFolder(self.folder).summary, SUMMARY)
 
     @cached_property
     def per_image(self) -> PerImage:
@@ -285,7 +282,17 @@ def _mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-TEXT, WHOLE, NUMBER = _is(str), _is(int), _is(int, float)
+def _number(value: Any) -> bool:
+    return _is(int, float)(value) and not math.isinf(value)
+
+
+def _finite(value: Any) -> bool:
+    return _number(value) and not math.isnan(value)
+
+
+TEXT, WHOLE, NUMBER, FINITE = _is(str), _is(int), _number, _finite
+"""`NUMBER` may be NaN, as a mean over no image is."""
+
 
 RECORD: Mapping[str, tuple[bool, Kind]] = {
     "name": (True, TEXT),
@@ -323,14 +330,63 @@ SUMMARY: Mapping[str, tuple[bool, Kind]] = {
     "macs": (False, _optional(WHOLE)),
     "epochs": (False, _optional(WHOLE)),
     "best_epoch": (False, _optional(WHOLE)),
-    "training_seconds": (False, _optional(NUMBER)),
-    "headline": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
+    "training_seconds": (False, _optional(FINITE)),
+    "headline": (
+        False,
+        lambda value: (
+            _mapping(value)
+            and all(_mapping(score) and _optional(NUMBER)(score.get("mean")) for score in value.values())
+        ),
+    ),
     "conventions": (False, lambda value: _mapping(value) and all(map(_optional(NUMBER), value.values()))),
     "own_metrics": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
     "data_identity": (False, _optional(TEXT)),
     "prepared": (False, _optional(TEXT)),
     "split_name": (False, _optional(TEXT)),
 }
+
+
+ENVIRONMENT: Mapping[str, tuple[bool, Kind]] = {"packages": (False, _optional(_mapping))}
+
+PIXELS = ("min", "median", "max")
+
+FINGERPRINT: Mapping[str, Kind] = {
+    "class_names": lambda value: isinstance(value, list) and all(map(TEXT, value)),
+    "class_fractions": lambda value: value is not None,
+    "native_height": lambda value: _mapping(value) and all(FINITE(value.get(key)) for key in PIXELS),
+    "native_width": lambda value: _mapping(value) and all(FINITE(value.get(key)) for key in PIXELS),
+    "skipped": lambda value: isinstance(value, list | dict),
+    "problems": _mapping,
+    "archive_sha256": lambda value: value is not None,
+}
+"""Key of the fingerprint of prepared data, which must be there, and what it must be."""
+
+DATA: Mapping[str, tuple[bool, Kind]] = {
+    "title": (True, TEXT),
+    "about": (False, _optional(TEXT)),
+    "licence": (False, _optional(TEXT)),
+    "citation": (False, _optional(TEXT)),
+    "counts": (False, lambda value: _mapping(value) and {"train"} <= {*value} and all(map(WHOLE, value.values()))),
+    "fingerprint": (
+        False,
+        lambda value: _mapping(value) and (not value or all(kind(value.get(key)) for key, kind in FINGERPRINT.items())),
+    ),
+}
+
+
+def read_checked(file: Path, kinds: Mapping[str, tuple[bool, Kind]]) -> dict[str, Any]:
+    """Read a JSON file whose keys must have values of these kinds; empty where there is none.
+
+    Raises `UserError`.
+    """
+    try:
+        content = read_json(file)
+    except UserError:
+        if file.exists() or file.is_symlink():
+            raise
+        return {}
+    check(content, kinds, file)
+    return content
 
 
 def check(content: Mapping[str, Any], kinds: Mapping[str, tuple[bool, Kind]], file: Path) -> None:

@@ -17,6 +17,9 @@ from medseg.metrics.measures import mean_over_classes
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
+LARGEST = 1e100
+"""Scores from here on count as infinite: their squares, and sums of these, must be numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class PerImage:
@@ -82,9 +85,9 @@ def read_per_image(file: Path, content: bytes = b"") -> PerImage:
     if "background_tp" not in values:
         values["background_tp"] = np.full(shape, np.nan) if len(classes) > 1 else counts[..., 3]
     background = counts_of_background(counts, values.pop("background_tp")[:, 0])
-    infinite = tuple(name for name, score in values.items() if np.isinf(score).any())
+    infinite = tuple(name for name, score in values.items() if (np.abs(score) >= LARGEST).any())
     for name in infinite:
-        values[name] = np.where(np.isinf(values[name]), np.nan, values[name])
+        values[name] = np.where(np.abs(values[name]) >= LARGEST, np.nan, values[name])
     return PerImage(ids, classes, counts.astype(np.int64), background, values, infinite)
 
 

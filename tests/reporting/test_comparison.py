@@ -207,6 +207,33 @@ def test_costs_are_those_of_the_same_network_at_the_size_of_the_runs(tmp_path: P
     assert next(iter(compared(folder).costs.values())).macs == 11
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("image_size", 96), ("device", "cpu"), ("device", {"name": None}), ("measured", None), ("latency_ms", 3),
+     ("peak_memory_mib", {"train": "much"}), ("macs", "many"), ("batch_size", [8])],
+)  # fmt: skip
+def test_a_wrong_type_in_a_benchmark_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str, value: object
+) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
+    benchmark(folder, runs_in(folder)[0], 96, "2026-11-01T10:00:00+00:00", name="a", macs=10)
+    file = folder / "benchmarks" / "a.json"
+    write_json(file, {**json.loads(file.read_text()), key: value})
+    caplog.clear()
+    assert all(costs.macs is None for costs in compared(folder).costs.values())
+    (message,) = caplog.messages
+    assert message.startswith(f"{file}: damaged ({key!r} is ")
+
+
+def test_own_metrics_that_runs_describe_differently_are_named(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
+    for number, file in enumerate(sorted(folder.glob("*/test/summary.json"))):
+        own = {"mine": {"higher_is_better": bool(number), "unit": ""}, "other": {"higher_is_better": True, "unit": ""}}
+        write_json(file, {**json.loads(file.read_text()), "own_metrics": own})
+    (warning,) = compared(folder).warnings
+    assert warning.startswith("mine: the runs do not agree")
+
+
 # Published figures.
 
 

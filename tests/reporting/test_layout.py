@@ -165,6 +165,14 @@ def test_the_same_seed_of_two_experiments_makes_two_rows(tmp_path: Path) -> None
     assert rows(layout) == ["experiment=a", "experiment=b"]
 
 
+def test_a_size_of_one_number_and_of_two_are_one_column(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet data.image_size=96": 0.0}, seeds=(0,), images=4)
+    fabricate(folder, {"unet data.image_size=[96,96]": 0.0}, seeds=(1,), images=4)
+    fabricate(folder, {"unet data.image_size=[96,64]": 0.0}, seeds=(2,), images=4)
+    layout = laid_out(folder)
+    assert [column.label for column in layout.columns] == ["image_size=96", "image_size=[96, 64]"]
+
+
 def test_a_run_trained_again_beside_the_earlier_one_is_a_row_by_itself(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.0}, data=("kvasir", "dsb"), seeds=(0, 1), images=4)
     again = folder / "old"

@@ -233,6 +233,10 @@ def test_damaged_curves_cost_the_curves_alone(sweep: Path, damage: Callable[[Pat
         ("test/summary.json", "evaluation_size", 96),
         ("test/summary.json", "own_metrics", [1]),
         ("test/summary.json", "headline", {"dice": 0.5}),
+        ("test/summary.json", "headline", {"dice": {"mean": "0.5"}}),
+        ("environment.json", "packages", "torch"),
+        ("test/summary.json", "training_seconds", float("inf")),
+        ("test/summary.json", "training_seconds", float("nan")),
     ],
 )
 def test_a_wrong_type_is_damage(sweep: Path, name: str, key: str, value: object) -> None:
@@ -244,11 +248,29 @@ def test_a_wrong_type_is_damage(sweep: Path, name: str, key: str, value: object)
     assert line.startswith(f"{file}: damaged ({key!r} is ")
 
 
-def test_infinite_scores_are_left_out_with_a_note(sweep: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("title", None), ("licence", 3), ("about", []), ("counts", {"val": 3}), ("counts", {"train": "3"}),
+     ("fingerprint", {"problems": {}}), ("fingerprint", "x")],
+)  # fmt: skip
+def test_wrong_types_in_the_facts_of_the_data_are_damage(sweep: Path, key: str, value: object) -> None:
+    file = run_folders(sweep)[0] / "data.json"
+    facts = {"title": "Polyps", "licence": "", "about": "", "citation": "", "counts": {"train": 3}, "fingerprint": {}}
+    file.write_text(json.dumps(facts))
+    assert read_runs([sweep]).checked().problems == []
+    assert all(run.finished for run in read_runs([sweep]).checked().runs)
+    file.write_text(json.dumps({**facts, key: value}))
+    (line,) = [run.error for run in read_runs([sweep]).checked().runs if run.state == "damaged"]
+    assert line is not None
+    assert line.startswith(f"{file}: damaged ({key!r} is ")
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e300"])
+def test_infinite_scores_are_left_out_with_a_note(sweep: Path, value: str) -> None:
     file = run_folders(sweep)[0] / "test" / "per_image.csv"
     header, first, *rest = file.read_text().splitlines()
     cells = first.split(",")
-    cells[header.split(",").index("hd95")] = "inf"
+    cells[header.split(",").index("hd95")] = value
     file.write_text("\n".join([header, ",".join(cells), *rest, ""]))
     tree = read_runs([sweep]).checked()
     assert tree.problems == [f"{file.parent.parent}: infinite values of hd95 are left out"]
