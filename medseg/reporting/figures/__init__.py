@@ -65,10 +65,11 @@ def drawing(comparison: Comparison, folder: Path) -> Iterator[Drawing]:
 
     The comparison needs no tests yet: those go to `Drawing.add_verdicts` as soon as they are there.
     """
-    # Forked: the comparison is handed over as it is, with all runs that have been read.
+    # Forked: the comparison is handed over as it is, with all runs that have been read. Two, since drawing takes longer
+    # than what is written meanwhile.
     options: Any = {"mp_context": multiprocessing.get_context("fork"), "initializer": hand_over}
-    with ProcessPoolExecutor(1, initargs=(comparison,), **options) as pool:
-        yield Drawing(folder, pool, [pool.submit(draw_handed_over, folder)])
+    with ProcessPoolExecutor(2, initargs=(comparison,), **options) as pool:
+        yield Drawing(folder, pool, [pool.submit(draw_handed_over, folder, part) for part in PARTS])
 
 
 handed_over: list[Comparison] = []
@@ -81,17 +82,22 @@ def hand_over(comparison: Comparison) -> None:
     gc.disable()  # a quarter of the time; the process ends with the figures
 
 
-def draw_handed_over(folder: Path) -> list[Path]:
-    """Draw in the process that draws."""
-    return draw_scores(handed_over[0], folder)
+def draw_handed_over(folder: Path, part: str) -> list[Path]:
+    """Draw in a process that draws."""
+    return draw_scores(handed_over[0], folder, part)
 
 
-def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
+PARTS = ("scores", "trainings")
+"""What is drawn by itself: costs and test images; curves and predictions."""
+
+
+def draw_scores(comparison: Comparison, folder: Path, *parts: str) -> list[Path]:
     """Draw every figure of scores, trainings and images that there are data for, and return the files.
 
     Args:
         comparison: cells and costs; its tests are not looked at.
         folder: where the files go; made when needed.
+        parts: some of `PARTS`; none for all.
 
     What cannot be drawn is named in the log, with what is missing.
     """
@@ -104,15 +110,18 @@ def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
         log.warning("no figures: no run is finished")
         return []
     measure = image_measure(comparison)
-    return draw(
-        lambda: [
-            draw_parameters(comparison, folder),
-            draw_macs(comparison, folder),
-            draw_images(comparison, measure, folder),
-            draw_curves(comparison, folder),
-            *draw_grids(comparison, measure, folder),
-        ]
-    )
+    drawn: list[Path] = []
+    if "scores" in (parts or PARTS):
+        drawn += draw(
+            lambda: [
+                draw_parameters(comparison, folder),
+                draw_macs(comparison, folder),
+                draw_images(comparison, measure, folder),
+            ]
+        )
+    if "trainings" in (parts or PARTS):
+        drawn += draw(lambda: [draw_curves(comparison, folder), *draw_grids(comparison, measure, folder)])
+    return drawn
 
 
 def draw_verdicts(comparison: Comparison, folder: Path) -> list[Path]:
