@@ -10,7 +10,8 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.files import read_json
-from medseg.runs.run import FINITE, TEXT, WHOLE, Kind, Run, check
+from medseg.runs.run import Run
+from medseg.runs.schema import FINITE, TEXT, WHOLE, Kind, check
 
 log = logging.getLogger("medseg")
 

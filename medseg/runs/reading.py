@@ -10,7 +10,8 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.files import read_json
-from medseg.runs.run import DAMAGED, RECORD, Run, check, from_record, is_run, read_run
+from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
+from medseg.runs.schema import RECORD, check
 
 log = logging.getLogger("medseg")
 
