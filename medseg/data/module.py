@@ -12,13 +12,13 @@ import lightning
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch.utils.data import DataLoader
 
 from medseg import config
 from medseg.cores import available_cores
 from medseg.data.augmentation import Augmentation
 from medseg.data.border_maps import BorderMaps, checked_border, prepare_border
 from medseg.data.datasets.base import Dataset
+from medseg.data.loading import Batch, Loader
 from medseg.data.prepare import checked_switch, prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
@@ -43,13 +43,11 @@ class Images(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.prepared.ids)
 
-    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
+    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> Batch:
         indices = [index for index, _ in drawn]
         samples = [self.sample(index, seed) for index, seed in drawn]
-        return {
-            **{name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]},
-            "index": torch.tensor(indices),
-        }
+        stacked = {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+        return Batch(stacked, index=torch.tensor(indices))
 
     def sample(self, index: int, seed: int) -> dict[str, np.ndarray]:
         """Return one image with what belongs to it; augmented as `seed` says."""
@@ -187,20 +185,20 @@ class SegmentationDataModule(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         _ = self.prepared
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         return self.loader("train", training=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         return self.loader("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Loader:
         return self.loader(self.evaluated)
 
     def images(self, *, training: bool = False) -> Images:
         """Return all prepared images by position; in training augmented, and with border maps where these are on."""
         return Images(self.prepared, self.augmentation, self.border) if training else Images(self.prepared, None)
 
-    def loader(self, split: str, *, training: bool = False) -> DataLoader:
+    def loader(self, split: str, *, training: bool = False) -> Loader:
         """Load one split; in training shuffled and augmented.
 
         Raises `DataError` for a split without images.
@@ -216,7 +214,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        return DataLoader(
+        return Loader(
             self.images(training=training),
             sampler=sampler,
             batch_size=self.batch_size,
