@@ -68,6 +68,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
     Args:
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
+        prepared_in: another such folder whose prepared data are used where they are there; nothing is written to it.
         source: where the user's archive or folder lies; see `medseg.data.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
@@ -111,10 +112,12 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_weights: bool = False,
         border_w0: float = 10.0,
         border_sigma: float = 5.0,
+        prepared_in: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.dataset = dataset
         self.data_dir = Path(data_dir).expanduser()
+        self.prepared_in = prepared_in
         self.source = source if source is not None else root
         self.download = download
         self.image_size = image_size if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
@@ -145,6 +148,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             download=self.download,
             skip_bad=self.skip_bad,
             num_classes=self.num_classes,
+            prepared_in=self.prepared_in,
         )
 
     @functools.cached_property

@@ -17,6 +17,7 @@ from medseg.cores import available_cores
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.own import Metric, check_metrics
+from medseg.training.callbacks import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 from medseg.training.task import main_output
 
@@ -112,7 +113,7 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         # Below SLURM, Lightning would take one task for each process; medseg starts a job's processes itself.
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), CheckpointFiles()],
         # A part of the test split would not be its score.
         limit_test_batches=1.0,
         enable_model_summary=False,
