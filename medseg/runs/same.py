@@ -25,9 +25,9 @@ UNKNOWN = "?"
 """Value of a key that some runs lack, whose default no run tells."""
 
 
-def option_of(run: Run, group: str, usual: Mapping[str, Any]) -> str:
-    """Return the option of a run in a group; `usual`: the options where a run does not tell."""
-    return run.model if group == "model" else str(run.choices.get(group, usual.get(group)))
+def option_of(run: Run, group: str, usual: str | None = None) -> str:
+    """Return the option of a run in a group; `usual`: that of a run that does not tell."""
+    return run.model if group == "model" else str(run.choices.get(group, usual))
 
 
 def completed(runs: Iterable[Run]) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def completed(runs: Iterable[Run]) -> list[dict[str, Any]]:
     for group in dict.fromkeys(group for groups in parts for group in groups):
         options: dict[str, list[int]] = defaultdict(list)
         for number, run in enumerate(runs):
-            options[option_of(run, group, usual)].append(number)
+            options[option_of(run, group, usual.get(group))].append(number)
         for alike in options.values():
             having: dict[str, list[int]] = defaultdict(list)
             for number in alike:
