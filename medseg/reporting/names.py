@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, UserError
 from medseg.runs.files import read_yaml
 
 if TYPE_CHECKING:
@@ -86,18 +86,24 @@ def read_names(given: Any, folders: Sequence[Path]) -> Names:
 
     Args:
         given: of the option. A mapping without `networks` and `datasets` is of both.
-        folders: where `names.yaml` is looked for.
+        folders: where `names.yaml` is looked for. A damaged one is left out with a warning.
 
-    Raises `ConfigError` for what is neither, `UserError` for a damaged file.
+    Raises `ConfigError` for what is neither, `UserError` for a damaged file that is given.
     """
-    where = "names"
-    if given is None:
-        file = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
-        if file is None:
-            return Names()
-        where, given = str(file), read_yaml(file)
-    elif isinstance(given, str):
-        where, given = given, read_yaml(Path(given).expanduser())
+    if isinstance(given, str):
+        return names_of(read_yaml(Path(given).expanduser()), given)
+    if given is not None:
+        return names_of(given, "names")
+    file = next((folder / FILE for folder in folders if (folder / FILE).exists()), None)
+    try:
+        return names_of(read_yaml(file), str(file)) if file else Names()
+    except UserError as error:
+        log.warning("%s; its names are left out", error)
+        return Names()
+
+
+def names_of(given: Any, where: str) -> Names:
+    """Check names, and return them as texts. Raises `ConfigError`, with `where` they are from."""
     if not isinstance(given, Mapping):
         raise ConfigError("names must be a YAML file, or a mapping such as names={unet: U-Net, kvasir: Kvasir-SEG}")
     content = given if set(given) & set(KINDS) else dict.fromkeys(KINDS, given)

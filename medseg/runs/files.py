@@ -131,11 +131,9 @@ def read_text(file: Path, most: int | None = None) -> str | None:
     Raises `UserError`.
     """
     try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device may never end
-            raise UserError(f"{file}: cannot be read (no regular file)")
-        if most is not None and found.st_size > most:
-            raise damaged(file, f"{found.st_size:,} bytes; {most:,} are allowed")
+        size = size_of(file)
+        if most is not None and size > most:
+            raise damaged(file, f"{size:,} bytes; {most:,} are allowed")
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return None
@@ -146,6 +144,17 @@ def read_text(file: Path, most: int | None = None) -> str | None:
     if not text:
         raise damaged(file, "empty")
     return text
+
+
+def size_of(file: Path) -> int:
+    """Return the bytes of a file.
+
+    Raises `UserError` for what is no regular file: reading a pipe or a device may never end.
+    """
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{file}: cannot be read (no regular file)")
+    return found.st_size
 
 
 def damaged(file: Path, reason: object) -> UserError:

@@ -159,7 +159,7 @@ class RunFolder:
 
     def last_lines(self, count: int = 5) -> list[str]:
         """Return the last lines of the run's log; none where there is none."""
-        if not self.log.exists():
+        if not self.log.is_file():
             return []
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 

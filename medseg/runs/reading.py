@@ -11,7 +11,6 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.files import damaged
-from medseg.runs.folder import RunFolder
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
 from medseg.runs.schema import RECORD, check, read_checked
 from medseg.runs.state import WAITING
@@ -139,19 +138,19 @@ def without_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
     A copy has the settings, the seed and the scores of another run, or, while it is not finished, or lacks or has
     damaged files, its id or its name. The original is the one that still has its name and is in its experiment.
     """
-    trained = Counter(filter(None, map(training_of, runs)))
+    trained = Counter[Any](run.training for run in runs if run.training)
     # Runs that may be copies of each other are read to the end: a damaged one must not stand for a sound one.
-    runs = [run.checked if trained[training_of(run)] > 1 else run for run in runs]
+    runs = [run.checked if trained[run.training] > 1 else run for run in runs]
     originals: dict[Hashable, Run] = {}
     unique: list[Run] = []
+    lines: dict[Path, str] = {}
 
     def order(run: Run) -> tuple[Any, ...]:
-        return (not run.finished, training_of(run) is None, run.state == WAITING, *moved(run), str(run.folder))
+        return (not run.finished, run.training is None, run.state == WAITING, *moved(run), str(run.folder))
 
     for run in sorted(runs, key=order):
-        training = training_of(run)
-        scores = run.per_image.content if trained[training] > 1 and run.finished else None
-        alike = run.marks if training is None else {(training, scores)}
+        scores = run.per_image.content if trained[run.training] > 1 else None
+        alike = {(run.training, scores)} if run.training else run.marks
         original = next((originals[key] for key in alike if key in originals), None)
         if original is None:
             unique.append(run)
@@ -159,18 +158,10 @@ def without_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
                 originals.setdefault(key, run)
         elif is_run(run.folder) and run.folder.resolve() != original.folder.resolve():  # no job of a sweep by itself
             damage = f"{run.error}; " if run.state == DAMAGED else f"{run.folder}: "
-            copies.append(f"{damage}a copy of {original.folder}, so it is not counted")
-    copies[:] = dict.fromkeys(copies)  # a run and its job in a copied sweep
+            # Once for a run and its job in a copied sweep.
+            lines.setdefault(run.folder, f"{damage}a copy of {original.folder}, so it is not counted")
+    copies += lines.values()
     return unique
-
-
-def training_of(run: Run) -> Hashable:
-    """Return what a finished run trained; None where it is not finished, or lacks its configuration or its scores."""
-    try:
-        whole = run.finished and run.settings and RunFolder(run.folder).per_image.exists()
-    except UserError:
-        return None
-    return run.training if whole else None
 
 
 def moved(run: Run) -> tuple[bool, bool]:

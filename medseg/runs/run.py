@@ -166,10 +166,17 @@ class Run:
         }
         return options | {key: self.settings[key] for key in sorted(self.changed) if key in self.settings}
 
-    @property
-    def training(self) -> tuple[str, int, int | None]:
-        """What is trained: a digest of the settings, seed, fold. Copies share it, and so do repeated trainings."""
-        return self._configuration[2], self.seed, self.fold
+    @cached_property
+    def training(self) -> tuple[str, int, int | None] | None:
+        """What a finished run trained: digest of its settings, seed, fold. Copies share it, so do repeated trainings.
+
+        None where it is not finished, or lacks its configuration or its scores.
+        """
+        try:
+            whole = self.finished and self.settings and RunFolder(self.folder).per_image.exists()
+        except UserError:
+            return None
+        return (self._configuration[2], self.seed, self.fold) if whole else None
 
     @property
     def marks(self) -> set[Hashable]:
