@@ -75,8 +75,13 @@ class Run:
         return self.state == "finished"
 
     @cached_property
+    def files(self) -> RunFolder:
+        """What lies where."""
+        return RunFolder(self.folder)
+
+    @cached_property
     def _configuration(self) -> Configuration:
-        return read_config(self.folder / "config.yaml", self.seed, self.choices)
+        return read_config(self.files.config, self.seed, self.choices)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -91,17 +96,17 @@ class Run:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, command; empty before the run begins."""
-        return read_checked(self.folder / "environment.json", ENVIRONMENT)
+        return read_checked(self.files.environment, ENVIRONMENT)
 
     @cached_property
     def dataset(self) -> dict[str, Any]:
         """Content of `data.json`; empty in runs of older versions."""
-        return read_checked(self.folder / "data.json", DATA)
+        return read_checked(self.files.data, DATA)
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
         """Rows of `images.csv`: id, split, group; empty in runs of older versions."""
-        return read_csv(self.folder / "images.csv", ("id", "split", "group"))
+        return read_csv(self.files.splits, ("id", "split", "group"))
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -111,23 +116,22 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Content of `test/summary.json`; empty before the test."""
-        return read_checked(RunFolder(self.folder).summary, SUMMARY)
+        return read_checked(self.files.summary, SUMMARY)
 
     @cached_property
     def per_image(self) -> PerImage:
         """The scores of the test images."""
         from medseg.runs.scores import read_per_image  # not above: numpy, which the state of a run needs not wait for
 
-        return read_per_image(RunFolder(self.folder).per_image)
+        return read_per_image(self.files.per_image)
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
-        file = RunFolder(self.folder).metrics
         try:
-            return [{key: float(value or "nan") for key, value in row.items()} for row in read_csv(file)]
+            return [{key: float(value or "nan") for key, value in row.items()} for row in read_csv(self.files.metrics)]
         except ValueError as error:
-            raise damaged(file, error) from None
+            raise damaged(self.files.metrics, error) from None
 
     @property
     def measures(self) -> Measures:
@@ -173,7 +177,7 @@ class Run:
         None where it is not finished, or lacks its configuration or its scores.
         """
         try:
-            whole = self.finished and self.settings and RunFolder(self.folder).per_image.exists()
+            whole = self.finished and self.settings and self.files.per_image.exists()
         except UserError:
             return None
         return (self._configuration[2], self.seed, self.fold) if whole else None
