@@ -101,20 +101,16 @@ def benchmarks(runs: Sequence[Run], measured: Benchmarks) -> list[dict[str, Any]
 
 def read_benchmarks(runs: Sequence[Run]) -> Benchmarks:
     """Read the benchmarks in the experiments of some runs; a damaged one is logged."""
-    return {folder: benchmark_files(folder) for folder in dict.fromkeys(run.folder.parent for run in runs)}
-
-
-def benchmark_files(experiment: Path) -> dict[Path, dict[str, Any]]:
-    """Read the benchmarks of an experiment."""
-    sound = {}
-    for file in sorted((experiment / "benchmarks").glob("*.json")):
-        try:
-            content = read_json(file)
-            if content.keys() >= NEEDED:  # else it is of whole commands, not of a network
-                sound[file] = check(content, BENCHMARK, file)
-        except UserError as error:
-            log.warning("%s", error)
-    return sound
+    found: dict[Path, dict[Path, dict[str, Any]]] = {run.folder.parent: {} for run in runs}
+    for experiment, sound in found.items():
+        for file in sorted((experiment / "benchmarks").glob("*.json")):
+            try:
+                content = read_json(file)
+                if content.keys() >= NEEDED:  # else it is of whole commands, not of a network
+                    sound[file] = check(content, BENCHMARK, file)
+            except UserError as error:
+                log.warning("%s", error)
+    return found
 
 
 NEEDED = {"arguments", "image_size", "device", "precision", "batch_size", "measured"}

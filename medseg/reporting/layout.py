@@ -25,8 +25,8 @@ from medseg.runs.same import completed, option_of
 OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
 """Keys of `data` that belong to the training; the others make it other data."""
 
-DEVICE = ("trainer.accelerator",)
-"""Keys that choose a machine: runs of a GPU and of a CPU share a row."""
+DEVICE = "trainer.accelerator"
+"""Key that chooses a machine: runs of a GPU and of a CPU share a row."""
 
 DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.dataset.num_classes", "data.fold")
 """Keys that follow from the data, and the fold, which is part of a run's test as the seed is of its training."""
@@ -225,7 +225,7 @@ def same_data(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
 
 def belongs_to_row(key: str) -> bool:
     """Whether a setting makes it another network or training."""
-    return key not in DERIVED and key not in DEVICE and not belongs_to_column(key)
+    return key not in DERIVED and key != DEVICE and not belongs_to_column(key)
 
 
 @lru_cache(maxsize=65536)
@@ -246,6 +246,12 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
+TOLD_APART: Mapping[str, Callable[[Run], str]] = {
+    "experiment": lambda run: run.experiment,
+    DEVICE: lambda run: as_text(run.settings.get(DEVICE)),
+}
+
+
 def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[int, Any]) -> dict[int, Facts]:
     """Return what tells runs of equal settings and seeds apart: their experiment, their device, else their folder.
 
@@ -262,24 +268,14 @@ def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[in
             twice[row].append(several)
     apart: dict[int, Facts] = {id(run): () for run in runs}
     for row, groups in twice.items():
-        key = next((key for key in ("experiment", *DEVICE) if all(differ(several, key) for several in groups)), None)
-        if key is not None:
-            apart |= {id(run): ((key, fact(run, key)),) for run in runs if rows[id(run)] == row}
+        for key, fact in TOLD_APART.items():
+            if all(len(set(map(fact, several))) == len(several) for several in groups):
+                apart |= {id(run): ((key, fact(run)),) for run in runs if rows[id(run)] == row}
+                break
         else:
-            apart |= {
-                id(run): (("folder", str(run.folder)),) for several in groups for run in sorted(several, key=moved)[1:]
-            }
+            again = [run for several in groups for run in sorted(several, key=moved)[1:]]
+            apart |= {id(run): (("folder", str(run.folder)),) for run in again}
     return apart
-
-
-def differ(runs: Sequence[Run], key: str) -> bool:
-    """Whether no two of some runs have the same value of a key of `told_apart`."""
-    return len({fact(run, key) for run in runs}) == len(runs)
-
-
-def fact(run: Run, key: str) -> str:
-    """Return the value of a key of `told_apart`."""
-    return run.experiment if key == "experiment" else as_text(run.settings.get(key))
 
 
 def make_lines(

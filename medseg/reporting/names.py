@@ -54,19 +54,17 @@ class Names:
         Raises `ConfigError` where two would be printed alike.
         """
         given: Mapping[str, str] = getattr(self, kind)
-        printed: dict[Line, Line] = {}
-        place: dict[Line, tuple[int, int]] = {}
-        for number, line in enumerate(dict.fromkeys(lines.values())):
-            key = key_of(line, given)
-            text = given.get(key, key) + line.label[len(key) :]
-            printed[line] = replace(line, label=text)
-            place[line] = (list(given).index(key) if key in given else len(given), number)
+        keys = {line: key_of(line, given) for line in lines.values()}
+        printed = {
+            line: replace(line, label=given.get(key, key) + line.label[len(key) :]) for line, key in keys.items()
+        }
         texts = [line.label for line in printed.values()]
         twice = next((text for text in texts if texts.count(text) > 1), None)
         if twice is not None:
             raise ConfigError(f"names: two {kind} would be printed as {twice!r}; give each a name of its own")
-        ordered = tuple(printed[line] for line in sorted(printed, key=lambda line: place[line]))
-        return ordered, {run: printed[line] for run, line in lines.items()}
+        place = {key: number for number, key in enumerate(given)}
+        ordered = sorted(printed, key=lambda line: place.get(keys[line], len(place)))  # others stay in their order
+        return tuple(printed[line] for line in ordered), {run: printed[line] for run, line in lines.items()}
 
     def warn_of_unused(self, networks: Iterable[Line], datasets: Iterable[Line]) -> None:
         """Warn of names that nothing in the report has; arguments as they are without names."""

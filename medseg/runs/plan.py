@@ -17,7 +17,7 @@ from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.files import read_json, write_json
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import digest, leaves, model_name, plain, setting_name
+from medseg.runs.naming import canonical, leaves, model_name, plain, setting_name
 from medseg.runs.run import Run, from_record
 from medseg.runs.same import find_same
 from medseg.runs.values import check_values
@@ -109,7 +109,7 @@ def plan_run(cfg: DictConfig) -> RunPlan:
         cfg=cfg,
         options=options,
         root=root,
-        identity=f"{parent}/{digest({**leaves(settings), 'seed': settings['seed']})}",
+        identity=f"{parent}/{canonical(leaves(settings))}{end}",
     )
 
 

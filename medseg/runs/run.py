@@ -60,8 +60,8 @@ class Run:
     model: str
     data: str
     seed: int
+    fold: int | None
     setting: str
-    fold: int | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
     default_choices: Mapping[str, str | None] = field(default_factory=dict)
     defaults: Mapping[str, Any] | None = None
@@ -247,13 +247,14 @@ def from_record(folder: Path, record: Mapping[str, Any], status: Mapping[str, An
         status=status,
         position=position,
         id=str(record.get("id") or status.get("wandb_id") or ""),
+        fold=record.get("fold"),
         overrides=tuple(record.get("overrides", ())),
         **{key: record[key] for key in FACTS if key in record},
     )
 
 
 FACTS = (
-    "name", "experiment", "model", "data", "seed", "fold", "setting", "choices", "default_choices", "defaults",
+    "name", "experiment", "model", "data", "seed", "setting", "choices", "default_choices", "defaults",
 )  # fmt: skip
 """What a run has as its record tells it."""
 
