@@ -17,7 +17,7 @@ from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.files import read_json, write_json
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import canonical, leaves, model_name, plain, setting_name
+from medseg.runs.naming import canonical, leaves, model_name, plain, run_name
 from medseg.runs.run import Run, from_record
 from medseg.runs.same import find_same
 from medseg.runs.values import check_values
@@ -73,33 +73,37 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     settings = settings_of(cfg, root)
     options = options_of(hydra_config)
     parent = Path(cfg.runs_dir).expanduser() / str(cfg.experiment)
-    setting, end = setting_name(settings, choices, usual), f"-seed{settings['seed']}"
+    name, end = run_name(settings, choices, usual), f"-seed{settings['seed']}"
     facts = {
-        "name": setting + end,
+        "name": name,
         "experiment": str(cfg.experiment),
         "model": model_name(settings, choices),
         "data": choices["data"],
         "seed": settings["seed"],
         "fold": settings["data"].get("fold"),
-        "setting": setting,
+        "setting": name.removesuffix(end),
         "choices": choices_of(hydra_config),
         "default_choices": usual,
         "overrides": list(hydra_config.overrides.task),
     }
 
     @cache
-    def planned(num_classes: Any) -> Run:
+    def with_classes(num_classes: Any) -> Run:
         """Return what is planned as a run of which this number of classes was found in the data."""
         filled = cfg.copy()
         if filled.data.get("num_classes") is None:
             filled.data.num_classes = num_classes
-        run = from_record(here / parent / setting, {**facts, "defaults": deviations(cfg, options)}, {})
-        found = leaves(settings_of(filled, root))
-        return run.with_settings(found)
+        run = from_record(here / parent / name, {**facts, "defaults": deviations(cfg, options)}, {})
+        return run.with_settings(leaves(settings_of(filled, root)))
 
-    if not (here / parent / f"{setting}{end}").is_dir():
+    def planned(stored: Mapping[str, Any]) -> Run:
+        run, written = with_classes(stored.get("data.num_classes")), stored.get("data.root")
+        same_root = root is not None and written is not None and absolute(str(written), here) == root
+        return run.with_settings({**run.settings, "data.root": written}) if same_root else run
+
+    if not (here / parent / name).is_dir():
         start = plain(f"{facts['model']}-{choices['data']}-")
-        older = find_same(here / parent, start, end, lambda stored: planned(stored.get("data.num_classes")))
+        older = find_same(here / parent, start, end, planned)
         if older is not None:
             facts |= {"name": older.path.name, "setting": older.path.name.removesuffix(end)}
     return RunPlan(

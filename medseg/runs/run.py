@@ -81,7 +81,7 @@ class Run:
 
     @cached_property
     def _configuration(self) -> Configuration:
-        return read_config(self.files.config, self.seed, self.choices)
+        return read_config(self.files.config, self.seed, self.choices or WHOLE_CONFIG)
 
     @property
     def config(self) -> dict[str, Any]:

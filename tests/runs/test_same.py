@@ -175,11 +175,12 @@ def test_a_configuration_is_parsed_once_in_a_process(tmp_path: Path, monkeypatch
     assert len(read) == 1
 
 
+@pytest.mark.parametrize("stored", ["{here}/mine", "mine"])
 def test_the_users_images_are_the_same_ones_however_their_folder_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def of_a_folder(settings: dict[str, Any]) -> None:
-        settings["data"] |= {"root": str(tmp_path / "mine"), "source": str(tmp_path / "mine")}
+        settings["data"] |= {"root": stored.format(here=tmp_path), "source": str(tmp_path / "mine")}
         settings["data"]["dataset"] = {"_target_": "medseg.data.datasets.Folder", "class_names": None, "num_classes": 2}
 
     choices = {**json.loads((RECORDED / "run.json").read_text())["choices"], "data": "folder"}
