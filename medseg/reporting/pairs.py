@@ -10,7 +10,7 @@ import numpy as np
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.layout import Line
-from medseg.reporting.rule import PairInput, judge, superiority
+from medseg.reporting.rule import Judgement, PairInput, judge, superiority
 from medseg.reporting.samples import Array, Sample
 from medseg.reporting.statistics import Side, TrainingVariance
 
@@ -18,8 +18,8 @@ OPPOSITE = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two rows on a dataset, as the rule judges them.
+class Pair(Judgement):
+    """Two rows on a dataset, as the rule judges them among all pairs of the dataset; equivalent: within 1 point.
 
     Args:
         first, second: the rows.
@@ -27,18 +27,6 @@ class Pair:
         images: that both were tested on.
         units: what the tests are over: groups of images, or images where there are no groups.
         grouped: whether units are groups.
-        difference: of the means, first - second, in the unit of the score.
-        low, high: the interval that the verdict was made of, simultaneous over the pairs; None where not judged.
-        confidence: level of the interval: 0.95 for a single pair, more where there are several.
-        p_interval: p of that interval, which carries the trainings; None where not judged.
-        p_ranks: p of Wilcoxon's signed-rank test over units; None for pooled measures, which no unit has.
-        p: the larger of both.
-        corrected: p after Holm's correction for all pairs of the column.
-        p_equivalent: that the two differ by the margin of 1 point or more; below 5 % they are equivalent, which
-            "better" may be as well.
-        direction: rank-biserial correlation of the units, above 0 where the first is higher.
-        state: of the first: better, worse, equivalent (within 1 point), undecided, not judged.
-        reason: why a pair is not judged or cannot be decided; empty otherwise.
         superiority: probability that a new training of the first beats a new one of the second, and its 95 %
             interval; None where not judged.
     """
@@ -49,18 +37,6 @@ class Pair:
     images: int
     units: int
     grouped: bool
-    difference: float
-    low: float | None
-    high: float | None
-    confidence: float
-    p_interval: float | None
-    p_ranks: float | None
-    p: float | None
-    corrected: float | None
-    p_equivalent: float | None
-    direction: float
-    state: str
-    reason: str = ""
     superiority: tuple[float, float, float] | None = None
 
     def reversed(self) -> Pair:
@@ -130,9 +106,8 @@ def compare_pairs(column: Line, rows: Mapping[Line, Measured], measure: Measure)
                 continue
             one, other = one.on(ids, measure), other.on(ids, measure)
         ranked = None if one.ranked is None or other.ranked is None else one.ranked - other.ranked
-        difference = float(one.side.seed_means.mean() - other.side.seed_means.mean())
         unit = "groups" if one.sample.groups else "images"
-        inputs.append(PairInput(first, second, (one.side, other.side), ranked, difference, unit))
+        inputs.append(PairInput(first, second, (one.side, other.side), ranked, unit))
         samples.append(one.sample)
     trainings = TrainingVariance.of([row.side.seed_means for row in rows.values()])
     up = measure.higher_is_better
@@ -156,12 +131,8 @@ def compare_pairs(column: Line, rows: Mapping[Line, Measured], measure: Measure)
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
     """Return the comparison of two rows on a dataset, seen from the first."""
     for pair in pairs:
-        if pair.column != column:
-            continue
-        if pair.first == first and pair.second == second:
-            return pair
-        if pair.first == second and pair.second == first:
-            return pair.reversed()
+        if pair.column == column and (pair.first, pair.second) in ((first, second), (second, first)):
+            return pair if pair.first == first else pair.reversed()
     return None
 
 
