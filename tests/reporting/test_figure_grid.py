@@ -25,6 +25,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.reporting.comparison import compare
 from medseg.reporting.figures import draw
+from medseg.reporting.figures.content import content_of
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
 from medseg.reporting.pictures import Candidate, find_candidates, most_disputed
 from medseg.runs.files import write_csv, write_json
@@ -78,7 +79,7 @@ def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 def grids(sweep: Path, folder: Path) -> list[str]:
     comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
-    return names(draw(lambda: list(draw_grids(comparison, MEASURES["dice"], folder))))
+    return names(draw(lambda: list(draw_grids(content_of(comparison), folder))))
 
 
 @pytest.mark.filterwarnings("error")
@@ -102,7 +103,7 @@ def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep:
     columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
     cells = {(row, one): cell for (row, _), cell in comparison.cells.items() for one in columns}
     comparison = replace(comparison, columns=columns, cells=cells)
-    files = draw(lambda: list(draw_grids(comparison, MEASURES["dice"], tmp_path / "a")))
+    files = draw(lambda: list(draw_grids(content_of(comparison), tmp_path / "a")))
     assert names(files) == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
 
 
