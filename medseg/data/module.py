@@ -23,6 +23,7 @@ from medseg.data.prepare import checked_switch, prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
 from medseg.errors import DataError
+from medseg.interruption import unheard
 from medseg.labels import IGNORE_INDEX
 
 
@@ -216,7 +217,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        return DataLoader(
+        return Loader(
             self.images(training=training),
             sampler=sampler,
             batch_size=self.batch_size,
@@ -241,6 +242,14 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
+
+
+class Loader(DataLoader):
+    """A loader whose processes an interruption does not reach: it is for the process that trains."""
+
+    def __iter__(self) -> Any:
+        with unheard():
+            return super().__iter__()
 
 
 def as_fetched(batch: Any) -> Any:
