@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -245,11 +245,14 @@ class SegmentationDataModule(lightning.LightningDataModule):
 
 
 class Loader(DataLoader):
-    """A loader whose processes an interruption does not reach: it is for the process that trains."""
+    """A loader whose processes begin with the first batch, and are not reached by an interruption of the training."""
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Any]:
+        # All of it happens when the first batch is asked for. Lightning iterates over the loader of a resumed run before
+        # it tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
         with unheard():
-            return super().__iter__()
+            batches = super().__iter__()
+        yield from batches
 
 
 def as_fetched(batch: Any) -> Any:

@@ -9,13 +9,12 @@ import os
 import platform
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests.clusters.processes import kill_all, parent_of, processes_with
 from tests.sweeping import wait_until
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -167,38 +166,8 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def processes_with(variable: str) -> list[int]:
-    """List the processes that were started with an environment variable, this one left out."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            if entry.name.isdigit() and variable.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return [each for each in found if each != os.getpid()]
-
-
-def parent_of(process: int) -> int:
-    """Return the number of a process's parent; 0 for one that is gone."""
-    with suppress(OSError):
-        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
-
-
 def is_step(process: int) -> bool:
     """Whether a process is the one with which SLURM watches over a job."""
     with suppress(OSError):
         return Path(f"/proc/{process}/comm").read_text().startswith("slurmstepd")
     return False
-
-
-def kill_all(find: Callable[[], list[int]]) -> None:
-    """Kill the processes that are found until none is."""
-
-    def none_left() -> bool:
-        found = find()
-        for process in found:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        return not found
-
-    wait_until(none_left, "the end of all processes")

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg.runs.folder import RunFolder
-from tests.clusters.comparing import assert_same, runs_of
+from tests.clusters.following import assert_same, end_of, runs_of, until_it_waits
 from tests.clusters.slurm import MISSING, Slurm
 from tests.faults import processes_of
 from tests.sweeping import start, states, wait_until
@@ -39,25 +38,6 @@ def start_on(slurm: Slurm, folder: Path, *arguments: str) -> subprocess.Popen[st
         folder, "hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1",
         "data.num_workers=2", *arguments, **slurm.environment,
     )  # fmt: skip
-
-
-def until_it_waits(sweep: subprocess.Popen[str], folder: Path, seed: int) -> RunFolder:
-    """Wait until the job of a seed is in the middle of its second epoch."""
-
-    def waits() -> bool:
-        assert sweep.poll() is None, sweep.communicate()[1]
-        return any((run.path / "waits").exists() for run in runs_of(folder) if run.path.name.endswith(f"seed{seed}"))
-
-    wait_until(waits, f"the second epoch of seed {seed}", 240)
-    return next(run for run in runs_of(folder) if run.path.name.endswith(f"seed{seed}"))
-
-
-def end_of(sweep: subprocess.Popen[str]) -> tuple[int, str]:
-    try:
-        _, said = sweep.communicate(timeout=300)
-    finally:
-        sweep.kill()
-    return sweep.returncode, said
 
 
 def test_a_sweep_survives_what_slurm_does_to_it(slurm: Slurm, undisturbed: Path, tmp_path: Path) -> None:

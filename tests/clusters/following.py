@@ -1,7 +1,8 @@
-"""A sweep that nothing disturbed, and whether another one came to the same."""
+"""Follow a sweep on a cluster, and compare what it came to with one that nothing disturbed."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,31 @@ import torch
 
 from medseg.runs.files import read_csv, read_json
 from medseg.runs.folder import RunFolder
+from tests.sweeping import wait_until
 
 
 def runs_of(folder: Path) -> list[RunFolder]:
     """List the runs of the sweep in a folder."""
     return [RunFolder(path) for path in sorted((folder / "runs" / "swept").glob("*-seed*"))]
+
+
+def until_it_waits(sweep: subprocess.Popen[str], folder: Path, seed: int) -> RunFolder:
+    """Wait until the job of a seed is in the middle of its second epoch."""
+
+    def waits() -> bool:
+        assert sweep.poll() is None, sweep.communicate()[1]
+        return any((run.path / "waits").exists() for run in runs_of(folder) if run.path.name.endswith(f"seed{seed}"))
+
+    wait_until(waits, f"the second epoch of seed {seed}", 240)
+    return next(run for run in runs_of(folder) if run.path.name.endswith(f"seed{seed}"))
+
+
+def end_of(sweep: subprocess.Popen[str]) -> tuple[int, str]:
+    try:
+        _, said = sweep.communicate(timeout=300)
+    finally:
+        sweep.kill()
+    return sweep.returncode, said
 
 
 def assert_same(folder: Path, undisturbed: Path, seeds: int = 1) -> None:
@@ -42,8 +63,8 @@ def epoch_of(row: dict[str, str]) -> dict[str, str]:
 
 
 def tensors_of(value: Any, name: str = "") -> list[tuple[str, torch.Tensor]]:
-    """List all tensors in a checkpoint, the optimizer's included."""
+    """List all tensors in a checkpoint, the optimizer's included; its files may be elsewhere."""
     if isinstance(value, torch.Tensor):
         return [(name, value)]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    return [found for key, part in items for found in tensors_of(part, f"{name}/{key}")]
+    return [found for key, part in items for found in tensors_of(part, f"{name}/{Path(str(key)).name}")]
