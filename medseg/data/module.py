@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from medseg.data.prepare import checked_switch, prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
 from medseg.errors import DataError
+from medseg.interruption import unheard
 from medseg.labels import IGNORE_INDEX
 
 
@@ -220,7 +221,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
-        return DataLoader(
+        return Loader(
             self.images(training=training),
             sampler=sampler,
             batch_size=self.batch_size,
@@ -245,6 +246,17 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
+
+
+class Loader(DataLoader):
+    """A loader whose processes begin with the first batch, and are not reached by an interruption of the training."""
+
+    def __iter__(self) -> Iterator[Any]:
+        # All of it happens when the first batch is asked for. Lightning iterates over the loader of a resumed run before
+        # it tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
+        with unheard():
+            batches = super().__iter__()
+        yield from batches
 
 
 def as_fetched(batch: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from medseg.errors import ConfigError, UserError
@@ -75,6 +78,7 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    wait_for_all()
     if not ray.is_initialized():
         arguments: dict[str, Any] = OmegaConf.to_container(ray_config.init, resolve=True)  # type: ignore[assignment]
         if arguments.get("address") is None:
@@ -95,6 +99,24 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     on_gpus = f"; {found // wanted:g} jobs at a time on the GPUs of a node" if wanted else ""
     log.info("Ray: %d nodes, %g GPUs on one; %g for a job%s", len(nodes), found, wanted, on_gpus)
     return float(wanted)
+
+
+def wait_for_all() -> None:
+    """Have the launcher wait for each of its jobs, however the others end.
+
+    Ray raises where a job's worker is gone once too often, and the jobs after it are no longer waited for.
+    """
+    import ray
+
+    def end_of(job: Any) -> Any:
+        try:
+            return ray.get(job)
+        except ray.exceptions.RayError as error:
+            reason = f"Ray has lost the job: {str(error).strip().splitlines()[0]}"
+            return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(reason))
+
+    plugin: Any = importlib.import_module("hydra_plugins.hydra_ray_launcher._core")
+    plugin.ray = SimpleNamespace(get=end_of)
 
 
 def leave(launcher: DictConfig) -> None:
