@@ -239,7 +239,8 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
     if unknown:
         if not trust:
             raise UserError(
-                f"{file}: it builds {unknown[0] or repr(unknown[0])}, which is not medseg's own; if you trust the file, give trust=true"
+                f"{file}: it builds {unknown[0] or repr(unknown[0])}, which is not medseg's own; if you trust the "
+                "file, give trust=true"
             )
         return config.instantiate(OmegaConf.create(dict(arguments)))
     made = known[str(arguments["_target_"])]
