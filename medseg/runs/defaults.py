@@ -19,10 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from medseg import config
-from medseg.runs.naming import canonical, leaves
-
-SETTING_FILES = ("protocol", "budget")
-"""Groups whose options are settings for the others: what they set deviates from what those have by default."""
+from medseg.runs.naming import SETTING_FILES, canonical, leaves
 
 
 @dataclass(frozen=True)

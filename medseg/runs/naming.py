@@ -18,6 +18,9 @@ IGNORED = {
 """Keys that do not make a run another one. The seed is in the name itself."""
 
 
+SETTING_FILES = ("protocol", "budget")
+"""Groups whose options are settings for the others: what they set deviates from what those have by default."""
+
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.defaults import SETTING_FILES
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import canonical
+from medseg.runs.naming import SETTING_FILES, canonical
 from medseg.runs.run import Run, read_run
 
 log = logging.getLogger(__name__)
