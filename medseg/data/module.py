@@ -69,7 +69,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
     Args:
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
-        prepared_in: another such folder whose prepared data are used where they are there; nothing is written to it.
+        prepared_in: another such folder, which is read and never written to; see `medseg.data.prepare.prepare`.
         source: where the user's archive or folder lies; see `medseg.data.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).

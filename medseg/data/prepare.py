@@ -85,7 +85,7 @@ def prepare(
         skip_bad: leave out samples that cannot be used instead of stopping.
         num_workers: decoding threads; all cores without.
         num_classes: checked against the dataset's.
-        prepared_in: another folder like `data_dir` whose prepared data are used where they are there; it is only read.
+        prepared_in: another folder like `data_dir`, only read: its prepared data and archives are used if it has any.
 
     Raises `DataError` for data that are missing, damaged or unsafe and for a disk that cannot be written, and
     `ConfigError` for a size or a number of channels or classes that cannot be.
@@ -99,6 +99,7 @@ def prepare(
     if source is None and dataset.archives and missing_archives(dataset, data_dir):
         known = (newest_prepared(request, each / "prepared") for each in (*others, data_dir))
         folder = next(filter(None, known), None)
+        source = next((each for each in others if not missing_archives(dataset, each)), None)
     if folder is None:
         opened = open_source(dataset, source, data_dir, download)
         name = f"{request.label}-{request.key(opened.identity)}"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from medseg.errors import UserError
-from medseg.runs.files import replacing
+from medseg.runs.files import replacing, size_of
 
 KEY = "medseg"
 """Where a checkpoint keeps what is needed to build its network and to repeat its preprocessing."""
@@ -54,18 +54,17 @@ def read_plain(file: Path) -> Any:
     Raises `UserError` for a file that is missing, damaged or holds code, or that would take more memory than its size.
     """
     try:
-        if not file.exists():
-            raise UserError(f"{file}: no such checkpoint")
-        if not file.is_file():
-            raise UserError(f"{file}: not a file; give a run folder or a checkpoint file")
+        size = size_of(file)
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise damaged(file, "it is compressed, as PyTorch never does")
         content = torch.load(file, map_location="cpu", weights_only=True)
-        check_size(content, file.stat().st_size)
+        check_size(content, size)
     except UserError:
         raise
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such checkpoint") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); give a run folder or a checkpoint file") from None
     except pickle.UnpicklingError as error:

@@ -24,17 +24,17 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from medseg import config, models
 from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
-from medseg.data.prepare import checked_size
+from medseg.data.prepare import checked_channels, checked_size
 from medseg.errors import ConfigError, UserError
-from medseg.trained.files import KEY, MAX_DEPTH, read_checkpoint, values_in
+from medseg.trained.files import KEY, read_checkpoint, values_in
 
 PREFIX = "network."
 """Of the network's parameters in the state dict of a checkpoint."""
 
 NETWORKS: Mapping[str, type[nn.Module]] = {
-    f"medseg.models.{name}": found
+    f"medseg.models.{name}": network
     for name in models.__all__
-    if isinstance(found := getattr(models, name), type) and issubclass(found, nn.Module)
+    if isinstance(network := getattr(models, name), type) and issubclass(network, nn.Module)
 }
 """The networks that a checkpoint can name."""
 
@@ -76,7 +76,7 @@ class Settings(BaseModel):
         device: type of the device of the training.
     """
 
-    model_config = ConfigDict(strict=True, frozen=True, populate_by_name=True)
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
     configuration: Configuration = Field(alias="config")
     class_names: list[str] = Field(min_length=1, max_length=256)
     mean: list[float] | None
@@ -179,8 +179,12 @@ def check_settings(content: Any, file: Path) -> Settings:
         settings = Settings.model_validate(content)
         data = settings.configuration.data
         checked_size(data.get("image_size"))  # type: ignore[arg-type]
-        if data.get("in_channels") not in (1, 3):
-            raise ValueError("in_channels is neither 3 nor 1")
+        channels = checked_channels(data.get("in_channels"))  # type: ignore[arg-type]
+        for name, values in (("mean", settings.mean), ("std", settings.std)):
+            if values is not None and len(values) != channels:
+                raise ValueError(f"{name} has {len(values)} values for {channels} channels")
+        if settings.std is not None and min(settings.std) <= 0:
+            raise ValueError("std has a value that is not above 0")
     except ValidationError as error:
         first = error.errors()[0]
         raise refused(file, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -232,7 +236,7 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
     if not isinstance(trust, bool):
         raise ConfigError(f"trust is {trust!r}; it must be true or false")
     if not isinstance(arguments, Mapping) or not isinstance(arguments.get("_target_"), str):
-        raise refused(file, "it names no network")
+        raise refused(file, "_target_ names no class")
     targets = list(all_targets(arguments))
     # Nothing is built inside the arguments of medseg's own either.
     unknown = [target for target in targets if target not in known] or targets[1:]
@@ -281,16 +285,14 @@ def type_of(made: type, parameter: str) -> TypeAdapter[Any]:
     return TypeAdapter(hints[parameter], config=ConfigDict(strict=True))
 
 
-def all_targets(node: Any, depth: int = 0) -> Iterator[str]:
+def all_targets(node: Any) -> Iterator[str]:
     """Yield every `_target_` in plain dictionaries and lists, the outermost first."""
-    if depth > MAX_DEPTH:
-        return
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield str(node["_target_"])
         node = list(node.values())
     for value in node if isinstance(node, list | tuple) else ():
-        yield from all_targets(value, depth + 1)
+        yield from all_targets(value)
 
 
 def without_weights(arguments: Any) -> Any:

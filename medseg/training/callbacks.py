@@ -6,18 +6,16 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
 
 from medseg.errors import UserError
 from medseg.interruption import listen
 from medseg.runs.files import read_csv, write_csv
 from medseg.runs.folder import RunFolder
-from medseg.trained.files import write_checkpoint
+from medseg.training.checkpoints import MovableCheckpoint
 from medseg.training.wandb_mirror import ValidationImages
 
 log = logging.getLogger(__name__)
@@ -54,42 +52,6 @@ class Interruptible(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         listen()
-
-
-class CheckpointFiles(TorchCheckpointIO):
-    """Write checkpoints whole, beside their final name and never through a folder for temporary files."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_checkpoint(checkpoint, Path(path))
-
-
-class MovableCheckpoint(ModelCheckpoint):
-    """One checkpoint file, written at the end of an epoch; it holds no path of the machine.
-
-    Lightning forgets the best score when the folder is not where it was; a run that was moved has to keep it.
-    """
-
-    def __init__(self, folder: Path, **arguments: Any) -> None:
-        super().__init__(folder, save_on_train_epoch_end=True, enable_version_counter=False, **arguments)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**in_folder(super().state_dict(), Path()), "dirpath": ""}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict({**in_folder(state_dict, Path(str(self.dirpath))), "dirpath": self.dirpath})
-
-
-def in_folder(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return the state of a `ModelCheckpoint` with its files in another folder."""
-
-    def moved(path: str) -> str:
-        return str(folder / Path(path).name) if path else path
-
-    return {
-        **state,
-        **{name: moved(state[name]) for name in ("best_model_path", "last_model_path", "kth_best_model_path")},
-        "best_k_models": {moved(path): score for path, score in state["best_k_models"].items()},
-    }
 
 
 class EpochRows(Callback):

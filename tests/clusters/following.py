@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from medseg.runs.files import read_csv, read_json
 from medseg.runs.folder import RunFolder
+from medseg.trained.files import tensors_in
 from tests.sweeping import wait_until
 
 
@@ -44,10 +44,8 @@ def assert_same(folder: Path, undisturbed: Path, seeds: int = 1) -> None:
     for run, reference in zip(runs, runs_of(undisturbed), strict=False):
         assert run.finished
         for file in ("best.ckpt", "last.ckpt"):
-            checkpoints = (
-                torch.load(each.path / "checkpoints" / file, weights_only=False) for each in (run, reference)
-            )
-            found, expected = (dict(tensors_of(checkpoint)) for checkpoint in checkpoints)
+            checkpoints = (torch.load(each.path / "checkpoints" / file, weights_only=True) for each in (run, reference))
+            found, expected = (dict(tensors_in(checkpoint)) for checkpoint in checkpoints)
             assert found.keys() == expected.keys()
             assert all(torch.equal(found[name], expected[name]) for name in expected), f"{run.path.name}: {file}"
         assert [epoch_of(row) for row in read_csv(run.metrics)] == [
@@ -60,11 +58,3 @@ def assert_same(folder: Path, undisturbed: Path, seeds: int = 1) -> None:
 
 def epoch_of(row: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in row.items() if key != "seconds"}
-
-
-def tensors_of(value: Any, name: str = "") -> list[tuple[str, torch.Tensor]]:
-    """List all tensors in a checkpoint, the optimizer's included; its files may be elsewhere."""
-    if isinstance(value, torch.Tensor):
-        return [(name, value)]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    return [found for key, part in items for found in tensors_of(part, f"{name}/{Path(str(key)).name}")]

@@ -1,4 +1,4 @@
-"""Find the processes of a cluster, which outlive those that started them, and end them."""
+"""A cluster as a context, and its processes, which outlive those that started them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,30 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from tests.sweeping import wait_until
+
+
+class Cluster:
+    """Starts with the `with` statement and ends with it, also where it could not start."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        raise NotImplementedError
 
 
 def processes_with(*variables: str) -> list[int]:

@@ -14,7 +14,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tests.clusters.processes import kill_all, parent_of, processes_with
+from tests.clusters.processes import Cluster, kill_all, parent_of, processes_with
 from tests.sweeping import wait_until
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -57,7 +57,7 @@ PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-class Slurm:
+class Slurm(Cluster):
     """A controller and `nodes` nodes of one job each.
 
     Args:
@@ -82,17 +82,6 @@ class Slurm:
         )
         (folder / "state").mkdir()
         (folder / "munge").mkdir()
-
-    def __enter__(self) -> Slurm:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         munge = self.folder / "munge"

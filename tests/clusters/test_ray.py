@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.clusters.following import assert_same, end_of, runs_of, until_it_waits
-from tests.clusters.processes import kill_all, parent_of, processes_with
+from tests.clusters.processes import Cluster, kill_all, parent_of, processes_with
 from tests.faults import processes_of
 from tests.sweeping import PROJECT, start
 
@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 
-class Ray:
+class Ray(Cluster):
     """A head and a second node, of one core each, on loopback and free ports."""
 
     def __init__(self, folder: Path) -> None:
@@ -37,21 +37,13 @@ class Ray:
             "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(PROJECT),
         }  # fmt: skip
 
-    def __enter__(self) -> Ray:
-        try:
-            said = self.start("head", "--head", "--port=0", "--include-dashboard=false")
-            self.address = re.findall(r"--address='([^']+)'", said)[0]
-            self.start("second", f"--address={self.address}")
-        except BaseException:
-            self.stop()
-            raise
-        return self
+    def start(self) -> None:
+        printed = self.start_node("head", "--head", "--port=0", "--include-dashboard=false")
+        self.address = re.findall(r"--address='([^']+)'", printed)[0]
+        self.start_node("second", f"--address={self.address}")
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self, node: str, *options: str) -> str:
-        """Run `ray start` and return what it says."""
+    def start_node(self, node: str, *options: str) -> str:
+        """Run `ray start` and return what it prints."""
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("ray")), "start", "--node-ip-address=127.0.0.1", "--num-cpus=1",
@@ -104,7 +96,7 @@ def test_a_sweep_survives_what_happens_to_a_cluster(ray: Ray, undisturbed: Path,
         code, said = end_of(sweep)
     finally:
         sweep.kill()
-        ray.start("second", f"--address={ray.address}")
+        ray.start_node("second", f"--address={ray.address}")
     assert code == 0, said
     assert_same(tmp_path, undisturbed, seeds=3)
     for run in runs_of(tmp_path):

@@ -73,12 +73,27 @@ def test_an_interpolation_is_refused_and_never_resolved(good: Path, tmp_path: Pa
         ({"width": 3}, "takes no 'width'"),
         ({"_partial_": True}, "takes no '_partial_'"),
         ({"_target_": "medseg.models.unet.nn.Module"}, "which is not medseg's own"),
-        ({"_target_": 3}, "names no network"),
+        ({"_target_": 3}, "_target_ names no class"),
     ],
 )
 def test_arguments_that_a_network_cannot_have(model: dict[str, Any], message: str, good: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         Checkpoint.read(changed(good, tmp_path, **model)).build()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": [0.5]}, "mean has 1 values for 3 channels"),
+        ({"std": [0.5, 0.0, 0.5]}, "not above 0"),
+        ({"std": [0.5, float("nan"), 0.5]}, "std.1: "),
+        ({"data_identity": 3}, "data_identity: "),
+        ({"precision": None}, "precision: "),
+    ],
+)
+def test_settings_that_cannot_be(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"bad\.ckpt: its settings are damaged .*{message}"):
+        Checkpoint.read(write_random(tmp_path / "bad.ckpt", **change))
 
 
 def test_trust_is_true_or_false(good: Path, tmp_path: Path) -> None:
