@@ -78,7 +78,6 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    wait_for_all()
     if not ray.is_initialized():
         arguments: dict[str, Any] = OmegaConf.to_container(ray_config.init, resolve=True)  # type: ignore[assignment]
         if arguments.get("address") is None:
@@ -101,11 +100,21 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     return float(wanted)
 
 
-def wait_for_all() -> None:
-    """Have the launcher wait for each of its jobs, however the others end.
+def wait_for_all(launcher: DictConfig) -> None:
+    """Have a launcher wait for each of its jobs, however the others end.
 
-    Ray raises where a job's worker is gone once too often, and the jobs after it are no longer waited for.
+    The plugins raise where a job is lost, and the jobs after it are no longer waited for.
     """
+    if launcher.get("_target_") == SLURM:
+        from medseg.sweeps.slurm import wait_for_results  # needs submitit
+
+        wait_for_results()
+    if launcher.get("_target_") == RAY:
+        wait_for_ray()
+
+
+def wait_for_ray() -> None:
+    """Have Ray's launcher take a job that Ray has lost as a failed one."""
     import ray
 
     def end_of(job: Any) -> Any:

@@ -64,7 +64,7 @@ class Job(plugin.SlurmJob):
             return [JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(reason))]
 
 
-def wait_for_all() -> None:
+def wait_for_results() -> None:
     """Have the launcher wait for each of its jobs, however the others end."""
     plugin.SlurmExecutor.job_class = Job
     setattr(plugin, "SlurmJob", Job)  # noqa: B010 - to assign to a class is an error of types

@@ -33,6 +33,7 @@ class MovableCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({**in_folder(state_dict, Path(str(self.dirpath))), "dirpath": self.dirpath})
+        self.current_score = state_dict["current_score"]  # Lightning writes it and does not read it again
 
 
 def in_folder(state: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from medseg.errors import UserError
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.trained.files import read_checkpoint, tensors_in
 from tests.helpers import train
 
 ARGUMENTS = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
@@ -30,9 +31,12 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def same_end(run: RunFolder, unbroken: RunFolder) -> bool:
-    """Tell whether two runs have the same weights, curves and scores."""
-    states = [torch.load(each.best_checkpoint, weights_only=True)["state_dict"] for each in (run, unbroken)]
-    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+    """Tell whether two runs have the same tensors in their checkpoints, curves and scores."""
+    for file in ("best.ckpt", "last.ckpt"):
+        content = [read_checkpoint(each.path / "checkpoints" / file) for each in (run, unbroken)]
+        tensors, expected = (dict(tensors_in(each)) for each in content)
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[name], value) for name, value in expected.items())
     curves = [[(row["epoch"], row["val/dice"]) for row in read_csv(each.metrics)] for each in (run, unbroken)]
     assert curves[0] == curves[1]
     return run.finished and run.per_image.read_bytes() == unbroken.per_image.read_bytes()
