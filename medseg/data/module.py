@@ -247,9 +247,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
 class Loader(DataLoader):
     """A loader whose processes begin with the first batch, and are not reached by an interruption of the training."""
 
-    def __iter__(self) -> Iterator[Any]:
-        # All of it happens when the first batch is asked for. Lightning iterates over the loader of a resumed run before
-        # it tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # All of it happens when the first batch is asked for. Lightning makes the iterator of a resumed run before it
+        # tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
         with unheard():
             batches = super().__iter__()
         yield from batches
