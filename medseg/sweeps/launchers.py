@@ -78,7 +78,6 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    wait_for_all()
     if not ray.is_initialized():
         arguments: dict[str, Any] = OmegaConf.to_container(ray_config.init, resolve=True)  # type: ignore[assignment]
         if arguments.get("address") is None:
@@ -101,11 +100,16 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     return float(wanted)
 
 
-def wait_for_all() -> None:
-    """Have the launcher wait for each of its jobs, however the others end.
+def wait_for_all(target: str) -> None:
+    """Have Ray's or SLURM's launcher wait for each of its jobs, however the others end.
 
-    Ray raises where a job's worker is gone once too often, and the jobs after it are no longer waited for.
+    What both do instead: they raise where the first job is gone, and no longer wait for those after it.
     """
+    if target == SLURM:
+        from medseg.sweeps import slurm
+
+        slurm.wait_for_all()
+        return
     import ray
 
     def end_of(job: Any) -> Any:

@@ -28,7 +28,7 @@ from medseg.runs.files import read_json, write_json
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
-from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, with_gpus
+from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
 
 log = logging.getLogger(__name__)
 
@@ -167,10 +167,8 @@ class Sweep(Sweeper):
             need = gpus_needed(job.cfg.trainer) if asks and "trainer" in job.cfg else None
             groups.setdefault(need, []).append(job)
         outcomes: list[Outcome] = []
-        if self.config.hydra.launcher.get("_target_") == SLURM:
-            from medseg.sweeps.slurm import wait_for_all
-
-            wait_for_all()
+        if asks:
+            wait_for_all(self.config.hydra.launcher["_target_"])
         for need, group in groups.items():
             launcher = self.launcher_for(with_gpus(self.config.hydra.launcher, need) if asks else None, len(jobs))
             size = self.max_batch_size or len(group)
