@@ -137,6 +137,8 @@ def quiet_libraries() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         # A run that is resumed from the end of an epoch.
         ".*resuming from a checkpoint that ended.*",
+        # A run beside SLURM, on a machine that has it.
+        ".*`srun` command is available.*",
         # Lightning's own use of PyTorch.
         ".*LeafSpec.* is deprecated.*",
         # The test runs on one device as well as on several: every image counts once.

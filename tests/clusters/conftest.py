@@ -15,4 +15,5 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     done = sweep(folder, "seed=0,1,2", "data.num_workers=2", "+callbacks.fault.what=wait_once", disarmed=True)
     assert done.returncode == 0, done.stderr
+    assert "srun" not in done.stderr, "advice for SLURM, though nobody asked for it"
     return folder

@@ -47,6 +47,7 @@ def assert_same(folder: Path, undisturbed: Path, seeds: int = 1) -> None:
             checkpoints = (torch.load(each.path / "checkpoints" / file, weights_only=True) for each in (run, reference))
             found, expected = (dict(tensors_in(checkpoint)) for checkpoint in checkpoints)
             assert found.keys() == expected.keys()
+            assert any(name.startswith("/optimizer_states") for name in found)
             assert all(torch.equal(found[name], expected[name]) for name in expected), f"{run.path.name}: {file}"
         assert [epoch_of(row) for row in read_csv(run.metrics)] == [
             epoch_of(row) for row in read_csv(reference.metrics)

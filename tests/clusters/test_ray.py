@@ -17,7 +17,7 @@ import pytest
 from tests.clusters.following import assert_same, end_of, runs_of, until_it_waits
 from tests.clusters.processes import Cluster, kill_all, parent_of, processes_with
 from tests.faults import processes_of
-from tests.sweeping import PROJECT, start
+from tests.sweeping import PROJECT, start, states
 
 LAUNCHER = importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec("hydra_plugins.hydra_ray_launcher")
 pytestmark = [
@@ -102,3 +102,18 @@ def test_a_sweep_survives_what_happens_to_a_cluster(ray: Ray, undisturbed: Path,
     for run in runs_of(tmp_path):
         assert "resuming after an interruption" in run.log.read_text()
     assert not processes_of(tmp_path)
+
+
+def test_a_job_that_ray_gives_up_is_one_job_less(ray: Ray, tmp_path: Path) -> None:
+    sweep = start_on(
+        ray, tmp_path, "seed=0", "+callbacks.fault.what=wait,nothing", "hydra.launcher.ray.remote.max_retries=0"
+    )
+    try:
+        os.kill(parent_of(until_it_waits(sweep, tmp_path, 0).status["pid"]), signal.SIGKILL)
+        code, said = end_of(sweep)
+    finally:
+        sweep.kill()
+    assert code == 1
+    assert "sweep: 1 interrupted, 1 finished" in said
+    assert "Ray has lost the job: " in said
+    assert states(tmp_path) == {"wait": "interrupted", "nothing": "finished"}
