@@ -307,8 +307,12 @@ def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where
     )
     if not one_setting(first) or not one_setting(second):
         return None
-    experiments = {cell: {run.experiment for run in cell.runs} for cell in (*first, *second)}
-    return max(product(first, second), key=lambda two: not experiments[two[0]].isdisjoint(experiments[two[1]]))
+    return max(product(first, second), key=lambda two: bool(experiments(two[0]) & experiments(two[1])))
+
+
+def experiments(cell: Cell) -> set[str]:
+    """Return the experiments that the runs of a cell were made in."""
+    return {run.experiment for run in cell.runs}
 
 
 def one_setting(cells: Sequence[Cell]) -> bool:
@@ -332,16 +336,14 @@ def decide(sides: Iterable[Iterable[str]]) -> str:
 
 def judge_share(claim: Claim, percent: float, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
     """Judge a claim of a share of parameters."""
-    sides = {words(selected): sizes_of(claim, runs, selected) for selected in (claim.better, claim.than[0])}
+    sides = [(words(selected), sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
     measured = sum(run.parameters is not None for run in runs)
-    several = tuple(
-        f"several sizes of {name}; name what tells them apart" for name, sizes in sides.items() if len(sizes) > 1
-    )
+    several = tuple(f"several sizes of {name}; name what tells them apart" for name, sizes in sides if len(sizes) > 1)
     if several:
         return Verdict(claim, "undecided", runs=measured, remarks=several)
-    if not all(sides.values()):
+    if not all(sizes for _, sizes in sides):
         return Verdict(claim, "no runs", remarks=remarks)
-    (first,), (second,) = sides.values()
+    (first,), (second,) = (sizes for _, sizes in sides)
     counted = 100 * first / second
     allowed = f"{first:,} parameters against {second:,}; within {claim.within:g} percentage points is allowed"
     state = "supported" if abs(counted - percent) <= claim.within else "contradicted"
