@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
@@ -299,28 +300,27 @@ def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) 
         for row in (pair.first, pair.second)
         if means[row] > order[0]
     }
-    return [
-        replace(cell, place=places.get(means[cell.row]) if cell.row in means else None, like_best=cell.row in alike)
-        for cell in cells
-    ]
+    return [replace(cell, place=places.get(means.get(cell.row, np.nan)), like_best=cell.row in alike) for cell in cells]
 
 
 def check_own_metrics(runs: Sequence[Run]) -> list[str]:
     """Return a line for each own metric that runs describe differently."""
-    described: dict[str, set[tuple[bool, str]]] = {}
-    for run in runs:
-        for name, measure in run.measures.items() if run.finished else ():
-            described.setdefault(name, set()).add((measure.higher_is_better, measure.unit))
+    described = {
+        (name, measure.higher_is_better, measure.unit): None
+        for run in runs
+        if run.finished
+        for name, measure in run.measures.items()
+    }
     return [
         f"{name}: the runs do not agree on its unit or on which values are better; the first of them counts"
-        for name, different in described.items()
-        if len(different) > 1
+        for name, number in Counter(name for name, *_ in described).items()
+        if number > 1
     ]
 
 
 def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:
     """Return what makes the rows of a dataset hard to compare: other images, other sizes, other data."""
-    here = [cell for (_, of), cell in cells.items() if of == column and cell.sample is not None]
+    here = [cell for (_, of), cell in cells.items() if of == column]
     used = [run for cell in here for run in cell.runs if run.finished]
     warnings = []
     if len({cell.sample.ids for cell in here if cell.sample}) > 1:
