@@ -56,11 +56,9 @@ def report(cfg: DictConfig) -> None:
     from medseg.runs.reading import read_runs
 
     tree = read_runs(list(cfg.runs))
-    drawing = None
-    if cfg.figures and cfg.format != "html":  # the page draws its own
-        from medseg.reporting.figures import FIGURES, Drawing
+    from medseg.reporting.figures import FIGURES, Drawing
 
-        drawing = Drawing()
+    drawing = Drawing() if cfg.figures and cfg.format != "html" else None  # the page draws its own
     tree = tree.checked(curves=cfg.figures or cfg.format in ("html", "all"))
     runs = tree.runs
     given = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names

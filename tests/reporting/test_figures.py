@@ -22,13 +22,13 @@ from PIL import Image
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.curves import curves_of
-from medseg.reporting.figures import Drawing, draw, draw_scores, draw_verdicts, style
-from medseg.reporting.figures.content import Verdicts, against_best, best_rows, content_of, shares_of
+from medseg.reporting.figures import Drawing, draw_scores, draw_verdicts, style
+from medseg.reporting.figures.content import Verdicts, against_best, best_rows, content_of, shares_of, verdicts_of
 from medseg.reporting.figures.curves import draw_curves
 from medseg.reporting.figures.ranks import draw_differences, draw_ranks
 from medseg.reporting.figures.scales import labelled, linear, round_numbers, whole
 from medseg.reporting.figures.scores import histogram
-from medseg.reporting.figures.style import COLOURS, looks
+from medseg.reporting.figures.style import COLOURS, in_style, looks
 from medseg.reporting.figures.text import FAMILY, clean, plain_font, text_width, wrap
 from medseg.reporting.layout import Line
 from medseg.reporting.ranks import Shares, Stability
@@ -44,7 +44,7 @@ def names(files: Sequence[Path]) -> list[str]:
 
 
 def every_figure(comparison: Any, folder: Path) -> list[Path]:
-    return draw_scores(comparison, folder) + draw_verdicts(comparison, folder)
+    return draw_scores(content_of(comparison), folder) + draw_verdicts(verdicts_of(comparison), folder)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
 
 
 def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
-    draw_scores(compared(SHORT), tmp_path)
+    draw_scores(content_of(compared(SHORT)), tmp_path)
     with Image.open(tmp_path / "boxes.png") as picture:
         assert picture.info.keys() <= {"dpi"}
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
@@ -121,7 +121,7 @@ def test_drawing_hands_on_what_goes_wrong(tmp_path: Path) -> None:
 
 def test_matplotlib_is_left_as_it_was(tmp_path: Path) -> None:
     fonts, settings = list(fontManager.ttflist), dict(matplotlib.rcParams)
-    draw_verdicts(compared(SHORT), tmp_path)
+    draw_verdicts(verdicts_of(compared(SHORT)), tmp_path)
     assert (fontManager.ttflist, dict(matplotlib.rcParams)) == (fonts, settings)
 
 
@@ -244,7 +244,7 @@ def test_macs_at_another_size_are_left_out(tmp_path: Path, messages: pytest.LogC
     comparison = compared(SHORT)
     row = comparison.rows[1]
     comparison.costs[row] = replace(comparison.costs[row], size=(512, 512))
-    draw_scores(comparison, tmp_path)
+    draw_scores(content_of(comparison), tmp_path)
     assert "no benchmark at 256 x 256 of convunext" in messages.text
 
 
@@ -269,7 +269,8 @@ def words(figure: Figure) -> list[str]:
 
 
 def test_a_curve_of_one_epoch_has_one_tick_and_a_marker(tmp_path: Path, figures: dict[str, Figure]) -> None:
-    draw(lambda: [draw_curves(content_of(compared(SHORT, epochs=1)), tmp_path)])
+    with in_style():
+        draw_curves(content_of(compared(SHORT, epochs=1)), tmp_path)
     below = [word for word in words(figures["curves"]) if word.isdigit()]
     assert below == ["1"]
     assert {line.get_marker() for line in figures["curves"].axes[0].lines} == {"o", "s", "D"}
@@ -280,7 +281,8 @@ def test_epochs_that_were_not_validated_are_passed_over(tmp_path: Path, figures:
     for run in next(iter(comparison.cells.values())).runs:
         for epoch, row in enumerate(run.epochs):
             row["val/dice"] = row["val/dice"] if epoch % 4 == 0 else np.nan
-    draw(lambda: [draw_curves(content_of(comparison), tmp_path)])
+    with in_style():
+        draw_curves(content_of(comparison), tmp_path)
     top, bottom = figures["curves"].axes
     assert top.lines[0].get_xdata().tolist() == [1, 5, 9]
     assert len(bottom.lines[0].get_xdata()) == 9
@@ -296,7 +298,8 @@ def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures
     against = against_best(pairs, data, two)
     assert (against[one].state, against[three].state, against[three].difference) == ("worse", "not judged", -0.02)
     verdicts = Verdicts((one, two, three), MEASURES["dice"], {data: two}, {data: against}, {})
-    draw(lambda: [draw_differences(verdicts, tmp_path)])
+    with in_style():
+        draw_differences(verdicts, tmp_path)
     figure = figures["differences"]
     marks = {
         line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0])
@@ -320,7 +323,8 @@ def test_ranks_are_sorted_by_the_first_panel(tmp_path: Path, figures: dict[str, 
     first = np.array([nan, [0.0, 0.25, 0.75, np.nan], [1.0, 0.0, 0.0, np.nan], [0.0, 0.75, 0.25, np.nan]])
     rows = [Line(name, name, ()) for name in ("left out", *"abc")]
     verdicts = Verdicts(rows, MEASURES["dice"], {}, {}, {"all": first, "x": np.array([nan] * 4)})
-    draw(lambda: [draw_ranks(verdicts, tmp_path)])
+    with in_style():
+        draw_ranks(verdicts, tmp_path)
     shown = [word for word in words(figures["ranks"]) if word in ("a", "b", "c", "left out")]
     assert shown == ["b", "c", "a", "left out"]
     everything, unknown = figures["ranks"].axes

@@ -16,7 +16,6 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +41,15 @@ class Drawing:
         self.parts: list[Future[list[Path]]] = []
 
     def add_scores(self, comparison: Comparison, folder: Path) -> None:
-        """Draw as `draw_scores` does."""
-        self.parts.append(self.pool.submit(draw_content, content_of(comparison), folder))
+        """Draw every figure of scores, trainings and images that there are data for; tests are not looked at.
+
+        What cannot be drawn is named in the log, with what is missing.
+        """
+        self.parts.append(self.pool.submit(draw_scores, content_of(comparison), folder))
 
     def add_verdicts(self, comparison: Comparison, folder: Path) -> None:
-        """Draw as `draw_verdicts` does."""
-        self.parts.append(self.pool.submit(draw_judged, verdicts_of(comparison), folder))
+        """Draw the figures of verdicts and ranks."""
+        self.parts.append(self.pool.submit(draw_verdicts, verdicts_of(comparison), folder))
 
     def files(self) -> list[Path]:
         """Wait for the files of all figures, the PNG of each first."""
@@ -56,7 +58,7 @@ class Drawing:
 
 
 def prepare() -> None:
-    """Import what the figures need."""
+    """Import what the figures need: not above, since a report without figures need not wait for matplotlib."""
     gc.disable()  # a quarter of the time; the process ends with the figures
     import medseg.reporting.figures.curves
     import medseg.reporting.figures.grid
@@ -64,60 +66,24 @@ def prepare() -> None:
     import medseg.reporting.figures.scores  # noqa: F401
 
 
-def draw_scores(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw every figure of scores, trainings and images that there are data for, and return the files.
-
-    Args:
-        comparison: its tests are not looked at.
-        folder: where the files go; made when needed.
-
-    What cannot be drawn is named in the log, with what is missing.
-    """
-    return draw_content(content_of(comparison), folder)
-
-
-def draw_verdicts(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw the figures of verdicts and ranks, and return the files; `folder`: made when needed."""
-    return draw_judged(verdicts_of(comparison), folder)
-
-
-def draw_content(content: Content, folder: Path) -> list[Path]:
-    """Draw what needs no verdicts."""
-    # Not above: matplotlib takes half a second, which a report without figures need not wait for.
+def draw_scores(content: Content, folder: Path) -> list[Path]:
+    """Draw what needs no verdicts; return the files. The folder is made when needed."""
     from medseg.reporting.figures.curves import draw_curves
     from medseg.reporting.figures.grid import draw_grids
-    from medseg.reporting.figures.scores import draw_images, draw_macs, draw_parameters
+    from medseg.reporting.figures.scores import draw_costs, draw_images
+    from medseg.reporting.figures.style import in_style
 
     if not content.finished:
         log.warning("no figures: no run is finished")
         return []
-    single = (draw_parameters, draw_macs, draw_images, draw_curves)
-    return draw(lambda: [*(one(content, folder) for one in single), *draw_grids(content, folder)])
+    with in_style():
+        return [file for one in (draw_costs, draw_images, draw_curves, draw_grids) for file in one(content, folder)]
 
 
-def draw_judged(verdicts: Verdicts, folder: Path) -> list[Path]:
-    """Draw verdicts."""
+def draw_verdicts(verdicts: Verdicts, folder: Path) -> list[Path]:
+    """Draw the figures of verdicts and ranks; return the files. The folder is made when needed."""
     from medseg.reporting.figures.ranks import draw_differences, draw_ranks
+    from medseg.reporting.figures.style import in_style
 
-    return draw(lambda: [draw_differences(verdicts, folder), draw_ranks(verdicts, folder)])
-
-
-def draw(figures: Callable[[], list[Path | None]]) -> list[Path]:
-    """Draw in the style of the report, whatever the user has set for matplotlib.
-
-    Args:
-        figures: draws, and returns the PNG files; None for what cannot be drawn.
-
-    Returns the files, the PNG of each figure first.
-    """
-    import matplotlib
-
-    from medseg.reporting.figures.style import STYLE
-    from medseg.reporting.figures.text import plain_font
-
-    with plain_font(), matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        drawn = [file for file in figures() if file is not None]
-    beside = [file.with_suffix(suffix) for file in drawn for suffix in (".png", ".pdf", ".svg")]
-    return [file for file in beside if file.exists()]
+    with in_style():
+        return draw_differences(verdicts, folder) + draw_ranks(verdicts, folder)

@@ -20,11 +20,11 @@ MARKED = 12
 """Most epochs that get a marker each."""
 
 
-def draw_curves(content: Content, folder: Path) -> Path | None:
+def draw_curves(content: Content, folder: Path) -> list[Path]:
     """Draw both over the epochs, in a panel for each dataset: mean over seeds, band from the lowest to the highest."""
     rows, columns = content.shown(content.curves)
     if not rows:
-        return None
+        return []
     look = looks(content.rows)
     every = [values for both in content.curves.values() for values in both]
     marked = max(values.shape[1] for values in every) <= MARKED

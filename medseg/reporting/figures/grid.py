@@ -56,7 +56,7 @@ def draw_grids(content: Content, folder: Path) -> list[Path]:
             stem = stem.with_name(f"{stem.name}_{n + 1}")
         try:
             prepared = open_prepared([candidate.run for candidate in candidates])
-            drawn.append(draw_grid(stem, column, candidates, prepared, content.image_measure))
+            drawn += draw_grid(stem, column, candidates, prepared, content.image_measure)
         except UserError as error:
             log.warning("no grid of %s: %s", column.label, error)
     return drawn
@@ -64,7 +64,7 @@ def draw_grids(content: Content, folder: Path) -> list[Path]:
 
 def draw_grid(
     stem: Path, column: Line, candidates: Sequence[Candidate], prepared: PreparedDataset, measure: Measure
-) -> Path:
+) -> list[Path]:
     """Draw a row for each disputed image: image, truth, each network's prediction with its score."""
     images = most_disputed(candidates, higher_is_better=measure.higher_is_better)
     predictions = [read_predictions(one.run.folder / "test" / "predictions.npz", images) for one in candidates]
@@ -158,15 +158,15 @@ def mark_of(colour: tuple[int, int, int]) -> dict[str, Any]:
     return {"color": "#{:02x}{:02x}{:02x}".format(*colour), "marker": "s", "linestyle": "", "markersize": 7}
 
 
-def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> Path:
+def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> list[Path]:
     """Write the grid: in the PDF as many pixels as the pictures have, in the PNG as many as it has itself."""
     for image in images:
         image.set_interpolation("none")
-    save(figure, stem, ("pdf",))
+    pdf = save(figure, stem, ("pdf",))
     for image in images:
         pixels = image.axes.get_position().width * figure.get_figwidth() * DPI / image.get_size()[1]
         image.set_interpolation("nearest" if abs(pixels - round(pixels)) < 1e-6 else "auto")
-    return save(figure, stem, ("png",), photos=True)
+    return save(figure, stem, ("png",), photos=True) + pdf
 
 
 def as_rgb(image: Pixels) -> Pixels:

@@ -36,18 +36,21 @@ BEST: dict[str, Any] = {"color": "black", "marker": "*", "markersize": 9, "lines
 LEAST = 0.05
 """Smallest share that is written."""
 
+FAINTEST = 0.004
+"""Smallest share that is drawn: its shade is that of white but for a hundredth."""
+
 DARKEST = np.array([0.03, 0.25, 0.5])
 """Colour of a share of 1; smaller ones are lighter."""
 
 
-def draw_differences(verdicts: Verdicts, folder: Path) -> Path | None:
+def draw_differences(verdicts: Verdicts, folder: Path) -> list[Path]:
     """Draw how far each network is from the best one of a dataset, with the interval that the verdict is made of.
 
     Nothing where no network is compared with the best one.
     """
     against, best, measure = verdicts.against, verdicts.best, verdicts.measure
     if not against:
-        return None
+        return []
     rows = [row for row in verdicts.rows if any(row in pairs or row == best[of] for of, pairs in against.items())]
     states = {pair.state for pairs in against.values() for pair in pairs.values()}
     remarks = [f"{'higher' if measure.higher_is_better else 'lower'} is better"]
@@ -83,14 +86,14 @@ def add_differences(axis: Axes, pairs: Mapping[Line, Pair], best: Line, rows: Se
     axis.plot([0], [rows.index(best)], zorder=3, **BEST)
 
 
-def draw_ranks(verdicts: Verdicts, folder: Path) -> Path | None:
+def draw_ranks(verdicts: Verdicts, folder: Path) -> list[Path]:
     """Draw how often each network is at each rank; nothing of a single network.
 
     The networks are sorted by their mean rank in the first panel.
     """
     count, shares = len(verdicts.rows), verdicts.shares
     if count < 2 or not shares:
-        return None
+        return []
     first = next(iter(shares.values()))
     mean = np.nansum(first * np.arange(count), axis=1)
     order = np.argsort(np.where(np.isnan(first).all(axis=1), count, mean), kind="stable")  # the unranked last
@@ -113,7 +116,7 @@ def draw_ranks(verdicts: Verdicts, folder: Path) -> Path | None:
 
 def add_shares(axis: Axes, shares: Array) -> None:
     """Draw shares, K x K, as shades of blue with their numbers."""
-    shown = np.nan_to_num(shares) >= 0.002
+    shown = np.nan_to_num(shares) >= FAINTEST
     y, x = (line.astype(np.float64) for line in np.nonzero(shown))
     values = shares[shown]
     corners = np.array([(0.5, -0.5), (1.5, -0.5), (1.5, 0.5), (0.5, 0.5)])

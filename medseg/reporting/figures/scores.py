@@ -29,29 +29,23 @@ SMALLEST, EQUAL, LARGEST = 30.0, 70.0, 260.0
 """Areas of bubbles in square points; `EQUAL` where there is nothing for the area to show."""
 
 
-def draw_parameters(content: Content, folder: Path) -> Path | None:
-    """Draw the score against the number of parameters; the area of a bubble is the multiply-accumulates."""
-    size, macs = macs_at_one_size(content)
-    across = ("parameters, millions", millions_of(content))
-    return draw_bubbles(content, folder / f"{content.measure.name}_parameters", across, (f"GMAC at {size}", macs))
+def draw_costs(content: Content, folder: Path) -> list[Path]:
+    """Draw the score against the parameters and, where they are known, the multiply-accumulates.
 
-
-def draw_macs(content: Content, folder: Path) -> Path | None:
-    """Draw the score against the multiply-accumulates, where they are known; the area is the parameters."""
+    The area of a bubble is the other of both.
+    """
     size, macs = macs_at_one_size(content)
+    millions = {row: cost.parameters / 1e6 for row, cost in content.costs.items() if cost.parameters}
+    stem, area = folder / f"{content.measure.name}_parameters", (f"GMAC at {size}", macs)
+    drawn = draw_bubbles(content, stem, ("parameters, millions", millions), area)
     if not macs:
         log.info("no figure of multiply-accumulates: python -m medseg.benchmark measures them")
-        return None
+        return drawn
     without = [row.label for row in content.rows if row not in macs]
     if without:
         log.info("figure of multiply-accumulates: no benchmark at %s of %s", size, ", ".join(without))
-    across, area = (f"GMAC for an image of {size}", macs), ("million parameters", millions_of(content))
-    return draw_bubbles(content, folder / f"{content.measure.name}_macs", across, area)
-
-
-def millions_of(content: Content) -> dict[Line, float]:
-    """Return the parameters of the rows, in millions, where they are known."""
-    return {row: cost.parameters / 1e6 for row, cost in content.costs.items() if cost.parameters}
+    stem, area = folder / f"{content.measure.name}_macs", ("million parameters", millions)
+    return drawn + draw_bubbles(content, stem, (f"GMAC for an image of {size}", macs), area)
 
 
 def macs_at_one_size(content: Content) -> tuple[str, dict[Line, float]]:
@@ -65,7 +59,7 @@ def macs_at_one_size(content: Content) -> tuple[str, dict[Line, float]]:
 
 def draw_bubbles(
     content: Content, stem: Path, across: tuple[str, Mapping[Line, float]], area: tuple[str, Mapping[Line, float]]
-) -> Path | None:
+) -> list[Path]:
     """Draw a panel for each dataset: the score (mean over seeds, bar: deviation over seeds) of each network.
 
     Args:
@@ -80,7 +74,7 @@ def draw_bubbles(
     values = {cell: seeds for cell, seeds in content.means.items() if cell[0] in xs}
     rows, columns = content.shown(values)
     if len(rows) < 2:
-        return None
+        return []
     shown = {row: areas[row] for row in rows} if set(rows) <= set(areas) else {}
     largest = max(shown.values(), default=1.0)
     sizes = {row: SMALLEST + (LARGEST - SMALLEST) * shown[row] / largest if shown else EQUAL for row in rows}
@@ -126,7 +120,7 @@ def title_of(measure: Measure) -> str:
     return f"{measure.title}, {measure.unit}" if measure.unit else measure.title
 
 
-def draw_images(content: Content, folder: Path) -> Path | None:
+def draw_images(content: Content, folder: Path) -> list[Path]:
     """Draw how the test images' scores, averaged over seeds, are spread.
 
     Boxes of each network (`boxes`); of a single network, which is compared with none, a histogram (`distribution`).
@@ -136,7 +130,7 @@ def draw_images(content: Content, folder: Path) -> Path | None:
     rows, columns = content.shown(values)
     counts = {len(scores) for scores in values.values()}
     if max(counts, default=0) < 2:
-        return None
+        return []
     averaged = ", averaged over seeds" if content.several else ""
     if len(rows) == 1 and max(counts) >= FEWEST:
         alone = {column.label: values[rows[0], column] for column in columns}
@@ -160,7 +154,7 @@ def draw_images(content: Content, folder: Path) -> Path | None:
     return save(sheet.figure, folder / "boxes")
 
 
-def draw_histograms(values: Mapping[str, Array], title: str, what: str, folder: Path) -> Path:
+def draw_histograms(values: Mapping[str, Array], title: str, what: str, folder: Path) -> list[Path]:
     """Draw a histogram of the images' scores for each dataset.
 
     Args:

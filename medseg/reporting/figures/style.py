@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
-from medseg.reporting.figures.text import FAMILY, LABEL
+from medseg.reporting.figures.text import FAMILY, LABEL, plain_font
 from medseg.reporting.layout import Line
 from medseg.runs.files import replacing
 
@@ -41,6 +44,15 @@ STYLE: Any = {
 DPI = 300
 
 
+@contextmanager
+def in_style() -> Iterator[None]:
+    """Draw in the style of the report, whatever the user has set for matplotlib."""
+    with plain_font(), matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
 @dataclass(frozen=True)
 class Look:
     """How a network is drawn in every figure."""
@@ -59,8 +71,10 @@ def looks(rows: Sequence[Line]) -> dict[Line, Look]:
     }
 
 
-def save(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf", "svg"), *, photos: bool = False) -> Path:
-    """Write a figure in several formats beside one another, and return the PNG.
+def save(
+    figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf", "svg"), *, photos: bool = False
+) -> list[Path]:
+    """Write a figure in several formats beside one another, and return the files.
 
     Args:
         figure: whose artists all have their positions: no layout is computed.
@@ -71,10 +85,11 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf", "sv
     The files hold no date and no version of matplotlib.
     """
     figure.set_dpi(DPI)
-    for form in formats:
-        with replacing(stem.with_name(f"{stem.name}.{form}")) as partial:
+    files = {form: stem.with_name(f"{stem.name}.{form}") for form in formats}
+    for form, file in files.items():
+        with replacing(file) as partial:
             write_figure(figure, partial, form, photos=photos)
-    return stem.with_name(f"{stem.name}.png")
+    return list(files.values())
 
 
 def write_figure(figure: Figure, file: Path, form: str, *, photos: bool) -> None:
@@ -82,8 +97,9 @@ def write_figure(figure: Figure, file: Path, form: str, *, photos: bool) -> None
     if form == "png":
         canvas: Any = FigureCanvasAgg(figure)
         canvas.draw()
-        image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        image = image if photos else with_palette(image)
+        pixels = np.asarray(canvas.buffer_rgba())
+        image = Image.fromarray(pixels).convert("RGB")
+        image = image if photos else image.quantize(palette=palette_of(pixels), dither=Image.Dither.NONE)
         image.save(file, format="PNG", dpi=(DPI, DPI), compress_level=3)
     elif form == "pdf":
         canvas = FigureCanvasPdf(figure)
@@ -95,14 +111,14 @@ def write_figure(figure: Figure, file: Path, form: str, *, photos: bool) -> None
             canvas.print_svg(text, metadata={"Creator": None, "Date": None})
 
 
-def with_palette(image: Image.Image) -> Image.Image:
-    """Reduce an image to 256 colours: a third of the size, written in a third of the time.
+def palette_of(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Return a picture with the 256 colours of a figure, H x W x 4: a third of the size, written in a third of the time.
 
     They are chosen from every third pixel of every third line, which takes a tenth of the time.
     """
-    sampled = Image.fromarray(np.asarray(image)[::3, ::3])
+    sampled = Image.fromarray(np.ascontiguousarray(pixels[::3, ::3, :3]))
     chosen = sampled.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette = np.asarray(chosen.getpalette()).reshape(-1, 3)
     palette[palette.min(axis=1) > 248] = 255  # the octree's nearest to white is not quite white
     chosen.putpalette(palette.ravel().tolist())
-    return image.quantize(palette=chosen, dither=Image.Dither.NONE)
+    return chosen
