@@ -30,7 +30,7 @@ from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data
 from medseg.reporting.page.stability import stability_html
-from medseg.reporting.render.markdown import superscript
+from medseg.reporting.render.table import superscript
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.files import read_csv, write_csv, write_json
