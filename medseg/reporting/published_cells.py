@@ -47,34 +47,23 @@ def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> li
         run = next((run for run in cell.runs if run.finished), None) if cell else None
         if cell is None or run is None:
             continue
-        height, width = size_of(run) or (256, 256)
-        split = run.summary.get("split_name")
-        closest = next(iter(find(rows, row.name, column.name, score, split=split, image_size=max(height, width))), None)
-        ours = cell.scores.get(closest.ours or closest.score) if closest else None
-        if closest is None or ours is None:
-            continue
-        comparable = closest.ours is not None or closest.kind == "not stated"
-        cells.append(
-            PublishedCell(
-                row=row,
-                column=column,
-                measure=comparison.measures[closest.ours or closest.score],
-                ours=ours,
-                published=closest,
-                difference=ours.mean - closest.value if comparable else None,
-                differs_in=differences(closest, (height, width)),
-            )
-        )
+        size = size_of(run) or (256, 256)
+        found = find(rows, row.name, column.name, score, split=run.summary.get("split_name"), image_size=max(size))
+        name = (found[0].ours or found[0].score) if found else ""
+        if name in cell.scores:
+            comparable = found[0].ours is not None or found[0].kind == "not stated"
+            difference = cell.scores[name].mean - found[0].value if comparable else None
+            ours = (comparison.measures[name], cell.scores[name])
+            cells.append(PublishedCell(row, column, *ours, found[0], difference, differences(found[0], size)))
     return cells
 
 
 def differences(published: Published, size: tuple[int, int]) -> tuple[str, ...]:
     """Name what is known to differ between the protocol of a source and ours."""
-    parts = []
-    if not published.same_split:
-        parts.append(f"split ({published.split})" if published.split else "split (not stated)")
-    if published.ours is None:
-        parts.append("convention (not stated)" if published.kind == "not stated" else f"convention ({published.kind})")
-    if published.image_size != str(size[0]) or size[0] != size[1]:
-        parts.append(f"size ({published.image_size or 'not stated'})")
-    return tuple(parts)
+    theirs = {name: published.row[name] or "not stated" for name in ("split", "image_size")}
+    parts = {
+        f"split ({theirs['split']})": not published.same_split,
+        f"convention ({published.kind})": published.ours is None,
+        f"size ({theirs['image_size']})": theirs["image_size"] != str(size[0]) or size[0] != size[1],
+    }
+    return tuple(part for part, differs in parts.items() if differs)

@@ -42,7 +42,7 @@ def file_of(folder: Path, *rows: dict[str, str], columns: tuple[str, ...] = COLU
 
 
 def sources(*rows: dict[str, str], score: str = "dice", **ours: object) -> list[str]:
-    return [found.source for found in find(rows, "unet", "kvasir", score, **ours)]  # type: ignore[arg-type]
+    return [found.row["source"] for found in find(rows, "unet", "kvasir", score, **ours)]  # type: ignore[arg-type]
 
 
 # The shipped files.

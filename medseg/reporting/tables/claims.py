@@ -37,21 +37,19 @@ COLUMNS: Sequence[Column[Row]] = (
 
 def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
     """A table for each paper. CSV: one for all."""
-    rows = {
-        paper.study: [
-            {"study": paper.study, "paper": paper.paper, **{key: text or None for key, text in row.items()}}
-            for row in as_rows(paper.verdicts)
-        ]
+    rows = [
+        [{"study": paper.study, "paper": paper.paper, **{k: text or None for k, text in row.items()}} for row in found]
         for paper in judged
-    }
-    records = [row for each in rows.values() for row in each]
+        for found in [as_rows(paper.verdicts)]
+    ]
+    every = [row for shown in rows for row in shown]
     tables = []
-    for paper in judged:
+    for paper, shown in zip(judged, rows, strict=True):
         notes = [
             "Differences are positive where they are as claimed; intervals are those of the verdicts on the datasets."
         ]
         if paper.without_runs:
             notes.append(f"{count(paper.without_runs, 'further claim')} without runs here.")
-        name, shown = f"claims-{paper.study}", rows[paper.study]
-        tables.append(Table(name, paper.paper, COLUMNS, records, tuple(notes), displayed=shown, csv="claims"))
+        table = Table(f"claims-{paper.study}", paper.paper, COLUMNS, every, tuple(notes), displayed=shown, csv="claims")
+        tables.append(table)
     return tables

@@ -202,9 +202,8 @@ def test_a_score_that_is_in_no_run_has_no_column() -> None:
 def test_a_published_figure_has_its_source_and_our_difference() -> None:
     made = make_comparison(1, 1)
     ((place, cell),) = made.cells.items()
-    source = Published(
-        "U-Net", "Kvasir-SEG", "dice", 0.7, "per image", "mean", "dice", True, "", "256", "A paper", "2022", None, ""
-    )  # fmt: skip
+    row = {"source": "A paper", "year": "2022"}
+    source = Published(row, "dice", 0.7, "per image", "dice", True)
     one = PublishedCell(*place, MEASURES["dice"], cell.scores["dice"], source, 0.2, ("size (256)",))
     (row,) = displayed(published_table([one]))
     assert (row["published"], row["source"]) == ("0.700", "A paper, 2022")
