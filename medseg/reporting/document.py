@@ -69,56 +69,49 @@ class Section:
 def sections(report: Report) -> list[Section]:
     """Return the sections of a report in their order; a section in which nothing is displayed is left out."""
     comparison = report.comparison
-    ranking = comparison.ranking
-    tests: list[Table[Any]] = [pairs_table(comparison), wins_table(comparison)]
-    tests += [ranking_table(ranking, comparison.measure)] if ranking else []
-    made = [
-        Section("Comparison", shown(comparison_table(comparison))),
-        Section("Next to published figures", shown(published_table(report.published))),
-        Section("Scores", shown(*score_tables(comparison))),
-        Section("Paired tests", shown(*tests)),
-        Section("Rank stability", shown(*stability_tables(comparison))),
-        Section("Planning", shown(planning_table(comparison))),
-        Section("Ablations", shown(*ablation_tables(report.ablations, comparison))),
-        Section("Claims of papers", shown(*claims_tables(report.judged))),
-        Section("Runs that are not finished", shown(unfinished_table(report.runs, comparison))),
-        Section("What the runs were made with", paragraphs=tuple(map(escape_line, made_with(report.runs, comparison)))),
-    ]
+    ranking = [ranking_table(comparison.ranking, comparison.measure)] if comparison.ranking else []
+    tables: dict[str, list[Table[Any]]] = {
+        "Comparison": [comparison_table(comparison)],
+        "Next to published figures": [published_table(report.published)],
+        "Scores": [*score_tables(comparison)],
+        "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
+        "Rank stability": [*stability_tables(comparison)],
+        "Planning": [planning_table(comparison)],
+        "Ablations": [*ablation_tables(report.ablations, comparison)],
+        "Claims of papers": [*claims_tables(report.judged)],
+        "Runs that are not finished": [unfinished_table(report.runs, comparison)],
+    }
+    made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
+    lines = tuple(map(escape_line, made_with(report.runs, comparison)))
+    made.append(Section("What the runs were made with", paragraphs=lines))
     return [section for section in made if section.tables or section.paragraphs]
-
-
-def shown(*tables: Table[Any]) -> tuple[Table[Any], ...]:
-    """Return the tables that have a row."""
-    return tuple(table for table in tables if table.grid.rows)
 
 
 def pictures(files: Sequence[Path]) -> tuple[str, ...]:
     """Show each figure, with links to its files for print."""
     paragraphs = []
-    for file in files:
-        if file.suffix == ".png":
-            path = quote(f"{FIGURES}/{file.stem}")
-            others = [other.suffix for other in files if other.stem == file.stem and other != file]
-            links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
-            title = escape_markdown(file.stem.replace("_", " "))
-            paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
+    for file in (file for file in files if file.suffix == ".png"):
+        path = quote(f"{FIGURES}/{file.stem}")
+        others = [other.suffix for other in files if other.stem == file.stem and other != file]
+        links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
+        title = escape_markdown(file.stem.replace("_", " "))
+        paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
     return tuple(paragraphs)
 
 
 def made_with(runs: Sequence[Run], comparison: Comparison) -> tuple[str, ...]:
     """Return lines of plain text on what all rows share, and on what the finished runs were made."""
-    lines = []
     first, *rest = (set(row.facts) for row in comparison.rows)
-    shared = sorted(first.intersection(*rest))
-    if shared:
-        lines.append(f"All rows: {', '.join(f'{key}={value}' for key, value in shared)}.")
-    environments = [run.environment for run in runs if run.finished]
-    keys = {"Device": "device", "Precision": "precision", "medseg": "medseg", "Commit": "git_commit"}
-    for name, key in keys.items():
-        values = sorted({str(environment[key]) for environment in environments if environment.get(key)})
-        if values:
-            lines.append(f"{name}: {'; '.join(values)}.")
-    return tuple(lines)
+    facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
+    for title, key in (
+        ("Device", "device"),
+        ("Precision", "precision"),
+        ("medseg", "medseg"),
+        ("Commit", "git_commit"),
+    ):
+        values = {str(run.environment[key]) for run in runs if run.finished and run.environment.get(key)}
+        facts[title] = "; ".join(sorted(values))
+    return tuple(f"{title}: {text}." for title, text in facts.items() if text)
 
 
 def opening(report: Report) -> str:
@@ -126,10 +119,9 @@ def opening(report: Report) -> str:
     runs, comparison = report.runs, report.comparison
     states = [run.state for run in runs]
     counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
-    seeds = {run.seed for run in runs}
-    parts = [count(len(comparison.rows), "row"), count(len(comparison.columns), "dataset"), count(len(seeds), "seed")]
     folds = {run.fold for run in runs if run.fold is not None}
-    parts += [count(len(folds), "fold")] if folds else []
+    amounts = {"row": comparison.rows, "dataset": comparison.columns, "seed": {run.seed for run in runs}, "fold": folds}
+    parts = [count(len(of), what) for what, of in amounts.items() if of or what != "fold"]
     return f"{count(len(runs), 'run')} ({counted}): {', '.join(parts)}."
 
 
@@ -142,8 +134,8 @@ def as_page(report: Report, parts: Sequence[Section]) -> str:
     """Write the Markdown page."""
     lines = [f"# {escape_line(title(report))}", "", opening(report)]
     lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
-    drawn = pictures(report.figures)
-    for section in [*parts, *([Section("Figures", paragraphs=drawn)] if drawn else [])]:
+    figures = Section("Figures", paragraphs=pictures(report.figures))
+    for section in [*parts, *([figures] if figures.paragraphs else [])]:
         lines += ["", f"## {section.title}"]
         for table in section.tables:
             if len(section.tables) > 1 or table.title != section.title:
@@ -168,7 +160,9 @@ def write_report(
     """
     parts = sections(report)
     tables = [table for section in parts for table in section.tables]
-    written: dict[str, Path] = {}
+    written = {}
+    if form in ("markdown", "all"):
+        written["Markdown"] = folder / "report.md"
     if form in ("latex", "all"):
         written["LaTeX"] = folder / "latex"
         for table in tables:
@@ -181,9 +175,8 @@ def write_report(
     if form in ("html", "all"):
         written["HTML"] = folder / "report.html"
         write_html(report, parts, written["HTML"], images)
-    if form in ("markdown", "all"):
+    if "Markdown" in written:  # last: the figures may take longest
         report = replace(report, figures=figures()) if figures else report
-        written = {"Markdown": folder / "report.md", **written}
         write(written["Markdown"], as_page(report, parts))
     return written
 

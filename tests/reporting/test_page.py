@@ -196,7 +196,9 @@ def test_pairs_are_numbers_and_the_page_has_a_key_for_each_of_their_states(tmp_p
     words = ["better", "worse", "equivalent", "undecided", "not judged (one seed)"]
     assert [text for _, text in keys] == words
     assert [kind for kind, _ in keys] == [*words[:4], "not-judged"]
-    assert "shown to differ by less than 1" in html
+    assert "shown to differ by less than 1 point." in html
+    html = matrix_html({name: replace(made, measure=MEASURES[name]) for name in ("hd95", "assd")})
+    assert "shown to differ by less than 1 pixel." in html
 
 
 # One seed, one run.

@@ -7,7 +7,7 @@ between the networks, by its deviation; the others are spread evenly over the re
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import controls_html, select_html
+from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
@@ -34,6 +34,20 @@ log = logging.getLogger("medseg")
 
 SHARED_FREELY = ("cc0", "cc by", "cc-by", "public domain", "pddl", "odc")
 """Beginnings of licences that let images be passed on, under their conditions."""
+
+
+ORDERS = {
+    "difference": "difference, largest first",
+    "first": "where the network is better",
+    "second": "where the other is better",
+    "worst": "lowest score of the network",
+    "best": "highest score of the network",
+    "id": "id",
+}
+"""Orders of the images."""
+
+OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outlines", "none": "the image alone"}
+"""What is drawn over an image."""
 
 
 @dataclass(frozen=True)
@@ -194,25 +208,26 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
     """Write the frame of the browser, and what it cannot show; `data`: of each dataset, none to leave pictures out."""
     if not data:
         return "<p>The pictures were left out (images=0).</p>"
-    there = [place for place, one in enumerate(data) if "images" in one]
-    missing = [
+    there = {str(place): one for place, one in enumerate(data) if "images" in one}
+    missing = "\n".join(
         f"<p>No pictures of {plain(column.label)}: {escape(one['missing'])}.</p>"
         for column, one in zip(comparison.columns, data, strict=True)
         if "missing" in one
-    ]
-    if not there:
-        return "\n".join(missing)
-    shown = [one for one in comparison.measures.values() if any(one.name in data[place]["scores"] for place in there)]
-    orders = ORDERS if len(comparison.rows) > 1 else {key: ORDERS[key] for key in ("worst", "best", "id")}
-    controls = controls_html(
-        select_html("browser-dataset", "dataset", [(str(place), comparison.columns[place].label) for place in there]),
-        select_html("browser-first", "network", []),
-        select_html("browser-second", "against", []),
-        select_html("browser-seed", "seed", []),
-        select_html("browser-score", "score", [(one.name, one.heading) for one in shown]),
-        select_html("browser-order", "sort by", orders.items()),
-        select_html("browser-overlay", "show", OVERLAYS.items()),
     )
+    if not there:
+        return missing
+    scores = [one for one in comparison.measures.values() if any(one.name in data["scores"] for data in there.values())]
+    orders = ORDERS if len(comparison.rows) > 1 else {key: ORDERS[key] for key in ("worst", "best", "id")}
+    selects: dict[str, tuple[str, Iterable[tuple[str, str]]]] = {
+        "dataset": ("dataset", [(place, comparison.columns[int(place)].label) for place in there]),
+        "first": ("network", []),
+        "second": ("against", []),
+        "seed": ("seed", []),
+        "score": ("score", [(one.name, one.heading) for one in scores]),
+        "order": ("sort by", orders.items()),
+        "overlay": ("show", OVERLAYS.items()),
+    }
+    controls = controls_html(*(select_html(f"browser-{name}", *select) for name, select in selects.items()))
     return (
         f'{controls}<div class="browser" id="browser">\n'
         '<div class="steps"><button type="button" id="browser-back" aria-label="image before">←</button>'
@@ -221,19 +236,5 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
         '<div class="frames" id="browser-frames"></div>\n<p class="keys" id="browser-keys"></p>\n'
         '<ol class="list" id="browser-list" role="listbox" tabindex="0" aria-label="test images"></ol>\n</div>\n'
         '<p class="faint" id="browser-notes"></p>\n'
-        '<p class="faint">The arrow keys go on to the next image.</p>\n' + "\n".join(missing)
+        f"{faint('The arrow keys go on to the next image.')}\n{missing}"
     )
-
-
-ORDERS = {
-    "difference": "difference, largest first",
-    "first": "where the network is better",
-    "second": "where the other is better",
-    "worst": "lowest score of the network",
-    "best": "highest score of the network",
-    "id": "id",
-}
-"""Orders of the images."""
-
-OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outlines", "none": "the image alone"}
-"""What is drawn over an image."""
