@@ -13,14 +13,13 @@ from medseg.reporting.ablation import Ablation
 from medseg.reporting.claims import JudgedPaper
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.figures import FIGURES
-from medseg.reporting.published_cells import PublishedCell
+from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
 from medseg.reporting.render.table import Table
-from medseg.reporting.tables.claims import claims_tables
 from medseg.reporting.tables.outlook import planning_table, stability_tables
-from medseg.reporting.tables.published import published_table
+from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
@@ -56,6 +55,36 @@ class Report:
     figures: Sequence[Path] = ()
     notes: Sequence[str] = ()
 
+    @property
+    def title(self) -> str:
+        """The experiments."""
+        return ", ".join(sorted({run.experiment for run in self.runs}))
+
+    @property
+    def opening(self) -> str:
+        """What was compared, and how many runs there are, as a sentence of plain text."""
+        states = [run.state for run in self.runs]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+        folds = {run.fold for run in self.runs if run.fold is not None}
+        amounts = {"row": self.comparison.rows, "dataset": self.comparison.columns, "seed": {r.seed for r in self.runs}}
+        parts = [count(len(several), what) for what, several in (amounts | ({"fold": folds} if folds else {})).items()]
+        return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
+
+    @property
+    def made_with(self) -> tuple[str, ...]:
+        """What all rows share, and what the finished runs were made with, in lines of plain text."""
+        first, *rest = (set(row.facts) for row in self.comparison.rows)
+        facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
+        for title, key in {
+            "Device": "device",
+            "Precision": "precision",
+            "medseg": "medseg",
+            "Commit": "git_commit",
+        }.items():
+            values = {str(run.environment[key]) for run in self.runs if run.finished and run.environment.get(key)}
+            facts[title] = "; ".join(sorted(values))
+        return tuple(f"{title}: {text}." for title, text in facts.items() if text)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -82,8 +111,7 @@ def sections(report: Report) -> list[Section]:
         "Runs that are not finished": [unfinished_table(report.runs, comparison)],
     }
     made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
-    lines = tuple(map(escape_line, made_with(report.runs, comparison)))
-    made.append(Section("What the runs were made with", paragraphs=lines))
+    made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, report.made_with))))
     return [section for section in made if section.tables or section.paragraphs]
 
 
@@ -99,40 +127,9 @@ def pictures(files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(paragraphs)
 
 
-def made_with(runs: Sequence[Run], comparison: Comparison) -> tuple[str, ...]:
-    """Return lines of plain text on what all rows share, and on what the finished runs were made."""
-    first, *rest = (set(row.facts) for row in comparison.rows)
-    facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
-    for title, key in (
-        ("Device", "device"),
-        ("Precision", "precision"),
-        ("medseg", "medseg"),
-        ("Commit", "git_commit"),
-    ):
-        values = {str(run.environment[key]) for run in runs if run.finished and run.environment.get(key)}
-        facts[title] = "; ".join(sorted(values))
-    return tuple(f"{title}: {text}." for title, text in facts.items() if text)
-
-
-def opening(report: Report) -> str:
-    """Say what was compared, and how many runs there are."""
-    runs, comparison = report.runs, report.comparison
-    states = [run.state for run in runs]
-    counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
-    folds = {run.fold for run in runs if run.fold is not None}
-    amounts = {"row": comparison.rows, "dataset": comparison.columns, "seed": {run.seed for run in runs}, "fold": folds}
-    parts = [count(len(of), what) for what, of in amounts.items() if of or what != "fold"]
-    return f"{count(len(runs), 'run')} ({counted}): {', '.join(parts)}."
-
-
-def title(report: Report) -> str:
-    """Name a report by its experiments."""
-    return ", ".join(sorted({run.experiment for run in report.runs}))
-
-
 def as_page(report: Report, parts: Sequence[Section]) -> str:
     """Write the Markdown page."""
-    lines = [f"# {escape_line(title(report))}", "", opening(report)]
+    lines = [f"# {escape_line(report.title)}", "", report.opening]
     lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
     figures = Section("Figures", paragraphs=pictures(report.figures))
     for section in [*parts, *([figures] if figures.paragraphs else [])]:
@@ -173,20 +170,14 @@ def write_report(
         for name, table in {table.csv or table.name: table for table in tables}.items():
             write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
     if form in ("html", "all"):
+        from medseg.reporting.page import as_html  # not above: the other formats need none of it
+
         written["HTML"] = folder / "report.html"
-        write_html(report, parts, written["HTML"], images)
+        write(written["HTML"], as_html(report, parts, images))
     if "Markdown" in written:  # last: the figures may take longest
         report = replace(report, figures=figures()) if figures else report
         write(written["Markdown"], as_page(report, parts))
     return written
-
-
-def write_html(report: Report, parts: Sequence[Section], file: Path, images: int = IMAGES) -> None:
-    """Write the HTML page."""
-    from medseg.reporting.page import as_html  # not above: the other formats need none of it
-
-    made = made_with(report.runs, report.comparison)
-    write(file, as_html(report, parts, title(report), opening(report), made, images))
 
 
 def write(file: Path, text: str) -> None:

@@ -18,12 +18,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from medseg.errors import UserError
+from medseg.metrics.measures import Measure
+from medseg.reporting.comparison import Comparison, Score
+from medseg.reporting.costs import size_of
+from medseg.reporting.layout import Line
 
 COLUMNS = (
     "source", "year", "dataset", "split", "image_size", "model", "params_m", "macs_g", "dice", "iou",
@@ -222,3 +226,62 @@ def distance(item: Published, image_size: int) -> tuple[object, ...]:
     convention = 0 if item.ours else 1 if item.kind == "not stated" else 2
     size = abs(int(row["image_size"]) - image_size) if row["image_size"].isdigit() else 10_000
     return (split, convention, size, -int(row["year"]) if row["year"].isdigit() else 0, row["source"], row["model"])
+
+
+# Beside our scores.
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """A cell beside what was published for it.
+
+    Args:
+        row, column: the cell.
+        measure: ours under the convention of the source.
+        ours: its score.
+        published: of the source.
+        difference: ours - published; None where the two cannot be compared.
+        differs_in: what is known to be different in the protocols.
+    """
+
+    row: Line
+    column: Line
+    measure: Measure
+    ours: Score
+    published: Published
+    difference: float | None
+    differs_in: tuple[str, ...]
+
+
+def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> list[PublishedCell]:
+    """Find the published scores of the cells; `rows` are those of `read_published`.
+
+    Of an overlap score only: Dice, or IoU where the comparison is about that.
+    """
+    score = comparison.measure.score if comparison.measure.score in ("dice", "iou") else "dice"
+    cells = []
+    for row, column in product(comparison.rows, comparison.columns):
+        cell = comparison.cells.get((row, column))
+        run = next((run for run in cell.runs if run.finished), None) if cell else None
+        if cell is None or run is None:
+            continue
+        size = size_of(run) or (256, 256)
+        found = find(rows, row.name, column.name, score, split=run.summary.get("split_name"), image_size=max(size))
+        name = (found[0].ours or found[0].score) if found else ""
+        if name in cell.scores:
+            comparable = found[0].ours is not None or found[0].kind == "not stated"
+            difference = cell.scores[name].mean - found[0].value if comparable else None
+            ours = (comparison.measures[name], cell.scores[name])
+            cells.append(PublishedCell(row, column, *ours, found[0], difference, differences(found[0], size)))
+    return cells
+
+
+def differences(published: Published, size: tuple[int, int]) -> tuple[str, ...]:
+    """Name what is known to differ between the protocol of a source and ours."""
+    theirs = {name: published.row[name] or "not stated" for name in ("split", "image_size")}
+    parts = {
+        f"split ({theirs['split']})": not published.same_split,
+        f"convention ({published.kind})": published.ours is None,
+        f"size ({theirs['image_size']})": theirs["image_size"] != str(size[0]) or size[0] != size[1],
+    }
+    return tuple(part for part, differs in parts.items() if differs)

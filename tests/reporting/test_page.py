@@ -23,13 +23,12 @@ from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
-from medseg.reporting.document import Report, sections, write_html
+from medseg.reporting.document import Report, sections, write_report
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
-from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data
-from medseg.reporting.page.stability import stability_html
+from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
 from medseg.reporting.render.table import superscript
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
@@ -91,8 +90,7 @@ def make_page(sweep: Path, file: Path) -> Path:
 
 
 def write_page(made: Report, file: Path) -> Path:
-    write_html(made, sections(made), file, IMAGES)
-    return file
+    return write_report(made, file.parent, "html", IMAGES)["HTML"].rename(file)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The comparison under every measure: its tables, and the numbers behind the plot and the matrix of differences."""
+"""The comparison under every measure: its tables, its ranks, and the numbers of its plots."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import controls_html, faint, filter_html, legend_html, select_html
+from medseg.reporting.page.markup import controls_html, faint, filter_html, folded, legend_html, select_html
 from medseg.reporting.pairs import opposite_of
 from medseg.reporting.render.html import as_html as table_html
-from medseg.reporting.render.table import one_line
+from medseg.reporting.render.html import notes_html, plain
+from medseg.reporting.render.table import Table, one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table
 from medseg.reporting.words import chance, count, level, margin, number, p_value, point_digits, size
 
@@ -117,6 +119,31 @@ def key_html(state: str, reasons: Iterable[str]) -> str:
     """Write the key of a state, whose class gives it its colour and its mark (`report.css`)."""
     why = f" ({', '.join(sorted(reasons))})" if state == NOT_JUDGED else ""
     return f'<span class="key {state.replace(" ", "-")}">{escape(state + why)}</span>'
+
+
+def stability_html(comparison: Comparison) -> str:
+    """Write a heat map over all datasets, and one for each; nothing where ranks are not known."""
+    # The order of networks with one seed is not judged, so it has no colour.
+    single = any(cell.sample and len(cell.sample.seeds) == 1 for cell in comparison.cells.values())
+    kind = "scroll shares" if single else "scroll shares heat"
+    first, *others = [heat_html(table, kind) for table in stability_tables(comparison, len(comparison.rows))] or [""]
+    return first + folded("On each dataset", "\n".join(others))
+
+
+def heat_html(table: Table[Any], kind: str) -> str:
+    """Write a table of shares, each cell as dark as its share where the class `kind` holds `heat`."""
+    grid = table.grid
+    head = "".join(f'<th scope="col">{escape(heading.text)}</th>' for heading in grid.headings)
+    rows = []
+    for name, *cells in grid.rows:
+        written = [
+            f'<td style="--share: {cell.value:.3f}">{escape(cell.text) if cell.value else ""}</td>' for cell in cells
+        ]
+        rows.append(f'<tr><th scope="row">{escape(name.text)}</th>{"".join(written)}</tr>')
+    return (
+        f'<h3>{plain(table.title)}</h3>\n<div class="{kind}"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n{notes_html(table.notes)}"
+    )
 
 
 def scores_data(comparisons: Comparisons) -> dict[str, Any]:

@@ -10,11 +10,10 @@ import numpy as np
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import Costs
-from medseg.reporting.published import Published
-from medseg.reporting.published_cells import PublishedCell
+from medseg.reporting.published import Published, PublishedCell
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown
-from medseg.reporting.tables.published import published_table
+from medseg.reporting.tables.papers import published_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from tests.reporting.tables.made import make_comparison, make_run
 from tests.reporting.tables.reading import displayed, in_csv

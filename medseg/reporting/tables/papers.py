@@ -1,12 +1,13 @@
-"""The claims of papers that the runs of a report speak to."""
+"""What papers say beside what the runs of a report do: claims, published scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from medseg.reporting.claims import JudgedPaper, as_rows
+from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.table import Column, Entry, Table
-from medseg.reporting.words import count
+from medseg.reporting.words import count, fixed, interval, number, signed
 
 Row = Mapping[str, str | None]
 
@@ -21,7 +22,7 @@ def several(text: str | None) -> tuple[str, ...] | None:
     return tuple(text.split("; ")) if text else None
 
 
-COLUMNS: Sequence[Column[Row]] = (
+CLAIMS: Sequence[Column[Row]] = (
     Column("study"),
     Column("paper"),
     Column("claim", "claim"),
@@ -50,6 +51,28 @@ def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
         ]
         if paper.without_runs:
             notes.append(f"{count(paper.without_runs, 'further claim')} without runs here.")
-        table = Table(f"claims-{paper.study}", paper.paper, COLUMNS, every, tuple(notes), displayed=shown, csv="claims")
+        table = Table(f"claims-{paper.study}", paper.paper, CLAIMS, every, tuple(notes), displayed=shown, csv="claims")
         tables.append(table)
     return tables
+
+
+PUBLISHED: Sequence[Column[PublishedCell]] = (
+    Column("network", "network", lambda p: p.row.label),
+    Column("dataset", "dataset", lambda p: p.column.label),
+    Column("measure", value=lambda p: p.measure.name),
+    Column("score", "score", lambda p: p.measure.title),
+    Column("ours", "ours", lambda p: p.ours.mean, text=lambda p: number(p.ours.mean, 3) + interval(p.ours, p.measure)),
+    Column("published", "published", lambda p: p.published.value, fixed(3), number=True),
+    Column("difference", "difference, points", show=lambda value: signed(100 * value, 1), number=True),
+    Column("differs_in", "protocol differs in", lambda p: "; ".join(p.differs_in) or "nothing known"),
+    Column("source", "source", lambda p: p.published.source),
+)
+
+
+def published_table(cells: Iterable[PublishedCell]) -> Table[PublishedCell]:
+    """Our scores beside published ones, each pair under the convention of the published one."""
+    notes = (
+        "Ours is taken as the source takes its mean; where the source does not say how, ours is the mean over images.",
+        "Difference: ours - published, where both are taken in the same way or the source does not say.",
+    )
+    return Table("published", "Next to published figures", PUBLISHED, list(cells), notes)
