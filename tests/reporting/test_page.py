@@ -345,10 +345,10 @@ def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
         write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
     layout = lay_out(runs)
     (cell,) = compare(runs, MEASURES["dice"]).cells.values()
-    stored = read_stored({layout.rows[0]: cell}, cell.sample.ids)
-    assert list(stored.maps) == [(layout.rows[0], 0)]
-    assert len(stored.maps[layout.rows[0], 0]) == 6
-    assert stored.lacking == ()
+    maps, lacking = read_stored({layout.rows[0]: cell}, cell.sample.ids)
+    assert list(maps) == [(layout.rows[0], 0)]
+    assert len(maps[layout.rows[0], 0]) == 6
+    assert lacking == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
-from medseg.reporting.samples import Array
+from medseg.reporting.samples import Array, Sample
 from medseg.reporting.words import count
 from medseg.runs.folder import RunFolder
 from medseg.runs.predictions import read_predictions
@@ -50,15 +49,6 @@ OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outl
 """What is drawn over an image."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What was predicted for the shown images: (row, seed) -> image -> class map."""
-
-    maps: Mapping[tuple[Line, int], Mapping[str, Pixels]]
-    lacking: tuple[str, ...]
-    """Networks and seeds without predictions, in words."""
-
-
 def browser_data(comparison: Comparison, images: int) -> list[dict[str, Any]]:
     """Return of each dataset its shown images with pictures, class maps and scores; or why there are none.
 
@@ -83,63 +73,55 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     except UserError as error:
         log.warning("no pictures of %s: %s", column.label, error)
         return {"missing": "the prepared data are gone, or are not those of the test any more; prepare them again"}
-    measures = comparison.measures.per_image
-    ids, rule = choose_images(cells, measure_of_images(comparison), images)
-    stored = read_stored(cells, ids)
+    measures = {measure.name: measure for measure in comparison.measures.per_image}
+    # Of a pooled measure, that which single images have; else Dice.
+    ids, rule = choose_images(cells, measures.get(comparison.measure.score, measures["dice"]), images)
+    maps, lacking = read_stored(cells, ids)
     position = {image: place for place, image in enumerate(prepared.ids)}
-    if not stored.maps or any(image not in position for image in ids):
+    if not maps or any(image not in position for image in ids):
         return {"missing": "the stored predictions are not of the test images"}
     place = {row: k for k, row in enumerate(comparison.rows)}
-    truths = [np.asarray(prepared.masks[position[image]]) for image in ids]
-    classes, bits = prepared.num_classes, bits_of(truths, prepared.num_classes)
-    frames = [Frame.of(prepared.images[position[image]]) for image in ids]
+    truths = {image: np.asarray(prepared.masks[position[image]]) for image in ids}
+    classes, bits = prepared.num_classes, bits_of(truths.values(), prepared.num_classes)
+
+    def picture(image: str) -> dict[str, Any]:
+        pixels = np.asarray(prepared.images[position[image]])
+        frame = Frame.of(pixels)
+        packed = maps_data([truths[image], *(of[image] for of in maps.values())], frame, classes, bits)
+        size = [frame.height, frame.width]
+        return {"id": image, "size": size, "picture": image_data(pixels, frame), "maps": packed}
+
+    scores = {
+        measure.name: {
+            str(place[row]): scores_of(cell.sample, measure, ids)
+            for row, cell in cells.items()
+            if cell.sample and measure.score in cell.sample.scores
+        }
+        for measure in measures.values()
+    }
     return {
         "rule": rule,
         "licence": licence_note(prepared),
-        "lacking": list(stored.lacking),
+        "lacking": lacking,
         "classes": list(prepared.class_names),
         "bits": bits,
         "rows": [place[row] for row in cells],
-        "maps": [[place[row], seed] for row, seed in stored.maps],
-        "images": [
-            {
-                "id": image,
-                "size": [frame.height, frame.width],
-                "picture": image_data(np.asarray(prepared.images[position[image]]), frame),
-                "maps": maps_data([truth, *(of[image] for of in stored.maps.values())], frame, classes, bits),
-            }
-            for image, truth, frame in zip(ids, truths, frames, strict=True)
-        ],
-        "scores": {
-            one.name: {str(place[row]): scores_of(cell, one, ids) for row, cell in cells.items() if has(cell, one)}
-            for one in measures
-            if any(has(cell, one) for cell in cells.values())
-        },
+        "maps": [[place[row], seed] for row, seed in maps],
+        "images": list(map(picture, ids)),
+        "scores": {name: of_rows for name, of_rows in scores.items() if of_rows},
     }
 
 
-def measure_of_images(comparison: Comparison) -> Measure:
-    """Return the measure of the report, or of a pooled one that which single images have; else Dice."""
-    known = {measure.name: measure for measure in comparison.measures.per_image}
-    return known.get(comparison.measure.score, known["dice"])
-
-
-def has(cell: Cell, measure: Measure) -> bool:
-    """Tell whether the runs of a cell have a score of single images."""
-    return cell.sample is not None and measure.score in cell.sample.scores
-
-
-def scores_of(cell: Cell, measure: Measure, ids: Sequence[str]) -> dict[str, list[float | None]]:
+def scores_of(sample: Sample, measure: Measure, ids: Sequence[str]) -> dict[str, list[float | None]]:
     """Return a score of some images: the mean over seeds, and that of each seed; None where it has no value."""
-    assert cell.sample is not None
-    position = {image: n for n, image in enumerate(cell.sample.ids)}
 
     def shown(values: Array) -> list[float | None]:
-        found = [float(values[position[image]]) if image in position else float("nan") for image in ids]
-        return [None if np.isnan(value) else round(value, measure.digits) + 0.0 for value in found]
+        known = dict(zip(sample.ids, values.tolist(), strict=True))
+        scores = [known.get(image, float("nan")) for image in ids]
+        return [None if np.isnan(score) else round(score, measure.digits) + 0.0 for score in scores]
 
-    each = zip(cell.sample.seeds, cell.sample.scores[measure.score], strict=True)
-    return {"mean": shown(cell.sample.per_image(measure.score)), **{str(seed): shown(values) for seed, values in each}}
+    seeds = dict(zip(map(str, sample.seeds), sample.scores[measure.score], strict=True))
+    return {seed: shown(values) for seed, values in {"mean": sample.per_image(measure.score), **seeds}.items()}
 
 
 def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> tuple[list[str], str]:
@@ -165,30 +147,34 @@ def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> 
             f"the {len(disputed)} whose {title} (mean over seeds) deviates most between the networks, and {others} "
             f"spread evenly over the others from the lowest mean {title} to the highest."
         )
-    rule = f"{images} of {len(ids)} test images: {rule}"
-    return [ids[n] for n in sorted({*disputed.tolist(), *rest[spread].tolist()})], rule
+    chosen = [ids[n] for n in np.union1d(disputed, rest[spread])]
+    return chosen, f"{images} of {len(ids)} test images: {rule}"
 
 
-def read_stored(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Stored:
-    """Read what was predicted for some images by the finished runs; the folds of a seed are one."""
+def read_stored(
+    cells: Mapping[Line, Cell], ids: Sequence[str]
+) -> tuple[dict[tuple[Line, int], Mapping[str, Pixels]], list[str]]:
+    """Read what was predicted for some images by the finished runs; the folds of a seed are one.
+
+    Returns (row, seed) -> image -> class map, and the networks and seeds without predictions, in words.
+    """
     maps: dict[tuple[Line, int], Mapping[str, Pixels]] = {}
     lacking = []
     for row, cell in cells.items():
-        assert cell.sample is not None
-        for seed in cell.sample.seeds:
-            found: dict[str, Pixels] = {}
+        for seed in cell.sample.seeds if cell.sample else ():
+            predicted: dict[str, Pixels] = {}
             for run in cell.runs:
                 file = RunFolder(run.folder).test / "predictions.npz"
                 if run.finished and run.seed == seed and file.exists():
                     try:
-                        found |= read_predictions(file, ids)
+                        predicted |= read_predictions(file, ids)
                     except UserError as error:
                         log.warning("%s", error)
-            if all(image in found for image in ids):
-                maps[row, seed] = found
+            if all(image in predicted for image in ids):
+                maps[row, seed] = predicted
             else:
                 lacking.append(f"{one_line(row.label)} (seed {seed})")
-    return Stored(maps, tuple(lacking))
+    return maps, lacking
 
 
 def licence_note(prepared: PreparedDataset) -> str:
