@@ -35,13 +35,9 @@ STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report is made of.
+    """Everything that a report is made of: runs in whatever state, their comparison, what follows from it.
 
     Args:
-        runs: in whatever state.
-        comparison: of them.
-        ablations: factors that were varied.
-        published: scores of others beside ours.
         judged: claims of papers that there are runs for.
         figures: files in the report's folder; those of one stem are one figure.
         notes: lines of plain text on what was left out: copies of runs, damaged files.

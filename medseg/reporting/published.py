@@ -233,15 +233,10 @@ def distance(item: Published, image_size: int) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A cell beside what was published for it.
+    """A cell beside what was published for it, `ours` being its score under the convention of the source.
 
-    Args:
-        row, column: the cell.
-        measure: ours under the convention of the source.
-        ours: its score.
-        published: of the source.
-        difference: ours - published; None where the two cannot be compared.
-        differs_in: what is known to be different in the protocols.
+    The difference is ours - published, None where the two cannot be compared; `differs_in` names what is known to be
+    different in the protocols.
     """
 
     row: Line

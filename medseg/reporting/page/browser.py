@@ -50,12 +50,7 @@ OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outl
 
 
 def browser_data(comparison: Comparison, images: int) -> list[dict[str, Any]]:
-    """Return of each dataset its shown images with pictures, class maps and scores; or why there are none.
-
-    Args:
-        comparison: of the runs.
-        images: most of them for each dataset.
-    """
+    """Return of each dataset at most so many images with pictures, class maps and scores; or why there are none."""
     return [column_data(comparison, column, images) for column in comparison.columns]
 
 

@@ -32,13 +32,7 @@ SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "
 
 
 def as_html(report: Report, sections: Sequence[Section], images: int) -> str:
-    """Write the page.
-
-    Args:
-        report: what is shown.
-        sections: of the other formats, whose tables the page shows as well.
-        images: most test images of a dataset to show; 0 leaves all pictures out.
-    """
+    """Write the page with the tables of the other formats; `images`: most test images of a dataset, 0 for none."""
     comparison = report.comparison
     comparisons = every_measure(comparison)
     curves = curves_data(comparison)

@@ -46,14 +46,7 @@ def attribute(name: str, value: str) -> str:
 
 
 def cell_html(cell: Shown, numeric: bool, label: str, header: bool) -> str:
-    """Write a cell.
-
-    Args:
-        cell: what it holds.
-        numeric: the column is sorted by numbers.
-        label: heading of the column in a table of sentences.
-        header: it names the row.
-    """
+    """Write a cell of a column that is sorted by numbers or not; `label`: its heading in a table of sentences."""
     length = len(cell.text)
     kind = "number" if numeric else "long" if length > LONG else "short" if label and length <= SHORT else ""
     order = f' data-value="{"" if cell.value is None else format(cell.value, ".12g")}"' if numeric else ""

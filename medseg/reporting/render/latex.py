@@ -33,14 +33,9 @@ Row = tuple[Shown, ...]
 
 @dataclass(frozen=True)
 class Field:
-    """A column of a part.
+    """A column of a part: its cells are broken between words, or they are numbers, which are broken before an interval.
 
-    Args:
-        index: of the column.
-        heading: of it.
-        words: its cells are broken between words; otherwise, they are numbers, before an interval.
-        least, most: widths that it needs with its cells broken, and without.
-        width: that it gets.
+    `least` and `most` are the widths that it needs with its cells broken, and without; `width` is that which it gets.
     """
 
     index: int

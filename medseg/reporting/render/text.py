@@ -30,13 +30,9 @@ def text_cell(cell: Shown) -> str:
 def aligned(
     grid: Grid, titles: Sequence[str], rows: Sequence[Sequence[str]], least: int = 0, right: str = "-"
 ) -> list[list[str]]:
-    """Fill the titles, a rule and the rows of a grid up to the widths of its columns.
+    """Fill the titles, a rule and the rows of a grid up to the widths of its columns, `least` each.
 
-    Args:
-        grid: whose columns these are.
-        titles, rows: as they are written.
-        least: width of a column.
-        right: end of the rule of a column that is aligned to the right.
+    `right` ends the rule of a column that is aligned to the right.
     """
     widths = [max(least, *map(len, column)) for column in zip(titles, *rows, strict=True)]
     numbers = [heading.column.number for heading in grid.headings]

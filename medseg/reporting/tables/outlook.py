@@ -28,12 +28,7 @@ class Rank(NamedTuple):
 
 
 def stability_tables(comparison: Comparison, most: int = MOST_RANKS) -> list[Table[Rank]]:
-    """How often each network has each rank in bootstrap samples: over all datasets, on each. CSV: one for all.
-
-    Args:
-        comparison: that has been judged.
-        most: ranks to display.
-    """
+    """How often each network has each of `most` ranks in bootstrap samples: over all datasets, on each. CSV: all."""
     stability, measure = comparison.stability, comparison.measure
     if stability is None:
         return []

@@ -42,14 +42,9 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Scored:
-    """A cell under a measure.
+    """A cell under a measure, with the costs of its row.
 
-    Args:
-        cell: of the comparison.
-        measure: what is shown of it.
-        costs: of its row.
-        place: 1 for bold, 2 for underlined.
-        rivals: other cells of its dataset have a score.
+    `place` is 1 for bold, 2 for underlined; `rivals`: other cells of its dataset have a score.
     """
 
     cell: Cell

@@ -91,6 +91,14 @@ def test_the_notes_say_over_what_the_tests_are_and_at_which_level() -> None:
     assert "jackknife" in pairs_table(pooled).notes[0]
 
 
+def test_a_margin_of_distances_is_in_their_unit() -> None:
+    made = make_comparison(3, 1)
+    pairs = tuple(replace(pair, state="equivalent") for pair in made.pairs)
+    text = "\n".join(pairs_table(replace(made, measure=MEASURES["hd95"], pairs=pairs)).notes)
+    assert "Equivalent: shown to differ by less than 1 pixel (two one-sided tests)." in text
+    assert "point" not in text
+
+
 def test_of_many_networks_the_pairs_with_the_best_are_displayed_and_all_are_in_csv() -> None:
     made = make_comparison(8, 2)
     table = pairs_table(made)
