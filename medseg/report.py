@@ -90,8 +90,7 @@ def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
     from medseg.reporting.ablation import find_ablations
     from medseg.reporting.claims import judge_papers
     from medseg.reporting.document import Report
-    from medseg.reporting.published import published_files, read_published
-    from medseg.reporting.published_cells import find_published
+    from medseg.reporting.published import find_published, published_files, read_published
 
     return Report(
         runs=runs,
@@ -104,11 +103,10 @@ def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
 
 def print_report(made: Report) -> None:
     """Print what was compared, and the comparison."""
-    from medseg.reporting.document import opening, title
     from medseg.reporting.render.text import as_text
     from medseg.reporting.tables.scores import comparison_table
 
-    print("\n".join([f"{title(made)}: {opening(made)}", *made.notes, ""]))
+    print("\n".join([f"{made.title}: {made.opening}", *made.notes, ""]))
     print(as_text(comparison_table(made.comparison)))
     print()
 
