@@ -192,7 +192,7 @@ def too_few(pairs: Sequence[PairInput]) -> list[str]:
     ]
 
 
-QUANTILES = 128
+QUANTILES = 64
 """Nodes of the integral over what the deviation of trainings may be."""
 
 

@@ -112,7 +112,7 @@ def write_figure(figure: Figure, file: Path, form: str, *, photos: bool) -> None
 
 
 def palette_of(pixels: NDArray[np.uint8]) -> Image.Image:
-    """Return a picture with the 256 colours of a figure, H x W x 4: a third of the size, written in a third of the time.
+    """Return a picture in 256 colours of a figure, H x W x 4: a third of the size, written in a third of the time.
 
     They are chosen from every third pixel of every third line, which takes a tenth of the time.
     """
