@@ -8,11 +8,13 @@ does not restore the middle of an epoch (the place in the data, the random state
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 
 from medseg.runs.environment import is_first_process
@@ -40,12 +42,30 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Start processes that no interruption reaches, which is for the process that started them.
+
+    A scheduler sends its signal to every process of a job. PyTorch takes a loading process that ends by one for an
+    error of the training, and raises it wherever the training is.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGINT))
+    try:
+        yield  # what is started here keeps these signals blocked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def end_at_once() -> None:
     """Let a further Ctrl-C end the process, whatever it does; it ends anyway, so nothing else interrupts it again."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises an error where a loading process is killed
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        # Loading processes, which are `unheard`: nobody waits for the batch that one is making.
+        for process in multiprocessing.active_children():
+            process.kill()
 
 
 def supervised(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import atexit
 import gc
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +55,11 @@ def report(cfg: DictConfig) -> None:
     from medseg.reporting.names import read_names
     from medseg.runs.reading import read_runs
 
-    tree = read_runs(list(cfg.runs)).checked(curves=cfg.figures or cfg.format in ("html", "all"))
+    tree = read_runs(list(cfg.runs))
+    from medseg.reporting.figures import FIGURES, Drawing
+
+    drawing = Drawing() if cfg.figures and cfg.format != "html" else None  # the page draws its own
+    tree = tree.checked(curves=cfg.figures or cfg.format in ("html", "all"))
     runs = tree.runs
     given = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names
     names = read_names(given, list(dict.fromkeys([*map(Path, cfg.runs), *(run.folder.parent for run in runs)])))
@@ -66,17 +69,16 @@ def report(cfg: DictConfig) -> None:
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
     from medseg.reporting.document import write_report
-    from medseg.reporting.figures import FIGURES, drawing
 
     notes = (*tree.copies, *tree.problems)
     comparison = score_runs(runs, measure, size, names)
-    draws = cfg.figures and cfg.format != "html"  # the page draws its own
-    with drawing(comparison, folder / FIGURES) if draws else nullcontext() as drawn:
-        made = replace(make_report(runs, with_verdicts(comparison)), notes=notes)
-        if drawn is not None:
-            drawn.add_verdicts(made.comparison)
-        written = write_report(made, folder, cfg.format, images, drawn.files if drawn else None)
-    if drawn is not None and drawn.files():
+    if drawing is not None:
+        drawing.add_scores(comparison, folder / FIGURES)
+    made = replace(make_report(runs, with_verdicts(comparison)), notes=notes)
+    if drawing is not None:
+        drawing.add_verdicts(made.comparison, folder / FIGURES)
+    written = write_report(made, folder, cfg.format, images, drawing.files if drawing else None)
+    if drawing is not None and drawing.files():
         written["figures"] = folder / FIGURES
     print_report(made)
     for what, path in written.items():
@@ -88,8 +90,7 @@ def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
     from medseg.reporting.ablation import find_ablations
     from medseg.reporting.claims import judge_papers
     from medseg.reporting.document import Report
-    from medseg.reporting.published import published_files, read_published
-    from medseg.reporting.published_cells import find_published
+    from medseg.reporting.published import find_published, published_files, read_published
 
     return Report(
         runs=runs,
@@ -102,11 +103,10 @@ def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
 
 def print_report(made: Report) -> None:
     """Print what was compared, and the comparison."""
-    from medseg.reporting.document import opening, title
     from medseg.reporting.render.text import as_text
     from medseg.reporting.tables.scores import comparison_table
 
-    print("\n".join([f"{title(made)}: {opening(made)}", *made.notes, ""]))
+    print("\n".join([f"{made.title}: {made.opening}", *made.notes, ""]))
     print(as_text(comparison_table(made.comparison)))
     print()
 

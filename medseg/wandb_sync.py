@@ -58,14 +58,16 @@ def wandb_sync(cfg: DictConfig) -> None:
 
 
 def find_offline(folders: Sequence[Path]) -> list[Path]:
-    """Return the offline W&B run folders below some folders, in the order of their time.
+    """Return the offline W&B run folders below some folders, in the order of their time; of copies, the original.
 
     Raises `UserError` where there are none.
     """
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; give a folder below runs/, such as runs/main")
-    found = {kept.resolve(): kept for folder in folders for kept in sorted(folder.rglob("wandb/offline-run-*"))}
+    # A name holds time and id, so folders of one name are copies; the one that was sent knows so.
+    kept = [path for folder in folders for path in folder.rglob("wandb/offline-run-*")]
+    found = {path.name: path for path in sorted(sorted(kept, reverse=True), key=was_sent)}
     if not found:
         where = ", ".join(map(str, folders))
         raise UserError(f"{where}: no offline W&B runs; trainings keep them with logger=wandb, which is the default")

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-COMMANDS = ("sbatch", "srun", "sacct", "scontrol", "squeue", "scancel")
+COMMANDS = ("sbatch", "srun", "scontrol", "squeue", "scancel")
 
 
 def install(folder: Path) -> dict[str, str]:
@@ -155,8 +155,8 @@ def srun(*words: str) -> None:
     os.execvp(rest[0], rest)
 
 
-def sacct(*words: str) -> None:
-    print("JobID|State|NodeList")
+def squeue(*words: str) -> None:
+    print("JOBID|STATE|NODELIST")
     for file in root().glob("*/states.json"):
         for task, state in json.loads(file.read_text()).items():
             print(f"{task}|{state}|node1")
@@ -165,9 +165,6 @@ def sacct(*words: str) -> None:
 def scontrol(action: str, task: str) -> None:
     assert action == "requeue", shlex.join(sys.argv)
     (root() / task.partition("_")[0] / f"requeue-{task}").touch()
-
-
-def squeue(*words: str) -> None: ...
 
 
 def scancel(*words: str) -> None: ...

@@ -233,6 +233,9 @@ def test_slurm_requeues_what_it_preempts(tmp_path: Path) -> None:
             assert running.poll() is None, running.communicate()
             fake_slurm.preempt(slurm, number)
         _, err = running.communicate(timeout=200)
+        # The sweep may see a result a moment before SLURM sees the end.
+        histories = [slurm / number / "history.txt" for number in ("1000", "1001")]
+        wait_until(lambda: all("COMPLETED" in file.read_text() for file in histories), "the ends of the jobs", 60)
     finally:
         running.kill()
         fake_slurm.shut_down(slurm)

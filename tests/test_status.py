@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.progress import foresee, read_progress
 from medseg.runs.state import present_state
 from tests.helpers import command
+from tests.reporting.fabricate import fabricate
 
 
 def job(name: str, **record: Any) -> dict[str, Any]:
@@ -155,3 +157,14 @@ def test_it_needs_no_torch(place: Path) -> None:
         "assert not {'torch', 'lightning', 'numpy', 'pandas', 'cv2'} & set(sys.modules), 'slow imports'"
     )
     subprocess.run([sys.executable, "-c", code, str(place)], capture_output=True, check=True)
+
+
+def test_a_copy_with_cut_scores_is_not_counted(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1), images=4)
+    original = next(sweep.glob("*-seed0"))
+    scores = RunFolder(shutil.copytree(original, sweep / "0 copy")).per_image
+    scores.write_text(scores.read_text()[:-20])
+    progress = read_progress([sweep])
+    assert progress.counts == {"finished": 2}
+    (line,) = progress.copies
+    assert line.startswith(f"{scores}: damaged (")

@@ -56,6 +56,18 @@ def test_every_part_of_every_run_in_the_order_of_time(tmp_path: Path, sent: list
     assert words[9:] == [str(parts[1]), str(parts[0]), str(parts[2])]
 
 
+def test_the_part_of_a_copied_run_is_sent_once(tmp_path: Path, sent: list[list[str]]) -> None:
+    name = "wandb/offline-run-20260101_000000-two"
+    for run in ("a-seed0", "backup/a-seed0", "z"):
+        (tmp_path / "sweep" / run / name).mkdir(parents=True)
+    sync(tmp_path / "sweep")
+    (tmp_path / "sweep" / "z" / name / "run-two.wandb.synced").touch()
+    sync(tmp_path / "sweep")
+    first, second = sent
+    assert first[5:] == [str(tmp_path / "sweep" / "a-seed0" / name)]
+    assert second[5:] == [str(tmp_path / "sweep" / "z" / name)], "of which W&B knows that it was sent"
+
+
 def test_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no such folder"):
         sync(tmp_path / "none")

@@ -1,38 +1,87 @@
-"""Loading processes that can do without shared memory, and none where the system has no room for them."""
+"""Loading processes: when they begin, and what happens where the system has no room for them or for a batch."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import multiprocessing
-import resource
-from collections.abc import Callable
+import os
+import pickle
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
-from medseg.errors import UserError
+from medseg.interruption import unheard
 
 log = logging.getLogger(__name__)
 
 
-class Batch(dict[str, torch.Tensor]):
-    """A batch that goes from one process to another through shared memory, or as bytes where there is no room for it.
+class Loader(DataLoader):
+    """A loader whose processes begin with the first batch, and are not reached by an interruption of the training.
 
-    PyTorch alone waits for ever for a batch that /dev/shm cannot take, as Docker's 64 MB. Bytes through a pipe take two
-    to three times as long (256 x 256 to 1024 x 1024 pixels, two CPU cores).
+    Where the system has no room for the processes, it says so and does without.
     """
 
-    def __reduce__(self) -> tuple[Callable[..., dict[str, torch.Tensor]], tuple[dict[str, Any]]]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        # All of it happens when the first batch is asked for. Lightning iterates over the loader of a resumed run
+        # before it tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
+        with unheard():
+            batches = super().__iter__()
+        yield from batches
+
+    def _get_iterator(self) -> Any:
+        if self.num_workers:
+            try:
+                try_room(self.num_workers)
+            except OSError as error:
+                log.warning(
+                    "no loading processes, which the system has no room for (%s): images are loaded while the training "
+                    "waits; enlarge /dev/shm (Docker: --shm-size=1g) or the limit of open files (`ulimit -n`)",
+                    error.strerror,
+                )
+                self.num_workers = 0
+        return super()._get_iterator()
+
+
+def try_room(num_workers: int) -> None:
+    """Make, and close again, what so many loading processes need to begin: they must not fail halfway.
+
+    Raises `OSError` where there is no room for it.
+    """
+    with ExitStack() as stack:
+        _ = multiprocessing.Event()
+        for _ in range(num_workers + 1):
+            queue: Any = multiprocessing.Queue()
+            stack.callback(queue._writer.close)  # which `close` leaves open where nothing was sent
+            stack.callback(queue.close)
+            for end in multiprocessing.Pipe(duplex=False):
+                stack.callback(end.close)
+
+
+class Batch(dict[str, torch.Tensor]):
+    """A batch that leaves a loading process through shared memory, or as bytes where there is no room for it.
+
+    PyTorch alone waits for ever for a batch that /dev/shm cannot take, as Docker's 64 MB, or for which no more files
+    can be opened.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., dict[str, torch.Tensor]], tuple[Any, ...]]:
         try:
+            try_files(4 * len(self) + 4)
             for tensor in self.values():
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
-        except RuntimeError:  # no room there, or too many files are open
+            return pickle.loads, (bytes(ForkingPickler.dumps(dict(self))),)
+        except (RuntimeError, OSError):
             return as_tensors, ({name: tensor.numpy() for name, tensor in self.items()},)
-        return dict, (dict(self),)
+
+
+def as_sent(batch: Any) -> dict[str, torch.Tensor]:
+    """Pass on a batch that the dataset has put together already; a loader's `collate_fn`."""
+    return batch if get_worker_info() is None else Batch(batch)
 
 
 def as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -40,39 +89,8 @@ def as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-class Loader(DataLoader):
-    """A loader that does without loading processes where /dev/shm cannot even hold their locks.
-
-    Raises `UserError` when it starts where too many files are open.
-    """
-
-    def _get_iterator(self) -> Any:
-        if self.num_workers:
-            try:
-                try_queues(2 * self.num_workers + 2)
-            except OSError as error:
-                if error.errno == errno.EMFILE:
-                    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-                    raise UserError(
-                        f"too many open files: {self.num_workers} loading processes do not fit in the limit of {limit} "
-                        "(`ulimit -n`); raise it, or give data.num_workers=0"
-                    ) from None
-                log.warning(
-                    "no loading processes: /dev/shm has no room for their locks (%s); images are loaded while the "
-                    "training waits; Docker: --shm-size=1g",
-                    error.strerror,
-                )
-                self.num_workers = 0
-        return super()._get_iterator()
-
-
-def try_queues(count: int) -> None:
-    """Make so many queues between processes, and close them again: what loading processes need to start.
-
-    Raises `OSError` where there is no room for them.
-    """
+def try_files(count: int) -> None:
+    """Open so many files, and close them again; raises `OSError` where that are too many."""
     with ExitStack() as stack:
         for _ in range(count):
-            queue: Any = multiprocessing.Queue()
-            stack.callback(queue._writer.close)  # which `close` leaves open where nothing was sent
-            stack.callback(queue.close)
+            stack.callback(os.close, os.dup(2))

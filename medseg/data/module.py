@@ -18,7 +18,7 @@ from medseg.cores import available_cores
 from medseg.data.augmentation import Augmentation
 from medseg.data.border_maps import BorderMaps, checked_border, prepare_border
 from medseg.data.datasets.base import Dataset
-from medseg.data.loading import Batch, Loader
+from medseg.data.loading import Loader, as_sent
 from medseg.data.prepare import checked_switch, prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
@@ -43,11 +43,13 @@ class Images(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.prepared.ids)
 
-    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> Batch:
+    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
         indices = [index for index, _ in drawn]
         samples = [self.sample(index, seed) for index, seed in drawn]
-        stacked = {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
-        return Batch(stacked, index=torch.tensor(indices))
+        return {
+            **{name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]},
+            "index": torch.tensor(indices),
+        }
 
     def sample(self, index: int, seed: int) -> dict[str, np.ndarray]:
         """Return one image with what belongs to it; augmented as `seed` says."""
@@ -66,6 +68,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
     Args:
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
+        prepared_in: another such folder, which is read and never written to; see `medseg.data.prepare.prepare`.
         source: where the user's archive or folder lies; see `medseg.data.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
@@ -109,10 +112,12 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_weights: bool = False,
         border_w0: float = 10.0,
         border_sigma: float = 5.0,
+        prepared_in: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.dataset = dataset
         self.data_dir = Path(data_dir).expanduser()
+        self.prepared_in = prepared_in
         self.source = source if source is not None else root
         self.download = download
         self.image_size = image_size if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
@@ -143,6 +148,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             download=self.download,
             skip_bad=self.skip_bad,
             num_classes=self.num_classes,
+            prepared_in=self.prepared_in,
         )
 
     @functools.cached_property
@@ -223,7 +229,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=as_fetched,
+            collate_fn=as_sent,
             worker_init_fn=start_worker,
         )
 
@@ -239,11 +245,6 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
-
-
-def as_fetched(batch: Any) -> Any:
-    """Pass a batch on: `Images` has put it together already."""
-    return batch
 
 
 def start_worker(worker_id: int) -> None:

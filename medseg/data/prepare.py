@@ -70,6 +70,7 @@ def prepare(
     skip_bad: bool = False,
     num_workers: int | None = None,
     num_classes: int | None = None,
+    prepared_in: str | Path | None = None,
 ) -> PreparedDataset:
     """Return the prepared data of a dataset; made now unless they are there already.
 
@@ -84,6 +85,7 @@ def prepare(
         skip_bad: leave out samples that cannot be used instead of stopping.
         num_workers: decoding threads; all cores without.
         num_classes: checked against the dataset's.
+        prepared_in: another folder like `data_dir`, only read: its prepared data and archives are used if it has any.
 
     Raises `DataError` for data that are missing, damaged or unsafe and for a disk that cannot be written, and
     `ConfigError` for a size or a number of channels or classes that cannot be.
@@ -92,12 +94,17 @@ def prepare(
     checked_switch("skip_bad", skip_bad)
     request = Request(dataset, checked_size(image_size), checked_channels(in_channels), skip_bad)
     data_dir = Path(data_dir).expanduser()
+    others = [] if prepared_in is None else [Path(prepared_in).expanduser()]
     folder = None
     if source is None and dataset.archives and missing_archives(dataset, data_dir):
-        folder = newest_prepared(request, data_dir / "prepared")
+        known = (newest_prepared(request, each / "prepared") for each in (*others, data_dir))
+        folder = next(filter(None, known), None)
+        source = next((each for each in others if not missing_archives(dataset, each)), None)
     if folder is None:
         opened = open_source(dataset, source, data_dir, download)
-        folder = data_dir / "prepared" / f"{request.label}-{request.key(opened.identity)}"
+        name = f"{request.label}-{request.key(opened.identity)}"
+        folders = [each / "prepared" / name for each in (*others, data_dir)]
+        folder = next(filter(is_complete, folders), folders[-1])
         if not is_complete(folder):
             refuse_other = source is not None and is_url(source)
             make(request, opened, folder, thread_count(num_workers), num_classes, refuse_other=refuse_other)

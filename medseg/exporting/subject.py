@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from medseg import __version__, config
+from medseg import __version__
 from medseg.data.fingerprint import sha256_file
-from medseg.data.prepare import checked_size
 from medseg.errors import UserError
-from medseg.training.checkpoints import load_network, read_checkpoint, settings_of
-from medseg.training.task import CHECKPOINT_KEY, main_output
+from medseg.trained.settings import Checkpoint
+from medseg.training.task import main_output
 
 
 @dataclass(frozen=True)
@@ -130,20 +128,15 @@ def read_subject(file: Path, *, trust: bool = False) -> Subject:
 
     Raises `UserError` for a checkpoint that cannot be read or trusted.
     """
-    checkpoint = read_checkpoint(file)
-    travels = checkpoint[CHECKPOINT_KEY]
-    settings = settings_of(checkpoint, file, trust=trust)
-    arguments: dict[str, Any] = OmegaConf.to_container(settings.model, resolve=True)  # type: ignore[assignment]
-    network = config.instantiate_network(settings.model)
-    load_network(network, checkpoint, file)
-    plain: Any = OmegaConf.to_container(settings.data)
+    checkpoint = Checkpoint.read(file)
+    settings = checkpoint.settings
     return Subject(
         file=file,
-        network=network.float().eval(),
-        arguments=arguments,
-        class_names=tuple(travels["class_names"]),
-        in_channels=int(plain["in_channels"]),
-        mean=None if travels["mean"] is None else tuple(travels["mean"]),
-        std=None if travels["std"] is None else tuple(travels["std"]),
-        image_size=checked_size(plain["image_size"]),
+        network=checkpoint.build(trust=trust).float().eval(),
+        arguments=settings.configuration.model,
+        class_names=tuple(settings.class_names),
+        in_channels=checkpoint.in_channels,
+        mean=None if settings.mean is None else tuple(settings.mean),
+        std=None if settings.std is None else tuple(settings.std),
+        image_size=checkpoint.image_size,
     )

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from medseg import config
 from medseg.data.build import as_grey, resize_image
-from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.models.mirror import mirror_pad
-from medseg.training.checkpoints import load_network, read_checkpoint, settings_of
-from medseg.training.task import CHECKPOINT_KEY, main_output
+from medseg.trained.settings import Checkpoint
+from medseg.training.task import main_output
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """The dimensions, of ... x H x W, along which each flip of the test-time augmentation turns an image round."""
@@ -113,30 +109,27 @@ def load_member(file: Path, *, device: torch.device, precision: str | None = Non
 
     Raises `UserError` for a checkpoint that cannot be read or trusted, or whose normalisation is not known.
     """
-    checkpoint = read_checkpoint(file)
-    travels = checkpoint[CHECKPOINT_KEY]
-    settings = settings_of(checkpoint, file, trust=trust)
-    if travels["mean"] is None:
+    checkpoint = Checkpoint.read(file)
+    settings = checkpoint.settings
+    if settings.mean is None or settings.std is None:
         raise UserError(
             f"{file}: imported without the authors' normalisation, so it is not known how to show it images; import it "
             "again with mean=[...] std=[...], or with data=..."
         )
-    network = config.instantiate_network(settings.model)
-    load_network(network, checkpoint, file)
-    network.eval()
-    if settings.channels_last:
+    network = checkpoint.build(trust=trust).eval()
+    channels_last = settings.configuration.channels_last
+    if channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    size: Any = OmegaConf.to_container(settings.data)
     return Member(
         file=file,
-        network=on_device(network, device, precision or travels["precision"]),
-        class_names=tuple(travels["class_names"]),
-        own_names=travels["data_identity"] is not None,
-        image_size=checked_size(size["image_size"]),
-        in_channels=int(settings.data.in_channels),
-        mean=tuple(travels["mean"]),
-        std=tuple(travels["std"]),
-        channels_last=bool(settings.channels_last),
+        network=on_device(network, device, precision or settings.precision),
+        class_names=tuple(settings.class_names),
+        own_names=settings.data_identity is not None,
+        image_size=checkpoint.image_size,
+        in_channels=checkpoint.in_channels,
+        mean=tuple(settings.mean),
+        std=tuple(settings.std),
+        channels_last=channels_last,
         device=device,
     )
 

@@ -43,10 +43,8 @@ def surface_distances(
     if pred.shape != target.shape or pred.ndim != 2:
         raise ValueError(f"two H x W class maps are needed, got {pred.shape} and {target.shape}")
     valid = target != ignore_index
-    return np.array(
-        [_pair((pred == c) & valid, (target == c) & valid, pooled=pooled) for c in range(1, num_classes)],
-        dtype=np.float64,
-    ).reshape(num_classes - 1, 2)
+    pairs = [_pair((pred == c) & valid, (target == c) & valid, pooled=pooled) for c in range(1, num_classes)]
+    return np.array(pairs, dtype=np.float64).reshape(num_classes - 1, 2)
 
 
 def _pair(pred: np.ndarray, target: np.ndarray, *, pooled: bool) -> tuple[float, float]:
@@ -60,15 +58,9 @@ def _pair(pred: np.ndarray, target: np.ndarray, *, pooled: bool) -> tuple[float,
 
     # All borders lie in the box around both masks: the distances are the same there, and much faster.
     box = ndimage.find_objects((pred | target).astype(np.uint8))[0]
-    pred_border, target_border = _border(pred[box]), _border(target[box])
+    pred_border, target_border = (m[box] & ~ndimage.binary_erosion(m[box], structure=_CROSS) for m in (pred, target))
     to_target = ndimage.distance_transform_edt(~target_border)[pred_border]
     to_pred = ndimage.distance_transform_edt(~pred_border)[target_border]
     both = np.concatenate([to_target, to_pred])
     hd95 = np.percentile(both, 95) if pooled else max(np.percentile(to_target, 95), np.percentile(to_pred, 95))
     return float(hd95), float(both.mean())
-
-
-def _border(mask: np.ndarray) -> np.ndarray:
-    from scipy import ndimage
-
-    return mask & ~ndimage.binary_erosion(mask, structure=_CROSS)

@@ -5,7 +5,7 @@ Whatever prints, compares, draws or writes scores goes by this table. To add a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,24 +65,11 @@ class Measure:
         return self.unit or "points"
 
 
-class Measures(Mapping[str, Measure]):
-    """An immutable table of measures by name, in the order of the reports.
-
-    Args:
-        measures: its entries.
-    """
+class Measures(dict[str, Measure]):
+    """A table of measures by name, in the order of the reports; it is passed on, never changed."""
 
     def __init__(self, measures: Iterable[Measure]) -> None:
-        self._measures = {measure.name: measure for measure in measures}
-
-    def __getitem__(self, name: str) -> Measure:
-        return self._measures[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._measures)
-
-    def __len__(self) -> int:
-        return len(self._measures)
+        super().__init__({measure.name: measure for measure in measures})
 
     @property
     def per_image(self) -> list[Measure]:
@@ -147,14 +134,12 @@ def _mean_of_foreground(score: Function) -> Function:
     return lambda counts: score(counts[..., 1:, :]).mean(axis=-1)
 
 
-def _mean_of_all(score: Function) -> Function:
-    return lambda counts: _known(counts, score(counts).mean(axis=-1))
-
-
 def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace by NaN what was made of unknown counts: a file may lack those of the background."""
     return np.where(np.isnan(np.asarray(counts, dtype=np.float64)).any(axis=(-2, -1)), np.nan, values)
 
+
+MEAN_IOU = "mean_iou_with_background"
 
 MEASURES = Measures(
     [
@@ -167,13 +152,7 @@ MEASURES = Measures(
         Measure("assd", "ASSD", "per_image", "assd", digits=1, unit="pixels", higher_is_better=False, highest=None),
         Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean_of_foreground(dice)),
         Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean_of_foreground(iou)),
-        Measure(
-            "mean_iou_with_background",
-            "mean IoU with background",
-            "mean_iou_with_background",
-            "iou",
-            _mean_of_all(iou),
-        ),
+        Measure(MEAN_IOU, "mean IoU with background", MEAN_IOU, "iou", lambda n: _known(n, iou(n).mean(axis=-1))),
         Measure("accuracy", "accuracy", "accuracy", "accuracy", lambda counts: _known(counts, accuracy(counts))),
     ]
 )

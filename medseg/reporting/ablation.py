@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medseg.reporting.comparison import Comparison
@@ -44,6 +44,11 @@ class Ablation:
 
 def find_ablations(comparison: Comparison) -> list[Ablation]:
     """Return the factors that were varied while all else stayed the same."""
+    runs: dict[Line, Run] = {}  # one of each row, which has begun where there is one
+    for (row, _), cell in comparison.cells.items():
+        for run in cell.runs:
+            if row not in runs or (run.settings and not runs[row].settings):
+                runs[row] = run
     factors = sorted({key for row in comparison.rows for key, _ in row.facts} - {"experiment", "folder"})
     ablations = []
     for factor in factors:
@@ -52,51 +57,41 @@ def find_ablations(comparison: Comparison) -> list[Ablation]:
             rest = tuple(fact for fact in row.facts if fact[0] != factor)
             groups.setdefault((row.name, rest), []).append(row)
         several = {shared: rows for shared, rows in groups.items() if len(rows) > 1}
-        if several:
-            labels = dict(zip(several, label_lines(list(several)), strict=True))
-            blocks = [
-                make_block(comparison, factor, rows, block_label(shared[0], labels[shared]))
-                for shared, rows in several.items()
-            ]
-            ablations.append(Ablation(factor, tuple(blocks)))
+        labels = label_lines(list(several))
+        blocks = [
+            make_block(comparison, factor, {row: runs[row] for row in rows}, label, name)
+            for label, ((name, _), rows) in zip(labels, several.items(), strict=True)
+        ]
+        ablations += [Ablation(factor, tuple(blocks))] if blocks else []
     return ablations
 
 
-def block_label(network: str, label: str) -> str:
-    """Name a block by its network, and by what else differs between blocks."""
-    return label if label.startswith(network) else f"{network}, {label}"
+def make_block(comparison: Comparison, factor: str, rows: Mapping[Line, Run], label: str, network: str) -> Block:
+    """Compare the rows of a block, each with a run of it, with the default among them.
 
-
-def make_block(comparison: Comparison, factor: str, rows: Sequence[Line], label: str) -> Block:
-    """Compare the rows of a block with the default among them."""
-    values = {row: value_of(run_of(comparison, row), row, factor) for row in rows}
-    default = next((row for row in rows if has_default(run_of(comparison, row), row, factor)), None)
-    first = default or rows[0]
-    order = [first, *(row for row in rows if row != first)]
+    `label`: what else differs between blocks, and the network where there are several.
+    """
+    default = next((row for row, run in rows.items() if has_default(run, factor)), None)
+    first = default or next(iter(rows))
+    values = {first: "", **{row: value_of(run, row, factor) for row, run in rows.items()}}
     pairs = {
         (row, column): pair
         for column in comparison.columns
-        for row in order[1:]
+        for row in values
         if (pair := find_pair(comparison.pairs, row, first, column)) is not None
     }
-    return Block(label, first, default is not None, {row: values[row] for row in order}, pairs)
-
-
-def run_of(comparison: Comparison, row: Line) -> Run:
-    """Return a run of a row, one that has begun where there is one."""
-    runs = [run for (line, _), cell in comparison.cells.items() if line == row for run in cell.runs]
-    return next((run for run in runs if run.settings), runs[0])
+    label = label if label.startswith(network) else f"{network}, {label}"
+    return Block(label, first, default is not None, values, pairs)
 
 
 def value_of(run: Run, row: Line, factor: str) -> str:
     """Return the value of a factor in the runs of a row."""
-    if factor in run.choices:
-        return as_text(run.choices[factor])
-    return as_text(run.settings[factor]) if factor in run.settings else dict(row.facts).get(factor, "default")
+    known = {**dict(row.facts), **run.settings, **run.choices}
+    return as_text(known.get(factor, "default"))
 
 
-def has_default(run: Run, row: Line, factor: str) -> bool:
-    """Whether the runs of a row have a factor's default, as their folders have it, or as they were not given it."""
+def has_default(run: Run, factor: str) -> bool:
+    """Whether a run has a factor's default, as its folder has it, or as it was not given it."""
     if factor in run.choices and run.default_choices:
         return run.choices[factor] == run.default_choices.get(factor)
     if run.defaults is not None:

@@ -37,8 +37,9 @@ from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
 from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, words
 from medseg.reporting.comparison import Cell, Comparison, pairs_under
 from medseg.reporting.layout import Facts, Line
-from medseg.reporting.pairs import Pair
+from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.published import experiments_folder
+from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 from medseg.runs.run import Run
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Verdict:
     """What runs say of a claim.
 
     Args:
-        claim: the claim.
+        claim: of a file.
         state: as in the table above.
         reason: why it is not judged or not comparable.
         datasets: one for each other side and dataset.
@@ -166,19 +167,15 @@ class Judged:
 
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
-        self.known: dict[tuple[str, str | None], dict[tuple[Line, Line, Line], Pair]] = {}
+        self.known: dict[tuple[str, str | None], Sequence[Pair]] = {(comparison.measure.name, None): comparison.pairs}
 
-    def pairs(self, claim: Claim) -> Mapping[tuple[Line, Line, Line], Pair]:
-        """Return the pairs that a claim is judged by: (row, other row, column) -> pair."""
+    def pair(self, claim: Claim, first: Cell, second: Cell) -> Pair | None:
+        """Return the pair of two cells of a dataset that a claim is judged by, seen from the first."""
         key = (claim.measure.name, claim.targets)
         if key not in self.known:
-            pairs: Sequence[Pair] = self.comparison.pairs
-            if key != (self.comparison.measure.name, None):
-                images = third(self.comparison, claim.targets) if claim.targets else None
-                pairs = pairs_under(self.comparison, claim.measure, images)
-            both = [seen for pair in pairs for seen in (pair, pair.reversed())]
-            self.known[key] = {(pair.first, pair.second, pair.column): pair for pair in both}
-        return self.known[key]
+            images = third(self.comparison, claim.targets) if claim.targets else None
+            self.known[key] = pairs_under(self.comparison, claim.measure, images)
+        return find_pair(self.known[key], first.row, second.row, first.column)
 
 
 def third(comparison: Comparison, targets: str) -> dict[Line, list[str]]:
@@ -205,30 +202,29 @@ def judge_claim(claim: Claim, protocol: Mapping[str, Any], judged: Judged) -> li
     unfinished = sum(not run.finished for run in runs)
     remarks = (f"{unfinished} of {len(runs)} runs not finished",) if unfinished else ()
     if claim.percent is not None:
-        return [judge_share(claim, runs, remarks)]
+        return [judge_share(claim, claim.percent, runs, remarks)]
     by_settings: dict[Facts, list[tuple[int, Cell]]] = defaultdict(list)
     for side, cell in cells:
         if cell.sample is not None:
             by_settings[shared_facts(cell.row, claim)].append((side, cell))
     verdicts = []
     for facts, here in by_settings.items():
-        rare = [fact for fact in facts if any(fact not in other for other in by_settings)]
-        verdicts.append(judge_settings(claim, protocol, judged, here, [f"{key}={value}" for key, value in rare]))
+        rare = [f"{key}={value}" for key, value in facts if any((key, value) not in other for other in by_settings)]
+        verdicts.append(judge_settings(claim, protocol, judged, here, rare))
     there = [verdict for verdict in verdicts if verdict.state != "no runs"]
     there = there or [Verdict(claim, "no runs", remarks=unique(note for one in verdicts for note in one.remarks))]
     return [replace(one, remarks=remarks + one.remarks) for one in sorted(there, key=lambda one: one.protocol)]
 
 
 def example(cell: Cell) -> Run:
-    """Return a run of a cell, one that has begun where there is one: all have the same configuration."""
+    """Return a run of a cell, a finished one if any: all have the same configuration."""
     return next((run for run in cell.runs if run.finished), cell.runs[0])
 
 
 def shared_facts(row: Line, claim: Claim) -> Facts:
     """Return what the other side must have as well: all facts of a row but those that the claim is about."""
-    named = [f"{key}." for selected in (claim.better, *claim.than) for key in (*selected, *EXPERIMENT)]
-    facts = (("model", row.name), *row.facts)
-    return tuple((key, value) for key, value in facts if not f"{key}.".startswith(tuple(named)))
+    named = tuple(f"{key}." for selected in (claim.better, *claim.than) for key in (*selected, *EXPERIMENT))
+    return tuple(fact for fact in (("model", row.name), *row.facts) if not f"{fact[0]}.".startswith(named))
 
 
 def judge_settings(
@@ -251,20 +247,22 @@ def judge_settings(
     datasets: list[OnDataset] = []
     too_small: list[tuple[str, str]] = []
     for column, (side, other) in product(unique(cell.column for _, cell in cells), enumerate(claim.than, start=1)):
-        here = [[cell for of, cell in cells if of == one and cell.column == column] for one in (0, side)]
-        if not all(here):
+        both = [[cell for of, cell in cells if of == one and cell.column == column] for one in (0, side)]
+        if not all(both):
             continue
-        chosen = choose(here, (claim.better, other), claim.where)
-        if not chosen:
-            notes.append(f"{column.label}: several settings of a network; name what tells them apart")
+        chosen = choose(both, (claim.better, other), claim.where)
+        pair = judged.pair(claim, *chosen) if chosen else None
+        if chosen is None or pair is None:
+            lacking = (
+                f"no {claim.measure.title} of both on the same images"
+                if chosen
+                else "several settings of a network; name what tells them apart"
+            )
+            notes.append(f"{column.label}: {lacking}")
             continue
-        pair = judged.pairs(claim).get((chosen[0].row, chosen[1].row, column))
-        if pair is None:
-            notes.append(f"{column.label}: no {claim.measure.title} of both on the same images")
-            continue
-        of_pair = [run for cell in chosen for run in cell.runs if run.finished and run not in cell.unused]
-        below = [(column.label, text) for run in of_pair if (text := outside(protocol, run))]
-        runs += of_pair
+        used = [run for cell in chosen for run in cell.runs if run.finished and run not in cell.unused]
+        below = [(column.label, text) for run in used if (text := outside(protocol, run))]
+        runs += used
         too_small += below
         datasets += [] if below else [OnDataset(words(other), pair)]
     if not runs:
@@ -285,27 +283,31 @@ def judge_settings(
             if len(set(states)) > 1:
                 notes.append(f"{f'{name}: ' if len(sides) > 1 else ''}{counted} of {len(states)} datasets")
     if claim.fewer_parameters:
-        fewer, sizes = fewer_parameters(claim, runs)
-        notes.append(sizes)
+        better, *others = (sizes_of(claim, runs, selected) for selected in (claim.better, *claim.than))
+        other_sizes = set().union(*others)
+        known = bool(better and other_sizes)
+        fewer = known and max(better) < min(other_sizes)
+        numbers = f"{max(better):,} parameters against {min(other_sizes):,}" if known else ""
+        notes.append(numbers or "the number of parameters is not known")
         if state not in ("not comparable", "not judged") and not fewer:
-            state = "undecided" if fewer is None else "contradicted"
-    used = unique(runs)
-    text = ", ".join([protocol_of(used), *differing])
-    return Verdict(claim, state, "; ".join(unique(reasons)), tuple(datasets), len(used), text, unique(notes))
+            state = "contradicted" if known else "undecided"
+    distinct = unique(runs)
+    text = ", ".join([protocol_of(distinct), *differing])
+    return Verdict(claim, state, "; ".join(unique(reasons)), tuple(datasets), len(distinct), text, unique(notes))
 
 
-def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, ...]:
+def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, Cell] | None:
     """Choose a cell of each side: of several settings of a network the one as shipped, and of one experiment if any.
 
-    Empty where a side has several settings and not exactly one of them is as shipped.
+    None where a side has several settings and not exactly one of them is as shipped.
     """
-    left = [
+    first, second = (
         cells if one_setting(cells) else [cell for cell in cells if not changes_network(example(cell), where, selected)]
         for cells, selected in zip(sides, selectors, strict=True)
-    ]
-    if not all(map(one_setting, left)):
-        return ()
-    return max(product(*left), key=lambda two: not experiments(two[0]).isdisjoint(experiments(two[1])))
+    )
+    if not one_setting(first) or not one_setting(second):
+        return None
+    return max(product(first, second), key=lambda two: bool(experiments(two[0]) & experiments(two[1])))
 
 
 def experiments(cell: Cell) -> set[str]:
@@ -320,41 +322,32 @@ def one_setting(cells: Sequence[Cell]) -> bool:
 
 def decide(sides: Iterable[Iterable[str]]) -> str:
     """Return the state of a claim; `sides`: of each other side, the states of the pairs on the datasets."""
-    judged = [set(states) - {"not judged"} for states in sides]
-    if {"worse"} in judged:
+    judged = [set(states) - {NOT_JUDGED} for states in sides]
+    if {WORSE} in judged:
         return "contradicted"
-    if any({"better", "worse"} <= states for states in judged):
+    if any({BETTER, WORSE} <= states for states in judged):
         return "mixed"
     if not any(judged):
-        return "not judged"
-    same = judged[0] if all(states == judged[0] for states in judged) else set()
-    return "supported" if same == {"better"} else "equivalent" if same == {"equivalent"} else "undecided"
+        return NOT_JUDGED
+    if all(states == {BETTER} for states in judged):
+        return "supported"
+    return EQUIVALENT if all(states == {EQUIVALENT} for states in judged) else UNDECIDED
 
 
-def fewer_parameters(claim: Claim, runs: Sequence[Run]) -> tuple[bool | None, str]:
-    """Whether the better side has fewer parameters than the other ones; None where it is not known. And the numbers."""
-    better = sizes_of(claim, runs, claim.better)
-    others = {size for other in claim.than for size in sizes_of(claim, runs, other)}
-    if not better or not others:
-        return None, "the number of parameters is not known"
-    return max(better) < min(others), f"{max(better):,} parameters against {min(others):,}"
-
-
-def judge_share(claim: Claim, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
+def judge_share(claim: Claim, percent: float, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
     """Judge a claim of a share of parameters."""
-    assert claim.percent is not None
-    both = [(selected, sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
+    sides = [(words(selected), sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
     measured = sum(run.parameters is not None for run in runs)
-    several = [f"several sizes of {words(selected)}; name what tells them apart" for selected, n in both if len(n) > 1]
+    several = tuple(f"several sizes of {name}; name what tells them apart" for name, sizes in sides if len(sizes) > 1)
     if several:
-        return Verdict(claim, "undecided", runs=measured, remarks=tuple(several))
-    if not all(sizes for _, sizes in both):
+        return Verdict(claim, "undecided", runs=measured, remarks=several)
+    if not all(sizes for _, sizes in sides):
         return Verdict(claim, "no runs", remarks=remarks)
-    (first,), (second,) = (sizes for _, sizes in both)
-    percent = 100 * first / second
+    (first,), (second,) = (sizes for _, sizes in sides)
+    counted = 100 * first / second
     allowed = f"{first:,} parameters against {second:,}; within {claim.within:g} percentage points is allowed"
-    state = "supported" if abs(percent - claim.percent) <= claim.within else "contradicted"
-    return Verdict(claim, state, runs=measured, remarks=(allowed,), counted=percent)
+    state = "supported" if abs(counted - percent) <= claim.within else "contradicted"
+    return Verdict(claim, state, runs=measured, remarks=(allowed,), counted=counted)
 
 
 def sizes_of(claim: Claim, runs: Sequence[Run], selected: Selector) -> set[int]:

@@ -101,31 +101,27 @@ def make_claim(item: Any, measures: Measures, where: str) -> Claim:
     """Make a claim of its entry; `where` begins the line of an error."""
     if not isinstance(item, dict):
         raise UserError(f"{where} must be keys with values, got {item!r}")
-    shared = {"says": TEXT, "source": TEXT, "where": SELECTOR}
-    if {"parameters_of", "are_percent", "of", "within"} & set(item):
-        size = {"parameters_of": SELECTOR, "are_percent": NUMBER, "of": SELECTOR, "within": NUMBER}
-        check_keys(item, shared | size, {"where", "within"}, where)
-        return Claim(
-            item["says"],
-            item["source"],
-            better=item["parameters_of"],
-            than=(item["of"],),
-            where=item.get("where", {}),
-            percent=item["are_percent"],
-            within=item.get("within", 0.0),
-        )
-    score = {"better": SELECTOR, "than": SELECTORS, "with_fewer_parameters": TRUTH}
-    choices = {"score": one_of(*measures), "targets": one_of(*TARGETS)}
-    check_keys(item, shared | score | choices, {"where", "with_fewer_parameters", *choices}, where)
+    kinds: dict[str, Kind] = {"says": TEXT, "source": TEXT, "where": SELECTOR}
+    of_size = {"parameters_of": SELECTOR, "are_percent": NUMBER, "of": SELECTOR, "within": NUMBER}
+    if of_size.keys() & item.keys():
+        check_keys(item, kinds | of_size, {"where", "within"}, where)
+        better, than = item["parameters_of"], item["of"]
+    else:
+        kinds |= {"better": SELECTOR, "than": SELECTORS}
+        options = {"with_fewer_parameters": TRUTH, "score": one_of(*measures), "targets": one_of(*TARGETS)}
+        check_keys(item, kinds | options, {"where", *options}, where)
+        better, than = item["better"], item["than"]
     return Claim(
         item["says"],
         item["source"],
-        better=item["better"],
-        than=tuple(item["than"]) if isinstance(item["than"], list) else (item["than"],),
+        better,
+        than=tuple(than) if isinstance(than, list) else (than,),
         where=item.get("where", {}),
         measure=measures[item.get("score", "dice")],
         fewer_parameters=item.get("with_fewer_parameters", False),
         targets=item.get("targets"),
+        percent=item.get("are_percent"),
+        within=item.get("within", 0.0),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting.costs import Costs, Size, costs_of, read_benchmarks
 from medseg.reporting.layout import Layout, Line, lay_out
 from medseg.reporting.names import Names
-from medseg.reporting.pairs import Pair, compare_pairs, count_wins, find_pair, measure_rows
+from medseg.reporting.pairs import NOT_TOLD_APART, Pair, compare_pairs, count_wins, sides_of
 from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Array, Sample, gather, groups_of
@@ -158,32 +159,45 @@ def score_runs(
 
 def with_verdicts(comparison: Comparison) -> Comparison:
     """Return a comparison with all that the rule, the ranks and the plans say of it."""
-    judged = under(comparison, comparison.measure)
-    return replace(judged, stability=stability_of(judged), plans=tuple(plans_of(judged)))
+    measure = comparison.measure
+    values: dict[tuple[Line, Line], Array] = {}
+    plans: list[tuple[Line, Plan]] = []
+    for column in comparison.columns:
+        samples = on_shared_images(samples_under(comparison, measure, column))
+        several = {row: sample for row, sample in samples.items() if sample.unit_count > 1}
+        values |= {(row, column): sample.pseudo_values(measure) for row, sample in several.items()}
+        sides = sides_of(samples, measure).values()
+        variances = Variances.of(list(sides))
+        if variances is not None:  # what it would take to tell 1 and 2 points
+            pairs = len(sides) * (len(sides) - 1) // 2
+            plans += [(column, plan(variances, points / measure.points, pairs=pairs)) for points in (1, 2)]
+    columns = [column for column in comparison.columns if any(of == column for _, of in values)]
+    stability = rank_stability(comparison.rows, columns, values, higher_is_better=measure.higher_is_better)
+    return replace(under(comparison, measure), stability=stability if stability.columns else None, plans=tuple(plans))
 
 
 def measure_column(layout: Layout, column: Line, measures: Measures) -> list[Cell]:
     """Measure the cells of a dataset."""
     here = {row: layout.cells[row, column] for row in layout.rows if (row, column) in layout.cells}
     groups = groups_of(run for runs in here.values() for run in runs)
+    samples = {row: sample for row, runs in here.items() if (sample := gather(runs, groups)) is not None}
+    scores = score_samples(samples, measures)
     cells = []
     for row, runs in here.items():
         seconds = [run.training_seconds for run in runs if run.finished and run.training_seconds is not None]
         mean = float(np.mean(seconds)) if seconds else None
-        cells.append(Cell(row, column, runs, gather(runs, groups), {}, training_seconds=mean))
-    samples = {cell.row: cell.sample for cell in cells if cell.sample is not None}
-    scores = score_samples(samples, measures)
-    return [replace(cell, scores=scores.get(cell.row, {})) for cell in cells]
+        cells.append(Cell(row, column, runs, samples.get(row), scores.get(row, {}), training_seconds=mean))
+    return cells
 
 
 def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Line, dict[str, Score]]:
     """Return the scores of the rows of a dataset; the variance between trainings is estimated from all of them."""
     scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
     for name, measure in measures.items():
-        rows = measure_rows(samples, measure)
-        trainings = TrainingVariance.of([row.side.seed_means for row in rows.values()])
-        for number, (row, measured) in enumerate(rows.items()):
-            scores[row][name] = score_of(measured.side, number, trainings, measure)
+        sides = sides_of(samples, measure)
+        trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+        for number, (row, side) in enumerate(sides.items()):
+            scores[row][name] = score_of(side, number, trainings, measure)
     return scores
 
 
@@ -208,11 +222,11 @@ def under(comparison: Comparison, measure: Measure) -> Comparison:
     Without stability and plans, which take longer.
     """
     pairs = pairs_under(comparison, measure)
-    cells: dict[tuple[Line, Line], Cell] = {}
-    for column in comparison.columns:
-        here = [pair for pair in pairs if pair.column == column]
-        for cell in place_cells(comparison.column_cells(column), measure, here):
-            cells[cell.row, column] = cell
+    cells = {
+        (cell.row, column): cell
+        for column in comparison.columns
+        for cell in place_cells(comparison.column_cells(column), measure, [p for p in pairs if p.column == column])
+    }
     values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
     return replace(
         comparison,
@@ -226,6 +240,19 @@ def under(comparison: Comparison, measure: Measure) -> Comparison:
     )
 
 
+def pairs_under(
+    comparison: Comparison, measure: Measure, images: Mapping[Line, Sequence[str]] | None = None
+) -> list[Pair]:
+    """Judge all pairs of a comparison under a measure; `images`: column -> ids of the test images, None for all."""
+    pairs: list[Pair] = []
+    for column in comparison.columns:
+        samples = samples_under(comparison, measure, column)
+        if images is not None:
+            samples = restricted(samples, {*images.get(column, ())})
+        pairs += compare_pairs(column, samples, measure)
+    return pairs
+
+
 def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dict[Line, Sample]:
     """Return the samples of a dataset that have a measure, in the order of the rows."""
     cells = comparison.column_cells(column)
@@ -234,108 +261,66 @@ def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dic
 
 def on_shared_images(samples: Mapping[Line, Sample]) -> dict[Line, Sample]:
     """Return samples on the images that all of them have; none where there are fewer than two."""
-    if not samples:
-        return {}
-    shared = set.intersection(*(set(sample.ids) for sample in samples.values()))
-    ids = sorted(shared)
-    if len(ids) < 2:
-        return {}
-    return {row: one if len(one.ids) == len(ids) else one.restricted(ids) for row, one in samples.items()}
+    shared = set.intersection(*({*sample.ids} for sample in samples.values())) if samples else set()
+    return restricted(samples, shared) if len(shared) > 1 else {}
 
 
-def stability_of(comparison: Comparison) -> Stability[Line, Line] | None:
-    """Return how sure the order of the rows is; None where there is nothing to order."""
-    measure = comparison.measure
-    values: dict[tuple[Line, Line], Array] = {}
-    for column in comparison.columns:
-        samples = on_shared_images(samples_under(comparison, measure, column))
-        if min((sample.unit_count for sample in samples.values()), default=0) > 1:
-            values |= {(row, column): sample.pseudo_values(measure) for row, sample in samples.items()}
-    columns = [column for column in comparison.columns if any(of == column for _, of in values)]
-    stability = rank_stability(comparison.rows, columns, values, higher_is_better=measure.higher_is_better)
-    return stability if stability.columns else None
-
-
-def plans_of(comparison: Comparison) -> Iterator[tuple[Line, Plan]]:
-    """Yield what it would take to tell 1 and 2 points, for each dataset whose variances are known."""
-    measure = comparison.measure
-    for column in comparison.columns:
-        rows = measure_rows(on_shared_images(samples_under(comparison, measure, column)), measure)
-        sides = [row.side for row in rows.values()]
-        variances = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
-        if variances is not None:
-            pairs = len(sides) * (len(sides) - 1) // 2
-            for points in (1, 2):
-                yield column, plan(variances, points / measure.points, pairs=pairs)
-
-
-def pairs_under(
-    comparison: Comparison, measure: Measure, images: Mapping[Line, Sequence[str]] | None = None
-) -> list[Pair]:
-    """Judge all pairs of a comparison under a measure.
-
-    Args:
-        comparison: its cells.
-        measure: of which the verdicts are.
-        images: column -> ids of the test images to look at; None for all.
-    """
-    pairs: list[Pair] = []
-    for column in comparison.columns:
-        samples = samples_under(comparison, measure, column)
-        if images is not None:
-            chosen = set(images.get(column, ()))
-            samples = {row: some for row, sample in samples.items() if (some := restricted(sample, chosen)) is not None}
-        pairs += compare_pairs(column, measure_rows(samples, measure), measure)
-    return pairs
-
-
-def restricted(sample: Sample, images: set[str]) -> Sample | None:
-    """Return a sample on some images; None where it has none of them."""
-    ids = [image for image in sample.ids if image in images]
-    return sample.restricted(ids) if ids else None
+def restricted(samples: Mapping[Line, Sample], images: Set[str]) -> dict[Line, Sample]:
+    """Return samples on some images, without those that have none of them."""
+    there = {row: [image for image in sample.ids if image in images] for row, sample in samples.items()}
+    return {
+        row: samples[row] if len(ids) == len(samples[row].ids) else samples[row].restricted(ids)
+        for row, ids in there.items()
+        if ids
+    }
 
 
 def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
     """Mark the best cells of a column, the second of at least three, and those that are not told from the best.
 
     With one seed nothing is marked: its mean is that of one training.
+
+    Args:
+        cells: of the column.
+        measure: by which they are placed.
+        pairs: of the column.
     """
     sign = -1 if measure.higher_is_better else 1
-    measured = [cell for cell in cells if measure.name in cell.scores]
-    plain = [replace(cell, place=None, like_best=False) for cell in cells]
-    if len(measured) < 2 or any(cell.sample is None or len(cell.sample.seeds) < 2 for cell in measured):
-        return plain
-    order = sorted({sign * cell.scores[measure.name].mean for cell in measured})
-    best = next(cell for cell in measured if sign * cell.scores[measure.name].mean == order[0])
-    pairs = [pair for pair in pairs if best.row in (pair.first, pair.second)]
-    placed = []
-    for cell in plain:
-        if measure.name in cell.scores:
-            place = order.index(sign * cell.scores[measure.name].mean) + 1
-            pair = find_pair(pairs, best.row, cell.row, cell.column)
-            like = place > 1 and pair is not None and pair.state in ("undecided", "equivalent")
-            shown = place == 1 or (place == 2 and len(measured) > 2)
-            cell = replace(cell, place=place if shown else None, like_best=like)
-        placed.append(cell)
-    return placed
+    means = {cell.row: sign * cell.scores[measure.name].mean for cell in cells if measure.name in cell.scores}
+    one_seed = any(cell.sample is None or len(cell.sample.seeds) < 2 for cell in cells if cell.row in means)
+    if len(means) < 2 or one_seed:
+        return [replace(cell, place=None, like_best=False) for cell in cells]
+    order = sorted(set(means.values()))
+    places = {mean: place for place, mean in enumerate(order[: 2 if len(means) > 2 else 1], start=1)}
+    best = min(means, key=lambda row: means[row])
+    alike = {
+        row
+        for pair in pairs
+        if pair.state in NOT_TOLD_APART and best in (pair.first, pair.second)
+        for row in (pair.first, pair.second)
+        if means[row] > order[0]
+    }
+    return [replace(cell, place=places.get(means.get(cell.row, np.nan)), like_best=cell.row in alike) for cell in cells]
 
 
 def check_own_metrics(runs: Sequence[Run]) -> list[str]:
     """Return a line for each own metric that runs describe differently."""
-    described: dict[str, set[tuple[bool, str]]] = {}
-    for run in runs:
-        for name, measure in run.measures.items() if run.finished else ():
-            described.setdefault(name, set()).add((measure.higher_is_better, measure.unit))
+    described = {
+        (name, measure.higher_is_better, measure.unit): None
+        for run in runs
+        if run.finished
+        for name, measure in run.measures.items()
+    }
     return [
         f"{name}: the runs do not agree on its unit or on which values are better; the first of them counts"
-        for name, different in described.items()
-        if len(different) > 1
+        for name, number in Counter(name for name, *_ in described).items()
+        if number > 1
     ]
 
 
 def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:
     """Return what makes the rows of a dataset hard to compare: other images, other sizes, other data."""
-    here = [cell for (_, of), cell in cells.items() if of == column and cell.sample is not None]
+    here = [cell for (_, of), cell in cells.items() if of == column]
     used = [run for cell in here for run in cell.runs if run.finished]
     warnings = []
     if len({cell.sample.ids for cell in here if cell.sample}) > 1:

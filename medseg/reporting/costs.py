@@ -11,7 +11,7 @@ from typing import Any
 from medseg.errors import UserError
 from medseg.runs.files import read_json
 from medseg.runs.run import Run
-from medseg.runs.schema import FINITE, TEXT, WHOLE, Kind, check
+from medseg.runs.schema import Schema, check, is_size
 
 log = logging.getLogger("medseg")
 
@@ -101,45 +101,29 @@ def benchmarks(runs: Sequence[Run], measured: Benchmarks) -> list[dict[str, Any]
 
 def read_benchmarks(runs: Sequence[Run]) -> Benchmarks:
     """Read the benchmarks in the experiments of some runs; a damaged one is logged."""
-    return {folder: benchmark_files(folder) for folder in dict.fromkeys(run.folder.parent for run in runs)}
+    found: dict[Path, dict[Path, dict[str, Any]]] = {run.folder.parent: {} for run in runs}
+    for experiment, sound in found.items():
+        for file in sorted((experiment / "benchmarks").glob("*.json")):
+            try:
+                content = read_json(file)
+                if content.keys() >= NEEDED:  # else it is of whole commands, not of a network
+                    sound[file] = check(content, BENCHMARK, file)
+            except UserError as error:
+                log.warning("%s", error)
+    return found
 
 
-def benchmark_files(experiment: Path) -> dict[Path, dict[str, Any]]:
-    """Read the benchmarks of an experiment."""
-    sound = {}
-    for file in sorted((experiment / "benchmarks").glob("*.json")):
-        try:
-            content = read_json(file)
-            if not {key for key, (needed, _) in BENCHMARK.items() if needed} <= content.keys():
-                continue  # of whole commands, not of a network
-            check(content, BENCHMARK, file)
-        except UserError as error:
-            log.warning("%s", error)
-        else:
-            sound[file] = content
-    return sound
+NEEDED = {"arguments", "image_size", "device", "precision", "batch_size", "measured"}
 
-
-def is_size(value: Any) -> bool:
-    """Whether a value is a height and a width."""
-    return isinstance(value, list) and len(value) == 2 and all(WHOLE(side) and side > 0 for side in value)
-
-
-def holds(key: str) -> Kind:
-    """Return what tells whether a value is a mapping whose value of a key, if it has one, is a number; or None."""
-    return lambda value: value is None or (isinstance(value, dict) and (value.get(key) is None or FINITE(value[key])))
-
-
-BENCHMARK: Mapping[str, tuple[bool, Kind]] = {
-    "arguments": (True, lambda value: isinstance(value, dict)),
-    "image_size": (True, is_size),
-    "device": (True, lambda value: isinstance(value, dict) and TEXT(value.get("name"))),
-    "precision": (True, TEXT),
-    "batch_size": (True, WHOLE),
-    "measured": (True, TEXT),
-    "macs": (False, lambda value: value is None or WHOLE(value)),
-    "parameters": (False, lambda value: value is None or WHOLE(value)),
-    "latency_ms": (False, holds("p50")),
-    "peak_memory_mib": (False, holds("train")),
+BENCHMARK: Schema = {
+    "arguments": dict,
+    "image_size": is_size,
+    "device": {"name": str},
+    "precision": str,
+    "batch_size": int,
+    "measured": str,
+    "macs": (int, None),
+    "parameters": (int, None),
+    "latency_ms": ({"p50": (float, None)}, None),
+    "peak_memory_mib": ({"train": (float, None)}, None),
 }
-"""Key of a benchmark -> whether it must be there, and what it must be."""

@@ -13,14 +13,13 @@ from medseg.reporting.ablation import Ablation
 from medseg.reporting.claims import JudgedPaper
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.figures import FIGURES
-from medseg.reporting.published_cells import PublishedCell
+from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
 from medseg.reporting.render.table import Table
-from medseg.reporting.tables.claims import claims_tables
 from medseg.reporting.tables.outlook import planning_table, stability_tables
-from medseg.reporting.tables.published import published_table
+from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
@@ -36,13 +35,9 @@ STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a report is made of.
+    """Everything that a report is made of: runs in whatever state, their comparison, what follows from it.
 
     Args:
-        runs: in whatever state.
-        comparison: of them.
-        ablations: factors that were varied.
-        published: scores of others beside ours.
         judged: claims of papers that there are runs for.
         figures: files in the report's folder; those of one stem are one figure.
         notes: lines of plain text on what was left out: copies of runs, damaged files.
@@ -55,6 +50,36 @@ class Report:
     judged: Sequence[JudgedPaper] = ()
     figures: Sequence[Path] = ()
     notes: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """The experiments."""
+        return ", ".join(sorted({run.experiment for run in self.runs}))
+
+    @property
+    def opening(self) -> str:
+        """What was compared, and how many runs there are, as a sentence of plain text."""
+        states = [run.state for run in self.runs]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+        folds = {run.fold for run in self.runs if run.fold is not None}
+        amounts = {"row": self.comparison.rows, "dataset": self.comparison.columns, "seed": {r.seed for r in self.runs}}
+        parts = [count(len(several), what) for what, several in (amounts | ({"fold": folds} if folds else {})).items()]
+        return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
+
+    @property
+    def made_with(self) -> tuple[str, ...]:
+        """What all rows share, and what the finished runs were made with, in lines of plain text."""
+        first, *rest = (set(row.facts) for row in self.comparison.rows)
+        facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
+        for title, key in {
+            "Device": "device",
+            "Precision": "precision",
+            "medseg": "medseg",
+            "Commit": "git_commit",
+        }.items():
+            values = {str(run.environment[key]) for run in self.runs if run.finished and run.environment.get(key)}
+            facts[title] = "; ".join(sorted(values))
+        return tuple(f"{title}: {text}." for title, text in facts.items() if text)
 
 
 @dataclass(frozen=True)
@@ -69,81 +94,41 @@ class Section:
 def sections(report: Report) -> list[Section]:
     """Return the sections of a report in their order; a section in which nothing is displayed is left out."""
     comparison = report.comparison
-    ranking = comparison.ranking
-    tests: list[Table[Any]] = [pairs_table(comparison), wins_table(comparison)]
-    tests += [ranking_table(ranking, comparison.measure)] if ranking else []
-    made = [
-        Section("Comparison", shown(comparison_table(comparison))),
-        Section("Next to published figures", shown(published_table(report.published))),
-        Section("Scores", shown(*score_tables(comparison))),
-        Section("Paired tests", shown(*tests)),
-        Section("Rank stability", shown(*stability_tables(comparison))),
-        Section("Planning", shown(planning_table(comparison))),
-        Section("Ablations", shown(*ablation_tables(report.ablations, comparison))),
-        Section("Claims of papers", shown(*claims_tables(report.judged))),
-        Section("Runs that are not finished", shown(unfinished_table(report.runs, comparison))),
-        Section("What the runs were made with", paragraphs=tuple(map(escape_line, made_with(report.runs, comparison)))),
-    ]
+    ranking = [ranking_table(comparison.ranking, comparison.measure)] if comparison.ranking else []
+    tables: dict[str, list[Table[Any]]] = {
+        "Comparison": [comparison_table(comparison)],
+        "Next to published figures": [published_table(report.published)],
+        "Scores": [*score_tables(comparison)],
+        "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
+        "Rank stability": [*stability_tables(comparison)],
+        "Planning": [planning_table(comparison)],
+        "Ablations": [*ablation_tables(report.ablations, comparison)],
+        "Claims of papers": [*claims_tables(report.judged)],
+        "Runs that are not finished": [unfinished_table(report.runs, comparison)],
+    }
+    made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
+    made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, report.made_with))))
     return [section for section in made if section.tables or section.paragraphs]
-
-
-def shown(*tables: Table[Any]) -> tuple[Table[Any], ...]:
-    """Return the tables that have a row."""
-    return tuple(table for table in tables if table.grid.rows)
 
 
 def pictures(files: Sequence[Path]) -> tuple[str, ...]:
     """Show each figure, with links to its files for print."""
     paragraphs = []
-    for file in files:
-        if file.suffix == ".png":
-            path = quote(f"{FIGURES}/{file.stem}")
-            others = [other.suffix for other in files if other.stem == file.stem and other != file]
-            links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
-            title = escape_markdown(file.stem.replace("_", " "))
-            paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
+    for file in (file for file in files if file.suffix == ".png"):
+        path = quote(f"{FIGURES}/{file.stem}")
+        others = [other.suffix for other in files if other.stem == file.stem and other != file]
+        links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
+        title = escape_markdown(file.stem.replace("_", " "))
+        paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
     return tuple(paragraphs)
-
-
-def made_with(runs: Sequence[Run], comparison: Comparison) -> tuple[str, ...]:
-    """Return lines of plain text on what all rows share, and on what the finished runs were made."""
-    lines = []
-    first, *rest = (set(row.facts) for row in comparison.rows)
-    shared = sorted(first.intersection(*rest))
-    if shared:
-        lines.append(f"All rows: {', '.join(f'{key}={value}' for key, value in shared)}.")
-    environments = [run.environment for run in runs if run.finished]
-    keys = {"Device": "device", "Precision": "precision", "medseg": "medseg", "Commit": "git_commit"}
-    for name, key in keys.items():
-        values = sorted({str(environment[key]) for environment in environments if environment.get(key)})
-        if values:
-            lines.append(f"{name}: {'; '.join(values)}.")
-    return tuple(lines)
-
-
-def opening(report: Report) -> str:
-    """Say what was compared, and how many runs there are."""
-    runs, comparison = report.runs, report.comparison
-    states = [run.state for run in runs]
-    counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
-    seeds = {run.seed for run in runs}
-    parts = [count(len(comparison.rows), "row"), count(len(comparison.columns), "dataset"), count(len(seeds), "seed")]
-    folds = {run.fold for run in runs if run.fold is not None}
-    parts += [count(len(folds), "fold")] if folds else []
-    return f"{count(len(runs), 'run')} ({counted}): {', '.join(parts)}."
-
-
-def title(report: Report) -> str:
-    """Name a report by its experiments."""
-    return ", ".join(sorted({run.experiment for run in report.runs}))
 
 
 def as_page(report: Report, parts: Sequence[Section]) -> str:
     """Write the Markdown page."""
-    lines = [f"# {escape_line(title(report))}", "", opening(report)]
+    lines = [f"# {escape_line(report.title)}", "", report.opening]
     lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
-    drawn = pictures(report.figures)
-    for section in [*parts, *([Section("Figures", paragraphs=drawn)] if drawn else [])]:
+    figures = Section("Figures", paragraphs=pictures(report.figures))
+    for section in [*parts, *([figures] if figures.paragraphs else [])]:
         lines += ["", f"## {section.title}"]
         for table in section.tables:
             if len(section.tables) > 1 or table.title != section.title:
@@ -168,7 +153,9 @@ def write_report(
     """
     parts = sections(report)
     tables = [table for section in parts for table in section.tables]
-    written: dict[str, Path] = {}
+    written = {}
+    if form in ("markdown", "all"):
+        written["Markdown"] = folder / "report.md"
     if form in ("latex", "all"):
         written["LaTeX"] = folder / "latex"
         for table in tables:
@@ -179,21 +166,14 @@ def write_report(
         for name, table in {table.csv or table.name: table for table in tables}.items():
             write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
     if form in ("html", "all"):
+        from medseg.reporting.page import as_html  # not above: the other formats need none of it
+
         written["HTML"] = folder / "report.html"
-        write_html(report, parts, written["HTML"], images)
-    if form in ("markdown", "all"):
+        write(written["HTML"], as_html(report, parts, images))
+    if "Markdown" in written:  # last: the figures may take longest
         report = replace(report, figures=figures()) if figures else report
-        written = {"Markdown": folder / "report.md", **written}
         write(written["Markdown"], as_page(report, parts))
     return written
-
-
-def write_html(report: Report, parts: Sequence[Section], file: Path, images: int = IMAGES) -> None:
-    """Write the HTML page."""
-    from medseg.reporting.page import as_html  # not above: the other formats need none of it
-
-    made = made_with(report.runs, report.comparison)
-    write(file, as_html(report, parts, title(report), opening(report), made, images))
 
 
 def write(file: Path, text: str) -> None:

@@ -13,28 +13,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from medseg.reporting.names import Names
 from medseg.runs.naming import is_ignored
 from medseg.runs.reading import moved
 from medseg.runs.run import Run
+from medseg.runs.same import completed, option_of
 
 OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
 """Keys of `data` that belong to the training; the others make it other data."""
 
-DEVICE = ("trainer.accelerator",)
-"""Keys that choose a machine: runs of a GPU and of a CPU share a row."""
+DEVICE = "trainer.accelerator"
+"""Key that chooses a machine: runs of a GPU and of a CPU share a row."""
 
 DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.dataset.num_classes", "data.fold")
 """Keys that follow from the data, and the fold, which is part of a run's test as the seed is of its training."""
-
-SAME_DATA = ("data.root", "data.split")
-"""Keys of which several values can mean the same data."""
-
-SIZE = "data.image_size"
-"""Key that may be one number or two, height and width."""
 
 NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 """Keys of `model` that the name of a network holds already."""
@@ -42,11 +37,11 @@ NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 NO_CHOICE = ("model", "data", "experiments", "protocol", "budget")
 """Groups that are named otherwise, or that set keys of other groups."""
 
-UNKNOWN = "?"
-"""Value of a key that some runs lack, whose default no run has."""
-
 Facts = tuple[tuple[str, str], ...]
 """(key, value) pairs, sorted."""
+
+ALL_FOLDS = ("test", "all folds")
+"""Fact of a column of cross-validation."""
 
 Scope = tuple[str, str]
 """A group, and the option in it."""
@@ -101,195 +96,136 @@ def lay_out(runs: Sequence[Run], names: Names | None = None) -> Layout:
 
 
 class Settings:
-    """The settings of some runs, and what follows from their differences.
+    """The settings of some runs as texts, and what follows from their differences.
 
     Args:
         runs: of a report.
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
-        self.runs = runs
-        self.begun = [run for run in runs if run.settings]
+        begun = [run for run in runs if run.settings]
         # A job that has not begun has no configuration; runs of its setting do.
-        self.like = {run.setting: run for run in reversed(self.begun)}
-        self._rows: dict[tuple[Any, ...], Facts] = {}
-        self._columns: dict[tuple[Any, ...], Facts] = {}
+        like = {run.setting: run for run in reversed(begun)}
+        self.like = {id(run): run if run.settings else like.get(run.setting, run) for run in runs}
+        # Runs with the same settings and options are looked at once: the settings are one object for all seeds.
+        self.keys = {id(run): key_of(self.like[id(run)]) for run in runs}
+        # The last of them, a finished one if any, counts.
+        self.begun = {self.keys[id(run)]: run for run in sorted(begun, key=lambda run: run.finished)}
+        alike = same_data(self.begun.values())
+        self.texts = {self.keys[id(run)]: given(run) for run in runs}
+        for (key, run), settings in zip(self.begun.items(), completed(self.begun.values()), strict=True):
+            texts = {name: as_text(value) for name, value in sorted(settings.items())}
+            self.texts[key] = {name: alike.get((run.data, name, text), text) for name, text in texts.items()}
+        self.by_column = self._by_column()
+        self.rows = {
+            key: tuple((k, text) for k, text in texts.items() if belongs_to_row(k) and k not in self.by_column)
+            for key, texts in self.texts.items()
+        }
+        self.columns = {
+            key: tuple((k, text) for k, text in texts.items() if belongs_to_column(k) or k in self.by_column)
+            for key, texts in self.texts.items()
+        }
+        self.varied_groups = self._varied_groups({self.keys[id(run)]: run for run in runs})
 
     def of_row(self, run: Run) -> Facts:
         """Return what tells a row from others with the same network."""
-        like = self.begun_like(run)
-        key = self._key(like)
-        if key not in self._rows:
-            texts = self._shown(like).items()
-            self._rows[key] = tuple((k, text) for k, text in texts if belongs_to_row(k) and k not in self.by_column)
-        return self._rows[key]
+        return self.rows[self.keys[id(run)]]
 
     def of_column(self, run: Run) -> Facts:
         """Return what tells a column from others with the same dataset."""
-        like = self.begun_like(run)
-        key = self._key(like)
-        if key not in self._columns:
-            texts = self._shown(like).items()
-            self._columns[key] = tuple((k, text) for k, text in texts if belongs_to_column(k) or k in self.by_column)
-        facts = dict(self._columns[key]) | self._unbegun(run, belongs_to_column)
         # Scored on all images, fold by fold, which is another test than that of one split.
-        facts |= {} if run.fold is None else {"test": "all folds"}
-        return tuple(sorted(facts.items()))
-
-    def begun_like(self, run: Run) -> Run:
-        """Return the run itself, or one of its setting where it has not begun."""
-        return run if run.settings else self.like.get(run.setting, run)
+        return (*self.columns[self.keys[id(run)]], *(() if run.fold is None else (ALL_FOLDS,)))
 
     def row_facts(self, run: Run) -> Facts:
         """Return the options and the values of a run that are not the default, or not those of runs like it."""
-        facts = {group: as_text(option) for group, option in run.choices.items() if group in self.varied_groups}
-        facts |= self._facts(run, self.of_row(run))
-        facts |= self._unbegun(run, belongs_to_row)
-        return tuple(sorted(facts.items()))
+        options = {group: as_text(option) for group, option in run.choices.items() if group in self.varied_groups}
+        return tuple(sorted({**options, **dict(self._telling(run, self.of_row(run)))}.items()))
 
     def column_facts(self, run: Run) -> Facts:
         """Return the same of a column."""
-        column = self.of_column(run)
-        return tuple(
-            sorted({**self._facts(run, column), **{key: text for key, text in column if key == "test"}}.items())
-        )
+        return tuple(sorted(self._telling(run, self.of_column(run))))
 
-    def _facts(self, run: Run, texts: Facts) -> dict[str, str]:
-        """Return the values that are not the default, or in which runs with the same options differ."""
-        like = self.begun_like(run)
-        varied = {key for group in {*like.choices, "model"} for key in self._varied.get(self._scope(like, group), ())}
-        return {key: text for key, text in texts if key in like.changed or key in varied}
+    def _telling(self, run: Run, facts: Facts) -> list[tuple[str, str]]:
+        like = self.like[id(run)]
+        return [
+            fact
+            for fact in facts
+            if fact == ALL_FOLDS or fact[0] in like.changed or (scope(like, fact[0]), fact[0]) in self.varied
+        ]
 
-    @cached_property
-    def varied_groups(self) -> frozenset[str]:
-        """The groups of which several options were chosen, or another than the usual one, that set other values."""
-        options: dict[str, dict[str, set[tuple[tuple[str, str], ...]]]] = defaultdict(lambda: defaultdict(set))
-        for run in self.runs:
-            for group, option in run.choices.items():
-                if group not in NO_CHOICE and not is_ignored(group):
-                    inside = tuple(fact for fact in self.of_row(run) if fact[0].startswith(f"{group}."))
-                    options[group][str(option)].add(inside)
-                    if run.default_choices.get(group, option) != option:
-                        options[group].setdefault(str(run.default_choices[group]), set())
-        return frozenset(
-            group
-            for group, inside in options.items()
-            if len(inside) > 1 and len({frozenset(values) for values in inside.values()}) > 1
-        )
-
-    @cached_property
-    def by_column(self) -> frozenset[str]:
+    def _by_column(self) -> frozenset[str]:
         """The keys, not of the network, whose value follows from the dataset and differs between datasets."""
         values: dict[tuple[Scope, str], dict[Any, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for run in self.begun:
-            column = (run.data, tuple(sorted((k, v) for k, v in self._shown(run).items() if belongs_to_column(k))))
-            for key, text in self._shown(run).items():
-                if belongs_to_row(key) and not key.startswith("model."):
-                    values[self._scope(run, key), key][column].add(text)
-        differing: dict[str, bool] = {}
-        for (_, key), columns in values.items():
-            texts = {text for several in columns.values() for text in several}
-            if len(texts) > 1:
-                follows = all(len(several) == 1 for several in columns.values())
-                differing[key] = differing.get(key, True) and follows
-        return frozenset(key for key, follows in differing.items() if follows)
+        for place, run in self.begun.items():
+            texts = self.texts[place]
+            column = (run.data, tuple((key, text) for key, text in texts.items() if belongs_to_column(key)))
+            for key, text in texts.items():
+                values[scope(run, key), key][column].add(text)
+        # In which runs with the same options differ.
+        self.varied = {place for place, columns in values.items() if len(set().union(*columns.values())) > 1}
+        follows: dict[str, bool] = {}
+        for place in self.varied:
+            _, key = place
+            if belongs_to_row(key) and not key.startswith("model."):
+                one_each = all(len(texts) == 1 for texts in values[place].values())
+                follows[key] = follows.get(key, True) and one_each
+        return frozenset(key for key, one_each in follows.items() if one_each)
 
-    @cached_property
-    def _varied(self) -> dict[Scope, frozenset[str]]:
-        values: dict[Scope, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for run in self.begun:
-            for key, text in self._shown(run).items():
-                values[self._scope(run, key)][key].add(text)
-        return {
-            scope: frozenset(key for key, texts in keys.items() if len(texts) > 1) for scope, keys in values.items()
+    def _varied_groups(self, runs: Mapping[Any, Run]) -> frozenset[str]:
+        """The groups of which several options were chosen, or another than the usual one, that set other values."""
+        inside: dict[str, dict[str, set[Facts]]] = defaultdict(lambda: defaultdict(set))
+        for place, run in runs.items():
+            for group, option in run.choices.items():
+                if group not in NO_CHOICE and not is_ignored(group):
+                    facts = tuple(fact for fact in self.rows[place] if fact[0].startswith(f"{group}."))
+                    inside[group][str(option)].add(facts)
+                    _ = inside[group][str(run.default_choices.get(group, option))]
+        return frozenset(
+            group
+            for group, options in inside.items()
+            if any(facts != options[min(options)] for facts in options.values())
+        )
+
+
+def key_of(run: Run) -> tuple[Any, ...]:
+    """Return what runs with the same settings and options share."""
+    return id(run.settings) if run.settings else run.setting, run.model, *sorted(map(str, run.choices.items()))
+
+
+def given(run: Run) -> dict[str, str]:
+    """Return what a run was given on the command line, which is all that one tells that has not begun."""
+    words = dict(word.lstrip("+").partition("=")[::2] for word in run.overrides)
+    return {key: value for key, value in sorted(words.items()) if "." in key and not is_ignored(key)}
+
+
+def scope(run: Run, key: str) -> Scope:
+    """Return the group that a key belongs to, and the option of a run in it."""
+    group = key.partition(".")[0]
+    return group, option_of(run, group)
+
+
+def same_data(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
+    """Map values that mean the same data to the first of them: copies of a folder, a split and its being default.
+
+    (dataset, key, value) -> value, by what the runs recorded: the identity of the images, the ids of the splits.
+    """
+    first: dict[tuple[Any, ...], str] = {}
+    alike = {}
+    for run in runs:
+        identities = {
+            "data.root": run.summary.get("source_identity") if run.finished else None,
+            "data.split": tuple(sorted((row["id"], row["split"]) for row in run.images)) or None,
         }
-
-    def _scope(self, run: Run, key: str) -> Scope:
-        """Return the group that a key belongs to, and the option of a run in it."""
-        group = key.partition(".")[0]
-        return group, str(run.model if group == "model" else run.choices.get(group))
-
-    def _shown(self, run: Run) -> dict[str, str]:
-        """Return the settings of a run as texts, sorted, with the defaults of those that it lacks."""
-        return self._filled[self._key(run)] if run.settings else {}
-
-    def _key(self, run: Run) -> tuple[Any, ...]:
-        """Return what runs with the same settings and options share; the settings are one object for all seeds."""
-        options = run.__dict__.setdefault("_options", (run.model, *sorted(map(str, run.choices.items()))))
-        return id(run.settings) if run.settings else run.setting, options
-
-    @cached_property
-    def _filled(self) -> dict[tuple[Any, ...], dict[str, str]]:
-        begun = sorted(self.begun, key=lambda run: run.finished)  # the last of a setting, a finished one if any, counts
-        distinct = {self._key(run): run for run in begun}
-        texts = {
-            key: {name: as_text(one_side(value) if name == SIZE else value) for name, value in run.settings.items()}
-            for key, run in distinct.items()
-        }
-        defaults = self._defaults(distinct.values())
-        alike = self._alike(distinct.values())
-        filled = {}
-        for key, run in distinct.items():
-            texts[key] |= {
-                name: alike.get((run.data, name, texts[key][name]), texts[key][name])
-                for name in SAME_DATA
-                if name in texts[key]
-            }
-            lacking = {
-                name: text
-                for (scope, name), text in defaults.items()
-                if name not in texts[key] and scope == self._scope(run, name)
-            }
-            filled[key] = dict(sorted({**texts[key], **lacking}.items()))
-        return filled
-
-    def _alike(self, runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
-        """Map values that mean the same data to the first of them: copies of a folder, a split and its being default.
-
-        (dataset, key, value) -> value, by what the runs recorded: the identity of the images, the ids of the splits.
-        """
-        first: dict[tuple[Any, ...], str] = {}
-        alike = {}
-        for run in runs:
-            identities = {
-                "data.root": run.summary.get("source_identity") if run.finished else None,
-                "data.split": tuple(sorted((row["id"], row["split"]) for row in run.images)) or None,
-            }
-            for key, identity in identities.items():
-                if identity is not None and key in run.settings:
-                    text = as_text(run.settings[key])
-                    alike[run.data, key, text] = first.setdefault((run.data, key, run.fold, identity), text)
-        return alike
-
-    def _defaults(self, runs: Iterable[Run]) -> dict[tuple[Scope, str], str]:
-        """Return the default of each key that some runs of an option have and others lack."""
-        having: dict[tuple[Scope, str], list[Run]] = defaultdict(list)
-        with_option: dict[Scope, int] = defaultdict(int)
-        for run in runs:
-            scopes = {self._scope(run, key) for key in run.settings}
-            for scope in scopes:
-                with_option[scope] += 1
-            for key in run.settings:
-                having[self._scope(run, key), key].append(run)
-        defaults = {}
-        for (scope, key), several in having.items():
-            if len(several) < with_option[scope]:
-                at_default = next((one for one in several if key not in one.changed), None)
-                recorded = next((one.defaults[key] for one in several if one.defaults and key in one.defaults), UNKNOWN)
-                defaults[scope, key] = as_text(at_default.settings[key] if at_default else recorded)
-        return defaults
-
-    def _unbegun(self, run: Run, wanted: Callable[[str], bool]) -> dict[str, str]:
-        """Return what a job was given that has no configuration yet, nor a run like it."""
-        if run.settings or run.setting in self.like:
-            return {}
-        given = dict(override.lstrip("+").partition("=")[::2] for override in run.overrides)
-        return {key: value for key, value in given.items() if "." in key and not is_ignored(key) and wanted(key)}
+        for key, identity in identities.items():
+            if identity is not None and key in run.settings:
+                text = as_text(run.settings[key])
+                alike[run.data, key, text] = first.setdefault((run.data, key, run.fold, identity), text)
+    return alike
 
 
 def belongs_to_row(key: str) -> bool:
     """Whether a setting makes it another network or training."""
-    return key not in DERIVED and key not in DEVICE and not belongs_to_column(key)
+    return key not in DERIVED and key != DEVICE and not belongs_to_column(key)
 
 
 @lru_cache(maxsize=65536)
@@ -297,11 +233,6 @@ def belongs_to_column(key: str) -> bool:
     """Whether a setting makes it other data."""
     group, _, rest = key.partition(".")
     return group == "data" and rest.partition(".")[0] not in OF_TRAINING and key not in DERIVED
-
-
-def one_side(value: Any) -> Any:
-    """Return one number for a height and a width that are the same."""
-    return value[0] if isinstance(value, list | tuple) and len(value) == 2 and value[0] == value[1] else value
 
 
 def as_text(value: Any) -> str:
@@ -313,6 +244,12 @@ def as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_text, value))}]"
     return str(value)
+
+
+TOLD_APART: Mapping[str, Callable[[Run], str]] = {
+    "experiment": lambda run: run.experiment,
+    DEVICE: lambda run: as_text(run.settings.get(DEVICE)),
+}
 
 
 def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[int, Any]) -> dict[int, Facts]:
@@ -331,24 +268,14 @@ def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[in
             twice[row].append(several)
     apart: dict[int, Facts] = {id(run): () for run in runs}
     for row, groups in twice.items():
-        key = next((key for key in ("experiment", *DEVICE) if all(differ(several, key) for several in groups)), None)
-        if key is not None:
-            apart |= {id(run): ((key, fact(run, key)),) for run in runs if rows[id(run)] == row}
+        for key, fact in TOLD_APART.items():
+            if all(len(set(map(fact, several))) == len(several) for several in groups):
+                apart |= {id(run): ((key, fact(run)),) for run in runs if rows[id(run)] == row}
+                break
         else:
-            apart |= {
-                id(run): (("folder", str(run.folder)),) for several in groups for run in sorted(several, key=moved)[1:]
-            }
+            again = [run for several in groups for run in sorted(several, key=moved)[1:]]
+            apart |= {id(run): (("folder", str(run.folder)),) for run in again}
     return apart
-
-
-def differ(runs: Sequence[Run], key: str) -> bool:
-    """Whether no two of some runs have the same value of a key of `told_apart`."""
-    return len({fact(run, key) for run in runs}) == len(runs)
-
-
-def fact(run: Run, key: str) -> str:
-    """Return the value of a key of `told_apart`."""
-    return run.experiment if key == "experiment" else as_text(run.settings.get(key))
 
 
 def make_lines(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, UserError
 from medseg.runs.files import read_yaml
 
 if TYPE_CHECKING:
@@ -54,19 +54,17 @@ class Names:
         Raises `ConfigError` where two would be printed alike.
         """
         given: Mapping[str, str] = getattr(self, kind)
-        printed: dict[Line, Line] = {}
-        place: dict[Line, tuple[int, int]] = {}
-        for number, line in enumerate(dict.fromkeys(lines.values())):
-            key = key_of(line, given)
-            text = given.get(key, key) + line.label[len(key) :]
-            printed[line] = replace(line, label=text)
-            place[line] = (list(given).index(key) if key in given else len(given), number)
+        keys = {line: key_of(line, given) for line in lines.values()}
+        printed = {
+            line: replace(line, label=given.get(key, key) + line.label[len(key) :]) for line, key in keys.items()
+        }
         texts = [line.label for line in printed.values()]
         twice = next((text for text in texts if texts.count(text) > 1), None)
         if twice is not None:
             raise ConfigError(f"names: two {kind} would be printed as {twice!r}; give each a name of its own")
-        ordered = tuple(printed[line] for line in sorted(printed, key=lambda line: place[line]))
-        return ordered, {run: printed[line] for run, line in lines.items()}
+        place = {key: number for number, key in enumerate(given)}
+        ordered = sorted(printed, key=lambda line: place.get(keys[line], len(place)))  # others stay in their order
+        return tuple(printed[line] for line in ordered), {run: printed[line] for run, line in lines.items()}
 
     def warn_of_unused(self, networks: Iterable[Line], datasets: Iterable[Line]) -> None:
         """Warn of names that nothing in the report has; arguments as they are without names."""
@@ -86,18 +84,24 @@ def read_names(given: Any, folders: Sequence[Path]) -> Names:
 
     Args:
         given: of the option. A mapping without `networks` and `datasets` is of both.
-        folders: where `names.yaml` is looked for.
+        folders: where `names.yaml` is looked for. A damaged one is left out with a warning.
 
-    Raises `ConfigError` for what is neither, `UserError` for a damaged file.
+    Raises `ConfigError` for what is neither, `UserError` for a damaged file that is given.
     """
-    where = "names"
-    if given is None:
-        file = next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
-        if file is None:
-            return Names()
-        where, given = str(file), read_yaml(file)
-    elif isinstance(given, str):
-        where, given = given, read_yaml(Path(given).expanduser())
+    if isinstance(given, str):
+        return names_of(read_yaml(Path(given).expanduser()), given)
+    if given is not None:
+        return names_of(given, "names")
+    file = next((folder / FILE for folder in folders if (folder / FILE).exists()), None)
+    try:
+        return names_of(read_yaml(file), str(file)) if file else Names()
+    except UserError as error:
+        log.warning("%s; its names are left out", error)
+        return Names()
+
+
+def names_of(given: Any, where: str) -> Names:
+    """Check names, and return them as texts. Raises `ConfigError`, with `where` they are from."""
     if not isinstance(given, Mapping):
         raise ConfigError("names must be a YAML file, or a mapping such as names={unet: U-Net, kvasir: Kvasir-SEG}")
     content = given if set(given) & set(KINDS) else dict.fromkeys(KINDS, given)

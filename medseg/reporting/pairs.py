@@ -10,16 +10,17 @@ import numpy as np
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.layout import Line
-from medseg.reporting.rule import PairInput, judge, superiority
-from medseg.reporting.samples import Array, Sample
+from medseg.reporting.rule import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement, PairInput, judge, superiority
+from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Side, TrainingVariance
 
-OPPOSITE = {"better": "worse", "worse": "better"}
+OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
+NOT_TOLD_APART = (UNDECIDED, EQUIVALENT)
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two rows on a dataset, as the rule judges them.
+class Pair(Judgement):
+    """Two rows on a dataset, as the rule judges them among all pairs of the dataset; equivalent: within 1 point.
 
     Args:
         first, second: the rows.
@@ -27,18 +28,6 @@ class Pair:
         images: that both were tested on.
         units: what the tests are over: groups of images, or images where there are no groups.
         grouped: whether units are groups.
-        difference: of the means, first - second, in the unit of the score.
-        low, high: the interval that the verdict was made of, simultaneous over the pairs; None where not judged.
-        confidence: level of the interval: 0.95 for a single pair, more where there are several.
-        p_interval: p of that interval, which carries the trainings; None where not judged.
-        p_ranks: p of Wilcoxon's signed-rank test over units; None for pooled measures, which no unit has.
-        p: the larger of both.
-        corrected: p after Holm's correction for all pairs of the column.
-        p_equivalent: that the two differ by the margin of 1 point or more; below 5 % they are equivalent, which
-            "better" may be as well.
-        direction: rank-biserial correlation of the units, above 0 where the first is higher.
-        state: of the first: better, worse, equivalent (within 1 point), undecided, not judged.
-        reason: why a pair is not judged or cannot be decided; empty otherwise.
         superiority: probability that a new training of the first beats a new one of the second, and its 95 %
             interval; None where not judged.
     """
@@ -49,18 +38,6 @@ class Pair:
     images: int
     units: int
     grouped: bool
-    difference: float
-    low: float | None
-    high: float | None
-    confidence: float
-    p_interval: float | None
-    p_ranks: float | None
-    p: float | None
-    corrected: float | None
-    p_equivalent: float | None
-    direction: float
-    state: str
-    reason: str = ""
     superiority: tuple[float, float, float] | None = None
 
     def reversed(self) -> Pair:
@@ -86,55 +63,36 @@ def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, 
     return 1 - p, 1 - high, 1 - low
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A row under a measure.
-
-    Args:
-        sample: what it is made of.
-        side: what it brings into means and differences.
-        ranked: scores of the units, averaged over their images and seeds, U; None for a pooled measure.
-    """
-
-    sample: Sample
-    side: Side
-    ranked: Array | None
-
-    @classmethod
-    def of(cls, sample: Sample, measure: Measure) -> Measured:
-        single = measure.convention == "per_image"
-        side = replace(Side.of(sample.pseudo_values(measure)), seed_means=sample.values(measure))
-        return cls(sample, side, sample.ranked(measure.score) if single else None)
-
-    def on(self, ids: Sequence[str], measure: Measure) -> Measured:
-        """Return the same on some of the images."""
-        return self if list(self.sample.ids) == list(ids) else Measured.of(self.sample.restricted(ids), measure)
+def side_of(sample: Sample, measure: Measure) -> Side:
+    """Return what a row brings under a measure."""
+    ranked = sample.ranked(measure.score) if measure.convention == "per_image" else None
+    return replace(Side.of(sample.pseudo_values(measure)), seed_means=sample.values(measure), ranked=ranked)
 
 
-def measure_rows(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Measured]:
-    """Return the rows of a dataset under a measure, without those that do not have it."""
-    measured = {row: Measured.of(sample, measure) for row, sample in samples.items()}
-    return {row: one for row, one in measured.items() if not np.isnan(one.side.seed_means).any()}
+def sides_of(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Side]:
+    """Return what the rows of a dataset bring under a measure, without those that do not have it."""
+    sides = {row: side_of(sample, measure) for row, sample in samples.items()}
+    return {row: side for row, side in sides.items() if not np.isnan(side.seed_means).any()}
 
 
-def compare_pairs(column: Line, rows: Mapping[Line, Measured], measure: Measure) -> list[Pair]:
-    """Judge all pairs of rows of a dataset, `column`."""
-    names = list(rows)
+def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
+    """Judge all pairs of rows of a dataset, `column`, each on the images that both were tested on."""
+    sides = sides_of(samples, measure)
     inputs: list[PairInput] = []
-    samples: list[Sample] = []
-    for first, second in combinations(range(len(names)), 2):
-        one, other = rows[names[first]], rows[names[second]]
-        if one.sample.ids != other.sample.ids:  # each pair on the images that both were tested on
-            ids = sorted(set(one.sample.ids) & set(other.sample.ids))
+    shared: list[Sample] = []
+    for (first, one), (second, other) in combinations(enumerate(sides), 2):
+        both, sample = (sides[one], sides[other]), samples[one]
+        if sample.ids != samples[other].ids:
+            ids = sorted({*sample.ids} & {*samples[other].ids})
             if not ids:
                 continue
-            one, other = one.on(ids, measure), other.on(ids, measure)
-        ranked = None if one.ranked is None or other.ranked is None else one.ranked - other.ranked
-        difference = float(one.side.seed_means.mean() - other.side.seed_means.mean())
-        unit = "groups" if one.sample.groups else "images"
-        inputs.append(PairInput(first, second, (one.side, other.side), ranked, difference, unit))
-        samples.append(one.sample)
-    trainings = TrainingVariance.of([row.side.seed_means for row in rows.values()])
+            sample = sample.restricted(ids)
+            both = side_of(sample, measure), side_of(samples[other].restricted(ids), measure)
+        ranked = None if both[0].ranked is None or both[1].ranked is None else both[0].ranked - both[1].ranked
+        inputs.append(PairInput(first, second, both, ranked, "groups" if sample.groups else "images"))
+        shared.append(sample)
+    names = list(sides)
+    trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
     up = measure.higher_is_better
     judged = judge(inputs, trainings, higher_is_better=up, margin=1 / measure.points)
     chances = superiority(inputs, trainings, higher_is_better=up)
@@ -149,19 +107,15 @@ def compare_pairs(column: Line, rows: Mapping[Line, Measured], measure: Measure)
             superiority=chance if found.p is not None else None,
             **vars(found),
         )
-        for given, sample, found, chance in zip(inputs, samples, judged, chances, strict=True)
+        for given, sample, found, chance in zip(inputs, shared, judged, chances, strict=True)
     ]
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:
     """Return the comparison of two rows on a dataset, seen from the first."""
     for pair in pairs:
-        if pair.column != column:
-            continue
-        if pair.first == first and pair.second == second:
-            return pair
-        if pair.first == second and pair.second == first:
-            return pair.reversed()
+        if pair.column == column and (pair.first, pair.second) in ((first, second), (second, first)):
+            return pair if pair.first == first else pair.reversed()
     return None
 
 
@@ -169,9 +123,11 @@ def count_wins(pairs: Sequence[Pair]) -> dict[tuple[Line, Line], tuple[int, int,
     """Count for each two rows on how many datasets the first is better, not told apart, worse; not judged: none."""
     counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
     for pair in pairs:
-        tie = pair.state in ("undecided", "equivalent")
-        seen = ((pair.first, pair.second), pair.state), ((pair.second, pair.first), OPPOSITE.get(pair.state))
-        for rows, state in seen:
+        for rows, better, worse in (
+            ((pair.first, pair.second), BETTER, WORSE),
+            ((pair.second, pair.first), WORSE, BETTER),
+        ):
             wins, ties, losses = counted.get(rows, (0, 0, 0))
-            counted[rows] = (wins + (state == "better"), ties + tie, losses + (state == "worse"))
+            state = pair.state
+            counted[rows] = (wins + (state == better), ties + (state in NOT_TOLD_APART), losses + (state == worse))
     return counted

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -35,22 +37,23 @@ class Variances:
     residual: float
 
     @classmethod
-    def of(cls, sides: Sequence[Side], trainings: TrainingVariance) -> Variances | None:
+    def of(cls, sides: Sequence[Side]) -> Variances | None:
         """Read them off the networks of a dataset, all on the same units; None where they cannot be known.
 
         Of the differences of two networks it takes the median over all pairs; networks with one seed are left out.
         """
         known = [side for side in sides if side.seeds > 1]
-        if len(known) < 2 or trainings.pooled is None or len(known[0].per_unit) < 2:
+        trainings = TrainingVariance.of([side.seed_means for side in known]).pooled
+        units = len(known[0].per_unit) if known else 0
+        if len(known) < 2 or units < 2 or trainings is None:
             return None
-        units = len(known[0].per_unit)
         residual = float(np.mean([side.residual for side in known]))
         first, second = np.triu_indices(len(known), 1)
         per_unit = np.stack([side.per_unit for side in known])
         seeds = np.array([side.seeds for side in known])
         differences = (per_unit[first] - per_unit[second]).var(axis=1, ddof=1)
         single = float(np.median(differences - residual * (1 / seeds[first] + 1 / seeds[second])))
-        training = trainings.pooled.variance - residual / units
+        training = trainings.variance - residual / units
         return cls(len(known), int(seeds.min()), units, max(training, 0.0), max(single, 0.0), residual)
 
     def power(self, difference: float, *, pairs: int, seeds: int, units: int) -> float:
@@ -103,27 +106,21 @@ def plan(variances: Variances, difference: float, *, pairs: int) -> Plan:
     Assumes that what is added is as what is there, that no network deviates more than the others, and that the
     variances are as estimated: those of two or three seeds are rough, and so is the plan.
     """
-
-    def power(seeds: int, units: int) -> float:
-        return variances.power(difference, pairs=pairs, seeds=seeds, units=units)
-
+    power = partial(variances.power, difference, pairs=pairs)
     seeds, units = variances.seeds, variances.units
     return Plan(
         difference,
         pairs,
         seeds,
         units,
-        power(seeds, units),
-        fewest(lambda count: power(count, units), 2, MOST_SEEDS),
-        fewest(lambda count: power(seeds, count), 2, MOST_UNITS),
+        power(seeds=seeds, units=units),
+        fewest(lambda count: power(seeds=count, units=units), 2, MOST_SEEDS),
+        fewest(lambda count: power(seeds=seeds, units=count), 2, MOST_UNITS),
     )
 
 
 def fewest(power: Callable[[int], float], low: int, high: int) -> int | None:
     """Return the smallest count whose power suffices, which grows with the count; None where the highest does not."""
-    if power(high) < POWER:
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)
-    return low
+    counts = range(low, high + 1)
+    place = bisect_left(counts, True, key=lambda count: power(count) >= POWER)
+    return counts[place] if place < len(counts) else None

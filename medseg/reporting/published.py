@@ -11,19 +11,23 @@ takes the mean. Nothing is filled in. A number compares with ours only where bot
     | batch      | the counts of each batch, so it depends on the batch size  | none                               |
     | not stated |                                                            | none                               |
 
-A network is looked up by its name. Width and details are those of the source, `parameters_m` where it prints them.
+A network is looked up by its name. Width and details are those of the source.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from medseg.errors import UserError
+from medseg.metrics.measures import Measure
+from medseg.reporting.comparison import Comparison, Score
+from medseg.reporting.costs import size_of
+from medseg.reporting.layout import Line
 
 COLUMNS = (
     "source", "year", "dataset", "split", "image_size", "model", "params_m", "macs_g", "dice", "iou",
@@ -94,31 +98,26 @@ class Published:
     """One published score.
 
     Attributes:
-        network, dataset: as the source names them.
+        row: of the file, `""` where the source does not say.
         score: `dice` or `iou`, the column that it stands in.
         value: as a fraction.
         kind: how the source takes the mean: `per image`, `pooled`, `two-class`, `batch` or `not stated`.
-        convention: the same in the words of the file.
         ours: the score of ours that is taken in the same way; None where there is none, or it is not known.
         same_split: the source names our split, or one of the same proportions.
-        split, image_size, source, year, note: as in the file, `""` where the source does not say.
-        parameters_m: millions of parameters, as printed; None where they are not.
     """
 
-    network: str
-    dataset: str
+    row: Mapping[str, str]
     score: str
     value: float
     kind: str
-    convention: str
     ours: str | None
     same_split: bool
-    split: str
-    image_size: str
-    source: str
-    year: str
-    parameters_m: float | None
-    note: str
+
+    @property
+    def source(self) -> str:
+        """The source, with its year."""
+        name, year = self.row["source"], self.row["year"]
+        return f"{name}, {year}" if year and year not in name else name
 
 
 def read_published(files: Iterable[Path]) -> list[dict[str, str]]:
@@ -172,7 +171,7 @@ def published_files(folder: Path | None = None) -> list[Path]:
 
 
 def find(
-    rows: Iterable[dict[str, str]],
+    rows: Iterable[Mapping[str, str]],
     model: str,
     data: str,
     score: str,
@@ -193,33 +192,15 @@ def find(
     Closest: the same split before another before an unknown one; then a convention that we compute before one that is
     not stated before one that cannot be compared; then the image size; then the newest; then the source's name.
     """
-    networks, dataset = NETWORKS.get(model, ()), DATASETS.get(data)
-    same = SPLITS.get((data, split))
+    networks, dataset, same = NETWORKS.get(model, ()), DATASETS.get(data), SPLITS.get((data, split))
     scores = []
     of_cell = [row for row in rows if row["model"] in networks and row["dataset"] == dataset]
     for row, column in product(of_cell, WORDS):
         kind = kind_of(row["metric_convention"], column)
         ours = OURS.get((kind, column))
-        if not row[column] or score not in (column, ours):
-            continue
-        scores.append(
-            Published(
-                network=row["model"],
-                dataset=row["dataset"],
-                score=column,
-                value=float(row[column]),
-                kind=kind,
-                convention=row["metric_convention"],
-                ours=ours,
-                same_split=same is not None and re.search(same, row["split"]) is not None,
-                split=row["split"],
-                image_size=row["image_size"],
-                source=row["source"],
-                year=row["year"],
-                parameters_m=float(row["params_m"]) if row["params_m"] else None,
-                note=row["note"],
-            )
-        )
+        if row[column] and score in (column, ours):
+            same_split = same is not None and re.search(same, row["split"]) is not None
+            scores.append(Published(row, column, float(row[column]), kind, ours, same_split))
     return sorted(scores, key=lambda item: distance(item, image_size))
 
 
@@ -229,18 +210,73 @@ def kind_of(convention: str, score: str) -> str:
     `;` separates what is about single scores; a part that names neither is about both. "mDice" and "mean Dice" do not
     state what the mean is taken of.
     """
-    parts = []
-    for part in convention.lower().split(";"):
-        named = [name for name, words in WORDS.items() if re.search(words, part)]
-        if score in named or not named:
-            parts.append(part)
-    return next((kind for kind, words in KINDS if any(re.search(words, part) for part in parts)), "not stated")
+    named = [
+        (part, [name for name, words in WORDS.items() if re.search(words, part)])
+        for part in convention.lower().split(";")
+    ]
+    about = [part for part, names in named if score in names or not names]
+    return next((kind for kind, words in KINDS if any(re.search(words, part) for part in about)), "not stated")
 
 
 def distance(item: Published, image_size: int) -> tuple[object, ...]:
     """Order published scores by how far their protocol is from ours."""
-    unknown_split = not item.split or item.split.startswith("mixed")
+    row = item.row
+    unknown_split = not row["split"] or row["split"].startswith("mixed")
     split = 0 if item.same_split else 2 if unknown_split else 1
     convention = 0 if item.ours else 1 if item.kind == "not stated" else 2
-    size = abs(int(item.image_size) - image_size) if item.image_size.isdigit() else 10_000
-    return (split, convention, size, -int(item.year) if item.year.isdigit() else 0, item.source, item.network)
+    size = abs(int(row["image_size"]) - image_size) if row["image_size"].isdigit() else 10_000
+    return (split, convention, size, -int(row["year"]) if row["year"].isdigit() else 0, row["source"], row["model"])
+
+
+# Beside our scores.
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """A cell beside what was published for it, `ours` being its score under the convention of the source.
+
+    The difference is ours - published, None where the two cannot be compared; `differs_in` names what is known to be
+    different in the protocols.
+    """
+
+    row: Line
+    column: Line
+    measure: Measure
+    ours: Score
+    published: Published
+    difference: float | None
+    differs_in: tuple[str, ...]
+
+
+def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> list[PublishedCell]:
+    """Find the published scores of the cells; `rows` are those of `read_published`.
+
+    Of an overlap score only: Dice, or IoU where the comparison is about that.
+    """
+    score = comparison.measure.score if comparison.measure.score in ("dice", "iou") else "dice"
+    cells = []
+    for row, column in product(comparison.rows, comparison.columns):
+        cell = comparison.cells.get((row, column))
+        run = next((run for run in cell.runs if run.finished), None) if cell else None
+        if cell is None or run is None:
+            continue
+        size = size_of(run) or (256, 256)
+        found = find(rows, row.name, column.name, score, split=run.summary.get("split_name"), image_size=max(size))
+        name = (found[0].ours or found[0].score) if found else ""
+        if name in cell.scores:
+            comparable = found[0].ours is not None or found[0].kind == "not stated"
+            difference = cell.scores[name].mean - found[0].value if comparable else None
+            ours = (comparison.measures[name], cell.scores[name])
+            cells.append(PublishedCell(row, column, *ours, found[0], difference, differences(found[0], size)))
+    return cells
+
+
+def differences(published: Published, size: tuple[int, int]) -> tuple[str, ...]:
+    """Name what is known to differ between the protocol of a source and ours."""
+    theirs = {name: published.row[name] or "not stated" for name in ("split", "image_size")}
+    parts = {
+        f"split ({theirs['split']})": not published.same_split,
+        f"convention ({published.kind})": published.ours is None,
+        f"size ({theirs['image_size']})": theirs["image_size"] != str(size[0]) or size[0] != size[1],
+    }
+    return tuple(part for part, differs in parts.items() if differs)

@@ -185,11 +185,9 @@ def resampled_means(values: Sequence[Array], resamples: int, generator: np.rando
     units = values[0].shape[1]
     weights = draw_weights(generator.integers(0, units, (resamples, units)))
     by_seed = weights @ np.concatenate(values).T  # one product: the weights are many and are read once
-    means, start = [], 0
-    for one in values:
-        seeds = len(one)
-        drawn = by_seed[:, start : start + seeds]
-        start += seeds
+    means = []
+    for drawn in np.split(by_seed, np.cumsum([len(one) for one in values])[:-1], axis=1):
+        seeds = drawn.shape[1]
         mean = drawn.mean(axis=1)
         if seeds > 1:
             again = draw_weights(generator.integers(0, seeds, (resamples, seeds)))

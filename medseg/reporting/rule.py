@@ -18,22 +18,12 @@ distinguishes it from a lucky training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from medseg.reporting.statistics import (
-    ALPHA,
-    Array,
-    Estimate,
-    Part,
-    Side,
-    TrainingVariance,
-    holm,
-    of_units,
-    wilcoxon_each,
-)
+from medseg.reporting.statistics import ALPHA, Array, Estimate, Side, TrainingVariance, holm, of_units, wilcoxon_each
 
 BETTER, WORSE, EQUIVALENT = "better", "worse", "equivalent"
 UNDECIDED, NOT_JUDGED = "undecided", "not judged"
@@ -48,7 +38,6 @@ class PairInput:
         sides: what each brings, on the same U units.
         ranked: difference of their scores per unit, averaged over seeds, U; NaN where a unit has none. None for a score
             that no single unit has.
-        difference: of the means as they are printed; None: the mean of `sides`.
         unit: what a unit is called where there are several, for the reasons.
     """
 
@@ -56,7 +45,6 @@ class PairInput:
     second: int
     sides: tuple[Side, Side]
     ranked: Array | None = None
-    difference: float | None = None
     unit: str = "images"
 
     @property
@@ -67,36 +55,43 @@ class PairInput:
     @cached_property
     def mean(self) -> float:
         """Of the difference."""
-        if self.difference is not None:
-            return self.difference
-        return float((self.sides[0].per_unit - self.sides[1].per_unit).mean()) if self.units else 0.0
-
-    @cached_property
-    def of_units(self) -> tuple[Part, ...]:
-        """What units add to the variance of the difference; nothing where there is one alone."""
-        return of_units(self.sides[0].per_unit - self.sides[1].per_unit)
+        return float(self.sides[0].seed_means.mean() - self.sides[1].seed_means.mean())
 
     @property
-    def seeds(self) -> int:
-        """Of the side that has fewer."""
-        return min(side.seeds for side in self.sides)
+    def seeds(self) -> tuple[int, int]:
+        """Of both sides."""
+        return self.sides[0].seeds, self.sides[1].seeds
+
+    def estimate(self, trainings: TrainingVariance) -> Estimate:
+        """Return the difference, first - second, over units and trainings."""
+        units = of_units(self.sides[0].per_unit - self.sides[1].per_unit)
+        return Estimate(self.mean, (*units, *trainings.of_difference((self.first, self.second), self.seeds)))
+
+    @cached_property
+    def why_not(self) -> str:
+        """Why the pair is not judged; empty where it is."""
+        if self.units < 2:
+            return f"fewer than two {self.unit}"
+        if np.isnan(self.mean):
+            return "no value"
+        return "one seed" if min(self.seeds) < 2 else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judgement:
     """What the rule makes of a pair, seen from the first.
 
     Args:
-        difference: first - second.
-        low, high: the interval that the verdict was made of; None where the pair is not judged.
+        difference: first - second, in the unit of the score.
+        direction: rank-biserial correlation, above 0 where the first is higher; the sign of the difference for a pooled
+            score.
+        low, high: the interval that the verdict was made of; None where the pair is not judged, as all below.
         confidence: its level: 0.95 for a single pair, more where there are several (Holm's step).
-        p_interval: of the interval; None where the pair is not judged.
-        p_ranks: of Wilcoxon's test; None for a pooled score, and where the pair is not judged.
+        p_interval: of the interval.
+        p_ranks: of Wilcoxon's test; None for a pooled score.
         p, corrected: the larger of both, without and with Holm's correction for all pairs.
         p_equivalent: that they differ by the margin or more, corrected likewise (two one-sided tests; Schuirmann,
             1987). Below 5 %: equivalent within the margin, which "better" may well be too.
-        direction: rank-biserial correlation, above 0 where the first is higher; the sign of the difference for a pooled
-            score.
         state: "better", "worse", "equivalent", "undecided" or "not judged": the first, the direction of the score
             included.
         reason: why it is not judged, or cannot be or is not decided; else empty.
@@ -128,64 +123,43 @@ def judge(
         margin: of equivalence, in the unit of the score.
     """
     tested = wilcoxon_each([np.empty(0) if pair.ranked is None else pair.ranked for pair in pairs])
-    shown = [pair.mean for pair in pairs]
-    estimates = [estimate_difference(pair, trainings) for pair in pairs]
-    directions = [
-        float(np.sign(mean)) if pair.ranked is None else side
-        for pair, mean, (_, side) in zip(pairs, shown, tested, strict=True)
-    ]
-    reasons = [why_not(pair, mean) for pair, mean in zip(pairs, shown, strict=True)]
-    judged = [k for k, reason in enumerate(reasons) if not reason]
     results = [
-        Judgement(mean, direction, reason=reason)
-        for mean, direction, reason in zip(shown, directions, reasons, strict=True)
+        Judgement(
+            difference=pair.mean,
+            direction=float(np.sign(pair.mean)) if pair.ranked is None else direction,
+            p_ranks=None if pair.ranked is None or pair.why_not else p,
+            reason=pair.why_not,
+        )
+        for pair, (p, direction) in zip(pairs, tested, strict=True)
     ]
-    p = np.array([max(estimates[k].p, 0.0 if pairs[k].ranked is None else tested[k][0]) for k in judged])
-    corrected = holm(p)
-    equivalent = holm([estimates[k].below(margin - abs(shown[k])) for k in judged])
-    impossible = too_few([pairs[k] for k in judged])
-    for k, one, together, alike, level, cannot in zip(
-        judged, p.tolist(), corrected.tolist(), equivalent.tolist(), step_levels(p), impossible, strict=True
-    ):
-        low, high = estimates[k].interval(1 - level)
-        higher = np.sign(shown[k]) if together < ALPHA and directions[k] * shown[k] > 0 else 0
-        if higher:
-            state, reason = (BETTER if (higher > 0) == higher_is_better else WORSE), ""
+    judged = [k for k, pair in enumerate(pairs) if not pair.why_not]
+    estimates = [pairs[k].estimate(trainings) for k in judged]
+    p = np.array([max(found.p, results[k].p_ranks or 0.0) for k, found in zip(judged, estimates, strict=True)])
+    equivalent = holm([found.below(margin - abs(found.mean)) for found in estimates])
+    columns = p.tolist(), holm(p).tolist(), equivalent.tolist(), step_levels(p), too_few([pairs[k] for k in judged])
+    for k, found, one, corrected, alike, level, cannot in zip(judged, estimates, *columns, strict=True):
+        low, high = found.interval(1 - level)
+        reason = ""
+        if corrected < ALPHA and results[k].direction * found.mean > 0:
+            state = BETTER if (found.mean > 0) == higher_is_better else WORSE
         elif alike < ALPHA:
-            state, reason = EQUIVALENT, ""
+            state = EQUIVALENT
         else:
-            ranks = low > 0 or high < 0
-            state, reason = UNDECIDED, cannot or ("the ranks of the units do not separate them" if ranks else "")
-        results[k] = Judgement(
-            difference=shown[k],
-            direction=directions[k],
+            left_out = low > 0 or high < 0
+            state, reason = UNDECIDED, cannot or ("the ranks of the units do not separate them" if left_out else "")
+        results[k] = replace(
+            results[k],
             low=low,
             high=high,
             confidence=1 - level,
-            p_interval=estimates[k].p,
-            p_ranks=None if pairs[k].ranked is None else tested[k][0],
+            p_interval=found.p,
             p=one,
-            corrected=together,
+            corrected=corrected,
             p_equivalent=alike,
             state=state,
             reason=reason,
         )
     return results
-
-
-def estimate_difference(pair: PairInput, trainings: TrainingVariance) -> Estimate:
-    """Return the difference of two networks, first - second, over units and trainings."""
-    seeds = (pair.sides[0].seeds, pair.sides[1].seeds)
-    return Estimate(pair.mean, (*pair.of_units, *trainings.of_difference((pair.first, pair.second), seeds)))
-
-
-def why_not(pair: PairInput, difference: float) -> str:
-    """Say why a pair is not judged; empty where it is."""
-    if pair.units < 2:
-        return f"fewer than two {pair.unit}"
-    if np.isnan(difference):
-        return "no value"
-    return "one seed" if pair.seeds < 2 else ""
 
 
 def step_levels(p: Array) -> list[float]:
@@ -194,15 +168,14 @@ def step_levels(p: Array) -> list[float]:
     The smallest of m is tested at ALPHA / m, the next at ALPHA / (m - 1); from the first that is not rejected on, none
     is, and they share its level.
     """
-    count = len(p)
-    levels = np.empty(count)
-    level, stopped = ALPHA / max(count, 1), False
-    for step, k in enumerate(np.argsort(p, kind="stable")):
-        if not stopped:
-            level = ALPHA / (count - step)
-            stopped = bool(p[k] >= level)
-        levels[k] = level
-    return levels.tolist()
+    order = np.argsort(p, kind="stable")
+    levels = ALPHA / np.arange(len(p), 0, -1)
+    kept = np.flatnonzero(p[order] >= levels)
+    if len(kept):
+        levels[kept[0] :] = levels[kept[0]]
+    of_each = np.empty(len(p))
+    of_each[order] = levels
+    return of_each.tolist()
 
 
 def too_few(pairs: Sequence[PairInput]) -> list[str]:
@@ -212,16 +185,14 @@ def too_few(pairs: Sequence[PairInput]) -> list[str]:
     """
     smallest = [0.0 if pair.ranked is None else 2.0 ** (1 - pair.units) for pair in pairs]
     first = min(smallest, default=0.0) * len(pairs) >= ALPHA
-    many = "a pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+    judged = f"{len(pairs)} pairs" if first and len(pairs) > 1 else "a pair"
     return [
-        f"{pair.units} {pair.unit} are too few to judge {many if first else 'a pair'}"
-        if first or least >= ALPHA
-        else ""
+        f"{pair.units} {pair.unit} are too few to judge {judged}" if first or least >= ALPHA else ""
         for pair, least in zip(pairs, smallest, strict=True)
     ]
 
 
-QUANTILES = 128
+QUANTILES = 64
 """Nodes of the integral over what the deviation of trainings may be."""
 
 
@@ -242,26 +213,22 @@ def superiority(
     from scipy.special import gammaincinv, ndtr
 
     results: list[tuple[float, float, float] | None] = [None] * len(pairs)
-    rows, known = [], []
+    known = {}
     for k, pair in enumerate(pairs):
-        sides = pair.sides
-        parts = [trainings.single(network) for network in (pair.first, pair.second)]
-        if pair.units < 2 or pair.seeds < 2 or None in parts:
+        single = trainings.of_difference((pair.first, pair.second), (1, 1))
+        deviation = sum(part.variance for part in single)
+        if pair.why_not or not deviation > 0:
             continue
-        both = [part for part in parts if part]
-        deviation = sum(part.variance for part in both)
-        if not deviation > 0:
-            continue
-        same = not trainings.separate.keys() & {pair.first, pair.second}
-        freedom = both[0].freedom if same else deviation**2 / sum(part.variance**2 / part.freedom for part in both)
-        if np.isnan(pair.mean):
-            continue
-        shared = sum(part.variance / side.seeds for part, side in zip(both, sides, strict=True)) / deviation
-        rows.append(k)
-        known.append((pair.mean, deviation, freedom, shared, pair.of_units[0].variance, pair.units - 1))
-    if not rows:
+        squares = sum(part.variance**2 / part.freedom for part in single)
+        freedom = single[0].freedom if len(single) == 1 else deviation**2 / squares
+        units, *seen = pair.estimate(trainings).parts
+        shared = sum(part.variance for part in seen) / deviation
+        known[k] = (pair.mean, deviation, freedom, shared, units.variance, units.freedom)
+    if not known:
         return results
-    mean, deviation, freedom, shared, units, unit_freedom = (column[:, None] for column in np.array(known).T)
+    mean, deviation, freedom, shared, units, unit_freedom = (
+        column[:, None] for column in np.array([*known.values()]).T
+    )
     mean = mean if higher_is_better else -mean
     # The true variances, given what was seen: f s^2 / chi^2. Nodes are quantiles; those of the units in another order,
     # so that both together are a point set that fills the square (Korobov).
@@ -292,6 +259,6 @@ def superiority(
         return ndtr(middle)[:, 0]
 
     point, low, high = ndtr(mean / np.sqrt(deviation))[:, 0], end(ALPHA / 2), end(1 - ALPHA / 2)
-    for row, one, least, most in zip(rows, point.tolist(), low.tolist(), high.tolist(), strict=True):
-        results[row] = (one, min(least, one), max(most, one))
+    for k, one, least, most in zip(known, point.tolist(), low.tolist(), high.tolist(), strict=True):
+        results[k] = (one, min(least, one), max(most, one))
     return results

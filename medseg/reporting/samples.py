@@ -57,13 +57,13 @@ class Sample:
 
     def values(self, measure: Measure) -> Array:
         """Return the measure of each seed, S; NaN where it was not measured."""
-        if measure.name not in self._values:
+        if measure.name not in self._values:  # each is asked for by the tables, the tests and the page
             self._values[measure.name] = self.means([measure])(np.full((1, len(self.ids)), 1 / len(self.ids)))[0, :, 0]
         return self._values[measure.name]
 
     @cached_property
     def _values(self) -> dict[str, Array]:
-        """The measures that have been asked for: each is asked for by the tables, the tests and the page."""
+        """The measures that have been asked for."""
         return {}
 
     def means(self, measures: Sequence[Measure]) -> Callable[[Array], Array]:
@@ -104,19 +104,20 @@ class Sample:
             without = function_of(measure)(counts.sum(axis=1, keepdims=True) - counts)
         else:
             values = self.scores.get(measure.score, np.full((len(self.seeds), len(self.ids)), np.nan))
-            present = ~np.isnan(values)
-            total = self.per_unit(np.where(present, values, 0.0))
-            number = self.per_unit(present.astype(np.float64))
+            total, number = self._sums(values)
             rest = number.sum(axis=1, keepdims=True) - number
             left = total.sum(axis=1, keepdims=True) - total
             without = np.divide(left, rest, out=np.broadcast_to(whole, total.shape).copy(), where=rest > 0)
         return units * whole - (units - 1) * without
 
+    def _sums(self, values: Array) -> tuple[Array, Array]:
+        """Return the sum of the values of each unit, and of how many, ... x U; NaN are left out."""
+        present = ~np.isnan(values)
+        return self.per_unit(np.where(present, values, 0.0)), self.per_unit(present.astype(np.float64))
+
     def ranked(self, score: str) -> Array:
         """Return a score of each unit, averaged over its images and the seeds, U; NaN where an image has none."""
-        values = self.per_image(score)
-        present = ~np.isnan(values)
-        total, number = self.per_unit(np.where(present, values, 0.0)), self.per_unit(present.astype(np.float64))
+        total, number = self._sums(self.per_image(score))
         return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
     @cached_property

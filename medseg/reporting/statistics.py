@@ -24,9 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ALPHA = 0.05
-"""Of a family of tests together."""
-LEVEL = 1 - ALPHA
-"""Of an interval that stands alone."""
+"""Of a family of tests together; an interval that stands alone leaves out as much."""
 
 APART = 0.2
 """Level at which the trainings of a network deviate visibly more than those of the others, over all networks together.
@@ -68,21 +66,17 @@ class Estimate:
     def freedom(self) -> float:
         """Degrees of freedom of the sum (Satterthwaite, 1946), cautious; infinite where nothing varies.
 
-        Satterthwaite's are themselves estimated. Where a part of few degrees of freedom comes out small by chance, the
-        error is too small and they are too many: with one for the trainings (a single network, two seeds) a 95 %
-        interval misses in up to 12.5 %, with two in up to 7.8 %. So in this formula a part of f degrees of freedom
-        counts (1 + 2 / f)^2 times: then it misses in at most 6.0 % and 5.0 % (numerical integration over the share of
-        the trainings in the variance, 120 units; 6.9 and 5.6 % with 6 units). Of the forms tried this one costs
-        least power. A part alone, or parts of many degrees of freedom, stay as they are.
+        Where a part of few degrees of freedom comes out small by chance, Satterthwaite's are too many: with one for
+        the trainings (a single network, two seeds) a 95 % interval misses in up to 12.5 %, with two in up to 7.8 %. So
+        a part of f degrees of freedom counts (1 + 2 / f)^2 times: then it misses in at most 6.0 % and 5.0 % (numerical
+        integration over the share of the trainings in the variance, 120 units; 6.9 and 5.6 % with 6 units). Of the
+        forms tried this one costs least power. A part alone, or parts of many degrees of freedom, stay as they are.
         """
-        weighted = [
-            (part.variance * (1 + 2 / part.freedom) ** 2, part.freedom) for part in self.parts if part.variance > 0
-        ]
-        if not weighted:
-            return float("inf")
-        return float(sum(v for v, _ in weighted) ** 2 / sum(v**2 / freedom for v, freedom in weighted))
+        parts = [Part(part.variance * (1 + 2 / part.freedom) ** 2, part.freedom) for part in self.parts]
+        squares = sum(part.variance**2 / part.freedom for part in parts)
+        return float(sum(part.variance for part in parts) ** 2 / squares) if squares > 0 else float("inf")
 
-    def interval(self, confidence: float = LEVEL) -> tuple[float, float]:
+    def interval(self, confidence: float = 1 - ALPHA) -> tuple[float, float]:
         """Return the two-sided interval (Student's t)."""
         from scipy.special import stdtrit  # not scipy.stats, which takes half a second to import
 
@@ -111,11 +105,13 @@ class Side:
         per_unit: means over its S seeds, U.
         seed_means: means over its U units, S.
         residual: variance of a single value beyond its unit and its training; 0 where that is not known.
+        ranked: scores of the units for a test of ranks, U, NaN where one has none; None for a pooled score.
     """
 
     per_unit: Array
     seed_means: Array
     residual: float
+    ranked: Array | None = None
 
     @classmethod
     def of(cls, values: Array) -> Side:
@@ -135,11 +131,10 @@ class Side:
 class TrainingVariance:
     """How far trainings of the networks of a dataset deviate.
 
-    Pooled over the networks, since two or three seeds of one alone are hardly an estimate: 2 seeds estimate a standard
-    deviation to a factor between 0.45 and 32. This assumes that networks deviate about equally. A network that deviates
-    visibly more than the others (one-sided F test, level `APART` over all networks) gets the variance of its seeds
-    and their few degrees of freedom. It stays in the pool, which makes that of the others too large rather than
-    too small, and costs them power: a report without it judges them better.
+    Pooled over the networks, as if they deviated about equally: 2 seeds of one alone estimate a standard deviation to a
+    factor between 0.45 and 32. A network that deviates visibly more than the others (one-sided F test, level `APART`
+    over all networks) gets the variance of its seeds and their few degrees of freedom. It stays in the pool, which
+    makes that of the others too large rather than too small: a report without it judges them better.
     Two seeds do not always show it: see the unequal deviations in the simulated table of `docs/report.md`.
 
     Args:
@@ -156,18 +151,18 @@ class TrainingVariance:
         from scipy.special import fdtrc
 
         alone = {k: known for k, means in enumerate(seed_means) if (known := spread(means)) is not None}
-        squares = sum(part.variance * part.freedom for part in alone.values())
-        freedom = sum(part.freedom for part in alone.values())
         if not alone:
             return cls(None, {})
+        squares = sum(part.variance * part.freedom for part in alone.values())
+        freedom = sum(part.freedom for part in alone.values())
         separate = {}
         for k, part in alone.items():
             others = freedom - part.freedom
-            rest = (squares - part.variance * part.freedom) / others if others else float("inf")
-            # Rounding leaves about 1e-33 of variances that are 0.
-            ratio = part.variance / max(rest, 1e-30)
-            if others and fdtrc(part.freedom, others, ratio) < APART / len(alone):
-                separate[k] = part
+            if others:
+                rest = (squares - part.variance * part.freedom) / others
+                ratio = part.variance / max(rest, 1e-30)  # rounding leaves about 1e-33 of variances that are 0
+                if fdtrc(part.freedom, others, ratio) < APART / len(alone):
+                    separate[k] = part
         return cls(Part(squares / freedom, freedom), separate)
 
     def single(self, network: int) -> Part | None:
@@ -211,20 +206,33 @@ def estimate_mean(side: Side, network: int, trainings: TrainingVariance) -> Esti
     return Estimate(float(side.seed_means.mean()), parts)
 
 
-def intraclass_correlation(values: ArrayLike, groups: Sequence[str]) -> float:
+def effective_number(values: ArrayLike, groups: Sequence[str]) -> float:
+    """Return how many independent images would estimate the mean as well as N images in groups do; NaN is left out.
+
+    N / (1 + (sum of n^2 / N - 1) * ICC) for groups of n images (Kish, Survey Sampling, 1965); between the number of
+    groups and N for groups of equal size. 1 with a single group, N where each image is a group by itself.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    there = ~np.isnan(given)
+    names, sizes = np.unique(np.asarray(groups)[there], return_counts=True)
+    images = int(sizes.sum())
+    if len(names) < 2 or images == len(names):
+        return float(len(names))
+    alike = intraclass_correlation(given[there], np.asarray(groups)[there])
+    return float(images / (1 + ((sizes**2).sum() / images - 1) * alike))
+
+
+def intraclass_correlation(values: ArrayLike, groups: ArrayLike) -> float:
     """Return how alike images of a group are, from 0 (not at all) to 1 (the same); NaN where that cannot be known.
 
     By analysis of variance, for groups of any sizes (Donner, International Statistical Review 1986).
 
     Args:
-        values: of N images; NaN is left out.
+        values: of N images.
         groups: the name of each image's group, N.
     """
     given = np.asarray(values, dtype=np.float64)
-    there = ~np.isnan(given)
-    given = given[there]
-    _, number = np.unique(np.asarray(groups)[there], return_inverse=True)
-    sizes = np.bincount(number)
+    number, sizes = np.unique(groups, return_inverse=True, return_counts=True)[1:]
     count, images = len(sizes), len(given)
     if count < 2 or images == count:
         return float("nan")
@@ -234,21 +242,6 @@ def intraclass_correlation(values: ArrayLike, groups: Sequence[str]) -> float:
     size = (images - (sizes**2).sum() / images) / (count - 1)
     total = between + (size - 1) * within
     return float(np.clip((between - within) / total, 0.0, 1.0)) if total > 0 else 0.0
-
-
-def effective_number(values: ArrayLike, groups: Sequence[str]) -> float:
-    """Return how many independent images would estimate the mean as well as N images in groups do.
-
-    N / (1 + (sum of n^2 / N - 1) * ICC) for groups of n images (Kish, Survey Sampling, 1965); between the number of
-    groups and N for groups of equal size. 1 with a single group, N where each image is a group by itself.
-    """
-    given = np.asarray(values, dtype=np.float64)
-    there = ~np.isnan(given)
-    sizes = np.unique(np.asarray(groups)[there], return_counts=True)[1]
-    images = int(sizes.sum())
-    if len(sizes) < 2 or images == len(sizes):
-        return float(len(sizes))
-    return float(images / (1 + ((sizes**2).sum() / images - 1) * intraclass_correlation(given, groups)))
 
 
 def wilcoxon_each(differences: Sequence[ArrayLike]) -> list[tuple[float, float]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import compare
+from medseg.reporting.comparison import score_runs
 from medseg.runs.run import Run
 
 COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")
@@ -33,11 +33,12 @@ def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str 
         raise UserError("no run is finished yet: there is nothing to compare")
     folder = Path(os.path.commonpath([run.folder.parent.absolute() for run in runs]))
     experiment = ", ".join(sorted({run.experiment for run in runs}))
+    projects = [run.config.get("logger", {}).get("wandb", {}).get("project") for run in finished]
     import wandb
 
     run = wandb.init(
         dir=folder,
-        project=project or project_of(finished),
+        project=project or next(filter(None, projects), "medseg"),
         entity=entity,
         id=hashlib.sha256(f"report {experiment}".encode()).hexdigest()[:12],
         resume="allow",
@@ -58,18 +59,11 @@ def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str 
     return kept
 
 
-def project_of(runs: Sequence[Run]) -> str:
-    """Return the W&B project of runs."""
-    names = [run.config.get("logger", {}).get("wandb", {}).get("project") for run in runs]
-    return next((name for name in names if name), "medseg")
-
-
-def rows(runs: Sequence[Run]) -> list[Iterable[object]]:
+def rows(runs: Sequence[Run]) -> list[Sequence[object]]:
     """Return the rows of the table, as `COLUMNS` names them."""
-    found: list[Iterable[object]] = []
     # Whatever is compared, a cell has all measures.
-    for (row, column), cell in compare(runs, MEASURES["dice"]).cells.items():
-        for name, score in cell.scores.items():
-            numbers = (score.mean, score.sd, score.low, score.high, len(cell.sample.seeds) if cell.sample else 0)
-            found.append((row.label, column.label, name, *numbers))
-    return found
+    return [
+        (row.label, column.label, name, of.mean, of.sd, of.low, of.high, len(cell.sample.seeds) if cell.sample else 0)
+        for (row, column), cell in score_runs(runs, MEASURES["dice"]).cells.items()
+        for name, of in cell.scores.items()
+    ]

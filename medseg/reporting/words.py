@@ -57,6 +57,12 @@ def difference(pair: Pair, measure: Measure) -> str:
     return f"{mean} [{signed(pair.low * measure.points, digits)}, {signed(pair.high * measure.points, digits)}]"
 
 
+def margin(measure: Measure) -> str:
+    """Write the difference below which two networks are equivalent: a point, or one of the unit of the score."""
+    unit = measure.point_unit
+    return f"1 {unit[:-1] if unit.endswith('s') and len(unit) > 2 else unit}"
+
+
 def verdict(pair: Pair) -> str:
     """Write whether the first of the two is better, and why that is not judged."""
     return f"{pair.state} ({pair.reason})" if pair.reason else pair.state

@@ -15,14 +15,11 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from medseg import config
-from medseg.runs.naming import canonical, flatten, is_ignored
-
-SETTING_FILES = ("protocol", "budget")
-"""Groups whose options are settings for the others: what they set deviates from what those have by default."""
+from medseg.runs.naming import SETTING_FILES, canonical, leaves
 
 
 @dataclass(frozen=True)
@@ -32,12 +29,12 @@ class Options:
     Args:
         config_name: of the primary file.
         sources: (provider, URL) of each folder that Hydra looks into, in its order.
-        chosen: (group, option) of each group of the primary file, without `SETTING_FILES`; several options as a tuple.
+        words: `group=option` of each group of the primary file, without `SETTING_FILES`.
     """
 
     config_name: str
     sources: tuple[tuple[str, str], ...]
-    chosen: tuple[tuple[str, Any], ...]
+    words: tuple[str, ...]
 
 
 def choices_of(hydra_config: Any) -> dict[str, Any]:
@@ -57,19 +54,15 @@ def choices_of(hydra_config: Any) -> dict[str, Any]:
 
 def options_of(hydra_config: Any) -> Options:
     """Read the options from the `hydra` part of a composed configuration."""
-    groups, _ = config.primary(hydra_config.job.config_name)
+    name, runtime = str(hydra_config.job.config_name), hydra_config.runtime
     chosen = choices_of(hydra_config)
-    return Options(
-        str(hydra_config.job.config_name),
-        tuple(
-            (str(source.provider), f"{source.schema}://{source.path}") for source in hydra_config.runtime.config_sources
-        ),
-        tuple(
-            (group, tuple(chosen[group]) if isinstance(chosen[group], list) else str(chosen[group]))
-            for group in groups
-            if group in chosen and group not in SETTING_FILES
-        ),
-    )
+    words = [
+        f"{group}=[{','.join(chosen[group])}]" if isinstance(chosen[group], list) else f"{group}={chosen[group]}"
+        for group in config.primary(name)[0]
+        if group in chosen and group not in SETTING_FILES
+    ]
+    sources = tuple((str(source.provider), f"{source.schema}://{source.path}") for source in runtime.config_sources)
+    return Options(name, sources, tuple(words))
 
 
 @cache
@@ -81,11 +74,8 @@ def default_values(options: Options) -> Mapping[str, Any]:
     path = ConfigSearchPathImpl()
     for provider, url in options.sources:
         path.append(provider, url)
-    words = [f"{g}=[{','.join(o)}]" if isinstance(o, tuple) else f"{g}={o}" for g, o in options.chosen]
-    composed = ConfigLoaderImpl(path).load_configuration(options.config_name, words, RunMode.RUN)
-    with open_dict(composed):
-        del composed["hydra"]
-    return flatten(OmegaConf.to_container(composed))  # type: ignore[arg-type]
+    composed = ConfigLoaderImpl(path).load_configuration(options.config_name, list(options.words), RunMode.RUN)
+    return leaves(OmegaConf.to_container(composed))  # type: ignore[arg-type]
 
 
 def deviations(cfg: DictConfig, options: Options) -> dict[str, Any]:
@@ -99,16 +89,15 @@ def deviations(cfg: DictConfig, options: Options) -> dict[str, Any]:
         flat key -> default value; None for a key that has none. A key that follows another one by interpolation does
         not deviate by itself. Keys that make no other run (`naming.IGNORED`) are left out.
     """
-    values: Mapping[str, Any] = flatten(OmegaConf.to_container(cfg))  # type: ignore[arg-type]
+    values: Mapping[str, Any] = leaves(OmegaConf.to_container(cfg))  # type: ignore[arg-type]
     defaults = default_values(options)
     found = {}
     for key in dict.fromkeys([*values, *defaults]):
         value, default = values.get(key), defaults.get(key)
-        if is_ignored(key) or canonical(value) == canonical(default):
-            continue
-        default = resolved(default, cfg)
-        if canonical(resolved(value, cfg)) != canonical(default):
-            found[key] = default
+        if canonical(value) != canonical(default):
+            default = resolved(default, cfg)
+            if canonical(resolved(value, cfg)) != canonical(default):
+                found[key] = default
     return found
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,56 +25,51 @@ MAX_BYTES = {".json": 256 * 2**20, ".yaml": 4 * 2**20}
 MAX_VALUES = 1_000_000
 """Values above which a YAML file is refused: references can make a few lines as large as one likes, or endless."""
 
-
 MAX_DEPTH = 400
 """Levels of a YAML file above which it is refused: the reader in C recurses, and would end the process."""
 
 
 def read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Args:
-        file: which.
-        optional: whether a missing file is an empty object.
+    """Read a JSON file that holds an object; where it is `optional`, a missing one is an empty object.
 
     Raises `UserError`, one line with the file's name, where it is missing, damaged or no object.
     """
-    try:
-        text = read_text(file, MAX_BYTES[".json"], optional=optional)
-        return {} if text is None else _as_object(file, json.loads(text))
-    except RecursionError:
-        raise _damaged(file, "nested too deeply") from None
-    except ValueError as error:
-        raise _damaged(file, error) from None
+    return _read_object(file, json.loads, MAX_BYTES[".json"], optional)
 
 
 def read_yaml(file: Path, *, optional: bool = False) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping, by the safe loader.
+    """Read a YAML file that holds a mapping, by the safe loader; otherwise as `read_json`."""
+    return _read_object(file, parse_yaml, MAX_BYTES[".yaml"], optional)
 
-    Args:
-        file: which.
-        optional: whether a missing file is an empty mapping.
 
-    Raises `UserError`, one line with the file's name, where it is missing, damaged or no mapping.
-    """
+def _read_object(file: Path, parse: Callable[[str], Any], most: int, optional: bool) -> dict[str, Any]:
+    text = read_text(file, most)
+    if text is None:
+        if optional:
+            return {}
+        raise UserError(f"{file}: missing")
+    if text.isspace():
+        raise damaged(file, "empty")
     try:
-        text = read_text(file, MAX_BYTES[".yaml"], optional=optional)
-        return {} if text is None else _as_object(file, parse_yaml(text))
+        content = parse(text)
+    except RecursionError:
+        raise damaged(file, "nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise _damaged(file, error) from None
+        raise damaged(file, error) from None
+    if not isinstance(content, dict):
+        raise damaged(file, f"{type(content).__name__} instead of keys with values")
+    return content
 
 
 def parse_yaml(text: str) -> Any:
     """Parse YAML by the safe loader.
 
-    Raises `yaml.YAMLError`, `TypeError` or `ValueError` for what is damaged, or larger or deeper than a configuration.
+    Raises `yaml.YAMLError`, `TypeError`, `ValueError` or `RecursionError` for what is damaged, or larger or deeper than
+    a configuration.
     """
     if _nests_deeply(text):
         raise ValueError("nested too deeply")
-    try:
-        content = yaml.load(text, Loader=YAML_LOADER)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    content = yaml.load(text, Loader=YAML_LOADER)
     waiting: list[Any] = [content]
     seen = 0
     while waiting:
@@ -82,28 +79,6 @@ def parse_yaml(text: str) -> Any:
             raise ValueError(f"more than {MAX_VALUES:,} values")
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return content
-
-
-def read_csv(file: Path) -> list[dict[str, str]]:
-    """Read a CSV file as a list of rows; empty where there is no file.
-
-    Raises `UserError`, one line with the file's name, where it is damaged, such as by a row that is cut short.
-    """
-    if not file.exists():
-        return []
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    except (ValueError, csv.Error) as error:
-        raise _damaged(file, error) from None
-    for number, row in enumerate(rows, 1):
-        # DictReader fills a short row with None, and puts what is too much under the key None.
-        if None in row or None in row.values():
-            raise _damaged(file, f"row {number} does not have {len(reader.fieldnames or ())} columns")
-    return rows
 
 
 def _nests_deeply(text: str) -> bool:
@@ -119,35 +94,72 @@ def _nests_deeply(text: str) -> bool:
     return False
 
 
-def read_text(file: Path, most: int, *, optional: bool) -> str | None:
-    """Return the text of a file of `most` bytes, which must not be empty; None where there is none, if `optional`.
+def read_csv(file: Path, needed: Collection[str] = ()) -> list[dict[str, str]]:
+    """Read a CSV file as a list of rows; empty where there is no file. `needed`: columns that it must have.
+
+    Raises `UserError`, one line with the file's name, where it is damaged, such as by a row that is cut short.
+    """
+    header, rows = read_table(file)
+    if not set(needed) <= set(header) and file.exists():
+        raise damaged(file, "no header")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_table(file: Path) -> tuple[list[str], list[list[str]]]:
+    """Read the header of a CSV file, and its rows, each as long as the header; both empty where there is no file.
+
+    Raises `UserError` as `read_csv`.
+    """
+    text = read_text(file)
+    if text is None:
+        return [], []
+    if not text.endswith("\n"):  # the last number may lack its end
+        raise damaged(file, "cut short")
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""))
+    except csv.Error as error:
+        raise damaged(file, error) from None
+    for line, row in enumerate(rows, start=2):
+        if len(row) not in (0, len(header)):
+            raise damaged(file, f"line {line} has {len(row)} of {len(header)} cells")
+    return header, list(filter(None, rows))
+
+
+def read_text(file: Path, most: int | None = None) -> str | None:
+    """Return the text of a file of at least a byte; None where there is none. `most`: bytes that it may have.
 
     Raises `UserError`.
     """
     try:
-        size = file.stat().st_size
-        if size > most:
-            raise _damaged(file, f"{size:,} bytes; {most:,} are allowed")
-        text = file.read_text(encoding="utf-8")
+        size = size_of(file)
+        if most is not None and size > most:
+            raise damaged(file, f"{size:,} bytes; {most:,} are allowed")
+        text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        if optional:
-            return None
-        raise UserError(f"{file}: missing") from None
+        return None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
-    if not text.strip():
-        raise _damaged(file, "empty")
+    except ValueError as error:
+        raise damaged(file, error) from None
+    if not text:
+        raise damaged(file, "empty")
     return text
 
 
-def _as_object(file: Path, content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise _damaged(file, f"{type(content).__name__} instead of keys with values")
-    return content
+def size_of(file: Path) -> int:
+    """Return the bytes of a file.
+
+    Raises `UserError` for what is no regular file: reading a pipe or a device may never end.
+    """
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{file}: cannot be read (no regular file)")
+    return found.st_size
 
 
-def _damaged(file: Path, reason: object) -> UserError:
-    return UserError(f"{file}: damaged ({' '.join(str(reason).split())})")
+def damaged(file: Path, reason: object) -> UserError:
+    """Return the error of a file that does not hold what it should, in one line."""
+    return UserError(f"{file}: damaged ({' '.join(str(reason).split())[:200]})")
 
 
 @contextmanager

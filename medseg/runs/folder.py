@@ -46,61 +46,21 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.record = self.path / "run.json"
+        self.config = self.path / "config.yaml"
+        self.environment = self.path / "environment.json"
+        self.data = self.path / "data.json"
+        self.splits = self.path / "images.csv"
+        self.metrics = self.path / "metrics.csv"
+        self.log = self.path / "train.log"
+        self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.images = self.path / "images"
+        self.test = self.path / "test"
+        self.per_image = self.test / "per_image.csv"
+        self.summary = self.test / "summary.json"
+        self.state_file = self.path / "status.json"
 
-    # What lies where.
-    @property
-    def record(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def data(self) -> Path:
-        return self.path / "data.json"
-
-    @property
-    def splits(self) -> Path:
-        return self.path / "images.csv"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "train.log"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def images(self) -> Path:
-        return self.path / "images"
-
-    @property
-    def test(self) -> Path:
-        return self.path / "test"
-
-    @property
-    def per_image(self) -> Path:
-        return self.test / "per_image.csv"
-
-    @property
-    def summary(self) -> Path:
-        return self.test / "summary.json"
-
-    # State.
     @property
     def status(self) -> dict[str, Any]:
         """The content of `status.json`, empty where there is none.
@@ -108,7 +68,7 @@ class RunFolder:
         A damaged one is as good as none: the same command goes on from the last checkpoint, and writes it anew.
         """
         try:
-            return read_json(self.path / "status.json", optional=True)
+            return read_json(self.state_file, optional=True)
         except UserError as error:
             log.warning("%s; taken as not finished", error)
             return {}
@@ -127,7 +87,7 @@ class RunFolder:
         kept = {key: value for key, value in self.status.items() if key != "error"}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         process = {"host": platform.node(), "pid": os.getpid(), "updated": now}
-        write_json(self.path / "status.json", {**kept, **process, **details, "state": state})
+        write_json(self.state_file, {**kept, **process, **details, "state": state})
 
     @contextmanager
     def locked(self, wait: float = 0) -> Iterator[None]:
@@ -159,7 +119,7 @@ class RunFolder:
 
     def last_lines(self, count: int = 5) -> list[str]:
         """Return the last lines of the run's log; none where there is none."""
-        if not self.log.exists():
+        if not self.log.is_file():
             return []
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 

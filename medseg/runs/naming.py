@@ -18,6 +18,12 @@ IGNORED = {
 """Keys that do not make a run another one. The seed is in the name itself."""
 
 
+SETTING_FILES = ("protocol", "budget")
+"""Groups whose options are settings for the others: what they set deviates from what those have by default."""
+
+SIZE = "image_size"
+"""Last part of the keys that may have one number or two, height and width."""
+
 SHOWN_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
@@ -48,7 +54,12 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
     if config["data"].get("fold") is not None:
         parts.append(f"fold{config['data']['fold']}")
     parts.append(config_hash(config))
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
+    return plain("-".join(parts))
+
+
+def plain(name: str) -> str:
+    """Return a name that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
 
 def model_name(config: Mapping[str, Any], choices: Mapping[str, str]) -> str:
@@ -73,17 +84,29 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    return {
-        key: _without_ignored(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if f"{prefix}{key}" not in IGNORED
-    }
+    kept = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if key not in IGNORED:
+            kept[name] = _without_ignored(value, f"{key}.") if isinstance(value, Mapping) else normal(key, value)
+    return kept
 
 
 @lru_cache(maxsize=4096)
 def is_ignored(key: str) -> bool:
     """Tell whether a key with dots, or one that it is below, makes no other run."""
     return not IGNORED.isdisjoint(accumulate(key.split("."), "{}.{}".format))
+
+
+def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that can change the result, by their keys with dots; of an equal meaning, equal ones."""
+    return {key: normal(key, value) for key, value in flatten(config).items() if not is_ignored(key)}
+
+
+def normal(key: str, value: Any) -> Any:
+    """Write a value in the one form that others of its meaning are written in: a square size is one number."""
+    two = key.endswith(SIZE) and isinstance(value, list | tuple) and len(value) == 2
+    return value[0] if two and value[0] == value[1] else value
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.files import read_json, write_json
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import digest, model_name, run_name, setting_name
-from medseg.runs.same import Meaning, absolute, find_same, values_of
+from medseg.runs.naming import canonical, leaves, model_name, plain, run_name
+from medseg.runs.run import Run, from_record
+from medseg.runs.same import find_same
 from medseg.runs.values import check_values
 
 
@@ -71,47 +71,49 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     usual = config.usual_choices(choices["protocol"])
     root = absolute(cfg.data.root, here) if cfg.data.get("root") else None
     settings = settings_of(cfg, root)
-    model = model_name(settings, choices)
-    chosen = choices_of(hydra_config)
     options = options_of(hydra_config)
     parent = Path(cfg.runs_dir).expanduser() / str(cfg.experiment)
-    folder = RunFolder(parent / run_name(settings, choices, usual))
-    setting = setting_name(settings, choices, usual)
-
-    @cache
-    def meaning(num_classes: Any) -> Meaning:
-        filled = cfg
-        if settings["data"].get("num_classes") is None and num_classes is not None:
-            filled = cfg.copy()
-            filled.data.num_classes = num_classes
-        return Meaning(values_of(settings_of(filled, root)), chosen, usual, frozenset(deviations(cfg, options)))
-
-    if not (here / folder.path).is_dir():
-        start = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{model}-{choices['data']}-")
-        older = find_same(here / parent, start, f"-seed{settings['seed']}", meaning)
-        if older is not None:
-            folder = RunFolder(parent / older.path.name)
-            setting = folder.path.name.removesuffix(f"-seed{settings['seed']}")
+    name, end = run_name(settings, choices, usual), f"-seed{settings['seed']}"
     facts = {
-        "name": folder.path.name,
+        "name": name,
         "experiment": str(cfg.experiment),
-        "model": model,
+        "model": model_name(settings, choices),
         "data": choices["data"],
         "seed": settings["seed"],
         "fold": settings["data"].get("fold"),
-        "setting": setting,
-        "choices": chosen,
+        "setting": name.removesuffix(end),
+        "choices": choices_of(hydra_config),
         "default_choices": usual,
         "overrides": list(hydra_config.overrides.task),
     }
+
+    @cache
+    def with_classes(num_classes: Any) -> Run:
+        """Return what is planned as a run of which this number of classes was found in the data."""
+        filled = cfg.copy()
+        if filled.data.get("num_classes") is None:
+            filled.data.num_classes = num_classes
+        run = from_record(here / parent / name, {**facts, "defaults": deviations(cfg, options)}, {})
+        return run.with_settings(leaves(settings_of(filled, root)))
+
+    def planned(stored: Mapping[str, Any]) -> Run:
+        run, written = with_classes(stored.get("data.num_classes")), stored.get("data.root")
+        same_root = root is not None and written is not None and absolute(str(written), here) == root
+        return run.with_settings({**run.settings, "data.root": written}) if same_root else run
+
+    if not (here / parent / name).is_dir():
+        start = plain(f"{facts['model']}-{choices['data']}-")
+        older = find_same(here / parent, start, end, planned)
+        if older is not None:
+            facts |= {"name": older.path.name, "setting": older.path.name.removesuffix(end)}
     return RunPlan(
-        folder,
+        RunFolder(parent / facts["name"]),
         facts,
         repeated=bool(cfg.force or root),
         cfg=cfg,
         options=options,
         root=root,
-        identity=f"{parent}/{digest({**values_of(settings), 'seed': settings['seed']})}",
+        identity=f"{parent}/{canonical(leaves(settings))}{end}",
     )
 
 
@@ -121,6 +123,11 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     if root is not None:
         settings["data"]["root"] = root
     return settings
+
+
+def absolute(path: str | Path, base: Path) -> str:
+    """Return a path that is the same wherever a command is given; a relative one is below `base`."""
+    return str((base / Path(path).expanduser()).resolve())
 
 
 def new_id(start: str = "") -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg.errors import UserError
-from medseg.runs.files import replacing
+from medseg.runs.files import replacing, size_of
 
 
 def write_predictions(file: Path, ids: Sequence[str], class_maps: Iterable[np.ndarray]) -> None:
@@ -32,6 +32,7 @@ def read_predictions(file: Path, ids: Iterable[str]) -> dict[str, np.ndarray]:
 
     Raises `UserError` where the file is damaged, `FileNotFoundError` where there is none.
     """
+    size_of(file)
     try:
         with np.load(file, allow_pickle=False) as stored:
             place = {str(sample): str(number) for number, sample in enumerate(stored["ids"])}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.files import read_json
+from medseg.runs.files import damaged
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
-from medseg.runs.schema import RECORD, check
+from medseg.runs.schema import RECORD, check, read_checked
+from medseg.runs.state import WAITING
 
 log = logging.getLogger("medseg")
 
@@ -42,27 +44,16 @@ class RunTree:
         Args:
             curves: whether the epochs are needed as well; they are empty where their file is damaged.
         """
-        runs, problems = [], list(self.problems)
-        for run in self.runs:
+        runs, problems = [run.checked for run in self.runs], list(self.problems)
+        for run in runs:
+            if run.finished:
+                problems += [f"{run.folder}: infinite values of {name} are left out" for name in run.per_image.infinite]
             try:
-                infinite: tuple[str, ...] = ()
-                if run.state != "waiting":
-                    _ = run.settings, run.environment
-                if run.finished:
-                    _ = run.summary, run.dataset, run.groups
-                    infinite = run.per_image.infinite
-                problems += [f"{run.folder}: infinite values of {name} are left out" for name in infinite]
-            except UserError as error:
-                run = run.damaged(str(error))
-            else:
-                try:
-                    _ = run.epochs if curves else None
-                except UserError as error:  # the curves alone are lost
-                    problems.append(str(error))
-                    run.__dict__["epochs"] = []
-            runs.append(run)
-        copies = list(self.copies)
-        return RunTree(without_damaged_copies(runs, copies), copies, problems)
+                _ = run.epochs if curves else None
+            except UserError as error:  # the curves alone are lost
+                problems.append(str(error))
+                run.__dict__["epochs"] = []
+        return RunTree(runs, self.copies, problems)
 
 
 def read_runs(paths: Sequence[str | Path]) -> RunTree:
@@ -128,57 +119,48 @@ def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
     """Yield number and record of each job in a folder's `sweep.json`; a damaged file or job is a problem."""
     file = folder / "sweep.json"
     try:
-        jobs = read_json(file, optional=True).get("jobs", [])
-        if not isinstance(jobs, list):
-            raise UserError(f"{file}: damaged ('jobs' is not a list)")
+        jobs = read_checked(file, {"jobs": (list, None)}).get("jobs", [])
     except UserError as error:
         problems.append(str(error))
         return
     for number, job in enumerate(jobs):
         try:
             if not isinstance(job, dict):
-                raise UserError(f"{file}: damaged (job {number + 1} is not a mapping)")
-            check({"experiment": folder.name, **job}, RECORD, file)
-            yield number, {"experiment": folder.name, **job}
+                raise damaged(file, f"job {number + 1} is not a mapping")
+            yield number, check({"experiment": folder.name, **job}, RECORD, file)
         except UserError as error:
             problems.append(str(error))
 
 
-def without_copies(runs: Iterable[Run], copies: list[str]) -> list[Run]:
+def without_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
     """Return the runs without copies; a line for each is added to `copies`.
 
-    A copy has the settings, the seed and the scores of another run, or, while it is not finished or lacks its scores,
-    its id or its name. The original is the one that still has its name and is in its experiment.
+    A copy has the settings, the seed and the scores of another run, or, while it is not finished, or lacks or has
+    damaged files, its id or its name. The original is the one that still has its name and is in its experiment.
     """
+    trained = Counter[Any](run.training for run in runs if run.training)
+    # Runs that may be copies of each other are read to the end: a damaged one must not stand for a sound one.
+    runs = [run.checked if trained[run.training] > 1 else run for run in runs]
     originals: dict[Hashable, Run] = {}
     unique: list[Run] = []
+    lines: dict[Path, str] = {}
 
     def order(run: Run) -> tuple[Any, ...]:
-        return (not run.finished, run.finished and not run.whole, run.state == "waiting", *moved(run), str(run.folder))
+        return (not run.finished, run.training is None, run.state == WAITING, *moved(run), str(run.folder))
 
     for run in sorted(runs, key=order):
-        alike = {run.content} if run.finished and run.whole else run.marks
+        scores = run.per_image.content if trained[run.training] > 1 else None
+        alike = {(run.training, scores)} if run.training else run.marks
         original = next((originals[key] for key in alike if key in originals), None)
         if original is None:
             unique.append(run)
             for key in run.marks | alike:
                 originals.setdefault(key, run)
         elif is_run(run.folder) and run.folder.resolve() != original.folder.resolve():  # no job of a sweep by itself
-            copies.append(f"{run.folder}: a copy of {original.folder}, so it is not counted")
-    copies[:] = dict.fromkeys(copies)  # a run and its job in a copied sweep
-    return unique
-
-
-def without_damaged_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
-    """Return the runs without those that are damaged and that there is a finished copy of."""
-    sound = {key: run for run in runs if run.finished for key in run.marks}
-    unique = []
-    for run in runs:
-        original = next((sound[key] for key in run.marks if key in sound), None) if run.state == DAMAGED else None
-        if original is None:
-            unique.append(run)
-        else:
-            copies.append(f"{run.error}; a copy of {original.folder}, so it is not counted")
+            damage = f"{run.error}; " if run.state == DAMAGED else f"{run.folder}: "
+            # Once for a run and its job in a copied sweep.
+            lines.setdefault(run.folder, f"{damage}a copy of {original.folder}, so it is not counted")
+    copies += lines.values()
     return unique
 
 

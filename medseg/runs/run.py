@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.files import MAX_BYTES, parse_yaml, read_json, read_text
+from medseg.runs.files import MAX_BYTES, damaged, parse_yaml, read_csv, read_json, read_text
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import digest, flatten, is_ignored
+from medseg.runs.naming import digest, is_ignored, leaves
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
-from medseg.runs.state import present_state
+from medseg.runs.state import WAITING, present_state
 
 if TYPE_CHECKING:
     from medseg.metrics.measures import Measures
     from medseg.runs.scores import PerImage
 
 WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
-"""Keys of every configuration; the last one stands at its end."""
+"""Groups of a configuration; the last one stands at its end."""
 
 DAMAGED = "damaged"
 """State of a run whose files cannot be read."""
@@ -79,8 +75,13 @@ class Run:
         return self.state == "finished"
 
     @cached_property
+    def files(self) -> RunFolder:
+        """What lies where."""
+        return RunFolder(self.folder)
+
+    @cached_property
     def _configuration(self) -> Configuration:
-        return read_config(self.folder / "config.yaml", self.seed)
+        return read_config(self.files.config, self.seed, self.choices or WHOLE_CONFIG)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -95,17 +96,17 @@ class Run:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Versions, machine, command; empty before the run begins."""
-        return read_checked(self.folder / "environment.json", ENVIRONMENT)
+        return read_checked(self.files.environment, ENVIRONMENT)
 
     @cached_property
     def dataset(self) -> dict[str, Any]:
         """Content of `data.json`; empty in runs of older versions."""
-        return read_checked(self.folder / "data.json", DATA)
+        return read_checked(self.files.data, DATA)
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
         """Rows of `images.csv`: id, split, group; empty in runs of older versions."""
-        return read_rows(self.folder / "images.csv", ("id", "split", "group"))
+        return read_csv(self.files.splits, ("id", "split", "group"))
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -115,31 +116,22 @@ class Run:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Content of `test/summary.json`; empty before the test."""
-        return read_checked(RunFolder(self.folder).summary, SUMMARY)
+        return read_checked(self.files.summary, SUMMARY)
 
     @cached_property
     def per_image(self) -> PerImage:
         """The scores of the test images."""
         from medseg.runs.scores import read_per_image  # not above: numpy, which the state of a run needs not wait for
 
-        return read_per_image(RunFolder(self.folder).per_image, self._scores)
-
-    @cached_property
-    def _scores(self) -> bytes:
-        """Content of `test/per_image.csv`, which tells copies and has the scores; empty where it cannot be read."""
-        try:
-            return RunFolder(self.folder).per_image.read_bytes()
-        except OSError:
-            return b""
+        return read_per_image(self.files.per_image)
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
-        rows = read_rows(RunFolder(self.folder).metrics)
         try:
-            return [{key: float(value) if value else math.nan for key, value in row.items()} for row in rows]
+            return [{key: float(value or "nan") for key, value in row.items()} for row in read_csv(self.files.metrics)]
         except ValueError as error:
-            raise UserError(f"{RunFolder(self.folder).metrics}: damaged ({error})") from None
+            raise damaged(self.files.metrics, error) from None
 
     @property
     def measures(self) -> Measures:
@@ -163,8 +155,10 @@ class Run:
         """The keys with another value than the chosen options give; in older runs, those of the command line."""
         if self.defaults is not None:
             return frozenset(self.defaults)
-        given = {override.lstrip("+").partition("=")[0] for override in self.overrides}
-        return frozenset(key for key in given if "." in key and not is_ignored(key))
+        words = (word.lstrip("+~").partition("=")[0] for word in self.overrides)
+        given = [key for key in words if key not in self.choices and not is_ignored(key)]
+        keys = self.settings or given
+        return frozenset(key for key in keys if any(f"{key}.".startswith(f"{name}.") for name in given))
 
     @cached_property
     def deviations(self) -> dict[str, Any]:
@@ -177,22 +171,16 @@ class Run:
         return options | {key: self.settings[key] for key in sorted(self.changed) if key in self.settings}
 
     @cached_property
-    def content(self) -> tuple[Any, ...]:
-        """What a finished run holds: settings, seed, fold, scores. A copy holds the same, whatever its name.
+    def training(self) -> tuple[str, int, int | None] | None:
+        """What a finished run trained: digest of its settings, seed, fold. Copies share it, so do repeated trainings.
 
-        Raises `UserError` where it lacks its configuration or its scores.
+        None where it is not finished, or lacks its configuration or its scores.
         """
-        if not (self.settings and self._scores):
-            raise UserError(f"{self.folder}: without its configuration or its scores")
-        return self._configuration[2], self.seed, self.fold, hashlib.sha256(self._scores).hexdigest()
-
-    @property
-    def whole(self) -> bool:
-        """Whether a run has its `content`, as far as that can be told without parsing the scores."""
         try:
-            return bool(self.content)
+            whole = self.finished and self.settings and self.files.per_image.exists()
         except UserError:
-            return False
+            return None
+        return (self._configuration[2], self.seed, self.fold) if whole else None
 
     @property
     def marks(self) -> set[Hashable]:
@@ -200,18 +188,28 @@ class Run:
         job: Hashable = ("job", self.name, self.experiment)
         return {job, ("id", self.id)} if self.id else {job}
 
+    @cached_property
+    def checked(self) -> Run:
+        """The same, in the state `damaged` where a file cannot be read that its state and its scores need."""
+        try:
+            if self.state != WAITING:
+                _ = self.settings, self.environment
+            if self.finished:
+                _ = self.summary, self.dataset, self.groups, self.per_image
+        except UserError as error:
+            return self.damaged(str(error))
+        return self
+
+    def with_settings(self, settings: dict[str, Any]) -> Run:
+        """Return the same run with these settings, for one whose configuration is not written yet."""
+        run = replace(self)
+        run.__dict__["_configuration"] = {}, settings, ""
+        return run
+
     def damaged(self, reason: str) -> Run:
-        """Return the same run in the state `damaged`."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        run = Run(**{**values, "state": DAMAGED, "error": reason})
-        nothing: dict[str, Any] = {
-            "_configuration": ({}, {}, ""),
-            "environment": {},
-            "dataset": {},
-            "images": [],
-            "summary": {},
-        }
-        for name, empty in nothing.items():
+        """Return the same run in the state `damaged`, with what of its files can be read."""
+        run = replace(self, state=DAMAGED, error=reason)
+        for name, empty in NOTHING.items():
             try:
                 getattr(run, name)
             except UserError:  # read once, so nothing fails on it later
@@ -229,96 +227,73 @@ def read_run(folder: Path, positions: Mapping[str, int] | None = None) -> Run:
 
     Raises `UserError` where `run.json` is missing or damaged. A damaged `status.json` makes the run a damaged one.
     """
-    record = read_json(folder / "run.json")
-    check(record, RECORD, folder / "run.json")
-    status: dict[str, Any] = {}
-    reason = None
+    record = check(read_json(folder / "run.json"), RECORD, folder / "run.json")
+    position = (positions or {}).get(record["name"], 0)
     try:
-        status = read_json(folder / "status.json", optional=True)
-        check(status, STATUS, folder / "status.json")
+        file = folder / "status.json"
+        status = check(read_json(file, optional=True), STATUS, file)
     except UserError as error:
-        status, reason = {}, str(error)
-    run = from_record(folder, record, status, (positions or {}).get(record["name"], 0))
-    return run.damaged(reason) if reason else run
+        return from_record(folder, record, {}, position).damaged(str(error))
+    return from_record(folder, record, status, position)
 
 
 def from_record(folder: Path, record: Mapping[str, Any], status: Mapping[str, Any], position: int = 0) -> Run:
-    """Make a run of the content of `run.json`, or of an entry of `sweep.json`, and of `status.json`."""
+    """Make a run of the content of `run.json`, or of an entry of `sweep.json`, and of `status.json`, both checked."""
     state, remark = present_state(status)
     return Run(
         folder=folder,
-        name=record["name"],
         state=state,
         error=remark or None,
-        experiment=record["experiment"],
-        model=record["model"],
-        data=record["data"],
-        seed=record["seed"],
-        fold=record.get("fold"),
-        setting=record["setting"],
-        choices=record.get("choices") or {},
-        default_choices=record.get("default_choices") or {},
-        defaults=record.get("defaults"),
-        overrides=tuple(record.get("overrides") or ()),
         status=status,
-        id=str(record.get("id") or status.get("wandb_id") or ""),
         position=position,
+        id=str(record.get("id") or status.get("wandb_id") or ""),
+        fold=record.get("fold"),
+        overrides=tuple(record.get("overrides", ())),
+        **{key: record[key] for key in FACTS if key in record},
     )
 
+
+FACTS = (
+    "name", "experiment", "model", "data", "seed", "setting", "choices", "default_choices", "defaults",
+)  # fmt: skip
+"""What a run has as its record tells it."""
 
 Configuration = tuple[dict[str, Any], dict[str, Any], str]
 """A configuration, its settings by their keys with dots, and a digest of these."""
 
+NOTHING: Mapping[str, Any] = {
+    "_configuration": ({}, {}, ""), "environment": {}, "dataset": {}, "images": [], "summary": {},
+}  # fmt: skip
+"""What a damaged run has where its files cannot be read."""
 
-def read_config(file: Path, seed: int) -> Configuration:
-    """Read the configuration of a run; empty where there is none.
+
+def read_config(file: Path, seed: int, groups: Collection[str]) -> Configuration:
+    """Read the configuration of a run; empty where there is none. `groups`: that the run chose options in.
 
     Raises `UserError` for a damaged file.
     """
+    text = read_text(file, MAX_BYTES[".yaml"])
+    if text is None:
+        return {}, {}, ""
+    # The runs of a setting differ in the line of the seed alone, and parsing is what takes the time.
+    head, line, tail = text.partition(f"\nseed: {seed}\n")
     try:
-        text = read_text(file, MAX_BYTES[".yaml"], optional=True)
-        if text is None:
-            return {}, {}, ""
         if not text.endswith("\n"):  # what is left of half a file may well be YAML
             raise ValueError("cut short")
-        # The runs of a setting differ in the line of the seed alone, and parsing is what takes the time.
-        head, line, tail = text.partition(f"\nseed: {seed}\n")
-        if not line:
-            return parse_config(text)
-        config, settings, code = parse_config(f"{head}\n{tail}")
-        return {**config, "seed": seed}, settings, code
-    except (ValueError, yaml.YAMLError, TypeError) as error:
-        raise UserError(f"{file}: damaged ({' '.join(str(error).split())[:120]})") from None
+        config, settings, code = parse_config(f"{head}\n{tail}" if line else text)
+        lacking = next((key for key in WHOLE_CONFIG if key in groups and key not in config), None)
+        if lacking is not None:  # of half a file, which an absent key must not be mistaken for
+            raise ValueError(f"no {lacking!r} in it")
+    except (ValueError, yaml.YAMLError, TypeError, RecursionError) as error:
+        raise damaged(file, error) from None
+    return {**config, "seed": seed}, settings, code
 
 
 @lru_cache(maxsize=4096)
 def parse_config(text: str) -> Configuration:
     """Parse a configuration; what is returned must not be changed."""
     content = parse_yaml(text)
-    lacking = [key for key in WHOLE_CONFIG if key not in content] if isinstance(content, dict) else WHOLE_CONFIG
-    if lacking:  # of half a file, which an absent key must not be mistaken for
-        raise ValueError(f"no {lacking[0]!r} in it")
-    settings = {key: value for key, value in flatten(content).items() if not is_ignored(key)}
+    if not isinstance(content, dict):
+        raise TypeError(f"{type(content).__name__} instead of keys with values")
+    settings = leaves(content)
     return content, settings, digest(settings)
-
-
-def read_rows(file: Path, needed: tuple[str, ...] = ()) -> list[dict[str, str]]:
-    """Read the rows of a CSV file; empty where there is none.
-
-    Raises `UserError` for a damaged file: a row of another length, a missing column.
-    """
-    try:
-        text = file.read_bytes().decode("utf-8")
-        if text and not text.endswith("\n"):  # the last number may lack its end
-            raise ValueError("cut short")
-        header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{file}: damaged ({error})") from None
-    if not header or not set(needed) <= set(header):
-        raise UserError(f"{file}: damaged (no header)")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise UserError(f"{file}: damaged (line {line} has {len(row)} of {len(header)} cells)")
-    return [dict(zip(header, row, strict=True)) for row in rows]

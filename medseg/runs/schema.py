@@ -3,142 +3,134 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medseg.errors import UserError
-from medseg.runs.files import read_json
+from medseg.runs.files import damaged, read_json
 from medseg.runs.folder import STATES
 from medseg.runs.state import WAITING
 
-Kind = Callable[[Any], bool]
+Schema = Mapping[Any, Any]
+"""Key -> kind of its value.
+
+A kind is a type (`int` holds no true or false, `float` any finite number), a tuple of kinds of which one fits, a list
+of the kind of all entries, a `Schema` (of further keys nothing is asked; the key `...` stands for every one), a
+function that tells, or None. A key that is absent is None.
+"""
 
 
-def _is(*kinds: type) -> Kind:
-    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+def fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value is of a kind, as `Schema` describes kinds."""
+    if kind is None:
+        return value is None
+    if isinstance(kind, tuple):
+        return any(fits(value, one) for one in kind)
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(fits(entry, kind[0]) for entry in value)
+    if isinstance(kind, Mapping):
+        return isinstance(value, dict) and all(
+            all(fits(entry, inner) for entry in value.values()) if key is ... else fits(value.get(key), inner)
+            for key, inner in kind.items()
+        )
+    if kind is float:
+        return fits(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(kind, type):
+        return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    return bool(kind(value))
 
 
-def _optional(kind: Kind) -> Kind:
-    return lambda value: value is None or kind(value)
+def is_score(value: Any) -> bool:
+    """Tell whether a value is what a score can be: a number, NaN, as a mean over no image is, or None."""
+    return fits(value, (float, None)) or (isinstance(value, float) and math.isnan(value))
 
 
-def _mapping(value: Any) -> bool:
-    return isinstance(value, dict)
+def is_size(value: Any) -> bool:
+    """Tell whether a value is a height and a width."""
+    return fits(value, [int]) and len(value) == 2 and min(value) > 0
 
 
-def _number(value: Any) -> bool:
-    return _is(int, float)(value) and not math.isinf(value)
-
-
-def _finite(value: Any) -> bool:
-    return _number(value) and not math.isnan(value)
-
-
-TEXT, WHOLE, NUMBER, FINITE = _is(str), _is(int), _number, _finite
-"""`NUMBER` may be NaN, as a mean over no image is."""
-
-
-RECORD: Mapping[str, tuple[bool, Kind]] = {
-    "name": (True, TEXT),
-    "experiment": (True, TEXT),
-    "model": (True, TEXT),
-    "data": (True, TEXT),
-    "setting": (True, TEXT),
-    "seed": (True, WHOLE),
-    "fold": (False, _optional(WHOLE)),
-    "choices": (False, _optional(_mapping)),
-    "default_choices": (False, _optional(_mapping)),
-    "defaults": (False, _optional(_mapping)),
-    "overrides": (False, _optional(lambda value: isinstance(value, list) and all(map(TEXT, value)))),
-    "id": (False, _optional(TEXT)),
-}
-"""Key -> whether it must be there, and what it must be."""
-
-STATUS: Mapping[str, tuple[bool, Kind]] = {
-    "state": (False, lambda value: value in (*STATES, WAITING)),
-    "error": (False, _optional(TEXT)),
-    "host": (False, _optional(TEXT)),
-    "pid": (False, _optional(WHOLE)),
-    "max_epochs": (False, _optional(WHOLE)),
-    "epoch": (False, _optional(WHOLE)),
-    "wandb_id": (False, _optional(TEXT)),
-}
-
-SUMMARY: Mapping[str, tuple[bool, Kind]] = {
-    "evaluation_size": (
-        False,
-        lambda value: isinstance(value, list) and len(value) == 2 and all(WHOLE(side) and side > 0 for side in value),
-    ),
-    "images": (False, WHOLE),
-    "parameters": (False, _optional(WHOLE)),
-    "macs": (False, _optional(WHOLE)),
-    "epochs": (False, _optional(WHOLE)),
-    "best_epoch": (False, _optional(WHOLE)),
-    "training_seconds": (False, _optional(FINITE)),
-    "headline": (
-        False,
-        lambda value: (
-            _mapping(value)
-            and all(_mapping(score) and _optional(NUMBER)(score.get("mean")) for score in value.values())
-        ),
-    ),
-    "conventions": (False, lambda value: _mapping(value) and all(map(_optional(NUMBER), value.values()))),
-    "own_metrics": (False, lambda value: _mapping(value) and all(map(_mapping, value.values()))),
-    "data_identity": (False, _optional(TEXT)),
-    "prepared": (False, _optional(TEXT)),
-    "split_name": (False, _optional(TEXT)),
+RECORD: Schema = {
+    "name": str,
+    "experiment": str,
+    "model": str,
+    "data": str,
+    "setting": str,
+    "seed": int,
+    "fold": (int, None),
+    "choices": (dict, None),
+    "default_choices": (dict, None),
+    "defaults": (dict, None),
+    "overrides": ([str], None),
+    "id": (str, None),
 }
 
-
-ENVIRONMENT: Mapping[str, tuple[bool, Kind]] = {"packages": (False, _optional(_mapping))}
-
-PIXELS = ("min", "median", "max")
-
-FINGERPRINT: Mapping[str, Kind] = {
-    "class_names": lambda value: isinstance(value, list) and all(map(TEXT, value)),
-    "class_fractions": lambda value: value is not None,
-    "native_height": lambda value: _mapping(value) and all(FINITE(value.get(key)) for key in PIXELS),
-    "native_width": lambda value: _mapping(value) and all(FINITE(value.get(key)) for key in PIXELS),
-    "skipped": lambda value: isinstance(value, list | dict),
-    "problems": _mapping,
-    "archive_sha256": lambda value: value is not None,
+STATUS: Schema = {
+    "state": lambda value: value in (*STATES, WAITING, None),
+    "error": (str, None),
+    "host": (str, None),
+    "pid": (int, None),
+    "max_epochs": (int, None),
+    "epoch": (int, None),
+    "wandb_id": (str, None),
 }
-"""Key of the fingerprint of prepared data, which must be there, and what it must be."""
 
-DATA: Mapping[str, tuple[bool, Kind]] = {
-    "title": (True, TEXT),
-    "about": (False, _optional(TEXT)),
-    "licence": (False, _optional(TEXT)),
-    "citation": (False, _optional(TEXT)),
-    "counts": (False, lambda value: _mapping(value) and {"train"} <= {*value} and all(map(WHOLE, value.values()))),
-    "fingerprint": (
-        False,
-        lambda value: _mapping(value) and (not value or all(kind(value.get(key)) for key, kind in FINGERPRINT.items())),
-    ),
+SUMMARY: Schema = {
+    "evaluation_size": (is_size, None),
+    "images": (int, None),
+    "parameters": (int, None),
+    "macs": (int, None),
+    "epochs": (int, None),
+    "best_epoch": (int, None),
+    "training_seconds": (float, None),
+    "headline": ({...: {"mean": is_score}}, None),
+    "conventions": ({...: is_score}, None),
+    "own_metrics": ({...: dict}, None),
+    "data_identity": (str, None),
+    "prepared": (str, None),
+    "split_name": (str, None),
+}
+
+ENVIRONMENT: Schema = {"packages": (dict, None)}
+
+PIXELS: Schema = {"min": float, "median": float, "max": float}
+
+FINGERPRINT: Schema = {
+    "class_names": [str],
+    "class_fractions": dict,
+    "native_height": PIXELS,
+    "native_width": PIXELS,
+    "skipped": (list, dict),
+    "problems": dict,
+    "archive_sha256": (str, list, dict),
+}
+
+DATA: Schema = {
+    "title": str,
+    "about": (str, None),
+    "licence": (str, None),
+    "citation": (str, None),
+    "counts": ({"train": int, ...: int}, None),
+    "fingerprint": (lambda value: value == {}, FINGERPRINT, None),  # one that was not kept is empty
 }
 
 
-def read_checked(file: Path, kinds: Mapping[str, tuple[bool, Kind]]) -> dict[str, Any]:
-    """Read a JSON file whose keys must have values of these kinds; empty where there is none.
+def read_checked(file: Path, schema: Schema) -> dict[str, Any]:
+    """Read a JSON file that fits a schema; empty where there is none, but for a link to nothing.
 
     Raises `UserError`.
     """
-    try:
-        content = read_json(file)
-    except UserError:
-        if file.exists() or file.is_symlink():
-            raise
-        return {}
-    check(content, kinds, file)
-    return content
+    content = read_json(file, optional=not file.is_symlink())
+    return check(content, schema, file) if content else {}
 
 
-def check(content: Mapping[str, Any], kinds: Mapping[str, tuple[bool, Kind]], file: Path) -> None:
-    """Raise `UserError` where a key is missing or has a value of a wrong type."""
-    for key, (needed, kind) in kinds.items():
-        if key not in content:
-            if needed:
-                raise UserError(f"{file}: damaged (no {key!r})")
-        elif not kind(content[key]):
-            raise UserError(f"{file}: damaged ({key!r} is {str(content[key])[:40]!r})")
+def check(content: dict[str, Any], schema: Schema, file: Path) -> dict[str, Any]:
+    """Return the content of a file without the keys of the schema that are None.
+
+    Raises `UserError` where it does not fit.
+    """
+    for key, kind in schema.items():
+        if not fits(content.get(key), kind):
+            reason = f"{key!r} is {str(content[key])[:40]!r}" if key in content else f"no {key!r}"
+            raise damaged(file, reason)
+    return {key: value for key, value in content.items() if value is not None or key not in schema}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.metrics.measures import mean_over_classes
+from medseg.runs.files import damaged, read_table
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -46,6 +45,12 @@ class PerImage:
         """Score -> N: mean over the foreground classes that have a value, NaN where none has."""
         return {name: mean_over_classes(values) for name, values in self.classwise.items()}
 
+    @property
+    def content(self) -> Hashable:
+        """All of it as one value, which equals that of a copy in whatever bytes."""
+        scores = [(name, self.classwise[name].tobytes()) for name in sorted(self.classwise)]
+        return self.ids, self.classes, self.counts.tobytes(), self.background.tobytes(), *scores
+
     def of_class(self, name: str) -> PerImage:
         """Return the scores of one foreground class."""
         k = self.classes.index(name)
@@ -54,16 +59,15 @@ class PerImage:
         return PerImage(self.ids, (name,), self.counts[:, [k]], unknown, classwise, self.infinite)
 
 
-def read_per_image(file: Path, content: bytes = b"") -> PerImage:
-    """Read `per_image.csv`; infinite scores become NaN. `content`: of the file, where it was read already.
+def read_per_image(file: Path) -> PerImage:
+    """Read `per_image.csv`; infinite scores become NaN.
 
     Raises `UserError` where it is missing, empty or damaged.
     """
     try:
-        text = (content or file.read_bytes()).decode("utf-8")
-        if text and not text.endswith("\n"):  # the last number may lack its end
-            raise ValueError("cut short")
-        header, *rows = csv.reader(io.StringIO(text, newline=""))
+        header, rows = read_table(file)
+        if not header and not file.exists():
+            raise UserError(f"{file}: missing, though the run is finished")
         columns = dict(zip(header, zip(*rows, strict=True), strict=True))
         ids, classes = tuple(dict.fromkeys(columns["id"])), tuple(dict.fromkeys(columns["class"]))
         shape = (len(ids), len(classes))
@@ -78,10 +82,9 @@ def read_per_image(file: Path, content: bytes = b"") -> PerImage:
         counts = np.stack([values.pop(name) for name in COUNTS], axis=-1)
         if not np.isfinite(counts).all() or (counts < 0).any():
             raise ValueError("a count of pixels is missing or negative")
-    except FileNotFoundError:
-        raise UserError(f"{file}: missing, though the run is finished; repeat it with force=true") from None
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise UserError(f"{file}: damaged ({error}); repeat the run with force=true") from None
+    except (UserError, ValueError, KeyError) as error:
+        reason = error if isinstance(error, UserError) else damaged(file, error)
+        raise UserError(f"{reason}; repeat the run with force=true") from None
     if "background_tp" not in values:
         values["background_tp"] = np.full(shape, np.nan) if len(classes) > 1 else counts[..., 3]
     background = counts_of_background(counts, values.pop("background_tp")[:, 0])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.errors import UserError
+from medseg.interruption import SIGNALS
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.sweeps.process import JobProcess, describe_exit
@@ -28,9 +29,6 @@ LOCK_WAIT = 60.0
 
 SHOWN = 5
 """Lines of a failed job that are shown at the end."""
-
-REQUEUE_WAIT = 90.0
-"""Seconds that an interrupted job stays for SLURM to requeue it: SIGTERM may come before the signal to do so."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,9 @@ class IsolatedJob:
             raise
         outcome = conclude(plan, name, job, code)
         if outcome.state == "interrupted" and "SUBMITIT_EXECUTOR" in os.environ:
-            time.sleep(REQUEUE_WAIT)
+            from medseg.sweeps.slurm import requeue
+
+            requeue()
         return outcome
 
 
@@ -115,7 +115,8 @@ def conclude(plan: RunPlan | None, name: str, job: JobProcess, code: int) -> Out
     said = [line for line in job.lines if line]
     if code == 0 and (plan is None or plan.folder.finished):
         return Outcome(name, "finished")
-    if code == 130:
+    # Those are the signals that end a job which does not listen to them yet.
+    if code in (130, -signal.SIGINT, *(-number for number in SIGNALS)):
         return Outcome(name, "interrupted", "the same command resumes it", tuple(said[-SHOWN:]))
     status = plan.folder.status if plan is not None else {}
     if status.get("pid") == job.pid and status["state"] == "failed":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from medseg.errors import ConfigError, UserError
@@ -95,6 +98,34 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     on_gpus = f"; {found // wanted:g} jobs at a time on the GPUs of a node" if wanted else ""
     log.info("Ray: %d nodes, %g GPUs on one; %g for a job%s", len(nodes), found, wanted, on_gpus)
     return float(wanted)
+
+
+def wait_for_all(launcher: DictConfig) -> None:
+    """Have a launcher wait for each of its jobs, however the others end.
+
+    The plugins raise where a job is lost, and the jobs after it are no longer waited for.
+    """
+    if launcher.get("_target_") == SLURM:
+        from medseg.sweeps.slurm import wait_for_results  # needs submitit
+
+        wait_for_results()
+    if launcher.get("_target_") == RAY:
+        wait_for_ray()
+
+
+def wait_for_ray() -> None:
+    """Have Ray's launcher take a job that Ray has lost as a failed one."""
+    import ray
+
+    def end_of(job: Any) -> Any:
+        try:
+            return ray.get(job)
+        except ray.exceptions.RayError as error:
+            reason = f"Ray has lost the job: {str(error).strip().splitlines()[0]}"
+            return JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(reason))
+
+    plugin: Any = importlib.import_module("hydra_plugins.hydra_ray_launcher._core")
+    plugin.ray = SimpleNamespace(get=end_of)
 
 
 def leave(launcher: DictConfig) -> None:

@@ -28,7 +28,7 @@ from medseg.runs.files import read_json, write_json
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
-from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, with_gpus
+from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ class Sweep(Sweeper):
         outcomes: list[Outcome] = []
         for need, group in groups.items():
             launcher = self.launcher_for(with_gpus(self.config.hydra.launcher, need) if asks else None, len(jobs))
+            wait_for_all(self.config.hydra.launcher)
             size = self.max_batch_size or len(group)
             for start in range(0, len(group), size):
                 batch = group[start : start + size]
@@ -200,11 +201,20 @@ def run_batch(launcher: Launcher, jobs: Sequence[PlannedJob], first: int) -> lis
         results = launcher.launch([job.overrides for job in jobs], initial_job_idx=first)
     except Exception as error:
         log.error("the launcher failed: %s: %s", type(error).__name__, " ".join(str(error).split()))
-        return [outcome_on_disk(job, "the launcher failed before it ended") for job in jobs]
+        return [outcome_of_lost(job, "the launcher failed before it ended") for job in jobs]
     return [
-        result.return_value if result.status == JobStatus.COMPLETED else outcome_on_disk(job, str(result._return_value))
+        result.return_value if result.status == JobStatus.COMPLETED else outcome_of_lost(job, str(result._return_value))
         for job, result in zip(jobs, results, strict=True)
     ]
+
+
+def outcome_of_lost(job: PlannedJob, reason: str) -> Outcome:
+    """Return what became of a job whose launcher has lost it, and write so where its run says that it is running."""
+    folder = job.plan.folder if job.plan else None
+    if folder is not None and folder.status.get("state") == "running":
+        with suppress(UserError), folder.locked():  # it does run where another process holds it
+            folder.set_state("interrupted")
+    return outcome_on_disk(job, reason)
 
 
 def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:

@@ -17,6 +17,7 @@ from medseg.cores import available_cores
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.own import Metric, check_metrics
+from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 from medseg.training.task import main_output
 
@@ -112,7 +113,7 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         # Below SLURM, Lightning would take one task for each process; medseg starts a job's processes itself.
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), CheckpointFiles()],
         # A part of the test split would not be its score.
         limit_test_batches=1.0,
         enable_model_summary=False,
@@ -136,6 +137,8 @@ def quiet_libraries() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         # A run that is resumed from the end of an epoch.
         ".*resuming from a checkpoint that ended.*",
+        # A run beside SLURM, on a machine that has it.
+        ".*`srun` command is available.*",
         # Lightning's own use of PyTorch.
         ".*LeafSpec.* is deprecated.*",
         # The test runs on one device as well as on several: every image counts once.

@@ -6,15 +6,16 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
 
+from medseg.errors import UserError
 from medseg.interruption import listen
 from medseg.runs.files import read_csv, write_csv
 from medseg.runs.folder import RunFolder
+from medseg.training.checkpoints import MovableCheckpoint
 from medseg.training.wandb_mirror import ValidationImages
 
 log = logging.getLogger(__name__)
@@ -53,48 +54,56 @@ class Interruptible(Callback):
         listen()
 
 
-class MovableCheckpoint(ModelCheckpoint):
-    """One checkpoint file, written at the end of an epoch.
-
-    Lightning forgets the best score when the folder is not where it was; a run that was moved has to keep it.
-    """
-
-    def __init__(self, folder: Path, **arguments: Any) -> None:
-        super().__init__(folder, save_on_train_epoch_end=True, enable_version_counter=False, **arguments)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        here = Path(str(self.dirpath))
-
-        def moved(path: str) -> str:
-            return str(here / Path(path).name) if path else path
-
-        state = dict(state_dict)
-        for name in ("best_model_path", "last_model_path", "kth_best_model_path"):
-            state[name] = moved(state[name])
-        state["best_k_models"] = {moved(path): score for path, score in state["best_k_models"].items()}
-        super().load_state_dict({**state, "dirpath": self.dirpath})
-
-
 class EpochRows(Callback):
     """Write `metrics.csv`, one row per epoch, and say the same on the console.
 
-    A resumed run keeps the rows of the epochs before its checkpoint.
+    The rows are in the checkpoint as well, so a resumed run has those of all epochs, whatever became of the file. An
+    epoch without validation has empty cells for it.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
         self.started = 0.0
+        self.validated = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        kept = (row for row in read_csv(self.folder.metrics) if int(row["epoch"]) < trainer.current_epoch)
-        self.rows = list(kept)
+        if not self.rows or not trainer.is_global_zero:
+            return
+        try:
+            there = len(read_csv(self.folder.metrics))
+        except UserError as error:
+            log.warning("%s; it is written again from the checkpoint", error)
+        else:
+            if there < len(self.rows):
+                log.warning(
+                    "%s has %d of %d epochs; it is written again from the checkpoint",
+                    self.folder.metrics,
+                    there,
+                    len(self.rows),
+                )
+        write_csv(self.folder.metrics, self.rows)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
+        self.validated = False
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        # Lightning keeps the scores of the last validation, in whatever epoch it was.
+        measured = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if self.validated or not name.startswith("val/")
+        }
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,

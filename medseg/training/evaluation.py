@@ -1,4 +1,4 @@
-"""Score a saved checkpoint on any dataset and split, from what travels in the checkpoint."""
+"""Score a saved checkpoint on any dataset and split, with the settings in the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.errors import ConfigError
-from medseg.runs.folder import find_run
+from medseg import config
+from medseg.data.module import SegmentationDataModule
+from medseg.errors import ConfigError, UserError
+from medseg.runs.files import read_yaml
+from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.show import print_scores
-from medseg.training.build import build_metrics, build_network, build_trainer, quiet_libraries
-from medseg.training.checkpoints import load_network, read_checkpoint, settings_of
+from medseg.trained.settings import OF_THE_DATA, Checkpoint
+from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
-from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
+from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
 
@@ -33,37 +35,34 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     quiet_libraries()
     metrics = build_metrics(cfg.metrics)
     run, file = find_run(cfg.checkpoint)
-    checkpoint = read_checkpoint(file)
-    travels = checkpoint[CHECKPOINT_KEY]
-    settings = settings_of(checkpoint, file, trust=cfg.trust)
-    if "dataset" not in settings.data and "dataset" not in changed(cfg):
-        raise ConfigError(f"{file} was imported and is of no data: choose what to score it on with data=...")
-    datamodule = build_datamodule(data_to_score(settings.data, cfg))
-    check_classes(datamodule, travels["class_names"], file)
-    if travels["mean"] is not None:
+    checkpoint = Checkpoint.read(file)
+    settings = checkpoint.settings
+    datamodule = data_to_score(checkpoint, run, cfg)
+    check_classes(datamodule, settings.class_names, file)
+    if settings.mean is not None and settings.std is not None:
         # The network expects images as its own training split was normalised, whatever data it now sees.
-        datamodule.normalisation = (tuple(travels["mean"]), tuple(travels["std"]))
-    network = build_network(settings.model, datamodule)
-    load_network(network, checkpoint, file)
+        datamodule.normalisation = (tuple(settings.mean), tuple(settings.std))
+    network = checkpoint.build(trust=cfg.trust)
+    check_network(network, datamodule)
     # The outputs of an imported network have no names of their own.
-    class_names = travels["class_names"] if travels["data_identity"] else datamodule.prepared.class_names
-    task = SegmentationTask(network, class_names=class_names, channels_last=settings.channels_last)
+    class_names = settings.class_names if settings.data_identity else datamodule.prepared.class_names
+    task = SegmentationTask(network, class_names=class_names, channels_last=settings.configuration.channels_last)
     trainer = build_trainer(
-        OmegaConf.merge({"precision": travels["precision"]}, cfg.trainer),  # type: ignore[arg-type]
+        OmegaConf.merge({"precision": settings.precision}, cfg.trainer),  # type: ignore[arg-type]
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=run.path,
     )
-    if travels["device"] not in (None, trainer.strategy.root_device.type):
+    if settings.device not in (None, trainer.strategy.root_device.type):
         log.warning(
             "scored on %s, trained on %s: scores can differ in the last digits",
             trainer.strategy.root_device.type,
-            travels["device"],
+            settings.device,
         )
     scores = score_split(trainer, task, datamodule, cfg.split, metrics)
     scores.summary["checkpoint"] = str(file)
-    own = datamodule.prepared.identity == travels["data_identity"]
-    if not own and travels["data_identity"] is not None and "dataset" not in changed(cfg):
+    own = datamodule.prepared.identity == settings.data_identity
+    if not own and settings.data_identity is not None and "dataset" not in changed(cfg):
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
     name = label(datamodule, file, cfg.split, own=own)
     folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
@@ -82,27 +81,53 @@ def changed(cfg: DictConfig) -> set[str]:
     return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys
 
 
-def data_to_score(trained_on: DictConfig, cfg: DictConfig) -> DictConfig:
-    """Return the run's data configuration with what the user changed.
+def data_to_score(checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig) -> SegmentationDataModule:
+    """Return the data of the training with what the user changed, or the data that the user chose.
 
-    Another dataset keeps the run's image size, channels and batch size unless these are given too.
-    Raises `ConfigError` for an unknown split.
+    Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
+    the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command.
+
+    Raises `ConfigError` for an unknown split, and for a checkpoint of no data without other data.
     """
     if cfg.split not in ("train", "val", "test"):
         raise ConfigError(f"split is {cfg.split!r}; it must be train, val or test (data.split names a way to split)")
     chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
-    before: dict[str, Any] = OmegaConf.to_container(trained_on)  # type: ignore[assignment]
+    before = checkpoint.settings.configuration.data
     given = changed(cfg)
     if "dataset" in given:
-        merged = {**chosen, **{key: before[key] for key in OF_THE_NETWORK if key not in given}}
+        arguments = {**chosen, **{key: before[key] for key in OF_THE_NETWORK if key in before and key not in given}}
+        dataset = config.instantiate(cfg.data.dataset)
+        arguments["data_dir"] = cfg.data_dir
     else:
-        merged = {**before, **{key: chosen[key] for key in given}}
+        dataset = checkpoint.dataset(trust=cfg.trust)
+        if dataset is None:
+            raise ConfigError(
+                f"{checkpoint.file} was imported and is of no data: choose what to score it on with data=..."
+            )
+        there = where_data_are(run)
+        arguments = {key: before[key] for key in OF_THE_DATA if key in before}
+        arguments |= {"source": there.get("source"), **{key: chosen[key] for key in given}}
         if "root" in given:
-            merged["source"] = merged["root"]
-        elif "source" not in given and merged["source"] and not Path(merged["source"]).expanduser().exists():
-            merged["source"] = None  # what was prepared from it may still be there
-    merged["data_dir"] = cfg.data_dir or before["data_dir"]
-    return OmegaConf.create(merged)
+            arguments["source"] = arguments["root"]
+        arguments |= {"data_dir": cfg.data_dir, "prepared_in": there.get("data_dir")}
+    return SegmentationDataModule(
+        **{key: value for key, value in arguments.items() if key not in ("_target_", "dataset")}, dataset=dataset
+    )
+
+
+def where_data_are(run: RunFolder) -> dict[str, str]:
+    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, as its folder says.
+
+    Only what exists is returned; it is read, and never written to.
+    """
+    try:
+        data = read_yaml(run.config, optional=True).get("data")
+    except UserError:
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    there = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
+    return {key: path for key, path in there.items() if isinstance(path, str) and Path(path).expanduser().exists()}
 
 
 def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:

@@ -21,9 +21,8 @@ from medseg.data.module import build_datamodule
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.models.reference import RELEASED, find_network, import_reference
-from medseg.runs.files import replacing
-from medseg.training.checkpoints import PREFIX, read_plain
-from medseg.training.task import CHECKPOINT_KEY
+from medseg.trained.files import KEY, read_plain, write_checkpoint
+from medseg.trained.settings import OF_THE_DATA, PREFIX
 
 State = dict[str, Tensor | np.ndarray]
 
@@ -66,9 +65,7 @@ def import_released(cfg: DictConfig) -> Path:
         make, network = with_background(make, network)
     model = {"_target_": f"medseg.models.{type(network).__name__}", **make.keywords}
     weights = {f"{PREFIX}{key}": value for key, value in network.state_dict().items()}
-    travels = what_travels(cfg, model, source)
-    with replacing(output) as partial_file:
-        torch.save({"state_dict": weights, CHECKPOINT_KEY: travels}, partial_file)
+    write_checkpoint({"state_dict": weights, KEY: settings_for(cfg, model, source)}, output)
 
     parameters = sum(parameter.numel() for parameter in network.parameters())
     print(f"network:       {type(network).__name__}, {parameters:,} parameters")
@@ -167,7 +164,7 @@ def with_background(make: partial[nn.Module], network: nn.Module) -> tuple[parti
 
 
 # The checkpoint.
-def what_travels(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[str, Any]:
+def settings_for(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[str, Any]:
     """Return what medseg keeps in a checkpoint beside the weights, as plain values.
 
     `model` is the network's configuration. Mean and deviation are None where they are not known: then images are
@@ -193,7 +190,11 @@ def what_travels(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[s
         names = ["foreground"] if num_classes == 2 else [f"class{k}" for k in range(1, num_classes)]
         class_names = ["background", *names]
     return {
-        "config": {"model": model, "data": data, "channels_last": True},
+        "config": {
+            "model": model,
+            "data": {key: data[key] for key in OF_THE_DATA if key in data},
+            "channels_last": True,
+        },
         "class_names": class_names,
         "mean": mean,
         "std": std,

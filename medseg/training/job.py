@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -19,11 +18,11 @@ from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
-from medseg.runs.folder import RunFolder
+from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
+from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
-from medseg.training.checkpoints import load_network, read_checkpoint
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
@@ -31,7 +30,7 @@ from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
 from medseg.training.recording import recording
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
-from medseg.training.task import CHECKPOINT_KEY, SegmentationTask
+from medseg.training.task import STOPPED, SegmentationTask
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +67,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
 
     network = build_network(cfg.model, datamodule)
     if cfg.initial_weights is not None:
-        file = Path(cfg.initial_weights).expanduser()
-        load_network(network, read_checkpoint(file), file)
+        Checkpoint.read(find_run(cfg.initial_weights)[1]).load_into(network)
     settings = settings_of(cfg, plan.root)
     optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
@@ -86,7 +84,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     )
     extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
 
-    resume = folder.last_checkpoint if folder.last_checkpoint.exists() and not cfg.force else None
+    resume = None if cfg.force else checkpoint_to_resume(folder)
     # An older version had an id for W&B alone; the run goes on under it.
     run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
     info = RunInfo(folder.path, plan.record, run_id, settings)
@@ -99,8 +97,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         enable_progress_bar=sys.stderr.isatty(),
     )
 
-    # As given: what was found in the data is looked for again where the checkpoint is used.
-    task.travels = what_travels({**settings, "data": data_settings}, datamodule, trainer)
+    # As given: what the data decide is read from them again where the checkpoint is used.
+    task.settings = checkpoint_settings({**settings, "data": data_settings}, datamodule, trainer)
 
     if trainer.is_global_zero:
         if cfg.force:
@@ -109,14 +107,14 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         write_opening(plan, run_id, settings, datamodule, trainer)
     with recording(folder, trainer, mirrors):
         fit(trainer, task, datamodule, resume)
-        best = read_checkpoint(folder.best_checkpoint)
-        load_network(task.network, best, folder.best_checkpoint)
+        best = Checkpoint.read(folder.best_checkpoint)
+        best.load_into(task.network)
         scores = score_split(trainer, task, datamodule, "test", metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
             scores.summary.update(
                 {
-                    "best_epoch": best["epoch"] + 1,
+                    "best_epoch": best.content["epoch"] + 1,
                     "epochs": len(epochs),
                     # Of all epochs, those before an interruption included.
                     "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
@@ -154,36 +152,65 @@ def check_optimizer(make_optimizer: Callable[..., Any], make_scheduler: Callable
         raise ConfigError(f"scheduler: {error}") from error
 
 
+def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
+    """Return the checkpoint from which an interrupted run goes on; None where there is none.
+
+    That is the last one, or the best one, of an earlier epoch, where the last one is damaged. Files that a killed
+    process has left half written are removed.
+
+    Raises `UserError` before any training where the run cannot be finished from what there is.
+    """
+    checkpoints = folder.last_checkpoint.parent
+    for partial in checkpoints.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+    if not folder.last_checkpoint.exists() and not folder.best_checkpoint.exists():
+        return None
+    anew = "repeat the command with force=true to begin the run anew"
+    try:
+        best = Checkpoint.read(folder.best_checkpoint)
+    except UserError as error:
+        raise UserError(f"{error}; the test needs the best epoch, so {anew}") from None
+    try:
+        return Checkpoint.read(folder.last_checkpoint)
+    except UserError as error:
+        log.warning("%s; training goes on from %s, epoch %d", error, best.file, best.content["epoch"] + 1)
+        return best
+
+
 def fit(
-    trainer: lightning.Trainer, task: SegmentationTask, datamodule: SegmentationDataModule, resume: Path | None
+    trainer: lightning.Trainer, task: SegmentationTask, datamodule: SegmentationDataModule, resume: Checkpoint | None
 ) -> None:
     """Train to the end, from the last checkpoint of an interrupted run where there is one.
 
     Raises `UserError` when that was trained on other data, and `KeyboardInterrupt` when training is interrupted.
     """
     if resume is not None:
-        last = read_checkpoint(resume)
-        if last[CHECKPOINT_KEY]["data_identity"] != datamodule.prepared.identity:
+        if resume.settings.data_identity != datamodule.prepared.identity:
             raise UserError(
-                f"{resume}: the interrupted run was trained on other data than {datamodule.prepared.folder}; give it "
-                "those again, or begin anew with force=true"
+                f"{resume.file}: the interrupted run was trained on other data than {datamodule.prepared.folder}; "
+                "give it those again, or begin anew with force=true"
             )
-        log.info("resuming after an interruption: %s", resume)
-        if any(state.get("stopped_epoch") for state in last["callbacks"].values()):
+        log.info("resuming after an interruption: %s", resume.file)
+        if resume.content.get(STOPPED):
             log.info("training had ended by early stopping")
             return
-    trainer.fit(task, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    trainer.fit(task, datamodule=datamodule, ckpt_path=None if resume is None else resume.file, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
 
 
-def what_travels(
+def checkpoint_settings(
     settings: dict[str, Any], datamodule: SegmentationDataModule, trainer: lightning.Trainer
 ) -> dict[str, Any]:
-    """Return what a checkpoint needs to rebuild its network and repeat its preprocessing, as plain values."""
+    """Return what a checkpoint needs to build its network and repeat its preprocessing, as plain values."""
     mean, std = datamodule.normalisation
+    data = settings["data"]
     return {
-        "config": settings,
+        "config": {
+            "model": settings["model"],
+            "data": {key: data[key] for key in OF_THE_DATA if key in data},
+            "channels_last": settings["channels_last"],
+        },
         "class_names": list(datamodule.prepared.class_names),
         "mean": list(mean),
         "std": list(std),

@@ -16,11 +16,12 @@ from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import headline
+from medseg.trained.files import KEY
 
 Batch = dict[str, torch.Tensor]
 
-CHECKPOINT_KEY = "medseg"
-"""Where a checkpoint keeps what medseg needs to rebuild the network and repeat the preprocessing."""
+STOPPED = "medseg_stopped"
+"""Where a checkpoint keeps whether training has ended before its last epoch, as early stopping does."""
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -38,7 +39,7 @@ class SegmentationTask(lightning.LightningModule):
         channels_last: memory layout of weights and images.
         compile: have the network compiled (`torch.compile`), once for training and once for evaluation.
         seed: of the random numbers that the network draws itself, such as dropout.
-        travels: plain values to keep in the checkpoint under `CHECKPOINT_KEY`.
+        settings: plain values to keep in the checkpoint under `medseg.trained.files.KEY`.
 
     Counts are kept by image index, so scores depend neither on the batch size nor on the number of processes.
     """
@@ -55,7 +56,7 @@ class SegmentationTask(lightning.LightningModule):
         channels_last: bool = True,
         compile: bool = False,
         seed: int = 0,
-        travels: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
@@ -70,7 +71,7 @@ class SegmentationTask(lightning.LightningModule):
         self.sample_ids = sample_ids
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.seed = seed
-        self.travels = travels or {}
+        self.settings = settings or {}
         self.counts = PerImage()
         self.distances = PerImage()
         self.class_maps = PerImage()
@@ -186,7 +187,8 @@ class SegmentationTask(lightning.LightningModule):
 
     # Checkpoints.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[CHECKPOINT_KEY] = self.travels
+        checkpoint[KEY] = self.settings
+        checkpoint[STOPPED] = bool(self.trainer.should_stop)
 
 
 class PerImage:

@@ -62,6 +62,19 @@ def test_images_and_masks_are_resized_and_stored(tmp_path, downloads):
         np.testing.assert_array_equal(prepared.masks[number], mask)
 
 
+def test_another_folder_is_read_and_never_written_to(tmp_path, downloads):
+    mine, other = tmp_path / "mine", downloads
+    made = prepare(Tiny(), image_size=16, data_dir=other)
+    before = inside(other)
+    assert prepare(Tiny(), image_size=16, data_dir=mine, prepared_in=other).folder == made.folder
+    # Another size has to be prepared, from the archive there.
+    prepared = prepare(Tiny(), image_size=24, data_dir=mine, prepared_in=other)
+    assert prepared.folder.parent == mine / "prepared"
+    assert inside(other) == before
+    with pytest.raises(DataError):
+        prepare(Tiny(), image_size=32, data_dir=mine, prepared_in=tmp_path / "none")
+
+
 def test_one_thread_and_several_make_the_same(tmp_path, downloads):
     made = [
         prepare(Tiny(), image_size=16, data_dir=tmp_path / str(count), source=downloads, num_workers=count)

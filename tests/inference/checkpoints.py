@@ -11,7 +11,8 @@ import hydra
 import numpy as np
 import torch
 
-from medseg.training.task import CHECKPOINT_KEY
+from medseg.trained.files import KEY
+from medseg.trained.files import write_checkpoint as write_file
 
 UNET = {"_target_": "medseg.models.UNet", "base_channels": 4}
 LOCAL = {"_target_": "tests.networks.Pointwise"}
@@ -28,7 +29,7 @@ def write_checkpoint(
     in_channels: int = 3,
     **changes: Any,
 ) -> Path:
-    """Write the checkpoint of a network with random weights; `changes` replace what travels in it."""
+    """Write the checkpoint of a network with random weights; `changes` replace its settings."""
     model = {**(model or UNET), "in_channels": in_channels, "num_classes": len(class_names)}
     torch.manual_seed(seed)
     network = hydra.utils.instantiate(model, _convert_="all")
@@ -37,7 +38,7 @@ def write_checkpoint(
         if name.startswith("head") and name.endswith("weight"):
             value *= 20
     data = {"image_size": image_size, "in_channels": in_channels}
-    travels = {
+    settings = {
         "config": {"model": model, "data": data, "channels_last": True},
         "class_names": list(class_names),
         "mean": [0.4, 0.5, 0.6][:in_channels],
@@ -49,7 +50,7 @@ def write_checkpoint(
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": state, CHECKPOINT_KEY: travels}, file)
+    write_file({"state_dict": state, KEY: settings}, file)
     return file
 
 

@@ -27,7 +27,10 @@ def pair(
 ) -> Pair:
     """Make a pair; the figures do not read what is not given."""
     p = None if low is None else 0.01
-    return Pair(first, second, column, 12, 12, False, difference, low, high, 0.95, p, p, p, p, p, 0.0, state)
+    return Pair(
+        first, second, column, 12, 12, False, difference=difference, low=low, high=high, p_interval=p, p_ranks=p, p=p,
+        corrected=p, p_equivalent=p, state=state,
+    )  # fmt: skip
 
 
 def compared(

@@ -13,7 +13,7 @@ from medseg.metrics import headline
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import Cell, Comparison, compare, score_of
-from medseg.reporting.published_cells import find_published
+from medseg.reporting.published import find_published
 from medseg.reporting.statistics import Side, TrainingVariance
 from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.reading import read_runs

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from PIL import Image
 
 from medseg.data.datasets.synthetic import Synthetic
@@ -24,8 +22,9 @@ from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import MEASURES
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.reporting.comparison import compare
-from medseg.reporting.figures import draw
+from medseg.reporting.figures.content import content_of
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
+from medseg.reporting.figures.style import in_style
 from medseg.reporting.pictures import Candidate, find_candidates, most_disputed
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import read_predictions, write_predictions
@@ -78,7 +77,8 @@ def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 def grids(sweep: Path, folder: Path) -> list[str]:
     comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
-    return names(draw(lambda: list(draw_grids(comparison, MEASURES["dice"], folder))))
+    with in_style():
+        return names(draw_grids(content_of(comparison), folder))
 
 
 @pytest.mark.filterwarnings("error")
@@ -102,7 +102,8 @@ def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep:
     columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
     cells = {(row, one): cell for (row, _), cell in comparison.cells.items() for one in columns}
     comparison = replace(comparison, columns=columns, cells=cells)
-    files = draw(lambda: list(draw_grids(comparison, MEASURES["dice"], tmp_path / "a")))
+    with in_style():
+        files = draw_grids(content_of(comparison), tmp_path / "a")
     assert names(files) == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
 
 
@@ -201,14 +202,8 @@ def test_texts_of_a_grid_fit(label: str, networks: int, size: int) -> None:
         )
         for chosen in in_bands(range(networks))
     ]
-    made: list[tuple[Figure, list[AxesImage]]] = []
-
-    def keep() -> list[Path | None]:
-        made.append(mosaic(label.format(99), bands))
-        return []
-
-    draw(keep)
-    ((figure, images),) = made
+    with in_style():
+        figure, images = mosaic(label.format(99), bands)
     assert len(images) == len(bands)
     check_layout(figure, inside=True)
     assert figure.get_figwidth() < 18

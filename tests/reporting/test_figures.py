@@ -21,12 +21,15 @@ from matplotlib.text import Text
 from PIL import Image
 
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.figures import best_rows, draw, draw_scores, draw_verdicts, drawing, shares_of, style
-from medseg.reporting.figures.curves import draw_curves, epochs_of
-from medseg.reporting.figures.ranks import against_best, draw_differences, draw_ranks
+from medseg.reporting.curves import curves_of
+from medseg.reporting.figures import Drawing, draw_scores, draw_verdicts, style
+from medseg.reporting.figures.content import Verdicts, against_best, best_rows, content_of, shares_of, verdicts_of
+from medseg.reporting.figures.curves import draw_curves
+from medseg.reporting.figures.ranks import draw_differences, draw_ranks
+from medseg.reporting.figures.scales import labelled, linear, round_numbers, whole
 from medseg.reporting.figures.scores import histogram
-from medseg.reporting.figures.style import COLOURS, labelled, linear, looks, round_numbers, whole
-from medseg.reporting.figures.text import FAMILY, alphabets, clean, text_width, wrap
+from medseg.reporting.figures.style import COLOURS, in_style, looks
+from medseg.reporting.figures.text import FAMILY, clean, plain_font, text_width, wrap
 from medseg.reporting.layout import Line
 from medseg.reporting.ranks import Shares, Stability
 from tests.reporting.figure_data import LONG, compared, pair
@@ -41,7 +44,7 @@ def names(files: Sequence[Path]) -> list[str]:
 
 
 def every_figure(comparison: Any, folder: Path) -> list[Path]:
-    return draw_scores(comparison, folder) + draw_verdicts(comparison, folder)
+    return draw_scores(content_of(comparison), folder) + draw_verdicts(verdicts_of(comparison), folder)
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
 
 
 def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
-    draw_scores(compared(SHORT), tmp_path)
+    draw_scores(content_of(compared(SHORT)), tmp_path)
     with Image.open(tmp_path / "boxes.png") as picture:
         assert picture.info.keys() <= {"dpi"}
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
@@ -99,9 +102,10 @@ def test_another_process_with_settings_of_its_own_draws_the_same(tmp_path: Path)
 
 def test_drawing_beside_is_the_same(tmp_path: Path) -> None:
     comparison = compared(SHORT)
-    with drawing(comparison, tmp_path / "a") as figures:
-        figures.add_verdicts(comparison)
-        files = figures.files()
+    figures = Drawing()
+    figures.add_scores(comparison, tmp_path / "a")
+    figures.add_verdicts(comparison, tmp_path / "a")
+    files = figures.files()
     again = every_figure(comparison, tmp_path / "b")
     assert names(files) == names(again)
     assert all(one.read_bytes() == other.read_bytes() for one, other in zip(files, again, strict=True))
@@ -109,13 +113,15 @@ def test_drawing_beside_is_the_same(tmp_path: Path) -> None:
 
 def test_drawing_hands_on_what_goes_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with drawing(compared(SHORT), tmp_path / "file") as figures, pytest.raises(OSError, match="file"):
+    figures = Drawing()
+    figures.add_scores(compared(SHORT), tmp_path / "file")
+    with pytest.raises(OSError, match="file"):
         figures.files()
 
 
 def test_matplotlib_is_left_as_it_was(tmp_path: Path) -> None:
     fonts, settings = list(fontManager.ttflist), dict(matplotlib.rcParams)
-    draw_verdicts(compared(SHORT), tmp_path)
+    draw_verdicts(verdicts_of(compared(SHORT)), tmp_path)
     assert (fontManager.ttflist, dict(matplotlib.rcParams)) == (fonts, settings)
 
 
@@ -238,7 +244,7 @@ def test_macs_at_another_size_are_left_out(tmp_path: Path, messages: pytest.LogC
     comparison = compared(SHORT)
     row = comparison.rows[1]
     comparison.costs[row] = replace(comparison.costs[row], size=(512, 512))
-    draw_scores(comparison, tmp_path)
+    draw_scores(content_of(comparison), tmp_path)
     assert "no benchmark at 256 x 256 of convunext" in messages.text
 
 
@@ -263,7 +269,8 @@ def words(figure: Figure) -> list[str]:
 
 
 def test_a_curve_of_one_epoch_has_one_tick_and_a_marker(tmp_path: Path, figures: dict[str, Figure]) -> None:
-    draw(lambda: [draw_curves(compared(SHORT, epochs=1), tmp_path)])
+    with in_style():
+        draw_curves(content_of(compared(SHORT, epochs=1)), tmp_path)
     below = [word for word in words(figures["curves"]) if word.isdigit()]
     assert below == ["1"]
     assert {line.get_marker() for line in figures["curves"].axes[0].lines} == {"o", "s", "D"}
@@ -274,7 +281,8 @@ def test_epochs_that_were_not_validated_are_passed_over(tmp_path: Path, figures:
     for run in next(iter(comparison.cells.values())).runs:
         for epoch, row in enumerate(run.epochs):
             row["val/dice"] = row["val/dice"] if epoch % 4 == 0 else np.nan
-    draw(lambda: [draw_curves(comparison, tmp_path)])
+    with in_style():
+        draw_curves(content_of(comparison), tmp_path)
     top, bottom = figures["curves"].axes
     assert top.lines[0].get_xdata().tolist() == [1, 5, 9]
     assert len(bottom.lines[0].get_xdata()) == 9
@@ -289,8 +297,9 @@ def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures
     ]
     against = against_best(pairs, data, two)
     assert (against[one].state, against[three].state, against[three].difference) == ("worse", "not judged", -0.02)
-    stem = tmp_path / "differences"
-    draw(lambda: [draw_differences(pairs, {data: two}, (one, two, three), MEASURES["dice"], stem)])
+    verdicts = Verdicts((one, two, three), MEASURES["dice"], {data: two}, {data: against}, {})
+    with in_style():
+        draw_differences(verdicts, tmp_path)
     figure = figures["differences"]
     marks = {
         line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0])
@@ -312,7 +321,10 @@ def test_the_best_network_has_the_lowest_distance() -> None:
 def test_ranks_are_sorted_by_the_first_panel(tmp_path: Path, figures: dict[str, Figure]) -> None:
     nan = [np.nan] * 4
     first = np.array([nan, [0.0, 0.25, 0.75, np.nan], [1.0, 0.0, 0.0, np.nan], [0.0, 0.75, 0.25, np.nan]])
-    draw(lambda: [draw_ranks(["left out", *"abc"], {"all": first, "x": np.array([nan] * 4)}, tmp_path / "ranks")])
+    rows = [Line(name, name, ()) for name in ("left out", *"abc")]
+    verdicts = Verdicts(rows, MEASURES["dice"], {}, {}, {"all": first, "x": np.array([nan] * 4)})
+    with in_style():
+        draw_ranks(verdicts, tmp_path)
     shown = [word for word in words(figures["ranks"]) if word in ("a", "b", "c", "left out")]
     assert shown == ["b", "c", "a", "left out"]
     everything, unknown = figures["ranks"].axes
@@ -343,9 +355,9 @@ def test_looks_differ_between_networks() -> None:
 def test_curves_end_where_the_shortest_run_does() -> None:
     runs: Any = compared(["unet"], epochs=6).cells.popitem()[1].runs
     del runs[1].epochs[4:]
-    assert epochs_of(runs, "val/dice").shape == (2, 4)
-    assert np.isnan(epochs_of(runs, "no such key")).all()
-    assert epochs_of([], "val/dice").shape == (0, 0)
+    assert curves_of(runs, "val/dice").shape == (2, 4)
+    assert np.isnan(curves_of(runs, "no such key")).all()
+    assert curves_of([], "val/dice").shape == (0, 0)
 
 
 def test_a_histogram_counts_every_image() -> None:
@@ -412,7 +424,7 @@ def test_wrapped_lines_fit(text: str) -> None:
 
 def test_widths_are_those_that_matplotlib_draws() -> None:
     figure = Figure(dpi=300)
-    with alphabets():
+    with plain_font():
         for text in ("convunext, kernel_size=9", "Ünet", "AVAWA", "difference"):
             drawn = figure.text(0, 0, text, fontsize=9, fontfamily=FAMILY)
             box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())

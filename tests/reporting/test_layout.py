@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -248,10 +249,28 @@ def test_names_that_cannot_be_are_one_line(tmp_path: Path, given: object, messag
         laid_out(folder, read_names(given, []))
 
 
-def test_a_damaged_file_of_names_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["networks: {", "- 1", "networks: 3"])
+def test_a_damaged_file_of_names_is_one_line(tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "names.yaml"
-    file.write_text("networks: {")
-    with pytest.raises(UserError, match=r"names\.yaml: damaged"):
-        read_names(None, [tmp_path])
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"names\.yaml: "):
+        read_names(str(file), [])
     with pytest.raises(UserError, match="missing"):
         read_names(str(tmp_path / "other.yaml"), [])
+    with caplog.at_level("WARNING", logger="medseg"):
+        assert read_names(None, [tmp_path]) == Names()
+    (line,) = caplog.messages
+    assert line.startswith(f"{file}: ")
+
+
+def test_names_beside_the_runs_are_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "names.yaml")
+    assert read_names(None, [tmp_path]) == Names()
+
+
+def test_a_part_of_a_list_that_is_taken_away_is_no_default(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1), images=4)
+    steps = [{"_target_": "a.Flip"}, {"_target_": "a.Turn"}]
+    change(folder, lambda config: config.update(augmentation={"transforms": steps}), "*-seed0")
+    change(folder, lambda config: config.update(augmentation={"transforms": steps[:1]}), "*-seed1")
+    assert rows(laid_out(folder)) == ["augmentation.transforms=2 entries", "augmentation.transforms=1 entries"]

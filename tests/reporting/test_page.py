@@ -23,14 +23,13 @@ from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
-from medseg.reporting.document import Report, sections, write_html
+from medseg.reporting.document import Report, sections, write_report
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
-from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data
-from medseg.reporting.page.stability import stability_html
-from medseg.reporting.render.markdown import superscript
+from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
+from medseg.reporting.render.table import superscript
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.files import read_csv, write_csv, write_json
@@ -91,8 +90,7 @@ def make_page(sweep: Path, file: Path) -> Path:
 
 
 def write_page(made: Report, file: Path) -> Path:
-    write_html(made, sections(made), file, IMAGES)
-    return file
+    return write_report(made, file.parent, "html", IMAGES)["HTML"].rename(file)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +194,9 @@ def test_pairs_are_numbers_and_the_page_has_a_key_for_each_of_their_states(tmp_p
     words = ["better", "worse", "equivalent", "undecided", "not judged (one seed)"]
     assert [text for _, text in keys] == words
     assert [kind for kind, _ in keys] == [*words[:4], "not-judged"]
-    assert "shown to differ by less than 1" in html
+    assert "shown to differ by less than 1 point." in html
+    html = matrix_html({name: replace(made, measure=MEASURES[name]) for name in ("hd95", "assd")})
+    assert "shown to differ by less than 1 pixel." in html
 
 
 # One seed, one run.
@@ -345,10 +345,10 @@ def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
         write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
     layout = lay_out(runs)
     (cell,) = compare(runs, MEASURES["dice"]).cells.values()
-    stored = read_stored({layout.rows[0]: cell}, cell.sample.ids)
-    assert list(stored.maps) == [(layout.rows[0], 0)]
-    assert len(stored.maps[layout.rows[0], 0]) == 6
-    assert stored.lacking == ()
+    maps, lacking = read_stored({layout.rows[0]: cell}, cell.sample.ids)
+    assert list(maps) == [(layout.rows[0], 0)]
+    assert len(maps[layout.rows[0], 0]) == 6
+    assert lacking == []
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_power_is_that_of_simulated_experiments(difference: float, seeds: in
 def test_the_variances_are_seen_again() -> None:
     rng = np.random.default_rng(0)
     sides = [Side.of(values) for values in draw(rng, KNOWN, 0.0, 200, 2000)]
-    result = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+    result = Variances.of(sides)
     assert result is not None
     assert (result.networks, result.seeds, result.units) == (2, 200, 2000)
     assert result.training == pytest.approx(KNOWN.training, rel=0.2)
@@ -50,7 +50,7 @@ def test_the_variances_are_seen_again() -> None:
 
 def test_what_changes_from_training_to_training_is_no_difference_of_networks() -> None:
     sides = [Side.of(values) for values in draw(np.random.default_rng(1), KNOWN, 0.0, 2, 5000)]
-    result = Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides]))
+    result = Variances.of(sides)
     assert result is not None
     assert result.unit == pytest.approx(KNOWN.unit, rel=0.1)
 
@@ -78,9 +78,9 @@ def test_few_images_are_not_made_up_for_by_seeds() -> None:
 
 def test_what_cannot_be_known_is_not_planned() -> None:
     sides = [Side.of(np.random.default_rng(0).normal(0, 1, (1, 9))) for _ in range(2)]
-    assert Variances.of(sides, TrainingVariance.of([side.seed_means for side in sides])) is None
+    assert Variances.of(sides) is None
     one = [Side.of(np.ones((2, 1)))] * 2
-    assert Variances.of(one, TrainingVariance.of([side.seed_means for side in one])) is None
+    assert Variances.of(one) is None
 
 
 def test_no_power_without_seeds_or_with_too_few_units_for_the_ranks() -> None:

@@ -20,11 +20,11 @@ from medseg.reporting.published import (
     NETWORKS,
     OURS,
     find,
+    find_published,
     kind_of,
     published_files,
     read_published,
 )
-from medseg.reporting.published_cells import find_published
 
 ROW = dict.fromkeys(COLUMNS, "") | {
     "source": "A", "year": "2020", "dataset": "Kvasir-SEG", "model": "U-Net", "dice": "0.8", "image_size": "256",
@@ -42,7 +42,7 @@ def file_of(folder: Path, *rows: dict[str, str], columns: tuple[str, ...] = COLU
 
 
 def sources(*rows: dict[str, str], score: str = "dice", **ours: object) -> list[str]:
-    return [found.source for found in find(rows, "unet", "kvasir", score, **ours)]  # type: ignore[arg-type]
+    return [found.row["source"] for found in find(rows, "unet", "kvasir", score, **ours)]  # type: ignore[arg-type]
 
 
 # The shipped files.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
-from medseg.reporting.rule import PairInput, estimate_difference, judge, step_levels, superiority
-from medseg.reporting.statistics import Estimate, Side, TrainingVariance, holm
+from medseg.reporting.rule import PairInput, judge, step_levels, superiority
+from medseg.reporting.statistics import Side, TrainingVariance, holm
 
 Array = np.ndarray
 
@@ -108,7 +109,7 @@ def test_fewer_than_two_units_are_not_judged() -> None:
     (one,) = judge(pairs, trainings)
     assert (one.state, one.reason) == ("not judged", "fewer than two images")
     assert superiority(pairs, trainings) == [None]
-    nothing = PairInput(0, 1, (Side(np.empty(0), np.empty(2), 0.0),) * 2, np.empty(0), float("nan"))
+    nothing = PairInput(0, 1, (Side(np.empty(0), np.empty(2), 0.0),) * 2, np.empty(0))
     assert judge([nothing], trainings)[0].state == "not judged"
     missing, known = of_scores([np.full((3, 9), np.nan), np.full((3, 9), 0.5)])
     assert judge(missing, known)[0].reason == "no value"
@@ -153,21 +154,17 @@ def test_equivalence_is_two_one_sided_tests_corrected_over_the_pairs() -> None:
     half = [(one.high - one.low) / 2 for one in result]
     assert max(half) < 0.01
     each = [
-        estimate(pair, trainings).below(0.003 - abs(one.difference)) for pair, one in zip(pairs, result, strict=True)
+        pair.estimate(trainings).below(0.003 - abs(one.difference)) for pair, one in zip(pairs, result, strict=True)
     ]
     nearer = [one.p_equivalent for one in judge(pairs, trainings, margin=0.003)]
     assert nearer == pytest.approx(list(holm(each)))
     assert nearer != pytest.approx(each)
     (alone,) = judge(pairs[:1], trainings)
     # 5 % of both one-sided tests: the 90 % interval of a single pair is within the margin.
-    edge = max(abs(end) for end in estimate(pairs[0], trainings).interval(0.9))
+    edge = max(abs(end) for end in pairs[0].estimate(trainings).interval(0.9))
     assert judge(pairs[:1], trainings, margin=edge * 1.001)[0].p_equivalent < 0.05
     assert judge(pairs[:1], trainings, margin=edge * 0.999)[0].p_equivalent > 0.05
     assert judge(pairs[:1], trainings, margin=abs(alone.difference) / 2)[0].p_equivalent > 0.5
-
-
-def estimate(pair: PairInput, trainings: TrainingVariance) -> Estimate:
-    return estimate_difference(pair, trainings)
 
 
 def test_better_by_less_than_the_margin_is_better() -> None:
@@ -179,11 +176,13 @@ def test_better_by_less_than_the_margin_is_better() -> None:
     assert one.p_equivalent < 0.05
 
 
-def test_a_given_difference_is_the_one_printed() -> None:
+def test_the_difference_is_that_of_the_means_that_are_printed() -> None:
     pairs, trainings = experiment([0.0, 0.03])
-    moved = [PairInput(p.first, p.second, p.sides, p.ranked, p.difference or -0.04) for p in pairs]
+    first, second = pairs[0].sides
+    means = first.seed_means.mean() + 0.04 + second.seed_means - second.seed_means.mean()
+    moved = [replace(pairs[0], sides=(first, replace(second, seed_means=means)))]
     (one,), (other,) = judge(pairs, trainings), judge(moved, trainings)
-    assert other.difference == -0.04
+    assert other.difference == pytest.approx(-0.04)
     assert other.high - other.low == pytest.approx(one.high - one.low)
     assert (other.low + other.high) / 2 == pytest.approx(-0.04)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from medseg.reporting.rule import PairInput, estimate_difference
+from medseg.reporting.rule import PairInput
 from medseg.reporting.statistics import (
     Estimate,
     Part,
@@ -30,7 +30,7 @@ Array = np.ndarray
 
 def difference(first: Array, second: Array) -> Estimate:
     sides = Side.of(first), Side.of(second)
-    return estimate_difference(PairInput(0, 1, tuple(sides)), TrainingVariance.of([side.seed_means for side in sides]))
+    return PairInput(0, 1, sides).estimate(TrainingVariance.of([side.seed_means for side in sides]))
 
 
 def test_the_interval_is_students_where_units_do_not_vary() -> None:

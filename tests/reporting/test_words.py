@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from medseg.metrics.measures import MEASURES
+from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.words import (
     difference,
     fixed,
     interval,
     last_line,
+    margin,
     number,
     p_value,
     percent,
@@ -64,6 +65,14 @@ def test_a_difference_is_in_points_or_in_the_unit_of_the_score() -> None:
     assert difference(PAIR, DICE) == "+3.00 [+2.00, +4.00]"
     assert difference(replace(PAIR, difference=-1.25, low=-2, high=0.5), HD95) == "-1.2 [-2.0, +0.5]"
     assert difference(replace(PAIR, low=None, high=None), DICE) == "+3.00"
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [(DICE, "1 point"), (HD95, "1 pixel"), (replace(HD95, unit="mm"), "1 mm"), (replace(HD95, unit="s"), "1 s")],
+)
+def test_a_margin_is_one_of_the_unit_of_the_score(measure: Measure, expected: str) -> None:
+    assert margin(measure) == expected
 
 
 def test_what_is_not_judged_says_why() -> None:

@@ -160,6 +160,35 @@ def test_a_copy_whose_scores_are_cut_is_named_with_its_damage(sweep: Path) -> No
     assert line.endswith(f"; a copy of {original}, so it is not counted")
 
 
+def crlf(text: str) -> str:
+    return text.replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("rewrite", [crlf, str.rstrip, lambda text: text + "\n", lambda text: "\ufeff" + text])
+def test_a_copy_in_other_bytes_is_a_copy(sweep: Path, rewrite: Callable[[str], str]) -> None:
+    before = dice(read_runs([sweep]))
+    original = run_folders(sweep)[0]
+    copy = shutil.copytree(original, sweep / "0 copy")
+    for name in ("config.yaml", "test/per_image.csv"):
+        file = copy / name
+        file.write_bytes(rewrite(file.read_text()).encode())
+        for tree in (read_runs([sweep]), read_runs([sweep]).checked()):
+            assert dice(tree) == before
+            assert len(tree.copies) == 1
+            assert f"a copy of {original}, so it is not counted" in tree.copies[0]
+
+
+def test_a_copy_stands_for_an_original_with_a_damaged_file(sweep: Path) -> None:
+    before = dice(read_runs([sweep]))
+    original = run_folders(sweep)[0]
+    copy = shutil.copytree(original, sweep / "backup")
+    (original / "test" / "summary.json").write_text("{")
+    tree = read_runs([sweep]).checked()
+    assert dice(tree) == before
+    assert [run.folder for run in tree.runs if run.name == original.name] == [copy]
+    assert len(tree.copies) == 1
+
+
 # Damaged files.
 
 
@@ -197,6 +226,31 @@ def test_a_damaged_file_costs_its_run_alone_and_is_named(sweep: Path, name: str,
     assert "\n" not in lines[0]
     others = {run.name: run.per_image.scores["dice"].tolist() for run in tree.runs if run.finished}
     assert others == {name: values for name, values in before.items() if name != broken.relative_to(sweep).parts[0]}
+
+
+def pipe(file: Path) -> None:
+    """Reading it would wait for somebody to write."""
+    file.unlink()
+    os.mkfifo(file)
+
+
+def endless(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("damage", [pipe, endless])
+@pytest.mark.parametrize(
+    "name",
+    ["run.json", "status.json", "config.yaml", "images.csv", "metrics.csv", "test/summary.json", "test/per_image.csv"],
+)
+def test_only_regular_files_are_read(sweep: Path, name: str, damage: Callable[[Path], None]) -> None:
+    broken = run_folders(sweep)[0] / name
+    damage(broken)
+    tree = read_runs([sweep]).checked()
+    (line,) = tree.problems + [run.error for run in tree.runs if run.state == "damaged"]
+    assert line is not None
+    assert line.startswith(f"{broken}: cannot be read (no regular file)")
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

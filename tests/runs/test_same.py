@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from medseg.runs import run as stored_runs
 from medseg.runs import same as same_runs
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan, plan_run
@@ -64,6 +65,7 @@ def test_a_run_of_another_name_that_means_the_same_is_the_run(tmp_path: Path) ->
         ("data.num_workers=2", "logger=tensorboard", "compile=true"),
         ("trainer=auto", "trainer.accelerator=cpu"),
         ("data.num_classes=2",),
+        ("data.image_size=[64,64]",),
     ],
 )
 def test_other_words_for_the_same_configuration(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -158,25 +160,27 @@ def test_nothing_is_read_where_no_run_may_be_meant(tmp_path: Path, monkeypatch: 
     keep(tmp_path, "unet-synthetic-cpu-00000000-seed3")
     keep(tmp_path, "unet-kvasir-cpu-00000000-seed0")
     keep(tmp_path, RECORDED.name)
-    monkeypatch.setattr(same_runs, "read_yaml", lambda *_, **__: pytest.fail("a configuration is read"))
+    monkeypatch.setattr(same_runs, "read_run", lambda *_, **__: pytest.fail("a run is read"))
     plan(tmp_path)
     plan(tmp_path, "model=convunext")
 
 
-def test_a_configuration_is_read_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_is_parsed_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path, "unet-synthetic-cpu-1-seed0", lambda settings: settings["optimizer"].update(lr=7))
-    read, original = [], same_runs.read_yaml
-    monkeypatch.setattr(same_runs, "read_yaml", lambda file, **options: read.append(file) or original(file, **options))
+    read, original = [], stored_runs.parse_yaml
+    monkeypatch.setattr(stored_runs, "parse_yaml", lambda text: read.append(text) or original(text))
+    stored_runs.parse_config.cache_clear()
     for lr in (0.1, 0.2, 0.3):
         plan(tmp_path, f"optimizer.lr={lr}")
     assert len(read) == 1
 
 
+@pytest.mark.parametrize("stored", ["{here}/mine", "mine"])
 def test_the_users_images_are_the_same_ones_however_their_folder_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def of_a_folder(settings: dict[str, Any]) -> None:
-        settings["data"] |= {"root": str(tmp_path / "mine"), "source": str(tmp_path / "mine")}
+        settings["data"] |= {"root": stored.format(here=tmp_path), "source": str(tmp_path / "mine")}
         settings["data"]["dataset"] = {"_target_": "medseg.data.datasets.Folder", "class_names": None, "num_classes": 2}
 
     choices = {**json.loads((RECORDED / "run.json").read_text())["choices"], "data": "folder"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
-from medseg.sweeps.job import IsolatedJob, Outcome
+from medseg.sweeps.job import IsolatedJob, Outcome, conclude
 from medseg.sweeps.process import JobProcess, describe_exit
 from tests.faults import processes_of
 from tests.helpers import TINY, compose_config
@@ -66,6 +67,13 @@ def test_a_run_that_another_process_works_on_is_left_alone(
         assert outcome.state == "busy"
         assert "another process is working on this run" in outcome.error
         assert folder.status == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
+def test_a_job_that_is_told_to_end_before_it_listens_is_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+    job = JobProcess(["sleep", "600"], tmp_path)
+    job.process.send_signal(number)
+    assert conclude(None, "job", job, job.result()).state == "interrupted"
 
 
 def test_an_end_in_words() -> None:

@@ -188,7 +188,7 @@ def test_an_imported_checkpoint_cannot_have_code_called_either(golden: Path, tmp
     touch = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": [str(tmp_path / "bad")]}}
     content["medseg"]["config"]["data"]["image_size"] = touch
     torch.save(content, checkpoint)
-    with pytest.raises(UserError, match="which is not medseg's own"):
+    with pytest.raises(UserError, match="its settings are damaged"):
         run_evaluate(tmp_path, checkpoint, "data=synthetic", "data.dataset.count=10")
     assert not (tmp_path / "bad").exists()
 

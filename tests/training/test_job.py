@@ -193,7 +193,7 @@ def test_a_moved_run_resumes_with_its_best_score(tmp_path: Path) -> None:
     states = torch.load(run.last_checkpoint, weights_only=True)["callbacks"]
     (state,) = [state for name, state in states.items() if "val/dice" in name]
     assert float(state["best_model_score"]) == pytest.approx(float(best["val/dice"]), abs=1e-6)
-    assert Path(state["best_model_path"]) == run.best_checkpoint
+    assert state["best_model_path"] == "best.ckpt", "no path of the machine"
 
 
 def test_a_run_that_an_older_version_began_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_nan_loss_stops_the_run_with_the_images_of_the_batch(place: Path) -> N
         (["trainer.precision=17"], ConfigError, "trainer.precision is 17; it must be one of auto, 32-true"),
         (["data.batch_size=0"], ConfigError, "data.batch_size is 0; it must be a whole number from 1"),
         (["data.fold=9"], ConfigError, r"data\.fold=9: there are 5 folds, 0 to 4"),
-        (["initial_weights=nowhere.ckpt"], UserError, "nowhere.ckpt: no such checkpoint"),
+        (["initial_weights=nowhere.ckpt"], UserError, "nowhere.ckpt: no such run folder or checkpoint"),
         (["model=custom"], ConfigError, "needs your class"),
         (["model=custom", "+model._target_=tests.networks.HalfSize"], ConfigError, r"returns \(1, 2, 32, 32\) where"),
         (["model=custom", "+model._target_=collections.OrderedDict"], ConfigError, "must be a torch.nn.Module"),

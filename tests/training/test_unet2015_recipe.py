@@ -14,7 +14,7 @@ from medseg import config
 from medseg.data.splits import read_table
 from medseg.errors import ConfigError
 from medseg.models import UNet2015
-from medseg.runs.files import read_csv
+from medseg.runs.files import read_csv, read_yaml
 from medseg.runs.folder import RunFolder
 from medseg.training.losses import WeightedCrossEntropyLoss
 from medseg.training.task import SegmentationTask
@@ -76,7 +76,7 @@ def test_it_trains_and_is_scored(run: RunFolder, place: Path) -> None:
     (prepared,) = (place / "data" / "prepared").glob("dsb-32x32-*")
     assert summary["prepared"] == str(prepared)
     assert len(list(prepared.glob("border-*"))) == 1
-    assert torch.load(run.best_checkpoint, weights_only=True)["medseg"]["config"]["data"]["border_weights"] is True
+    assert read_yaml(run.config)["data"]["border_weights"] is True
 
 
 def test_it_is_scored_again_without_the_border_maps(run: RunFolder, place: Path, monkeypatch) -> None:

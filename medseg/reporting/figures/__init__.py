@@ -16,20 +16,14 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
 
 if TYPE_CHECKING:
-    from medseg.metrics.measures import Measure
     from medseg.reporting.comparison import Comparison
-    from medseg.reporting.figures.artists import Array
-    from medseg.reporting.layout import Line
-    from medseg.reporting.pairs import Pair
-    from medseg.reporting.ranks import Stability
 
 log = logging.getLogger("medseg")
 
@@ -37,176 +31,59 @@ FIGURES = "figures"
 """Folder of the figures in the report's."""
 
 
-@dataclass
 class Drawing:
-    """Figures that are drawn in another process.
+    """Figures that another process draws: make it early, since to import matplotlib takes that process 0.4 s."""
 
-    Args:
-        folder: of the files.
-        pool: the process.
-    """
+    def __init__(self) -> None:
+        # Forked: what is imported by now need not be imported again.
+        self.pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+        self.pool.submit(prepare)
+        self.parts: list[Future[list[Path]]] = []
 
-    folder: Path
-    pool: ProcessPoolExecutor
-    parts: list[Future[list[Path]]] = field(default_factory=list)
+    def add_scores(self, comparison: Comparison, folder: Path) -> None:
+        """Draw every figure of scores, trainings and images that there are data for; tests are not looked at.
 
-    def add_verdicts(self, comparison: Comparison) -> None:
-        """Draw `differences` and `ranks` as well."""
-        self.parts.append(self.pool.submit(draw_judged, *judged(comparison), self.folder))
+        What cannot be drawn is named in the log, with what is missing.
+        """
+        self.parts.append(self.pool.submit(draw_scores, content_of(comparison), folder))
+
+    def add_verdicts(self, comparison: Comparison, folder: Path) -> None:
+        """Draw the figures of verdicts and ranks."""
+        self.parts.append(self.pool.submit(draw_verdicts, verdicts_of(comparison), folder))
 
     def files(self) -> list[Path]:
         """Wait for the files of all figures, the PNG of each first."""
-        return [file for part in self.parts for file in part.result()]
+        with self.pool:
+            return [file for part in self.parts for file in part.result()]
 
 
-@contextmanager
-def drawing(comparison: Comparison, folder: Path) -> Iterator[Drawing]:
-    """Draw the figures in a process beside this one; arguments as of `draw_scores`.
-
-    The comparison needs no tests yet: those go to `Drawing.add_verdicts` as soon as they are there.
-    """
-    # Forked: the comparison is handed over as it is, with all runs that have been read. Two, since drawing takes longer
-    # than what is written meanwhile.
-    options: Any = {"mp_context": multiprocessing.get_context("fork"), "initializer": hand_over}
-    with ProcessPoolExecutor(2, initargs=(comparison,), **options) as pool:
-        yield Drawing(folder, pool, [pool.submit(draw_handed_over, folder, part) for part in PARTS])
-
-
-handed_over: list[Comparison] = []
-"""In the process that draws: what it draws."""
-
-
-def hand_over(comparison: Comparison) -> None:
-    """Begin the process that draws."""
-    handed_over.append(comparison)
+def prepare() -> None:
+    """Import what the figures need: not above, since a report without figures need not wait for matplotlib."""
     gc.disable()  # a quarter of the time; the process ends with the figures
+    import medseg.reporting.figures.curves
+    import medseg.reporting.figures.grid
+    import medseg.reporting.figures.ranks
+    import medseg.reporting.figures.scores  # noqa: F401
 
 
-def draw_handed_over(folder: Path, part: str) -> list[Path]:
-    """Draw in a process that draws."""
-    return draw_scores(handed_over[0], folder, part)
-
-
-PARTS = ("scores", "trainings")
-"""What is drawn by itself: costs and test images; curves and predictions."""
-
-
-def draw_scores(comparison: Comparison, folder: Path, *parts: str) -> list[Path]:
-    """Draw every figure of scores, trainings and images that there are data for, and return the files.
-
-    Args:
-        comparison: cells and costs; its tests are not looked at.
-        folder: where the files go; made when needed.
-        parts: some of `PARTS`; none for all.
-
-    What cannot be drawn is named in the log, with what is missing.
-    """
-    # Not above: matplotlib takes half a second, which a report without figures need not wait for.
+def draw_scores(content: Content, folder: Path) -> list[Path]:
+    """Draw what needs no verdicts; return the files. The folder is made when needed."""
     from medseg.reporting.figures.curves import draw_curves
     from medseg.reporting.figures.grid import draw_grids
-    from medseg.reporting.figures.scores import draw_images, draw_macs, draw_parameters
+    from medseg.reporting.figures.scores import draw_costs, draw_images
+    from medseg.reporting.figures.style import in_style
 
-    if all(cell.sample is None for cell in comparison.cells.values()):
+    if not content.finished:
         log.warning("no figures: no run is finished")
         return []
-    measure = image_measure(comparison)
-    drawn: list[Path] = []
-    if "scores" in (parts or PARTS):
-        drawn += draw(
-            lambda: [
-                draw_parameters(comparison, folder),
-                draw_macs(comparison, folder),
-                draw_images(comparison, measure, folder),
-            ]
-        )
-    if "trainings" in (parts or PARTS):
-        drawn += draw(lambda: [draw_curves(comparison, folder), *draw_grids(comparison, measure, folder)])
-    return drawn
+    with in_style():
+        return [file for one in (draw_costs, draw_images, draw_curves, draw_grids) for file in one(content, folder)]
 
 
-def draw_verdicts(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw the figures of verdicts and ranks, and return the files; `folder`: made when needed."""
-    return draw_judged(*judged(comparison), folder)
-
-
-Judged = tuple["Sequence[Line]", "Sequence[Pair]", "Mapping[Line, Line]", "Measure", "Stability[Line, Line] | None"]
-
-
-def judged(comparison: Comparison) -> Judged:
-    """Return what the figures of verdicts need of a comparison, in a form that another process can be sent."""
-    measure = replace(comparison.measure, function=None)
-    return comparison.rows, comparison.pairs, best_rows(comparison), measure, comparison.stability
-
-
-def draw_judged(
-    rows: Sequence[Line],
-    pairs: Sequence[Pair],
-    best: Mapping[Line, Line],
-    measure: Measure,
-    stability: Stability[Line, Line] | None,
-    folder: Path,
-) -> list[Path]:
-    """Draw the figures of verdicts; arguments as of `judged`."""
+def draw_verdicts(verdicts: Verdicts, folder: Path) -> list[Path]:
+    """Draw the figures of verdicts and ranks; return the files. The folder is made when needed."""
     from medseg.reporting.figures.ranks import draw_differences, draw_ranks
+    from medseg.reporting.figures.style import in_style
 
-    return draw(
-        lambda: [
-            draw_differences(pairs, best, rows, measure, folder / "differences"),
-            draw_ranks([row.label for row in rows], shares_of(rows, stability), folder / "ranks"),
-        ]
-    )
-
-
-def shares_of(rows: Sequence[Line], stability: Stability[Line, Line] | None) -> dict[str, Array]:
-    """Return title -> shares, rows x ranks; NaN in the rows that are not ranked there."""
-    import numpy as np
-
-    if stability is None:
-        return {}
-    overall = {"all datasets": stability.overall} if stability.overall else {}
-    shares = {}
-    for title, ranked in {**overall, **{column.label: one for column, one in stability.columns.items()}}.items():
-        shares[title] = np.full((len(rows), len(rows)), np.nan)
-        for row, values in zip(ranked.rows, ranked.shares, strict=True):
-            shares[title][rows.index(row), : len(values)] = values
-    return shares
-
-
-def draw(figures: Callable[[], list[Path | None]]) -> list[Path]:
-    """Draw in the style of the report, whatever the user has set for matplotlib.
-
-    Args:
-        figures: draws, and returns the PNG files; None for what cannot be drawn.
-
-    Returns the files, the PNG of each figure first.
-    """
-    import matplotlib
-
-    from medseg.reporting.figures.style import STYLE
-    from medseg.reporting.figures.text import alphabets
-
-    with alphabets(), matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        drawn = [file for file in figures() if file is not None]
-    beside = [file.with_suffix(suffix) for file in drawn for suffix in (".png", ".pdf", ".svg")]
-    return [file for file in beside if file.exists()]
-
-
-def image_measure(comparison: Comparison) -> Measure:
-    """Return the score of single images that figures of images show: the report's, or Dice where images have none."""
-    chosen = comparison.measure.score
-    return next((one for one in comparison.measures.per_image if one.score == chosen), comparison.measures["dice"])
-
-
-def best_rows(comparison: Comparison) -> dict[Line, Line]:
-    """Return dataset -> its network with the best mean, the first of equal ones."""
-    measure = comparison.measure
-    sign = -1 if measure.higher_is_better else 1
-    best = {}
-    for column in comparison.columns:
-        cells = [comparison.cells.get((row, column)) for row in comparison.rows]
-        scored = [cell for cell in cells if cell is not None and measure.name in cell.scores]
-        if scored:
-            best[column] = min(scored, key=lambda cell: sign * cell.scores[measure.name].mean).row
-    return best
+    with in_style():
+        return draw_differences(verdicts, folder) + draw_ranks(verdicts, folder)

@@ -15,11 +15,10 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D, IdentityTransform
-from numpy.typing import NDArray
 
-from medseg.reporting.figures.style import SMALL, Look
-
-Array = NDArray[np.float64]
+from medseg.reporting.figures.style import Look
+from medseg.reporting.figures.text import SMALL
+from medseg.reporting.samples import Array
 
 BOX, CAP = 0.3, 0.15
 """Half the height of a box and of the ends of its whiskers; the boxes are 1 apart."""
@@ -75,39 +74,31 @@ def add_bubbles(axis: Axes, bubbles: Sequence[Bubble]) -> None:
 
 def add_boxes(axis: Axes, boxes: Sequence[tuple[float, Array, str]]) -> None:
     """Draw lying boxes as `Axes.boxplot` does, with means: (y, values, colour) of each; few values as dots."""
-    if not boxes:
-        return
-    few = [box for box in boxes if len(box[1]) < FEWEST]
-    for y, values, colour in few:
-        dots: Any = {"marker": "o", "markersize": 4, "color": colour, "alpha": 0.75, "linestyle": ""}
-        axis.plot(values, np.full(len(values), y), **dots)
-    many = [box for box in boxes if len(box[1]) >= FEWEST]
-    if many:
-        add_large_boxes(axis, many)
-    axis.plot([values.mean() for _, values, _ in boxes], [y for y, _, _ in boxes], zorder=2.1, **DIAMOND)
-
-
-def add_large_boxes(axis: Axes, boxes: Sequence[tuple[float, Array, str]]) -> None:
-    """Draw the boxes, their whiskers and what is beyond these."""
-    stats: list[dict[str, Any]] = [boxplot_stats(values)[0] for _, values, _ in boxes]
-    heights = [y for y, _, _ in boxes]
-    whiskers, rectangles, medians = [], [], []
-    for y, one in zip(heights, stats, strict=True):
+    dots: Any = {"marker": "o", "markersize": 4, "alpha": 0.75, "linestyle": ""}
+    whiskers, rectangles, medians, colours, beyond = [], [], [], [], []
+    for y, values, colour in boxes:
+        if len(values) < FEWEST:
+            axis.plot(values, np.full(len(values), y), color=colour, **dots)
+            continue
+        one = boxplot_stats(values)[0]
         for start, end in ((one["q1"], one["whislo"]), (one["q3"], one["whishi"])):
             whiskers += [[(start, y), (end, y)], [(end, y - CAP), (end, y + CAP)]]
         low, high = y - BOX, y + BOX
         rectangles.append([(one["q1"], low), (one["q1"], high), (one["q3"], high), (one["q3"], low)])
         medians.append([(one["med"], low), (one["med"], high)])
-    colours = [colour for _, _, colour in boxes]
+        colours.append(colour)
+        beyond += [(x, y) for x in one["fliers"]]
     style: Any = {"linewidths": 1.0, "joinstyle": "miter", "zorder": 2}
-    filled = PolyCollection(rectangles, facecolors=colours, edgecolors="black", alpha=0.55, **style)
-    axis.add_collection(filled, autolim=False)
-    axis.add_collection(LineCollection(whiskers, colors="black", capstyle="projecting", **style), autolim=False)
-    beyond = [one["fliers"] for one in stats]
-    dots: Any = {"marker": ".", "markersize": 3, "markerfacecolor": "none", "markeredgecolor": "0.5"}
-    axis.plot(np.concatenate(beyond), np.repeat(heights, [len(values) for values in beyond]), linestyle="", **dots)
-    lines = LineCollection(medians, colors="black", linewidths=1.4, capstyle="butt", zorder=2.1)
-    axis.add_collection(lines, autolim=False)
+    for drawn in (
+        PolyCollection(rectangles, facecolors=colours, edgecolors="black", alpha=0.55, **style),
+        LineCollection(whiskers, colors="black", capstyle="projecting", **style),
+        LineCollection(medians, colors="black", linewidths=1.4, capstyle="butt", zorder=2.1),
+    ):
+        axis.add_collection(drawn, autolim=False)
+    if beyond:
+        small: Any = {"marker": ".", "markersize": 3, "markerfacecolor": "none", "markeredgecolor": "0.5"}
+        axis.plot(*zip(*beyond, strict=True), linestyle="", **small)
+    axis.plot([values.mean() for _, values, _ in boxes], [y for y, _, _ in boxes], zorder=2.1, **DIAMOND)
 
 
 def add_bands(axis: Axes, bands: Sequence[tuple[Array, Array, Array, str]]) -> None:

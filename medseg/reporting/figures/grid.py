@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from medseg.errors import UserError
 from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import Measure
-from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Entry, Legend, write
-from medseg.reporting.figures.style import DPI, SMALL, TITLE, save
-from medseg.reporting.figures.text import text_height, wrap
-from medseg.reporting.pictures import Candidate, find_candidates, most_disputed, open_prepared
+from medseg.reporting.figures.content import Content
+from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Legend, inches, write
+from medseg.reporting.figures.style import DPI, save
+from medseg.reporting.figures.text import SMALL, TITLE, text_height, wrap
+from medseg.reporting.pictures import Candidate, most_disputed, open_prepared
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
     from medseg.data.prepared import PreparedDataset
-    from medseg.reporting.comparison import Comparison
     from medseg.reporting.layout import Line
 
 log = logging.getLogger("medseg")
@@ -47,23 +47,16 @@ NETWORKS = 8
 """Most predictions beside one another; more networks go below, with the image and the truth again."""
 
 
-def draw_grids(comparison: Comparison, measure: Measure, folder: Path) -> list[Path]:
-    """Draw a grid for each dataset whose runs have predictions and whose prepared data are still there.
-
-    Args:
-        comparison: of which the cells are drawn.
-        measure: a score of single images, written below each prediction.
-        folder: of the files.
-    """
+def draw_grids(content: Content, folder: Path) -> list[Path]:
+    """Draw a grid for each dataset whose runs have predictions and whose prepared data are still there."""
     drawn: list[Path] = []
-    for n, column in enumerate(comparison.columns):
+    for n, (column, candidates) in enumerate(content.candidates.items()):
         stem = folder / f"grid_{re.sub(r'[^A-Za-z0-9._-]+', '_', column.label)[:80]}"
         if stem.with_name(f"{stem.name}.png") in drawn:  # two names that differ in other characters alone
             stem = stem.with_name(f"{stem.name}_{n + 1}")
         try:
-            candidates = find_candidates(comparison, column, measure.score)
             prepared = open_prepared([candidate.run for candidate in candidates])
-            drawn.append(draw_grid(stem, column, candidates, prepared, measure))
+            drawn += draw_grid(stem, column, candidates, prepared, content.image_measure)
         except UserError as error:
             log.warning("no grid of %s: %s", column.label, error)
     return drawn
@@ -71,7 +64,7 @@ def draw_grids(comparison: Comparison, measure: Measure, folder: Path) -> list[P
 
 def draw_grid(
     stem: Path, column: Line, candidates: Sequence[Candidate], prepared: PreparedDataset, measure: Measure
-) -> Path:
+) -> list[Path]:
     """Draw a row for each disputed image: image, truth, each network's prediction with its score."""
     images = most_disputed(candidates, higher_is_better=measure.higher_is_better)
     predictions = [read_predictions(one.run.folder / "test" / "predictions.npz", images) for one in candidates]
@@ -123,41 +116,40 @@ def mosaic(title: str, bands: Sequence[Band]) -> tuple[Figure, list[AxesImage]]:
     height, width = bands[0].rows[0][0].shape[:2]
     columns = max(len(band.titles) for band in bands)
     # A whole number of the PNG's pixels for each of the pictures', if that is not too wide.
-    inch = DPI / max(1, round(WIDTH * DPI / width))
-    inch = max(inch, columns * width / WIDEST)
+    inch = max(DPI / max(1, round(WIDTH * DPI / width)), columns * width / WIDEST)
     gap, below = round(0.06 * inch), round(0.2 * inch)
     step_x, step_y = width + gap, height + below
-    sizes = [((step_x * len(band.titles) - gap) / inch, step_y * len(band.rows) / inch) for band in bands]
     headings = [[wrap(text, width / inch, SMALL, lines=5) for text in band.titles] for band in bands]
     heads = [max(text_height(text, SMALL) for text in texts) + 0.04 for texts in headings]
-    wide = max(max(x for x, _ in sizes), NARROWEST - 2 * EDGE)
+    wide = max((step_x * columns - gap) / inch, NARROWEST - 2 * EDGE)
     title = wrap(title, wide, TITLE)
-    legend = Legend.fit([Entry(text, mark_of(colour)) for text, colour in MEANING.items()], wide)
-    whole = text_height(title, TITLE) + sum(heads) + sum(y for _, y in sizes) + GAP * (len(bands) + 1) + legend.height
+    legend = Legend([(text, mark_of(colour)) for text, colour in MEANING.items()], wide)
+    pictures = step_y * sum(len(band.rows) for band in bands) / inch
+    whole = text_height(title, TITLE) + sum(heads) + pictures + GAP * (len(bands) + 1) + legend.height
     figure = Figure(figsize=(wide + 2 * EDGE, whole + 2 * EDGE))
-    total = figure.get_figwidth(), figure.get_figheight()
-    top = total[1] - EDGE
-    write(figure, total[0] / 2, top, title, size=TITLE, va="top")
+    centre, top = wide / 2 + EDGE, whole + EDGE
+    write(figure, centre, top, title, size=TITLE, va="top")
     top -= text_height(title, TITLE) + GAP
     images = []
-    for band, (x_size, y_size), head, texts in zip(bands, sizes, heads, headings, strict=True):
-        left, top = (total[0] - x_size) / 2, top - head
+    for band, head, texts in zip(bands, heads, headings, strict=True):
         # With the alpha that matplotlib would add in several slow steps.
         canvas = np.full((step_y * len(band.rows), step_x * len(band.titles) - gap, 4), 255, dtype=np.uint8)
+        high, across = (pixels / inch for pixels in canvas.shape[:2])
+        left, top = centre - across / 2, top - head
         for n, text in enumerate(texts):
             middle = left + (n * step_x + width / 2) / inch
             write(figure, middle, top + 0.03, text, size=SMALL, va="bottom")
-            for line, (pictures, captions) in enumerate(zip(band.rows, band.captions, strict=True)):
+            for line, (pictures_of, captions) in enumerate(zip(band.rows, band.captions, strict=True)):
                 y, x = line * step_y, n * step_x
-                canvas[y : y + height, x : x + width, :3] = pictures[n]
+                canvas[y : y + height, x : x + width, :3] = pictures_of[n]
                 caption = wrap(captions[n], step_x / inch, SMALL - 0.5, lines=1)
                 write(figure, middle, top - (y + height) / inch - 0.02, caption, size=SMALL - 0.5, va="top")
-        position = (left / total[0], (top - y_size) / total[1], x_size / total[0], y_size / total[1])
-        axis: Any = figure.add_axes(position)
+        top -= high
+        axis: Any = figure.add_axes(inches(figure, left, top, across, high))
         images.append(axis.imshow(canvas, aspect="auto"))
         axis.set_axis_off()
-        top -= y_size + GAP
-    legend.draw(figure, (total[0] - legend.width) / 2, top + GAP / 2)
+        top -= GAP
+    legend.draw(figure, centre - legend.width / 2, top + GAP / 2)
     return figure, images
 
 
@@ -166,15 +158,15 @@ def mark_of(colour: tuple[int, int, int]) -> dict[str, Any]:
     return {"color": "#{:02x}{:02x}{:02x}".format(*colour), "marker": "s", "linestyle": "", "markersize": 7}
 
 
-def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> Path:
+def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> list[Path]:
     """Write the grid: in the PDF as many pixels as the pictures have, in the PNG as many as it has itself."""
     for image in images:
         image.set_interpolation("none")
-    save(figure, stem, ("pdf",))
+    pdf = save(figure, stem, ("pdf",))
     for image in images:
         pixels = image.axes.get_position().width * figure.get_figwidth() * DPI / image.get_size()[1]
         image.set_interpolation("nearest" if abs(pixels - round(pixels)) < 1e-6 else "auto")
-    return save(figure, stem, ("png",), photos=True)
+    return save(figure, stem, ("png",), photos=True) + pdf
 
 
 def as_rgb(image: Pixels) -> Pixels:

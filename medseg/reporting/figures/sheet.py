@@ -6,29 +6,28 @@ The layouts of matplotlib draw everything several times to learn the widths, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation, Transform
+from matplotlib.transforms import ScaledTranslation
 
-from medseg.reporting.figures.style import LABEL, SMALL, TITLE, Look, Scale
-from medseg.reporting.figures.text import text_height, text_width, wrap
+from medseg.reporting.figures.scales import Scale
+from medseg.reporting.figures.text import LABEL, SMALL, TITLE, text_height, text_width, wrap
 
 WIDTH, ALONE, HEIGHT = 2.7, 4.2, 1.9
 """Of a panel, in inches; `ALONE`: the width of a single one."""
-
-BESIDE = 4
-"""Panels in a row, at most."""
 
 EDGE, GAP = 0.12, 0.12
 """Between the rim of the canvas and what is drawn, and between things, in inches."""
 
 NARROWEST = 5.0
 """Width of a sheet, in inches: what a caption needs."""
+
+NAMES = 2.3
+"""Widest names beside an axis, in inches."""
 
 BETWEEN = 0.2
 """Between two panels, beside the labels of the second, in inches."""
@@ -42,129 +41,96 @@ PAD = 0.05
 TICKS = SMALL * 1.25 / 72 + 0.06
 """Height of the labels below an axis, in inches."""
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of a legend: its text, and the options of `Line2D` that draw its mark."""
-
-    label: str
-    mark: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, look: Look, label: str) -> Entry:
-        """Return the entry of a network whose mark is a marker."""
-        return cls(label, {"color": look.colour, "marker": look.marker, "linestyle": "", "markersize": 6.5})
+Entry = tuple[str, Mapping[str, Any]]
+"""A line of a legend: its text, and the options of `Line2D` that draw its mark."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a sheet has beside the contents of its panels.
+class Sheet:
+    """A figure and its panels, each a column of axes from the top.
 
     Args:
-        titles: of the panels; each is a column of as many axes as there are `heights`.
-        heights: of the axes of a panel, from the top, in inches.
+        titles: of the panels.
         x_label: below each panel.
-        y_labels: left of the first panel of each row, one for each of `heights`.
+        y_labels: left of the first panel of each row, one for each axis.
+        heights: of the axes of a panel, in inches.
+        names: left of the first panel of each row, from the top, instead of ticks; the height follows from them.
+        room: for the labels of the ticks left of each panel, in inches.
         legend: its entries.
         caption: sentences above the legend.
         width: of a panel, in inches; None for the usual one.
-        first: room for the labels of the ticks left of the first panel of each row, in inches.
-        others: the same for the other panels; 0 where they share those of the first.
         beside: most panels in a row.
     """
 
-    titles: Sequence[str]
-    heights: Sequence[float] = (HEIGHT,)
-    x_label: str = ""
-    y_labels: Sequence[str] = ()
-    legend: Sequence[Entry] = ()
-    caption: str = ""
-    width: float | None = None
-    first: float = 0.0
-    others: float = 0.0
-    beside: int = BESIDE
-
-
-@dataclass
-class Sheet:
-    """A figure and its axes: for each panel, from the top.
-
-    Args:
-        plan: what it is made of.
-    """
-
-    plan: Plan
-    figure: Figure = field(init=False)
-    panels: list[list[Axes]] = field(init=False)
-
-    @property
-    def panel_width(self) -> float:
-        """Width of a panel, in inches."""
-        return self.plan.width or (WIDTH if len(self.plan.titles) > 1 else ALONE)
-
-    @property
-    def columns(self) -> int:
-        """Panels in a row: as even as possible."""
-        count = len(self.plan.titles)
-        return -(-count // -(-count // self.plan.beside))
-
-    def is_first(self, panel: int) -> bool:
-        """Tell whether a panel is the first of its row."""
-        return panel % self.columns == 0
-
-    def __post_init__(self) -> None:
-        plan, panel = self.plan, self.panel_width
-        columns = self.columns
-        lines = -(-len(plan.titles) // columns)
-        beside_axis = 0.26 if any(plan.y_labels) else 0.0
-        left = EDGE + beside_axis + plan.first + 0.06
-        step = panel + plan.others + BETWEEN
-        right = EDGE + 0.08
-        used = left + panel + step * (columns - 1) + right
-        width = max(used, NARROWEST)
-        left += (width - used) / 2
-        titles = [wrap(title, panel + 0.1, TITLE) for title in plan.titles]
-        caption = wrap(plan.caption, width - 2 * EDGE, SMALL, lines=6) if plan.caption else ""
-        legend = Legend.fit(plan.legend, width - 2 * EDGE)
-        heads = [
-            max(text_height(title, TITLE) for title in titles[line * columns : (line + 1) * columns])
-            for line in range(lines)
-        ]
-        stack = sum(plan.heights) + 0.12 * (len(plan.heights) - 1)
-        foot = TICKS + (text_height(plan.x_label, LABEL) + 0.02 if plan.x_label else 0)
-        below = (text_height(caption, SMALL) + GAP / 2 if caption else 0) + legend.height
-        height = EDGE + sum(head + 0.06 + stack + foot + GAP for head in heads) + below + EDGE
-        self.figure = Figure(figsize=(width, height))
-        self.panels = []
+    def __init__(
+        self,
+        titles: Sequence[str],
+        *,
+        x_label: str,
+        y_labels: Sequence[str] = (),
+        heights: Sequence[float] = (HEIGHT,),
+        names: Sequence[str] = (),
+        room: float = 0.0,
+        legend: Sequence[Entry] = (),
+        caption: str = "",
+        width: float | None = None,
+        beside: int = 4,
+    ) -> None:
+        self.x_label, self.y_labels = x_label, y_labels
+        self.names = [wrap(name, NAMES, SMALL) for name in names]
+        self.room = max((text_width(name, SMALL) for name in self.names), default=room)
+        step = max(0.26, max((text_height(name, SMALL) for name in self.names), default=0) + 0.06)
+        self.heights = [step * len(names) + 0.1] if names else heights
+        self.width = width or (WIDTH if len(titles) > 1 else ALONE)
+        columns = -(-len(titles) // -(-len(titles) // beside))  # as even as possible
+        left = EDGE + (0.26 if y_labels else 0.0) + self.room + 0.06
+        across = self.width + (0.0 if names else self.room) + BETWEEN
+        used = left + self.width + across * (columns - 1) + EDGE + 0.08
+        whole = max(used, NARROWEST)
+        left += (whole - used) / 2
+        wrapped = [wrap(title, self.width + 0.1, TITLE) for title in titles]
+        lines = [wrapped[n : n + columns] for n in range(0, len(wrapped), columns)]
+        heads = [max(text_height(title, TITLE) for title in line) + 0.06 for line in lines]
+        caption = wrap(caption, whole - 2 * EDGE, SMALL, lines=6)
+        below = text_height(caption, SMALL) + (GAP / 2 if caption else 0)
+        entries = Legend(legend, whole - 2 * EDGE)
+        foot = TICKS + text_height(x_label, LABEL) + 0.02 + GAP
+        stack = sum(self.heights) + GAP * (len(self.heights) - 1)
+        height = EDGE + sum(head + stack + foot for head in heads) + below + entries.height + EDGE
+        self.figure = Figure(figsize=(whole, height))
+        self.panels: list[list[Axes]] = []
         top = height - EDGE
-        for line, head in enumerate(heads):
-            top -= head + 0.06
-            for n, title in enumerate(titles[line * columns : (line + 1) * columns]):
-                x = left + step * n
-                write(self.figure, x + panel / 2, top + 0.06, title, size=TITLE, va="bottom")
-                self.panels.append(self.stacked(x, top, first=n == 0, label_at=x - plan.first - 0.1))
-                if plan.x_label:
-                    write(self.figure, x + panel / 2, top - stack - TICKS, plan.x_label, va="top")
-            top -= stack + foot + GAP
-        if caption:
-            write(self.figure, width / 2, top, caption, size=SMALL, va="top", color="0.25")
-            top -= text_height(caption, SMALL) + GAP / 2
-        legend.draw(self.figure, (width - legend.width) / 2, top)
+        for line, head in zip(lines, heads, strict=True):
+            top -= head
+            for n, title in enumerate(line):
+                self.add_panel(left + across * n, top, title, first=n == 0)
+            top -= stack + foot
+        write(self.figure, whole / 2, top, caption, size=SMALL, va="top", color="0.25")
+        entries.draw(self.figure, (whole - entries.width) / 2, top - below)
 
-    def stacked(self, x: float, top: float, *, first: bool, label_at: float) -> list[Axes]:
+    def add_panel(self, x: float, top: float, title: str, *, first: bool) -> None:
         """Add the axes of a panel below one another; the first panel of a row has labels at its left."""
-        width, height = self.figure.get_size_inches()
-        axes = []
-        for n, high in enumerate(self.plan.heights):
-            top -= high + (0.12 if n else 0.0)
-            axis = self.figure.add_axes((x / width, top / height, self.panel_width / width, high / height))
-            axis.xaxis.set_visible(False)  # `ticks_x` and `ticks_y` draw what is to be seen of them
+        middle, axes = x + self.width / 2, []
+        write(self.figure, middle, top + 0.06, title, size=TITLE, va="bottom")
+        for n, height in enumerate(self.heights):
+            top -= height + (GAP if n else 0.0)
+            axis = self.figure.add_axes(inches(self.figure, x, top, self.width, height))
+            axis.xaxis.set_visible(False)  # `scale_x` and `scale_y` draw what is to be seen of them
             axis.yaxis.set_visible(False)
             axes.append(axis)
-            if first and n < len(self.plan.y_labels):
-                label = wrap(self.plan.y_labels[n], high + 0.2, LABEL, lines=2)
-                write(self.figure, label_at, top + high / 2, label, rotation=90, ha="right", va="center")
-        return axes
+            if first and self.y_labels:
+                label, at = wrap(self.y_labels[n], height + 0.2, LABEL, lines=2), x - self.room - 0.1
+                write(self.figure, at, top + height / 2, label, rotation=90, ha="right", va="center")
+        if self.names:
+            axes[0].set_ylim(len(self.names) - 0.5, -0.5)
+            ticks_y(axes[0], range(len(self.names)), self.names if first else ())
+        write(self.figure, middle, top - TICKS, self.x_label, va="top")
+        self.panels.append(axes)
+
+
+def inches(figure: Figure, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """Return a rectangle, given in inches, as matplotlib takes it."""
+    whole, high = figure.get_size_inches()
+    return x / whole, y / high, width / whole, height / high
 
 
 def write(
@@ -175,98 +141,66 @@ def write(
     figure.text(x, y, text, transform=figure.dpi_scale_trans, **options)
 
 
-@dataclass(frozen=True)
 class Legend:
-    """The entries of a legend in columns, filled column by column.
+    """The entries of a legend in as many columns as fit, filled column by column.
 
     Args:
-        columns: entries of each, their labels wrapped.
-        widths: of the columns, in inches.
-        heights: of the lines, in inches.
+        entries: from the top.
+        width: that there is, in inches.
     """
 
-    columns: Sequence[Sequence[Entry]]
-    widths: Sequence[float]
-    heights: Sequence[float]
-
-    @property
-    def width(self) -> float:
-        """Of all columns, in inches."""
-        return sum(self.widths)
-
-    @property
-    def height(self) -> float:
-        """Of all lines, in inches."""
-        return sum(self.heights)
-
-    @classmethod
-    def fit(cls, entries: Sequence[Entry], width: float) -> Legend:
-        """Set entries into as many columns as fit into a width."""
-        if not entries:
-            return cls((), (), ())
-        wrapped = [Entry(wrap(one.label, width - HANDLE - 0.1, LABEL, lines=3), one.mark) for one in entries]
-        for count in range(len(wrapped), 0, -1):
-            lines = -(-len(wrapped) // count)
-            columns = [wrapped[n : n + lines] for n in range(0, len(wrapped), lines)]
-            widths = [HANDLE + max(text_width(one.label, LABEL) for one in column) + 0.2 for column in columns]
-            if sum(widths) <= width + 0.2:
+    def __init__(self, entries: Sequence[Entry], width: float) -> None:
+        wrapped = [(wrap(label, width - HANDLE - 0.1, LABEL, lines=3), mark) for label, mark in entries]
+        for lines in range(1, len(wrapped) + 1):
+            self.columns = [wrapped[n : n + lines] for n in range(0, len(wrapped), lines)]
+            self.widths = [HANDLE + max(text_width(label, LABEL) for label, _ in one) + 0.2 for one in self.columns]
+            self.width = sum(self.widths) - 0.2
+            if self.width <= width:
                 break
-        heights = [
-            max(text_height(column[n].label, LABEL) for column in columns if n < len(column)) + 0.03
-            for n in range(lines)
-        ]
-        return cls(columns, [*widths[:-1], widths[-1] - 0.2], heights)
+        else:
+            self.columns, self.widths, self.width = [], [], 0.0
+        highest = max((text_height(label, LABEL) for label, _ in wrapped), default=0.0)
+        self.step = highest + 0.03
+        self.height = self.step * max(map(len, self.columns), default=0)
 
     def draw(self, figure: Figure, x: float, top: float) -> None:
         """Draw the legend with its upper left corner at a position in inches."""
         for column, width in zip(self.columns, self.widths, strict=True):
-            y = top
-            for entry, height in zip(column, self.heights, strict=False):
-                middle = y - height / 2
-                ends = [x + 0.02, x + HANDLE - 0.08] if entry.mark.get("linestyle") else [x + HANDLE / 2 - 0.03]
-                options: Any = {"transform": figure.dpi_scale_trans, **entry.mark}
-                figure.add_artist(Line2D(ends, [middle] * len(ends), **options))
-                write(figure, x + HANDLE, middle, entry.label, ha="left", va="center_baseline")
-                y -= height
+            for n, (label, mark) in enumerate(column):
+                y = top - (n + 0.5) * self.step
+                ends = [x + 0.02, x + HANDLE - 0.08] if mark.get("linestyle") else [x + HANDLE / 2 - 0.03]
+                options: Any = {"transform": figure.dpi_scale_trans, **mark}
+                figure.add_artist(Line2D(ends, [y] * len(ends), **options))
+                write(figure, x + HANDLE, y, label, ha="left", va="center_baseline")
             x += width
 
 
-def scale_x(axis: Axes, scale: Scale, *, labels: bool = True, kind: str = "linear") -> None:
-    """Give the horizontal axis a scale; `labels`: whether the ticks have labels; `kind`: linear or log."""
-    axis.set_xscale(kind)
+def scale_x(axis: Axes, scale: Scale, *, labels: bool = True, grid: bool = True) -> None:
+    """Give the horizontal axis a scale; `labels`: whether its ticks have labels.
+
+    They are texts, since matplotlib's ticks take half of the time of a figure. A label that would reach to the next
+    panel or over the one before is left out.
+    """
+    axis.set_xscale(scale.kind)
     axis.set_xlim(scale.low, scale.high)
-    ticks_x(axis, scale.ticks, scale.labels if labels else ())
-    axis.add_collection(grid([[(x, 0), (x, 1)] for x in scale.ticks], axis.get_xaxis_transform()), autolim=False)
+    if grid:
+        add_grid(axis, [[(x, 0), (x, 1)] for x in scale.ticks], axis.get_xaxis_transform())
+    figure: Any = axis.figure
+    below = axis.get_xaxis_transform() + ScaledTranslation(0, -PAD, figure.dpi_scale_trans)
+    pixels = axis.transData.transform([(x, 0) for x in scale.ticks])[:, 0] if labels and scale.ticks else ()
+    before, after = -BETWEEN / 2, (axis.bbox.width / figure.dpi) + BETWEEN / 2
+    for x, label, pixel in zip(scale.ticks, scale.labels, pixels, strict=False):
+        middle, half = (pixel - axis.bbox.x0) / figure.dpi, text_width(label, SMALL) / 2
+        if before <= middle - half and middle + half <= after:
+            figure.text(x, 0, label, transform=below, ha="center", va="top", fontsize=SMALL)
+            before = middle + half + 0.03
 
 
 def scale_y(axis: Axes, scale: Scale) -> None:
     """Give the vertical axis a scale."""
     axis.set_ylim(scale.low, scale.high)
     ticks_y(axis, scale.ticks, scale.labels)
-    axis.add_collection(grid([[(0, y), (1, y)] for y in scale.ticks], axis.get_yaxis_transform()), autolim=False)
-
-
-def grid(lines: Sequence[Any], transform: Transform) -> LineCollection:
-    """Return grid lines, below everything else."""
-    return LineCollection(lines, colors="0.9", linewidths=0.8, zorder=0.5, transform=transform)
-
-
-def ticks_x(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
-    """Write labels below the horizontal axis; as texts, since matplotlib's ticks take half of the time of a figure.
-
-    A label that would reach to the next panel or over the one before is left out.
-    """
-    figure: Any = axis.figure
-    below = axis.get_xaxis_transform() + ScaledTranslation(0, -PAD, figure.dpi_scale_trans)
-    inches = axis.get_position().width * figure.get_figwidth()
-    at = axis.transData.transform([(x, 0) for x in ticks])[:, 0] if ticks else ()
-    before = -BETWEEN / 2
-    for x, label, pixels in zip(ticks, labels, at, strict=False):
-        middle = axis.transAxes.inverted().transform((pixels, 0))[0] * inches
-        half = text_width(label, SMALL) / 2
-        if middle - half >= before and middle + half <= inches + BETWEEN / 2:
-            figure.text(x, 0, label, transform=below, ha="center", va="top", fontsize=SMALL)
-            before = middle + half + 0.03
+    add_grid(axis, [[(0, y), (1, y)] for y in scale.ticks], axis.get_yaxis_transform())
 
 
 def ticks_y(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
@@ -278,19 +212,7 @@ def ticks_y(axis: Axes, ticks: Sequence[float], labels: Sequence[str]) -> None:
         figure.text(0, y, label, transform=left, **options)
 
 
-def names_left(axis: Axes, names: Sequence[str], *, labels: bool) -> None:
-    """Give the vertical axis a step for each name, from the top; `labels`: whether the names are written."""
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    if labels:
-        ticks_y(axis, range(len(names)), names)
-
-
-NAMES = 2.3
-"""Widest names beside an axis, in inches."""
-
-
-def fit_names(labels: Sequence[str]) -> tuple[list[str], float, float]:
-    """Break names for the ticks of a vertical axis; return them, their width and the step that they need, in inches."""
-    names = [wrap(label, NAMES, SMALL) for label in labels]
-    widest = max(text_width(name, SMALL) for name in names)
-    return names, widest, max(0.26, max(text_height(name, SMALL) for name in names) + 0.06)
+def add_grid(axis: Axes, lines: Sequence[Any], transform: Any) -> None:
+    """Draw grid lines, below everything else."""
+    drawn = LineCollection(lines, colors="0.9", linewidths=0.8, zorder=0.5, transform=transform)
+    axis.add_collection(drawn, autolim=False)

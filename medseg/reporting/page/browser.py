@@ -7,8 +7,7 @@ between the networks, by its deviation; the others are spread evenly over the re
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import controls_html, select_html
+from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
-from medseg.reporting.samples import Array
+from medseg.reporting.samples import Array, Sample
 from medseg.reporting.words import count
 from medseg.runs.folder import RunFolder
 from medseg.runs.predictions import read_predictions
@@ -36,22 +35,22 @@ SHARED_FREELY = ("cc0", "cc by", "cc-by", "public domain", "pddl", "odc")
 """Beginnings of licences that let images be passed on, under their conditions."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What was predicted for the shown images: (row, seed) -> image -> class map."""
+ORDERS = {
+    "difference": "difference, largest first",
+    "first": "where the network is better",
+    "second": "where the other is better",
+    "worst": "lowest score of the network",
+    "best": "highest score of the network",
+    "id": "id",
+}
+"""Orders of the images."""
 
-    maps: Mapping[tuple[Line, int], Mapping[str, Pixels]]
-    lacking: tuple[str, ...]
-    """Networks and seeds without predictions, in words."""
+OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outlines", "none": "the image alone"}
+"""What is drawn over an image."""
 
 
 def browser_data(comparison: Comparison, images: int) -> list[dict[str, Any]]:
-    """Return of each dataset its shown images with pictures, class maps and scores; or why there are none.
-
-    Args:
-        comparison: of the runs.
-        images: most of them for each dataset.
-    """
+    """Return of each dataset at most so many images with pictures, class maps and scores; or why there are none."""
     return [column_data(comparison, column, images) for column in comparison.columns]
 
 
@@ -69,63 +68,55 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     except UserError as error:
         log.warning("no pictures of %s: %s", column.label, error)
         return {"missing": "the prepared data are gone, or are not those of the test any more; prepare them again"}
-    measures = comparison.measures.per_image
-    ids, rule = choose_images(cells, measure_of_images(comparison), images)
-    stored = read_stored(cells, ids)
+    measures = {measure.name: measure for measure in comparison.measures.per_image}
+    # Of a pooled measure, that which single images have; else Dice.
+    ids, rule = choose_images(cells, measures.get(comparison.measure.score, measures["dice"]), images)
+    maps, lacking = read_stored(cells, ids)
     position = {image: place for place, image in enumerate(prepared.ids)}
-    if not stored.maps or any(image not in position for image in ids):
+    if not maps or any(image not in position for image in ids):
         return {"missing": "the stored predictions are not of the test images"}
     place = {row: k for k, row in enumerate(comparison.rows)}
-    truths = [np.asarray(prepared.masks[position[image]]) for image in ids]
-    classes, bits = prepared.num_classes, bits_of(truths, prepared.num_classes)
-    frames = [Frame.of(prepared.images[position[image]]) for image in ids]
+    truths = {image: np.asarray(prepared.masks[position[image]]) for image in ids}
+    classes, bits = prepared.num_classes, bits_of(truths.values(), prepared.num_classes)
+
+    def picture(image: str) -> dict[str, Any]:
+        pixels = np.asarray(prepared.images[position[image]])
+        frame = Frame.of(pixels)
+        packed = maps_data([truths[image], *(of[image] for of in maps.values())], frame, classes, bits)
+        size = [frame.height, frame.width]
+        return {"id": image, "size": size, "picture": image_data(pixels, frame), "maps": packed}
+
+    scores = {
+        measure.name: {
+            str(place[row]): scores_of(cell.sample, measure, ids)
+            for row, cell in cells.items()
+            if cell.sample and measure.score in cell.sample.scores
+        }
+        for measure in measures.values()
+    }
     return {
         "rule": rule,
         "licence": licence_note(prepared),
-        "lacking": list(stored.lacking),
+        "lacking": lacking,
         "classes": list(prepared.class_names),
         "bits": bits,
         "rows": [place[row] for row in cells],
-        "maps": [[place[row], seed] for row, seed in stored.maps],
-        "images": [
-            {
-                "id": image,
-                "size": [frame.height, frame.width],
-                "picture": image_data(np.asarray(prepared.images[position[image]]), frame),
-                "maps": maps_data([truth, *(of[image] for of in stored.maps.values())], frame, classes, bits),
-            }
-            for image, truth, frame in zip(ids, truths, frames, strict=True)
-        ],
-        "scores": {
-            one.name: {str(place[row]): scores_of(cell, one, ids) for row, cell in cells.items() if has(cell, one)}
-            for one in measures
-            if any(has(cell, one) for cell in cells.values())
-        },
+        "maps": [[place[row], seed] for row, seed in maps],
+        "images": list(map(picture, ids)),
+        "scores": {name: of_rows for name, of_rows in scores.items() if of_rows},
     }
 
 
-def measure_of_images(comparison: Comparison) -> Measure:
-    """Return the measure of the report, or of a pooled one that which single images have; else Dice."""
-    known = {measure.name: measure for measure in comparison.measures.per_image}
-    return known.get(comparison.measure.score, known["dice"])
-
-
-def has(cell: Cell, measure: Measure) -> bool:
-    """Tell whether the runs of a cell have a score of single images."""
-    return cell.sample is not None and measure.score in cell.sample.scores
-
-
-def scores_of(cell: Cell, measure: Measure, ids: Sequence[str]) -> dict[str, list[float | None]]:
+def scores_of(sample: Sample, measure: Measure, ids: Sequence[str]) -> dict[str, list[float | None]]:
     """Return a score of some images: the mean over seeds, and that of each seed; None where it has no value."""
-    assert cell.sample is not None
-    position = {image: n for n, image in enumerate(cell.sample.ids)}
 
     def shown(values: Array) -> list[float | None]:
-        found = [float(values[position[image]]) if image in position else float("nan") for image in ids]
-        return [None if np.isnan(value) else round(value, measure.digits) + 0.0 for value in found]
+        known = dict(zip(sample.ids, values.tolist(), strict=True))
+        scores = [known.get(image, float("nan")) for image in ids]
+        return [None if np.isnan(score) else round(score, measure.digits) + 0.0 for score in scores]
 
-    each = zip(cell.sample.seeds, cell.sample.scores[measure.score], strict=True)
-    return {"mean": shown(cell.sample.per_image(measure.score)), **{str(seed): shown(values) for seed, values in each}}
+    seeds = dict(zip(map(str, sample.seeds), sample.scores[measure.score], strict=True))
+    return {seed: shown(values) for seed, values in {"mean": sample.per_image(measure.score), **seeds}.items()}
 
 
 def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> tuple[list[str], str]:
@@ -151,30 +142,34 @@ def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> 
             f"the {len(disputed)} whose {title} (mean over seeds) deviates most between the networks, and {others} "
             f"spread evenly over the others from the lowest mean {title} to the highest."
         )
-    rule = f"{images} of {len(ids)} test images: {rule}"
-    return [ids[n] for n in sorted({*disputed.tolist(), *rest[spread].tolist()})], rule
+    chosen = [ids[n] for n in np.union1d(disputed, rest[spread])]
+    return chosen, f"{images} of {len(ids)} test images: {rule}"
 
 
-def read_stored(cells: Mapping[Line, Cell], ids: Sequence[str]) -> Stored:
-    """Read what was predicted for some images by the finished runs; the folds of a seed are one."""
+def read_stored(
+    cells: Mapping[Line, Cell], ids: Sequence[str]
+) -> tuple[dict[tuple[Line, int], Mapping[str, Pixels]], list[str]]:
+    """Read what was predicted for some images by the finished runs; the folds of a seed are one.
+
+    Returns (row, seed) -> image -> class map, and the networks and seeds without predictions, in words.
+    """
     maps: dict[tuple[Line, int], Mapping[str, Pixels]] = {}
     lacking = []
     for row, cell in cells.items():
-        assert cell.sample is not None
-        for seed in cell.sample.seeds:
-            found: dict[str, Pixels] = {}
+        for seed in cell.sample.seeds if cell.sample else ():
+            predicted: dict[str, Pixels] = {}
             for run in cell.runs:
                 file = RunFolder(run.folder).test / "predictions.npz"
                 if run.finished and run.seed == seed and file.exists():
                     try:
-                        found |= read_predictions(file, ids)
+                        predicted |= read_predictions(file, ids)
                     except UserError as error:
                         log.warning("%s", error)
-            if all(image in found for image in ids):
-                maps[row, seed] = found
+            if all(image in predicted for image in ids):
+                maps[row, seed] = predicted
             else:
                 lacking.append(f"{one_line(row.label)} (seed {seed})")
-    return Stored(maps, tuple(lacking))
+    return maps, lacking
 
 
 def licence_note(prepared: PreparedDataset) -> str:
@@ -194,25 +189,26 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
     """Write the frame of the browser, and what it cannot show; `data`: of each dataset, none to leave pictures out."""
     if not data:
         return "<p>The pictures were left out (images=0).</p>"
-    there = [place for place, one in enumerate(data) if "images" in one]
-    missing = [
+    there = {str(place): one for place, one in enumerate(data) if "images" in one}
+    missing = "\n".join(
         f"<p>No pictures of {plain(column.label)}: {escape(one['missing'])}.</p>"
         for column, one in zip(comparison.columns, data, strict=True)
         if "missing" in one
-    ]
-    if not there:
-        return "\n".join(missing)
-    shown = [one for one in comparison.measures.values() if any(one.name in data[place]["scores"] for place in there)]
-    orders = ORDERS if len(comparison.rows) > 1 else {key: ORDERS[key] for key in ("worst", "best", "id")}
-    controls = controls_html(
-        select_html("browser-dataset", "dataset", [(str(place), comparison.columns[place].label) for place in there]),
-        select_html("browser-first", "network", []),
-        select_html("browser-second", "against", []),
-        select_html("browser-seed", "seed", []),
-        select_html("browser-score", "score", [(one.name, one.heading) for one in shown]),
-        select_html("browser-order", "sort by", orders.items()),
-        select_html("browser-overlay", "show", OVERLAYS.items()),
     )
+    if not there:
+        return missing
+    scores = [one for one in comparison.measures.values() if any(one.name in data["scores"] for data in there.values())]
+    orders = ORDERS if len(comparison.rows) > 1 else {key: ORDERS[key] for key in ("worst", "best", "id")}
+    selects: dict[str, tuple[str, Iterable[tuple[str, str]]]] = {
+        "dataset": ("dataset", [(place, comparison.columns[int(place)].label) for place in there]),
+        "first": ("network", []),
+        "second": ("against", []),
+        "seed": ("seed", []),
+        "score": ("score", [(one.name, one.heading) for one in scores]),
+        "order": ("sort by", orders.items()),
+        "overlay": ("show", OVERLAYS.items()),
+    }
+    controls = controls_html(*(select_html(f"browser-{name}", *select) for name, select in selects.items()))
     return (
         f'{controls}<div class="browser" id="browser">\n'
         '<div class="steps"><button type="button" id="browser-back" aria-label="image before">←</button>'
@@ -221,19 +217,5 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
         '<div class="frames" id="browser-frames"></div>\n<p class="keys" id="browser-keys"></p>\n'
         '<ol class="list" id="browser-list" role="listbox" tabindex="0" aria-label="test images"></ol>\n</div>\n'
         '<p class="faint" id="browser-notes"></p>\n'
-        '<p class="faint">The arrow keys go on to the next image.</p>\n' + "\n".join(missing)
+        f"{faint('The arrow keys go on to the next image.')}\n{missing}"
     )
-
-
-ORDERS = {
-    "difference": "difference, largest first",
-    "first": "where the network is better",
-    "second": "where the other is better",
-    "worst": "lowest score of the network",
-    "best": "highest score of the network",
-    "id": "id",
-}
-"""Orders of the images."""
-
-OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outlines", "none": "the image alone"}
-"""What is drawn over an image."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medseg.reporting.comparison import Comparison
+from medseg.reporting.curves import curves_of
 from medseg.reporting.page.markup import controls_html, legend_html, select_html
 from medseg.reporting.page.scores import dataset_options, significant
 from medseg.runs.run import Run
@@ -41,18 +42,13 @@ def curves_data(comparison: Comparison) -> dict[str, Any]:
 
 def curve(runs: Sequence[Run], key: str) -> dict[str, Any] | None:
     """Return the curve of a cell's finished runs, up to the last epoch that all of them have."""
-    every = [run.epochs for run in runs if run.finished]
-    shared = min(map(len, every), default=0)
-    if not shared:
+    every = curves_of(runs, key)
+    known = np.flatnonzero(~np.isnan(every).any(axis=0)).tolist()
+    if not known:
         return None
-    values = np.array([[row.get(key, np.nan) for row in rows[:shared]] for rows in every])
-    shown = [epoch for epoch in range(shared) if not np.isnan(values[:, epoch]).any()]
-    step = -(-len(shown) // MOST_POINTS)
-    # The last one is what the run ended with.
-    shown = sorted({*shown[::step], shown[-1]}) if shown else []
-    if not shown:
-        return None
-    values = values[:, shown]
+    step = -(-len(known) // MOST_POINTS)
+    shown = sorted({*known[::step], known[-1]})  # the last one is what the run ended with
+    values = every[:, shown]
     lines = {"mean": values.mean(axis=0), "low": values.min(axis=0), "high": values.max(axis=0)}
     written = {name: [significant(value) for value in line.tolist()] for name, line in lines.items()}
     return {"epochs": [epoch + 1 for epoch in shown], "runs": len(every), **written}

@@ -10,9 +10,15 @@ from medseg.pages import embed_json, make_page, read_asset
 from medseg.reporting.page.browser import browser_data, browser_html
 from medseg.reporting.page.curves import curves_data, curves_html
 from medseg.reporting.page.markup import folded, section_html
-from medseg.reporting.page.scores import comparison_html, every_measure, matrix_html, plot_html, scores_data
+from medseg.reporting.page.scores import (
+    comparison_html,
+    every_measure,
+    matrix_html,
+    plot_html,
+    scores_data,
+    stability_html,
+)
 from medseg.reporting.page.settings import runs_html
-from medseg.reporting.page.stability import stability_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 
@@ -25,18 +31,8 @@ SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "
 """In the order they run: the first makes what the others use."""
 
 
-def as_html(
-    report: Report, sections: Sequence[Section], title: str, opening: str, made_with: Sequence[str], images: int
-) -> str:
-    """Write the page.
-
-    Args:
-        report: what is shown.
-        sections: of the other formats, whose tables the page shows as well.
-        title, opening: what was compared, plain text.
-        made_with: paragraphs on what the runs share, plain text.
-        images: most test images of a dataset to show; 0 leaves all pictures out.
-    """
+def as_html(report: Report, sections: Sequence[Section], images: int) -> str:
+    """Write the page with the tables of the other formats; `images`: most test images of a dataset, 0 for none."""
     comparison = report.comparison
     comparisons = every_measure(comparison)
     curves = curves_data(comparison)
@@ -57,12 +53,12 @@ def as_html(
         ("curves-of-training", "Training curves", curves_html(comparison, curves)),
         ("unfinished", "Runs that are not finished", tables.get("Runs that are not finished", "")),
         ("runs", "Runs and their settings", runs_html(report.runs, comparison)),
-        ("made-with", "What the runs were made with", "".join(f"<p>{plain(line)}</p>" for line in made_with)),
+        ("made-with", "What the runs were made with", "".join(f"<p>{plain(line)}</p>" for line in report.made_with)),
     ]
     parts = [part for part in parts if part[2]]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
     body = [
-        f"<h1>{plain(title)}</h1>\n<p>{escape(opening)}</p>",
+        f"<h1>{plain(report.title)}</h1>\n<p>{escape(report.opening)}</p>",
         f'<div class="warnings">{notes_html([*report.notes, *comparison.warnings])}</div>',
         f'<nav class="contents" aria-label="sections">{links}</nav>',
         "<noscript><p>Sorting, plots and pictures need JavaScript; the tables do not.</p></noscript>",
@@ -73,7 +69,7 @@ def as_html(
     ]
     scripts = [read_asset(PACKAGE, name) for name in SCRIPTS]
     return make_page(
-        f"{title}: report",
+        f"{report.title}: report",
         "\n".join(body),
         styles=[read_asset(PACKAGE, "report.css")],
         scripts=[read_asset("medseg.pages", "tables.js"), *scripts],

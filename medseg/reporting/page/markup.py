@@ -39,6 +39,11 @@ def legend_html(name: str, label: str) -> str:
     return f'<div class="legend" id="{name}-legend" role="group" aria-label="{escape(label)}"></div>\n'
 
 
+def faint(text: str) -> str:
+    """Write an explanation below what it explains."""
+    return f'<p class="faint">{escape(text)}</p>'
+
+
 def folded(summary: str, body: str) -> str:
     """Write what is shown when asked for; nothing where there is nothing."""
     return f"\n<details><summary>{escape(summary)}</summary>\n{body}\n</details>" if body else ""

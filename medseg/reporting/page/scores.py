@@ -1,4 +1,4 @@
-"""The comparison under every measure: its tables, and the numbers behind the plot and the matrix of differences."""
+"""The comparison under every measure: its tables, its ranks, and the numbers of its plots."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.layout import Line
-from medseg.reporting.page.markup import controls_html, filter_html, legend_html, select_html
-from medseg.reporting.pairs import Pair, opposite_of
+from medseg.reporting.page.markup import controls_html, faint, filter_html, folded, legend_html, select_html
+from medseg.reporting.pairs import opposite_of
 from medseg.reporting.render.html import as_html as table_html
-from medseg.reporting.render.table import one_line
+from medseg.reporting.render.html import notes_html, plain
+from medseg.reporting.render.table import Table, one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table
-from medseg.reporting.words import chance, count, level, number, p_value, point_digits, size
+from medseg.reporting.words import chance, count, level, margin, number, p_value, point_digits, size
 
 Comparisons = Mapping[str, Comparison]
 """Name of a measure -> the comparison under it, that of the report first."""
@@ -32,9 +34,10 @@ def every_measure(comparison: Comparison) -> Comparisons:
     return {own: comparison} | {name: under(comparison, measure) for name, measure in others.items()}
 
 
-def measure_options(comparisons: Comparisons) -> list[tuple[str, str]]:
-    """Return value and text of each measure, for a select."""
-    return [(name, comparison.measure.heading) for name, comparison in comparisons.items()]
+def score_select(section: str, comparisons: Comparisons) -> str:
+    """Write the select of a section for the measure."""
+    options = [(name, comparison.measure.heading) for name, comparison in comparisons.items()]
+    return select_html(f"{section}-score", "score", options)
 
 
 def dataset_options(comparison: Comparison) -> list[tuple[str, str]]:
@@ -45,20 +48,20 @@ def dataset_options(comparison: Comparison) -> list[tuple[str, str]]:
 def comparison_html(comparisons: Comparisons) -> str:
     """Write the comparison under every measure; one of the tables is shown at a time."""
     first = next(iter(comparisons.values()))
-    names = [f"comparison-{place}" for place in range(len(comparisons))]  # an own metric may be called anything
     datasets = dataset_options(first)
+    names = [f"comparison-{place}" for place in range(len(comparisons))]  # an own metric may be called anything
     controls = controls_html(
-        select_html("comparison-score", "score", measure_options(comparisons)),
+        score_select("comparison", comparisons),
         select_html("comparison-dataset", "dataset", [("", "all"), *(datasets if len(datasets) > 1 else ())]),
         filter_html(names, f"such as {first.rows[0].name}", "networks with") if len(first.rows) > 1 else "",
         '<label class="check"><input type="checkbox" id="comparison-costs" checked> costs</label>',
     )
-    shown: list[str] = []
-    for name, (measure, comparison) in zip(names, comparisons.items(), strict=True):
-        hidden = " hidden" if shown else ""
-        table = table_html(comparison_table(comparison), name=name)
-        shown.append(f'<div class="of-score" data-score="{escape(measure)}"{hidden}>\n{table}\n</div>')
-    return controls + "\n".join(shown)
+    tables = [
+        f'<div class="of-score" data-score="{escape(measure)}"{"" if comparison is first else " hidden"}>\n'
+        f"{table_html(comparison_table(comparison), name=name)}\n</div>"
+        for name, (measure, comparison) in zip(names, comparisons.items(), strict=True)
+    ]
+    return controls + "\n".join(tables)
 
 
 def plot_html(comparisons: Comparisons) -> str:
@@ -69,48 +72,46 @@ def plot_html(comparisons: Comparisons) -> str:
         return ""
     controls = controls_html(
         select_html("plot-x", "against", [(name, COSTS[name].title) for name in known]),
-        select_html("plot-score", "score", measure_options(comparisons)),
+        score_select("plot", comparisons),
         select_html("plot-dataset", "dataset", dataset_options(first)),
     )
-    lacking = [COSTS[name].title.partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
     notes = (
         "Line: the interval of the comparison. Point at a network, or step through them with the Tab key, for its "
         "numbers."
     )
+    lacking = [COSTS[name].title.partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
     if lacking:
         notes += f" {' and '.join(lacking)} are here once python -m medseg.benchmark has measured them."
-    return (
-        f'{controls}<div class="plot" id="plot"></div>\n'
-        f'{legend_html("plot", "networks in the plot")}<p class="faint">{escape(notes)}</p>'
-    )
+    return f'{controls}<div class="plot" id="plot"></div>\n{legend_html("plot", "networks in the plot")}{faint(notes)}'
 
 
 def matrix_html(comparisons: Comparisons) -> str:
     """Write the frame of the matrix of differences between all pairs of networks; nothing without a pair."""
     states: dict[str, set[str]] = {}
+    margins = []
     for comparison in comparisons.values():
         for pair in comparison.pairs:
             states.setdefault(pair.state, set()).add(pair.reason)
+        if any(pair.state == EQUIVALENT for pair in comparison.pairs):
+            margins.append(margin(comparison.measure))
     if not states:
         return ""
     if states.keys() & {BETTER, WORSE}:
         states |= {BETTER: set(), WORSE: set()}  # one is the other, seen from the other network
     first = next(iter(comparisons.values()))
-    controls = controls_html(
-        select_html("matrix-score", "score", measure_options(comparisons)),
-        select_html("matrix-dataset", "dataset", dataset_options(first)),
-    )
+    dataset = select_html("matrix-dataset", "dataset", dataset_options(first))
+    controls = controls_html(score_select("matrix", comparisons), dataset)
     notes = (
         "The network of the row minus that of the column. Point at a cell, or go through them with the arrow keys, for "
         "the interval and p."
     )
-    if EQUIVALENT in states:
-        notes += " Equivalent: shown to differ by less than 1, in points or in the unit of the score."
+    if margins:
+        by_score = ", depending on the score" if len(set(margins)) > 1 else ""
+        notes += f" Equivalent: shown to differ by less than {' or '.join(dict.fromkeys(margins))}{by_score}."
     keys = " ".join(key_html(state, states[state]) for state in STATES if state in states)
     return (
         f'{controls}<div class="scroll" id="matrix"></div>\n'
-        f'<p class="readout" id="matrix-readout" aria-live="polite"></p>\n<p class="keys">{keys}</p>\n'
-        f'<p class="faint">{escape(notes)}</p>\n'
+        f'<p class="readout" id="matrix-readout" aria-live="polite"></p>\n<p class="keys">{keys}</p>\n{faint(notes)}\n'
     )
 
 
@@ -120,6 +121,31 @@ def key_html(state: str, reasons: Iterable[str]) -> str:
     return f'<span class="key {state.replace(" ", "-")}">{escape(state + why)}</span>'
 
 
+def stability_html(comparison: Comparison) -> str:
+    """Write a heat map over all datasets, and one for each; nothing where ranks are not known."""
+    # The order of networks with one seed is not judged, so it has no colour.
+    single = any(cell.sample and len(cell.sample.seeds) == 1 for cell in comparison.cells.values())
+    kind = "scroll shares" if single else "scroll shares heat"
+    first, *others = [heat_html(table, kind) for table in stability_tables(comparison, len(comparison.rows))] or [""]
+    return first + folded("On each dataset", "\n".join(others))
+
+
+def heat_html(table: Table[Any], kind: str) -> str:
+    """Write a table of shares, each cell as dark as its share where the class `kind` holds `heat`."""
+    grid = table.grid
+    head = "".join(f'<th scope="col">{escape(heading.text)}</th>' for heading in grid.headings)
+    rows = []
+    for name, *cells in grid.rows:
+        written = [
+            f'<td style="--share: {cell.value:.3f}">{escape(cell.text) if cell.value else ""}</td>' for cell in cells
+        ]
+        rows.append(f'<tr><th scope="row">{escape(name.text)}</th>{"".join(written)}</tr>')
+    return (
+        f'<h3>{plain(table.title)}</h3>\n<div class="{kind}"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n{notes_html(table.notes)}"
+    )
+
+
 def scores_data(comparisons: Comparisons) -> dict[str, Any]:
     """Return the numbers behind the plot and the matrix."""
     first = next(iter(comparisons.values()))
@@ -127,88 +153,65 @@ def scores_data(comparisons: Comparisons) -> dict[str, Any]:
         "rows": [{"label": one_line(row.label), "costs": costs_data(first.costs[row])} for row in first.rows],
         "columns": [one_line(column.label) for column in first.columns],
         "costs": {name: cost.title for name, cost in COSTS.items()},
-        "measures": {
-            name: {
-                "title": comparison.measure.title,
-                "heading": comparison.measure.heading,
-                "digits": comparison.measure.digits,
-                "up": comparison.measure.higher_is_better,
-                "unit": comparison.measure.point_unit,
-                "unit_digits": point_digits(comparison.measure),
-                "cells": cells_data(comparison),
-                "pairs": pairs_data(comparison),
-            }
-            for name, comparison in comparisons.items()
-        },
+        "measures": {name: measure_data(comparison) for name, comparison in comparisons.items()},
     }
 
 
 def costs_data(costs: Costs) -> dict[str, Any]:
     """Return what a row costs, each as number and text; those that are known."""
-    found: dict[str, Any] = {}
-    for name, cost in COSTS.items():
-        value = getattr(costs, name)
-        if value:
-            found[name] = [significant(value / cost.unit), number(value / cost.unit, cost.digits)]
-    if costs.size:
-        found["measured"] = "; ".join(filter(None, (size(costs.size), costs.measured_on)))
-    return found
+    known = {name: getattr(costs, name) / cost.unit for name, cost in COSTS.items() if getattr(costs, name)}
+    data: dict[str, Any] = {
+        name: [significant(value), number(value, COSTS[name].digits)] for name, value in known.items()
+    }
+    return data | ({"measured": "; ".join(filter(None, (size(costs.size), costs.measured_on)))} if costs.size else {})
 
 
-def cells_data(comparison: Comparison) -> list[list[list[Any] | None]]:
-    """Return mean, ends of the interval, text and standing of each row on each column; None without a score."""
-    found = {(record.cell.row, record.cell.column): record for record in comparison_table(comparison).records}
-    return [[score_data(found.get((row, column))) for column in comparison.columns] for row in comparison.rows]
+def measure_data(comparison: Comparison) -> dict[str, Any]:
+    """Return a measure; the score of each row on each column, None where there is none; the pairs of each column."""
+    measure = comparison.measure
+    cells = {(record.cell.row, record.cell.column): record for record in comparison_table(comparison).records}
+    return {
+        "title": measure.title,
+        "heading": measure.heading,
+        "digits": measure.digits,
+        "up": measure.higher_is_better,
+        "unit": measure.point_unit,
+        "unit_digits": point_digits(measure),
+        "cells": [[score_data(cells.get((row, column))) for column in comparison.columns] for row in comparison.rows],
+        "pairs": pairs_data(comparison),
+    }
 
 
 def score_data(record: Scored | None) -> list[Any] | None:
-    """Return what the plot shows of a cell."""
+    """Return mean, ends of the interval, text of a cell, and how it compares with the others of its dataset."""
     if record is None or record.score is None:
         return None
     score, entry = record.score, cell_entry(record)
+    standing = "the best mean of the dataset" if record.place == 1 else ""
+    if ONE_SEED in entry.notes:
+        standing = "not judged (one seed)"
+    elif record.cell.like_best:
+        standing = "not shown to differ from the best"
     ends = [None if end is None else significant(end) for end in (score.low, score.high)]
-    return [significant(score.mean), *ends, entry.text + entry.after.removesuffix(" ≈"), standing(record, entry.notes)]
-
-
-def standing(record: Scored, notes: tuple[str, ...]) -> str:
-    """Say how a cell compares with the others of its dataset."""
-    if ONE_SEED in notes:
-        return "not judged (one seed)"
-    if record.cell.like_best:
-        return "not shown to differ from the best"
-    return "the best mean of the dataset" if record.place == 1 else ""
+    return [significant(score.mean), *ends, entry.text + entry.after.removesuffix(" ≈"), standing]
 
 
 def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
     """Return the pairs of each dataset, each as `matrix.js` takes it apart."""
     place = {row: k for k, row in enumerate(comparison.rows)}
     measure = comparison.measure
-
-    def points(value: float | None) -> float | None:
-        return None if value is None else round(value * measure.points, point_digits(measure)) + 0.0
-
-    def entry(pair: Pair) -> list[Any]:
-        units = count(pair.images, "image") + (f" in {count(pair.units, 'group')}" if pair.grouped else "")
-        chances = [chance(pair.superiority), chance(opposite_of(pair.superiority))] if pair.superiority else []
-        return [
-            place[pair.first],
-            place[pair.second],
-            points(pair.difference),
-            points(pair.low),
-            points(pair.high),
-            level(pair.confidence),
-            p_value(pair.p),
-            p_value(pair.corrected),
-            units,
-            pair.state,
-            pair.reason,
-            *chances,
-        ]
-
-    found: dict[Line, list[list[Any]]] = {column: [] for column in comparison.columns}
+    data: dict[Line, list[list[Any]]] = {column: [] for column in comparison.columns}
     for pair in comparison.pairs:
-        found[pair.column].append(entry(pair))
-    return list(found.values())
+        points = [
+            None if value is None else round(value * measure.points, point_digits(measure)) + 0.0
+            for value in (pair.difference, pair.low, pair.high)
+        ]
+        tests = [level(pair.confidence), p_value(pair.p), p_value(pair.corrected)]
+        units = count(pair.images, "image") + (f" in {count(pair.units, 'group')}" if pair.grouped else "")
+        chances = [chance(one) for one in (pair.superiority, opposite_of(pair.superiority)) if one]
+        rows = [place[pair.first], place[pair.second]]
+        data[pair.column].append([*rows, *points, *tests, units, pair.state, pair.reason, *chances])
+    return list(data.values())
 
 
 def significant(value: float) -> float:

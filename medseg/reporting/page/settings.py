@@ -8,7 +8,7 @@ from typing import Any
 
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.layout import as_text
-from medseg.reporting.page.markup import controls_html, filter_html
+from medseg.reporting.page.markup import controls_html, faint, filter_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import plain
 from medseg.reporting.tables.runs import runs_table
@@ -24,54 +24,46 @@ ENVIRONMENT = {
 
 def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
     """Write the table of the runs, and the settings of each cell to be unfolded."""
-    cells = list(comparison.cells.values())
-    shown = "\n".join(settings_html(cell, f"settings-{place}") for place, cell in enumerate(cells))
+    controls = controls_html(filter_html(["runs-table"], "such as failed", "runs with")) if len(runs) > 1 else ""
+    shown = [settings_html(cell, f"settings-{place}") for place, cell in enumerate(comparison.cells.values())]
+    about = (
+        "What the runs of a network on a dataset share. Marked: values other than the default, and options other than "
+        "the usual one. Without what changes no result, such as where files are."
+    )
     return (
-        f"{controls_html(filter_html(['runs-table'], 'such as failed', 'runs with')) if len(runs) > 1 else ''}"
-        f"{table_html(runs_table(runs, comparison), name='runs-table')}\n"
-        '<h3 id="settings">Settings</h3>\n<p class="faint">What the runs of a network on a dataset share. Marked: '
-        "values other than the default, and options other than the usual one. Without what changes no result, such as "
-        f"where files are.</p>\n{shown}"
+        f"{controls}{table_html(runs_table(runs, comparison), name='runs-table')}\n"
+        f'<h3 id="settings">Settings</h3>\n{faint(about)}\n{chr(10).join(shown)}'
     )
 
 
 def settings_html(cell: Cell, name: str) -> str:
-    """Write the configuration of a cell's runs, the marked values first seen, and what they ran on."""
+    """Write the configuration of a cell's runs, what is not the default marked, and what they ran on."""
     run = cell.runs[0]
-    marked = marks(run)
-    lines = [line_html(f"{key}: {as_text(value)}", key, marked) for key, value in run.settings.items()]
-    runs = ", ".join(where(one) for one in cell.runs)
-    deviations = " ".join(f"{key}={as_text(value)}" for key, value in run.deviations.items())
-    facts = [("runs", runs), ("setting", run.setting), ("not default", deviations or "nothing")]
-    facts += environment(cell.runs)
-    listed = "".join(f"<dt>{escape(title)}</dt><dd>{plain(text)}</dd>" for title, text in facts)
-    config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was stored.</p>"
-    title = f"{cell.row.label} on {cell.column.label}"
-    return f'<details id="{name}"><summary>{plain(title)}</summary><dl>{listed}</dl>{config}</details>'
-
-
-def line_html(line: str, key: str, marked: Sequence[str]) -> str:
-    """Write a line of the configuration."""
-    if any(key == one or key.startswith(f"{one}.") for one in marked):
-        return f"<mark>{escape(line)}</mark>"
-    return escape(line)
-
-
-def marks(run: Run) -> list[str]:
-    """Return the keys that are not at their default, and the groups with another option than the usual one."""
     # Which network on which data is what the report is about.
-    return [key for key in run.deviations if key not in ("model", "data")]
+    marked = [key for key in run.deviations if key not in ("model", "data")]
+    lines = []
+    for key, value in run.settings.items():
+        line = escape(f"{key}: {as_text(value)}")
+        lines.append(f"<mark>{line}</mark>" if any(f"{key}.".startswith(f"{one}.") for one in marked) else line)
+    facts = {
+        "runs": ", ".join(map(where, cell.runs)),
+        "setting": run.setting,
+        "not default": " ".join(f"{key}={as_text(value)}" for key, value in run.deviations.items()) or "nothing",
+        **environment([run.environment for run in cell.runs]),
+    }
+    listed = "".join(f"<dt>{escape(title)}</dt><dd>{plain(text)}</dd>" for title, text in facts.items())
+    config = f"<pre>{chr(10).join(lines)}</pre>" if lines else "<p>No configuration was stored.</p>"
+    title = plain(f"{cell.row.label} on {cell.column.label}")
+    return f'<details id="{name}"><summary>{title}</summary><dl>{listed}</dl>{config}</details>'
 
 
-def environment(runs: Sequence[Run]) -> list[tuple[str, str]]:
+def environment(of_runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Say what runs ran on: every value that one of them has."""
-    facts: list[tuple[str, str]] = []
-    for key, title in ENVIRONMENT.items():
-        facts.append((title, "; ".join(values([run.environment for run in runs], key))))
-    packages = [run.environment.get("packages") or {} for run in runs]
+    facts = {title: "; ".join(values(of_runs, key)) for key, title in ENVIRONMENT.items()}
+    packages = [one.get("packages") or {} for one in of_runs]
     named = sorted({name for one in packages for name in one})
-    facts.append(("packages", ", ".join(f"{name} {' or '.join(values(packages, name))}" for name in named)))
-    return [(title, text) for title, text in facts if text]
+    facts["packages"] = ", ".join(f"{name} {' or '.join(values(packages, name))}" for name in named)
+    return {title: text for title, text in facts.items() if text}
 
 
 def values(mappings: Sequence[Mapping[str, Any]], key: str) -> list[str]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 from medseg.reporting.render.table import Table
+
+FORMULA = re.compile(r"[=@\t\n]|[+-](?!\d*\.?\d*$)")
+"""Beginning of a text that is no number and that a spreadsheet would evaluate."""
 
 
 def as_csv(table: Table[Any]) -> str:
     """Write a table as CSV, with a newline at its end.
 
     None is an empty cell, a tuple `one; another`. Floats have 12 significant digits: what is beyond depends on the
-    processor that added them up.
+    processor that added them up. A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     columns = [column for column in table.columns if column.key]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([column.key for column in columns])
+    writer.writerow([plain(column.key) for column in columns])
     writer.writerows([[plain(column.raw(record)) for column in columns] for record in table.records])
     return stream.getvalue()
 
@@ -29,4 +33,8 @@ def plain(value: Any) -> Any:
         return f"{value:.12g}"
     if isinstance(value, bool):
         return int(value)
-    return "; ".join(map(str, value)) if isinstance(value, tuple) else value
+    text = "; ".join(map(str, value)) if isinstance(value, tuple) else value
+    if not isinstance(text, str):
+        return text
+    text = text.replace("\r", "\n")  # which is quoted
+    return f"'{text}" if FORMULA.match(text) else text

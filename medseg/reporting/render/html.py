@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from medseg.reporting.render.markdown import superscript
-from medseg.reporting.render.table import Shown, Table, one_line
+from medseg.reporting.render.table import Shown, Table, one_line, superscript
 
 LONG = 40
 """Characters from which on a cell is a sentence, which must not be made too narrow."""
@@ -25,49 +24,35 @@ def as_html(table: Table[Any], *, name: str = "") -> str:
     """Write a table whose columns can be sorted (`pages/tables.js`), and its notes; `name`: id of the element."""
     grid = table.grid
     numeric = [grid.numeric(column) for column in range(len(grid.headings))]
-    headings = []
-    for heading, numbers in zip(grid.headings, numeric, strict=True):
-        kind = ' class="number"' if numbers else ""
-        order = f' data-first="{heading.order}"' if heading.order else ""
-        headings.append(f'<th scope="col"{kind}{order}>{escape(heading.text)}</th>')
     # Cells of sentences are shown below one another on a narrow screen, each with the heading of its column.
     wordy = any(len(row[k].text) > LONG for row in grid.rows for k in range(1, len(row)) if not numeric[k])
-    labels = [heading.text if wordy else "" for heading in grid.headings]
-    rows = []
-    for row in grid.rows:
-        cells = [
-            cell_html(cell, numbers, label, header=k == 0)
-            for k, (cell, numbers, label) in enumerate(zip(row, numeric, labels, strict=True))
-        ]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    identity = f' id="{escape(name)}"' if name else ""
-    kind = "sortable wordy" if wordy else "sortable"
-    notes = [*table.notes, *(f"{superscript(mark)} {note}" for mark, note in enumerate(grid.footnotes, start=1))]
+    labels = [title if wordy else "" for title in grid.titles]
+    rows = ["".join(map(cell_html, row, numeric, labels, [True] + [False] * len(row))) for row in grid.rows]
+    headings = [
+        f'<th scope="col"{attribute("class", "number" * numbers)}{attribute("data-first", heading.column.order)}>'
+        f"{escape(heading.text)}</th>"
+        for heading, numbers in zip(grid.headings, numeric, strict=True)
+    ]
     return (
-        f'<div class="scroll"><table class="{kind}"{identity}><thead><tr>{"".join(headings)}</tr></thead>\n'
-        f"<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n{notes_html(notes)}"
+        f'<div class="scroll"><table class="sortable{" wordy" * wordy}"{attribute("id", name)}><thead>'
+        f"<tr>{''.join(headings)}</tr></thead>\n<tbody>\n{chr(10).join(f'<tr>{row}</tr>' for row in rows)}\n"
+        f"</tbody></table></div>\n{notes_html(table.all_notes)}"
     )
 
 
-def cell_html(cell: Shown, numeric: bool, label: str, *, header: bool) -> str:
-    """Write a cell.
+def attribute(name: str, value: str) -> str:
+    """Write an attribute; nothing without a value."""
+    return f' {name}="{escape(value)}"' if value else ""
 
-    Args:
-        cell: what it holds.
-        numeric: the column is sorted by numbers.
-        label: heading of the column in a table of sentences.
-        header: it names the row.
-    """
+
+def cell_html(cell: Shown, numeric: bool, label: str, header: bool) -> str:
+    """Write a cell of a column that is sorted by numbers or not; `label`: its heading in a table of sentences."""
     length = len(cell.text)
     kind = "number" if numeric else "long" if length > LONG else "short" if label and length <= SHORT else ""
-    kind = f' class="{kind}"' if kind else ""
-    order = ""
-    if numeric:
-        order = ' data-value=""' if cell.value is None else f' data-value="{cell.value:.12g}"'
-    if header:
-        return f'<th scope="row"{kind}{order}>{entry_html(cell)}</th>'
-    named = f' data-label="{escape(label)}"' if label else ""
-    return f"<td{kind}{order}{named}>{entry_html(cell)}</td>"
+    order = f' data-value="{"" if cell.value is None else format(cell.value, ".12g")}"' if numeric else ""
+    tag, more = ("th", ' scope="row"') if header else ("td", "")
+    named = "" if header else attribute("data-label", label)
+    return f"<{tag}{more}{attribute('class', kind)}{order}{named}>{entry_html(cell)}</{tag}>"
 
 
 def entry_html(cell: Shown) -> str:

@@ -8,7 +8,7 @@ in lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -23,24 +23,19 @@ GAP = 1.4
 """Between two columns: 2 x 3 pt."""
 
 NAME, WORD = 22.0, 14.0
-"""The least that names beside blocks get where they are as wide; the widest word that is not broken."""
+"""The least that names beside blocks get where they are as wide; the widest word of a cell that is not broken."""
 
-LINE, NOTE = 88.0, 0.85
-"""Width of a line of notes, and its height."""
+LINE, LINE_WORD, NOTE = 88.0, 20.0, 0.85
+"""Width of a line of notes, of the widest word in one that is not broken, and the height of the line."""
 
 Row = tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column of a part.
+    """A column of a part: its cells are broken between words, or they are numbers, which are broken before an interval.
 
-    Args:
-        index: of the column.
-        heading: of it.
-        words: its cells are broken between words; otherwise, they are numbers, before an interval.
-        least, most: widths that it needs with its cells broken, and without.
-        width: that it gets.
+    `least` and `most` are the widths that it needs with its cells broken, and without; `width` is that which it gets.
     """
 
     index: int
@@ -53,15 +48,16 @@ class Field:
     @classmethod
     def of(cls, grid: Grid, index: int) -> Field:
         heading, cells = grid.headings[index], [row[index] for row in grid.rows]
+        words = not grid.numeric(index)
         title = min(WORD, max(map(text_width, heading.title.split(" "))))
         most = max([title, *(cell_width(cell, cell.text.split("\n")) for cell in cells)])
-        if grid.numeric(index):
+        if words:
+            name = NAME if heading.block == 0 and grid.headings[-1].block > 1 else 0.0
+            longest = max((text_width(word) for cell in cells for word in cell.text.split()), default=0.0)
+            least = max(title, min(most, max(name, min(longest, WORD))))
+        else:
             least = max([title, *(cell_width(cell, halves(cell)) for cell in cells)])
-            return cls(index, heading, False, least, most, least)
-        name = NAME if heading.block == 0 and grid.headings[-1].block > 1 else 0.0
-        longest = max((text_width(word) for cell in cells for word in cell.text.split()), default=0.0)
-        least = max(title, min(most, max(name, min(longest, WORD))))
-        return cls(index, heading, True, least, most, least)
+        return cls(index, heading, words, least, most, least)
 
     @property
     def narrow(self) -> bool:
@@ -69,11 +65,15 @@ class Field:
         return self.width < self.most
 
     @property
+    def side(self) -> str:
+        """Where its lines are aligned."""
+        return "r" if self.heading.column.number else "l"
+
+    @property
     def kind(self) -> str:
         """What `tabular` calls it."""
-        if self.words and self.narrow:
-            return rf">{{\raggedright\arraybackslash}}p{{{self.width / WIDTH:.3f}\linewidth}}"
-        return "r" if self.heading.number else "l"
+        share = f"{self.width / WIDTH:.3f}"
+        return rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}" if self.words and self.narrow else self.side
 
     def lines(self, cell: Shown) -> list[str]:
         """Return the lines of a cell, as far as they can be foreseen."""
@@ -81,10 +81,15 @@ class Field:
             return [line for text in cell.text.split("\n") for line in wrap(text, self.width)]
         return halves(cell) if self.narrow else [cell.text]
 
-    def stack(self, lines: Sequence[str], at: str) -> str:
+    def stack(self, lines: Iterable[str], at: str) -> str:
         """Put lines of LaTeX below one another."""
-        side, text = "r" if self.heading.number else "l", r" \\ ".join(map(protect, lines))
-        return rf"\begin{{tabular}}[{at}]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}" if lines[1:] else text
+        first, *more = map(protect, lines)
+        text = r" \\ ".join([first, *more])
+        return rf"\begin{{tabular}}[{at}]{{@{{}}{self.side}@{{}}}}{text}\end{{tabular}}" if more else first
+
+    def title(self, text: str, width: float) -> str:
+        """Write a heading in lines of a width."""
+        return self.stack(map(escape_latex, wrap(text, width)), "b")
 
     def cell(self, cell: Shown) -> str:
         """Write a cell, with the marks of its footnotes."""
@@ -103,17 +108,18 @@ class Field:
 def as_latex(table: Table[Any]) -> str:
     """Write a table, in as many `table` environments as it takes."""
     parts = [(fields, rows) for fields in split_columns(table.grid) for rows in split_rows(table, fields)]
+    label = re.sub(r"[^A-Za-z0-9.:-]+", "-", table.name).strip("-")
     lines = ["% needs \\usepackage{array,booktabs,graphicx}"]
     for number, (fields, rows) in enumerate(parts, start=1):
         more = f" ({number} of {len(parts)})" if len(parts) > 1 else ""
-        notes = [escape_latex(note, LINE) for note in (table.notes if number == 1 else ())]
-        marks = sorted(marks_of(fields, rows))
-        notes += [f"{raised(mark)} {escape_latex(table.grid.footnotes[mark - 1], LINE)}" for mark in marks]
+        notes = [escape_latex(note, LINE_WORD) for note in (table.notes if number == 1 else ())]
+        footnotes = {mark: table.grid.footnotes[mark - 1] for mark in sorted(marks_of(fields, rows))}
+        notes += [f"{raised(mark)} {escape_latex(note, LINE_WORD)}" for mark, note in footnotes.items()]
         lines += [
             r"\begin{table}[htbp]",
             r"  \centering\sloppy",
-            rf"  \caption{{{escape_latex(table.title + more, LINE / 2)}}}",
-            rf"  \label{{tab:{label(table.name)}{f'-{number}' if number > 1 else ''}}}",
+            rf"  \caption{{{escape_latex(table.title + more, LINE_WORD)}}}",
+            rf"  \label{{tab:{label}{f'-{number}' if number > 1 else ''}}}",
             r"  \par\smallskip\footnotesize\setlength{\tabcolsep}{3pt}%",
             r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             *tabular(fields, rows),
@@ -127,7 +133,7 @@ def as_latex(table: Table[Any]) -> str:
 
 def tabular(fields: Sequence[Field], rows: Sequence[Row]) -> list[str]:
     """Write the headings and the rows of a part."""
-    titles = [field.stack(wrapped(field.heading.title, field.width), "b") for field in fields]
+    titles = [field.title(field.heading.title, field.width) for field in fields]
     written = [protect(" & ".join(field.cell(row[field.index]) for field in fields)) for row in rows]
     space = r"\addlinespace[2pt]" if any(field.narrow for field in fields) else ""
     return [
@@ -148,25 +154,15 @@ def block_headings(fields: Sequence[Field]) -> list[str]:
     for (_, over), several in groupby(fields, lambda field: (field.heading.block, field.heading.over)):
         block = list(several)
         last += len(block)
-        text = block[-1].stack(wrapped(over, sum(field.width for field in block)), "b")
+        text = block[-1].title(over, sum(field.width for field in block))
         cells.append(rf"\multicolumn{{{len(block)}}}{{c}}{{{text}}}" if over else "& " * (len(block) - 1))
         rules += [rf"\cmidrule(lr){{{last - len(block) + 1}-{last}}}"] if over else []
     return [f"    {' & '.join(cells)} \\\\", f"    {' '.join(rules)}"] if rules else []
 
 
-def label(name: str) -> str:
-    r"""Make a name that `\label` takes."""
-    return re.sub(r"[^A-Za-z0-9.:-]+", "-", name).strip("-")
-
-
 def raised(*marks: int) -> str:
     """Write the marks of footnotes."""
     return rf"\textsuperscript{{{','.join(map(str, marks))}}}" if marks else ""
-
-
-def wrapped(text: str, width: float) -> list[str]:
-    """Break a heading into lines."""
-    return [escape_latex(line) for line in wrap(text, width)]
 
 
 def protect(line: str) -> str:
@@ -196,12 +192,10 @@ def total(fields: Sequence[Field]) -> float:
 
 def split_columns(grid: Grid) -> list[list[Field]]:
     """Put as many blocks as fit beside what names the row, which begins each part."""
-    blocks: dict[int, list[Field]] = {}
-    for index, heading in enumerate(grid.headings):
-        blocks.setdefault(heading.block, []).append(Field.of(grid, index))
-    first = blocks.pop(0)
+    every = [Field.of(grid, index) for index in range(len(grid.headings))]
+    first, *blocks = [list(block) for _, block in groupby(every, lambda field: field.heading.block)]
     parts: list[list[Field]] = [] if blocks else [first]
-    for block in blocks.values():
+    for block in blocks:
         if parts and total([*parts[-1], *block]) <= WIDTH:
             parts[-1] += block
         else:
@@ -212,16 +206,15 @@ def split_columns(grid: Grid) -> list[list[Field]]:
 def share_out(fields: Sequence[Field]) -> list[Field]:
     """Give each column its width: the least, and of the rest numbers on one line, words, titles, in this order."""
     rest = max(0.0, WIDTH - total(fields))
-    more = {field.index: field.most - field.least for field in fields}
-    numbers = sum(more[field.index] for field in fields if not field.words)
-    share = {False: 1.0 if numbers <= rest else 0.0}
-    rest -= share[False] * numbers
-    words = sum(more[field.index] for field in fields if field.words)
-    share[True] = min(1.0, rest / words) if words else 0.0
-    rest -= share[True] * words
+    share = {}
+    for words in (False, True):
+        more = sum(field.most - field.least for field in fields if field.words == words)
+        part = min(1.0, rest / more) if more else 0.0
+        share[words] = part if words else float(more <= rest)
+        rest -= share[words] * more
     sized = []
     for field in fields:
-        width = field.least + share[field.words] * more[field.index]
+        width = field.least + share[field.words] * (field.most - field.least)
         title = max(0.0, text_width(field.heading.title) - width)
         if title <= rest:
             width, rest = width + title, rest - title

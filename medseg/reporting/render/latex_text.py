@@ -8,6 +8,12 @@ from functools import lru_cache
 
 from medseg.reporting.render.table import one_line
 
+GREEK = {
+    letter: unicodedata.name(letter).split()[-1].lower().replace("lamda", "lambda")
+    for letter in "αβγδεζηθικλμνξπρςστυφχψω"
+}
+"""Letter -> name of its command; that of a capital, where LaTeX has one, is capitalized."""
+
 COMMANDS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''",
@@ -16,7 +22,10 @@ COMMANDS = {
     "…": r"\ldots{}", "✓": r"$\surd$", "✔": r"$\surd$", "✗": r"$\times$", "✘": r"$\times$", "°": r"$^{\circ}$",
     "⁄": "/", "–": "--", "—": "---", "‐": "-", "‑": "-", "‘": "`", "’": "'", "“": "``", "”": "''", "\xa0": "~",
     "ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "æ": r"{\ae}", "Æ": r"{\AE}", "œ": r"{\oe}", "Œ": r"{\OE}",
-    "ł": r"{\l}", "Ł": r"{\L}", "ı": r"{\i}", "đ": "d", "Đ": "D",
+    "ł": r"{\l}", "Ł": r"{\L}", "ı": r"{\i}", "đ": "d", "Đ": "D", "ο": "o",
+    **{letter: rf"$\{name}$" for letter, name in GREEK.items()},
+    **{letter: rf"$\{GREEK[letter.lower()].capitalize()}$" for letter in "ΓΔΘΛΞΠΣΥΦΨΩ"},
+    **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True)),  # those that look like Latin ones
 }  # fmt: skip
 """Characters that LaTeX takes for something else, or lacks."""
 
@@ -26,19 +35,20 @@ ACCENTS = {
 }  # fmt: skip
 """Combining characters -> commands."""
 
-GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER (FINAL )?(\w+)$")
-
-GREEK_CAPITALS = ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega")
-"""Those that do not look like Latin ones, which are all that LaTeX has."""
-
 MISSING = "?"
 """For a character that pdfTeX's fonts lack, such as a Chinese one."""
 
-BOLD = 1.15
-"""How much wider bold letters are."""
-
 INVISIBLE = ("Mn", "Me", "Cf", "Cc")
 """Categories of characters that have no width."""
+
+WIDTHS = {
+    **dict.fromkeys(".,:;'!|il", 0.56), **dict.fromkeys("fjt()[] ", 0.75), **dict.fromkeys("rs-", 0.8),
+    **dict.fromkeys("±≈×<>=+−", 1.6), **dict.fromkeys("mw", 1.65), **dict.fromkeys("%MW&", 1.9), "I": 0.75,
+}  # fmt: skip
+"""Characters that are narrower or wider than others of their kind."""
+
+BOLD = 1.15
+"""How much wider bold letters are."""
 
 
 @lru_cache(10_000)  # the same names are in many cells
@@ -47,7 +57,7 @@ def escape_latex(text: str, width: float = 0.0) -> str:
 
     Args:
         text: of one line.
-        width: of the line, as `text_width` counts it; wider words may be broken. 0: no word is.
+        width: as `text_width` counts it; wider words may be broken. 0: no word is.
     """
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", unicodedata.normalize("NFC", one_line(text)))  # a minus, not a hyphen
     return " ".join(r"\allowbreak{}".join(map(escape_word, pieces(word, width))) for word in text.split(" "))
@@ -57,19 +67,14 @@ def pieces(word: str, width: float) -> list[str]:
     """Return what a word may be broken into where it is wider than a line: after punctuation, else anywhere."""
     if not width or text_width(word) <= width:
         return [word]
-    parts = re.findall(r"[^/_=,.:;+-]*[/_=,.:;+-]+|[^/_=,.:;+-]+", word)
-    return [piece for part in parts for piece in cut(part, width)]
-
-
-def cut(part: str, width: float) -> list[str]:
-    """Cut a text into pieces that are surely narrower than a line."""
-    if text_width(part) <= width:
-        return [part]
-    cuts = [""]
-    for one in part:
-        if cuts[-1] and text_width(cuts[-1] + one) > 0.9 * width:
-            cuts.append("")
-        cuts[-1] += one
+    cuts: list[str] = []
+    for part in re.findall(r"[^/_=,.:;+-]*[/_=,.:;+-]+|[^/_=,.:;+-]+", word):
+        cuts.append("")
+        most = width if text_width(part) <= width else 0.9 * width  # surely narrower than a line
+        for one in part:
+            if cuts[-1] and text_width(cuts[-1] + one) > most:
+                cuts.append("")
+            cuts[-1] += one
     return cuts
 
 
@@ -86,12 +91,6 @@ def wrap(text: str, width: float) -> list[str]:
     return lines
 
 
-def escape_word(word: str) -> str:
-    """Write a word; two hyphens stay two."""
-    pairs = zip(f" {word}", word, strict=False)
-    return "".join("{}-" if before == here == "-" else character(here) for before, here in pairs)
-
-
 @lru_cache(10_000)
 def text_width(text: str, bold: bool = False) -> float:
     """Return about how wide a text is, in digits of the same font (Computer Modern)."""
@@ -99,19 +98,16 @@ def text_width(text: str, bold: bool = False) -> float:
     return BOLD * width if bold else width
 
 
-WIDTHS = {
-    **dict.fromkeys(".,:;'!|il", 0.56), **dict.fromkeys("fjt()[] ", 0.75), **dict.fromkeys("rs-", 0.8),
-    **dict.fromkeys("±≈×<>=+−", 1.6), **dict.fromkeys("mw", 1.65), **dict.fromkeys("%MW&", 1.9), "I": 0.75,
-}  # fmt: skip
-"""Characters that are narrower or wider than others of their kind."""
+def escape_word(word: str) -> str:
+    """Write a word; two hyphens stay two."""
+    pairs = zip(f" {word}", word, strict=False)
+    return "".join("{}-" if before == here == "-" else character(here) for before, here in pairs)
 
 
 def character(given: str) -> str:
     """Write a character."""
-    if given in COMMANDS:
-        return COMMANDS[given]
-    if " " <= given <= "~":
-        return given
+    if given in COMMANDS or " " <= given <= "~":
+        return COMMANDS.get(given, given)
     parts = unicodedata.normalize("NFKD", given)
     base, accents = parts[0], parts[1:]
     if accents and all(accent in ACCENTS for accent in accents) and base.isascii():
@@ -119,20 +115,7 @@ def character(given: str) -> str:
         for accent in accents:
             written = f"{{\\{ACCENTS[accent]}{written}}}"
         return written
-    greek = GREEK.match(unicodedata.name(base, ""))
-    if greek:
-        name = greek[3].lower() if greek[1] == "SMALL" else greek[3].capitalize()
-        name = {"lamda": "lambda", "Lamda": "Lambda"}.get(name, name)
-        if greek[1] == "SMALL":
-            return "o" if name == "omicron" else f"$\\{name}$"
-        return f"$\\{name}$" if name in GREEK_CAPITALS else LATIN_CAPITALS.get(name, MISSING)
     plain = "".join(COMMANDS.get(one, one) for one in parts if one in COMMANDS or one.isascii())
     if plain and unicodedata.decomposition(given).startswith("<super>"):
         return rf"\textsuperscript{{{plain}}}"
     return plain or ("" if unicodedata.category(given) in INVISIBLE else MISSING)
-
-
-LATIN_CAPITALS = {
-    "Alpha": "A", "Beta": "B", "Epsilon": "E", "Zeta": "Z", "Eta": "H", "Iota": "I", "Kappa": "K", "Mu": "M",
-    "Nu": "N", "Omicron": "O", "Rho": "P", "Tau": "T", "Chi": "X",
-}  # fmt: skip

@@ -6,36 +6,19 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from medseg.reporting.render.table import Shown, Table, one_line
+from medseg.reporting.render.table import Shown, Table, one_line, superscript
+from medseg.reporting.render.text import aligned
 
 EMPHASIS = {1: ("**", "**"), 2: ("<ins>", "</ins>")}
 """Bold and underlined."""
 
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
 
 def as_markdown(table: Table[Any]) -> str:
     """Write a table and its notes; the columns are aligned in the source as well."""
-    grid = table.grid
-    rows = [[markdown_cell(cell) for cell in row] for row in grid.rows]
-    heading = [escape_markdown(heading.text) for heading in grid.headings]
-    widths = [max(3, *map(len, column)) for column in zip(heading, *rows, strict=True)]
-    right = [heading.number for heading in grid.headings]
-    rule = [
-        "-" * (width - 1) + ":" if number else "-" * width for width, number in zip(widths, right, strict=True)
-    ]  # fmt: skip
-    lines = [
-        f"| {' | '.join(map(align, row, widths, right))} |"
-        for row in (heading, rule, *rows)
-    ]  # fmt: skip
-    notes = [f"- {escape_line(note)}" for note in table.notes]
-    notes += [f"- {superscript(mark)} {escape_markdown(note)}" for mark, note in enumerate(grid.footnotes, start=1)]
-    return "\n".join([*lines, *(["", *notes] if notes else [])])
-
-
-def align(text: str, width: int, right: bool) -> str:
-    """Fill a text up to a width."""
-    return text.rjust(width) if right else text.ljust(width)
+    rows = [[markdown_cell(cell) for cell in row] for row in table.grid.rows]
+    lines = aligned(table.grid, [escape_markdown(title) for title in table.grid.titles], rows, least=3, right=":")
+    notes = [f"- {escape_line(note)}" for note in table.all_notes]
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), *(["", *notes] if notes else [])])
 
 
 def markdown_cell(cell: Shown) -> str:
@@ -43,11 +26,6 @@ def markdown_cell(cell: Shown) -> str:
     before, behind = EMPHASIS.get(cell.entry.place or 0, ("", ""))
     text = "<br>".join(map(escape_markdown, cell.entry.text.split("\n")))
     return f"{before}{text}{behind}{escape_markdown(cell.entry.after)}{superscript(*cell.marks)}"
-
-
-def superscript(*numbers: int) -> str:
-    """Return the marks of footnotes."""
-    return " ".join(str(number).translate(SUPERSCRIPTS) for number in numbers)
 
 
 @lru_cache(10_000)  # the same names are in many cells

@@ -1,6 +1,6 @@
 """A table as columns and records, from which Markdown, LaTeX, CSV, HTML and text for a terminal are all written.
 
-dice = Column("dice", "Dice", lambda run: run.dice)
+dice = Column("dice", "Dice")  # of each record its `dice`, an item or an attribute
 seed = Column("seed", value=lambda run: run.seed)  # without a title: in CSV alone
 as_markdown(Table("runs", "Runs", [dice, seed], runs))
 """
@@ -20,17 +20,25 @@ EMPTY = ("", "-")
 CONTROL = dict.fromkeys([*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)], " ")
 """Code point of each character that is not to be seen -> what it becomes."""
 
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line; control characters, which no format shows, become spaces.
+
+    So do those that turn the direction of what follows around: a name must not turn the text beside it.
+    """
+    return text if text.isprintable() else text.translate(CONTROL)
+
+
+def superscript(*numbers: int) -> str:
+    """Return the marks of footnotes."""
+    return " ".join(str(number).translate(SUPERSCRIPTS) for number in numbers)
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A displayed cell that is more than a text.
-
-    Args:
-        text: what is emphasised.
-        after: what follows it plainly, with a leading space.
-        place: 1 is bold, 2 underlined.
-        notes: footnotes; equal ones of a table share a mark.
-    """
+    """A displayed cell: what is emphasised (`place` 1 is bold, 2 underlined), what follows it plainly, footnotes."""
 
     text: str
     after: str = ""
@@ -45,7 +53,7 @@ class Column(Generic[R]):
     Args:
         key: its name in CSV; an empty one is displayed only.
         title: its heading where it is displayed, with the unit; an empty one is in CSV only.
-        value: record -> raw value, which CSV holds and a page sorts by; by default the record's item `key`.
+        value: record -> raw value, for CSV and sorting; by default the item or attribute `key` of the record.
         show: how a value is displayed. None is a dash; a tuple is a cell of several lines.
         text: record -> what is displayed, where that takes more than the value.
         number: aligned to the right.
@@ -64,31 +72,27 @@ class Column(Generic[R]):
 
     def raw(self, record: R) -> Any:
         """Return the raw value of a record."""
-        return self.value(record) if self.value is not None else record[self.key]  # type: ignore[index]
+        if self.value is not None:
+            return self.value(record)
+        return record[self.key] if isinstance(record, Mapping) else getattr(record, self.key)
 
     def entry(self, record: R) -> Entry:
         """Return what is displayed for a record."""
-        if self.text is not None:
-            entry = self.text(record)
-            if isinstance(entry, str):
-                return Entry(one_line(entry))
-            return replace(entry, text=one_line(entry.text), after=one_line(entry.after))
-        value = self.raw(record)
-        if isinstance(value, tuple):
-            return Entry("\n".join(map(one_line, map(self.show, value))))
-        return Entry("-" if value is None else one_line(self.show(value)))
+        if self.text is None:
+            value = self.raw(record)
+            lines = value if isinstance(value, tuple) else (value,)
+            return Entry("\n".join("-" if line is None else one_line(self.show(line)) for line in lines))
+        entry = self.text(record)
+        if isinstance(entry, str):
+            return Entry(one_line(entry))
+        return replace(entry, text=one_line(entry.text), after=one_line(entry.after))
 
 
 @dataclass(frozen=True)
 class Blocks(Generic[R]):
     """How records become a wide table: those with the same `row` share a row, side by side by their `block`.
 
-    CSV keeps one row for each record.
-
-    Args:
-        row: record -> its row.
-        block: record -> its block.
-        headings: block -> heading, in the order in which they are displayed.
+    CSV keeps one row for each record. `headings`: block -> heading, in the order in which they are displayed.
     """
 
     row: Callable[[R], Hashable]
@@ -100,21 +104,27 @@ class Heading(NamedTuple):
     """A displayed heading.
 
     Args:
-        title: of the column.
-        number, order: as in `Column`.
+        column: that it is of.
+        title: what it says.
         block: counts the groups of columns that stay together, 0 for those that name the row.
+        key: of the block, where the column is repeated.
         over: heading of the block, where it has several columns.
     """
 
+    column: Column[Any]
     title: str
-    number: bool
-    order: str
     block: int
+    key: Any = None
     over: str = ""
 
     @property
     def text(self) -> str:
         return f"{self.over}: {self.title}" if self.over else self.title
+
+    def of(self, row: Mapping[Any, Any]) -> tuple[Entry, Any]:
+        """Return the entry and the value of a row: block -> record."""
+        record = row.get(self.key) if self.column.repeated else next(iter(row.values()))
+        return (Entry("-"), None) if record is None else (self.column.entry(record), self.column.raw(record))
 
 
 class Shown(NamedTuple):
@@ -137,10 +147,15 @@ class Grid:
     rows: tuple[tuple[Shown, ...], ...]
     footnotes: tuple[str, ...]
 
+    @property
+    def titles(self) -> list[str]:
+        """The texts of the headings."""
+        return [heading.text for heading in self.headings]
+
     def numeric(self, column: int) -> bool:
         """Tell whether all values of a column are numbers; where it has none, what its definition says."""
         known = [row[column].value for row in self.rows if row[column].value is not None]
-        return all(isinstance(v, int | float) for v in known) and (self.headings[column].number or bool(known))
+        return all(isinstance(v, int | float) for v in known) and (self.headings[column].column.number or bool(known))
 
 
 @dataclass(frozen=True)
@@ -170,70 +185,44 @@ class Table(Generic[R]):
     @cached_property
     def grid(self) -> Grid:
         """What is displayed. A column without any value is left out, unless it names the row or is repeated."""
-        rows, marks = self._rows(), dict[str, int]()
-        parts = [
-            part
-            for part in self._parts()
-            if part.column.repeated or part.heading.block == 0 or any(part.entry(row).text not in EMPTY for row in rows)
-        ]
-        cells = tuple(tuple(part.show(row, marks) for part in parts) for row in rows)
-        return Grid(tuple(part.heading for part in parts), cells, tuple(marks))
-
-    def _rows(self) -> list[dict[Any, R]]:
-        """Return the record of each block of each row; without blocks, it is the only one, under None."""
-        records = self.records if self.displayed is None else self.displayed
-        if self.blocks is None:
-            return [{None: record} for record in records]
         rows: dict[Hashable, dict[Any, R]] = {}
-        for record in records:
-            rows.setdefault(self.blocks.row(record), {})[self.blocks.block(record)] = record
-        return list(rows.values())
+        for number, record in enumerate(self.records if self.displayed is None else self.displayed):
+            row, block = (self.blocks.row(record), self.blocks.block(record)) if self.blocks else (number, None)
+            rows.setdefault(row, {})[block] = record
+        every = [(heading, [heading.of(row) for row in rows.values()]) for heading in self._headings()]
+        shown = [
+            (heading, cells)
+            for heading, cells in every
+            if heading.block == 0 or heading.column.repeated or any(entry.text not in EMPTY for entry, _ in cells)
+        ]
+        marks: dict[str, int] = {}
 
-    def _parts(self) -> list[_Part[R]]:
-        """Return the displayed columns, those that are repeated once for each block."""
-        shown = [column for column in self.columns if column.title]
+        def marked(entry: Entry, value: Any) -> Shown:
+            numbers = [marks.setdefault(one_line(note), len(marks) + 1) for note in entry.notes]
+            return Shown(entry, value, tuple(sorted(numbers)))
+
+        lines = tuple(
+            tuple(marked(*cell) for cell in line) for line in zip(*(cells for _, cells in shown), strict=True)
+        )
+        return Grid(tuple(heading for heading, _ in shown), lines, tuple(marks))
+
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes, and the footnotes behind their marks."""
+        return [*self.notes, *(f"{superscript(k)} {note}" for k, note in enumerate(self.grid.footnotes, start=1))]
+
+    def _headings(self) -> list[Heading]:
+        """Return all headings, those of columns that are repeated once for each block."""
+        columns = [replace(column, title=one_line(column.title)) for column in self.columns if column.title]
         if self.blocks is None:
-            return [_Part(column, None, _heading(column, min(n, 1), column.title)) for n, column in enumerate(shown)]
-        repeated = [column for column in shown if column.repeated]
-        first = shown.index(repeated[0])
-        parts = [_Part(column, None, _heading(column, 0, column.title)) for column in shown[:first]]
+            return [Heading(column, column.title, min(number, 1)) for number, column in enumerate(columns)]
+        repeated = [column for column in columns if column.repeated]
+        first = columns.index(repeated[0])
+        headings = [Heading(column, column.title, 0) for column in columns[:first]]
         for block, (key, title) in enumerate(self.blocks.headings.items(), start=1):
+            over = one_line(title)
             for column in repeated:
-                names = (title,) if len(repeated) == 1 else (column.title, title)
-                parts.append(_Part(column, key, _heading(column, block, *names)))
-        last = len(self.blocks.headings) + 1
-        rest = [column for column in shown[first:] if not column.repeated]
-        return parts + [_Part(column, None, _heading(column, last, column.title)) for column in rest]
-
-
-def _heading(column: Column[Any], block: int, title: str, over: str = "") -> Heading:
-    return Heading(one_line(title), column.number, column.order, block, one_line(over))
-
-
-@dataclass(frozen=True)
-class _Part(Generic[R]):
-    """A displayed column: of one block, or of the row as a whole."""
-
-    column: Column[R]
-    key: Any
-    heading: Heading
-
-    def record(self, row: Mapping[Any, R]) -> R | None:
-        return row.get(self.key) if self.column.repeated else next(iter(row.values()))
-
-    def entry(self, row: Mapping[Any, R]) -> Entry:
-        record = self.record(row)
-        return Entry("-") if record is None else self.column.entry(record)
-
-    def show(self, row: Mapping[Any, R], marks: dict[str, int]) -> Shown:
-        record, entry = self.record(row), self.entry(row)
-        numbers = [marks.setdefault(one_line(note), len(marks) + 1) for note in entry.notes]
-        return Shown(entry, None if record is None else self.column.raw(record), tuple(sorted(numbers)))
-
-
-def one_line(text: str) -> str:
-    """Put a text on one line; control characters, which no format shows, become spaces.
-
-    So do those that turn the direction of what follows around: a name must not turn the text beside it.
-    """
-    return text if text.isprintable() else text.translate(CONTROL)
+                names = (column.title, block, key, over) if repeated[1:] else (over, block, key)
+                headings.append(Heading(column, *names))
+        rest = [column for column in columns[first:] if not column.repeated]
+        return headings + [Heading(column, column.title, len(self.blocks.headings) + 1) for column in rest]

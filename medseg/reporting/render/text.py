@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
-from medseg.reporting.render.markdown import align, superscript
-from medseg.reporting.render.table import Shown, Table
+from medseg.reporting.render.table import Grid, Shown, Table, superscript
 
 EMPHASIS = {1: "**", 2: "_"}
 """Before and after what is best and second."""
@@ -13,22 +14,33 @@ EMPHASIS = {1: "**", 2: "_"}
 
 def as_text(table: Table[Any]) -> str:
     """Write a table in aligned columns, and its notes."""
-    grid = table.grid
-    heading = [heading.text for heading in grid.headings]
-    right = [heading.number for heading in grid.headings]
     # A row is as many lines as its highest cell.
-    cells = [[text_cell(cell).split("\n") for cell in row] for row in grid.rows]
-    rows = [[cell[k] if k < len(cell) else "" for cell in row] for row in cells for k in range(max(map(len, row)))]
-    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
-    lines = [
-        "  ".join(map(align, row, widths, right)).rstrip()
-        for row in (heading, ["-" * width for width in widths], *rows)
-    ]  # fmt: skip
-    notes = [*table.notes, *(f"{superscript(mark)} {note}" for mark, note in enumerate(grid.footnotes, start=1))]
-    return "\n".join([*lines, *(["", *notes] if notes else [])])
+    cells = [[text_cell(cell).split("\n") for cell in row] for row in table.grid.rows]
+    rows = [line for row in cells for line in zip_longest(*row, fillvalue="")]
+    lines = ["  ".join(row).rstrip() for row in aligned(table.grid, table.grid.titles, rows)]
+    return "\n".join([*lines, *(["", *table.all_notes] if table.all_notes else [])])
 
 
 def text_cell(cell: Shown) -> str:
     """Write a cell with the marks of its footnotes."""
     mark = EMPHASIS.get(cell.entry.place or 0, "")
     return f"{mark}{cell.entry.text}{mark}{cell.entry.after}{superscript(*cell.marks)}"
+
+
+def aligned(
+    grid: Grid, titles: Sequence[str], rows: Sequence[Sequence[str]], least: int = 0, right: str = "-"
+) -> list[list[str]]:
+    """Fill the titles, a rule and the rows of a grid up to the widths of its columns, `least` each.
+
+    `right` ends the rule of a column that is aligned to the right.
+    """
+    widths = [max(least, *map(len, column)) for column in zip(titles, *rows, strict=True)]
+    numbers = [heading.column.number for heading in grid.headings]
+    rule = ["-" * (width - 1) + (right if number else "-") for width, number in zip(widths, numbers, strict=True)]
+    return [
+        [
+            text.rjust(width) if number else text.ljust(width)
+            for text, width, number in zip(row, widths, numbers, strict=True)
+        ]
+        for row in (titles, rule, *rows)
+    ]

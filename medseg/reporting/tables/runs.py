@@ -37,8 +37,11 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
     cells = {id(run): cell for cell in comparison.cells.values() for run in cell.runs}
     records = [Listed(run, cells.get(id(run))) for run in runs]
 
-    def summary(key: str) -> Callable[[Listed], Any]:
-        return lambda record: record.summary.get(key)
+    def of_run(key: str, title: str = "") -> Column[Listed]:
+        return Column(key, title, lambda r: getattr(r.run, key))
+
+    def of_summary(key: str, title: str = "", show: Callable[[Any], str] = str) -> Column[Listed]:
+        return Column(key, title, lambda r: r.summary.get(key), show, number=True)
 
     def score(measure: Measure) -> Column[Listed]:
         title = measure.heading if measure.name == comparison.measure.name else ""
@@ -48,18 +51,14 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
         Column("", "network", lambda r: r.cell.row.label if r.cell else r.run.model),
         Column("", "dataset", lambda r: r.cell.column.label if r.cell else r.run.data),
         Column("", "seed", lambda r: where(r.run)),
-        Column("state", "state", lambda r: r.run.state),
-        Column("experiment", value=lambda r: r.run.experiment),
-        Column("model", value=lambda r: r.run.model),
-        Column("data", value=lambda r: r.run.data),
-        Column("seed", value=lambda r: r.run.seed),
-        Column("fold", value=lambda r: r.run.fold),
-        Column("images", value=summary("images")),
+        of_run("state", "state"),
+        *map(of_run, ("experiment", "model", "data", "seed", "fold")),
+        of_summary("images"),
         *map(score, comparison.measures.values()),
-        Column("best_epoch", "best epoch", summary("best_epoch"), number=True),
+        of_summary("best_epoch", "best epoch"),
         Column("epoch", "epoch", lambda r: r.run.status.get("epoch"), text=epoch, number=True),
-        Column("training_seconds", "training, min", summary("training_seconds"), fixed(1, 60), number=True),
-        Column("parameters", value=summary("parameters")),
+        of_summary("training_seconds", "training, min", fixed(1, 60)),
+        of_summary("parameters"),
         Column("run", "run", lambda r: r.run.name),
         Column("error", "error, last line", lambda r: last_line(r.run.error) or None),
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison, Score
@@ -41,14 +42,9 @@ COSTS = {
 
 @dataclass(frozen=True)
 class Scored:
-    """A cell under a measure.
+    """A cell under a measure, with the costs of its row.
 
-    Args:
-        cell: of the comparison.
-        measure: what is shown of it.
-        costs: of its row.
-        place: 1 for bold, 2 for underlined.
-        rivals: other cells of its dataset have a score.
+    `place` is 1 for bold, 2 for underlined; `rivals`: other cells of its dataset have a score.
     """
 
     cell: Cell
@@ -62,18 +58,48 @@ class Scored:
         return self.cell.scores.get(self.measure.name)
 
     @property
-    def used(self) -> int:
+    def seeds(self) -> int:
+        return len(self.cell.sample.seeds) if self.cell.sample else 0
+
+    @property
+    def images(self) -> int:
+        return len(self.cell.sample.ids) if self.cell.sample else 0
+
+    @property
+    def groups(self) -> int | None:
+        """How many groups the images are of; None where these are taken as independent."""
+        return len(set(self.cell.sample.groups)) if self.cell.sample and self.cell.sample.groups else None
+
+    @property
+    def effective_images(self) -> float | None:
+        """How many independent images would say as much as the groups do; None without groups."""
+        sample = self.cell.sample
+        if sample is None or sample.groups is None or self.measure.score not in sample.scores:
+            return None
+        return effective_number(sample.per_image(self.measure.score), sample.groups)
+
+    @property
+    def runs_used(self) -> int:
         """The runs that the score is of."""
         return len(self.cell.runs) - len(self.cell.unfinished) - len(self.cell.unused)
 
 
 Values = Sequence[Column[Scored]]
 
+NAMES: Values = (
+    Column("network", "network", lambda r: r.cell.row.label),
+    Column("model", value=lambda r: r.cell.row.name),
+    Column("dataset", value=lambda r: r.cell.column.label),
+    Column("measure", value=lambda r: r.measure.name),
+)
+
+MEAN: Column[Scored] = Column("mean", "mean", lambda r: r.score and r.score.mean, repeated=True)
+
 SCORE: Values = (
     Column("sd_over_seeds", value=lambda r: r.score and r.score.sd),
     Column("low", value=lambda r: r.score and r.score.low),
     Column("high", value=lambda r: r.score and r.score.high),
-    Column("remark", value=lambda r: (r.score and r.score.remark) or None),
+    Column("remark", value=lambda r: r.score and r.score.remark),
 )
 """What CSV has of a score beside its mean."""
 
@@ -81,70 +107,34 @@ SCORE: Values = (
 def comparison_table(comparison: Comparison) -> Table[Scored]:
     """The networks on the datasets: score, spread, interval, runs; and what the networks cost. CSV: a row for each."""
     measure = comparison.measure
+    order = "descending" if measure.higher_is_better else "ascending"
     columns: Values = (
-        *names(),
-        Column("measure", value=lambda r: r.measure.name),
-        Column(
-            "mean",
-            measure.title,
-            lambda r: r.score and r.score.mean,
-            text=cell_entry,
-            order="descending" if measure.higher_is_better else "ascending",
-            repeated=True,
-        ),
+        *NAMES,
+        replace(MEAN, title=measure.title, text=cell_entry, order=order),
         *SCORE,
-        Column("place", value=lambda r: r.place),
+        Column("place"),
         Column("like_best", value=lambda r: r.cell.like_best),
-        Column("seeds", value=lambda r: len(r.cell.sample.seeds) if r.cell.sample else 0),
-        Column("images", value=lambda r: len(r.cell.sample.ids) if r.cell.sample else 0),
-        Column("groups", value=lambda r: groups(r.cell)),
-        Column("effective_images", value=lambda r: effective(r.cell, r.measure)),
+        *map(Column[Scored], ("seeds", "images", "groups", "effective_images")),
         Column("runs", value=lambda r: len(r.cell.runs)),
         Column("runs_finished", value=lambda r: len(r.cell.runs) - len(r.cell.unfinished)),
-        Column("runs_used", value=lambda r: r.used),
+        Column("runs_used"),
         *cost_columns(comparison),
         Column("measured_height", value=lambda r: r.costs.size and r.costs.size[0]),
         Column("measured_width", value=lambda r: r.costs.size and r.costs.size[1]),
-        Column("measured_on", value=lambda r: r.costs.measured_on or None),
+        Column("measured_on", value=lambda r: r.costs.measured_on),
     )
-    records = []
+    headings, records = {}, []
     for column in comparison.columns:
         cells = comparison.column_cells(column)
         rivals = sum(measure.name in cell.scores for cell in cells) > 1
-        records += [Scored(cell, measure, comparison.costs[cell.row], cell.place, rivals) for cell in cells]
-    title = f"{measure.heading} of every network on every dataset"
+        here = [Scored(cell, measure, comparison.costs[cell.row], cell.place, rivals) for cell in cells]
+        headings[column] = column_heading(column, here)
+        records += here
     notes = (*legend(records, measure), *cost_notes(comparison), *comparison.warnings)
     position = {row: place for place, row in enumerate(comparison.rows)}
     records.sort(key=lambda record: position[record.cell.row])
-    headings = {column: column_heading(comparison, column) for column in comparison.columns}
-    return Table("comparison", title, columns, records, notes, by_dataset(headings))
-
-
-def names() -> Values:
-    """Return the columns that name a cell."""
-    return (
-        Column("network", "network", lambda r: r.cell.row.label),
-        Column("model", value=lambda r: r.cell.row.name),
-        Column("dataset", value=lambda r: r.cell.column.label),
-    )
-
-
-def by_dataset(headings: dict[Line, str]) -> Blocks[Scored]:
-    """Put the cells of a network side by side."""
-    return Blocks(lambda r: r.cell.row, lambda r: r.cell.column, headings)
-
-
-def groups(cell: Cell) -> int | None:
-    """Return how many groups the images of a cell are of; None where these are taken as independent."""
-    return len(set(cell.sample.groups)) if cell.sample and cell.sample.groups else None
-
-
-def effective(cell: Cell, measure: Measure) -> float | None:
-    """Return how many independent images would say as much as the groups of a cell do; None without groups."""
-    sample = cell.sample
-    if sample is None or sample.groups is None or measure.score not in sample.scores:
-        return None
-    return effective_number(sample.per_image(measure.score), sample.groups)
+    blocks: Blocks[Scored] = Blocks(lambda r: r.cell.row, lambda r: r.cell.column, headings)
+    return Table("comparison", f"{measure.heading} of every network on every dataset", columns, records, notes, blocks)
 
 
 def cell_entry(record: Scored) -> Entry:
@@ -157,126 +147,111 @@ def cell_entry(record: Scored) -> Entry:
         notes.append(f"{cell.row.label} on {cell.column.label}: {'; '.join(lacking)}")
     if score is None:
         states = [state for state in STATES if any(run.state == state for run in cell.runs)]
-        return Entry(states[0] if states and not record.used else "-", notes=tuple(notes))
-    if record.rivals and cell.sample and len(cell.sample.seeds) == 1:
+        return Entry(states[0] if states and not record.runs_used else "-", notes=tuple(notes))
+    if record.rivals and record.seeds == 1:
         notes.append(ONE_SEED)
-    runs = str(record.used) if record.used == len(cell.runs) else f"{record.used} of {len(cell.runs)}"
-    like = " ≈" if cell.like_best else ""
-    after = f"{spread(score, record.measure)}{interval(score, record.measure)} ({runs}){like}"
-    return Entry(number(score.mean, record.measure.digits), after, record.place, tuple(notes))
+    of = f" of {len(cell.runs)}" if record.runs_used < len(cell.runs) else ""
+    entry = score_entry(record)
+    after = f"{entry.after}{interval(score, record.measure)} ({record.runs_used}{of}){' ≈' if cell.like_best else ''}"
+    return replace(entry, after=after, notes=tuple(notes))
 
 
-def column_heading(comparison: Comparison, column: Line) -> str:
+def score_entry(record: Scored) -> Entry:
+    """Write a score with its deviation."""
+    assert record.score is not None
+    text = number(record.score.mean, record.measure.digits)
+    return Entry(text, spread(record.score, record.measure), record.place)
+
+
+def column_heading(column: Line, records: Sequence[Scored]) -> str:
     """Name a dataset, with its test images, and the groups of these, where they are the same for all networks."""
-    cells = [cell for cell in comparison.column_cells(column) if cell.sample]
-    if len({cell.sample.ids for cell in cells if cell.sample}) != 1 or cells[0].sample is None:
+    having = [record for record in records if record.cell.sample]
+    if len({record.cell.sample.ids for record in having if record.cell.sample}) != 1:
         return column.label
-    heading = f"{column.label}, {count(len(cells[0].sample.ids), 'image')}"
-    number = groups(cells[0])
-    if number is not None:
-        heading += f" of {count(number, 'group')}"
-        numbers = [round(one) for cell in cells if (one := effective(cell, comparison.measure)) is not None]
-        if numbers:
-            low, high = min(numbers), max(numbers)
-            heading += f" (effective number {low if low == high else f'{low} to {high}'})"
-    return heading
+    heading = f"{column.label}, {count(having[0].images, 'image')}"
+    if having[0].groups is None:
+        return heading
+    heading += f" of {count(having[0].groups, 'group')}"
+    numbers = sorted({round(one) for record in having if (one := record.effective_images) is not None})
+    between = dict.fromkeys(map(str, numbers[:1] + numbers[-1:]))
+    return f"{heading} (effective number {' to '.join(between)})" if between else heading
 
 
 def cost_columns(comparison: Comparison) -> Values:
     """Return a column for each cost."""
     sizes = {costs.size for costs in comparison.costs.values() if costs.size}
-    at = f" ({size(next(iter(sizes)))})" if len(sizes) == 1 else ""
-
-    def value(name: str) -> Callable[[Scored], Any]:
-        return lambda record: getattr(record.costs, name)
-
-    return [
-        Column(
-            name,
-            f"{cost.title}{at if cost.at else ''}",
-            value(name),
-            fixed(cost.digits, cost.unit),
-            number=True,
-            order="ascending",
-        )
-        for name, cost in COSTS.items()
-    ]
+    at = f" ({size(sizes.pop())})" if len(sizes) == 1 else ""
+    columns = []
+    for name, cost in COSTS.items():
+        title, show = f"{cost.title}{at if cost.at else ''}", fixed(cost.digits, cost.unit)
+        columns.append(Column[Scored](name, title, attrgetter(f"costs.{name}"), show, number=True, order="ascending"))
+    return columns
 
 
 def legend(records: Sequence[Scored], measure: Measure) -> list[str]:
     """Explain the cells."""
-    shown = [record for record in records if record.score and record.cell.sample]
-    samples = [record.cell.sample for record in shown if record.cell.sample]
-    several = any(sample.counts.shape[2] > 1 for sample in samples)
+    shown = [(record, record.score, record.cell.sample) for record in records if record.score and record.cell.sample]
     what = "mean over images" if measure.convention == "per_image" else "of all images together"
+    several = any(sample.counts.shape[2] > 1 for _, _, sample in shown)
     if several and measure.convention in ("per_image", "pooled"):
         what += ", mean over the foreground classes"
     parts = [f"{measure.title}: {what}"]
-    if any(record.score and record.score.sd is not None for record in shown):
+    if any(score.sd is not None for _, score, _ in shown):
         parts.append("mean ± standard deviation over seeds")
-    over = dict.fromkeys(bracket(record) for record in shown if record.score and record.score.low is not None)
+    over = dict.fromkeys(
+        f"over {'groups of images' if sample.groups else 'images'} "
+        + ("and trainings" if len(sample.seeds) > 1 else "alone (one seed)")
+        for _, score, sample in shown
+        if score.low is not None
+    )
     if over:
         parts.append(f"[95 % t interval {', or '.join(over)}]")
-    remarks = dict.fromkeys(record.score.remark for record in shown if record.score and record.score.remark)
+    remarks = dict.fromkeys(score.remark for _, score, _ in shown if score.remark)
     parts += [f"[{remark}]: the interval would leave the range of the score" for remark in remarks]
     parts.append("(finished runs)")
-    if any(run.fold is not None for record in shown for run in record.cell.runs):
+    if any(run.fold is not None for record, _, _ in shown for run in record.cell.runs):
         parts.append("the folds of a seed are pooled")
     notes = [f"{'; '.join(parts)}."]
-    ungrouped = dict.fromkeys(r.cell.column.label for r in shown if r.cell.sample and not r.cell.sample.groups)
+    ungrouped = dict.fromkeys(record.cell.column.label for record, _, sample in shown if not sample.groups)
     if ungrouped:
-        everywhere = len(ungrouped) == len({record.cell.column for record in shown})
+        everywhere = len(ungrouped) == len({record.cell.column for record, _, _ in shown})
         of = "" if everywhere else f" of {', '.join(ungrouped)}"
         notes.append(f"Images{of} are taken as independent.")
-    marks = ["bold: best of the dataset"] if any(r.place == 1 for r in shown) else []
-    marks += ["underlined: second"] if any(r.place == 2 for r in shown) else []
-    if any(record.cell.like_best for record in shown):
-        marks.append("≈: not shown to differ from the best (5 % over all pairs of a dataset)")
-    return [*notes, f"{'; '.join(marks).capitalize()}."] if marks else notes
-
-
-def bracket(record: Scored) -> str:
-    """Say over what the interval of a cell is."""
-    assert record.cell.sample is not None
-    what = "groups of images" if record.cell.sample.groups else "images"
-    if len(record.cell.sample.seeds) > 1:
-        return f"over {what} and trainings"
-    return f"over {what} alone (one seed)"
+    marks = {
+        "bold: best of the dataset": any(record.place == 1 for record, _, _ in shown),
+        "underlined: second": any(record.place == 2 for record, _, _ in shown),
+        "≈: not shown to differ from the best (5 % over all pairs of a dataset)": any(
+            record.cell.like_best for record, _, _ in shown
+        ),
+    }
+    there = "; ".join(mark for mark, is_there in marks.items() if is_there)
+    return [*notes, f"{there.capitalize()}."] if there else notes
 
 
 def cost_notes(comparison: Comparison) -> list[str]:
     """Say how the costs were measured."""
-    costs = list(comparison.costs.values())
-    notes = []
-    measured = sorted({c.measured_on for c in costs if c.measured_on})
+    costs, notes = comparison.costs, []
+    measured = sorted({of.measured_on for of in costs.values() if of.measured_on})
     if measured:
-        notes.append(
-            f"Latency: median of one image; memory: peak of a training step. Measured on: {'; '.join(measured)}."
-        )
-    if len({c.size for c in costs if c.size}) > 1:
-        at = [f"{row.label} {size(c.size)}" for row, c in comparison.costs.items() if c.size]
+        how = "Latency: median of one image; memory: peak of a training step."
+        notes.append(f"{how} Measured on: {'; '.join(measured)}.")
+    sizes = {row: of.size for row, of in costs.items() if of.size}
+    if len(set(sizes.values())) > 1:
+        at = [f"{row.label} {size(of)}" for row, of in sizes.items()]
         notes.append(f"Measured at different sizes: {', '.join(at)}.")
-    if any(c.training_seconds is not None for c in costs):
+    if any(of.training_seconds is not None for of in costs.values()):
         notes.append("Training: of one run, mean over the finished runs of the network.")
     return notes
 
 
 def score_tables(comparison: Comparison) -> list[Table[Scored]]:
     """Every score of each dataset, then what other conventions make of the same runs. CSV: a row for each score."""
-    columns: Values = (
-        *names(),
-        Column("measure", value=lambda r: r.measure.name),
-        Column("mean", "mean", lambda r: r.score and r.score.mean, text=score_entry, number=True, repeated=True),
-        *SCORE,
-    )
-    by_column = {}
-    for column in comparison.columns:
-        cells = comparison.column_cells(column)
-        by_column[column] = [
-            record for m in comparison.measures.values() for record in best_by_mean(comparison, cells, m)
-        ]
+    columns: Values = (*NAMES, replace(MEAN, text=score_entry, number=True), *SCORE)
+    by_column = {
+        column: [record for measure in comparison.measures.values() for record in ranked(comparison, column, measure)]
+        for column in comparison.columns
+    }
     records = [record for here in by_column.values() for record in here]
-    base = Table("scores", "All scores", columns, records, csv="scores")
     tables = []
     for column, here in by_column.items():
         for name, title, single in (("scores", "All scores", True), ("conventions", "Other conventions", False)):
@@ -285,17 +260,16 @@ def score_tables(comparison: Comparison) -> list[Table[Scored]]:
                 for record in here
                 if (record.measure.convention == "per_image") == single or record.measure.name in ("dice", "iou")
             ]
-            if shown:
-                headings = {record.measure: record.measure.heading for record in shown}
-                blocks: Blocks[Scored] = Blocks(lambda r: r.cell.row, lambda r: r.measure, headings)
-                title = f"{title}: {column.label}"
-                tables.append(replace(base, name=f"{name}-{column.label}", title=title, blocks=blocks, displayed=shown))
+            headings = {record.measure: record.measure.heading for record in shown}
+            blocks: Blocks[Scored] = Blocks(lambda r: r.cell.row, lambda r: r.measure, headings)
+            table = Table(f"{name}-{column.label}", f"{title}: {column.label}", columns, records, blocks=blocks)
+            tables += [replace(table, displayed=shown, csv="scores")] if shown else []
     return tables
 
 
-def best_by_mean(comparison: Comparison, cells: Sequence[Cell], measure: Measure) -> list[Scored]:
+def ranked(comparison: Comparison, column: Line, measure: Measure) -> list[Scored]:
     """Mark the best and the second mean of a dataset, of three networks and more; nothing where one has one seed."""
-    having = [cell for cell in cells if measure.name in cell.scores]
+    having = [cell for cell in comparison.column_cells(column) if measure.name in cell.scores]
     judged = len(having) > 1 and all(cell.sample is None or len(cell.sample.seeds) > 1 for cell in having)
     order = sorted({cell.scores[measure.name].mean for cell in having}, reverse=measure.higher_is_better)
     places = dict(zip(order, (1, 2) if len(having) > 2 else (1,), strict=False)) if judged else {}
@@ -303,10 +277,3 @@ def best_by_mean(comparison: Comparison, cells: Sequence[Cell], measure: Measure
         Scored(cell, measure, comparison.costs[cell.row], places.get(cell.scores[measure.name].mean), len(having) > 1)
         for cell in having
     ]
-
-
-def score_entry(record: Scored) -> Entry:
-    """Write a score with its deviation."""
-    assert record.score is not None
-    text = number(record.score.mean, record.measure.digits)
-    return Entry(text, spread(record.score, record.measure), record.place)

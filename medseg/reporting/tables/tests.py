@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.ablation import Ablation, Block
@@ -12,9 +12,10 @@ from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
-from medseg.reporting.render.table import Blocks, Column, Table
+from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import ALPHA
-from medseg.reporting.words import chance, count, difference, fixed, level, number, p_value, verdict
+from medseg.reporting.tables.scores import ONE_SEED
+from medseg.reporting.words import chance, count, difference, fixed, level, margin, number, p_value, verdict
 
 MOST_PAIRS = 15
 """Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
@@ -22,53 +23,37 @@ MOST_PAIRS = 15
 
 def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
     """Return what is known of a pair, beside its dataset and its networks."""
+
+    def end(place: int) -> Callable[[Pair], float | None]:
+        return lambda pair: pair.superiority and pair.superiority[place]
+
+    shown = f"difference, {measure.point_unit} [interval]"
     return (
         Column("measure", value=lambda p: measure.name),
-        Column("images", value=lambda p: p.images),
-        Column("units", value=lambda p: p.units),
-        Column("grouped", value=lambda p: p.grouped),
-        Column(
-            "difference",
-            f"difference, {measure.point_unit} [interval]",
-            lambda p: p.difference,
-            text=lambda p: difference(p, measure),
-            number=True,
-        ),
-        Column("low", value=lambda p: p.low),
-        Column("high", value=lambda p: p.high),
+        *map(Column[Pair], ("images", "units", "grouped")),
+        Column("difference", shown, text=lambda p: difference(p, measure), number=True),
+        *map(Column[Pair], ("low", "high")),
         Column("confidence", value=lambda p: p.confidence if p.low is not None else None),
-        Column("p_interval", value=lambda p: p.p_interval),
-        Column("p_ranks", value=lambda p: p.p_ranks),
-        Column("p", "p", lambda p: p.p, p_value, number=True, order="ascending"),
+        *map(Column[Pair], ("p_interval", "p_ranks")),
+        Column("p", "p", show=p_value, number=True, order="ascending"),
         Column("p_holm", "p, Holm", lambda p: p.corrected, p_value, number=True, order="ascending"),
-        Column("p_equivalent", value=lambda p: p.p_equivalent),
+        Column("p_equivalent"),
         Column("rank_biserial", value=lambda p: p.direction if measure.convention == "per_image" else None),
         Column("verdict", "verdict", lambda p: p.state, text=verdict),
-        Column("reason", value=lambda p: p.reason or None),
-        Column(
-            "superiority",
-            "a new training is better",
-            lambda p: end(p, 0),
-            text=lambda p: chance(p.superiority),
-            number=True,
-        ),
-        Column("superiority_low", value=lambda p: end(p, 1)),
-        Column("superiority_high", value=lambda p: end(p, 2)),
-    )  # fmt: skip
-
-
-def end(pair: Pair, place: int) -> float | None:
-    """Return the probability that a new training is better, or an end of its interval."""
-    return pair.superiority and pair.superiority[place]
+        Column("reason"),
+        Column("superiority", "a new training is better", end(0), text=lambda p: chance(p.superiority), number=True),
+        Column("superiority_low", value=end(1)),
+        Column("superiority_high", value=end(2)),
+    )
 
 
 def pairs_table(comparison: Comparison) -> Table[Pair]:
     """Every pair of networks on every dataset: the difference in points with its interval, p, the verdict."""
     measure = comparison.measure
-    columns = (
-        Column[Pair]("dataset", "dataset", lambda p: p.column.label),
-        Column[Pair]("network", "network", lambda p: p.first.label),
-        Column[Pair]("against", "against", lambda p: p.second.label),
+    columns: Sequence[Column[Pair]] = (
+        Column("dataset", "dataset", lambda p: p.column.label),
+        Column("network", "network", lambda p: p.first.label),
+        Column("against", "against", lambda p: p.second.label),
         *pair_columns(measure),
     )
     displayed: list[Pair] = []
@@ -86,9 +71,9 @@ def pairs_table(comparison: Comparison) -> Table[Pair]:
 def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs of a dataset that its best network is in, seen from that."""
     column, name = pairs[0].column, comparison.measure.name
+    having = [cell for cell in comparison.column_cells(column) if name in cell.scores]
     sign = 1 if comparison.measure.higher_is_better else -1
-    here = [cell for (_, of), cell in comparison.cells.items() if of == column and name in cell.scores]
-    best = max(here, key=lambda cell: sign * cell.scores[name].mean).row
+    best = max(having, key=lambda cell: sign * cell.scores[name].mean).row
     seen = (find_pair(pairs, best, row, column) for row in comparison.rows if row != best)
     return [pair for pair in seen if pair is not None]
 
@@ -116,10 +101,9 @@ def pair_notes(pairs: Iterable[Pair], measure: Measure) -> list[str]:
             "experiments hold such a verdict."
         )
     if any(pair.state == "equivalent" for pair in judged):
-        unit = measure.point_unit.removesuffix("s")
-        notes.append(f"Equivalent: shown to differ by less than 1 {unit} (two one-sided tests).")
+        notes.append(f"Equivalent: shown to differ by less than {margin(measure)} (two one-sided tests).")
     if any(pair.reason == "one seed" for pair in pairs):
-        notes.append("Not judged (one seed): a single training does not tell a better network from a lucky training.")
+        notes.append(ONE_SEED)
     return notes
 
 
@@ -130,61 +114,56 @@ SUPERIORITY = (
 
 
 class Win(NamedTuple):
-    """How a network did against another one (None: all of them) over the datasets."""
+    """On how many datasets a network is better than another one (None: all of them), undecided, worse."""
 
     row: Line
     other: Line | None
-    counts: tuple[int, int, int]
+    better: int
+    undecided: int
+    worse: int
 
 
 def wins_table(comparison: Comparison) -> Table[Win]:
     """On how many datasets a network is better than another one, not decided, worse."""
     by_row: dict[Line, list[Win]] = {row: [] for row in comparison.rows}
     for (row, other), counts in comparison.wins.items():
-        by_row[row].append(Win(row, other, counts))
+        by_row[row].append(Win(row, other, *counts))
     rows = [row for row, wins in by_row.items() if wins and any(map(any, comparison.wins.values()))]
     records = []
     for row in rows:
-        better, undecided, worse = zip(*(win.counts for win in by_row[row]), strict=True)
-        records += [*by_row[row], Win(row, None, (sum(better), sum(undecided), sum(worse)))]
+        wins = by_row[row]
+        total = sum(win.better for win in wins), sum(win.undecided for win in wins), sum(win.worse for win in wins)
+        records += [*wins, Win(row, None, *total)]
     headings: dict[Line | None, str] = {row: f"({place})" for place, row in enumerate(rows, start=1)}
-    columns = (
-        Column[Win]("", "network", lambda w: w.row.label, text=lambda w: f"{headings[w.row]} {w.row.label}"),
-        Column[Win]("network", value=lambda w: w.row.label),
-        Column[Win]("against", value=lambda w: w.other.label if w.other else "all"),
-        Column[Win](
-            "better", "wins", lambda w: w.counts[0], text=lambda w: "/".join(map(str, w.counts)), repeated=True
-        ),
-        Column[Win]("undecided", value=lambda w: w.counts[1]),
-        Column[Win]("worse", value=lambda w: w.counts[2]),
+    columns: Sequence[Column[Win]] = (
+        Column("", "network", lambda w: f"{headings[w.row]} {w.row.label}"),
+        Column("network", value=lambda w: w.row.label),
+        Column("against", value=lambda w: w.other.label if w.other else "all"),
+        Column("better", "wins", text=lambda w: f"{w.better}/{w.undecided}/{w.worse}", repeated=True),
+        Column("undecided"),
+        Column("worse"),
     )
     blocks: Blocks[Win] = Blocks(lambda w: w.row, lambda w: w.other, {**headings, None: "all"})
-    notes = (f"Datasets on which the network is better / not told apart / worse, of {len(comparison.columns)}.",)
+    of = len(comparison.columns)
+    notes = (f"Datasets, of {of}, on which the network is better / no difference is shown / the network is worse.",)
     return Table("wins", f"Wins, ties and losses: {comparison.measure.title}", columns, records, notes, blocks)
 
 
 def ranking_table(ranking: Ranking[Line], measure: Measure) -> Table[int]:
-    """The networks by average rank, with the groups that are not told apart."""
+    """The networks by average rank, with the groups within which no difference is shown."""
     groups = ranking.groups()
 
     def letters(place: int) -> str:
         return "".join(chr(ord("a") + g) for g, (first, last) in enumerate(groups) if first <= place <= last)
 
-    columns = (
-        Column[int]("network", "network", lambda place: ranking.rows[place].label),
-        Column[int]("measure", value=lambda place: measure.name),
-        Column[int](
-            "average_rank",
-            "average rank",
-            lambda place: ranking.ranks[place],
-            fixed(2),
-            number=True,
-            order="ascending",
-        ),
-        Column[int]("group", "not told apart", lambda place: letters(place) or None),
-        Column[int]("datasets", value=lambda place: ranking.datasets),
-        Column[int]("friedman_p", value=lambda place: ranking.p),
-        Column[int]("critical_difference", value=lambda place: ranking.critical),
+    columns: Sequence[Column[int]] = (
+        Column("network", "network", lambda place: ranking.rows[place].label),
+        Column("measure", value=lambda place: measure.name),
+        Column("average_rank", "average rank", ranking.ranks.__getitem__, fixed(2), number=True, order="ascending"),
+        Column("group", "no difference shown", lambda place: letters(place) or None),
+        Column("datasets", value=lambda place: ranking.datasets),
+        Column("friedman_p", value=lambda place: ranking.p),
+        Column("critical_difference", value=lambda place: ranking.critical),
     )
     if ranking.p is None or ranking.critical is None:
         notes = [
@@ -216,6 +195,10 @@ class Varied:
     pair: Pair | None
 
     @property
+    def value(self) -> str:
+        return self.block.values[self.row]
+
+    @property
     def default(self) -> bool:
         return self.row == self.block.default
 
@@ -234,23 +217,21 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
     ]
 
     def of_pair(column: Column[Pair]) -> Column[Varied]:
-        def value(record: Varied) -> Any:
-            return None if record.pair is None else column.raw(record.pair)
-
-        def text(record: Varied) -> Any:
+        def text(record: Varied) -> str | Entry:
             return ("" if record.default else "-") if record.pair is None else column.entry(record.pair)
 
         shown = column.title if column.key in ("difference", "p_holm", "verdict") else ""
-        return Column(column.key, shown, value, text=text, number=column.number, repeated=bool(shown))
+        made = Column[Varied](column.key, shown, lambda v: v.pair and column.raw(v.pair), text=text)
+        return replace(made, number=column.number, repeated=bool(shown))
 
     columns: Sequence[Column[Varied]] = (
         Column("factor", value=lambda v: v.ablation.factor),
         Column("block", "network", lambda v: v.block.label),
-        Column("value", "value", lambda v: v.block.values[v.row], text=value_text),
+        Column("value", "value", text=lambda v: f"{v.value} (default)" if v.default else v.value),
         Column("default", value=lambda v: v.block.values[v.block.default]),
         Column("dataset", value=lambda v: v.column.label),
         Column("network", value=lambda v: v.row.label),
-        Column("mean", measure.title, lambda v: v.mean, fixed(measure.digits), number=True, repeated=True),
+        Column("mean", measure.title, show=fixed(measure.digits), number=True, repeated=True),
         *map(of_pair, pair_columns(measure)),
     )
     tables = []
@@ -268,9 +249,3 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         name = f"ablation-{ablation.title}"
         tables.append(Table(name, title, columns, records, tuple(notes), blocks, here, csv="ablations"))
     return tables
-
-
-def value_text(record: Varied) -> str:
-    """Write the value of a factor."""
-    value = record.block.values[record.row]
-    return f"{value} (default)" if record.default else value

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from medseg.reporting.tables.outlook import planning_table, stability_tables
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from tests.reporting.render.hostile import hostile_table
-from tests.reporting.tables.made import make_ablation, make_comparison
+from tests.reporting.tables.made import make_ablation, make_comparison, make_run, make_sample
 
 needs_pdflatex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 
@@ -44,6 +45,7 @@ def test_it_is_booktabs_with_caption_and_a_safe_label() -> None:
         ("a--b---c", "a-{}-b-{}-{}-c"),
         ("é ñ Å ç ø ß ł ğ", r"{\'e} {\~n} {\r A} {\c c} {\o} {\ss} {\l} {\u g}"),
         ("α Σ Α λ", r"$\alpha$ $\Sigma$ A $\lambda$"),
+        ("ϛ ά ㎛", r"? $\alpha$ $\mu$m"),
         ("✓ ✗ ± ≈ ↓ ×", r"$\surd$ $\times$ $\pm$ $\approx$ $\downarrow$ $\times$"),
         ("x² H₂O ﬁ ½", r"x\textsuperscript{2} H2O fi 1/2"),
         ("医学 \U0001f600 \u200b\u0301", r"?? ? "),
@@ -162,6 +164,21 @@ def test_no_table_of_a_report_is_wider_or_higher_than_a_page(
     check_log(log)
     if text and not long:
         assert {f"net{k}" for k in range(networks)} <= set(text.split())
+
+
+@needs_pdflatex
+@pytest.mark.parametrize("letter", ["x", "W", "@"])
+def test_a_name_that_is_one_long_word_fits(letter: str, tmp_path: Path) -> None:
+    name = letter * 60
+    made = make_comparison([name, "b"], [name, "c"], measured=True)
+    (key, cell), *others = made.cells.items()
+    failed = replace(cell, runs=(*cell.runs, make_run(name, name, 9, "failed")))
+    sample = make_sample(3, 6)  # of one dataset alone: the notes name the others
+    cells = {key: failed, **{k: replace(c, sample=sample) if k[1].name == "c" else c for k, c in others}}
+    made = replace(made, cells=cells, warnings=(f"{name}: other images",))
+    tables = [comparison_table(made), *score_tables(made), *stability_tables(made), pairs_table(made)]
+    log, _ = compile_tables(tmp_path, [*tables, *ablation_tables([make_ablation(made)], made)])
+    check_log(log)
 
 
 @needs_pdflatex

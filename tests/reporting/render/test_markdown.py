@@ -7,8 +7,8 @@ from html import unescape
 
 import pytest
 
-from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown, superscript
-from medseg.reporting.render.table import Column, Entry, Table
+from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
+from medseg.reporting.render.table import Column, Entry, Table, superscript
 from tests.reporting.render.hostile import NAMES, flat, hostile_table
 
 markdown = pytest.importorskip("markdown")

@@ -68,12 +68,20 @@ def test_csv_has_all_records_in_full_precision() -> None:
 
 
 def test_csv_quotes_what_it_must_and_changes_nothing() -> None:
-    names = ["=1+1", "-x", "@a", 'say "x"', "a, b", "two\nlines", "+5"]
+    names = ["x=1", "a-x", 'say "x"', "a, b", "two\nlines", "+5", "-0.5"]
     columns = [Column("name"), Column("number"), Column("both"), Column("none"), Column("right")]
     records = [{"name": n, "number": -0.1 - 0.2, "both": ("a", "b"), "none": None, "right": True} for n in names]
     rows = parsed(Table("t", "t", columns, records))
     assert [row["name"] for row in rows] == names
-    assert rows[0] == {"name": "=1+1", "number": "-0.3", "both": "a; b", "none": "", "right": "1"}
+    assert rows[0] == {"name": "x=1", "number": "-0.3", "both": "a; b", "none": "", "right": "1"}
+
+
+@pytest.mark.parametrize("name", ["=1+1", "-x", "@a", "+1-1", "\t=1", "\r=1", "=HYPERLINK(1)", "=5"])
+def test_no_text_in_csv_is_a_formula_for_a_spreadsheet(name: str) -> None:
+    columns = [Column("name"), Column("several"), Column("number")]
+    (row,) = parsed(Table("t", "t", columns, [{"name": name, "several": (name, "b"), "number": -1.5}]))
+    safe = "'" + name.replace("\r", "\n")
+    assert row == {"name": safe, "several": f"{safe}; b", "number": "-1.5"}
 
 
 def test_a_table_without_records_is_its_headings() -> None:

@@ -10,11 +10,10 @@ import numpy as np
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import Costs
-from medseg.reporting.published import Published
-from medseg.reporting.published_cells import PublishedCell
+from medseg.reporting.published import Published, PublishedCell
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown
-from medseg.reporting.tables.published import published_table
+from medseg.reporting.tables.papers import published_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from tests.reporting.tables.made import make_comparison, make_run
 from tests.reporting.tables.reading import displayed, in_csv
@@ -202,9 +201,8 @@ def test_a_score_that_is_in_no_run_has_no_column() -> None:
 def test_a_published_figure_has_its_source_and_our_difference() -> None:
     made = make_comparison(1, 1)
     ((place, cell),) = made.cells.items()
-    source = Published(
-        "U-Net", "Kvasir-SEG", "dice", 0.7, "per image", "mean", "dice", True, "", "256", "A paper", "2022", None, ""
-    )  # fmt: skip
+    row = {"source": "A paper", "year": "2022"}
+    source = Published(row, "dice", 0.7, "per image", "dice", True)
     one = PublishedCell(*place, MEASURES["dice"], cell.scores["dice"], source, 0.2, ("size (256)",))
     (row,) = displayed(published_table([one]))
     assert (row["published"], row["source"]) == ("0.700", "A paper, 2022")

@@ -91,6 +91,14 @@ def test_the_notes_say_over_what_the_tests_are_and_at_which_level() -> None:
     assert "jackknife" in pairs_table(pooled).notes[0]
 
 
+def test_a_margin_of_distances_is_in_their_unit() -> None:
+    made = make_comparison(3, 1)
+    pairs = tuple(replace(pair, state="equivalent") for pair in made.pairs)
+    text = "\n".join(pairs_table(replace(made, measure=MEASURES["hd95"], pairs=pairs)).notes)
+    assert "Equivalent: shown to differ by less than 1 pixel (two one-sided tests)." in text
+    assert "point" not in text
+
+
 def test_of_many_networks_the_pairs_with_the_best_are_displayed_and_all_are_in_csv() -> None:
     made = make_comparison(8, 2)
     table = pairs_table(made)
@@ -118,6 +126,9 @@ def test_wins_are_side_by_side_and_in_csv_below_one_another() -> None:
     assert first == {"network": "(1) network1", "(1)": "-", "(2)": "1/1/0", "(3)": "2/0/0", "all": "3/1/0"}
     counts = {(row["network"], row["against"]): row for row in in_csv(table)}
     assert (counts["network3", "network1"]["worse"], counts["network3", "all"]["better"]) == ("2", "1")
+    assert table.notes == (
+        "Datasets, of 2, on which the network is better / no difference is shown / the network is worse.",
+    )
     assert displayed(wins_table(make_comparison(1, 2))) == []
     assert displayed(wins_table(replace(made, wins=dict.fromkeys(made.wins, (0, 0, 0))))) == [], "nothing is judged"
 
@@ -126,13 +137,13 @@ def test_ranks_have_letters_where_there_is_a_test() -> None:
     rows = make_comparison(4, 1).rows
     tested = Ranking(rows, (1.2, 1.9, 3.1, 3.8), 6, 0.003, 1.0, ())
     table = ranking_table(tested, MEASURES["dice"])
-    assert [row["not told apart"] for row in displayed(table)] == ["a", "a", "b", "b"]
+    assert [row["no difference shown"] for row in displayed(table)] == ["a", "a", "b", "b"]
     assert "Critical difference of Nemenyi at 0.05: 1.00 ranks" in table.notes[0]
     assert float(in_csv(table)[1]["average_rank"]) == 1.9
     few = ranking_table(replace(tested, p=None, critical=None, left_out=rows[3:]), MEASURES["dice"])
     assert "too few to test ranks" in few.notes[0]
     assert few.notes[-1] == "Not ranked, without a score on every dataset: network4."
-    assert "not told apart" not in displayed(few)[0]
+    assert "no difference shown" not in displayed(few)[0]
 
 
 # Ablations.

@@ -1,0 +1,163 @@
+"""What the figures show of a comparison: small enough to be sent to the process that draws."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medseg.errors import UserError
+from medseg.metrics.measures import Measure
+from medseg.reporting.curves import curves_of
+from medseg.reporting.layout import Line
+from medseg.reporting.pictures import Candidate, find_candidates
+from medseg.reporting.samples import Array
+
+if TYPE_CHECKING:
+    from medseg.reporting.comparison import Comparison
+    from medseg.reporting.costs import Costs
+    from medseg.reporting.pairs import Pair
+    from medseg.reporting.ranks import Stability
+
+log = logging.getLogger("medseg")
+
+CURVES = {"val/dice": "validation Dice", "train/loss": "training loss"}
+"""Columns of `metrics.csv`, and what they are called."""
+
+Cells = Mapping[tuple[Line, Line], Array]
+"""(row, column) -> what is known of it; cells of which nothing is known are absent."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the figures of scores, trainings and images show.
+
+    Args:
+        rows, columns: of the report.
+        finished: whether any run is.
+        several: whether a cell has several seeds.
+        measure: of the report.
+        costs: of each row.
+        means: the score of each seed.
+        image_measure: a score of single images: the report's, or Dice where images have none.
+        images: that score of the images, averaged over seeds; finite.
+        curves: of each of `CURVES`, seeds x epochs.
+        candidates: column -> the predictions that can be shown.
+    """
+
+    rows: Sequence[Line]
+    columns: Sequence[Line]
+    finished: bool
+    several: bool
+    measure: Measure
+    costs: Mapping[Line, Costs]
+    means: Cells
+    image_measure: Measure
+    images: Cells
+    curves: Mapping[tuple[Line, Line], Sequence[Array]]
+    candidates: Mapping[Line, Sequence[Candidate]]
+
+    def shown(self, cells: Mapping[tuple[Line, Line], object]) -> tuple[list[Line], list[Line]]:
+        """Return the rows and the columns of which something is known."""
+        rows, columns = {row for row, _ in cells}, {column for _, column in cells}
+        return [row for row in self.rows if row in rows], [column for column in self.columns if column in columns]
+
+
+def content_of(comparison: Comparison) -> Content:
+    """Return what the figures show of a comparison, whose tests are not looked at."""
+    measure, measures = comparison.measure, comparison.measures
+    image_measure = next((one for one in measures.per_image if one.score == measure.score), measures["dice"])
+    samples = {cell: content.sample for cell, content in comparison.cells.items() if content.sample is not None}
+    means = {cell: sample.values(measure) for cell, sample in samples.items()}
+    images = {cell: sample.per_image(image_measure.score) for cell, sample in samples.items()}
+    images = {cell: scores[np.isfinite(scores)] for cell, scores in images.items()}
+    curves = {cell: [curves_of(content.runs, key) for key in CURVES] for cell, content in comparison.cells.items()}
+    candidates = {}
+    for column in comparison.columns if samples else ():
+        try:
+            found = find_candidates(comparison, column, image_measure.score)
+            # The run without all that has been read of it.
+            candidates[column] = [replace(one, run=replace(one.run)) for one in found]
+        except UserError as error:
+            log.warning("no grid of %s: %s", column.label, error)
+    return Content(
+        rows=comparison.rows,
+        columns=comparison.columns,
+        finished=bool(samples),
+        several=any(len(sample.seeds) > 1 for sample in samples.values()),
+        measure=replace(measure, function=None),
+        costs=comparison.costs,
+        means={cell: seeds for cell, seeds in means.items() if np.isfinite(seeds).all()},
+        image_measure=replace(image_measure, function=None),
+        images={cell: scores for cell, scores in images.items() if len(scores)},
+        curves={cell: both for cell, both in curves.items() if any(np.isfinite(one).any() for one in both)},
+        candidates=candidates,
+    )
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the figures of verdicts and ranks show.
+
+    Args:
+        rows: of the report.
+        measure: of the report.
+        best: column -> the row with the best mean.
+        against: column -> row -> its pair with the best one, the row first; without columns that have none.
+        shares: title of a panel -> rows x ranks, from 0 to 1: how often a row is at a rank; NaN where it is not ranked.
+    """
+
+    rows: Sequence[Line]
+    measure: Measure
+    best: Mapping[Line, Line]
+    against: Mapping[Line, Mapping[Line, Pair]]
+    shares: Mapping[str, Array]
+
+
+def verdicts_of(comparison: Comparison) -> Verdicts:
+    """Return what the figures show of the tests."""
+    best = best_rows(comparison)
+    against = {column: against_best(comparison.pairs, column, row) for column, row in best.items()}
+    return Verdicts(
+        rows=comparison.rows,
+        measure=replace(comparison.measure, function=None),
+        best=best,
+        against={column: pairs for column, pairs in against.items() if pairs},
+        shares=shares_of(comparison.rows, comparison.stability),
+    )
+
+
+def best_rows(comparison: Comparison) -> dict[Line, Line]:
+    """Return dataset -> its network with the best mean, the first of equal ones."""
+    measure = comparison.measure
+    sign = -1 if measure.higher_is_better else 1
+    best = {}
+    for column in comparison.columns:
+        cells = [comparison.cells.get((row, column)) for row in comparison.rows]
+        scored = [cell for cell in cells if cell is not None and measure.name in cell.scores]
+        if scored:
+            best[column] = min(scored, key=lambda cell: sign * cell.scores[measure.name].mean).row
+    return best
+
+
+def against_best(pairs: Sequence[Pair], column: Line, best: Line) -> dict[Line, Pair]:
+    """Return network -> its pair with the best one of a dataset, the network first."""
+    here = [pair for pair in pairs if pair.column == column and best in (pair.first, pair.second)]
+    turned = [pair if pair.second == best else pair.reversed() for pair in here]
+    return {pair.first: pair for pair in turned}
+
+
+def shares_of(rows: Sequence[Line], stability: Stability[Line, Line] | None) -> dict[str, Array]:
+    """Return title -> shares, rows x ranks; NaN in the rows that are not ranked there."""
+    if stability is None:
+        return {}
+    overall = {"all datasets": stability.overall} if stability.overall else {}
+    shares = {}
+    for title, ranked in {**overall, **{column.label: one for column, one in stability.columns.items()}}.items():
+        shares[title] = np.full((len(rows), len(rows)), np.nan)
+        for row, values in zip(ranked.rows, ranked.shares, strict=True):
+            shares[title][rows.index(row), : len(values)] = values
+    return shares

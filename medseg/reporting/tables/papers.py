@@ -1,0 +1,78 @@
+"""What papers say beside what the runs of a report do: claims, published scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from medseg.reporting.claims import JudgedPaper, as_rows
+from medseg.reporting.published import PublishedCell
+from medseg.reporting.render.table import Column, Entry, Table
+from medseg.reporting.words import count, fixed, interval, number, signed
+
+Row = Mapping[str, str | None]
+
+
+def verdict(row: Row) -> Entry:
+    """Write a verdict; what is supported is bold."""
+    return Entry(row["verdict"] or "-", place=1 if row["verdict"] == "supported" else None)
+
+
+def several(text: str | None) -> tuple[str, ...] | None:
+    """Return what is displayed on several lines."""
+    return tuple(text.split("; ")) if text else None
+
+
+CLAIMS: Sequence[Column[Row]] = (
+    Column("study"),
+    Column("paper"),
+    Column("claim", "claim"),
+    Column("verdict", "verdict", text=verdict),
+    Column("difference", "difference", lambda row: several(row["difference"])),
+    Column("datasets", "datasets", lambda row: several(row["datasets"])),
+    Column("runs", "runs", lambda row: int(row["runs"] or 0), number=True),
+    Column("protocol", "protocol"),
+    Column("remarks", "remarks"),
+    Column("source", "source"),
+)
+
+
+def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
+    """A table for each paper. CSV: one for all."""
+    rows = [
+        [{"study": paper.study, "paper": paper.paper, **{k: text or None for k, text in row.items()}} for row in found]
+        for paper in judged
+        for found in [as_rows(paper.verdicts)]
+    ]
+    every = [row for shown in rows for row in shown]
+    tables = []
+    for paper, shown in zip(judged, rows, strict=True):
+        notes = [
+            "Differences are positive where they are as claimed; intervals are those of the verdicts on the datasets."
+        ]
+        if paper.without_runs:
+            notes.append(f"{count(paper.without_runs, 'further claim')} without runs here.")
+        table = Table(f"claims-{paper.study}", paper.paper, CLAIMS, every, tuple(notes), displayed=shown, csv="claims")
+        tables.append(table)
+    return tables
+
+
+PUBLISHED: Sequence[Column[PublishedCell]] = (
+    Column("network", "network", lambda p: p.row.label),
+    Column("dataset", "dataset", lambda p: p.column.label),
+    Column("measure", value=lambda p: p.measure.name),
+    Column("score", "score", lambda p: p.measure.title),
+    Column("ours", "ours", lambda p: p.ours.mean, text=lambda p: number(p.ours.mean, 3) + interval(p.ours, p.measure)),
+    Column("published", "published", lambda p: p.published.value, fixed(3), number=True),
+    Column("difference", "difference, points", show=lambda value: signed(100 * value, 1), number=True),
+    Column("differs_in", "protocol differs in", lambda p: "; ".join(p.differs_in) or "nothing known"),
+    Column("source", "source", lambda p: p.published.source),
+)
+
+
+def published_table(cells: Iterable[PublishedCell]) -> Table[PublishedCell]:
+    """Our scores beside published ones, each pair under the convention of the published one."""
+    notes = (
+        "Ours is taken as the source takes its mean; where the source does not say how, ours is the mean over images.",
+        "Difference: ours - published, where both are taken in the same way or the source does not say.",
+    )
+    return Table("published", "Next to published figures", PUBLISHED, list(cells), notes)
