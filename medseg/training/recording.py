@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -10,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 
 import lightning
 import torch.distributed
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from medseg.errors import UserError
 from medseg.interruption import end_at_once
@@ -31,7 +35,8 @@ def recording(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[M
     exit_code = 0
     with logged(folder) if trainer.is_global_zero else nullcontext():
         try:
-            yield
+            with watched(folder, trainer):
+                yield
         except (KeyboardInterrupt, SystemExit):
             # Lightning ends an interrupted process itself, by SystemExit.
             exit_code = 130
@@ -86,6 +91,35 @@ def record_failure(folder: RunFolder, trainer: lightning.Trainer, error: Excepti
     return error if isinstance(error, UserError) else UserError(f"{message} (the traceback is in {folder.log})")
 
 
+@contextmanager
+def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
+    """Watch over the processes that a distributed run has started here.
+
+    Where one fails, its first process fails as well; but NCCL may wait for the other one for ever, so after `GRACE`
+    seconds it is ended. Lightning's own watch kills it before it could say why.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            for thread in threading.enumerate():
+                if isinstance(thread, _ChildProcessObserver):
+                    thread._terminate_all = lambda: None  # type: ignore[method-assign]
+            failure = failure_of_started(trainer)
+            if failure is not None and not over.wait(GRACE):
+                error = failure_elsewhere(folder, trainer) or failure
+                folder.set_state("failed", error=error)
+                print(f"error: {' '.join(error.split())}", file=sys.stderr, flush=True)
+                os._exit(1)  # the others end with this process
+
+    if trainer.world_size > 1 and hasattr(trainer.strategy.launcher, "procs"):
+        threading.Thread(target=watch, name="watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
 def is_lost_connection(error: Exception) -> bool:
     """Whether an exception says that the processes of a run have lost each other."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error) or "NCCL" in str(error)
@@ -93,14 +127,19 @@ def is_lost_connection(error: Exception) -> bool:
 
 def failure_elsewhere(folder: RunFolder, trainer: lightning.Trainer) -> str | None:
     """Return how another process of a run has failed; None where that is not known within `GRACE` seconds."""
-    processes = getattr(trainer.strategy.launcher, "procs", [])
     limit = time.monotonic() + GRACE
     while time.monotonic() < limit:
         status = folder.status
-        if status.get("state") == "failed":
-            return str(status["error"])
-        for rank, process in enumerate(processes, start=1):
-            if process.poll():
-                return f"process {rank} {describe_exit(process.returncode)}"
+        failure = str(status["error"]) if status.get("state") == "failed" else failure_of_started(trainer)
+        if failure is not None:
+            return failure
         time.sleep(0.05)
+    return None
+
+
+def failure_of_started(trainer: lightning.Trainer) -> str | None:
+    """Return how a process that this one has started has failed; None where all are well."""
+    for rank, process in enumerate(getattr(trainer.strategy.launcher, "procs", []), start=trainer.global_rank + 1):
+        if process.poll():
+            return f"process {rank} {describe_exit(process.returncode)}"
     return None
