@@ -58,7 +58,8 @@ def run_command(
         planner: says which run a configuration means, for a command that leaves run folders.
         takes_runs: whether folders, given without a key, are the command's `runs`.
 
-    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
+    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 75 another process is at it,
+    130 interrupted.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         with suppress(BrokenPipeError):  # `--help | head`

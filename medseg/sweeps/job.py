@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medseg.errors import UserError
 from medseg.interruption import SIGNALS
+from medseg.locks import BusyError
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.sweeps.process import JobProcess, describe_exit
@@ -76,23 +78,28 @@ class IsolatedJob:
         log.info("job %d of %d: %s", hydra_config.job.num + 1, self.total, name)
         if plan is not None:
             plan = replace(plan, folder=RunFolder(here / plan.folder.path))
-            try:
-                # Not held: the job takes it itself. One that another sweep works on is left alone.
-                with plan.folder.locked(LOCK_WAIT):
-                    pass
-            except UserError as error:
-                return Outcome(name, "busy", str(error))
         command = [sys.executable, "-m", self.module, *overrides, *own_folders(hydra_config)]
-        try:
-            job = JobProcess(command, here)
-        except OSError as error:
-            return failed(plan, name, f"cannot be started: {error}", [])
-        try:
-            code = job.result()
-        except BaseException:
+        code = BusyError.exit_code
+        while code == BusyError.exit_code:
             if plan is not None:
-                record_interruption(plan, job)
-            raise
+                try:
+                    # Not held: the job takes it itself, and says so where another one was faster.
+                    with plan.folder.locked(LOCK_WAIT):
+                        pass
+                except BusyError as error:
+                    return Outcome(name, "busy", str(error))
+            try:
+                job = JobProcess(command, here)
+            except OSError as error:
+                return failed(plan, name, f"cannot be started: {error}", [])
+            try:
+                code = job.result()
+            except BaseException:
+                if plan is not None:
+                    record_interruption(plan, job)
+                raise
+            if plan is None:
+                break
         outcome = conclude(plan, name, job, code)
         if outcome.state == "interrupted" and "SUBMITIT_EXECUTOR" in os.environ:
             from medseg.sweeps.slurm import requeue
@@ -131,17 +138,22 @@ def failed(plan: RunPlan | None, name: str, error: str, said: list[str]) -> Outc
     lines = said if said and said[-1].endswith(error) else [*said, error]
     if plan is not None:
         folder = plan.folder
-        with folder.locked(LOCK_WAIT):
-            plan.write_record()
-            logged = "\n".join(folder.last_lines(50))
-            # The console's lines begin with their level, the log's with the time.
-            folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
-            folder.set_state("failed", error=error)
+        try:
+            with folder.locked(LOCK_WAIT):
+                if not folder.finished:  # by another process, or before a repetition that never began
+                    plan.write_record()
+                    logged = "\n".join(folder.last_lines(50))
+                    # The console's lines begin with their level, the log's with the time.
+                    folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
+                    folder.set_state("failed", error=error)
+        except BusyError as busy:
+            return Outcome(name, "busy", str(busy))
     return Outcome(name, "failed", error, tuple(lines[-SHOWN:]))
 
 
 def record_interruption(plan: RunPlan, job: JobProcess) -> None:
     """Write to a run's folder that it was interrupted where it had begun and was killed before it could say so."""
-    status: dict[str, Any] = plan.folder.status
-    if status.get("pid") == job.pid and status["state"] == "running":
-        plan.folder.set_state("interrupted")
+    with suppress(BusyError), plan.folder.locked():  # another process has taken it over where it is held
+        status: dict[str, Any] = plan.folder.status
+        if (status.get("pid"), status.get("host"), status.get("state")) == (job.pid, platform.node(), "running"):
+            plan.folder.set_state("interrupted")
