@@ -16,10 +16,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from medseg import config
 from medseg.interruption import SIGNALS
 from medseg.locks import BusyError
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
+from medseg.sweeps.handed import KEY, adopt, standard_input
 from medseg.sweeps.process import JobProcess, describe_exit
 
 log = logging.getLogger(__name__)
@@ -65,20 +67,26 @@ class IsolatedJob:
     total: int
 
     def __call__(self, cfg: DictConfig) -> Outcome:
-        """Run the job that is composed to its end, and record an end that it could not record itself."""
+        """Run a planned job to its end, and record an end that it could not record itself.
+
+        Args:
+            cfg: as composed where the launcher has the job run; of this, only the plan that it carries is used.
+        """
         from medseg.cli import set_up_logging
 
         if not logging.getLogger("medseg").handlers:  # in a launcher's own process
             set_up_logging()
+        number, handed = HydraConfig.get().job.num, str(cfg[KEY])
+        cfg = adopt(handed)
         hydra_config = HydraConfig.get()
         here = Path(hydra_config.runtime.cwd)
         overrides = list(hydra_config.overrides.task)
         plan = self.planner(cfg) if self.planner is not None else None
         name = plan.folder.path.name if plan is not None else " ".join(overrides)
-        log.info("job %d of %d: %s", hydra_config.job.num + 1, self.total, name)
+        log.info("job %d of %d: %s", number + 1, self.total, name)
         if plan is not None:
             plan = replace(plan, folder=RunFolder(here / plan.folder.path))
-        command = [sys.executable, "-m", self.module, *overrides, *own_folders(hydra_config)]
+        command = [sys.executable, "-m", self.module, *overrides, *own_options(hydra_config, self.module)]
         code = BusyError.exit_code
         while code == BusyError.exit_code:
             if plan is not None:
@@ -89,7 +97,8 @@ class IsolatedJob:
                 except BusyError as error:
                     return Outcome(name, "busy", str(error))
             try:
-                job = JobProcess(command, here)
+                with standard_input(self.module, command[3:], handed) as given:
+                    job = JobProcess(command, here, given)
             except OSError as error:
                 return failed(plan, name, f"cannot be started: {error}", [])
             try:
@@ -108,12 +117,15 @@ class IsolatedJob:
         return outcome
 
 
-def own_folders(hydra_config: Any) -> list[str]:
-    """Return what tells a job of the user's own configuration folders; what concerns the sweep is not its business."""
+def own_options(hydra_config: Any, module: str) -> list[str]:
+    """Return the options with which a person repeats a job; the job itself is handed what they come to."""
     own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
+    if hydra_config.job.config_name != module.rpartition(".")[2]:
+        own += ["--config-name", hydra_config.job.config_name]
+    options = {"command-line": "--config-dir", "main": "--config-path"}
     for source in hydra_config.runtime.config_sources:
-        if source.provider == "command-line":
-            own += ["--config-dir", source.path]
+        if source.provider in options and source.path != str(config.config_dir()):
+            own += [options[source.provider], source.path]
     return own
 
 

@@ -22,9 +22,11 @@ from medseg import config
 from medseg.errors import UserError
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
+from medseg.sweeps import handed
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
 from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
 from medseg.sweeps.listed import record
+from medseg.sweeps.options import check_sweep
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +53,11 @@ class SweptCommand:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job before it begins: its overrides, its configuration, the run it means."""
+    """A job before it begins: its overrides, its configuration, also as it is handed to it, the run it means."""
 
     overrides: tuple[str, ...]
     cfg: DictConfig
+    handed: str
     launcher: DictConfig
     plan: RunPlan | None
 
@@ -86,7 +89,9 @@ class Sweep(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives; launchers are made when it is known what the jobs need."""
         check_installed(config.hydra.launcher, list(Plugins.instance().class_name_to_class))
+        check_sweep(config.hydra)
         self.hydra_context, self.config = hydra_context, config
+        _ = config.hydra.sweep.dir  # the time in it is now that of all jobs
 
     def sweep(self, arguments: list[str]) -> None:
         """Run every job that is not finished.
@@ -148,11 +153,13 @@ class Sweep(Sweeper):
         assert self.config is not None
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         HydraConfig.instance().set_config(composed)
+        handed.settle(composed)
         launcher, cfg = composed.hydra.launcher, composed.copy()
         with open_dict(cfg):
             del cfg["hydra"]
         self.command.check(cfg)
-        return PlannedJob(overrides, cfg, launcher, self.command.planner(cfg) if self.command.planner else None)
+        plan = self.command.planner(cfg) if self.command.planner else None
+        return PlannedJob(overrides, cfg, handed.packed(composed), launcher, plan)
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
         """Run the jobs, those that need the same of a machine together."""
@@ -195,7 +202,7 @@ def register(command: SweptCommand) -> None:
 def run_batch(launcher: Launcher, jobs: Sequence[PlannedJob], first: int) -> list[Outcome]:
     """Have a launcher run jobs and return how each one ended, also where the launcher itself fails."""
     try:
-        results = launcher.launch([job.overrides for job in jobs], initial_job_idx=first)
+        results = launcher.launch([(*job.overrides, job.handed) for job in jobs], initial_job_idx=first)
     except Exception as error:
         log.error("the launcher failed: %s: %s", type(error).__name__, " ".join(str(error).split()))
         return [outcome_of_lost(job, "the launcher failed before it ended") for job in jobs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
 from medseg.sweeps.job import IsolatedJob, failed
-from tests.helpers import command
-from tests.sweeping import SWEEP, jobs_of, start, states, until_it_waits
-from tests.sweeps.test_job import cfg, run  # noqa: F401 - a fixture
+from tests.helpers import TINY, command
+from tests.sweeping import start
+from tests.sweeps.test_job import carrying, cfg  # noqa: F401 - a fixture
 
 
 @pytest.mark.slow
@@ -40,25 +41,19 @@ def test_a_sweep_that_is_started_twice_at_once(tmp_path: Path) -> None:
     assert f"on {platform.node()}" in "".join(said), "who is at work"
 
 
-def test_a_run_that_is_started_twice_says_who_is_at_work(tmp_path: Path) -> None:
-    running = start(tmp_path, "+callbacks.fault.what=wait")
-    try:
-        until_it_waits(tmp_path)
-        (job,) = jobs_of(tmp_path).values()
-        before = job.state_file.read_bytes()
-        places = (f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}")
-        for force in ("force=false", "force=true"):
-            second = command("train", *SWEEP, "+callbacks.fault.what=wait", *places, force, cwd=tmp_path)
-            assert second.returncode == 75, second.stderr
-            assert second.stderr.splitlines()[-1] == (
-                f"error: {job.path}: another process is working on this run (process {job.status['pid']} on "
-                f"{platform.node()}); wait for it or end it"
-            )
-        assert job.state_file.read_bytes() == before
-        assert states(tmp_path) == {"wait": "running"}
-    finally:
-        running.terminate()
-        running.communicate(timeout=100)
+@pytest.mark.parametrize("force", ["false", "true"])
+def test_a_run_that_is_started_twice_says_who_is_at_work(force: str, cfg: DictConfig, tmp_path: Path) -> None:  # noqa: F811
+    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
+    with folder.locked():
+        folder.set_state("running", epoch=1)
+        before = folder.state_file.read_bytes()
+        second = command("train", *TINY, "runs_dir=runs", f"force={force}", cwd=tmp_path)
+        assert folder.state_file.read_bytes() == before
+    assert second.returncode == 75
+    assert second.stderr == (
+        f"error: {folder.path.relative_to(tmp_path)}: another process is working on this run (process {os.getpid()} on "
+        f"{platform.node()}); wait for it or end it\n"
+    )
 
 
 SLOWER = """
@@ -78,8 +73,8 @@ with folder.locked():
 def test_a_job_that_comes_second_tries_again(cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
     (tmp_path / "slower.py").write_text(SLOWER)
-    monkeypatch.setattr(jobs, "own_folders", lambda _: [f"folder={folder.path}"])
-    outcome = IsolatedJob("slower", plan_run, 1)(cfg)
+    monkeypatch.setattr(jobs, "own_options", lambda *_: [f"folder={folder.path}"])
+    outcome = IsolatedJob("slower", plan_run, 1)(carrying(cfg))
     assert (outcome.state, folder.status["state"]) == ("finished", "finished")
 
 
