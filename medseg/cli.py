@@ -21,7 +21,9 @@ from omegaconf import DictConfig
 from medseg import config, interruption
 from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import is_first_process
+from medseg.sweeps.handed import handed
 from medseg.sweeps.job import Planner
+from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.sweep import SweptCommand, register
 
 log = logging.getLogger("medseg")
@@ -58,7 +60,8 @@ def run_command(
         planner: says which run a configuration means, for a command that leaves run folders.
         takes_runs: whether folders, given without a key, are the command's `runs`.
 
-    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
+    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 75 another process is at it,
+    130 interrupted.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         with suppress(BrokenPipeError):  # `--help | head`
@@ -67,6 +70,7 @@ def run_command(
     interruption.follow_supervisor()
     interruption.listen()
     set_up_logging()
+    planned = handed(module)
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -86,13 +90,15 @@ def run_command(
     def job(cfg: DictConfig) -> None:
         # Kept for later: what leaves this function, Hydra announces in a line of its own.
         try:
+            check_sweeper()
             check(cfg)
             task(cfg)
         except Exception as error:
             failures.append(error)
 
     try:
-        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)()
+        check_options(sys.argv[1:])
+        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)(planned)
         if failures:
             raise failures[0]
     except BrokenPipeError:
