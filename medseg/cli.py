@@ -8,8 +8,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
@@ -39,6 +39,18 @@ class ExperimentsSearchPath(SearchPathPlugin):
         search_path.append(provider="medseg", path=f"file://{config.config_root()}")
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End the process as an interrupted one, in one line, wherever in it the interruption comes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    finally:
+        interruption.take_no_notice()
+
+
+@interruptible()
 def run_command(
     task: Callable[[DictConfig], object],
     *,
