@@ -30,9 +30,6 @@ def wandb_sync(cfg: DictConfig) -> None:
     """Send the W&B runs below the folders that `cfg` names."""
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: python -m medseg.wandb_sync runs/main")
-    for key in ("report", "dry_run"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
     folders = [Path(given).expanduser() for given in cfg.runs]
     kept = find_offline(folders)
     if not cfg.dry_run:

@@ -18,15 +18,17 @@ from omegaconf import DictConfig
 from medseg import config
 from medseg.cores import available_cores
 from medseg.data.augmentation import Augmentation
-from medseg.data.border_maps import BorderMaps, checked_border, prepare_border
+from medseg.data.border_maps import BorderMaps, prepare_border
 from medseg.data.datasets.base import Dataset
 from medseg.data.loading import Loader, as_sent
-from medseg.data.prepare import checked_switch, prepare
+from medseg.data.prepare import prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
 from medseg.errors import DataError
 from medseg.interruption import end_with
 from medseg.labels import IGNORE_INDEX
+from medseg.settings.data import DATA
+from medseg.settings.kinds import check_arguments
 
 
 class Images(torch.utils.data.Dataset):
@@ -133,9 +135,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.skip_bad = skip_bad
         self.augmentation = augmentation
         self.seed = seed
-        self.border_weights = checked_switch("border_weights", border_weights)
-        self.border_w0 = checked_border("border_w0", border_w0)
-        self.border_sigma = checked_border("border_sigma", border_sigma)
+        border = {"border_weights": border_weights, "border_w0": border_w0, "border_sigma": border_sigma}
+        check_arguments(DATA, "data.", **border)
+        self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
         self.evaluated = "test"
         """The split that `test_dataloader` loads."""
 

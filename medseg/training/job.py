@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
@@ -49,8 +48,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator)
-    given: Any = OmegaConf.to_container(cfg.data)
-    checked_size(given["image_size"])
 
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
