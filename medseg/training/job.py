@@ -19,10 +19,12 @@ from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.interruption import end_at_once
+from medseg.refusals import explain_os_error
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
+from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
@@ -53,6 +55,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         check_compiler(accelerator)
     given: Any = OmegaConf.to_container(cfg.data)
     checked_size(given["image_size"])
+    check_targets(cfg)
+    cfg.model = fitting(cfg.model)
+    weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
 
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
@@ -68,8 +73,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     warn_of_cut_groups(datamodule)
 
     network = build_network(cfg.model, datamodule)
-    if cfg.initial_weights is not None:
-        Checkpoint.read(find_run(cfg.initial_weights)[1]).load_into(network)
+    if weights is not None:
+        weights.load_into(network)
     settings = settings_of(cfg, plan.root)
     optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
@@ -276,9 +281,10 @@ def recording(folder: RunFolder | None) -> Iterator[None]:
         raise
     except Exception as error:
         exit_code = 1
-        folder.set_state("failed", error=f"{type(error).__name__}: {error}")
+        reason = explain_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        folder.set_state("failed", error=reason)
         folder.keep(traceback.format_exc())
-        raise UserError(f"{type(error).__name__}: {error} (the traceback is in {folder.log})") from error
+        raise UserError(f"{reason} (the traceback is in {folder.log})") from error
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
