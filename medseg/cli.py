@@ -8,8 +8,8 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
@@ -39,6 +39,18 @@ class ExperimentsSearchPath(SearchPathPlugin):
         search_path.append(provider="medseg", path=f"file://{config.config_root()}")
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End the process as an interrupted one, in one line, wherever in it the interruption comes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    finally:
+        interruption.take_no_notice()
+
+
+@interruptible()
 def run_command(
     task: Callable[[DictConfig], object],
     *,
@@ -79,7 +91,7 @@ def run_command(
     if planner is not None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
         Plugins.instance().register(ExperimentsSearchPath)
-    check = functools.partial(check_top_level, config_name=config_name)
+    check = functools.partial(check_configuration, config_name=config_name)
     register(SweptCommand(module, config_name, check, planner))
     # Of the launchers in conf/hydra/, which their plugins describe as well.
     warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
@@ -164,6 +176,17 @@ def set_up_logging() -> None:
     # The further processes of a distributed run would only repeat the first.
     log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     log.propagate = False
+
+
+def check_configuration(cfg: DictConfig, config_name: str) -> None:
+    """Refuse unknown keys and values that cannot be, before anything is loaded.
+
+    Raises `ConfigError`, and what OmegaConf raises for a value that refers to one that is not there.
+    """
+    from medseg.settings.check import check  # not above: --help needs none of it
+
+    check_top_level(cfg, config_name)
+    check(cfg, config_name)
 
 
 def help_text(config_name: str, module: str, summary: str, examples: tuple[str, ...]) -> str:

@@ -42,6 +42,13 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def take_no_notice() -> None:
+    """Let nothing but Ctrl-C interrupt the end of the process: what it had to do is done."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, lambda number, frame: None)
+
+
 @contextmanager
 def unheard() -> Iterator[None]:
     """Start processes that no interruption reaches, which is for the process that started them.

@@ -254,7 +254,7 @@ def test_damaged_files_are_reported_at_the_end(checkpoint: Path, images: Path, t
         (("input=none",), "none: no such file or folder"),
         (("input=images/*.tif",), r"\*.tif: no images found"),
         (("overlays=1",), "overlays is 1; it must be true or false"),
-        (("mask_values=7",), "mask_values is 7; it must be indices, 255 or null"),
+        (("mask_values=7",), "mask_values is 7; it must be null or indices, or 255"),
         (("num_workers=0",), "num_workers is 0"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,12 +58,3 @@ def temporary_of(folder: Path) -> Path:
 def lock_of(folder: Path) -> Path:
     """Return the lock of prepared data."""
     return folder.with_name(f".{folder.name}.lock")
-
-
-def sync(path: Path) -> None:
-    """Have the disk write a file, or the entries of a folder."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -42,7 +42,6 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     end also where images could not be read; the outputs of the others are complete then.
     """
     quiet_libraries()
-    check(cfg)
     options = Options(tta=cfg.tta, scale=cfg.scale, tile=cfg.tile, overlap=cfg.overlap)
     inputs = find_inputs(plain(cfg.input), leave_out=is_result)
     predictor = load(
@@ -80,18 +79,6 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         output.write_unreadable(unreadable)
     tell(output, inputs.images, due, unreadable)
     return output
-
-
-def check(cfg: DictConfig) -> None:
-    """Raise `ConfigError` for a value that cannot be."""
-    for key in ("probabilities", "overlays", "force", "trust"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
-    if cfg.mask_values not in (None, "indices", 255):
-        raise ConfigError(f"mask_values is {cfg.mask_values!r}; it must be indices, 255 or null")
-    workers = cfg.num_workers
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise ConfigError(f"num_workers is {workers!r}; it must be null or a whole number from 1")
 
 
 def is_full_range(asked: str | int | None, num_classes: int) -> bool:
