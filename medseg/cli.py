@@ -120,7 +120,7 @@ def run_command(
             failures.append(error)
 
     try:
-        check_options(sys.argv[1:])
+        check_options(sys.argv[1:], config_name)
         hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)(planned)
         if failures:
             raise failures[0]

@@ -22,6 +22,8 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from medseg.errors import ConfigError
+
 KEY = "medseg_planned"
 """Of the override that carries a planned configuration through a launcher."""
 
@@ -31,12 +33,18 @@ MAGIC = b"medseg job\n"
 OUTSIDE = re.compile(r"\$\{\s*(now|oc\.env|hydra|oc\.decode|python_version)\s*:")
 """Interpolations whose value is not in the configuration, and may be another one when the job begins."""
 
+LATER = re.compile(r"\$\{\s*hydra\s*:\s*job\.(num|id)\s*\}")
+"""Interpolations that have no value yet."""
+
 PARTS = ("runtime", "overrides", "run", "job")
 """Of Hydra's part of a configuration: what medseg and Lightning read."""
 
 
 def settle(composed: DictConfig) -> None:
-    """Write down, in place, each value of a composed configuration that time, environment or Hydra decides."""
+    """Write down, in place, each value of a composed configuration that time, environment or Hydra decides.
+
+    Raises `ConfigError` for one that has no value yet.
+    """
     for key in composed:
         if key != "hydra":
             _settle(composed, key)
@@ -48,6 +56,11 @@ def _settle(parent: Any, key: Any) -> None:
     node = parent._get_node(key)
     value = node._value()
     if isinstance(value, str):
+        if LATER.search(value):
+            raise ConfigError(
+                f"{value}: the number of a job is not known before it begins, and is another one when the sweep goes "
+                "on; use the seed, or another key"
+            )
         if OUTSIDE.search(value):
             parent[key] = parent[key]
     elif OmegaConf.is_config(node) and value is not None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -92,6 +93,7 @@ class Sweep(Sweeper):
         check_installed(config.hydra.launcher, list(Plugins.instance().class_name_to_class))
         check_sweep(config.hydra)
         self.hydra_context, self.config = hydra_context, config
+        HydraConfig.instance().set_config(config.copy())  # which makes it read-only
         _ = config.hydra.sweep.dir  # the time in it is now that of all jobs
 
     def sweep(self, arguments: list[str]) -> None:
@@ -200,6 +202,9 @@ def register(command: SweptCommand) -> None:
     """Have Hydra's multirun run `command` this way."""
     Sweep.command = command
     # Hydra takes a sweeper from its own modules or from a package of plugins; this one stands in for the basic one.
+    # `hydra.sweeper.params` of the command line is merged with it, and Hydra cannot merge with nothing.
+    store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="basic", node=BasicSweeperConf(params={}), provider="hydra")
     Plugins.instance().class_name_to_class[f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"] = Sweep
 
 
