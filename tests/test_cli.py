@@ -53,13 +53,12 @@ def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_word_that_cannot_be_needs_no_torch(module: str, word: str, message: str, tmp_path: Path) -> None:
-    slow = SLOW - ({"cv2"} if word.startswith("data.") else set())
     code = (
         f"import sys; sys.argv = ['x', {word!r}, {f'runs_dir={tmp_path}'!r}]\n"
         f"from medseg.{module} import main\n"
         "try: main()\n"
         "except SystemExit as error: assert error.code == 2\n"
-        f"assert not {slow} & set(sys.modules), 'slow imports'"
+        f"assert not {SLOW} & set(sys.modules), 'slow imports'"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
