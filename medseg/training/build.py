@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from typing import Any
 
@@ -87,6 +88,24 @@ def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
             f"data.border_weights=true, but {type(loss).__name__} cannot use weights: choose loss=weighted_ce, or "
             "data.border_weights=false"
         )
+
+
+def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> None:
+    """Check that a part of the batches, `limit_train_batches=0.1`, is at least one of them.
+
+    Raises `ConfigError`.
+    """
+    for split in ("train", "val"):
+        part = trainer.get(f"limit_{split}_batches")
+        whole, rest = divmod(len(datamodule.indices[split]), datamodule.batch_size)
+        batches = max(1, whole) if split == "train" else whole + (rest > 0)
+        if isinstance(part, float) and int(part * batches) < 1:
+            number = "1 batch" if batches == 1 else f"{batches} batches"
+            least = math.ceil(1000 / batches) / 1000
+            raise ConfigError(
+                f"trainer.limit_{split}_batches is {part}, of {number} in an epoch; it must be at least {least:g} or "
+                "a whole number of batches"
+            )
 
 
 def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:

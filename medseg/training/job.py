@@ -20,7 +20,14 @@ from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
-from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
+from medseg.training.build import (
+    build_metrics,
+    build_network,
+    build_trainer,
+    check_limits,
+    check_weights,
+    quiet_libraries,
+)
 from medseg.training.callbacks import SELECTION, core_callbacks
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
@@ -54,6 +61,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     loss = config.instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
+    check_limits(cfg.trainer, datamodule)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)

@@ -49,6 +49,13 @@ def test_it_is_said_before_anything_is_prepared(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("split", "batches"), [("train", "4 batches"), ("val", "1 batch")])
+def test_a_part_of_the_batches_that_is_less_than_one(split: str, batches: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"limit_{split}_batches is 0\.1, of {batches} in an epoch; "):
+        train(tmp_path, f"+trainer.limit_{split}_batches=0.1")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
