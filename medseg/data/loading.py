@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, get_worker_info
 
-from medseg.interruption import unheard
+from medseg.interruption import end_loading, unheard
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,11 @@ class Loader(DataLoader):
                     error.strerror,
                 )
                 self.num_workers = 0
-        return super()._get_iterator()
+        batches = super()._get_iterator()
+        if self.num_workers:
+            # Python would ask them to end, which they do not hear, and wait.
+            atexit.register(end_loading)
+        return batches
 
 
 def try_room(num_workers: int) -> None:

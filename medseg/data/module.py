@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from medseg.data.prepare import prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
 from medseg.errors import DataError
+from medseg.interruption import end_with
 from medseg.labels import IGNORE_INDEX
 from medseg.settings.data import DATA
 from medseg.settings.kinds import check_arguments
@@ -250,7 +253,8 @@ class SegmentationDataModule(lightning.LightningDataModule):
 
 
 def start_worker(worker_id: int) -> None:
-    """Keep one loading process on one core."""
+    """Keep one loading process on one core, and have it end with the training, also where that is killed."""
+    end_with(os.getppid(), signal.SIGKILL)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -19,8 +19,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from medseg import config
-from medseg.errors import UserError
+from medseg.errors import ConfigError, UserError
+from medseg.meanings import explain
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps import handed
@@ -28,6 +28,7 @@ from medseg.sweeps.job import IsolatedJob, Outcome, Planner
 from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
 from medseg.sweeps.listed import record
 from medseg.sweeps.options import check_sweep
+from medseg.words import as_meant
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +124,11 @@ class Sweep(Sweeper):
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self.params, *arguments])
+        for override in overrides:
+            if override.is_discrete_sweep() and next(override.sweep_iterator(), None) is None:
+                raise ConfigError(f"'{override.input_line}' matches nothing; no job was started")
         (batch,) = BasicSweeper.split_arguments(overrides, None)
-        return [tuple(config.as_meant(list(job))) for job in batch]
+        return [tuple(as_meant(job)) for job in batch]
 
     def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
         """Compose every job; combinations that mean the same run are one job.
@@ -137,7 +141,7 @@ class Sweep(Sweeper):
                 job = self.compose(overrides)
             except Exception as error:
                 text = str(error) if isinstance(error, UserError) else None
-                text = text or config.explain(error, self.command.config_name, list(overrides))
+                text = text or explain(error, self.command.config_name, list(overrides))
                 if text is None:
                     raise
                 where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"

@@ -19,6 +19,7 @@ from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
+from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import (
     build_metrics,
@@ -55,6 +56,10 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator)
+    check_targets(cfg)
+    cfg.model = fitting(cfg.model)
+    # Read before the data are prepared, which may take a while.
+    weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
 
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
@@ -71,8 +76,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     warn_of_cut_groups(datamodule)
 
     network = build_network(cfg.model, datamodule)
-    if cfg.initial_weights is not None:
-        Checkpoint.read(find_run(cfg.initial_weights)[1]).load_into(network)
+    if weights is not None:
+        weights.load_into(network)
     settings = settings_of(cfg, plan.root)
     optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)

@@ -17,6 +17,7 @@ from lightning.fabric.strategies.launchers.subprocess_script import _ChildProces
 
 from medseg.errors import UserError
 from medseg.interruption import end_at_once
+from medseg.refusals import explain_os_error
 from medseg.runs.folder import RunFolder
 from medseg.sweeps.process import describe_exit
 from medseg.training.mirror import Mirror
@@ -82,7 +83,8 @@ def record_failure(folder: RunFolder, trainer: lightning.Trainer, error: Excepti
     if isinstance(error, UserError):
         message, kept = str(error), str(error)
     else:
-        message, kept = f"{type(error).__name__}: {error}", traceback.format_exc()
+        reason = explain_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        message, kept = reason, traceback.format_exc()
         if trainer.world_size > 1:
             message = f"process {trainer.global_rank}: {message}"
     if folder.status.get("state") != "failed":
