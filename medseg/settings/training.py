@@ -175,7 +175,7 @@ TRAINER: Settings = {
 WANDB: Settings = {
     "mode": Annotated[
         Literal["offline", "online", "disabled", "dryrun", "run"],
-        Words("offline or online (logger=csv goes without W&B)"),
+        Words("offline, online or disabled (WANDB_MODE is the default)"),
     ],
     "project": TEXT,
     "entity": TEXT | None,

@@ -95,7 +95,7 @@ COMMANDS = (
         ("callbacks=early_stopping callbacks.early_stopping.patience=-3", "callbacks.early_stopping.patience is -3"),
         ("callbacks=early_stopping callbacks.early_stopping.monitor=dice", "it must be one of val/dice, val/iou"),
         ("callbacks=ema callbacks.ema.decay=2", "callbacks.ema.decay is 2; it must be a number from 0 up to, but not"),
-        ("logger.wandb.mode=ofline", "logger.wandb.mode is 'ofline'; it must be offline or online"),
+        ("logger.wandb.mode=ofline", "logger.wandb.mode is 'ofline'; it must be offline, online or disabled"),
         ("logger.wandb.tags=a", "logger.wandb.tags is 'a'; it must be a list"),
         ("model=unet model.dropout=2", "model.dropout is 2; it must be a number from 0 up to, but not, 1"),
         ("model.base_channels=-8", "model.base_channels is -8; it must be a whole number from 1"),
