@@ -56,6 +56,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     loss = config.instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
+    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
@@ -68,8 +70,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if cfg.initial_weights is not None:
         Checkpoint.read(find_run(cfg.initial_weights)[1]).load_into(network)
     settings = settings_of(cfg, plan.root)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
-    check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
         network,
         loss=loss,
