@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
+from medseg.refusals import check_writable
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
@@ -59,6 +60,7 @@ def report(cfg: DictConfig) -> None:
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
+    check_writable(folder)
     from medseg.reporting.document import write_report
 
     notes = (*tree.copies, *tree.problems)

@@ -11,9 +11,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from medseg.config import as_meant, config_dir
+from medseg.config import config_dir
 from medseg.runs.folder import RunFolder
 from medseg.settings.check import check
+from medseg.words import as_meant
 
 TINY = (
     "data.image_size=64",

@@ -26,8 +26,9 @@ from medseg.data.finding import open_source
 from medseg.data.fingerprint import sha256_file
 from medseg.data.prepared import PreparedDataset, read_fingerprint
 from medseg.data.source import Source
-from medseg.data.staging import lock_of, locked, remove_leftovers, sync, temporary_of, writing
+from medseg.data.staging import lock_of, locked, remove_leftovers, temporary_of, writing
 from medseg.errors import DataError
+from medseg.runs.files import sync
 
 log = logging.getLogger(__name__)
 

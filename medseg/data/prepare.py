@@ -28,8 +28,9 @@ from medseg.data.fingerprint import describe_contents, describe_origin, sha256_f
 from medseg.data.prepared import PreparedDataset, as_samples, read_fingerprint, write_samples
 from medseg.data.problems import Problem, refuse_fatal, summary, write_problems
 from medseg.data.source import Source
-from medseg.data.staging import lock_of, locked, remove_leftovers, sync, temporary_of, writing
+from medseg.data.staging import lock_of, locked, remove_leftovers, temporary_of, writing
 from medseg.errors import ConfigError, DataError
+from medseg.runs.files import sync
 from medseg.settings.data import DATA
 from medseg.settings.kinds import CHANNELS, SIZE, check_arguments, checked
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.allocation import is_out_of_memory
 from medseg.data.build import images_bar, one_thread_each, thread_count
 from medseg.data.fingerprint import sha256_file
 from medseg.data.problems import SampleError
@@ -113,6 +114,13 @@ def predicted(
             return predict_one(predictor, output, image, large, stopping.is_set)
         except SampleError as error:
             return error
+        except Exception as error:
+            if isinstance(error, UserError) or not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{image.file}: out of memory ({str(error).strip() or 'MemoryError'}); give num_workers=1, or cut the "
+                "image into parts; what is predicted stays, and the same command goes on"
+            ) from error
 
     with one_thread_each(), ThreadPoolExecutor(workers, "predict") as pool, images_bar() as progress:
         task = progress.add_task("predict", total=len(images))

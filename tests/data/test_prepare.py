@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+from medseg import locks
 from medseg.data import arrays, build, staging
 from medseg.data.build import pixel_sums, resize_image, resize_mask
 from medseg.data.datasets import KvasirSEG
@@ -452,7 +453,7 @@ def test_a_folder_without_permission_is_one_line(tmp_path, downloads):
 def test_a_complete_preparation_can_be_used_from_a_read_only_disk(tmp_path, downloads, monkeypatch):
     prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads)
     monkeypatch.setattr(Path, "mkdir", fail(errno.EROFS))
-    monkeypatch.setattr(staging, "FileLock", fail(errno.EROFS))
+    monkeypatch.setattr(locks, "FileLock", fail(errno.EROFS))
     assert len(prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads).ids) == 8
 
 

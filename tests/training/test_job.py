@@ -138,7 +138,7 @@ def test_force_repeats_a_finished_run(place: Path) -> None:
 
 def test_a_wrong_option_does_not_cost_the_old_run(place: Path) -> None:
     run = train(place, "experiment=kept", "trainer.max_epochs=1")
-    with pytest.raises(ConfigError, match="must be offline or online"):
+    with pytest.raises(ConfigError, match="must be offline, online or disabled"):
         # W&B's mode is no part of the name, so this means the same run.
         train(place, "experiment=kept", "trainer.max_epochs=1", "force=true", "logger=wandb", "logger.wandb.mode=none")
     assert run.finished
