@@ -99,7 +99,7 @@ COMMANDS = (
             "callbacks.early_stopping.mode is 'min'; it must be max with monitor=val/dice",
         ),
         ("hydra/launcher=submitit_slurm hydra.launcher.timeout_min=-1", "hydra.launcher.timeout_min is -1; it must be"),
-        ("hydra/launcher=submitit_slurm hydra.launcher.mem_gb=-1", "hydra.launcher.mem_gb is -1; it must be a number above 0"),
+        ("hydra/launcher=submitit_slurm hydra.launcher.mem_gb=-1", "hydra.launcher.mem_gb is -1; it must be"),
         ("hydra/launcher=ray hydra.launcher.ray.remote.num_gpus=-1", "hydra.launcher.ray.remote.num_gpus is -1"),
         (
             "hydra/launcher=ray hydra.launcher.ray.remote.max_retries=2.5",
