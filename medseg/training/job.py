@@ -67,6 +67,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
     check_limits(cfg.trainer, datamodule)
+    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
@@ -79,8 +81,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
-    check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
         network,
         loss=loss,
