@@ -36,7 +36,8 @@ def check(cfg: DictConfig, command: str) -> None:
     groups = [("", plain, COMMANDS.get(command, {}))]
     groups += [(f"{key}.", node, settings_of(node["_target_"])) for key, node in built(plain)]
     refused = [error for group in groups for error in wrong_values(cfg, *group)]
-    if HydraConfig.initialized():
+    # The job of a multirun has none: its configuration was checked with the launcher when it was planned.
+    if HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get(), "launcher"):
         launcher: Any = OmegaConf.to_container(HydraConfig.get().launcher)
         refused += wrong_values(None, "hydra.launcher.", launcher, OF_LAUNCHERS.get(launcher.get("_target_"), {}))
     if refused:
