@@ -9,8 +9,8 @@ import select
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +25,9 @@ from medseg.errors import ConfigError, UserError
 from medseg.meanings import explain, unknown_key
 from medseg.refusals import explain_os_error
 from medseg.runs.environment import is_first_process
+from medseg.sweeps.handed import handed
 from medseg.sweeps.job import Planner
+from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.sweep import SweptCommand, register
 from medseg.words import as_meant, check_words, split, with_runs
 
@@ -40,6 +42,18 @@ class ExperimentsSearchPath(SearchPathPlugin):
         search_path.append(provider="medseg", path=f"file://{config.config_root()}")
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End the process as an interrupted one, in one line, wherever in it the interruption comes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    finally:
+        interruption.take_no_notice()
+
+
+@interruptible()
 def run_command(
     task: Callable[[DictConfig], object],
     *,
@@ -61,7 +75,8 @@ def run_command(
         planner: says which run a configuration means, for a command that leaves run folders.
         takes_runs: whether folders, given without a key, are the command's `runs`.
 
-    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
+    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 75 another process is at it,
+    130 interrupted.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         with suppress(BrokenPipeError):  # `--help | head`
@@ -70,6 +85,7 @@ def run_command(
     interruption.follow_supervisor()
     interruption.listen()
     set_up_logging()
+    planned = handed(module)
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -84,7 +100,7 @@ def run_command(
     if planner is not None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
         Plugins.instance().register(ExperimentsSearchPath)
-    check = functools.partial(check_top_level, config_name=config_name)
+    check = functools.partial(check_configuration, config_name=config_name)
     register(SweptCommand(module, config_name, check, planner))
     # Of the launchers in conf/hydra/, which their plugins describe as well.
     warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
@@ -96,6 +112,7 @@ def run_command(
     def job(cfg: DictConfig) -> None:
         # Kept for later: what leaves this function, Hydra announces in a line of its own.
         try:
+            check_sweeper()
             check(cfg)
             composed.append(cfg)
             task(cfg)
@@ -103,7 +120,8 @@ def run_command(
             failures.append(error)
 
     try:
-        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)()
+        check_options(sys.argv[1:], config_name)
+        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)(planned)
         if failures:
             raise failures[0]
     except KeyboardInterrupt:
@@ -199,6 +217,17 @@ def set_up_logging() -> None:
     # The further processes of a distributed run would only repeat the first.
     log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     log.propagate = False
+
+
+def check_configuration(cfg: DictConfig, config_name: str) -> None:
+    """Refuse unknown keys and values that cannot be, before anything is loaded.
+
+    Raises `ConfigError`, and what OmegaConf raises for a value that refers to one that is not there.
+    """
+    from medseg.settings.check import check  # not above: --help needs none of it
+
+    check_top_level(cfg, config_name)
+    check(cfg, config_name)
 
 
 def help_text(config_name: str, module: str, summary: str, examples: tuple[str, ...]) -> str:

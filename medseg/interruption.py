@@ -42,6 +42,13 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def take_no_notice() -> None:
+    """Let nothing but Ctrl-C interrupt the end of the process: what it had to do is done."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, lambda number, frame: None)
+
+
 @contextmanager
 def unheard() -> Iterator[None]:
     """Start processes that no interruption reaches, which is for the process that started them.
@@ -60,11 +67,16 @@ def end_at_once() -> None:
     """Let a further Ctrl-C end the process, whatever it does; it ends anyway, so nothing else interrupts it again."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises an error where a loading process is killed
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        # Loading processes, which are `unheard`: nobody waits for the batch that one is making.
-        for process in multiprocessing.active_children():
+        end_loading()
+
+
+def end_loading() -> None:
+    """Kill the loading processes, which are `unheard`: nobody waits for the batch that one is making."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises an error where a loading process is killed
+    for process in multiprocessing.active_children():
+        if process.daemon:
             process.kill()
 
 

@@ -291,7 +291,7 @@ def test_parameters_and_macs() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trainer.precision=8-bit", "trainer.precision is '8-bit'; the benchmark knows auto, 32-true, bf16-mixed"),
+        ("trainer.precision='16'", "trainer.precision is '16'; the benchmark knows auto, 32-true, bf16-mixed"),
         pytest.param(
             "trainer=gpu",
             "a GPU is asked for",
@@ -449,19 +449,20 @@ def test_names_tell_networks_of_one_option_apart() -> None:
     [
         (["models=[unet,convunex]"], "unknown model 'convunex'; did you mean 'convunext'"),
         (["models=[unet]", "model=convunext"], "give model=... or models=[...], not both"),
-        (["models=unet"], "models=unet must be a list: models=[unet,convunext]"),
+        (["models=unet"], "models is 'unet'; it must be null or a list, models=[unet,convunext]"),
         (["models=[unet,unext]", "model.base_channels=8"], "unknown option 'model.base_channels'"),
-        (["image_size=[1,2,3]"], "must be a number of pixels, or [height, width]"),
+        (["image_size=[1,2,3]"], "it must be a number of pixels, or [height, width]"),
         (["batch_size=0"], "batch_size is 0; it must be a whole number from 1"),
-        (["inference_batch_size=0"], "inference_batch_size is 0; it must be a whole number from 1"),
-        (["variants=plain"], "variants=plain must be a list: variants=[plain,tuned]"),
+        (["inference_batch_size=0"], "inference_batch_size is 0; it must be null or a whole number from 1"),
+        (["variants=plain"], "variants is 'plain'; it must be null or a list, variants=[plain,tuned]"),
         (["variants=[plain,tunde]"], "unknown variant 'tunde'; did you mean 'tuned'? (there are: plain, "),
         (["variants=[plain,plain]"], "has a variant more than once"),
+        (["models=[unet,'unet model.base_channels=0']"], "model.base_channels is 0; it must be a whole number from 1"),
         (["repeats=1.5"], "repeats is 1.5; it must be a whole number from 1"),
         (["seconds=0"], "seconds is 0; it must be a number above 0"),
         (["compile=maybe"], "compile is 'maybe'; it must be true or false"),
         (["trainer=ddp"], "a benchmark measures one device"),
-        (["experiment=../there"], "it must name a folder below runs_dir"),
+        (["experiment=../there"], "it must be the name of a folder below runs_dir"),
     ],
 )
 def test_a_wrong_word_gets_one_line(words: list[str], message: str, tmp_path: Path) -> None:

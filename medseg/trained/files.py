@@ -6,7 +6,6 @@ Beside the weights of a training step, medseg keeps what the network needs to be
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import re
 import zipfile
@@ -87,19 +86,16 @@ def write_checkpoint(content: Mapping[str, Any], file: Path) -> None:
     It is written beside its final name, synced and renamed, so that a kill or a full disk leaves the file that was
     there before. Raises `UserError` where it cannot be written.
     """
-    with replacing(file) as partial:
-        try:
-            with partial.open("wb") as stream:
-                torch.save({**content, DIGEST: digest(content)}, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-        # PyTorch's writer turns what the disk says into an error of its own.
-        except (OSError, RuntimeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
-            raise UserError(
-                f"{file}: cannot be written ({reason}); the file before it is kept, so free some space and give the "
-                "same command again"
-            ) from error
+    try:
+        with replacing(file) as partial, partial.open("wb") as stream:
+            torch.save({**content, DIGEST: digest(content)}, stream)
+    # PyTorch's writer turns what the disk says into an error of its own.
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+        raise UserError(
+            f"{file}: cannot be written ({reason}); the file before it is kept, so free some space and give the "
+            "same command again"
+        ) from error
 
 
 def digest(content: Any) -> str:

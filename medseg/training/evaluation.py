@@ -89,10 +89,8 @@ def data_to_score(checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig) -> Se
     Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
     the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command.
 
-    Raises `ConfigError` for an unknown split, and for a checkpoint of no data without other data.
+    Raises `ConfigError` for a checkpoint of no data without other data.
     """
-    if cfg.split not in ("train", "val", "test"):
-        raise ConfigError(f"split is {cfg.split!r}; it must be train, val or test (data.split names a way to split)")
     chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
     before = checkpoint.settings.configuration.data
     given = changed(cfg)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -16,25 +14,30 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
-from medseg.interruption import end_at_once
-from medseg.refusals import explain_os_error
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
 from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
-from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
-from medseg.training.callbacks import core_callbacks
+from medseg.training.build import (
+    build_metrics,
+    build_network,
+    build_trainer,
+    check_limits,
+    check_weights,
+    quiet_libraries,
+)
+from medseg.training.callbacks import SELECTION, core_callbacks
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
+from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
+from medseg.training.recording import recording
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
-from medseg.training.wandb_mirror import RunLogger
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +56,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator)
-    given: Any = OmegaConf.to_container(cfg.data)
-    checked_size(given["image_size"])
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
+    # Read before the data are prepared, which may take a while.
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
 
     augmentation = config.instantiate(cfg.augmentation)
@@ -64,6 +66,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     loss = config.instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
+    check_limits(cfg.trainer, datamodule)
+    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
@@ -76,8 +81,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
-    check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
         network,
         loss=loss,
@@ -95,11 +98,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # An older version had an id for W&B alone; the run goes on under it.
     run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
     info = RunInfo(folder.path, plan.record, run_id, settings)
-    loggers = build_loggers(cfg.logger, info) if is_first_process() else []
+    mirrors = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
-        logger=loggers or False,
-        callbacks=[*core_callbacks(folder, loggers=bool(loggers)), *extra_callbacks],
+        logger=mirrors or False,
+        callbacks=[*core_callbacks(folder, loggers=bool(mirrors)), *extra_callbacks],
         default_root_dir=folder.path,
         enable_progress_bar=sys.stderr.isatty(),
     )
@@ -112,7 +115,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer)
-    with recording(folder if trainer.is_global_zero else None):
+    with recording(folder, trainer, mirrors):
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
@@ -129,7 +132,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                     "macs": macs_of(task.network, datamodule),
                 }
             )
-            close(folder, trainer, task, datamodule, scores)
+            close(folder, trainer, task, datamodule, scores, mirrors)
 
 
 def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
@@ -172,16 +175,27 @@ def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
         partial.unlink(missing_ok=True)
     if not folder.last_checkpoint.exists() and not folder.best_checkpoint.exists():
         return None
-    anew = "repeat the command with force=true to begin the run anew"
+    last, reason = None, ""
+    try:
+        last = Checkpoint.read(folder.last_checkpoint)
+        if not is_validated(last):  # so there is no best epoch yet
+            return last
+    except UserError as error:
+        reason = str(error)
     try:
         best = Checkpoint.read(folder.best_checkpoint)
     except UserError as error:
+        anew = "repeat the command with force=true to begin the run anew"
         raise UserError(f"{error}; the test needs the best epoch, so {anew}") from None
-    try:
-        return Checkpoint.read(folder.last_checkpoint)
-    except UserError as error:
-        log.warning("%s; training goes on from %s, epoch %d", error, best.file, best.content["epoch"] + 1)
-        return best
+    if last is None:
+        log.warning("%s; training goes on from %s, epoch %d", reason, best.file, best.content["epoch"] + 1)
+    return last or best
+
+
+def is_validated(checkpoint: Checkpoint) -> bool:
+    """Tell whether a training had a best epoch when it wrote its last checkpoint."""
+    states = checkpoint.content.get("callbacks", {}).values()
+    return any(state.get("best_model_path") for state in states if state.get("monitor") == SELECTION)
 
 
 def fit(
@@ -198,7 +212,7 @@ def fit(
                 "give it those again, or begin anew with force=true"
             )
         log.info("resuming after an interruption: %s", resume.file)
-        if resume.content.get(STOPPED):
+        if resume.content.get(STOPPED) and resume.content["epoch"] + 1 >= (trainer.min_epochs or 0):
             log.info("training had ended by early stopping")
             return
     trainer.fit(task, datamodule=datamodule, ckpt_path=None if resume is None else resume.file, weights_only=True)
@@ -253,61 +267,18 @@ def write_opening(
     )
 
 
-@contextmanager
-def recording(folder: RunFolder | None) -> Iterator[None]:
-    """Keep the log and the final state of a run in its folder, however it ends; None keeps nothing."""
-    if folder is None:
-        yield
-        return
-    handler = logging.FileHandler(folder.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("medseg")
-    root.addHandler(handler)
-    level = root.level
-    exit_code = 0
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        # Lightning ends an interrupted process itself, by SystemExit.
-        exit_code = 130
-        end_at_once()
-        folder.set_state("interrupted")
-        raise KeyboardInterrupt from None
-    except UserError as error:
-        exit_code = 1
-        folder.set_state("failed", error=str(error))
-        folder.keep(str(error))
-        raise
-    except Exception as error:
-        exit_code = 1
-        reason = explain_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        folder.set_state("failed", error=reason)
-        folder.keep(traceback.format_exc())
-        raise UserError(f"{reason} (the traceback is in {folder.log})") from error
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-        handler.close()
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish(exit_code=exit_code)
-
-
 def close(
     folder: RunFolder,
     trainer: lightning.Trainer,
     task: SegmentationTask,
     datamodule: SegmentationDataModule,
     scores: Scores,
+    mirrors: Sequence[Mirror],
 ) -> None:
     """Write the scores and pictures of the tested run; `finished` comes last."""
     write_scores(folder.test, scores)
     draw_test_examples(folder.images, trainer, task, datamodule, scores.rows)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
-    means = {name: values["mean"] for name, values in scores.summary["headline"].items()}
-    for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            logger.log_test(scores, folder)
-        else:
-            logger.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
-    folder.set_state("finished", scores=means)
+    for mirror in mirrors:
+        mirror.log_test(scores, folder)
+    folder.set_state("finished", scores={name: values["mean"] for name, values in scores.summary["headline"].items()})

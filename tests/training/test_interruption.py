@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medseg import cli, status
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from tests.faults import processes_of
@@ -84,3 +85,19 @@ def test_a_signal_to_the_whole_group_is_an_interruption(
     assert [row["epoch"] for row in read_csv(run.metrics)] == ["0", "1"]
     if "trainer=ddp" not in options:
         assert rows_of(run) == rows_of(unbroken), "the images of its epoch are drawn, whatever loads them"
+
+
+@pytest.mark.parametrize("while_it", ["set_up_logging", "register"])
+def test_an_interruption_before_the_command_has_begun(
+    while_it: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, while_it, interrupted)
+    monkeypatch.setattr(sys, "argv", ["status", "runs/main"])
+    monkeypatch.setattr(cli.interruption, "listen", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        status.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "error: interrupted\n"

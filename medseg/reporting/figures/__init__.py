@@ -16,10 +16,13 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import os
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medseg.interruption import end_with
 from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
 
 if TYPE_CHECKING:
@@ -36,7 +39,9 @@ class Drawing:
 
     def __init__(self) -> None:
         # Forked: what is imported by now need not be imported again.
-        self.pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+        self.pool = ProcessPoolExecutor(
+            1, multiprocessing.get_context("fork"), initializer=end_with, initargs=(os.getpid(), signal.SIGKILL)
+        )
         self.pool.submit(prepare)
         self.parts: list[Future[list[Path]]] = []
 
