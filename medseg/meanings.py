@@ -88,7 +88,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     # The last part of a dotted key may be known under another parent: weight_decay -> optimizer.weight_decay.
     last = key.rpartition(".")[2]
     under_other = [name for name in known if name.rpartition(".")[2] == last]
-    renamed = [name for name, others in OTHER_NAMES.items() if name in known and key.lower() in others.split()]
+    renamed = [name for name in other_names(key) if name in known]
     start = f"unknown option '{key}'"
     if renamed:
         return f"{start}; did you mean {' or '.join(map(repr, renamed[:3]))}?"
@@ -96,6 +96,13 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
         return f"{start}; {ADVICE[key.lower()]}"
     hint = config.close_matches(key, known) or (f"; did you mean {under_other[0]!r}?" if under_other else "")
     return f"{start}{hint or '; --help lists the groups, --cfg job every key'}"
+
+
+def other_names(key: str) -> list[str]:
+    """Return the keys that other programs give such a name; of a dotted key, those of its group."""
+    group, _, last = key.lower().rpartition(".")
+    found = [name for name, others in OTHER_NAMES.items() if last in others.split()]
+    return [name for name in found if not group or name.startswith(f"{group}.")]
 
 
 def unknown_option(group: str, name: str, known: Sequence[str]) -> str:
@@ -169,7 +176,7 @@ def not_composed(message: str, config_name: str, words: Sequence[str]) -> str:
     group, _, name = key.rpartition(".")
     ours = [other.removeprefix(f"{group}.") for other in known if group and other.startswith(f"{group}.")]
     # Of another option of the group, or like nothing.
-    if ours and (key in known_keys(config_name, []) or not config.close_matches(name, ours)):
+    if ours and not other_names(key) and (key in known_keys(config_name, []) or not config.close_matches(name, ours)):
         choice = next((word for word in words if word.startswith(f"{group}=")), group)
         return f"unknown option '{key}': {choice} has {', '.join(other for other in ours if '.' not in other)}"
     return unknown_key(key, known)

@@ -112,6 +112,9 @@ def check_words(words: Sequence[str], config_name: str) -> None:
         key = override.key_or_group
         if not key:
             raise ConfigError(unreadable(word))
+        top = key.partition(".")[0]
+        if top != key and top in config.primary(config_name)[1]:
+            raise ConfigError(f"'{word}': '{top}' has no keys of its own; give {top}=...")
         if override.is_delete() and key in config.top_level_keys(config_name):
             raise ConfigError(f"'{word}' removes what medseg.{config_name} needs; {to_choose(key)}")
         if key in config.groups() or key == "hydra" or "/" in key:

@@ -40,6 +40,7 @@ def test_however_a_name_is_written(name: str) -> None:
         ("output_dir", "runs_dir"),
         ("workers", "data.num_workers"),
         ("weight_decay", "optimizer.weight_decay"),
+        ("optimizer.learning_rate", "optimizer.lr"),
         ("modle", "model"),
     ],
 )

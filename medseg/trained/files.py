@@ -151,5 +151,7 @@ def check_size(content: Any, bytes_read: int) -> None:
 
 def damaged(file: Path, reason: object) -> UserError:
     """Return the error for a file that is no checkpoint, or not any more."""
-    line = str(reason).strip().partition("\n")[0] or type(reason).__name__
+    # Of a file of another kind, PyTorch's reader raises the number of a byte that it does not know.
+    line = "" if isinstance(reason, KeyError) else str(reason).strip().partition("\n")[0]
+    line = line or ("of another kind" if isinstance(reason, KeyError) else type(reason).__name__)
     return UserError(f"{file}: damaged, or not a PyTorch checkpoint ({line})")

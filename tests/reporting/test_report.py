@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from medseg.cli import with_runs
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
 from medseg.reporting.document import write_report
 from medseg.runs.reading import read_runs
+from medseg.words import with_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 
@@ -131,6 +132,20 @@ def test_a_score_that_no_run_has(tmp_path: Path) -> None:
         report(compose_config("report", f"runs=['{folder}']", "score=hd95"))
 
 
+def test_read_only_runs_are_reported_elsewhere(sweep: Path) -> None:
+    # Not by permissions, which do not stop root.
+    code = (
+        f"import os, sys; sys.argv = ['medseg.report', {str(sweep)!r}, 'format=csv', 'figures=false']\n"
+        f"may = os.access; os.access = lambda path, how: not str(path).startswith({str(sweep)!r}) and may(path, how)\n"
+        "from medseg.report import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "permission denied" in done.stderr
+    assert "write elsewhere with output=FOLDER" in done.stderr
+
+
 def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
     script = (
         "import sys; sys.argv = ['report', '--help']\n"
@@ -145,9 +160,7 @@ def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_key_are_the_runs() -> None:
-    assert with_runs(["runs/a", "score=iou", "runs/it's", "--cfg", "job"]) == [
-        "score=iou", "--cfg", "runs=['runs/a','runs/it\\'s','job']"
-    ]  # fmt: skip
+    assert with_runs(["runs/a", "score=iou", "runs/it's"]) == ["score=iou", "runs=['runs/a','runs/it\\'s']"]
     assert with_runs(["score=iou"]) == ["score=iou"]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,18 @@ def test_other_data_keep_the_preprocessing_of_the_run(run: RunFolder, place: Pat
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["evaluation_size"] == [64, 64], "the image size of the run, not the default of the dataset"
     assert all(row["id"].startswith("nuclei") for row in read_csv(folder / "per_image.csv"))
+
+
+def test_a_read_only_run_is_refused_before_it_is_scored(
+    run: RunFolder, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not by permissions, which do not stop root.
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(run.path) and may(path, mode))
+    monkeypatch.setattr("medseg.training.evaluation.score_split", None)
+    with pytest.raises(PermissionError) as caught:
+        evaluate(place, f"checkpoint={run.path}")
+    assert Path(caught.value.filename).is_relative_to(run.path / "evaluations")
 
 
 def test_a_split_that_is_none(run: RunFolder, place: Path) -> None:
