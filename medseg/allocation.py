@@ -1,4 +1,4 @@
-"""How the process's memory is handed out."""
+"""How the process's memory is handed out, and how it is known that there is none left."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):  # another C library
         return False
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory is short, of the machine or of a GPU.
+
+    PyTorch has a class of its own for a GPU's alone.
+    """
+    text = str(error).lower()
+    words = ("out of memory", "can't allocate memory", "bad_alloc", "insufficient memory")
+    return isinstance(error, MemoryError) or any(word in text for word in words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from medseg.benchmarking.variants import VARIANTS, in_variant
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 from medseg.runs.naming import model_name
-from medseg.values import is_count
+from medseg.settings.check import check as check_settings
 
 SUMMARY = """
 medseg.benchmark measures networks on this machine: images per second in training and inference, the latency of one
@@ -70,33 +70,14 @@ def benchmark(cfg: DictConfig) -> list[Path]:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise `ConfigError` for a value that cannot be."""
-    sides = cfg.image_size if OmegaConf.is_list(cfg.image_size) else [cfg.image_size] * 2
-    if len(sides) != 2 or not all(map(is_count, sides)):
-        raise ConfigError(f"image_size={cfg.image_size} must be a number of pixels, or [height, width]")
-    for key in ("in_channels", "num_classes", "batch_size", "inference_batch_size", "repeats"):
-        if not is_count(cfg[key]) and not (key == "inference_batch_size" and cfg[key] is None):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be a whole number from 1")
-    if isinstance(cfg.seconds, bool) or not isinstance(cfg.seconds, int | float) or not cfg.seconds > 0:
-        raise ConfigError(f"seconds is {cfg.seconds!r}; it must be a number above 0")
-    for key in ("channels_last", "compile"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
-    if cfg.models is not None and not (OmegaConf.is_list(cfg.models) and cfg.models):
-        raise ConfigError(f"models={cfg.models} must be a list: models=[unet,convunext]")
-    if cfg.variants is not None:
-        check_variants(cfg.variants)
+    """Raise `ConfigError` for values that do not go with a benchmark."""
+    check_variants(cfg.variants or [])
     if cfg.trainer.devices != 1:
         raise ConfigError("a benchmark measures one device: choose trainer=auto, cpu or gpu")
-    experiment = Path(str(cfg.experiment))
-    if not experiment.parts or experiment.is_absolute() or ".." in experiment.parts:
-        raise ConfigError(f"experiment is {cfg.experiment!r}; it must name a folder below runs_dir")
 
 
-def check_variants(names: Any) -> None:
+def check_variants(names: Sequence[str]) -> None:
     """Raise `ConfigError` unless `names` are variants, each once."""
-    if not (OmegaConf.is_list(names) and names):
-        raise ConfigError(f"variants={names} must be a list: variants=[plain,tuned]")
     for name in names:
         if name not in VARIANTS:
             meant = config.close_matches(str(name), VARIANTS)
@@ -141,6 +122,7 @@ def find_networks(cfg: DictConfig) -> list[Setting]:
 def read_setting(cfg: DictConfig, choices: Mapping[str, str], asked: list[str]) -> Setting:
     """Return what a composed configuration says is to be measured, `asked` for by the words about the network."""
     own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    check_settings(own, "benchmark")
     node: dict[str, Any] = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     height, width = cfg.image_size if OmegaConf.is_list(cfg.image_size) else (cfg.image_size, cfg.image_size)
     return Setting(

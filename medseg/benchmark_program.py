@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text
-from medseg.values import is_count, is_whole
 
 SUMMARY = """
 medseg.benchmark_program measures whole commands, each in a process of its own: images per second while a dataset is
@@ -74,12 +73,6 @@ def key_of(word: str) -> str:
 
 def check(cfg: DictConfig) -> None:
     """Raise `ConfigError` for a value that cannot be."""
-    for key, least in (("repeats", 1), ("steps", 2)):
-        value = cfg[key]
-        if not is_whole(value) or value < least:
-            raise ConfigError(f"{key} is {value!r}; it must be a whole number from {least}")
-    if cfg.jobs is not None and not (OmegaConf.is_list(cfg.jobs) and all(map(is_count, cfg.jobs))):
-        raise ConfigError(f"jobs={cfg.jobs} must be a list of numbers of trainings: jobs=[1,2,4]")
     if cfg.data.download:
         raise ConfigError("data.download=true would measure the network; download with medseg.prepare first")
     if cfg.trainer.devices != 1:

@@ -6,12 +6,14 @@ import functools
 import io
 import logging
 import os
+import select
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_search_path import ConfigSearchPath
@@ -21,13 +23,16 @@ from omegaconf import DictConfig
 
 from medseg import config, interruption
 from medseg.errors import ConfigError, UserError, printable
+from medseg.meanings import explain, unknown_key
+from medseg.refusals import explain_os_error
 from medseg.runs.environment import is_first_process
+from medseg.sweeps.handed import handed
 from medseg.sweeps.job import Planner
+from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.sweep import SweptCommand, register
+from medseg.words import as_meant, check_words, split, with_runs
 
 log = logging.getLogger("medseg")
-
-DISK_HINT = "free some space, or choose a folder that can be written with runs_dir=... or data_dir=..."
 
 
 class ExperimentsSearchPath(SearchPathPlugin):
@@ -71,7 +76,8 @@ def run_command(
         planner: says which run a configuration means, for a command that leaves run folders.
         takes_runs: whether folders, given without a key, are the command's `runs`.
 
-    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 130 interrupted.
+    Ends the process: 0 done, 1 a user's error or a failed job, 2 a wrong command line, 75 another process is at it,
+    130 interrupted.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         with suppress(BrokenPipeError):  # `--help | head`
@@ -80,66 +86,105 @@ def run_command(
     interruption.follow_supervisor()
     interruption.listen()
     set_up_logging()
+    planned = handed(module)
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    arguments = with_runs(sys.argv[1:]) if takes_runs else sys.argv[1:]
-    sys.argv[1:] = config.as_meant(arguments)
+    try:
+        words, flags = split(sys.argv[1:])
+        words = as_meant(with_runs(words) if takes_runs else words)
+        check_words(words, config_name)
+    except ConfigError as error:
+        fail(str(error), error.exit_code)
+    # All words in one row: argparse, which Hydra uses, does not know those that come after a flag as its own.
+    sys.argv[1:] = [*words, *flags]
     if planner is not None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
         Plugins.instance().register(ExperimentsSearchPath)
-    check = functools.partial(check_top_level, config_name=config_name)
+    check = functools.partial(check_configuration, config_name=config_name)
     register(SweptCommand(module, config_name, check, planner))
     # Of the launchers in conf/hydra/, which their plugins describe as well.
     warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
     # Hydra then raises what it would otherwise print in its own many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failures: list[Exception] = []
+    composed: list[DictConfig] = []
 
     def job(cfg: DictConfig) -> None:
         # Kept for later: what leaves this function, Hydra announces in a line of its own.
         try:
+            check_sweeper()
             check(cfg)
+            composed.append(cfg)
             task(cfg)
         except Exception as error:
             failures.append(error)
 
     try:
-        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)()
+        check_options(sys.argv[1:], config_name)
+        hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)(planned)
         if failures:
             raise failures[0]
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain once more while it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
     except UserError as error:
         fail(str(error), error.exit_code)
     except Exception as error:
-        explanation = config.explain(error, config_name, sys.argv[1:])
-        if explanation is None and isinstance(error, OSError):
-            fail(f"{error.filename or 'the disk'}: {error.strerror or error}; {DISK_HINT}", 1)
-        if explanation is None:
-            raise
-        fail(explanation, ConfigError.exit_code)
+        if isinstance(error, BrokenPipeError) and reader_has_gone():
+            # Whoever read the output has seen enough; Python would complain once more while it closes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        explanation = explain(error, config_name, words)
+        if explanation is not None:
+            fail(explanation, ConfigError.exit_code)
+        if isinstance(error, OSError):
+            fail(explain_os_error(error, elsewhere(config_name, composed, error.filename)), 1)
+        fail(unexpected(error), 1)
 
 
-def with_runs(arguments: Sequence[str]) -> list[str]:
-    """Return command-line arguments as Hydra needs them to be: folders, given without a key, become `runs=[...]`."""
-    folders = [word for word in arguments if "=" not in word and not word.startswith("-")]
-    others = [word for word in arguments if word not in folders]
-    if not folders:
-        return others
-    quoted = ("'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders)
-    return [*others, f"runs=[{','.join(quoted)}]"]
-
-
-def fail(message: str, exit_code: int) -> None:
+def fail(message: str, exit_code: int) -> NoReturn:
     """Print `message` as one line on standard error and end the process; MEDSEG_DEBUG=1 shows where it comes from."""
     if os.environ.get("MEDSEG_DEBUG"):
         traceback.print_exc()
     print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def unexpected(error: Exception) -> str:
+    """Say what was raised where, of an error that nobody foresaw."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if f"{os.sep}medseg{os.sep}" in frame.filename] or frames
+    place = f"in {Path(ours[-1].filename).name}, line {ours[-1].lineno}; " if ours else ""
+    return f"{type(error).__name__}: {error} ({place}MEDSEG_DEBUG=1 before the command shows all of it)"
+
+
+def elsewhere(config_name: str, composed: Sequence[DictConfig], file: Any) -> list[str]:
+    """Return the words that tell a command to write elsewhere: of the folder that a file is in, or of all.
+
+    Args:
+        config_name: of the command.
+        composed: its configuration, if it came to that.
+        file: what could not be written, if that is known.
+    """
+    keys = [key for key in ("output", "runs_dir", "data_dir") if key in config.top_level_keys(config_name)]
+    places = {key: cfg.get(key) for cfg in composed for key in keys}
+    inside = [key for key, place in places.items() if isinstance(place, str) and is_below(file, place)]
+    others = ["output"] if "output" in keys else keys
+    is_file = " file " in config.primary(config_name)[1].get("output", "").partition(";")[0]
+    return [f"{key}={'FILE' if key == 'output' and is_file else 'FOLDER'}" for key in inside or others]
+
+
+def reader_has_gone() -> bool:
+    """Tell whether nobody reads standard output any more, as after `| head`."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def is_below(file: Any, folder: str) -> bool:
+    """Tell whether a file is in a folder, or the folder itself or one that it is in."""
+    if not isinstance(file, str | Path):
+        return False
+    path, place = Path(file).absolute(), Path(folder).expanduser().absolute()
+    return path.is_relative_to(place) or place.is_relative_to(path)
 
 
 def check_top_level(cfg: DictConfig, config_name: str) -> None:
@@ -150,7 +195,7 @@ def check_top_level(cfg: DictConfig, config_name: str) -> None:
     known = config.top_level_keys(config_name)
     for key in cfg:
         if key not in known:
-            raise ConfigError(config.unknown_key(str(key), sorted(known)))
+            raise ConfigError(unknown_key(str(key), sorted(known)))
 
 
 class Line(logging.Formatter):
@@ -180,6 +225,17 @@ def set_up_logging() -> None:
     # The further processes of a distributed run would only repeat the first.
     log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     log.propagate = False
+
+
+def check_configuration(cfg: DictConfig, config_name: str) -> None:
+    """Refuse unknown keys and values that cannot be, before anything is loaded.
+
+    Raises `ConfigError`, and what OmegaConf raises for a value that refers to one that is not there.
+    """
+    from medseg.settings.check import check  # not above: --help needs none of it
+
+    check_top_level(cfg, config_name)
+    check(cfg, config_name)
 
 
 def help_text(config_name: str, module: str, summary: str, examples: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Where the configuration lives, what can be chosen in it, and what a misspelt choice was meant to be."""
+"""Where the configuration lives, what can be chosen in it, and how what it names is built."""
 
 from __future__ import annotations
 
@@ -10,15 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue, OmegaConfBaseException
 
 from medseg.errors import ConfigError, UserError
 
@@ -57,7 +50,11 @@ def describe(file: Path) -> str:
 
 def close_matches(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'a' or 'b'?` for the known words most like `word`, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    # However it is written: UNet, U-Net and u_net are like unet.
+    plain = {name: re.sub(r"[-_ ]", "", name).casefold() for name in known}
+    given = re.sub(r"[-_ ]", "", word).casefold()
+    alike = [given] if given in plain.values() else difflib.get_close_matches(given, list(plain.values()), 3, 0.6)
+    matches = [name for text in dict.fromkeys(alike) for name in plain if plain[name] == text][:3]
     return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 
 
@@ -72,41 +69,6 @@ def flat_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
             if isinstance(child, DictConfig) and not child._is_none():
                 keys += flat_keys(child, f"{name}.")
     return keys
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Say that `key` is unknown and which known key or group is like it."""
-    known = list(known)
-    # The last part of a dotted key may be known under another parent: weight_decay -> optimizer.weight_decay.
-    last = key.rpartition(".")[2]
-    under_other = [name for name in known if name.rpartition(".")[2] == last]
-    hint = close_matches(key, known) or (f"; did you mean {under_other[0]!r}?" if under_other else "")
-    return f"unknown option '{key}'{hint or '; --help lists the groups, --cfg job every key'}"
-
-
-def explain(error: Exception, config_name: str, overrides: list[str]) -> str | None:
-    """Turn what Hydra or OmegaConf raised into one line for the user; None where the error is not theirs to mend."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = [option for option in error.options or [] if not option.startswith("_")]
-        if not known:
-            return unknown_key(group or name, groups())
-        return f"unknown {group} '{name}'{close_matches(name, known)} (there are: {', '.join(known)})"
-    if isinstance(error, ConfigCompositionException):
-        match = re.search(r"Could not (?:override|delete|append to config\.? ?)[^']*'([^']+)'", str(error))
-        if match:
-            return unknown_key(match.group(1).partition("@")[0], known_keys(config_name, overrides))
-    if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': write key=value, and quote a value with special characters"
-    if isinstance(error, MissingMandatoryValue) and error.full_key:
-        return f"'{error.full_key}' has no value; give {error.full_key}=..."
-    if isinstance(error, InterpolationResolutionError):
-        match = re.search(r"Missing mandatory value: (\S+)", str(error))
-        if match:
-            return f"'{match.group(1)}' has no value; give {match.group(1)}=..."
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    return None
 
 
 def instantiation_error(error: InstantiationException) -> str:
@@ -135,42 +97,15 @@ def instantiate_network(model: DictConfig) -> nn.Module:
 
     Raises `ConfigError` where that names no network.
     """
-    if "_target_" not in model:
-        raise ConfigError("model=custom needs your class: +model._target_=my_package.MyNet")
     from torch import nn  # not above: torch takes seconds, and most commands can fail without it
 
-    network = instantiate(model)
+    from medseg.targets import check_network_target, fitting  # not above: it needs this module
+
+    check_network_target(model)
+    network = instantiate(fitting(model))
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{model._target_} made a {type(network).__name__}; a network must be a torch.nn.Module")
     return network
-
-
-def known_keys(config_name: str, overrides: list[str]) -> list[str]:
-    """List the groups, and the keys of a command's configuration with the options chosen on its command line."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    # An earlier, failed composition may have left Hydra initialised.
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
-        known = {f"{group}={option}" for group in groups() for option in options(group)}
-        cfg = compose(config_name, overrides=[override for override in overrides if override in known])
-    return sorted({*groups(), *flat_keys(cfg)})
-
-
-def as_meant(arguments: list[str]) -> list[str]:
-    """Return command-line arguments as Hydra needs them to be.
-
-    `+model._target_=package.Class` stands alone: without a choice of `model` it means `model=custom`. A home folder,
-    `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it. Beside `budget=...`,
-    `+experiments=...` takes its place before the budget: Hydra would compose it last, and its numbers would win.
-    """
-    meant = [re.sub(r"^([^=]+)=(~[^,=]*)$", lambda m: f"{m[1]}={Path(m[2]).expanduser()}", word) for word in arguments]
-    own = any(re.match(r"\+*model\._target_=", word) for word in meant)
-    chosen = any(word.startswith("model=") for word in meant)
-    if any(word.startswith("budget=") for word in meant):
-        meant = [re.sub(r"^\+experiments=", "experiments@_global_=", word) for word in meant]
-    return [*meant, "model=custom"] if own and not chosen else meant
 
 
 @functools.cache
@@ -189,6 +124,14 @@ def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
             shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
             plain[str(key)] = f"{shown:<12} {comments.get(str(key), '')}".rstrip()
     return defaults, plain
+
+
+def plain_keys(config_name: str, key: str) -> list[str]:
+    """Return the keys that a command's primary file has below a top-level key, without those that name a class."""
+    cfg = OmegaConf.load(config_dir() / f"{config_name}.yaml")
+    assert isinstance(cfg, DictConfig)
+    node = cfg.get(key)
+    return [str(name) for name in node if name != "_target_"] if isinstance(node, DictConfig) else []
 
 
 @functools.cache

@@ -15,14 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.cli import run_command
-from medseg.errors import ConfigError
 from medseg.runs.files import replacing_text
-from medseg.values import is_count
 
 if TYPE_CHECKING:
     from torch import nn
-
-FORMATS = ("table", "markdown", "csv")
 
 log = logging.getLogger("medseg")  # not __name__, which is __main__ under `python -m`
 
@@ -43,7 +39,6 @@ EXAMPLES = (
 
 def describe(cfg: DictConfig) -> None:
     """Measure the network that `cfg` describes, or all of the papers, and print or write the table."""
-    check(cfg)
     text = describe_all(cfg) if cfg.all else describe_one(cfg)
     if cfg.output is None:
         print(text)
@@ -52,20 +47,6 @@ def describe(cfg: DictConfig) -> None:
     with replacing_text(file) as stream:
         stream.write(f"{text}\n")
     print(f"written: {file}")
-
-
-def check(cfg: DictConfig) -> None:
-    """Raise `ConfigError` for a value that cannot be."""
-    sides = cfg.image_size if OmegaConf.is_list(cfg.image_size) else [cfg.image_size] * 2
-    if len(sides) != 2 or not all(map(is_count, sides)):
-        raise ConfigError(f"image_size={cfg.image_size} must be a number of pixels, or [height, width]")
-    for key in ("in_channels", "num_classes"):
-        if cfg[key] is not None and not is_count(cfg[key]):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be a whole number from 1")
-    if cfg.format not in FORMATS:
-        raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
-    if not isinstance(cfg.all, bool):
-        raise ConfigError(f"all is {cfg.all!r}; it must be true or false")
 
 
 def size_of(cfg: DictConfig) -> tuple[int, int]:

@@ -67,11 +67,16 @@ def end_at_once() -> None:
     """Let a further Ctrl-C end the process, whatever it does; it ends anyway, so nothing else interrupts it again."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises an error where a loading process is killed
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        # Loading processes, which are `unheard`: nobody waits for the batch that one is making.
-        for process in multiprocessing.active_children():
+        end_loading()
+
+
+def end_loading() -> None:
+    """Kill the loading processes, which are `unheard`: nobody waits for the batch that one is making."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's raises an error where a loading process is killed
+    for process in multiprocessing.active_children():
+        if process.daemon:
             process.kill()
 
 

@@ -14,13 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError, printable
+from medseg.refusals import check_writable
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
     from medseg.reporting.document import Report
     from medseg.runs.run import Run
-
-FORMATS = ("markdown", "latex", "csv", "html", "all")
 
 SUMMARY = """
 medseg.report compares runs from their folders alone: mean and spread over seeds, intervals over images, paired tests,
@@ -42,14 +41,7 @@ def report(cfg: DictConfig) -> None:
     # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
     from medseg.reporting.comparison import measures_of, score_runs, with_verdicts
 
-    if cfg.format not in FORMATS:
-        raise ConfigError(f"format is {cfg.format!r}; it must be one of {', '.join(FORMATS)}")
     size = size_of(cfg.size)
-    if not isinstance(cfg.figures, bool):
-        raise ConfigError(f"figures is {cfg.figures!r}; it must be true or false")
-    images = cfg.images
-    if not isinstance(images, int) or isinstance(images, bool) or images < 0:
-        raise ConfigError(f"images is {images!r}; it must be a number of test images, 0 for none")
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: python -m medseg.report runs/main")
     from medseg.reporting.names import read_names
@@ -68,6 +60,7 @@ def report(cfg: DictConfig) -> None:
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
+    check_writable(folder)
     from medseg.reporting.document import write_report
 
     notes = (*tree.copies, *tree.problems)
@@ -77,7 +70,7 @@ def report(cfg: DictConfig) -> None:
     made = replace(make_report(runs, with_verdicts(comparison)), notes=notes)
     if drawing is not None:
         drawing.add_verdicts(made.comparison, folder / FIGURES)
-    written = write_report(made, folder, cfg.format, images, drawing.files if drawing else None)
+    written = write_report(made, folder, cfg.format, cfg.images, drawing.files if drawing else None)
     if drawing is not None and drawing.files():
         written["figures"] = folder / FIGURES
     print_report(made)
@@ -126,16 +119,11 @@ def default_folder(runs: Sequence[Run]) -> Path:
 
 
 def size_of(given: Any) -> tuple[int, int] | None:
-    """Return the (height, width) that `size` names.
-
-    Raises `ConfigError`.
-    """
+    """Return the (height, width) that `size` names."""
     if given is None:
         return None
-    sides = list(given) if OmegaConf.is_list(given) else [given, given]
-    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
-        raise ConfigError(f"size={given} must be a number of pixels, or [height, width]")
-    return sides[0], sides[1]
+    height, width = given if OmegaConf.is_list(given) else (given, given)
+    return height, width
 
 
 def main() -> None:

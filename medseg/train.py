@@ -45,7 +45,6 @@ def train(cfg: DictConfig) -> RunFolder:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
         else:
-            check_data(cfg)
             # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
             from medseg.training.job import run_job
 
@@ -54,18 +53,6 @@ def train(cfg: DictConfig) -> RunFolder:
     if is_first_process():
         print_run(plan.folder)
     return plan.folder
-
-
-def check_data(cfg: DictConfig) -> None:
-    """Raise `ConfigError` for options of the data that cannot be, at once and not when everything is loaded."""
-    from medseg.data.prepare import checked_channels, checked_size, checked_switch
-    from medseg.data.splits import check_fold
-
-    checked_size(cfg.data.image_size)
-    checked_channels(cfg.data.in_channels)
-    checked_switch("border_weights", cfg.data.border_weights)
-    if cfg.data.get("fold") is not None:
-        check_fold(cfg.data.fold)
 
 
 def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medseg.account import has_wandb_account
+from medseg.account import check_wandb_account
 from medseg.cli import run_command
 from medseg.errors import ConfigError, UserError
 
@@ -30,13 +30,10 @@ def wandb_sync(cfg: DictConfig) -> None:
     """Send the W&B runs below the folders that `cfg` names."""
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: python -m medseg.wandb_sync runs/main")
-    for key in ("report", "dry_run"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
     folders = [Path(given).expanduser() for given in cfg.runs]
     kept = find_offline(folders)
-    if not cfg.dry_run and not has_wandb_account():
-        raise UserError("W&B needs an account: run `wandb login` or set WANDB_API_KEY first")
+    if not cfg.dry_run:
+        check_wandb_account()
     if cfg.report:
         from medseg.reporting.wandb_report import log_comparison
         from medseg.runs.reading import read_runs
@@ -50,8 +47,11 @@ def wandb_sync(cfg: DictConfig) -> None:
     command += ["--entity", cfg.entity] if cfg.entity else []
     command += ["--dry-run"] if cfg.dry_run else []
     done = subprocess.run([*command, *map(str, kept)], check=False, env=online())
-    if done.returncode:
-        raise UserError("`wandb sync` failed (see above); what was sent stays sent, the same command sends the rest")
+    # It ends with 0 also where W&B has refused runs.
+    unsent = [] if cfg.dry_run else [folder for folder in kept if any(folder.glob("*.wandb")) and not was_sent(folder)]
+    if done.returncode or unsent:
+        which = f"{len(unsent)} of {len(kept)} W&B run folders were not sent" if unsent else "`wandb sync` failed"
+        raise UserError(f"{which} (see above); what was sent stays sent, the same command sends the rest")
 
 
 def find_offline(folders: Sequence[Path]) -> list[Path]:

@@ -11,8 +11,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from medseg.config import as_meant, config_dir
+from medseg.config import config_dir
 from medseg.runs.folder import RunFolder
+from medseg.settings.check import check
+from medseg.words import as_meant
 
 TINY = (
     "data.image_size=64",
@@ -29,12 +31,13 @@ TINY = (
 
 
 def compose_config(name: str, *overrides: str) -> DictConfig:
-    """Compose a command's configuration as its command line would."""
+    """Compose a command's configuration, and check it, as its command line would."""
     with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
         cfg = compose(name, overrides=as_meant(list(overrides)), return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)
     with open_dict(cfg):
         del cfg["hydra"]
+    check(cfg, name)
     return cfg
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -47,19 +46,19 @@ def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
     ("module", "word", "message"),
     [
         *((module, "modle=unet", "unknown option 'modle'") for module in COMMANDS),
-        ("train", "data.image_size=3", "data.image_size=3 must be"),
-        ("train", "data.in_channels=2", "data.in_channels=2 must be"),
+        ("train", "model=convunex", "unknown model 'convunex'"),
+        ("train", "data.image_size=3", "data.image_size is 3; it must be"),
+        ("train", "data.in_channels=2", "data.in_channels is 2; it must be"),
         ("train", "data.border_weights=no", "data.border_weights is 'no'"),
     ],
 )
 def test_a_word_that_cannot_be_needs_no_torch(module: str, word: str, message: str, tmp_path: Path) -> None:
-    slow = SLOW - ({"cv2"} if word.startswith("data.") else set())
     code = (
         f"import sys; sys.argv = ['x', {word!r}, {f'runs_dir={tmp_path}'!r}]\n"
         f"from medseg.{module} import main\n"
         "try: main()\n"
         "except SystemExit as error: assert error.code == 2\n"
-        f"assert not {slow} & set(sys.modules), 'slow imports'"
+        f"assert not {SLOW} & set(sys.modules), 'slow imports'"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -95,7 +94,7 @@ def test_help_explains_every_group_and_option() -> None:
         ("trainer.max_epochs=0", "trainer.max_epochs is 0; it must be a whole number from 1"),
         ("trainer.max_epochs=many", "trainer.max_epochs is 'many'"),
         ("force=maybe", "force is 'maybe'; it must be true or false"),
-        ("experiment=../elsewhere", "it must name a folder below runs_dir"),
+        ("experiment=../elsewhere", "it must be the name of a folder below runs_dir"),
         ("+experiments=dem", "unknown experiments 'dem'; did you mean 'demo'?"),
         ("data.split=offical", "synthetic"),
     ],
@@ -108,31 +107,3 @@ def test_a_wrong_word_gets_one_line(argument: str, message: str, tmp_path: Path)
     assert message in errors[0]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_misspelt_word_needs_no_torch_either(tmp_path: Path) -> None:
-    started = time.perf_counter()
-    command("train", "model=convunex", cwd=tmp_path)
-    assert time.perf_counter() - started < 2
-
-
-def test_keys_of_the_chosen_option_are_known() -> None:
-    keys = config.known_keys("train", ["data=folder", "data.roott=x"])
-    assert "data.root" in keys
-    assert "data.root" not in config.known_keys("train", [])
-
-
-def test_your_own_class_stands_alone() -> None:
-    own = "+model._target_=my.Net"
-    assert config.as_meant([own]) == [own, "model=custom"]
-    assert config.as_meant([own, "model=unet"]) == [own, "model=unet"]
-    assert config.as_meant(["model.base_channels=3"]) == ["model.base_channels=3"]
-
-
-def test_a_home_folder_is_filled_in() -> None:
-    home = str(Path.home())
-    assert config.as_meant(["data.source=~/data", "data_dir=~", "~model.x"]) == [
-        f"data.source={home}/data",
-        f"data_dir={home}",
-        "~model.x",
-    ]

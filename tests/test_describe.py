@@ -134,10 +134,14 @@ def test_every_row_of_the_table_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("overrides", "error", "message"),
     [
-        (["image_size=[64]"], ConfigError, r"image_size=\[64\] must be a number of pixels, or \[height, width\]"),
-        (["image_size=0"], ConfigError, "image_size=0 must be a number of pixels"),
+        (
+            ["image_size=[64]"],
+            ConfigError,
+            r"image_size is \[64\]; it must be a number of pixels, or \[h",
+        ),
+        (["image_size=0"], ConfigError, "image_size is 0; it must be a number of pixels"),
         (["image_size=32"], UserError, "ConvUNeXt needs images of at least 64 x 64 pixels, got 32 x 32"),
-        (["in_channels=0"], ConfigError, "in_channels is 0; it must be a whole number from 1"),
+        (["in_channels=0"], ConfigError, "in_channels is 0; it must be null or a whole number from 1"),
         (["num_classes=two"], ConfigError, "num_classes is 'two'"),
         (["format=html"], ConfigError, "format is 'html'; it must be one of table, markdown, csv"),
         (["model=custom"], ConfigError, "model=custom needs your class"),

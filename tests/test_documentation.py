@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from medseg import cli, config
+from medseg import config
+from medseg import words as command_words
 from tests.helpers import compose_config, train
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -51,10 +52,10 @@ HELPED = shown([line for name in MODULES for line in module(name).EXAMPLES])
 
 def as_meant(name: str, arguments: list[str]) -> list[str]:
     """Overrides as the command makes them of its arguments."""
-    overrides = config.as_meant([word for word in arguments if not word.startswith("-")])
+    overrides = command_words.as_meant([word for word in arguments if not word.startswith("-")])
     made = getattr(module(name), "as_meant", None)
     if name in ("report", "status", "wandb_sync", "card"):
-        made = cli.with_runs
+        made = command_words.with_runs
     return made(overrides) if made else overrides
 
 

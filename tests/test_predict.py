@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import medseg
@@ -254,7 +255,7 @@ def test_damaged_files_are_reported_at_the_end(checkpoint: Path, images: Path, t
         (("input=none",), "none: no such file or folder"),
         (("input=images/*.tif",), r"\*.tif: no images found"),
         (("overlays=1",), "overlays is 1; it must be true or false"),
-        (("mask_values=7",), "mask_values is 7; it must be indices, 255 or null"),
+        (("mask_values=7",), "mask_values is 7; it must be null or indices, or 255"),
         (("num_workers=0",), "num_workers is 0"),
     ],
 )
@@ -273,6 +274,34 @@ def test_a_folder_without_images_says_what_it_found(checkpoint: Path, tmp_path: 
     (tmp_path / "slices" / "volume.nii").write_bytes(b"1")
     with pytest.raises(UserError, match=r"no images found \(not known as images: \.nii\)"):
         predict(checkpoint, tmp_path / "slices", tmp_path / "out")
+
+
+def no_memory_of_opencv(*_: object) -> None:
+    error = cv2.error("Failed to allocate 100000000 bytes")
+    error.code, error.err = cv2.Error.STS_NO_MEM, "Failed to allocate 100000000 bytes"
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("where", "fails", "message"),
+    [
+        ("torch.nn.Conv2d.forward", lambda *_: torch.empty(1 << 50), "unet.ckpt: out of memory: 3 x 32 x 32 values"),
+        (
+            "medseg.inference.folder.most_probable",
+            lambda *_: np.empty(1 << 50),
+            r"\.(png|jpg): out of memory \(Unable to",
+        ),
+        ("cv2.imdecode", no_memory_of_opencv, r"\.(png|jpg): out of memory \(Failed to allocate 100000000 bytes"),
+    ],
+    ids=["network", "mask", "image"],
+)
+def test_out_of_memory(
+    where: str, fails: object, message: str, checkpoint: Path, images: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(where, fails)
+    with pytest.raises(UserError, match=message):
+        predict(checkpoint, images, tmp_path / "out")
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_rest_follows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from medseg import config
 from medseg.cli import help_text
 from medseg.runs.files import read_csv
 from medseg.runs.plan import plan_run
+from medseg.words import as_meant
 from tests.helpers import command, compose_config, train
 
 # What each sets, written down once more.
@@ -177,10 +178,10 @@ def test_a_budget_scales_every_experiment(budget: str) -> None:
 
 def test_arguments_that_hydra_needs_otherwise() -> None:
     words = ["+experiments=a/b", "seed=0,1", "budget=smoke"]
-    meant = config.as_meant(words)
+    meant = as_meant(words)
     assert meant == ["experiments@_global_=a/b", "seed=0,1", "budget=smoke"]
-    assert config.as_meant(meant) == meant, "a job of a sweep is given them once more"
-    assert config.as_meant(words[:2]) == words[:2]
+    assert as_meant(meant) == meant, "a job of a sweep is given them once more"
+    assert as_meant(words[:2]) == words[:2]
 
 
 def test_a_protocol_and_a_budget_are_another_run_and_in_its_name(tmp_path: Path) -> None:

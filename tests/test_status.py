@@ -144,7 +144,10 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
         read_progress([tmp_path / "none"])
     with pytest.raises(UserError, match="no runs in it; give"):
         read_progress([tmp_path])
-    for arguments, message in [((), "which runs?"), (("runs", "format=xml"), "format is 'xml'; it must be one of")]:
+    for arguments, message in [
+        ((), "which runs?"),
+        (("runs", "format=xml"), "format is 'xml'; it must be text or json"),
+    ]:
         done = command("status", *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert message in done.stderr

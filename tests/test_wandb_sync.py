@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg import wandb_sync
+from medseg import account, wandb_sync
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare
@@ -16,6 +16,7 @@ from medseg.runs.reading import read_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 from tests.training.test_loggers import history, opened, records
+from tests.wandb_server import KEY, serving
 
 
 def sync(folder: Path, *overrides: str) -> None:
@@ -35,7 +36,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return Done()
 
     monkeypatch.setattr(wandb_sync.subprocess, "run", run)
-    monkeypatch.setattr(wandb_sync, "has_wandb_account", lambda: True)
+    monkeypatch.setattr(wandb_sync, "check_wandb_account", lambda: None)
     return commands
 
 
@@ -77,7 +78,7 @@ def test_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run" / "wandb" / "offline-run-20260101_000000-x").mkdir(parents=True)
     with pytest.raises(ConfigError, match="dry_run is 3"):
         sync(tmp_path, "dry_run=3")
-    monkeypatch.setattr(wandb_sync, "has_wandb_account", lambda: False)
+    monkeypatch.setattr(account, "log_in", lambda *, verify: False)
     with pytest.raises(UserError, match="needs an account: run `wandb login`"):
         sync(tmp_path)
 
@@ -111,3 +112,58 @@ def test_the_command_says_what_it_would_send(tmp_path: Path) -> None:
     done = command("wandb_sync", "runs/first", "report=true", "dry_run=true", cwd=tmp_path)
     assert "Traceback" not in done.stderr
     assert "2 W&B run folders below runs/first" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def kept_offline(tmp_path: Path) -> Path:
+    """A run that W&B has kept offline, below runs/first."""
+    import wandb
+
+    folder = tmp_path / "runs" / "first" / "unet-seed0"
+    folder.mkdir(parents=True)
+    settings = wandb.Settings(console="off", silent=True)
+    run = wandb.init(dir=folder, project="medseg", id="abc", mode="offline", settings=settings)
+    run.log({"val/dice": 0.5})
+    run.finish()
+    wandb.teardown()
+    return folder
+
+
+def test_what_the_server_takes_is_sent_once(
+    tmp_path: Path, kept_offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        done = command("wandb_sync", "runs/first", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "UpsertBucket" in server.operations
+        first = len(server.operations)
+        assert command("wandb_sync", "runs/first", cwd=tmp_path).returncode == 0
+        assert set(server.operations[first:]) == {"Viewer"}
+
+
+@pytest.mark.parametrize(("key", "reason"), [(KEY, "user is not logged in"), ("short", "must have 40")])
+def test_an_account_that_is_refused_is_one_line(
+    tmp_path: Path, kept_offline: Path, monkeypatch: pytest.MonkeyPatch, key: str, reason: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    with serving(refuses=True) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        done = command("wandb_sync", "runs/first", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: W&B: ")
+    assert reason in line
+    assert "look at WANDB_API_KEY" in line
+
+
+def test_a_run_that_is_refused_is_not_success(
+    tmp_path: Path, kept_offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with serving(refused="UpsertBucket") as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        done = command("wandb_sync", "runs/first", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: 1 of 1 W&B run folders were not sent (see above)" in done.stderr

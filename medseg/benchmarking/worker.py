@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from medseg.allocation import keep_freed_memory
+from medseg.allocation import is_out_of_memory, keep_freed_memory
 from medseg.benchmarking.setting import Setting
 from medseg.errors import UserError
 
@@ -103,13 +103,10 @@ def make(measures: str, setting: Setting, seconds: float) -> Any:
 
 def explain(error: Exception, setting: Setting) -> str:
     """Say in one line why a network cannot be measured."""
-    import torch
-
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
-    # PyTorch has a class of its own for a GPU's memory only.
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         height, width = setting.image_size
         return f"out of memory with batches of {setting.batch_size} images of {height} x {width}; {MEMORY}"
     return f"{type(error).__name__}: {text}"

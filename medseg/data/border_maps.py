@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from medseg.data.fingerprint import sha256_file
 from medseg.data.prepared import PreparedDataset, read_fingerprint
 from medseg.data.source import Source
 from medseg.data.staging import lock_of, locked, remove_leftovers, temporary_of, writing
-from medseg.errors import ConfigError, DataError
+from medseg.errors import DataError
 from medseg.runs.files import sync
 
 log = logging.getLogger(__name__)
@@ -68,13 +67,6 @@ class BorderMaps:
 
     def __reduce__(self) -> tuple[type[BorderMaps], tuple[Path]]:
         return BorderMaps, (self.folder,)
-
-
-def checked_border(name: str, value: Any) -> float:
-    """Return w0 or sigma as a number; raises `ConfigError` for anything but a positive one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ConfigError(f"data.{name} is {value!r}; it must be a number above 0")
-    return float(value)
 
 
 def border_folder(prepared: PreparedDataset, sigma: float) -> Path:

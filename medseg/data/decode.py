@@ -132,7 +132,9 @@ def _decode_pixels(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) ->
     try:
         # IMREAD_UNCHANGED keeps the bit depth and, unlike the colour flags, leaves the orientation tag alone.
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if error.code == cv2.Error.STS_NO_MEM:
+            raise MemoryError(error.err) from None
         pixels = None
     if pixels is None:
         raise SampleError("unreadable", file, "damaged, truncated or not an image")

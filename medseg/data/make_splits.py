@@ -11,7 +11,6 @@ from pathlib import Path
 
 from medseg.data.splits import (
     FOLD_COLUMNS,
-    FOLDS,
     Assignment,
     block_split,
     folds_by_count,
@@ -19,6 +18,7 @@ from medseg.data.splits import (
     split_by_count,
     split_files,
 )
+from medseg.settings.data import FOLDS
 
 
 def make_kvasir(ids: Collection[str], official_test: Collection[str], together: Sequence[Collection[str]]) -> dict:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,21 @@ import lightning
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch.utils.data import DataLoader
 
 from medseg import config
 from medseg.cores import available_cores
 from medseg.data.augmentation import Augmentation
-from medseg.data.border_maps import BorderMaps, checked_border, prepare_border
+from medseg.data.border_maps import BorderMaps, prepare_border
 from medseg.data.datasets.base import Dataset
-from medseg.data.prepare import checked_switch, prepare
+from medseg.data.loading import Loader, as_sent
+from medseg.data.prepare import prepare
 from medseg.data.prepared import PreparedDataset
 from medseg.data.sampling import EpochSampler
 from medseg.errors import DataError
-from medseg.interruption import unheard
+from medseg.interruption import end_with
 from medseg.labels import IGNORE_INDEX
+from medseg.settings.data import DATA
+from medseg.settings.kinds import check_arguments
 
 
 class Images(torch.utils.data.Dataset):
@@ -131,9 +135,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.skip_bad = skip_bad
         self.augmentation = augmentation
         self.seed = seed
-        self.border_weights = checked_switch("border_weights", border_weights)
-        self.border_w0 = checked_border("border_w0", border_w0)
-        self.border_sigma = checked_border("border_sigma", border_sigma)
+        border = {"border_weights": border_weights, "border_w0": border_w0, "border_sigma": border_sigma}
+        check_arguments(DATA, "data.", **border)
+        self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
         self.evaluated = "test"
         """The split that `test_dataloader` loads."""
 
@@ -192,20 +196,20 @@ class SegmentationDataModule(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         _ = self.prepared
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         return self.loader("train", training=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         return self.loader("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Loader:
         return self.loader(self.evaluated)
 
     def images(self, *, training: bool = False) -> Images:
         """Return all prepared images by position; in training augmented, and with border maps where these are on."""
         return Images(self.prepared, self.augmentation, self.border) if training else Images(self.prepared, None)
 
-    def loader(self, split: str, *, training: bool = False) -> DataLoader:
+    def loader(self, split: str, *, training: bool = False) -> Loader:
         """Load one split; in training shuffled and augmented.
 
         Raises `DataError` for a split without images.
@@ -230,7 +234,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=as_fetched,
+            collate_fn=as_sent,
             worker_init_fn=start_worker,
         )
 
@@ -248,24 +252,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return ready
 
 
-class Loader(DataLoader):
-    """A loader whose processes begin with the first batch, and are not reached by an interruption of the training."""
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        # All of it happens when the first batch is asked for. Lightning iterates over the loader of a resumed run
-        # before it tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
-        with unheard():
-            batches = super().__iter__()
-        yield from batches
-
-
-def as_fetched(batch: Any) -> Any:
-    """Pass a batch on: `Images` has put it together already."""
-    return batch
-
-
 def start_worker(worker_id: int) -> None:
-    """Keep one loading process on one core."""
+    """Keep one loading process on one core, and have it end with the training, also where that is killed."""
+    end_with(os.getppid(), signal.SIGKILL)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
-from medseg.data.border_maps import checked_border, prepare_border
+from medseg.data.border_maps import prepare_border
 from medseg.data.build import build_arrays, thread_count
 from medseg.data.datasets.base import Dataset, Listing
 from medseg.data.duplicates import find_duplicates
@@ -31,6 +31,8 @@ from medseg.data.source import Source
 from medseg.data.staging import lock_of, locked, remove_leftovers, temporary_of, writing
 from medseg.errors import ConfigError, DataError
 from medseg.runs.files import sync
+from medseg.settings.data import DATA
+from medseg.settings.kinds import CHANNELS, SIZE, check_arguments, checked
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +93,7 @@ def prepare(
     Raises `DataError` for data that are missing, damaged or unsafe and for a disk that cannot be written, and
     `ConfigError` for a size or a number of channels or classes that cannot be.
     """
-    checked_switch("download", download)
-    checked_switch("skip_bad", skip_bad)
+    check_arguments(DATA, "data.", download=download, skip_bad=skip_bad)
     request = Request(dataset, checked_size(image_size), checked_channels(in_channels), skip_bad)
     data_dir = Path(data_dir).expanduser()
     others = [] if prepared_in is None else [Path(prepared_in).expanduser()]
@@ -120,37 +121,23 @@ def prepare_from_config(data: DictConfig) -> tuple[Dataset, PreparedDataset]:
     plain = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     dataset = config.instantiate(data.dataset)
-    sigma = checked_border("border_sigma", plain["border_sigma"])
     prepared = prepare(dataset, **{name: plain[name] for name in arguments})
-    if checked_switch("border_weights", plain["border_weights"]):
+    if plain["border_weights"]:
         where = {name: plain[name] for name in ("data_dir", "source", "download")}
-        prepare_border(dataset, prepared, sigma=sigma, **where)
+        prepare_border(dataset, prepared, sigma=plain["border_sigma"], **where)
     return dataset, prepared
-
-
-def checked_switch(name: str, value: object) -> bool:
-    """Return the value of an option that is on or off; raises `ConfigError` for anything but true and false."""
-    # YAML 1.2 reads `no` and `off` as words, and a word counts as true.
-    if not isinstance(value, bool):
-        raise ConfigError(f"data.{name} is {value!r}; it must be true or false")
-    return value
 
 
 def checked_size(image_size: int | Sequence[int]) -> tuple[int, int]:
     """Return (height, width); raises `ConfigError` for anything but one or two integers from 8 up."""
-    sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side >= 8 for side in sides):
-        raise ConfigError(
-            f"data.image_size={image_size} must be a number of pixels, or [height, width], each a whole number from 8"
-        )
-    return sides[0], sides[1]
+    given = list(image_size) if isinstance(image_size, Sequence) and not isinstance(image_size, str) else image_size
+    size = checked("data.image_size", given, SIZE)
+    return (size[0], size[1]) if isinstance(size, list) else (size, size)
 
 
 def checked_channels(in_channels: int) -> int:
     """Return the number of channels; raises `ConfigError` for anything but 1 and 3."""
-    if in_channels not in (1, 3):
-        raise ConfigError(f"data.in_channels={in_channels} must be 3 (RGB) or 1 (grey)")
-    return in_channels
+    return checked("data.in_channels", in_channels, CHANNELS)
 
 
 def check_num_classes(dataset: Dataset, asked: int | None, class_names: Sequence[str]) -> None:

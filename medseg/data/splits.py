@@ -22,9 +22,10 @@ from importlib.resources.abc import Traversable
 from itertools import chain
 
 from medseg.errors import ConfigError, DataError
+from medseg.settings.data import FOLD, FOLDS
+from medseg.settings.kinds import checked
 
 SPLITS = ("train", "val", "test")
-FOLDS = 5
 FOLD_COLUMNS = tuple(f"fold{k}" for k in range(FOLDS))
 
 Assignment = dict[str, str]
@@ -82,9 +83,7 @@ def file_split(dataset: str, ids: Iterable[str], split: str | None, fold: int | 
 
 def check_fold(fold: int) -> int:
     """Return the fold, or raise `ConfigError` where there is no such fold."""
-    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < FOLDS:
-        raise ConfigError(f"data.fold={fold}: there are {FOLDS} folds, 0 to {FOLDS - 1}")
-    return fold
+    return checked("data.fold", fold, FOLD)
 
 
 def unknown_split(dataset: str, split: str | None, known: Sequence[str]) -> ConfigError:

@@ -9,29 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from medseg.errors import DataError
+from medseg.locks import BusyError, held
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path`; while another process has it, say that it is busy with `what`, and wait.
-
-    The operating system lets go of the lock of a process that dies.
-    """
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("another process is busy with %s; waiting for it", what)
-        lock.acquire()
-    try:
+    """Hold the lock file `path`; while another process has it, say that it is busy with `what`, and wait."""
+    with held(path, f"is busy with {what}", wait=float("inf")):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -56,9 +44,9 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(temporary)
             continue
         try:
-            with FileLock(lock_of(owner), timeout=0):
+            with held(lock_of(owner), "is preparing it"):
                 shutil.rmtree(temporary, ignore_errors=True)
-        except Timeout:
+        except BusyError:
             continue
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from medseg.errors import ConfigError, UserError
+from medseg.errors import UserError
 from medseg.exporting.check import (
     TOLERANCE,
     Agreement,
@@ -31,9 +31,6 @@ def export_checkpoint(cfg: DictConfig) -> Path:
     Raises `UserError` for what the user can put right, and where the file does not agree with the network: it is then
     not kept.
     """
-    for key in ("with_preprocessing", "trust"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
     run, file = find_run(cfg.checkpoint)
     usual = run.path / "exports" / f"{file.stem}{SUFFIXES[cfg.format]}"
     output = Path(cfg.output).expanduser() if cfg.output else usual

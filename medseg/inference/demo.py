@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from omegaconf import DictConfig
 
-from medseg.errors import ConfigError, UserError
+from medseg.errors import UserError
 from medseg.inference.folder import plain
 from medseg.inference.inputs import find_inputs, read_image
 from medseg.inference.measures import Regions
@@ -257,18 +257,13 @@ def run_demo(cfg: DictConfig) -> None:
     """Serve the demo that `cfg` describes until Ctrl-C. Raises `UserError` for what the user can put right."""
     quiet_libraries()
     import_gradio()
-    port = cfg.port
-    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536):
-        raise ConfigError(f"port is {port!r}; it must be null or a number from 1 to 65535")
-    if not isinstance(cfg.browser, bool):
-        raise ConfigError(f"browser is {cfg.browser!r}; it must be true or false")
     found = [] if cfg.examples is None else find_inputs(plain(cfg.examples), leave_out=is_result).images
     options = Options(tta=cfg.tta, scale=cfg.scale, tile=cfg.tile, overlap=cfg.overlap)
     predictor = load(
         plain(cfg.checkpoint), device=cfg.device, precision=cfg.precision, trust=cfg.trust, options=options
     )
     page = build_page(predictor, titled(predictor), [image.file for image in found[:EXAMPLES]])
-    print(f"demo: {launch(page, host=cfg.host, port=port, browser=cfg.browser)}  (Ctrl-C ends it)", flush=True)
+    print(f"demo: {launch(page, host=cfg.host, port=cfg.port, browser=cfg.browser)}  (Ctrl-C ends it)", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

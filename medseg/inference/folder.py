@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.allocation import is_out_of_memory
 from medseg.data.build import images_bar, one_thread_each, thread_count
 from medseg.data.fingerprint import sha256_file
 from medseg.data.problems import SampleError
@@ -42,7 +43,6 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     end also where images could not be read; the outputs of the others are complete then.
     """
     quiet_libraries()
-    check(cfg)
     options = Options(tta=cfg.tta, scale=cfg.scale, tile=cfg.tile, overlap=cfg.overlap)
     inputs = find_inputs(plain(cfg.input), leave_out=is_result)
     predictor = load(
@@ -82,18 +82,6 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     return output
 
 
-def check(cfg: DictConfig) -> None:
-    """Raise `ConfigError` for a value that cannot be."""
-    for key in ("probabilities", "overlays", "force", "trust"):
-        if not isinstance(cfg[key], bool):
-            raise ConfigError(f"{key} is {cfg[key]!r}; it must be true or false")
-    if cfg.mask_values not in (None, "indices", 255):
-        raise ConfigError(f"mask_values is {cfg.mask_values!r}; it must be indices, 255 or null")
-    workers = cfg.num_workers
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise ConfigError(f"num_workers is {workers!r}; it must be null or a whole number from 1")
-
-
 def is_full_range(asked: str | int | None, num_classes: int) -> bool:
     """Tell whether masks hold 0 and 255: as asked, else where there is one foreground class.
 
@@ -126,6 +114,13 @@ def predicted(
             return predict_one(predictor, output, image, large, stopping.is_set)
         except SampleError as error:
             return error
+        except Exception as error:
+            if isinstance(error, UserError) or not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"{image.file}: out of memory ({str(error).strip() or 'MemoryError'}); give num_workers=1, or cut the "
+                "image into parts; what is predicted stays, and the same command goes on"
+            ) from error
 
     with one_thread_each(), ThreadPoolExecutor(workers, "predict") as pool, images_bar() as progress:
         task = progress.add_task("predict", total=len(images))

@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
+from medseg.allocation import is_out_of_memory
 from medseg.data.build import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
 from medseg.models.mirror import mirror_pad
@@ -88,12 +89,12 @@ class Member:
             logits = main_output(self.network(image.contiguous(memory_format=layout)))
         except UserError:
             raise
-        except torch.OutOfMemoryError:
-            raise UserError(
-                f"{self.file}: {taken} pixels at once are more than the memory of {self.device} holds; give a smaller "
-                "tile, or device=cpu"
-            ) from None
         except Exception as error:
+            if is_out_of_memory(error):
+                raise UserError(
+                    f"{self.file}: out of memory: {taken} values at once are more than {self.device} holds; give a "
+                    f"smaller tile{'' if self.device.type == 'cpu' else ', or device=cpu'}"
+                ) from None
             raise UserError(f"{self.file}: the network cannot take {taken} images: {error}") from error
         return logits.float().softmax(1)
 

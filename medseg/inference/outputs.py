@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import filelock
 import numpy as np
 
 from medseg import __version__
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError
 from medseg.inference.inputs import Input
 from medseg.inference.measures import Region
+from medseg.locks import held
 from medseg.runs.files import read_csv, replacing, replacing_text, write_csv, write_json
 
 MARKER = "prediction.json"
@@ -115,29 +115,23 @@ class OutputFolder:
 
         Raises `UserError` where another process holds it, or it holds what other settings, or others, have made.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise UserError(f"{self.path}: another process is predicting into this folder; wait for it") from None
-        try:
-            self._check(settings, force=force)
-            self.finished = self._read_journal()
-            if force:
-                for image in list(self.finished):
-                    self.remove(image)
-            self._write_journal()  # without a line that was cut short
-            write_json(self.path / MARKER, {"medseg": __version__, **settings})
+        lock = self.path / ".lock"
+        with held(lock, "is predicting into this folder"):
             try:
-                yield
+                self._check(settings, force=force)
+                self.finished = self._read_journal()
+                if force:
+                    for image in list(self.finished):
+                        self.remove(image)
+                self._write_journal()  # without a line that was cut short
+                write_json(self.path / MARKER, {"medseg": __version__, **settings})
+                try:
+                    yield
+                finally:
+                    self._write_journal()
+                    self._write_table()
             finally:
-                self._write_journal()
-                self._write_table()
-        finally:
-            lock.release()
-            with suppress(OSError):
-                (self.path / ".lock").unlink()
+                lock.unlink(missing_ok=True)
 
     def _check(self, settings: dict[str, Any], *, force: bool) -> None:
         """Raise `ConfigError` for a folder whose content is not to be added to."""

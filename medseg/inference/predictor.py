@@ -17,6 +17,8 @@ from medseg.inference.member import FLIPS, Member, load_member, pick_device
 from medseg.inference.resizing import resized_strips
 from medseg.inference.tiling import blend
 from medseg.runs.folder import find_run
+from medseg.settings.commands import PREDICTION
+from medseg.settings.kinds import check_arguments
 
 WINDOW = 512
 """Side of a window in pixels where none is given, unless the network was trained on larger images."""
@@ -59,22 +61,7 @@ class Options:
     overlap: float = 0.25
 
     def __post_init__(self) -> None:
-        if not isinstance(self.tta, bool):
-            raise ConfigError(f"tta is {self.tta!r}; it must be true or false")
-        if self.scale is not None and not (is_number(self.scale) and 0.01 <= self.scale <= 100):
-            raise ConfigError(
-                f"scale is {self.scale!r}; it must be null (the size of training) or a number, 1 for the image's own "
-                "resolution"
-            )
-        if self.tile is not None and not (isinstance(self.tile, int) and is_number(self.tile) and self.tile >= 8):
-            raise ConfigError(f"tile is {self.tile!r}; it must be null or a whole number of pixels from 8")
-        if not (is_number(self.overlap) and 0 <= self.overlap <= 0.5):
-            raise ConfigError(f"overlap is {self.overlap!r}; it must be a number from 0 to 0.5")
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value is a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        check_arguments(PREDICTION, tta=self.tta, scale=self.scale, tile=self.tile, overlap=self.overlap)
 
 
 class Predictor:

@@ -3,7 +3,7 @@
     class maps -> count_pixels -> N x classes x 4 counts -> scores, headline, pooled scores -> summarise
     class maps -> surface_distances -> HD95 and ASSD in pixels
 
-What an empty mask counts is said once, here, and holds everywhere. For one class of one image:
+The scores of empty masks, everywhere the same. For one class of one image:
 
     | truth   | prediction | Dice, IoU | precision | recall | HD95, ASSD                    |
     |---------|------------|-----------|-----------|--------|-------------------------------|

@@ -1,4 +1,4 @@
-"""Surface distances in pixels: HD95 and ASSD. What empty masks count is said in `medseg.metrics`.
+"""Surface distances in pixels: HD95 and ASSD. `medseg.metrics` gives the scores of empty masks.
 
 Tools differ by their definitions, so here are ours:
 

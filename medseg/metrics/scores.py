@@ -1,4 +1,4 @@
-"""Overlap scores from pixel counts. What empty masks count is said in `medseg.metrics`.
+"""Overlap scores from pixel counts. `medseg.metrics` gives the scores of empty masks.
 
 `counts` is everywhere ... x 4: tp, fp, fn, tn (`count_pixels`), as an array or a CPU tensor; the scores are float64.
 """

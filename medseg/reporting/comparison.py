@@ -12,7 +12,7 @@ from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting.costs import Costs, Size, costs_of, read_benchmarks
 from medseg.reporting.layout import Layout, Line, lay_out
 from medseg.reporting.names import Names
-from medseg.reporting.pairs import NOT_TOLD_APART, Pair, compare_pairs, count_wins, sides_of
+from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, compare_pairs, count_wins, sides_of
 from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Array, Sample, gather, groups_of
@@ -54,7 +54,7 @@ class Cell:
         runs: all of them, in whatever state.
         sample: what the finished ones measured; None where none is.
         scores: name of the measure -> score; those that were measured.
-        place: 1 for the best of the column, 2 for the second of at least three; equal means share a place. None where
+        rank: 1 for the best of the column, 2 for the second of at least three; equal means share a rank. None where
             a row of the column has one seed.
         like_best: the rule does not tell it from the best one.
         training_seconds: mean over the finished runs.
@@ -65,7 +65,7 @@ class Cell:
     runs: tuple[Run, ...]
     sample: Sample | None
     scores: Mapping[str, Score]
-    place: int | None = None
+    rank: int | None = None
     like_best: bool = False
     training_seconds: float | None = None
 
@@ -86,13 +86,13 @@ class Comparison:
     """Rows against datasets under one measure.
 
     Args:
-        measure: what the places and the verdicts are about.
+        measure: what ranks and verdicts are about.
         measures: all scores that the runs have.
         rows, columns: in their order.
         cells: by row and column; a cell without a run is absent.
         costs: of each row.
         pairs: all pairs of rows of each column, as the rule judges them.
-        wins: (row, other row) -> datasets on which the first is better, not told apart, worse.
+        wins: (row, other row) -> datasets on which the first is better, not shown to differ, worse.
         ranking: of the rows over the datasets; None with one dataset or one row.
         stability: how sure the ranks are; None with one row.
         plans: of each dataset, how many seeds and images it would take to tell 1 and 2 points.
@@ -134,11 +134,11 @@ def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, nam
 def score_runs(
     runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None
 ) -> Comparison:
-    """Return what the cells of runs measured, without verdicts, places and ranks.
+    """Return what the cells of runs measured, without verdicts and ranks.
 
     Args:
         runs: in whatever state.
-        measure: what the places and the verdicts are about.
+        measure: what ranks and verdicts are about.
         size: (height, width) of the benchmarks to show.
         names: what rows and columns are printed as.
     """
@@ -217,7 +217,7 @@ def score_of(side: Side, number: int, trainings: TrainingVariance, measure: Meas
 
 
 def under(comparison: Comparison, measure: Measure) -> Comparison:
-    """Return the same comparison under another measure: other verdicts, places and ranks, the same scores.
+    """Return the same comparison under another measure: other verdicts and ranks, the same scores.
 
     Without stability and plans, which take longer.
     """
@@ -225,9 +225,9 @@ def under(comparison: Comparison, measure: Measure) -> Comparison:
     cells = {
         (cell.row, column): cell
         for column in comparison.columns
-        for cell in place_cells(comparison.column_cells(column), measure, [p for p in pairs if p.column == column])
+        for cell in rank_cells(comparison.column_cells(column), measure, [p for p in pairs if p.column == column])
     }
-    values = {place: cell.scores[measure.name].mean for place, cell in cells.items() if measure.name in cell.scores}
+    values = {key: cell.scores[measure.name].mean for key, cell in cells.items() if measure.name in cell.scores}
     return replace(
         comparison,
         measure=measure,
@@ -275,32 +275,32 @@ def restricted(samples: Mapping[Line, Sample], images: Set[str]) -> dict[Line, S
     }
 
 
-def place_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
-    """Mark the best cells of a column, the second of at least three, and those that are not told from the best.
+def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
+    """Mark the best cells of a column, the second of at least three, and those not shown to differ from the best.
 
     With one seed nothing is marked: its mean is that of one training.
 
     Args:
         cells: of the column.
-        measure: by which they are placed.
+        measure: by which they are ranked.
         pairs: of the column.
     """
     sign = -1 if measure.higher_is_better else 1
     means = {cell.row: sign * cell.scores[measure.name].mean for cell in cells if measure.name in cell.scores}
     one_seed = any(cell.sample is None or len(cell.sample.seeds) < 2 for cell in cells if cell.row in means)
     if len(means) < 2 or one_seed:
-        return [replace(cell, place=None, like_best=False) for cell in cells]
+        return [replace(cell, rank=None, like_best=False) for cell in cells]
     order = sorted(set(means.values()))
-    places = {mean: place for place, mean in enumerate(order[: 2 if len(means) > 2 else 1], start=1)}
+    ranks = {mean: rank for rank, mean in enumerate(order[: 2 if len(means) > 2 else 1], start=1)}
     best = min(means, key=lambda row: means[row])
     alike = {
         row
         for pair in pairs
-        if pair.state in NOT_TOLD_APART and best in (pair.first, pair.second)
+        if pair.state in NOT_SHOWN_TO_DIFFER and best in (pair.first, pair.second)
         for row in (pair.first, pair.second)
         if means[row] > order[0]
     }
-    return [replace(cell, place=places.get(means.get(cell.row, np.nan)), like_best=cell.row in alike) for cell in cells]
+    return [replace(cell, rank=ranks.get(means.get(cell.row, np.nan)), like_best=cell.row in alike) for cell in cells]
 
 
 def check_own_metrics(runs: Sequence[Run]) -> list[str]:

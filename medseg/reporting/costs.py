@@ -56,13 +56,13 @@ def costs_of(runs: Sequence[Run], measured: Benchmarks, size: Size | None = None
     parameters = next((run.parameters for run in finished if run.parameters is not None), None)
     training = sum(seconds) / len(seconds) if seconds else None
     wanted = [size] if size else list(dict.fromkeys(filter(None, map(size_of, finished))))
-    found = [benchmark for benchmark in benchmarks(runs, measured) if size is None or size_in(benchmark) == size]
+    matching = [one for one in benchmarks(runs, measured) if size is None or size_in(one) == size]
     counted = next((run for run in finished if run.summary.get("macs") and size_of(run) in (size, *wanted[:1])), None)
     macs = counted.summary["macs"] if counted else None
-    if not found:
+    if not matching:
         return Costs(parameters, training, size_of(counted) if counted else None, macs)
     # Of the same standing, the last: the newest.
-    best = min(reversed(found), key=lambda benchmark: size_in(benchmark) not in wanted)
+    best = min(reversed(matching), key=lambda benchmark: size_in(benchmark) not in wanted)
     return Costs(
         parameters=parameters if parameters is not None else best.get("parameters"),
         training_seconds=training,
@@ -87,22 +87,22 @@ def size_in(benchmark: dict[str, Any]) -> Size:
 
 def benchmarks(runs: Sequence[Run], measured: Benchmarks) -> list[dict[str, Any]]:
     """Return the benchmarks of the network of some runs, the newest last."""
-    found: dict[Path, dict[str, Any]] = {}
+    of_network: dict[Path, dict[str, Any]] = {}
     for experiment in dict.fromkeys(run.folder.parent for run in runs):
         files = measured.get(experiment)
         if files:
             # The network is the same but for the channels and classes of each dataset.
             one_each = {run.data: run for run in runs if run.folder.parent == experiment and run.finished}
             networks = [run.config.get("model") for run in one_each.values()]
-            found |= {file: content for file, content in files.items() if content["arguments"] in networks}
-    order = sorted(found, key=lambda file: (found[file]["measured"], file.name, str(file)))
-    return [found[file] for file in order]
+            of_network |= {file: content for file, content in files.items() if content["arguments"] in networks}
+    order = sorted(of_network, key=lambda file: (of_network[file]["measured"], file.name, str(file)))
+    return [of_network[file] for file in order]
 
 
 def read_benchmarks(runs: Sequence[Run]) -> Benchmarks:
     """Read the benchmarks in the experiments of some runs; a damaged one is logged."""
-    found: dict[Path, dict[Path, dict[str, Any]]] = {run.folder.parent: {} for run in runs}
-    for experiment, sound in found.items():
+    measured: dict[Path, dict[Path, dict[str, Any]]] = {run.folder.parent: {} for run in runs}
+    for experiment, sound in measured.items():
         for file in sorted((experiment / "benchmarks").glob("*.json")):
             try:
                 content = read_json(file)
@@ -110,7 +110,7 @@ def read_benchmarks(runs: Sequence[Run]) -> Benchmarks:
                     sound[file] = check(content, BENCHMARK, file)
             except UserError as error:
                 log.warning("%s", error)
-    return found
+    return measured
 
 
 NEEDED = {"arguments", "image_size", "device", "precision", "batch_size", "measured"}

@@ -82,7 +82,7 @@ def lay_out(runs: Sequence[Run], names: Names | None = None) -> Layout:
     settings = Settings(runs)
     rows = {id(run): (run.model, settings.of_row(run)) for run in runs}
     columns = {id(run): (run.data, settings.of_column(run)) for run in runs}
-    apart = told_apart(runs, rows, columns)
+    apart = distinguish(runs, rows, columns)
     row_lines = make_lines(runs, {key: (*rows[key], apart[key]) for key in rows}, settings.row_facts, apart)
     column_lines = make_lines(runs, columns, settings.column_facts, {})
     names = names or Names()
@@ -156,28 +156,28 @@ class Settings:
     def _by_column(self) -> frozenset[str]:
         """The keys, not of the network, whose value follows from the dataset and differs between datasets."""
         values: dict[tuple[Scope, str], dict[Any, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for place, run in self.begun.items():
-            texts = self.texts[place]
+        for run_id, run in self.begun.items():
+            texts = self.texts[run_id]
             column = (run.data, tuple((key, text) for key, text in texts.items() if belongs_to_column(key)))
             for key, text in texts.items():
                 values[scope(run, key), key][column].add(text)
         # In which runs with the same options differ.
-        self.varied = {place for place, columns in values.items() if len(set().union(*columns.values())) > 1}
+        self.varied = {key for key, columns in values.items() if len(set().union(*columns.values())) > 1}
         follows: dict[str, bool] = {}
-        for place in self.varied:
-            _, key = place
+        for scoped in self.varied:
+            _, key = scoped
             if belongs_to_row(key) and not key.startswith("model."):
-                one_each = all(len(texts) == 1 for texts in values[place].values())
+                one_each = all(len(texts) == 1 for texts in values[scoped].values())
                 follows[key] = follows.get(key, True) and one_each
         return frozenset(key for key, one_each in follows.items() if one_each)
 
     def _varied_groups(self, runs: Mapping[Any, Run]) -> frozenset[str]:
         """The groups of which several options were chosen, or another than the usual one, that set other values."""
         inside: dict[str, dict[str, set[Facts]]] = defaultdict(lambda: defaultdict(set))
-        for place, run in runs.items():
+        for run_id, run in runs.items():
             for group, option in run.choices.items():
                 if group not in NO_CHOICE and not is_ignored(group):
-                    facts = tuple(fact for fact in self.rows[place] if fact[0].startswith(f"{group}."))
+                    facts = tuple(fact for fact in self.rows[run_id] if fact[0].startswith(f"{group}."))
                     inside[group][str(option)].add(facts)
                     _ = inside[group][str(run.default_choices.get(group, option))]
         return frozenset(
@@ -246,29 +246,29 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-TOLD_APART: Mapping[str, Callable[[Run], str]] = {
+DISTINGUISHING: Mapping[str, Callable[[Run], str]] = {
     "experiment": lambda run: run.experiment,
     DEVICE: lambda run: as_text(run.settings.get(DEVICE)),
 }
 
 
-def told_apart(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[int, Any]) -> dict[int, Facts]:
+def distinguish(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[int, Any]) -> dict[int, Facts]:
     """Return what tells runs of equal settings and seeds apart: their experiment, their device, else their folder.
 
     Such runs are two trainings of the same. Each experiment, or each device, is then a row. Where neither tells them
     apart, such as where a run was trained again beside the earlier one, the one that still has its name stays in its
     row, and each further one is a row by itself.
     """
-    places: dict[Any, list[Run]] = defaultdict(list)
+    alike: dict[Any, list[Run]] = defaultdict(list)
     for run in runs:
-        places[rows[id(run)], columns[id(run)], run.seed, run.fold].append(run)
+        alike[rows[id(run)], columns[id(run)], run.seed, run.fold].append(run)
     twice: dict[Any, list[list[Run]]] = defaultdict(list)
-    for (row, *_), several in places.items():
+    for (row, *_), several in alike.items():
         if len(several) > 1:
             twice[row].append(several)
     apart: dict[int, Facts] = {id(run): () for run in runs}
     for row, groups in twice.items():
-        for key, fact in TOLD_APART.items():
+        for key, fact in DISTINGUISHING.items():
             if all(len(set(map(fact, several))) == len(several) for several in groups):
                 apart |= {id(run): ((key, fact(run)),) for run in runs if rows[id(run)] == row}
                 break

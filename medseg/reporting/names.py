@@ -62,8 +62,10 @@ class Names:
         twice = next((text for text in texts if texts.count(text) > 1), None)
         if twice is not None:
             raise ConfigError(f"names: two {kind} would be printed as {twice!r}; give each a name of its own")
-        place = {key: number for number, key in enumerate(given)}
-        ordered = sorted(printed, key=lambda line: place.get(keys[line], len(place)))  # others stay in their order
+        position = {key: number for number, key in enumerate(given)}
+        ordered = sorted(
+            printed, key=lambda line: position.get(keys[line], len(position))
+        )  # others stay in their order
         return tuple(printed[line] for line in ordered), {run: printed[line] for run, line in lines.items()}
 
     def warn_of_unused(self, networks: Iterable[Line], datasets: Iterable[Line]) -> None:

@@ -15,7 +15,7 @@ from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Side, TrainingVariance
 
 OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
-NOT_TOLD_APART = (UNDECIDED, EQUIVALENT)
+NOT_SHOWN_TO_DIFFER = (UNDECIDED, EQUIVALENT)
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure
             images=len(sample.ids),
             units=given.units,
             grouped=sample.groups is not None,
-            superiority=chance if found.p is not None else None,
-            **vars(found),
+            superiority=chance if judgement.p is not None else None,
+            **vars(judgement),
         )
-        for given, sample, found, chance in zip(inputs, shared, judged, chances, strict=True)
+        for given, sample, judgement, chance in zip(inputs, shared, judged, chances, strict=True)
     ]
 
 
@@ -120,7 +120,7 @@ def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) ->
 
 
 def count_wins(pairs: Sequence[Pair]) -> dict[tuple[Line, Line], tuple[int, int, int]]:
-    """Count for each two rows on how many datasets the first is better, not told apart, worse; not judged: none."""
+    """Count for each two rows on how many datasets the first is better, not shown to differ, worse."""
     counted: dict[tuple[Line, Line], tuple[int, int, int]] = {}
     for pair in pairs:
         for rows, better, worse in (
@@ -129,5 +129,5 @@ def count_wins(pairs: Sequence[Pair]) -> dict[tuple[Line, Line], tuple[int, int,
         ):
             wins, ties, losses = counted.get(rows, (0, 0, 0))
             state = pair.state
-            counted[rows] = (wins + (state == better), ties + (state in NOT_TOLD_APART), losses + (state == worse))
+            counted[rows] = (wins + (state == better), ties + (state in NOT_SHOWN_TO_DIFFER), losses + (state == worse))
     return counted

@@ -122,5 +122,5 @@ def plan(variances: Variances, difference: float, *, pairs: int) -> Plan:
 def fewest(power: Callable[[int], float], low: int, high: int) -> int | None:
     """Return the smallest count whose power suffices, which grows with the count; None where the highest does not."""
     counts = range(low, high + 1)
-    place = bisect_left(counts, True, key=lambda count: power(count) >= POWER)
-    return counts[place] if place < len(counts) else None
+    index = bisect_left(counts, True, key=lambda count: power(count) >= POWER)
+    return counts[index] if index < len(counts) else None

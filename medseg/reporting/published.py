@@ -261,13 +261,13 @@ def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> li
         if cell is None or run is None:
             continue
         size = size_of(run) or (256, 256)
-        found = find(rows, row.name, column.name, score, split=run.summary.get("split_name"), image_size=max(size))
-        name = (found[0].ours or found[0].score) if found else ""
+        sources = find(rows, row.name, column.name, score, split=run.summary.get("split_name"), image_size=max(size))
+        name = (sources[0].ours or sources[0].score) if sources else ""
         if name in cell.scores:
-            comparable = found[0].ours is not None or found[0].kind == "not stated"
-            difference = cell.scores[name].mean - found[0].value if comparable else None
+            comparable = sources[0].ours is not None or sources[0].kind == "not stated"
+            difference = cell.scores[name].mean - sources[0].value if comparable else None
             ours = (comparison.measures[name], cell.scores[name])
-            cells.append(PublishedCell(row, column, *ours, found[0], difference, differences(found[0], size)))
+            cells.append(PublishedCell(row, column, *ours, sources[0], difference, differences(sources[0], size)))
     return cells
 
 

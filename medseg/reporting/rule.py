@@ -134,14 +134,14 @@ def judge(
     ]
     judged = [k for k, pair in enumerate(pairs) if not pair.why_not]
     estimates = [pairs[k].estimate(trainings) for k in judged]
-    p = np.array([max(found.p, results[k].p_ranks or 0.0) for k, found in zip(judged, estimates, strict=True)])
-    equivalent = holm([found.below(margin - abs(found.mean)) for found in estimates])
+    p = np.array([max(estimate.p, results[k].p_ranks or 0.0) for k, estimate in zip(judged, estimates, strict=True)])
+    equivalent = holm([estimate.below(margin - abs(estimate.mean)) for estimate in estimates])
     columns = p.tolist(), holm(p).tolist(), equivalent.tolist(), step_levels(p), too_few([pairs[k] for k in judged])
-    for k, found, one, corrected, alike, level, cannot in zip(judged, estimates, *columns, strict=True):
-        low, high = found.interval(1 - level)
+    for k, estimate, one, corrected, alike, level, cannot in zip(judged, estimates, *columns, strict=True):
+        low, high = estimate.interval(1 - level)
         reason = ""
-        if corrected < ALPHA and results[k].direction * found.mean > 0:
-            state = BETTER if (found.mean > 0) == higher_is_better else WORSE
+        if corrected < ALPHA and results[k].direction * estimate.mean > 0:
+            state = BETTER if (estimate.mean > 0) == higher_is_better else WORSE
         elif alike < ALPHA:
             state = EQUIVALENT
         else:
@@ -152,7 +152,7 @@ def judge(
             low=low,
             high=high,
             confidence=1 - level,
-            p_interval=found.p,
+            p_interval=estimate.p,
             p=one,
             corrected=corrected,
             p_equivalent=alike,
@@ -170,9 +170,9 @@ def step_levels(p: Array) -> list[float]:
     """
     order = np.argsort(p, kind="stable")
     levels = ALPHA / np.arange(len(p), 0, -1)
-    kept = np.flatnonzero(p[order] >= levels)
-    if len(kept):
-        levels[kept[0] :] = levels[kept[0]]
+    not_rejected = np.flatnonzero(p[order] >= levels)
+    if len(not_rejected):
+        levels[not_rejected[0] :] = levels[not_rejected[0]]
     of_each = np.empty(len(p))
     of_each[order] = levels
     return of_each.tolist()
@@ -236,9 +236,9 @@ def superiority(
     other = (node * QUANTILES * 47 % QUANTILES) / QUANTILES
 
     def variances(freedom: Array, node: Array) -> Array:
-        each, place = np.unique(freedom, return_inverse=True)  # mostly one, that of all pairs
+        each, inverse = np.unique(freedom, return_inverse=True)  # mostly one, that of all pairs
         quantiles = each[:, None] / (2 * gammaincinv(each[:, None] / 2, node))
-        return quantiles[place.ravel()]
+        return quantiles[inverse.ravel()]
 
     tau = np.sqrt(deviation * variances(freedom, node))
     error = np.sqrt(units * variances(unit_freedom, other) + shared * tau**2)

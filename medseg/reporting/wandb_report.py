@@ -54,9 +54,9 @@ def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str 
         artifact = wandb.Artifact(f"report-{run.id}", type="report")
         artifact.add_dir(str(files))
         run.log_artifact(artifact)
-    kept = Path(run.dir).parent
+    local = Path(run.dir).parent
     run.finish()
-    return kept
+    return local
 
 
 def rows(runs: Sequence[Run]) -> list[Sequence[object]]:

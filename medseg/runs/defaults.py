@@ -7,7 +7,7 @@ the files in `conf/` are by then.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,7 +39,7 @@ class Options:
 
 def choices_of(hydra_config: Any) -> dict[str, Any]:
     """Return what was chosen in each group, from the `hydra` part of a configuration: an option, several as a list."""
-    groups, _ = config.primary(hydra_config.job.config_name)
+    groups = groups_of(hydra_config.job.config_name)
     # Hydra does not tell several options of a group, `callbacks=[ema,early_stopping]`, which the command line does.
     lists = [re.fullmatch(r"\+?(\w+)=\[([\w,/ -]+)\]", word) for word in hydra_config.overrides.task]
     several = {found[1]: [option.strip() for option in found[2].split(",")] for found in lists if found}
@@ -52,13 +52,18 @@ def choices_of(hydra_config: Any) -> dict[str, Any]:
     return chosen | {group: options for group, options in several.items() if group in groups and group not in chosen}
 
 
+def groups_of(name: str) -> Iterable[str]:
+    """Return the groups of a primary file; one of the user's own is built on that of `medseg.train`."""
+    return config.primary(name if (config.config_dir() / f"{name}.yaml").is_file() else "train")[0]
+
+
 def options_of(hydra_config: Any) -> Options:
     """Read the options from the `hydra` part of a composed configuration."""
     name, runtime = str(hydra_config.job.config_name), hydra_config.runtime
     chosen = choices_of(hydra_config)
     words = [
         f"{group}=[{','.join(chosen[group])}]" if isinstance(chosen[group], list) else f"{group}={chosen[group]}"
-        for group in config.primary(name)[0]
+        for group in groups_of(name)
         if group in chosen and group not in SETTING_FILES
     ]
     sources = tuple((str(source.provider), f"{source.schema}://{source.path}") for source in runtime.config_sources)

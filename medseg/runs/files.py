@@ -8,7 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -174,8 +174,13 @@ def replacing(file: Path) -> Iterator[Path]:
         yield partial
         sync(partial)
         partial.replace(file)
+    except OSError as error:
+        # A write that fails does not say of which file; and nobody knows the partial one.
+        error.filename = str(file) if error.filename in (None, partial, str(partial)) else error.filename
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # of a name that is too long: said already
+            partial.unlink(missing_ok=True)
 
 
 @cache  # once for a folder is enough: a process leaves nothing itself

@@ -27,9 +27,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from medseg.errors import UserError
+from medseg.locks import held, marker_of
 from medseg.runs.files import read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -93,19 +92,15 @@ class RunFolder:
     def locked(self, wait: float = 0) -> Iterator[None]:
         """Hold the run for this process; wait so many seconds for another one to end.
 
-        Raises `UserError` when another process holds it.
+        Raises `BusyError` when another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / LOCK)
         try:
-            with lock.acquire(timeout=wait):
+            with held(self.path / LOCK, "is working on this run", wait):
                 try:
                     yield
                 finally:
                     if self._contents() == []:
                         (self.path / LOCK).unlink(missing_ok=True)
-        except filelock.Timeout:
-            raise UserError(f"{self.path}: another process is working on this run; wait for it or end it") from None
         finally:
             # A folder that was made for the lock alone goes with it, and so does what was made for that.
             for folder in (self.path, *list(self.path.parents)[:2]):
@@ -132,7 +127,8 @@ class RunFolder:
                 path.unlink()
 
     def _contents(self) -> list[Path]:
-        return [path for path in self.path.iterdir() if path.name != LOCK]
+        locks = (LOCK, marker_of(self.path / LOCK).name)
+        return [path for path in self.path.iterdir() if path.name not in locks]
 
 
 def find_run(path: str | Path) -> tuple[RunFolder, Path]:

@@ -20,7 +20,6 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, leaves, model_name, plain, run_name
 from medseg.runs.run import Run, from_record
 from medseg.runs.same import find_same
-from medseg.runs.values import check_values
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,7 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     """Plan the run that a composed training configuration means.
 
     That is the run of the exact name, or else one of the same experiment that means the same (`medseg.runs.same`).
-
-    Raises `ConfigError` for a plain value that is wrong.
     """
-    check_values(cfg)
     hydra_config = HydraConfig.get()
     here = Path(hydra_config.runtime.cwd)
     choices: dict[str, str] = dict(hydra_config.runtime.choices)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medseg.errors import UserError
+from medseg import config
 from medseg.interruption import SIGNALS
+from medseg.locks import BusyError
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
+from medseg.sweeps.handed import KEY, adopt, standard_input
 from medseg.sweeps.process import JobProcess, describe_exit
 
 log = logging.getLogger(__name__)
@@ -63,36 +67,48 @@ class IsolatedJob:
     total: int
 
     def __call__(self, cfg: DictConfig) -> Outcome:
-        """Run the job that is composed to its end, and record an end that it could not record itself."""
+        """Run a planned job to its end, and record an end that it could not record itself.
+
+        Args:
+            cfg: as composed where the launcher has the job run; of this, only the plan that it carries is used.
+        """
         from medseg.cli import set_up_logging
 
         if not logging.getLogger("medseg").handlers:  # in a launcher's own process
             set_up_logging()
+        number, handed = HydraConfig.get().job.num, str(cfg[KEY])
+        cfg = adopt(handed)
         hydra_config = HydraConfig.get()
         here = Path(hydra_config.runtime.cwd)
         overrides = list(hydra_config.overrides.task)
         plan = self.planner(cfg) if self.planner is not None else None
         name = plan.folder.path.name if plan is not None else " ".join(overrides)
-        log.info("job %d of %d: %s", hydra_config.job.num + 1, self.total, name)
+        log.info("job %d of %d: %s", number + 1, self.total, name)
         if plan is not None:
             plan = replace(plan, folder=RunFolder(here / plan.folder.path))
-            try:
-                # Not held: the job takes it itself. One that another sweep works on is left alone.
-                with plan.folder.locked(LOCK_WAIT):
-                    pass
-            except UserError as error:
-                return Outcome(name, "busy", str(error))
-        command = [sys.executable, "-m", self.module, *overrides, *own_folders(hydra_config)]
-        try:
-            job = JobProcess(command, here)
-        except OSError as error:
-            return failed(plan, name, f"cannot be started: {error}", [])
-        try:
-            code = job.result()
-        except BaseException:
+        command = [sys.executable, "-m", self.module, *overrides, *own_options(hydra_config, self.module)]
+        code = BusyError.exit_code
+        while code == BusyError.exit_code:
             if plan is not None:
-                record_interruption(plan, job)
-            raise
+                try:
+                    # Not held: the job takes it itself, and says so where another one was faster.
+                    with plan.folder.locked(LOCK_WAIT):
+                        pass
+                except BusyError as error:
+                    return Outcome(name, "busy", str(error))
+            try:
+                with standard_input(self.module, command[3:], handed) as given:
+                    job = JobProcess(command, here, given)
+            except OSError as error:
+                return failed(plan, name, f"cannot be started: {error}", [])
+            try:
+                code = job.result()
+            except BaseException:
+                if plan is not None:
+                    record_interruption(plan, job)
+                raise
+            if plan is None:
+                break
         outcome = conclude(plan, name, job, code)
         if outcome.state == "interrupted" and "SUBMITIT_EXECUTOR" in os.environ:
             from medseg.sweeps.slurm import requeue
@@ -101,12 +117,15 @@ class IsolatedJob:
         return outcome
 
 
-def own_folders(hydra_config: Any) -> list[str]:
-    """Return what tells a job of the user's own configuration folders; what concerns the sweep is not its business."""
+def own_options(hydra_config: Any, module: str) -> list[str]:
+    """Return the options with which a person repeats a job; the job itself is handed what they come to."""
     own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
+    if hydra_config.job.config_name != module.rpartition(".")[2]:
+        own += ["--config-name", hydra_config.job.config_name]
+    options = {"command-line": "--config-dir", "main": "--config-path"}
     for source in hydra_config.runtime.config_sources:
-        if source.provider == "command-line":
-            own += ["--config-dir", source.path]
+        if source.provider in options and source.path != str(config.config_dir()):
+            own += [options[source.provider], source.path]
     return own
 
 
@@ -131,17 +150,22 @@ def failed(plan: RunPlan | None, name: str, error: str, said: list[str]) -> Outc
     lines = said if said and said[-1].endswith(error) else [*said, error]
     if plan is not None:
         folder = plan.folder
-        with folder.locked(LOCK_WAIT):
-            plan.write_record()
-            logged = "\n".join(folder.last_lines(50))
-            # The console's lines begin with their level, the log's with the time.
-            folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
-            folder.set_state("failed", error=error)
+        try:
+            with folder.locked(LOCK_WAIT):
+                if not folder.finished:  # by another process, or before a repetition that never began
+                    plan.write_record()
+                    logged = "\n".join(folder.last_lines(50))
+                    # The console's lines begin with their level, the log's with the time.
+                    folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
+                    folder.set_state("failed", error=error)
+        except BusyError as busy:
+            return Outcome(name, "busy", str(busy))
     return Outcome(name, "failed", error, tuple(lines[-SHOWN:]))
 
 
 def record_interruption(plan: RunPlan, job: JobProcess) -> None:
     """Write to a run's folder that it was interrupted where it had begun and was killed before it could say so."""
-    status: dict[str, Any] = plan.folder.status
-    if status.get("pid") == job.pid and status["state"] == "running":
-        plan.folder.set_state("interrupted")
+    with suppress(BusyError), plan.folder.locked():  # another process has taken it over where it is held
+        status: dict[str, Any] = plan.folder.status
+        if (status.get("pid"), status.get("host"), status.get("state")) == (job.pid, platform.node(), "running"):
+            plan.folder.set_state("interrupted")

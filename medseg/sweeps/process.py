@@ -32,19 +32,20 @@ class JobProcess:
     Args:
         command: what runs, with its arguments.
         folder: where it runs.
+        given: what it reads on standard input; None for nothing.
 
     What it says on standard error is passed on, and its last lines are kept.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, given: IO[bytes] | None = None) -> None:
         self.lines: deque[str] = deque(maxlen=20)
         # A group of its own: Ctrl-C reaches the sweep alone, and nothing that the job started is left when it ends.
-        # No input: a job that asked for some would wait for ever.
+        # No other input: a job that asked for some would wait for ever.
         self.process = subprocess.Popen(
             command,
             cwd=folder,
             env=supervised(os.environ),
-            stdin=subprocess.DEVNULL,
+            stdin=given or subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             process_group=0,
         )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import filelock
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -22,13 +19,16 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from medseg import config
-from medseg.errors import UserError
-from medseg.runs.files import read_json, write_json
+from medseg.errors import ConfigError, UserError
+from medseg.meanings import explain
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
+from medseg.sweeps import handed
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
 from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
+from medseg.sweeps.listed import record
+from medseg.sweeps.options import check_sweep
+from medseg.words import as_meant
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,11 @@ class SweptCommand:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job before it begins: its overrides, its configuration, the run it means."""
+    """A job before it begins: its overrides, its configuration, also as it is handed to it, the run it means."""
 
     overrides: tuple[str, ...]
     cfg: DictConfig
+    handed: str
     launcher: DictConfig
     plan: RunPlan | None
 
@@ -90,7 +91,10 @@ class Sweep(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives; launchers are made when it is known what the jobs need."""
         check_installed(config.hydra.launcher, list(Plugins.instance().class_name_to_class))
+        check_sweep(config.hydra)
         self.hydra_context, self.config = hydra_context, config
+        HydraConfig.instance().set_config(config.copy())  # which makes it read-only
+        _ = config.hydra.sweep.dir  # the time in it is now that of all jobs
 
     def sweep(self, arguments: list[str]) -> None:
         """Run every job that is not finished.
@@ -99,7 +103,7 @@ class Sweep(Sweeper):
         any is not finished.
         """
         jobs = self.plan(self.combinations(arguments))
-        record(jobs)
+        record(job.plan for job in jobs if job.plan)
         finished: list[PlannedJob] = []
         due: list[PlannedJob] = []
         for job in jobs:
@@ -120,8 +124,11 @@ class Sweep(Sweeper):
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self.params, *arguments])
+        for override in overrides:
+            if override.is_discrete_sweep() and next(override.sweep_iterator(), None) is None:
+                raise ConfigError(f"'{override.input_line}' matches nothing; no job was started")
         (batch,) = BasicSweeper.split_arguments(overrides, None)
-        return [tuple(config.as_meant(list(job))) for job in batch]
+        return [tuple(as_meant(job)) for job in batch]
 
     def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
         """Compose every job; combinations that mean the same run are one job.
@@ -134,7 +141,7 @@ class Sweep(Sweeper):
                 job = self.compose(overrides)
             except Exception as error:
                 text = str(error) if isinstance(error, UserError) else None
-                text = text or config.explain(error, self.command.config_name, list(overrides))
+                text = text or explain(error, self.command.config_name, list(overrides))
                 if text is None:
                     raise
                 where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"
@@ -152,11 +159,13 @@ class Sweep(Sweeper):
         assert self.config is not None
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         HydraConfig.instance().set_config(composed)
+        handed.settle(composed)
         launcher, cfg = composed.hydra.launcher, composed.copy()
         with open_dict(cfg):
             del cfg["hydra"]
         self.command.check(cfg)
-        return PlannedJob(overrides, cfg, launcher, self.command.planner(cfg) if self.command.planner else None)
+        plan = self.command.planner(cfg) if self.command.planner else None
+        return PlannedJob(overrides, cfg, handed.packed(composed), launcher, plan)
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
         """Run the jobs, those that need the same of a machine together."""
@@ -173,7 +182,8 @@ class Sweep(Sweeper):
             size = self.max_batch_size or len(group)
             for start in range(0, len(group), size):
                 batch = group[start : start + size]
-                outcomes += run_batch(launcher, batch, len(outcomes))
+                ends = run_batch(launcher, batch, len(outcomes))
+                outcomes += [seen_again(job, end) for job, end in zip(batch, ends, strict=True)]
         return outcomes
 
     def launcher_for(self, launcher: DictConfig | None, total: int) -> Launcher:
@@ -192,13 +202,16 @@ def register(command: SweptCommand) -> None:
     """Have Hydra's multirun run `command` this way."""
     Sweep.command = command
     # Hydra takes a sweeper from its own modules or from a package of plugins; this one stands in for the basic one.
+    # `hydra.sweeper.params` of the command line is merged with it, and Hydra cannot merge with nothing.
+    store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="basic", node=BasicSweeperConf(params={}), provider="hydra")
     Plugins.instance().class_name_to_class[f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"] = Sweep
 
 
 def run_batch(launcher: Launcher, jobs: Sequence[PlannedJob], first: int) -> list[Outcome]:
     """Have a launcher run jobs and return how each one ended, also where the launcher itself fails."""
     try:
-        results = launcher.launch([job.overrides for job in jobs], initial_job_idx=first)
+        results = launcher.launch([(*job.overrides, job.handed) for job in jobs], initial_job_idx=first)
     except Exception as error:
         log.error("the launcher failed: %s: %s", type(error).__name__, " ".join(str(error).split()))
         return [outcome_of_lost(job, "the launcher failed before it ended") for job in jobs]
@@ -213,8 +226,14 @@ def outcome_of_lost(job: PlannedJob, reason: str) -> Outcome:
     folder = job.plan.folder if job.plan else None
     if folder is not None and folder.status.get("state") == "running":
         with suppress(UserError), folder.locked():  # it does run where another process holds it
-            folder.set_state("interrupted")
+            if folder.status.get("state") == "running":  # and may have ended since
+                folder.set_state("interrupted")
     return outcome_on_disk(job, reason)
+
+
+def seen_again(job: PlannedJob, outcome: Outcome) -> Outcome:
+    """Return how a job ended: another process that worked on its run may have finished it since."""
+    return Outcome(job.name, "finished") if outcome.state == "busy" and state_of(job) == "finished" else outcome
 
 
 def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:
@@ -231,36 +250,6 @@ def state_of(job: PlannedJob) -> str:
     return outcome_on_disk(job, "").state
 
 
-def record(jobs: Iterable[PlannedJob]) -> None:
-    """Add the jobs to the `sweep.json` of their experiments, where those of earlier multiruns stay.
-
-    A job that never began, and that the same words now give another name, is replaced: nothing would ever run it.
-    """
-    places: dict[Path, list[dict[str, Any]]] = {}
-    for job in jobs:
-        if job.plan is not None:
-            places.setdefault(job.plan.folder.path.parent, []).append(job.plan.record)
-    for place, records in places.items():
-        place.mkdir(parents=True, exist_ok=True)
-        file = place / "sweep.json"
-        with filelock.FileLock(place / ".sweep.lock"):
-            try:
-                known = [entry for entry in read_json(file, optional=True).get("jobs", []) if "name" in entry]
-            except (UserError, TypeError) as error:
-                reason = str(error) if isinstance(error, UserError) else f"{file}: damaged ({error})"
-                log.warning("%s; written anew, with the jobs of this command alone", reason)
-                known = []
-            renamed = {words(entry): entry for entry in records}
-            known = [entry if (place / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known]
-            merged = {entry["name"]: entry for entry in [*known, *records]}
-            write_json(file, {"jobs": list(merged.values())})
-
-
-def words(record: Mapping[str, Any]) -> str:
-    """Return what a job was given on the command line, with the seed and the data that it came to."""
-    return json.dumps([record.get(key) for key in ("model", "data", "fold", "seed", "overrides")])
-
-
 def settle(jobs: Sequence[PlannedJob]) -> None:
     """Wait for the jobs of a stopped sweep that still run on this machine."""
     if not jobs:
@@ -268,6 +257,8 @@ def settle(jobs: Sequence[PlannedJob]) -> None:
     launcher = jobs[0].launcher
     if launcher.get("_target_") == SLURM:
         log.warning("the jobs that SLURM has go on: `squeue --me` lists them, `scancel` ends them")
+        return
+    if str(launcher.get("_target_")).endswith(".BasicLauncher"):  # its jobs have ended; what runs is another sweep's
         return
     leave(launcher)
     limit = time.monotonic() + SETTLE

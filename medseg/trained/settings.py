@@ -26,6 +26,7 @@ from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
 from medseg.data.prepare import checked_channels, checked_size
 from medseg.errors import ConfigError, UserError
+from medseg.settings.kinds import SWITCH, checked
 from medseg.trained.files import KEY, read_checkpoint, values_in
 
 PREFIX = "network."
@@ -233,8 +234,7 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
 
     Raises `UserError`.
     """
-    if not isinstance(trust, bool):
-        raise ConfigError(f"trust is {trust!r}; it must be true or false")
+    checked("trust", trust, SWITCH)
     if not isinstance(arguments, Mapping) or not isinstance(arguments.get("_target_"), str):
         raise refused(file, "_target_ names no class")
     targets = list(all_targets(arguments))
@@ -248,9 +248,9 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
             )
         return config.instantiate(OmegaConf.create(dict(arguments)))
     made = known[str(arguments["_target_"])]
-    checked = check_arguments(made, {key: value for key, value in arguments.items() if key != "_target_"}, file)
+    fitting = check_arguments(made, {key: value for key, value in arguments.items() if key != "_target_"}, file)
     try:
-        return made(**checked)
+        return made(**fitting)
     except UserError:
         raise
     except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from typing import Any
@@ -32,6 +33,8 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     """
     network = config.instantiate_network(model)
     check_network(network, datamodule)
+    if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
+        check_batch_of_one(network, datamodule)
     return network
 
 
@@ -59,6 +62,25 @@ def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> Non
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ConfigError(f"{type(network).__name__} returns {got} where {expected} is needed: N x classes x H x W")
+
+
+def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -> None:
+    """Send one image through a network as it trains.
+
+    Raises `ConfigError` where its batch norm needs several: of a feature with one pixel, a channel has one value.
+    """
+    height, width = datamodule.prepared.images.shape[1:3]
+    trial = copy.deepcopy(network).train()  # batch norm changes when it trains
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            trial(torch.zeros(1, datamodule.prepared.in_channels, height, width))
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ConfigError(
+                f"data.batch_size=1: the batch norm of {type(network).__name__} cannot train on one image of "
+                f"{height} x {width}, which becomes one pixel; give data.batch_size=2 or a larger data.image_size"
+            ) from error
+        raise
 
 
 def build_metrics(node: DictConfig) -> dict[str, Metric]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg import config
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
+from medseg.refusals import check_writable
 from medseg.runs.files import read_yaml
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.show import print_scores
@@ -42,6 +43,12 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     if settings.mean is not None and settings.std is not None:
         # The network expects images as its own training split was normalised, whatever data it now sees.
         datamodule.normalisation = (tuple(settings.mean), tuple(settings.std))
+    own = datamodule.prepared.identity == settings.data_identity
+    if not own and settings.data_identity is not None and "dataset" not in changed(cfg):
+        log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
+    name = label(datamodule, file, cfg.split, own=own)
+    folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
+    check_writable(folder)
     network = checkpoint.build(trust=cfg.trust)
     check_network(network, datamodule)
     # The outputs of an imported network have no names of their own.
@@ -61,11 +68,6 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
         )
     scores = score_split(trainer, task, datamodule, cfg.split, metrics)
     scores.summary["checkpoint"] = str(file)
-    own = datamodule.prepared.identity == settings.data_identity
-    if not own and settings.data_identity is not None and "dataset" not in changed(cfg):
-        log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
-    name = label(datamodule, file, cfg.split, own=own)
-    folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
     if trainer.is_global_zero:
         write_scores(folder, scores)
         draw_test_examples(folder / "images", trainer, task, datamodule, scores.rows)
@@ -87,10 +89,8 @@ def data_to_score(checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig) -> Se
     Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
     the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command.
 
-    Raises `ConfigError` for an unknown split, and for a checkpoint of no data without other data.
+    Raises `ConfigError` for a checkpoint of no data without other data.
     """
-    if cfg.split not in ("train", "val", "test"):
-        raise ConfigError(f"split is {cfg.split!r}; it must be train, val or test (data.split names a way to split)")
     chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
     before = checkpoint.settings.configuration.data
     given = changed(cfg)

@@ -44,8 +44,6 @@ def import_released(cfg: DictConfig) -> Path:
     name = HydraConfig.get().runtime.choices["model"]
     if name is None:
         raise ConfigError(f"give model=..., whose network it is: one of {', '.join(RELEASED)}")
-    if not isinstance(cfg.bgr, bool):
-        raise ConfigError(f"bgr is {cfg.bgr!r}; it must be true or false")
     given = [word for word in HydraConfig.get().overrides.task if word.lstrip("+").startswith("model.")]
     if given:
         raise ConfigError(f"{given[0]}: the arguments of the network are read from the file")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -16,23 +14,23 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.data.prepare import checked_size
 from medseg.errors import ConfigError, UserError
-from medseg.interruption import end_at_once
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
+from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
 from medseg.training.callbacks import core_callbacks
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
+from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
+from medseg.training.recording import recording
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
-from medseg.training.wandb_mirror import RunLogger
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +49,10 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator)
-    given: Any = OmegaConf.to_container(cfg.data)
-    checked_size(given["image_size"])
+    check_targets(cfg)
+    cfg.model = fitting(cfg.model)
+    # Read before the data are prepared, which may take a while.
+    weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
 
     augmentation = config.instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
@@ -68,8 +68,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     warn_of_cut_groups(datamodule)
 
     network = build_network(cfg.model, datamodule)
-    if cfg.initial_weights is not None:
-        Checkpoint.read(find_run(cfg.initial_weights)[1]).load_into(network)
+    if weights is not None:
+        weights.load_into(network)
     settings = settings_of(cfg, plan.root)
     optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
@@ -90,11 +90,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # An older version had an id for W&B alone; the run goes on under it.
     run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
     info = RunInfo(folder.path, plan.record, run_id, settings)
-    loggers = build_loggers(cfg.logger, info) if is_first_process() else []
+    mirrors = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
-        logger=loggers or False,
-        callbacks=[*core_callbacks(folder, loggers=bool(loggers)), *extra_callbacks],
+        logger=mirrors or False,
+        callbacks=[*core_callbacks(folder, loggers=bool(mirrors)), *extra_callbacks],
         default_root_dir=folder.path,
         enable_progress_bar=sys.stderr.isatty(),
     )
@@ -107,7 +107,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer)
-    with recording(folder if trainer.is_global_zero else None):
+    with recording(folder, trainer, mirrors):
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
@@ -124,7 +124,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                     "macs": macs_of(task.network, datamodule),
                 }
             )
-            close(folder, trainer, task, datamodule, scores)
+            close(folder, trainer, task, datamodule, scores, mirrors)
 
 
 def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
@@ -248,60 +248,18 @@ def write_opening(
     )
 
 
-@contextmanager
-def recording(folder: RunFolder | None) -> Iterator[None]:
-    """Keep the log and the final state of a run in its folder, however it ends; None keeps nothing."""
-    if folder is None:
-        yield
-        return
-    handler = logging.FileHandler(folder.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    root = logging.getLogger("medseg")
-    root.addHandler(handler)
-    level = root.level
-    exit_code = 0
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        # Lightning ends an interrupted process itself, by SystemExit.
-        exit_code = 130
-        end_at_once()
-        folder.set_state("interrupted")
-        raise KeyboardInterrupt from None
-    except UserError as error:
-        exit_code = 1
-        folder.set_state("failed", error=str(error))
-        folder.keep(str(error))
-        raise
-    except Exception as error:
-        exit_code = 1
-        folder.set_state("failed", error=f"{type(error).__name__}: {error}")
-        folder.keep(traceback.format_exc())
-        raise UserError(f"{type(error).__name__}: {error} (the traceback is in {folder.log})") from error
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-        handler.close()
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish(exit_code=exit_code)
-
-
 def close(
     folder: RunFolder,
     trainer: lightning.Trainer,
     task: SegmentationTask,
     datamodule: SegmentationDataModule,
     scores: Scores,
+    mirrors: Sequence[Mirror],
 ) -> None:
     """Write the scores and pictures of the tested run; `finished` comes last."""
     write_scores(folder.test, scores)
     draw_test_examples(folder.images, trainer, task, datamodule, scores.rows)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
-    means = {name: values["mean"] for name, values in scores.summary["headline"].items()}
-    for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            logger.log_test(scores, folder)
-        else:
-            logger.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
-    folder.set_state("finished", scores=means)
+    for mirror in mirrors:
+        mirror.log_test(scores, folder)
+    folder.set_state("finished", scores={name: values["mean"] for name, values in scores.summary["headline"].items()})

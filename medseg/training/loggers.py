@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig
 
 from medseg import config
 from medseg.account import has_wandb_account
 from medseg.errors import ConfigError, UserError
+from medseg.training.mirror import Mirror
+from medseg.training.wandb_mirror import abandon_wandb, open_wandb
 
 WANDB_DIGITS = 12
 """Of a run's id that are its id in W&B."""
@@ -36,9 +39,19 @@ class RunInfo:
     config: dict[str, Any]
 
 
-def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Logger]:
-    """Build every logger of the `logger` configuration."""
-    return [config.instantiate(node, _partial_=True)(run=run) for node in cfg.values()]
+def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Mirror]:
+    """Build every logger of the `logger` configuration that is not disabled; none of them can end a training."""
+    mirrors = []
+    for title, node in cfg.items():
+        logger: Logger | None = config.instantiate(node, _partial_=True)(run=run)
+        if logger is not None:
+            mirrors.append(logger if isinstance(logger, Mirror) else Mirror(str(title), partial(the, logger)))
+    return mirrors
+
+
+def the(logger: Logger) -> Logger:
+    """Return a logger that is built already."""
+    return logger
 
 
 def wandb_logger(
@@ -49,7 +62,7 @@ def wandb_logger(
     entity: str | None = None,
     tags: Sequence[str] = (),
     checkpoint: bool = False,
-) -> WandbLogger:
+) -> Mirror | None:
     """Log to W&B: one run per medseg run, those of an experiment in one group, resumed under the same id.
 
     The run has the name of its folder. Its tags are the experiment, the network, the dataset, protocol and budget; its
@@ -59,44 +72,55 @@ def wandb_logger(
     Args:
         run: the run.
         mode: `offline` writes below the run folder, for `medseg.wandb_sync`; `online` sends, with the account of
-            `wandb login` or WANDB_API_KEY.
+            `wandb login` or WANDB_API_KEY; `disabled` does neither, and there is no logger. W&B's other names of
+            these, `dryrun` and `run`, are understood.
         project, entity: as in W&B.
         tags: further ones.
         checkpoint: whether the best checkpoint is logged as an artifact.
 
     Raises `ConfigError` for another mode, `UserError` for `online` without an account.
     """
+    mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)
+    if mode == "disabled":
+        return None
     if mode not in ("offline", "online"):
-        raise ConfigError(f"logger.wandb.mode is {mode!r}; it must be offline or online (logger=csv goes without W&B)")
+        raise ConfigError(
+            f"logger.wandb.mode is {mode!r}; it must be offline, online or disabled (WANDB_MODE is the default)"
+        )
+    # W&B's reports about itself, which it sends in every mode.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if mode == "offline":
-        # Nothing to read there: the folder is ours. Online, W&B says where to look.
+        # Nothing to read there: the folder is ours. Online, W&B says what it does not take any more.
         os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    from medseg.training.wandb_mirror import RunLogger
-
     if mode == "online" and not has_wandb_account():
         raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
-    os.environ["WANDB_MODE"] = mode
     record = dict(run.record)
     chosen = [record["choices"].get(group) for group in ("protocol", "budget")]
-    return RunLogger(
-        checkpoint=checkpoint,
-        name=record["name"],
-        save_dir=run.folder,
-        project=project,
-        offline=mode == "offline",
-        id=run.id[:WANDB_DIGITS],
-        resume="allow",
-        entity=entity,
-        group=record["experiment"],
-        job_type="train",
-        tags=list(dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))),
-        config={**run.config, "run": record},
-        settings=wandb.Settings(console="off"),
+    settings = {
+        "name": record["name"],
+        "project": project,
+        "mode": mode,
+        "id": run.id[:WANDB_DIGITS],
+        "entity": entity,
+        "group": record["experiment"],
+        "job_type": "train",
+        "tags": list(
+            dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))
+        ),
+        "config": {**run.config, "run": record},
+    }
+    return Mirror(
+        "W&B",
+        partial(open_wandb, run.folder, checkpoint=checkpoint, **settings),
+        name=project,
+        version=settings["id"],
+        save_dir=str(run.folder),
+        abandon=abandon_wandb,
+        pictures=True,
     )
 
 
-def tensorboard_logger(*, run: RunInfo) -> TensorBoardLogger:
+def tensorboard_logger(*, run: RunInfo) -> Mirror:
     """Log to TensorBoard, below the run folder."""
-    return TensorBoardLogger(save_dir=run.folder, name="tensorboard", version="")
+    make = partial(TensorBoardLogger, save_dir=run.folder, name="tensorboard", version="")
+    return Mirror("TensorBoard", make, name="tensorboard", save_dir=str(run.folder))

@@ -28,6 +28,8 @@ from torch import Tensor, nn
 
 from medseg.errors import ConfigError
 from medseg.labels import IGNORE_INDEX
+from medseg.settings.kinds import check_arguments
+from medseg.settings.training import LOSS
 
 
 class SegmentationLoss(nn.Module):
@@ -61,8 +63,9 @@ class TverskyLoss(SegmentationLoss):
         self, *, alpha: float = 0.3, beta: float = 0.7, include_background: bool = False, smooth: float = 0.01
     ) -> None:
         super().__init__()
-        if min(alpha, beta, smooth) < 0 or alpha + beta == 0:
-            raise ConfigError(f"alpha, beta and smooth cannot be negative, got {alpha}, {beta}, {smooth}")
+        check_arguments(LOSS, alpha=alpha, beta=beta, smooth=smooth)
+        if alpha + beta == 0:
+            raise ConfigError("alpha is 0; it must be above 0 where beta is 0")
         self.alpha = alpha
         self.beta = beta
         self.include_background = include_background
@@ -108,6 +111,7 @@ class FocalLoss(SegmentationLoss):
 
     def __init__(self, *, gamma: float = 2.0, class_weights: Sequence[float] | None = None) -> None:
         super().__init__()
+        check_arguments(LOSS, gamma=gamma, class_weights=class_weights)
         self.gamma = gamma
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         # Not persistent: a checkpoint is the network's.
@@ -179,6 +183,7 @@ class CEDiceLoss(SegmentationLoss):
         smooth: float = 0.01,
     ) -> None:
         super().__init__()
+        check_arguments(LOSS, ce_weight=ce_weight, dice_weight=dice_weight)
         self.ce_weight = ce_weight
         self.dice_weight = dice_weight
         self.cross_entropy = CrossEntropyLoss(class_weights=class_weights)
@@ -204,6 +209,7 @@ class BCEDiceLoss(SegmentationLoss):
 
     def __init__(self, *, bce_weight: float = 0.5, dice_weight: float = 1.0, smooth: float = 0.01) -> None:
         super().__init__()
+        check_arguments(LOSS, bce_weight=bce_weight, dice_weight=dice_weight)
         self.bce_weight = bce_weight
         self.dice_weight = dice_weight
         self.dice = DiceLoss(include_background=False, smooth=smooth)

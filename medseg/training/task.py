@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -101,15 +102,25 @@ class SegmentationTask(lightning.LightningModule):
         loss = self.compute_loss(self(batch["image"]), batch["mask"], batch.get("weight"))
         # All processes stop together: one that went on alone would wait for the others for ever.
         if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
-            indices = self.all_gather(batch["index"])
-            assert isinstance(indices, torch.Tensor)
-            ids = ", ".join(self.sample_ids[index] for index in indices.flatten().tolist())
-            raise UserError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch}, step {self.global_step}; images of this "
-                f"batch: {ids}; look at them, or lower optimizer.lr or set trainer.gradient_clip_val=1"
-            )
+            raise UserError(self.describe_loss(loss.detach(), batch["index"]))
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
         return loss
+
+    def describe_loss(self, loss: torch.Tensor, index: torch.Tensor) -> str:
+        """Say, on every process, of which images the loss is not finite: those of the process that failed."""
+        losses, indices = self.all_gather(loss), self.all_gather(index)
+        assert isinstance(losses, torch.Tensor)
+        assert isinstance(indices, torch.Tensor)
+        losses, indices = losses.reshape(-1), indices.reshape(-1, len(index))
+        failed = [rank for rank, value in enumerate(losses.tolist()) if not math.isfinite(value)]
+        ids = ", ".join(self.sample_ids[position] for position in indices[failed].flatten().tolist())
+        where = f"epoch {self.current_epoch}, step {self.global_step}"
+        if len(losses) > 1:
+            where += f", process {', '.join(map(str, failed))}"
+        return (
+            f"the loss is {losses[failed[0]].item()} in {where}; "
+            f"images of this batch: {ids}; look at them, or lower optimizer.lr or set trainer.gradient_clip_val=1"
+        )
 
     def compute_loss(self, outputs: Any, mask: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """Average the loss over the outputs of the network; there are several under deep supervision."""

@@ -13,7 +13,10 @@ Keys, in the order in which a dashboard wants them:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +27,21 @@ from lightning.pytorch.loggers import WandbLogger
 
 from medseg.metrics import count_pixels, headline
 from medseg.runs.folder import RunFolder
+from medseg.training.mirror import Mirror
 from medseg.training.scoring import Scores
+
+log = logging.getLogger(__name__)
 
 BEST = {"val/dice": "max", "val/iou": "max", "val/loss": "min", "train/loss": "min"}
 """Of which curves the summary keeps the best, so that runs can be sorted by it."""
 
 
+UPLOAD = 1e6
+"""Bytes per second that the line is taken to send at least, when the end of an upload is awaited."""
+
+
 class RunLogger(WandbLogger):
-    """Lightning's logger, with what a tested run is to be shown by.
+    """Lightning's logger, with what a tested run is to be shown by. Every call of it may fail: `Mirror` guards them.
 
     Args:
         checkpoint: whether the best checkpoint goes along, as an artifact.
@@ -43,6 +53,50 @@ class RunLogger(WandbLogger):
         # Lightning hands on an argument that W&B has given up, and W&B says so in every run.
         self._wandb_init.pop("anonymous", None)
         self.checkpoint = checkpoint
+        self.upload_seconds = 0.0
+        """How much longer the end may take for what is to be sent."""
+
+    def begin(self) -> None:
+        """Open the run, and have its summary keep the best of the curves."""
+        run = self.experiment
+        for name, best in BEST.items():
+            run.define_metric(name, step_metric="trainer/global_step", step_sync=True, summary=best)
+        if run.url:
+            log.info("W&B: %s", run.url)
+
+    def log_pictures(
+        self,
+        epoch: int,
+        ids: Sequence[str],
+        images: Sequence[np.ndarray],
+        truths: Sequence[np.ndarray],
+        predictions: Sequence[np.ndarray],
+        class_names: Sequence[str],
+    ) -> None:
+        """Show images of the validation with truth and prediction as mask overlays.
+
+        Args:
+            epoch: counted from 1.
+            ids: of the images.
+            images: H x W x C uint8.
+            truths, predictions: class maps H x W uint8.
+            class_names: background first.
+        """
+        import wandb
+
+        labels = dict(enumerate(class_names))
+        shown: list[wandb.Image] = []
+        rows: list[Iterable[Any]] = []
+        for name, image, truth, prediction in zip(ids, images, truths, predictions, strict=True):
+            masks = {
+                "truth": {"mask_data": truth, "class_labels": labels},
+                "prediction": {"mask_data": prediction, "class_labels": labels},
+            }
+            shown.append(wandb.Image(image.squeeze(), masks=masks, caption=name))
+            dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]
+            rows.append([epoch, name, float(dice), shown[-1]])
+        table = wandb.Table(columns=["epoch", "id", "dice", "image"], data=rows)
+        self.log_metrics({"val/images": shown, "val/panels": table})  # type: ignore[dict-item]
 
     def log_test(self, scores: Scores, folder: RunFolder) -> None:
         """Log the scores of the test split: to the summary, and image by image."""
@@ -57,6 +111,67 @@ class RunLogger(WandbLogger):
         run.summary.update({key: scores.summary[key] for key in kept if key in scores.summary})
         if self.checkpoint:
             run.log_artifact(checkpoint_artifact(run.name, folder.best_checkpoint, means))
+            self.upload_seconds += folder.best_checkpoint.stat().st_size / UPLOAD
+
+    def end(self, exit_code: int) -> None:
+        """Finish the run, and wait until all of it is written or sent, and W&B's service has ended."""
+        import wandb
+
+        self.experiment.finish(exit_code=exit_code)
+        wandb.teardown(exit_code)
+
+
+def open_wandb(folder: Path, *, checkpoint: bool, **arguments: Any) -> RunLogger:
+    """Open the W&B run of a run folder.
+
+    Args:
+        folder: of the run.
+        checkpoint: as in `RunLogger`.
+        arguments: of `wandb.init`.
+    """
+    keep_files_in(folder / "wandb" / "cache")
+    import wandb
+
+    settings = wandb.Settings(console="off", silent=True)
+    logger = RunLogger(checkpoint=checkpoint, save_dir=folder, resume="allow", settings=settings, **arguments)
+    logger.begin()
+    return logger
+
+
+def keep_files_in(folder: Path) -> None:
+    """Have W&B keep its cache, and files on their way, in `folder` where the home folder cannot be written."""
+    from wandb import env
+
+    usual = {env.CACHE_DIR: Path(env.get_cache_dir()), env.DATA_DIR: Path(env.get_data_dir())}
+    closed = [variable for variable, path in usual.items() if not is_writable(path)]
+    if closed:
+        log.warning("%s cannot be written: W&B keeps its files in %s instead", usual[closed[0]], folder)
+        os.environ.update({variable: str(folder.absolute()) for variable in closed})
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether a folder is there, or can be made, and takes files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def abandon_wandb() -> None:
+    """Kill the service of W&B that this process has started, so that nothing waits for it, and forget the run."""
+    import wandb
+    from wandb.sdk import wandb_setup
+    from wandb.sdk.lib import module
+
+    # W&B's own end waits for its service, however long that takes; there is no public way round it.
+    setup = wandb_setup._singleton
+    service = setup._connection if setup is not None else None
+    if service is not None and service._proc is not None:
+        service._proc._process.kill()
+    module.unset_globals()  # type: ignore[no-untyped-call]
+    with suppress(Exception):  # it has nobody to say goodbye to
+        wandb.teardown()
 
 
 def checkpoint_artifact(run: str, file: Path, scores: Mapping[str, float | None]) -> Any:
@@ -80,17 +195,10 @@ class ValidationImages(Callback):
         self.count = count
         self.times = times
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for logger in wandb_loggers(trainer):
-            for name, best in BEST.items():
-                logger.experiment.define_metric(name, step_metric="trainer/global_step", step_sync=True, summary=best)
-
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loggers = wandb_loggers(trainer)
-        if not (loggers and trainer.is_global_zero and self.is_due(trainer.current_epoch + 1, trainer.max_epochs or 1)):
+        mirrors = [logger for logger in trainer.loggers if isinstance(logger, Mirror) and logger.takes_pictures]
+        if not (mirrors and trainer.is_global_zero and self.is_due(trainer.current_epoch + 1, trainer.max_epochs or 1)):
             return
-        import wandb
-
         from medseg.training.panels import predict
 
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -98,30 +206,17 @@ class ValidationImages(Callback):
         indices = datamodule.indices["val"]
         chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(self.count, len(indices))).astype(int))]
         predicted = predict(trainer, pl_module, datamodule, chosen)
-        labels = dict(enumerate(prepared.class_names))
-        images: list[wandb.Image] = []
-        rows: list[Iterable[Any]] = []
-        for index, prediction in zip(chosen, predicted, strict=True):
-            truth = np.asarray(prepared.masks[index])
-            masks = {
-                "truth": {"mask_data": truth, "class_labels": labels},
-                "prediction": {"mask_data": prediction, "class_labels": labels},
-            }
-            pixels = np.asarray(prepared.images[index]).squeeze()
-            image = wandb.Image(pixels, masks=masks, caption=prepared.ids[index])
-            dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]
-            images.append(image)
-            rows.append([trainer.current_epoch + 1, prepared.ids[index], float(dice), image])
-        table = wandb.Table(columns=["epoch", "id", "dice", "image"], data=rows)
-        for logger in loggers:
-            logger.log_metrics({"val/images": images, "val/panels": table})  # type: ignore[dict-item]
+        for mirror in mirrors:
+            mirror.log_pictures(
+                trainer.current_epoch + 1,
+                [prepared.ids[index] for index in chosen],
+                [np.asarray(prepared.images[index]) for index in chosen],
+                [np.asarray(prepared.masks[index]) for index in chosen],
+                predicted,
+                prepared.class_names,
+            )
 
     def is_due(self, epoch: int, max_epochs: int) -> bool:
         """Whether this epoch, counted from 1, is one of `times` epochs spread evenly up to the last one."""
         every = max(1, max_epochs // self.times)
         return epoch == max_epochs or (max_epochs - epoch) % every == 0
-
-
-def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
-    """Return the loggers of a trainer that log to W&B."""
-    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]

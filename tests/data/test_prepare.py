@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
+from medseg import locks
 from medseg.data import arrays, build, staging
 from medseg.data.build import pixel_sums, resize_image, resize_mask
 from medseg.data.datasets import KvasirSEG
@@ -374,9 +375,9 @@ def test_another_checksum_is_refused_for_what_a_url_was_given_for(tmp_path, down
 
 def test_wrong_options_are_named(tmp_path, downloads):
     for size in (7, 0, -8, 16.0, "16", True, (16,), (16, 4), (16, 16, 16), (16, 16.5), None):
-        with pytest.raises(ConfigError, match=r"data\.image_size="):
+        with pytest.raises(ConfigError, match=r"data\.image_size is .*; it must be a number of pixels"):
             prepare(Tiny(), image_size=size, data_dir=tmp_path, source=downloads)
-    with pytest.raises(ConfigError, match=r"data\.in_channels=4 must be 3"):
+    with pytest.raises(ConfigError, match=r"data\.in_channels is 4; it must be 3"):
         prepare(Tiny(), image_size=16, in_channels=4, data_dir=tmp_path, source=downloads)
     for _ in range(2):  # before and after it is prepared
         with pytest.raises(
@@ -452,7 +453,7 @@ def test_a_folder_without_permission_is_one_line(tmp_path, downloads):
 def test_a_complete_preparation_can_be_used_from_a_read_only_disk(tmp_path, downloads, monkeypatch):
     prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads)
     monkeypatch.setattr(Path, "mkdir", fail(errno.EROFS))
-    monkeypatch.setattr(staging, "FileLock", fail(errno.EROFS))
+    monkeypatch.setattr(locks, "FileLock", fail(errno.EROFS))
     assert len(prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads).ids) == 8
 
 

@@ -10,7 +10,6 @@ from medseg.data.finding import open_source
 from medseg.data.make_splits import make_all, same_picture, write_split_files
 from medseg.data.splits import (
     FOLD_COLUMNS,
-    FOLDS,
     SPLITS,
     block_split,
     check_fold,
@@ -22,6 +21,7 @@ from medseg.data.splits import (
     split_names,
 )
 from medseg.errors import ConfigError, DataError
+from medseg.settings.data import FOLDS
 
 DATASETS = {"kvasir": KvasirSEG(), "isic": ISIC2018(), "dsb": DSB2018(), "isbi": ISBI2012()}
 SIZES = {
@@ -145,7 +145,7 @@ def test_datasets_hand_out_their_files(dataset):
     assert dataset.assign_splits(samples, default, 3) == {id_: row["fold3"] for id_, row in rows.items()}
     with pytest.raises(ConfigError, match=r"data\.split=offical.*data\.fold"):
         dataset.assign_splits(samples, "offical", None)
-    with pytest.raises(ConfigError, match=r"data\.fold=5: there are 5 folds, 0 to 4"):
+    with pytest.raises(ConfigError, match=r"data\.fold is 5; it must be one of the 5 folds, 0 to 4"):
         dataset.assign_splits(samples, None, 5)
 
 

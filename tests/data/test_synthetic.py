@@ -100,9 +100,9 @@ def test_splits_are_disjoint_complete_and_even_over_the_styles() -> None:
     ("arguments", "text"),
     [
         ({"style": "polyps"}, "did you mean 'polyp'"),
-        ({"count": 0}, "count=0"),
+        ({"count": 0}, "count is 0"),
         ({"size": 8}, "64 to 1024"),
-        ({"seed": -1}, "seed=-1"),
+        ({"seed": -1}, "seed is -1"),
         ({"empty_fraction": 1.5}, "0 to 1"),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_wrong_split_is_named() -> None:
     samples = dataset.list_samples(NOTHING).samples
     with pytest.raises(ConfigError, match="official"):
         dataset.assign_splits(samples, "official", None)
-    with pytest.raises(ConfigError, match="fold=5"):
+    with pytest.raises(ConfigError, match="fold is 5"):
         dataset.assign_splits(samples, None, 5)
     with pytest.raises(DataError, match="count=2"):
         dataset.assign_splits(samples[:2], None, None)

@@ -102,7 +102,7 @@ def test_best_second_and_like_the_best(tmp_path: Path) -> None:
     comparison = compared(fabricate(tmp_path / "s", networks, images=100, seeds=(0, 1, 2)))
     cells = {row: cell(comparison, row, "kvasir") for row in networks}
     order = sorted(networks, key=lambda row: -cells[row].scores["dice"].mean)
-    assert [cells[row].place for row in order] == [1, 2, None, None]
+    assert [cells[row].rank for row in order] == [1, 2, None, None]
     assert cells[order[1]].like_best
     assert not cells[order[0]].like_best
     assert not cells["resunet"].like_best
@@ -112,7 +112,7 @@ def test_best_second_and_like_the_best(tmp_path: Path) -> None:
 def test_of_distances_the_smallest_is_best(tmp_path: Path) -> None:
     networks = {"unet": 0.0, "convunext": 0.08}
     comparison = compared(fabricate(tmp_path / "s", networks, seeds=(0, 1), seed_noise=0.001), "hd95")
-    assert cell(comparison, "convunext", "kvasir").place == 1
+    assert cell(comparison, "convunext", "kvasir").rank == 1
     (pair,) = comparison.pairs
     assert pair.difference > 0
     assert pair.state == "worse"
@@ -132,7 +132,7 @@ def test_unfinished_runs_are_counted_not_left_out(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "t", {"unet": 0, "convunext": 0}, seeds=(0, 1), states=only)
     failed = cell(compared(folder), "unet", "kvasir")
     assert failed.scores == {}
-    assert failed.place is None
+    assert failed.rank is None
 
 
 # Folds.
@@ -276,7 +276,7 @@ def test_measures_by_score_and_convention() -> None:
 def test_every_convention_has_a_table(tmp_path: Path, convention: str) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0.05}, images=20, seeds=(0, 1))
     comparison = compare(runs_in(folder), MEASURES.choose(None, convention))
-    assert cell(comparison, "convunext", "kvasir").place == 1
+    assert cell(comparison, "convunext", "kvasir").rank == 1
     assert len(comparison.pairs) == 1
 
 
@@ -298,7 +298,7 @@ def test_one_seed_is_never_judged(tmp_path: Path) -> None:
     comparison = compared(fabricate(tmp_path / "s", networks, noise=0.01))
     assert {(pair.state, pair.reason) for pair in comparison.pairs} == {("not judged", "one seed")}
     assert all(pair.low is None and pair.corrected is None and pair.superiority is None for pair in comparison.pairs)
-    assert {(found.place, found.like_best) for found in comparison.cells.values()} == {(None, False)}
+    assert {(found.rank, found.like_best) for found in comparison.cells.values()} == {(None, False)}
     assert set(comparison.wins.values()) == {(0, 0, 0)}
 
 
@@ -307,14 +307,14 @@ def test_a_second_seed_of_one_row_alone_judges_nothing(tmp_path: Path) -> None:
     fabricate(folder, {"convunext": 0.2}, seeds=(0,))
     comparison = compared(folder)
     assert [pair.reason for pair in comparison.pairs] == ["one seed"]
-    assert {found.place for found in comparison.cells.values()} == {None}
+    assert {found.rank for found in comparison.cells.values()} == {None}
 
 
 def test_second_needs_three_networks(tmp_path: Path) -> None:
     two = compared(fabricate(tmp_path / "two", {"unet": 0.0, "convunext": 0.05}, seeds=(0, 1)))
-    assert [found.place for found in two.cells.values()] == [None, 1]
+    assert [found.rank for found in two.cells.values()] == [None, 1]
     three = compared(fabricate(tmp_path / "three", {"unet": 0.0, "convunext": 0.05, "amsunet": 0.1}, seeds=(0, 1)))
-    assert [found.place for found in three.cells.values()] == [None, 2, 1]
+    assert [found.rank for found in three.cells.values()] == [None, 2, 1]
 
 
 def test_groups_are_what_everything_is_over(tmp_path: Path) -> None:

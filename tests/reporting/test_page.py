@@ -138,7 +138,7 @@ def test_another_measure_is_compared_as_if_it_had_been_asked_for(name: str, swee
     runs = runs_of(sweep)
     found, asked = every_measure(compare(runs, MEASURES["dice"]))[name], compare(runs, MEASURES[name])
     assert (found.pairs, found.wins, found.ranking) == (asked.pairs, asked.wins, asked.ranking)
-    marks = [[(cell.place, cell.like_best) for cell in one.cells.values()] for one in (found, asked)]
+    marks = [[(cell.rank, cell.like_best) for cell in one.cells.values()] for one in (found, asked)]
     assert marks[0] == marks[1]
 
 

@@ -91,8 +91,8 @@ def test_format_and_output_choose_what_is_written_and_where(sweep: Path, tmp_pat
         (["waiting", "score=hd95", "convention=pooled"], 2, "with convention=pooled it must be one of dice, iou"),
         (["waiting", "convention=mean"], 2, "convention is 'mean'; it must be one of per_image, pooled"),
         (["first", "format=pdf"], 2, "format is 'pdf'; it must be one of markdown, latex, csv, html, all"),
-        (["first", "size=big"], 2, "size=big must be a number of pixels"),
-        (["first", "size=[1,2,3]"], 2, "size=[1, 2, 3] must be a number of pixels"),
+        (["first", "size=big"], 2, "size is 'big'; it must be null or a number of pixels"),
+        (["first", "size=[1,2,3]"], 2, "size is [1, 2, 3]; it must be null or a number of pixels"),
         (["first", "figures=maybe"], 2, "figures is 'maybe'"),
     ],
 )

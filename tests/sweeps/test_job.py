@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
+from medseg.sweeps.handed import KEY, packed
 from medseg.sweeps.job import IsolatedJob, Outcome, conclude
 from medseg.sweeps.process import JobProcess, describe_exit
 from tests.faults import processes_of
@@ -34,7 +35,14 @@ def cfg(tmp_path: Path) -> DictConfig:
 
 def run(cfg: DictConfig, tmp_path: Path, module: str = "medseg.nowhere") -> tuple[Outcome, RunFolder]:
     folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
-    return IsolatedJob(module, plan_run, 1)(cfg), folder
+    return IsolatedJob(module, plan_run, 1)(carrying(cfg)), folder
+
+
+def carrying(cfg: DictConfig) -> DictConfig:
+    """Return a configuration with the planned one in it, as a launcher composes it."""
+    with open_dict(full := cfg.copy()):
+        full.hydra = HydraConfig.get()
+    return OmegaConf.create({KEY: packed(full).partition("'")[2].rstrip("'")})
 
 
 def test_a_job_that_cannot_be_started(cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

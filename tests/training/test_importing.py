@@ -272,9 +272,14 @@ class Unplain:
         ),
         ("golden", ["model=unet", "mean=[1,2,3]"], ConfigError, "std=None must be 3 numbers"),
         ("golden", ["model=unet", "mean=[1]", "std=[1,1,1]"], ConfigError, r"mean=\[1\] must be 3 numbers"),
-        ("golden", ["model=unet", "mean=[1,1,1]", "std=[1,0,1]"], ConfigError, "must be above 0"),
+        (
+            "golden",
+            ["model=unet", "mean=[1,1,1]", "std=[1,0,1]"],
+            ConfigError,
+            "must be null or a list of numbers above 0",
+        ),
         ("golden", ["model=unet", "bgr=maybe"], ConfigError, "bgr is 'maybe'; it must be true or false"),
-        ("golden", ["model=unet", "data.image_size=4"], ConfigError, "data.image_size=4 must be"),
+        ("golden", ["model=unet", "data.image_size=4"], ConfigError, "data.image_size is 4; it must be"),
         ("classes", ["model=unet", *DATA], ConfigError, "tells 5 classes apart, synthetic images has 2"),
     ],
 )

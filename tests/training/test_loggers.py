@@ -156,8 +156,8 @@ def test_tensorboard(tmp_path: Path) -> None:
 
 
 def test_wandb_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="must be offline or online"):
-        train(tmp_path, "logger=wandb", "logger.wandb.mode=disabled")
+    with pytest.raises(ConfigError, match="must be offline, online or disabled"):
+        train(tmp_path, "logger=wandb", "logger.wandb.mode=off")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))

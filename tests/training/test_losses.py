@@ -332,7 +332,7 @@ def test_lovasz_of_an_image_without_foreground_is_the_mean_foreground_probabilit
 
 
 def test_negative_costs_are_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot be negative"):
+    with pytest.raises(ConfigError, match="alpha is -1; it must be a number from 0"):
         TverskyLoss(alpha=-1)
 
 

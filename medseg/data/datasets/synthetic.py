@@ -12,8 +12,8 @@ from medseg.data.drawing import STYLES
 from medseg.data.source import Source
 from medseg.data.splits import Assignment, check_fold, folds_by_count, split_by_count, unknown_split
 from medseg.errors import ConfigError, DataError
-
-MIN_SIZE, MAX_SIZE = 64, 1024
+from medseg.settings.data import DATASET
+from medseg.settings.kinds import check_arguments
 
 
 class Synthetic(Dataset):
@@ -51,14 +51,8 @@ class Synthetic(Dataset):
             close = get_close_matches(str(style), known, n=1, cutoff=0.5)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise ConfigError(f"data.dataset.style={style}: no such style{hint} (there are: {', '.join(known)})")
-        if count < 1:
-            raise ConfigError(f"data.dataset.count={count}: draw 1 image or more")
-        if not MIN_SIZE <= size <= MAX_SIZE:
-            raise ConfigError(f"data.dataset.size={size}: must be {MIN_SIZE} to {MAX_SIZE} pixels")
-        if seed < 0:
-            raise ConfigError(f"data.dataset.seed={seed}: must be 0 or more")
-        if not 0 <= empty_fraction <= 1:
-            raise ConfigError(f"data.dataset.empty_fraction={empty_fraction}: must be 0 to 1")
+        numbers = {"count": count, "size": size, "seed": seed, "empty_fraction": empty_fraction}
+        check_arguments(DATASET, "data.dataset.", **numbers)
         self.style, self.count, self.size, self.seed = style, count, size, seed
         self.empty_fraction = empty_fraction
 

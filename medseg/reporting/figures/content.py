@@ -78,9 +78,9 @@ def content_of(comparison: Comparison) -> Content:
     candidates = {}
     for column in comparison.columns if samples else ():
         try:
-            found = find_candidates(comparison, column, image_measure.score)
+            chosen = find_candidates(comparison, column, image_measure.score)
             # The run without all that has been read of it.
-            candidates[column] = [replace(one, run=replace(one.run)) for one in found]
+            candidates[column] = [replace(one, run=replace(one.run)) for one in chosen]
         except UserError as error:
             log.warning("no grid of %s: %s", column.label, error)
     return Content(

@@ -72,10 +72,10 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     # Of a pooled measure, that which single images have; else Dice.
     ids, rule = choose_images(cells, measures.get(comparison.measure.score, measures["dice"]), images)
     maps, lacking = read_stored(cells, ids)
-    position = {image: place for place, image in enumerate(prepared.ids)}
+    position = {image: index for index, image in enumerate(prepared.ids)}
     if not maps or any(image not in position for image in ids):
         return {"missing": "the stored predictions are not of the test images"}
-    place = {row: k for k, row in enumerate(comparison.rows)}
+    index = {row: k for k, row in enumerate(comparison.rows)}
     truths = {image: np.asarray(prepared.masks[position[image]]) for image in ids}
     classes, bits = prepared.num_classes, bits_of(truths.values(), prepared.num_classes)
 
@@ -88,7 +88,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
 
     scores = {
         measure.name: {
-            str(place[row]): scores_of(cell.sample, measure, ids)
+            str(index[row]): scores_of(cell.sample, measure, ids)
             for row, cell in cells.items()
             if cell.sample and measure.score in cell.sample.scores
         }
@@ -100,8 +100,8 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
         "lacking": lacking,
         "classes": list(prepared.class_names),
         "bits": bits,
-        "rows": [place[row] for row in cells],
-        "maps": [[place[row], seed] for row, seed in maps],
+        "rows": [index[row] for row in cells],
+        "maps": [[index[row], seed] for row, seed in maps],
         "images": list(map(picture, ids)),
         "scores": {name: of_rows for name, of_rows in scores.items() if of_rows},
     }
@@ -127,7 +127,7 @@ def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> 
             for image, value in zip(cell.sample.ids, cell.sample.per_image(measure.score).tolist(), strict=True):
                 values.setdefault(image, []).append(value)
     most = max(map(len, values.values()))
-    ids = sorted(image for image, found in values.items() if len(found) == most)
+    ids = sorted(image for image, values_of_image in values.items() if len(values_of_image) == most)
     if len(ids) <= images:
         return ids, f"All {count(len(ids), 'test image')}."
     scores = np.array([values[image] for image in ids])
@@ -189,7 +189,7 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
     """Write the frame of the browser, and what it cannot show; `data`: of each dataset, none to leave pictures out."""
     if not data:
         return "<p>The pictures were left out (images=0).</p>"
-    there = {str(place): one for place, one in enumerate(data) if "images" in one}
+    there = {str(index): one for index, one in enumerate(data) if "images" in one}
     missing = "\n".join(
         f"<p>No pictures of {plain(column.label)}: {escape(one['missing'])}.</p>"
         for column, one in zip(comparison.columns, data, strict=True)
@@ -200,7 +200,7 @@ def browser_html(comparison: Comparison, data: Sequence[Mapping[str, Any]]) -> s
     scores = [one for one in comparison.measures.values() if any(one.name in data["scores"] for data in there.values())]
     orders = ORDERS if len(comparison.rows) > 1 else {key: ORDERS[key] for key in ("worst", "best", "id")}
     selects: dict[str, tuple[str, Iterable[tuple[str, str]]]] = {
-        "dataset": ("dataset", [(place, comparison.columns[int(place)].label) for place in there]),
+        "dataset": ("dataset", [(index, comparison.columns[int(index)].label) for index in there]),
         "first": ("network", []),
         "second": ("against", []),
         "seed": ("seed", []),

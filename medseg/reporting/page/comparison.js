@@ -4,7 +4,7 @@ const [score, dataset, costs] = ["comparison-score", "comparison-dataset", "comp
 const datasets = read("report-scores").columns.length;
 const places = [...document.querySelectorAll("#comparison .of-score")];
 const shown = () => places.find((place) => !place.hidden);
-const buttons = (place) => [...place.querySelectorAll("thead th")];
+const buttons = (table) => [...table.querySelectorAll("thead th")];
 
 // How the table is sorted, in clicks on a heading: the second click turns the order of the first around.
 const sortingOf = (place) => {

@@ -29,15 +29,15 @@ MOST_POINTS = 300
 def curves_data(comparison: Comparison) -> dict[str, Any]:
     """Return the curves of each key, row and column: epochs, mean, lowest, highest; None where there is none."""
     cells = comparison.cells
-    found: dict[str, Any] = {}
+    curves_of: dict[str, Any] = {}
     for key in KEYS:
         curves = [
             [curve(cells[row, column].runs if (row, column) in cells else (), key) for column in comparison.columns]
             for row in comparison.rows
         ]
         if any(one is not None for row in curves for one in row):
-            found[key] = {"title": KEYS[key], "cells": curves}
-    return found
+            curves_of[key] = {"title": KEYS[key], "cells": curves}
+    return curves_of
 
 
 def curve(runs: Sequence[Run], key: str) -> dict[str, Any] | None:

@@ -42,14 +42,14 @@ def score_select(section: str, comparisons: Comparisons) -> str:
 
 def dataset_options(comparison: Comparison) -> list[tuple[str, str]]:
     """Return value and text of each dataset, for a select."""
-    return [(str(place), column.label) for place, column in enumerate(comparison.columns)]
+    return [(str(index), column.label) for index, column in enumerate(comparison.columns)]
 
 
 def comparison_html(comparisons: Comparisons) -> str:
     """Write the comparison under every measure; one of the tables is shown at a time."""
     first = next(iter(comparisons.values()))
     datasets = dataset_options(first)
-    names = [f"comparison-{place}" for place in range(len(comparisons))]  # an own metric may be called anything
+    names = [f"comparison-{index}" for index in range(len(comparisons))]  # an own metric may be called anything
     controls = controls_html(
         score_select("comparison", comparisons),
         select_html("comparison-dataset", "dataset", [("", "all"), *(datasets if len(datasets) > 1 else ())]),
@@ -187,7 +187,7 @@ def score_data(record: Scored | None) -> list[Any] | None:
     if record is None or record.score is None:
         return None
     score, entry = record.score, cell_entry(record)
-    standing = "the best mean of the dataset" if record.place == 1 else ""
+    standing = "the best mean of the dataset" if record.rank == 1 else ""
     if ONE_SEED in entry.notes:
         standing = "not judged (one seed)"
     elif record.cell.like_best:
@@ -198,7 +198,7 @@ def score_data(record: Scored | None) -> list[Any] | None:
 
 def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
     """Return the pairs of each dataset, each as `matrix.js` takes it apart."""
-    place = {row: k for k, row in enumerate(comparison.rows)}
+    index = {row: k for k, row in enumerate(comparison.rows)}
     measure = comparison.measure
     data: dict[Line, list[list[Any]]] = {column: [] for column in comparison.columns}
     for pair in comparison.pairs:
@@ -209,7 +209,7 @@ def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
         tests = [level(pair.confidence), p_value(pair.p), p_value(pair.corrected)]
         units = count(pair.images, "image") + (f" in {count(pair.units, 'group')}" if pair.grouped else "")
         chances = [chance(one) for one in (pair.superiority, opposite_of(pair.superiority)) if one]
-        rows = [place[pair.first], place[pair.second]]
+        rows = [index[pair.first], index[pair.second]]
         data[pair.column].append([*rows, *points, *tests, units, pair.state, pair.reason, *chances])
     return list(data.values())
 

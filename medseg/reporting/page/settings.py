@@ -25,7 +25,7 @@ ENVIRONMENT = {
 def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
     """Write the table of the runs, and the settings of each cell to be unfolded."""
     controls = controls_html(filter_html(["runs-table"], "such as failed", "runs with")) if len(runs) > 1 else ""
-    shown = [settings_html(cell, f"settings-{place}") for place, cell in enumerate(comparison.cells.values())]
+    shown = [settings_html(cell, f"settings-{number}") for number, cell in enumerate(comparison.cells.values())]
     about = (
         "What the runs of a network on a dataset share. Marked: values other than the default, and options other than "
         "the usual one. Without what changes no result, such as where files are."

@@ -60,7 +60,7 @@ def entry_html(cell: Shown) -> str:
     text = escape(cell.entry.text).replace("\n", "<br>")
     if cell.entry.text in VERDICTS:
         text = f'<span class="{VERDICTS[cell.entry.text]}">{text}</span>'
-    emphasis = {1: "strong", 2: "u"}.get(cell.entry.place or 0)
+    emphasis = {1: "strong", 2: "u"}.get(cell.entry.rank or 0)
     text = f"<{emphasis}>{text}</{emphasis}>" if emphasis else text
     like = '<abbr title="not shown to differ from the best">≈</abbr>'
     after = escape(cell.entry.after.strip()).replace("≈", like) + superscript(*cell.marks)

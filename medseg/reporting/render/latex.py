@@ -94,10 +94,10 @@ class Field:
     def cell(self, cell: Shown) -> str:
         """Write a cell, with the marks of its footnotes."""
         entry, width = cell.entry, self.width if self.words else 0.0
-        lines = [escape_latex(line, width / BOLD if entry.place == 1 else width) for line in entry.text.split("\n")]
+        lines = [escape_latex(line, width / BOLD if entry.rank == 1 else width) for line in entry.text.split("\n")]
         text = r"\newline{}".join(lines) if self.words and self.narrow else self.stack(lines, "t")
-        if entry.place in (1, 2):
-            text = rf"\{'textbf' if entry.place == 1 else 'underline'}{{{text}}}"
+        if entry.rank in (1, 2):
+            text = rf"\{'textbf' if entry.rank == 1 else 'underline'}{{{text}}}"
         text += escape_latex(entry.after, width) + raised(*cell.marks)
         if self.words or len(self.lines(cell)) == 1:
             return text
@@ -176,7 +176,7 @@ def protect(line: str) -> str:
 def cell_width(cell: Shown, lines: Sequence[str]) -> float:
     """Return how wide the lines of a cell are."""
     marks = 0.8 * sum(1 + len(str(mark)) for mark in cell.marks)
-    return marks + max(text_width(line, bold=cell.entry.place == 1) for line in lines)
+    return marks + max(text_width(line, bold=cell.entry.rank == 1) for line in lines)
 
 
 def halves(cell: Shown) -> list[str]:

@@ -82,8 +82,8 @@ def wrap(text: str, width: float) -> list[str]:
     """Break a text into lines of a width; none of them is wider."""
     lines = [""]
     for number, word in enumerate(text.split(" ")):
-        for place, piece in enumerate(pieces(word, width)):
-            gap = " " if number and not place else ""
+        for part, piece in enumerate(pieces(word, width)):
+            gap = " " if number and not part else ""
             if lines[-1] and text_width(lines[-1] + gap + piece) > width:
                 lines.append(piece)
             else:

@@ -23,7 +23,7 @@ def as_markdown(table: Table[Any]) -> str:
 
 def markdown_cell(cell: Shown) -> str:
     """Write a cell with the marks of its footnotes."""
-    before, behind = EMPHASIS.get(cell.entry.place or 0, ("", ""))
+    before, behind = EMPHASIS.get(cell.entry.rank or 0, ("", ""))
     text = "<br>".join(map(escape_markdown, cell.entry.text.split("\n")))
     return f"{before}{text}{behind}{escape_markdown(cell.entry.after)}{superscript(*cell.marks)}"
 

@@ -38,11 +38,11 @@ def superscript(*numbers: int) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A displayed cell: what is emphasised (`place` 1 is bold, 2 underlined), what follows it plainly, footnotes."""
+    """A displayed cell: what is emphasised (`rank` 1 is bold, 2 underlined), what follows it plainly, footnotes."""
 
     text: str
     after: str = ""
-    place: int | None = None
+    rank: int | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -23,7 +23,7 @@ def as_text(table: Table[Any]) -> str:
 
 def text_cell(cell: Shown) -> str:
     """Write a cell with the marks of its footnotes."""
-    mark = EMPHASIS.get(cell.entry.place or 0, "")
+    mark = EMPHASIS.get(cell.entry.rank or 0, "")
     return f"{mark}{cell.entry.text}{mark}{cell.entry.after}{superscript(*cell.marks)}"
 
 

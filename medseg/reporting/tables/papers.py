@@ -14,7 +14,7 @@ Row = Mapping[str, str | None]
 
 def verdict(row: Row) -> Entry:
     """Write a verdict; what is supported is bold."""
-    return Entry(row["verdict"] or "-", place=1 if row["verdict"] == "supported" else None)
+    return Entry(row["verdict"] or "-", rank=1 if row["verdict"] == "supported" else None)
 
 
 def several(text: str | None) -> tuple[str, ...] | None:
@@ -39,9 +39,9 @@ CLAIMS: Sequence[Column[Row]] = (
 def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
     """A table for each paper. CSV: one for all."""
     rows = [
-        [{"study": paper.study, "paper": paper.paper, **{k: text or None for k, text in row.items()}} for row in found]
+        [{"study": paper.study, "paper": paper.paper, **{k: text or None for k, text in row.items()}} for row in shown]
         for paper in judged
-        for found in [as_rows(paper.verdicts)]
+        for shown in [as_rows(paper.verdicts)]
     ]
     every = [row for shown in rows for row in shown]
     tables = []

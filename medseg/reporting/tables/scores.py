@@ -44,13 +44,13 @@ COSTS = {
 class Scored:
     """A cell under a measure, with the costs of its row.
 
-    `place` is 1 for bold, 2 for underlined; `rivals`: other cells of its dataset have a score.
+    `rank` is 1 for bold, 2 for underlined; `rivals`: other cells of its dataset have a score.
     """
 
     cell: Cell
     measure: Measure
     costs: Costs
-    place: int | None
+    rank: int | None
     rivals: bool
 
     @property
@@ -112,7 +112,7 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
         *NAMES,
         replace(MEAN, title=measure.title, text=cell_entry, order=order),
         *SCORE,
-        Column("place"),
+        Column("rank"),
         Column("like_best", value=lambda r: r.cell.like_best),
         *map(Column[Scored], ("seeds", "images", "groups", "effective_images")),
         Column("runs", value=lambda r: len(r.cell.runs)),
@@ -127,11 +127,11 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
     for column in comparison.columns:
         cells = comparison.column_cells(column)
         rivals = sum(measure.name in cell.scores for cell in cells) > 1
-        here = [Scored(cell, measure, comparison.costs[cell.row], cell.place, rivals) for cell in cells]
+        here = [Scored(cell, measure, comparison.costs[cell.row], cell.rank, rivals) for cell in cells]
         headings[column] = column_heading(column, here)
         records += here
     notes = (*legend(records, measure), *cost_notes(comparison), *comparison.warnings)
-    position = {row: place for place, row in enumerate(comparison.rows)}
+    position = {row: k for k, row in enumerate(comparison.rows)}
     records.sort(key=lambda record: position[record.cell.row])
     blocks: Blocks[Scored] = Blocks(lambda r: r.cell.row, lambda r: r.cell.column, headings)
     return Table("comparison", f"{measure.heading} of every network on every dataset", columns, records, notes, blocks)
@@ -160,7 +160,7 @@ def score_entry(record: Scored) -> Entry:
     """Write a score with its deviation."""
     assert record.score is not None
     text = number(record.score.mean, record.measure.digits)
-    return Entry(text, spread(record.score, record.measure), record.place)
+    return Entry(text, spread(record.score, record.measure), record.rank)
 
 
 def column_heading(column: Line, records: Sequence[Scored]) -> str:
@@ -218,8 +218,8 @@ def legend(records: Sequence[Scored], measure: Measure) -> list[str]:
         of = "" if everywhere else f" of {', '.join(ungrouped)}"
         notes.append(f"Images{of} are taken as independent.")
     marks = {
-        "bold: best of the dataset": any(record.place == 1 for record, _, _ in shown),
-        "underlined: second": any(record.place == 2 for record, _, _ in shown),
+        "bold: best of the dataset": any(record.rank == 1 for record, _, _ in shown),
+        "underlined: second": any(record.rank == 2 for record, _, _ in shown),
         "≈: not shown to differ from the best (5 % over all pairs of a dataset)": any(
             record.cell.like_best for record, _, _ in shown
         ),

@@ -24,8 +24,8 @@ MOST_PAIRS = 15
 def pair_columns(measure: Measure) -> Sequence[Column[Pair]]:
     """Return what is known of a pair, beside its dataset and its networks."""
 
-    def end(place: int) -> Callable[[Pair], float | None]:
-        return lambda pair: pair.superiority and pair.superiority[place]
+    def end(index: int) -> Callable[[Pair], float | None]:
+        return lambda pair: pair.superiority and pair.superiority[index]
 
     shown = f"difference, {measure.point_unit} [interval]"
     return (
@@ -134,7 +134,7 @@ def wins_table(comparison: Comparison) -> Table[Win]:
         wins = by_row[row]
         total = sum(win.better for win in wins), sum(win.undecided for win in wins), sum(win.worse for win in wins)
         records += [*wins, Win(row, None, *total)]
-    headings: dict[Line | None, str] = {row: f"({place})" for place, row in enumerate(rows, start=1)}
+    headings: dict[Line | None, str] = {row: f"({number})" for number, row in enumerate(rows, start=1)}
     columns: Sequence[Column[Win]] = (
         Column("", "network", lambda w: f"{headings[w.row]} {w.row.label}"),
         Column("network", value=lambda w: w.row.label),
@@ -153,17 +153,17 @@ def ranking_table(ranking: Ranking[Line], measure: Measure) -> Table[int]:
     """The networks by average rank, with the groups within which no difference is shown."""
     groups = ranking.groups()
 
-    def letters(place: int) -> str:
-        return "".join(chr(ord("a") + g) for g, (first, last) in enumerate(groups) if first <= place <= last)
+    def letters(row: int) -> str:
+        return "".join(chr(ord("a") + g) for g, (first, last) in enumerate(groups) if first <= row <= last)
 
     columns: Sequence[Column[int]] = (
-        Column("network", "network", lambda place: ranking.rows[place].label),
-        Column("measure", value=lambda place: measure.name),
+        Column("network", "network", lambda row: ranking.rows[row].label),
+        Column("measure", value=lambda row: measure.name),
         Column("average_rank", "average rank", ranking.ranks.__getitem__, fixed(2), number=True, order="ascending"),
-        Column("group", "no difference shown", lambda place: letters(place) or None),
-        Column("datasets", value=lambda place: ranking.datasets),
-        Column("friedman_p", value=lambda place: ranking.p),
-        Column("critical_difference", value=lambda place: ranking.critical),
+        Column("group", "no difference shown", lambda row: letters(row) or None),
+        Column("datasets", value=lambda row: ranking.datasets),
+        Column("friedman_p", value=lambda row: ranking.p),
+        Column("critical_difference", value=lambda row: ranking.critical),
     )
     if ranking.p is None or ranking.critical is None:
         notes = [

@@ -25,7 +25,7 @@ def plain(html: str) -> str:
 
 
 def table() -> Table:
-    records = {"attention_unet": Entry("0.9", " ± 0.1 [0.8, 1.0] ≈", 1), "a|b <x>": Entry("0.8", place=2), "c": "-"}
+    records = {"attention_unet": Entry("0.9", " ± 0.1 [0.8, 1.0] ≈", 1), "a|b <x>": Entry("0.8", rank=2), "c": "-"}
     columns = [
         Column[str]("network", "network", lambda name: name),
         Column[str]("dice", "Dice ↓", lambda name: None, text=lambda name: records[name], number=True),

@@ -18,7 +18,7 @@ def displayed(table: Table) -> list[dict[str, str]]:
 
 
 def read(cell: Shown) -> str:
-    mark = MARKS[cell.entry.place]
+    mark = MARKS[cell.entry.rank]
     return f"{mark}{cell.entry.text}{mark}{cell.entry.after}{''.join(f'^{number}' for number in cell.marks)}"
 
 

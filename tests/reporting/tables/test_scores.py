@@ -48,10 +48,8 @@ def test_csv_has_a_row_for_each_cell_in_full_precision() -> None:
     assert [(row["network"], row["dataset"]) for row in rows] == [
         (f"network{n}", f"data{d}") for n in (1, 2, 3) for d in (1, 2)
     ]
-    shown = {
-        key: rows[0][key] for key in ("mean", "sd_over_seeds", "low", "high", "place", "seeds", "images", "groups")
-    }
-    assert shown == {"mean": "0.333333333333", "sd_over_seeds": "0.1", "low": "0.2", "high": "0.4", "place": "1",
+    shown = {key: rows[0][key] for key in ("mean", "sd_over_seeds", "low", "high", "rank", "seeds", "images", "groups")}
+    assert shown == {"mean": "0.333333333333", "sd_over_seeds": "0.1", "low": "0.2", "high": "0.4", "rank": "1",
                      "seeds": "3", "images": "120", "groups": "6"}  # fmt: skip
     assert rows[0]["parameters"] == "4320000"
 
@@ -63,7 +61,7 @@ def test_what_a_cell_lacks_is_a_footnote() -> None:
     assert first["data1, 120 images"].endswith("(1 of 2)^1")
     assert table.grid.footnotes == ("network1 on data1: seed 1 failed",)
     waiting = tuple(make_run("network1", "data1", seed, "waiting") for seed in range(2))
-    table = comparison_table(with_cell(make_comparison(2, 1), 0, runs=waiting, scores={}, sample=None, place=None))
+    table = comparison_table(with_cell(make_comparison(2, 1), 0, runs=waiting, scores={}, sample=None, rank=None))
     assert displayed(table)[0]["data1, 120 images"] == "waiting^1"
 
 

@@ -1,0 +1,123 @@
+"""Refuse a configuration with a value that cannot be, before anything is loaded or prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from medseg.errors import ConfigError
+from medseg.settings.commands import COMMANDS
+from medseg.settings.data import OF_DATA
+from medseg.settings.kinds import Settings, checked, shown
+from medseg.settings.training import OF_TRAINING
+
+MISSING = "???"
+
+
+def check(cfg: DictConfig, command: str) -> None:
+    """Check the values of a composed configuration, and those that must go together.
+
+    What has a class of its own (`_target_`) is checked where the class is one that medseg has settings of; arguments
+    that are not among them are left to the class, and so are all of a user's class. Whole numbers where a text is
+    wanted (`output=2024`) become texts in `cfg`.
+
+    Args:
+        cfg: with the groups of the command, without Hydra's.
+        command: name of the command's primary configuration.
+
+    Raises `ConfigError` for the first value that cannot be, and what OmegaConf raises for one that refers to a value
+    that is not there.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    groups = [("", plain, COMMANDS.get(command, {}))]
+    groups += [(f"{key}.", node, settings_of(node["_target_"])) for key, node in built(plain)]
+    refused = [error for group in groups for error in wrong_values(cfg, *group)]
+    if refused:
+        # A value that refers to another one (`${...}`) is wrong where that is, which is then said instead.
+        raise min(refused, key=lambda error: error[0])[1]
+    check_together(plain)
+
+
+def wrong_values(
+    cfg: DictConfig, prefix: str, values: Mapping[str, Any], settings: Settings
+) -> Iterator[tuple[bool, ConfigError]]:
+    """Yield an error for each wrong value of a group, after whether the value refers to another one.
+
+    `prefix`: what the group's keys begin with.
+    """
+    for key, kind in settings.items():
+        value = values.get(key, MISSING)
+        if isinstance(value, str) and value == MISSING:
+            continue  # said by whoever needs it
+        if isinstance(kind, dict):
+            if isinstance(value, Mapping) and "_target_" not in value:
+                given = {name: one for name, one in value.items() if one is not None}
+                yield from wrong_values(cfg, f"{prefix}{key}.", given, kind)
+            continue
+        node = OmegaConf.select(cfg, prefix.rstrip(".")) if prefix else cfg
+        refers = OmegaConf.is_interpolation(node, key)
+        try:
+            fitting = checked(f"{prefix}{key}", value, kind)
+        except ConfigError as error:
+            yield refers, error
+            continue
+        if isinstance(fitting, str) and fitting != value and not refers:
+            OmegaConf.update(cfg, f"{prefix}{key}", fitting)
+
+
+def built(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every mapping that names a class to build, with its key as the user would type it."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get("_target_"), str) and key:
+            yield key, node
+        for name, value in node.items():
+            yield from built(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from built(value, f"{key}[{number}]")
+
+
+def settings_of(target: str) -> Settings:
+    """Return the settings of a class; none for a class that medseg does not know."""
+    for name, settings in (OF_TRAINING | OF_DATA).items():
+        if target == name or (name.endswith(".") and target.startswith(name)):
+            return settings
+    return {}
+
+
+def check_together(plain: Mapping[str, Any]) -> None:
+    """Check the values that must go together, as far as the configuration has them.
+
+    Raises `ConfigError`.
+    """
+
+    def value(key: str) -> Any:
+        node: Any = plain
+        for name in key.split("."):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        return node
+
+    def refuse(key: str, must: str) -> None:
+        raise ConfigError(f"{key} is {shown(value(key))}; it must be {must}")
+
+    def ours(group: str) -> bool:
+        return bool(settings_of(str(value(f"{group}._target_"))))
+
+    epochs = value("trainer.max_epochs")
+    if ours("trainer") and epochs is not None:
+        for key in ("trainer.min_epochs", "trainer.check_val_every_n_epoch"):
+            if (value(key) or 0) > epochs:
+                refuse(key, f"at most trainer.max_epochs, which is {epochs}")
+        if ours("scheduler") and (value("scheduler.warmup_epochs") or 0) > epochs:
+            refuse("scheduler.warmup_epochs", f"at most trainer.max_epochs, which is {epochs}")
+    if ours("optimizer") and value("optimizer.nesterov") and not value("optimizer.momentum"):
+        refuse("optimizer.momentum", "above 0 with optimizer.nesterov=true")
+    if ours("loss"):
+        for one, other in (("ce_weight", "dice_weight"), ("bce_weight", "dice_weight"), ("alpha", "beta")):
+            if value(f"loss.{one}") == value(f"loss.{other}") == 0:
+                refuse(f"loss.{one}", f"above 0 where loss.{other} is 0")
+        weights, classes = value("loss.class_weights"), value("data.num_classes")
+        if weights is not None and classes is not None and len(weights) != classes:
+            refuse("loss.class_weights", f"one number for each of the {classes} classes")
