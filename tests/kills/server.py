@@ -164,7 +164,7 @@ class ForkingSubprocess:
             os.environ.update(env)
             # No state of the sweep's own.
             importlib.import_module("hydra.core.global_hydra").GlobalHydra.instance().clear()
-            sys.stdout, sys.stderr = stream(1, "w"), stream(2, "w")
+            sys.stdin, sys.stdout, sys.stderr = stream(0, "r"), stream(1, "w"), stream(2, "w")
             main(command[2], command[3:])
 
         return subprocess.Popen(["unused"], preexec_fn=instead, **options)
