@@ -162,6 +162,8 @@ def not_composed(message: str, config_name: str, words: Sequence[str]) -> str:
     if "@" in key:
         return f"unknown option '{key}'; write {key.partition('@')[0]}=..."
     known = known_keys(config_name, words)
+    if key in known and "delete" not in named[0]:
+        return f"unknown option '{key}' of one of the networks"  # of a list of them, as `benchmark models=[...]` takes
     if key in known:
         return f"'{key}' has no value that could be removed: leave out ~{key}"
     group, _, name = key.rpartition(".")

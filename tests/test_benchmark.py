@@ -291,7 +291,7 @@ def test_parameters_and_macs() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("trainer.precision=8-bit", "trainer.precision is '8-bit'; the benchmark knows auto, 32-true, bf16-mixed"),
+        ("trainer.precision='16'", "trainer.precision is '16'; the benchmark knows auto, 32-true, bf16-mixed"),
         pytest.param(
             "trainer=gpu",
             "a GPU is asked for",

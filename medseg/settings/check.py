@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.errors import ConfigError
 from medseg.settings.commands import COMMANDS
 from medseg.settings.data import OF_DATA
 from medseg.settings.kinds import Settings, checked, shown
+from medseg.settings.launchers import OF_LAUNCHERS
 from medseg.settings.training import OF_TRAINING
 
 MISSING = "???"
@@ -24,7 +26,7 @@ def check(cfg: DictConfig, command: str) -> None:
     wanted (`output=2024`) become texts in `cfg`.
 
     Args:
-        cfg: with the groups of the command, without Hydra's.
+        cfg: with the groups of the command, without Hydra's; of that, the launcher of the present command is checked.
         command: name of the command's primary configuration.
 
     Raises `ConfigError` for the first value that cannot be, and what OmegaConf raises for one that refers to a value
@@ -34,6 +36,9 @@ def check(cfg: DictConfig, command: str) -> None:
     groups = [("", plain, COMMANDS.get(command, {}))]
     groups += [(f"{key}.", node, settings_of(node["_target_"])) for key, node in built(plain)]
     refused = [error for group in groups for error in wrong_values(cfg, *group)]
+    if HydraConfig.initialized():
+        launcher: Any = OmegaConf.to_container(HydraConfig.get().launcher)
+        refused += wrong_values(None, "hydra.launcher.", launcher, OF_LAUNCHERS.get(launcher.get("_target_"), {}))
     if refused:
         # A value that refers to another one (`${...}`) is wrong where that is, which is then said instead.
         raise min(refused, key=lambda error: error[0])[1]
@@ -41,11 +46,15 @@ def check(cfg: DictConfig, command: str) -> None:
 
 
 def wrong_values(
-    cfg: DictConfig, prefix: str, values: Mapping[str, Any], settings: Settings
+    cfg: DictConfig | None, prefix: str, values: Mapping[str, Any], settings: Settings
 ) -> Iterator[tuple[bool, ConfigError]]:
     """Yield an error for each wrong value of a group, after whether the value refers to another one.
 
-    `prefix`: what the group's keys begin with.
+    Args:
+        cfg: takes the texts that whole numbers become.
+        prefix: what the group's keys begin with.
+        values: of the group.
+        settings: their kinds.
     """
     for key, kind in settings.items():
         value = values.get(key, MISSING)
@@ -56,14 +65,14 @@ def wrong_values(
                 given = {name: one for name, one in value.items() if one is not None}
                 yield from wrong_values(cfg, f"{prefix}{key}.", given, kind)
             continue
-        node = OmegaConf.select(cfg, prefix.rstrip(".")) if prefix else cfg
-        refers = OmegaConf.is_interpolation(node, key)
+        node = OmegaConf.select(cfg, prefix.rstrip(".")) if cfg and prefix else cfg
+        refers = OmegaConf.is_interpolation(node, key) if node else False
         try:
             fitting = checked(f"{prefix}{key}", value, kind)
         except ConfigError as error:
             yield refers, error
             continue
-        if isinstance(fitting, str) and fitting != value and not refers:
+        if cfg is not None and isinstance(fitting, str) and fitting != value and not refers:
             OmegaConf.update(cfg, f"{prefix}{key}", fitting)
 
 
@@ -112,6 +121,11 @@ def check_together(plain: Mapping[str, Any]) -> None:
                 refuse(key, f"at most trainer.max_epochs, which is {epochs}")
         if ours("scheduler") and (value("scheduler.warmup_epochs") or 0) > epochs:
             refuse("scheduler.warmup_epochs", f"at most trainer.max_epochs, which is {epochs}")
+    for key, node in (value("callbacks") or {}).items():
+        if isinstance(node, Mapping) and str(node.get("_target_")).endswith(".EarlyStopping"):
+            falls = str(node.get("monitor")).endswith("/loss")
+            if ours(f"callbacks.{key}") and (node.get("mode", "min") == "min") != falls:
+                refuse(f"callbacks.{key}.mode", f"{'min' if falls else 'max'} with monitor={node.get('monitor')}")
     if ours("optimizer") and value("optimizer.nesterov") and not value("optimizer.momentum"):
         refuse("optimizer.momentum", "above 0 with optimizer.nesterov=true")
     if ours("loss"):

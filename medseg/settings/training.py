@@ -124,6 +124,16 @@ BATCHES: Any = Annotated[
 ]
 EPOCHS: Any = whole(1, 1_000_000)
 
+
+def left_out(why: str, *idle: Any) -> Any:
+    """Make the kind of an argument of Lightning's that a run cannot have; `idle`: values that are as good as none."""
+    return Annotated[
+        Any,
+        rule(lambda value: (type(value), value) in [(type(each), each) for each in idle]),
+        Words(f"left out; {why}"),
+    ]
+
+
 TRAINER: Settings = {
     "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
     "devices": DEVICES,
@@ -138,24 +148,34 @@ TRAINER: Settings = {
     "gradient_clip_val": number(0, 1_000_000) | None,
     "gradient_clip_algorithm": Literal["norm", "value"] | None,
     "check_val_every_n_epoch": EPOCHS,
-    "max_steps": Annotated[int, rule(lambda value: value == -1), Words("left out; trainer.max_epochs counts epochs")],
-    "max_time": Annotated[None, Words("left out; trainer.max_epochs counts epochs")],
-    "fast_dev_run": Annotated[bool, rule(lambda value: not value), Words("left out; budget=smoke is a short training")],
     "limit_train_batches": BATCHES | None,
     "limit_val_batches": BATCHES | None,
-    "overfit_batches": whole(0, 1_000_000) | PART,
     "log_every_n_steps": whole(0, 1_000_000) | None,
     "deterministic": SWITCH | Literal["warn"] | None,
-    **dict.fromkeys(
-        ("benchmark", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), SWITCH | None
-    ),
-    **dict.fromkeys(("inference_mode", "detect_anomaly", "barebones", "sync_batchnorm"), SWITCH),
+    **dict.fromkeys(("benchmark", "enable_progress_bar", "enable_model_summary"), SWITCH | None),
+    **dict.fromkeys(("inference_mode", "detect_anomaly", "sync_batchnorm"), SWITCH),
+    **{
+        name: left_out("trainer.max_epochs counts epochs", *idle)
+        for name, idle in (("max_steps", [-1]), ("max_time", [None]))
+    },
+    "min_steps": left_out("trainer.min_epochs counts epochs", None),
+    "fast_dev_run": left_out("budget=smoke is a short training", False),
+    "overfit_batches": left_out("+trainer.limit_train_batches=2 trains on few images", 0),
+    "val_check_interval": left_out("scores are those of the end of an epoch", None, 1.0),
+    "limit_test_batches": left_out("every test image is scored", None, 1.0),
+    "enable_checkpointing": left_out("a run is resumed and tested from its checkpoints", None, True),
+    "barebones": left_out("a run without checkpoints and scores leaves nothing", False),
+    "num_sanity_val_steps": left_out("there is no validation before the first epoch", 0),
+    "default_root_dir": left_out("runs_dir and experiment say where a run is", None),
+    "logger": left_out("choose with logger=csv", None),
+    "callbacks": left_out("choose with callbacks=... or +callbacks.<name>._target_=...", None),
+    **dict.fromkeys(("plugins", "use_distributed_sampler"), left_out("medseg sees to it", None)),
 }
 
 WANDB: Settings = {
     "mode": Annotated[
         Literal["offline", "online", "disabled", "dryrun", "run"],
-        Words("offline or online (logger=csv goes without W&B)"),
+        Words("offline, online or disabled (WANDB_MODE is the default)"),
     ],
     "project": TEXT,
     "entity": TEXT | None,

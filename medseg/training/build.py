@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import warnings
 from typing import Any
 
@@ -111,6 +112,24 @@ def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
         )
 
 
+def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> None:
+    """Check that a part of the batches, `limit_train_batches=0.1`, is at least one of them.
+
+    Raises `ConfigError`.
+    """
+    for split in ("train", "val"):
+        part = trainer.get(f"limit_{split}_batches")
+        whole, rest = divmod(len(datamodule.indices[split]), datamodule.batch_size)
+        batches = max(1, whole) if split == "train" else whole + (rest > 0)
+        if isinstance(part, float) and int(part * batches) < 1:
+            number = "1 batch" if batches == 1 else f"{batches} batches"
+            least = math.ceil(1000 / batches) / 1000
+            raise ConfigError(
+                f"trainer.limit_{split}_batches is {part}, of {number} in an epoch; it must be at least {least:g} or "
+                "a whole number of batches"
+            )
+
+
 def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
     """Build the trainer, with device and precision picked where they are `auto`; say what was picked.
 
@@ -161,6 +180,8 @@ def quiet_libraries() -> None:
         ".*resuming from a checkpoint that ended.*",
         # A run beside SLURM, on a machine that has it.
         ".*`srun` command is available.*",
+        # A best epoch is looked for after an epoch without validation as well.
+        ".*could not find the monitored key in the returned metrics.*",
         # Lightning's own use of PyTorch.
         ".*LeafSpec.* is deprecated.*",
         # The test runs on one device as well as on several: every image counts once.

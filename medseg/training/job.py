@@ -21,8 +21,15 @@ from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
 from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
-from medseg.training.build import build_metrics, build_network, build_trainer, check_weights, quiet_libraries
-from medseg.training.callbacks import core_callbacks
+from medseg.training.build import (
+    build_metrics,
+    build_network,
+    build_trainer,
+    check_limits,
+    check_weights,
+    quiet_libraries,
+)
+from medseg.training.callbacks import SELECTION, core_callbacks
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
@@ -59,6 +66,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     loss = config.instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
+    check_limits(cfg.trainer, datamodule)
+    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
@@ -71,8 +81,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
-    check_optimizer(optimizer, scheduler)
     task = SegmentationTask(
         network,
         loss=loss,
@@ -167,16 +175,27 @@ def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
         partial.unlink(missing_ok=True)
     if not folder.last_checkpoint.exists() and not folder.best_checkpoint.exists():
         return None
-    anew = "repeat the command with force=true to begin the run anew"
+    last, reason = None, ""
+    try:
+        last = Checkpoint.read(folder.last_checkpoint)
+        if not is_validated(last):  # so there is no best epoch yet
+            return last
+    except UserError as error:
+        reason = str(error)
     try:
         best = Checkpoint.read(folder.best_checkpoint)
     except UserError as error:
+        anew = "repeat the command with force=true to begin the run anew"
         raise UserError(f"{error}; the test needs the best epoch, so {anew}") from None
-    try:
-        return Checkpoint.read(folder.last_checkpoint)
-    except UserError as error:
-        log.warning("%s; training goes on from %s, epoch %d", error, best.file, best.content["epoch"] + 1)
-        return best
+    if last is None:
+        log.warning("%s; training goes on from %s, epoch %d", reason, best.file, best.content["epoch"] + 1)
+    return last or best
+
+
+def is_validated(checkpoint: Checkpoint) -> bool:
+    """Tell whether a training had a best epoch when it wrote its last checkpoint."""
+    states = checkpoint.content.get("callbacks", {}).values()
+    return any(state.get("best_model_path") for state in states if state.get("monitor") == SELECTION)
 
 
 def fit(
@@ -193,7 +212,7 @@ def fit(
                 "give it those again, or begin anew with force=true"
             )
         log.info("resuming after an interruption: %s", resume.file)
-        if resume.content.get(STOPPED):
+        if resume.content.get(STOPPED) and resume.content["epoch"] + 1 >= (trainer.min_epochs or 0):
             log.info("training had ended by early stopping")
             return
     trainer.fit(task, datamodule=datamodule, ckpt_path=None if resume is None else resume.file, weights_only=True)

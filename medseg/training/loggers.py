@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from medseg import config
 from medseg.account import has_wandb_account
-from medseg.errors import ConfigError, UserError
+from medseg.errors import UserError
 from medseg.training.mirror import Mirror
 from medseg.training.wandb_mirror import abandon_wandb, open_wandb
 
@@ -78,15 +78,11 @@ def wandb_logger(
         tags: further ones.
         checkpoint: whether the best checkpoint is logged as an artifact.
 
-    Raises `ConfigError` for another mode, `UserError` for `online` without an account.
+    Raises `UserError` for `online` without an account.
     """
     mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)
     if mode == "disabled":
         return None
-    if mode not in ("offline", "online"):
-        raise ConfigError(
-            f"logger.wandb.mode is {mode!r}; it must be offline, online or disabled (WANDB_MODE is the default)"
-        )
     # W&B's reports about itself, which it sends in every mode.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if mode == "offline":

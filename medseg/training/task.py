@@ -190,6 +190,10 @@ class SegmentationTask(lightning.LightningModule):
         checkpoint[KEY] = self.settings
         checkpoint[STOPPED] = bool(self.trainer.should_stop)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Asked for before trainer.min_epochs, it stands until they are done; Lightning forgets it.
+        self.trainer.should_stop = checkpoint.get(STOPPED, False)
+
 
 class PerImage:
     """Values of images, collected over batches and processes, one per image."""

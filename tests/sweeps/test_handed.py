@@ -171,6 +171,7 @@ def test_a_configuration_arrives_as_it_was() -> None:
     assert arrived.hydra.runtime == HydraConfig.get().runtime
     del arrived["hydra"]
     for key in ("runs_dir", "data_dir", "logger"):  # the environment decides these, which may be another one later
-        assert "${oc.env" in str(cfg._get_node(key)) and "${oc.env" not in str(arrived._get_node(key))
+        assert "${oc.env" in str(cfg._get_node(key))
+        assert "${oc.env" not in str(arrived._get_node(key))
     as_planned, as_arrived = (OmegaConf.to_container(one, resolve=True) for one in (cfg, arrived))
     assert as_arrived == as_planned

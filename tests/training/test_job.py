@@ -242,8 +242,9 @@ def test_a_closed_pipe_does_not_undo_a_finished_run(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_one_line_and_its_traceback_is_in_the_log(place: Path) -> None:
-    with pytest.raises(UserError, match=r"nothing.*\(the traceback is in .*train\.log\)"):
-        train(place, "experiment=broken", "callbacks=early_stopping", "callbacks.early_stopping.monitor=nothing")
+    fault = ("+callbacks.fault._target_=tests.faults.Fault", "+callbacks.fault.what=raise")
+    with pytest.raises(UserError, match=r"RuntimeError: a fault.*\(the traceback is in .*train\.log\)"):
+        train(place, "experiment=broken", *fault)
     run = RunFolder(next((place / "runs" / "broken").glob("unet-*")))
     assert run.status["state"] == "failed"
     assert "Traceback" in run.log.read_text()

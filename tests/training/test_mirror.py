@@ -187,6 +187,7 @@ def online(monkeypatch: pytest.MonkeyPatch, *, key: str = KEY, **behaviour: Any)
         yield
 
 
+@pytest.mark.slow
 def test_the_command_ends_as_the_training_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of its own: nothing is left that its end waits for or that changes its exit code."""
     monkeypatch.setenv("WANDB_API_KEY", KEY)
