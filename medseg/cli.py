@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import os
 import select
@@ -21,7 +22,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig
 
 from medseg import config, interruption
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 from medseg.meanings import explain, unknown_key
 from medseg.refusals import explain_os_error
 from medseg.runs.environment import is_first_process
@@ -124,8 +125,6 @@ def run_command(
         hydra.main(config_path=str(config.config_dir()), config_name=config_name, version_base="1.3")(job)(planned)
         if failures:
             raise failures[0]
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
     except UserError as error:
         fail(str(error), error.exit_code)
     except Exception as error:
@@ -145,7 +144,7 @@ def fail(message: str, exit_code: int) -> NoReturn:
     """Print `message` as one line on standard error and end the process; MEDSEG_DEBUG=1 shows where it comes from."""
     if os.environ.get("MEDSEG_DEBUG"):
         traceback.print_exc()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(exit_code)
 
 
@@ -199,9 +198,18 @@ def check_top_level(cfg: DictConfig, config_name: str) -> None:
             raise ConfigError(unknown_key(str(key), sorted(known)))
 
 
+class Line(logging.Formatter):
+    """Writes a message as a terminal can show it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def set_up_logging() -> None:
     """Send medseg's messages to standard error: in colour on a terminal, one line each elsewhere."""
     handler: logging.Handler
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     if sys.stderr.isatty():
         import rich
         from rich.logging import RichHandler
@@ -209,10 +217,10 @@ def set_up_logging() -> None:
         # The console that the progress bar draws on as well, so that messages appear above the bar.
         rich.reconfigure(stderr=True)
         handler = RichHandler(console=rich.get_console(), show_path=False, show_time=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(Line("%(message)s"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(Line("%(levelname)s %(message)s"))
     log.handlers = [handler]
     # The further processes of a distributed run would only repeat the first.
     log.setLevel(logging.INFO if is_first_process() else logging.ERROR)

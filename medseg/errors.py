@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 class UserError(Exception):
     """Something the user can put right. The commands print its text as one line and end with `exit_code`."""
@@ -17,3 +19,12 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """Data that is missing, damaged or not what the dataset's published layout says."""
+
+
+def printable(text: str) -> str:
+    """Return text as a terminal can show it: what would move its cursor or has no character is written as an escape.
+
+    The names of files and folders may hold anything. Line ends stay.
+    """
+    odd = {each for each in set(text) - {"\n", "\t"} if unicodedata.category(each)[0] == "C"}
+    return text.translate({ord(each): each.encode("unicode_escape").decode() for each in odd}) if odd else text

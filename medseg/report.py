@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.cli import run_command
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 from medseg.refusals import check_writable
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def report(cfg: DictConfig) -> None:
         written["figures"] = folder / FIGURES
     print_report(made)
     for what, path in written.items():
-        print(f"{what + ':':<10}{path}")
+        print(printable(f"{what + ':':<10}{path}"))
 
 
 def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
@@ -99,8 +99,8 @@ def print_report(made: Report) -> None:
     from medseg.reporting.render.text import as_text
     from medseg.reporting.tables.scores import comparison_table
 
-    print("\n".join([f"{made.title}: {made.opening}", *made.notes, ""]))
-    print(as_text(comparison_table(made.comparison)))
+    print(printable("\n".join([f"{made.title}: {made.opening}", *made.notes, ""])))
+    print(printable(as_text(comparison_table(made.comparison))))
     print()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from medseg.cli import run_command
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, printable
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text as write_text
 from medseg.runs.progress import JobProgress, Progress, read_progress
@@ -48,7 +48,7 @@ def as_text(progress: Progress) -> str:
         lines.append(f"expected end: {show_time(progress.end)} (in {show_seconds(progress.seconds_left or 0)})")
     elif progress.unfinished:
         lines.append("expected end: not known before the first epoch is done")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def epoch(job: JobProgress) -> str | None:

@@ -21,7 +21,7 @@ from medseg.runs.state import is_alive
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where that is there: a run's configuration takes 2 ms instead of 20."""
 
-MAX_BYTES = {".json": 256 * 2**20, ".yaml": 4 * 2**20}
+MAX_BYTES = {".json": 256 * 2**20, ".yaml": 4 * 2**20, ".csv": 1024 * 2**20}
 """Size above which a file is not what its name says; a configuration has about 5 kB. YAML takes a second per MB."""
 
 MAX_VALUES = 1_000_000
@@ -112,7 +112,7 @@ def read_table(file: Path) -> tuple[list[str], list[list[str]]]:
 
     Raises `UserError` as `read_csv`.
     """
-    text = read_text(file)
+    text = read_text(file, MAX_BYTES[".csv"])
     if text is None:
         return [], []
     if not text.endswith("\n"):  # the last number may lack its end
@@ -204,7 +204,15 @@ def sync(path: Path) -> None:
 @contextmanager
 def replacing_text(file: Path) -> Iterator[TextIO]:
     """Write a text file, whole or not at all."""
-    with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        replacing(file) as partial,
+        partial.open(
+            "w",
+            newline="",
+            encoding="utf-8",
+            errors="backslashreplace",  # names of files may be no text
+        ) as stream,
+    ):
         yield stream
 
 

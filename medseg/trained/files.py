@@ -91,7 +91,8 @@ def write_checkpoint(content: Mapping[str, Any], file: Path) -> None:
             torch.save({**content, DIGEST: digest(content)}, stream)
     # PyTorch's writer turns what the disk says into an error of its own.
     except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error).partition("\n")[0]
         raise UserError(
             f"{file}: cannot be written ({reason}); the file before it is kept, so free some space and give the "
             "same command again"

@@ -86,6 +86,11 @@ class Server:
         assert answer, "the server has ended"
         return json.loads(answer)
 
+    def shell(self, *command: str) -> None:
+        """Run a command of the system's where the server is."""
+        done = self.ask(shell=command)
+        assert done["code"] == 0, done["said"]
+
 
 UNSHARED = ("unshare", "--user", "--map-root-user", "--mount")
 """What begins a command that can mount file systems, where that is allowed."""

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.kills import moments
 from tests.kills.moments import Fault, Watch, watch
@@ -51,7 +51,14 @@ def serve() -> None:
     # What a command leaves behind when it is killed becomes a child of this process, which waits for it.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for line in sys.stdin:
-        print(json.dumps(run(json.loads(line))), flush=True)
+        request = json.loads(line)
+        print(json.dumps(shell(request["shell"]) if "shell" in request else run(request)), flush=True)
+
+
+def shell(command: Sequence[str]) -> dict[str, Any]:
+    """Run a command that is none of medseg's, such as one that mounts what this process alone sees."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {"code": done.returncode, "said": done.stdout + done.stderr}
 
 
 def run(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +110,7 @@ def become(request: Mapping[str, Any]) -> None:
         opened = os.open(name, flags | (os.O_CREAT | os.O_APPEND if flags else 0))
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+    sys.stdin, sys.stdout, sys.stderr = stream(0, "r"), stream(1, "w"), stream(2, "w")
     os.environ.update(request["variables"])
     tempfile.tempdir = None
     subprocess_of_jobs = importlib.import_module("medseg.sweeps.process")
@@ -111,6 +118,11 @@ def become(request: Mapping[str, Any]) -> None:
     fault = request["fault"]
     hook = None if fault is None else watch(Fault(**fault), Path(request["watched"]))
     main(request["module"], request["arguments"], hook, request["counted"])
+
+
+def stream(descriptor: int, mode: str) -> TextIO:
+    """Open one of the three streams that every process has; what is in the buffer of another is not written twice."""
+    return open(descriptor, mode, buffering=1, closefd=False)  # type: ignore[return-value]
 
 
 def main(module: str, arguments: Sequence[str], hook: Watch | None = None, counted: str | None = None) -> None:
@@ -152,7 +164,7 @@ class ForkingSubprocess:
             os.environ.update(env)
             # No state of the sweep's own.
             importlib.import_module("hydra.core.global_hydra").GlobalHydra.instance().clear()
-            sys.stderr = open(2, "w", buffering=1)  # noqa: SIM115
+            sys.stdin, sys.stdout, sys.stderr = stream(0, "r"), stream(1, "w"), stream(2, "w")
             main(command[2], command[3:])
 
         return subprocess.Popen(["unused"], preexec_fn=instead, **options)
