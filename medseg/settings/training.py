@@ -25,8 +25,8 @@ ARGUMENT: Any = whole(1, MAX_SIDE)
 """Channels, blocks and whatever else a network has some of."""
 ODD: Any = Annotated[ARGUMENT, rule(lambda value: value % 2 == 1), Words(f"an odd whole number from 1 to {MAX_SIDE}")]
 
-ARGUMENTS: Any = several(ARGUMENT, f"a list of whole numbers from 1 to {MAX_SIDE}")
-ODDS: Any = several(ODD, f"a list of odd whole numbers from 1 to {MAX_SIDE}")
+ARGUMENTS: Any = several(ARGUMENT, f"a list, not empty, of whole numbers from 1 to {MAX_SIDE}")
+ODDS: Any = several(ODD, f"a list of odd whole numbers from 1 to {MAX_SIDE}", least=0)
 
 NETWORK: Settings = {
     "in_channels": ARGUMENT | None,

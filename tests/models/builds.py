@@ -44,9 +44,12 @@ NETWORKS = [name for name in config.options("model") if name != "custom"]
 
 @lru_cache
 def settings(name: str, *overrides: str) -> dict[str, Any]:
-    """Return the arguments of the network `name`, made small, as its YAML and the overrides give them."""
+    """Return the arguments of the network `name`, made small, as its YAML and the overrides give them.
+
+    They are not checked: what a network refuses itself is tested, too.
+    """
     size = ("data.in_channels=3", "data.num_classes=2")
-    cfg = compose_config("train", *size, f"model={name}", *SMALL.get(name, ()), *overrides)
+    cfg = compose_config("train", *size, f"model={name}", *SMALL.get(name, ()), *overrides, checked=False)
     return OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[return-value]
 
 

@@ -111,7 +111,7 @@ COMMANDS = (
         ("model=unet model.dropout=2", "model.dropout is 2; it must be a number from 0 up to, but not, 1"),
         ("model.base_channels=-8", "model.base_channels is -8; it must be a whole number from 1"),
         ("model.kernel_size=4", "model.kernel_size is 4; it must be an odd whole number"),
-        ("model.depths=3", "model.depths is 3; it must be a list of whole numbers"),
+        ("model.depths=3", "model.depths is 3; it must be a list, not empty, of"),
     ],
 )
 def test_a_value_that_cannot_be(words: str, message: str) -> None:
