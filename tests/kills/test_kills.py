@@ -43,7 +43,7 @@ def undisturbed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Pla
     return place
 
 
-@pytest.fixture(params=["one file system", "two file systems"])
+@pytest.fixture(params=["one file system", pytest.param("two file systems", marks=pytest.mark.slow)])
 def temporary(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A folder for temporary files, on the file system of the runs or on another."""
     if request.param == "one file system":

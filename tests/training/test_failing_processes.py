@@ -55,7 +55,8 @@ def failed(folder: Path, *fault: str) -> tuple[RunFolder, list[str]]:
     return RunFolder(path), errors
 
 
-@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_the_loss_and_the_images(tmp_path: Path, rank: int) -> None:
     run, errors = failed(tmp_path, "how=loss", f"rank={rank}")
     (error,) = set(errors)

@@ -206,6 +206,7 @@ def test_the_command_ends_as_the_training_does(tmp_path: Path, monkeypatch: pyte
         assert "error: RuntimeError: a fault in the middle of training" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_home_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "home").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -250,6 +251,7 @@ print("on" if logger.on else "off")
 """
 
 
+@pytest.mark.slow
 def test_tensorboard_on_a_disk_that_is_full(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (0, "off\n"), done.stderr
