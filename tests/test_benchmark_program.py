@@ -36,7 +36,7 @@ COMMANDS = sorted(file.stem for file in config.config_dir().glob("*.yaml"))
 # The command.
 @pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(program, "measure_start", lambda: [Figure("--help", 0.5, "s", "imagined")])
+    monkeypatch.setattr(program, "measure_start", lambda: [Figure("help", 0.5, "s", "imagined")])
     runs = train(tmp_path).path.parent
     words = ("data.image_size=64", "data.dataset.count=20", "data.batch_size=4", "trainer=cpu", "repeats=1", "steps=2")
     places = ("jobs=[1,2]", f"report={runs}", f"csv={tmp_path / 'new' / 'program.csv'}")
@@ -46,7 +46,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert list(rows[0]) == ["figure", "value", "unit", "how"]
     values = {row["figure"]: float(row["value"]) for row in rows}
     wanted = {
-        "--help", "first training step", "loader alone", "waiting for data", "network in validation",
+        "help", "first training step", "loader alone", "waiting for data", "network in validation",
         "validation beyond the network", "test beyond the network", "after the test", "report",
         "trainings at once: 1", "trainings at once: 2", "trainings at once: 2, over one",
     }  # fmt: skip

@@ -68,7 +68,7 @@ def measure_start() -> list[Figure]:
     slowest = max(seconds, key=lambda name: seconds[name])
     wrong = run("train", "modle=unet", exit_code=2)
     return [
-        Figure("--help", seconds[slowest], "s", f"medseg.{slowest}, the slowest of {len(seconds)} commands"),
+        Figure("help", seconds[slowest], "s", f"medseg.{slowest}, the slowest of {len(seconds)} commands"),
         Figure("misspelt option", wrong, "s", "medseg.train modle=unet"),
     ]
 

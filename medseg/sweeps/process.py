@@ -88,7 +88,7 @@ class JobProcess:
         """Interrupt the job: it keeps its last checkpoint."""
         log.warning("ending the job: it keeps the checkpoint of its last epoch (Ctrl-C again ends it at once)")
         with suppress(KeyboardInterrupt):
-            self.process.send_signal(signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)  # not send_signal, which takes the end of one that has just ended
             self.wait(GRACE)
 
     def end(self) -> None:

@@ -103,3 +103,18 @@ def test_nothing_that_a_job_started_outlives_it(tmp_path: Path) -> None:
     while processes_of(tmp_path) and time.monotonic() < limit:
         time.sleep(0.1)
     assert not processes_of(tmp_path)
+
+
+def test_a_job_that_ends_as_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = JobProcess(["true"], tmp_path)
+    wait = job.wait
+    wait()
+
+    def interrupted(seconds: float = float("inf")) -> None:
+        monkeypatch.setattr(job, "wait", wait)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job.result()
+    assert job.process.returncode == 0
