@@ -137,7 +137,7 @@ def left_out(why: str, *idle: Any) -> Any:
 TRAINER: Settings = {
     "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
     "devices": DEVICES,
-    "num_nodes": whole(1, 1024),
+    "num_nodes": left_out("a run is on one machine; the jobs of a sweep can be on several", 1),
     "strategy": Annotated[
         TEXT, matches(r"(auto|ddp|fsdp|deepspeed|single_)\w*"), Words("a strategy of Lightning's, such as ddp")
     ],

@@ -24,7 +24,7 @@ from tests.training.test_resuming import ARGUMENTS, same_end
         "+trainer.overfit_batches=0.5", "+trainer.min_epochs=3", "+trainer.min_steps=3",
         "+trainer.enable_checkpointing=false", "+trainer.num_sanity_val_steps=2", "+trainer.default_root_dir=here",
         "+trainer.barebones=true", "+trainer.logger=false", "+trainer.callbacks=[]", "+trainer.plugins=[]",
-        "+trainer.use_distributed_sampler=true",
+        "+trainer.use_distributed_sampler=true", "+trainer.num_nodes=2",
     ],
 )  # fmt: skip
 def test_what_a_run_cannot_have_is_refused(argument: str) -> None:
