@@ -21,6 +21,11 @@ class DataError(UserError):
     """Data that is missing, damaged or not what the dataset's published layout says."""
 
 
+def as_bytes(text: str) -> bytes:
+    """Encode a text that may hold the name of a file, which need not be UTF-8."""
+    return text.encode(errors="surrogatepass")
+
+
 def printable(text: str) -> str:
     """Return text as a terminal can show it: what would move its cursor or has no character is written as an escape.
 

@@ -78,6 +78,15 @@ def test_the_onnx_file_says_what_its_user_must_know(onnx_file: Path, run: RunFol
     assert str(Path(__file__).parent.parent).encode() not in onnx_file.read_bytes(), "no folder of this machine"
 
 
+def test_an_export_replaces_no_checkpoint(run: RunFolder, place: Path) -> None:
+    before = run.best_checkpoint.read_bytes()
+    for words in ([f"output={run.best_checkpoint}"], ["format=torch", f"output={place / 'x.onnx'}"]):
+        with pytest.raises(ConfigError, match=r"^output=.*: the name of a file of format=\w+ ends in "):
+            export_checkpoint(compose_config("export", f"checkpoint={run.path}", *words))
+    assert run.best_checkpoint.read_bytes() == before
+    assert not (place / "x.onnx").exists()
+
+
 def test_preprocessing_can_be_built_in(onnx_file: Path, run: RunFolder, place: Path) -> None:
     cfg = compose_config(
         "export", f"checkpoint={run.path}", "with_preprocessing=true", f"output={place / 'whole.onnx'}"

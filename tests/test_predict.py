@@ -269,6 +269,15 @@ def test_wrong_words_are_named(
     assert not Path("out").exists()
 
 
+def test_a_pipe_is_no_image(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    os.mkfifo(images / "pipe.png")
+    before = set(masks(predict(checkpoint, images, tmp_path / "out").path))
+    assert before
+    assert "pipe" not in before
+    with pytest.raises(UserError, match=r"pipe\.png: a pipe or a device"):
+        predict(checkpoint, images / "pipe.png", tmp_path / "other")
+
+
 def test_a_folder_without_images_says_what_it_found(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "slices").mkdir()
     (tmp_path / "slices" / "volume.nii").write_bytes(b"1")

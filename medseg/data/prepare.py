@@ -29,7 +29,7 @@ from medseg.data.prepared import PreparedDataset, as_samples, read_fingerprint, 
 from medseg.data.problems import Problem, refuse_fatal, summary, write_problems
 from medseg.data.source import Source
 from medseg.data.staging import lock_of, locked, remove_leftovers, temporary_of, writing
-from medseg.errors import ConfigError, DataError
+from medseg.errors import ConfigError, DataError, as_bytes
 from medseg.runs.files import sync
 from medseg.settings.data import DATA
 from medseg.settings.kinds import CHANNELS, SIZE, check_arguments, checked
@@ -59,7 +59,7 @@ class Request:
         dataset = self.dataset
         parts = [PREPARE_VERSION, dataset.name, dataset.version, dataset.options, self.size, self.channels]
         text = json.dumps([*parts, self.skip_bad, identity], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(as_bytes(text)).hexdigest()[:12]
 
 
 def prepare(

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Sample
-from medseg.errors import DataError
+from medseg.errors import DataError, as_bytes
+from medseg.runs.files import write_rows
 
 SPLITS = ("train", "val", "test")
 
@@ -157,7 +158,7 @@ class PreparedDataset:
     def identity(self) -> str:
         """Hexadecimal digits that stand for the content: equal for equal images, masks and ids."""
         parts = [*(self.fingerprint["sha256"][name] for name in ("images.npy", "masks.npy")), *self.ids]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        return hashlib.sha256(as_bytes("\n".join(parts))).hexdigest()[:16]
 
     @property
     def title(self) -> str:
@@ -212,7 +213,7 @@ def read_fingerprint(folder: Path, *, arrays: Sequence[str] = (), keys: frozense
     Raises `DataError` where anything is missing or cut short.
     """
     try:
-        fingerprint = json.loads((folder / "fingerprint.json").read_text(encoding="utf-8"))
+        fingerprint = json.loads((folder / "fingerprint.json").read_text("utf-8", errors="surrogateescape"))
         for name in arrays or fingerprint["file_sizes"]:
             actual, size = (folder / name).stat().st_size, fingerprint["file_sizes"][name]
             if actual != size:
@@ -240,11 +241,11 @@ def write_samples(path: Path, rows: Sequence[Row]) -> None:
     header = ["index", "id", "image", "group", "height", "width", "foreground"]
     header += [f"sum_{channel}" for channel in channels] + [f"sumsq_{channel}" for channel in channels]
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*header, "cluster", "sha256", "dhash"])
+        lines: list[list[Any]] = [[*header, "cluster", "sha256", "dhash"]]
         for row in rows:
             plain = [row.index, row.id, row.image, row.group, row.height, row.width, repr(row.foreground)]
-            writer.writerow([*plain, *row.sums, *row.square_sums, row.cluster, row.sha256, f"{row.dhash:016x}"])
+            lines.append([*plain, *row.sums, *row.square_sums, row.cluster, row.sha256, f"{row.dhash:016x}"])
+        write_rows(file, lines)
 
 
 def read_samples(path: Path) -> list[Row]:

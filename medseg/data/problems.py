@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.errors import DataError
+from medseg.runs.files import write_rows
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,9 @@ def summary(problems: Sequence[Problem]) -> str:
 def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     """Write problems as a table, the fatal ones first."""
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["kind", "fatal", "sample", "file", "detail"])
-        for problem in sorted(problems, key=lambda problem: not problem.fatal):
-            writer.writerow([problem.kind, problem.fatal, problem.sample, problem.file, problem.detail])
+        ordered = sorted(problems, key=lambda problem: not problem.fatal)
+        cells = [[each.kind, each.fatal, each.sample, each.file, each.detail] for each in ordered]
+        write_rows(file, [["kind", "fatal", "sample", "file", "detail"], *cells])
 
 
 def refuse_fatal(problems: Sequence[Problem], title: str, path: Path) -> None:

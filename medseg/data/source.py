@@ -168,7 +168,7 @@ def walk(root: Path, below: str) -> Iterable[tuple[str, int, int]]:
             name = f"{below}{entry.name}"
             if is_junk(name):
                 continue
-            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
                 raise DataError(f"{entry.path}: refused, a symbolic link that leads out of {root}")
             if entry.is_dir(follow_symlinks=False):
                 yield from walk(root, f"{name}/")

@@ -21,7 +21,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import chain
 
-from medseg.errors import ConfigError, DataError
+from medseg.errors import ConfigError, DataError, as_bytes
 from medseg.settings.data import FOLD, FOLDS
 from medseg.settings.kinds import checked
 
@@ -124,7 +124,7 @@ def draw(
     chosen: set[str] = set()
     for type_, quota in _in_proportion({t: sum(map(len, u)) for t, u in by_type.items()}, count).items():
         taken = 0
-        for unit in sorted(by_type[type_], key=lambda unit: hashlib.sha256(f"{key}:{unit[0]}".encode()).digest()):
+        for unit in sorted(by_type[type_], key=lambda unit: hashlib.sha256(as_bytes(f"{key}:{unit[0]}")).digest()):
             if taken + len(unit) <= quota:
                 chosen.update(unit)
                 taken += len(unit)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from medseg.errors import UserError
+from medseg.errors import ConfigError, UserError
 from medseg.exporting.check import (
     TOLERANCE,
     Agreement,
@@ -34,6 +34,8 @@ def export_checkpoint(cfg: DictConfig) -> Path:
     run, file = find_run(cfg.checkpoint)
     usual = run.path / "exports" / f"{file.stem}{SUFFIXES[cfg.format]}"
     output = Path(cfg.output).expanduser() if cfg.output else usual
+    if output.suffix != SUFFIXES[cfg.format]:
+        raise ConfigError(f"output={output}: the name of a file of format={cfg.format} ends in {SUFFIXES[cfg.format]}")
     subject = read_subject(file, trust=cfg.trust)
     told, agreement = export_subject(subject, output, cfg.format, with_preprocessing=cfg.with_preprocessing)
     show(told, agreement)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,6 +80,8 @@ def _find(place: Path, leave_out: Callable[[Path], bool], ignored: Counter[str])
     """Return the images of one folder, file or pattern, and the folder that stands for it."""
     if place.is_dir():
         return place, list(_below(place, leave_out, ignored))
+    if is_special(place):
+        raise UserError(f"{place}: a pipe or a device, no image file")
     if place.exists():
         return place.parent, [place]
     if not glob.has_magic(str(place)):
@@ -113,9 +116,18 @@ def _below(folder: Path, leave_out: Callable[[Path], bool], ignored: Counter[str
 
 def _known(files: Sequence[Path], ignored: Counter[str]) -> list[Path]:
     """Return the files whose ending is that of an image; count the endings of the others."""
-    known = [file for file in files if file.suffix.lower().lstrip(".") in EXTENSIONS]
+    known = [file for file in files if file.suffix.lower().lstrip(".") in EXTENSIONS and not is_special(file)]
     ignored.update(file.suffix or file.name for file in files if file not in known)
     return known
+
+
+def is_special(file: Path) -> bool:
+    """Tell whether a path is a pipe, a socket or a device, which to open may take for ever."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:  # said where its pixels are read
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def output_names(images: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -223,8 +223,20 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_csv(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of equal keys as CSV, whole or not at all."""
+    """Write rows of equal keys as CSV, whole or not at all. Raises `ValueError` where a row has other keys."""
+    header = list(rows[0]) if rows else []
+    other = next((key for row in rows for key in row.keys() ^ set(header)), None)
+    if other is not None:
+        raise ValueError(f"not all rows have a column {other}")
     with replacing_text(file) as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_rows(stream, [header, *([row[key] for key in header] for row in rows)])
+
+
+def write_rows(stream: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows of CSV.
+
+    `csv` leaves a carriage return, which the name of a file may have, without quotes; its reader ends the row there.
+    """
+    usual, quoted = (csv.writer(stream, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in rows:
+        (quoted if any(isinstance(value, str) and "\r" in value for value in row) else usual).writerow(row)

@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
+from medseg.errors import as_bytes
+
 IGNORED = {
     # Where things lie, how they are shown and how fast they go does not change what is computed.
     "experiment", "force", "runs_dir", "data_dir", "logger", "metrics", "hydra", "seed", "compile",
@@ -80,7 +82,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def digest(settings: Mapping[str, Any]) -> str:
     """Return 8 hexadecimal digits over every one of these settings, in whatever order they are."""
     text = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(as_bytes(text)).hexdigest()[:8]
 
 
 def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
 
 def absolute(path: str | Path, base: Path) -> str:
     """Return a path that is the same wherever a command is given; a relative one is below `base`."""
-    return str((base / Path(path).expanduser()).resolve())
+    return os.path.realpath(base / Path(path).expanduser())  # resolve() raises where links lead in a circle
 
 
 def new_id(start: str = "") -> str:

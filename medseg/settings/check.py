@@ -33,9 +33,11 @@ def check(cfg: DictConfig, command: str) -> None:
     that is not there.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_encoding(plain)
     groups = [("", plain, COMMANDS.get(command, {}))]
     groups += [(f"{key}.", node, settings_of(node["_target_"])) for key, node in built(plain)]
-    refused = [error for group in groups for error in wrong_values(cfg, *group)]
+    refused = [(False, error) for key, node in built(plain) for error in extra_keys(key, node)]
+    refused += [error for group in groups for error in wrong_values(cfg, *group)]
     # The job of a multirun has none: its configuration was checked with the launcher when it was planned.
     if HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get(), "launcher"):
         launcher: Any = OmegaConf.to_container(HydraConfig.get().launcher)
@@ -87,6 +89,31 @@ def built(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     elif isinstance(node, list):
         for number, value in enumerate(node):
             yield from built(value, f"{key}[{number}]")
+
+
+def check_encoding(node: Any, key: str = "") -> None:
+    """Check that all texts can be written to a run's `config.yaml`: the path of a folder need not be UTF-8.
+
+    Raises `ConfigError`.
+    """
+    if isinstance(node, Mapping | list):
+        for name, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+            check_encoding(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, str) and not node.isascii():
+        try:
+            node.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{key} is {shown(node)}; it must be UTF-8: rename the folder, or link to it") from None
+
+
+def extra_keys(key: str, node: Mapping[str, Any]) -> Iterator[ConfigError]:
+    """Yield an error for each key of Hydra's own in what builds one of the known classes: medseg decides these."""
+    for name in node if settings_of(node["_target_"]) else ():
+        shipped = (key in ("optimizer", "scheduler") and name == "_partial_" and node[name] is True) or (
+            name == "_convert_" and node[name] == "all"
+        )
+        if name in ("_args_", "_partial_", "_recursive_", "_convert_") and not shipped:
+            yield ConfigError(f"{key}.{name} is {shown(node[name])}; it must be left out, but for a class of your own")
 
 
 def settings_of(target: str) -> Settings:

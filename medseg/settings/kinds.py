@@ -46,7 +46,7 @@ def words(kind: Any) -> str:
     """Say what a value of a kind is: `a number from 0`, `one of a, b, c`, `a whole number from 1 or null`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        given = next((each.text for each in arguments[1:] if isinstance(each, Words)), None)
+        given = next((each.text for each in reversed(arguments) if isinstance(each, Words)), None)  # the outermost
         return given or words(arguments[0]) + in_range({type(each): each for each in arguments[1:]})
     if origin is Literal:
         return f"{'one of ' if len(arguments) > 2 else ''}{(', ' if len(arguments) > 2 else ' or ').join(arguments)}"

@@ -59,7 +59,7 @@ def read_plain(file: Path) -> Any:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise damaged(file, "it is compressed, as PyTorch never does")
         content = torch.load(file, map_location="cpu", weights_only=True)
-        check_size(content, size)
+        check_tensors(content, size)
     except UserError:
         raise
     except FileNotFoundError:
@@ -139,11 +139,14 @@ def is_list(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset)
 
 
-def check_size(content: Any, bytes_read: int) -> None:
-    """Raise `ValueError` where tensors are larger than the file that they were read from.
+def check_tensors(content: Any, bytes_read: int) -> None:
+    """Raise `ValueError` where tensors are not dense, or larger than the file that they were read from.
 
     A tensor can repeat one value as often as it likes without taking memory, until it is used.
     """
+    for name, tensor in tensors_in(content):
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise ValueError(f"{name.lstrip('/')} is not a dense tensor")
     # Tied weights are in the file once.
     allowed = 4 * bytes_read + 2**20
     if sum(tensor.numel() * tensor.element_size() for _, tensor in tensors_in(content)) > allowed:
@@ -152,7 +155,8 @@ def check_size(content: Any, bytes_read: int) -> None:
 
 def damaged(file: Path, reason: object) -> UserError:
     """Return the error for a file that is no checkpoint, or not any more."""
-    # Of a file of another kind, PyTorch's reader raises the number of a byte that it does not know.
-    line = "" if isinstance(reason, KeyError) else str(reason).strip().partition("\n")[0]
-    line = line or ("of another kind" if isinstance(reason, KeyError) else type(reason).__name__)
+    # Of a file of another kind, PyTorch's reader raises the number of a byte that it does not know, or recommends to
+    # run the code in it.
+    strange = isinstance(reason, KeyError | pickle.UnpicklingError)
+    line = "of another kind" if strange else str(reason).strip().partition("\n")[0] or type(reason).__name__
     return UserError(f"{file}: damaged, or not a PyTorch checkpoint ({line})")

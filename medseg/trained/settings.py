@@ -181,6 +181,7 @@ def check_settings(content: Any, file: Path) -> Settings:
         data = settings.configuration.data
         checked_size(data.get("image_size"))  # type: ignore[arg-type]
         channels = checked_channels(data.get("in_channels"))  # type: ignore[arg-type]
+        check_class_names(settings)
         for name, values in (("mean", settings.mean), ("std", settings.std)):
             if values is not None and len(values) != channels:
                 raise ValueError(f"{name} has {len(values)} values for {channels} channels")
@@ -192,6 +193,16 @@ def check_settings(content: Any, file: Path) -> Settings:
     except (ValueError, TypeError, ConfigError) as error:
         raise refused(file, error) from None
     return settings
+
+
+def check_class_names(settings: Settings) -> None:
+    """Raise `ValueError` for class names that are not one for each class, different and printable."""
+    names, configuration = settings.class_names, settings.configuration
+    for classes in (configuration.data.get("num_classes"), configuration.model.get("num_classes")):
+        if isinstance(classes, int) and len(names) != classes:
+            raise ValueError(f"class_names has {len(names)} names for {classes} classes")
+    if len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
+        raise ValueError("class_names are not different, printable names")
 
 
 def check_plain(key: str, value: Any) -> None:
@@ -212,6 +223,10 @@ def refused(file: Path, reason: object) -> UserError:
     return UserError(f"{file}: its settings are damaged or not medseg's ({' '.join(str(reason).split())})")
 
 
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.bool)
+"""Types of the values in a network's state."""
+
+
 def check_weights(state: Mapping[str, Any], file: Path) -> None:
     """Raise `UserError` for weights that are no tensors, or not finite."""
     if not state:
@@ -219,7 +234,10 @@ def check_weights(state: Mapping[str, Any], file: Path) -> None:
     for name, value in state.items():
         if not isinstance(value, Tensor):
             raise UserError(f"{file}: damaged ({name} is a {type(value).__name__}, not a tensor)")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if value.dtype not in DTYPES:
+            raise UserError(f"{file}: damaged ({name} is of {value.dtype}, as no weights are)")
+        # In the precision that they will be used in.
+        if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
             raise UserError(f"{file}: {name} has weights that are not finite (NaN or infinite); it cannot be used")
 
 
@@ -335,5 +353,7 @@ def first_difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -
             return f"{name} {tuple(value.shape)} is not in it"
         if theirs[name].shape != value.shape:
             return f"{name} is {tuple(theirs[name].shape)} there, {tuple(value.shape)} here"
+        if theirs[name].is_floating_point() != value.is_floating_point():
+            return f"{name} is of {theirs[name].dtype} there, {value.dtype} here"
     unknown = [name for name in theirs if name not in ours]
     return f"{unknown[0]} {tuple(theirs[unknown[0]].shape)} is unknown here" if unknown else ""

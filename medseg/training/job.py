@@ -174,6 +174,8 @@ def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
     for partial in checkpoints.glob(".*.partial"):
         partial.unlink(missing_ok=True)
     if not folder.last_checkpoint.exists() and not folder.best_checkpoint.exists():
+        if folder.metrics.is_file():
+            log.warning("%s: its checkpoints are gone; the run begins anew", folder.path)
         return None
     last, reason = None, ""
     try:

@@ -13,6 +13,7 @@ from lightning import Trainer
 from matplotlib.figure import Figure
 
 from medseg.data.module import SegmentationDataModule
+from medseg.errors import printable
 from medseg.labels import COLOURS
 from medseg.training.task import SegmentationTask, main_output
 
@@ -74,7 +75,9 @@ def draw_examples(
     height, width = images[0].shape[:2]
     figure = Figure(figsize=(10, 0.9 + (2.4 * height / width + 0.22) * len(images)), layout="constrained")
     figure.suptitle(
-        f"{title}\nerrors: green correct, red false positive, blue false negative or wrong class", fontsize=9
+        f"{printable(title)}\nerrors: green correct, red false positive, blue false negative or wrong class",
+        fontsize=9,
+        parse_math=False,
     )
     axes = figure.subplots(len(images), len(columns), squeeze=False)
     for row, (image, truth, prediction, caption) in enumerate(zip(images, truths, predictions, captions, strict=True)):
@@ -87,7 +90,7 @@ def draw_examples(
             if row == 0:
                 axis.set_title(column, fontsize=9)
         # Above the second picture the caption has the width of the row.
-        axes[row][0].set_xlabel(caption, fontsize=8, loc="left")
+        axes[row][0].set_xlabel(printable(caption), fontsize=8, loc="left", parse_math=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
 

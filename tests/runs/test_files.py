@@ -139,3 +139,10 @@ def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_is_no
     other.touch()
     write_json(tmp_path / "b.json", {})
     assert {path.name for path in tmp_path.iterdir()} == {"b.json", other.name}
+
+
+def test_names_that_csv_would_break_are_read_as_they_were(tmp_path: Path) -> None:
+    rows = [{"id": text, "score": "0.5"} for text in ("a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", " ", "plain")]
+    write_csv(tmp_path / "names.csv", rows)
+    assert read_csv(tmp_path / "names.csv") == rows
+    assert (tmp_path / "names.csv").read_text().endswith("plain,0.5\n")

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from medseg.errors import UserError
-from medseg.trained.files import KEY, digest, read_checkpoint, write_checkpoint
+from medseg.trained.files import DIGEST, KEY, digest, read_checkpoint, write_checkpoint
 from medseg.trained.settings import Checkpoint
 from tests.fuzzing.mutations import mutated
 from tests.inference.checkpoints import UNET
@@ -89,11 +90,18 @@ def test_arguments_that_a_network_cannot_have(model: dict[str, Any], message: st
         ({"std": [0.5, float("nan"), 0.5]}, "std.1: "),
         ({"data_identity": 3}, "data_identity: "),
         ({"precision": None}, "precision: "),
+        ({"class_names": ["a", "a"]}, "class_names are not different"),
+        ({"class_names": ["background", "\x1b[31m\r\nx"]}, "class_names are not different, printable"),
     ],
 )
 def test_settings_that_cannot_be(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"bad\.ckpt: its settings are damaged .*{message}"):
         Checkpoint.read(write_random(tmp_path / "bad.ckpt", **change))
+
+
+def test_each_class_has_a_name(good: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="class_names has 2 names for 7 classes"):
+        Checkpoint.read(changed(good, tmp_path, num_classes=7))
 
 
 def test_trust_is_true_or_false(good: Path, tmp_path: Path) -> None:
@@ -120,6 +128,30 @@ def test_flipped_bytes_and_numbers_that_are_not_finite(good: Path, tmp_path: Pat
         Checkpoint.read(tmp_path / "nan.ckpt")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weight: torch.full_like(weight, 1e300, dtype=torch.float64), "not finite"),
+        (lambda weight: weight.to(torch.complex64), r"is of torch\.complex64"),
+        (lambda weight: weight.to(torch.int8), r"is of torch\.int8"),
+        (lambda weight: weight.to(torch.int64), r"is of torch\.int64 there, torch\.float32 here"),
+        (lambda weight: weight.to_sparse(), "is not a dense tensor"),
+        (lambda weight: weight.to("meta"), "is not a dense tensor"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+def test_weights_that_no_network_has(
+    change: Callable[[Tensor], Tensor], message: str, good: Path, tmp_path: Path
+) -> None:
+    content = content_of(good)
+    del content[DIGEST]  # which would differ
+    name = next(name for name, weight in content["state_dict"].items() if weight.ndim == 4)
+    content["state_dict"][name] = change(content["state_dict"][name])
+    torch.save(content, tmp_path / "bad.ckpt")
+    with pytest.raises(UserError, match=rf"bad\.ckpt: .*{message}"):
+        Checkpoint.read(tmp_path / "bad.ckpt").build()
+
+
 def test_a_digest_depends_on_names_types_shapes_and_values() -> None:
     base = {"a": torch.zeros(2, 3), "b": [torch.ones(1)]}
     others: list[Any] = [
@@ -143,11 +175,13 @@ def test_files_that_are_no_checkpoints(good: Path, tmp_path: Path) -> None:
     (tmp_path / "half.ckpt").write_bytes(stored[: len(stored) // 2])
     (tmp_path / "empty.ckpt").touch()
     (tmp_path / "loop.ckpt").symlink_to("loop.ckpt")
+    (tmp_path / "text.ckpt").write_text('{"name": "a run"}', encoding="utf-8")
     torch.save({"state_dict": 3, KEY: {}}, tmp_path / "number.ckpt")
-    names = ("bomb", "expanded", "half", "empty", "loop", "number", "none")
+    names = ("bomb", "expanded", "half", "empty", "loop", "text", "number", "none")
     for file in [tmp_path / f"{name}.ckpt" for name in names] + [tmp_path, Path("/dev/zero")]:
-        with pytest.raises(UserError, match=str(file)):
+        with pytest.raises(UserError, match=str(file)) as caught:
             read_checkpoint(file)
+        assert "weights_only" not in str(caught.value), "no advice to run what is in it"
 
 
 def test_a_failing_disk_leaves_the_checkpoint_before(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

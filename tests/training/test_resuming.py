@@ -13,6 +13,7 @@ from medseg.errors import UserError
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from medseg.trained.files import read_checkpoint, tensors_in
+from medseg.training.job import checkpoint_to_resume
 from tests.helpers import train
 
 ARGUMENTS = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
@@ -99,3 +100,12 @@ def test_checkpoints_hold_no_path_and_leave_no_temporary_file(tmp_path: Path, mo
             {key: value for key, value in content.items() if key != "state_dict"}, default=str
         )
     assert list(temporary.rglob("*.ckpt")) == []
+
+
+def test_lost_checkpoints_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = interrupted(tmp_path)
+    run.last_checkpoint.unlink()
+    run.best_checkpoint.unlink()
+    with caplog.at_level("WARNING", logger="medseg"):
+        assert checkpoint_to_resume(run) is None
+    assert "its checkpoints are gone; the run begins anew" in caplog.text
