@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from medseg.cli import run_command
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 
 SUMMARY = """
 medseg.card writes a model card in Markdown, with the metadata that model hubs read: the network, the data and their
@@ -42,7 +42,7 @@ def card(cfg: DictConfig) -> None:
     text = write_card(subject, cfg.licence)
     try:
         with replacing_text(file) as stream:
-            stream.write(text)
+            stream.write(printable(text))
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); choose another file with output=FILE") from None
     print(f"written: {file}")

@@ -14,10 +14,13 @@ from medseg.runs.state import WAITING
 Schema = Mapping[Any, Any]
 """Key -> kind of its value.
 
-A kind is a type (`int` holds no true or false, `float` any finite number), a tuple of kinds of which one fits, a list
-of the kind of all entries, a `Schema` (of further keys nothing is asked; the key `...` stands for every one), a
-function that tells, or None. A key that is absent is None.
+A kind is a type (`int` is below `LARGEST` and never true or false, `float` any finite number), a tuple of kinds of
+which one fits, a list of the kind of all entries, a `Schema` (of further keys nothing is asked; the key `...` stands
+for every one), a function that tells, or None. A key that is absent is None.
 """
+
+LARGEST = 2**63
+"""No whole number in the files is as large; a float could not hold the largest that JSON allows."""
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -35,8 +38,10 @@ def fits(value: Any, kind: Any) -> bool:
         )
     if kind is float:
         return fits(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
     if isinstance(kind, type):
-        return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        return isinstance(value, kind)
     return bool(kind(value))
 
 

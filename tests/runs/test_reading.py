@@ -228,6 +228,15 @@ def test_a_damaged_file_costs_its_run_alone_and_is_named(sweep: Path, name: str,
     assert others == {name: values for name, values in before.items() if name != broken.relative_to(sweep).parts[0]}
 
 
+def test_a_number_that_nothing_can_have_is_damage(sweep: Path) -> None:
+    file = run_folders(sweep)[0] / "test" / "summary.json"
+    summary = json.loads(file.read_text())
+    assert isinstance(summary["parameters"], int)
+    file.write_text(json.dumps(summary | {"parameters": 10**400}))
+    (damaged,) = (run for run in read_runs([sweep]).checked().runs if run.state == "damaged")
+    assert damaged.error.startswith(f"{file}: ")
+
+
 def pipe(file: Path) -> None:
     """Reading it would wait for somebody to write."""
     file.unlink()
