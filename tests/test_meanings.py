@@ -78,6 +78,7 @@ def test_an_unknown_key_is_not_what_it_was_meant_to_be() -> None:
         (["data=folder", "data.root=/a,b"], "-m runs each in turn; a list is data.root=[/a,b], one text is"),
         (["-m", "model=glob(zzz*)"], "'model=glob(zzz*)' matches nothing; no job was started"),
         (["-m", "seed=range(3,3)"], "'seed=range(3,3)' matches nothing"),
+        (["-m", "model=unet,unext", "seed=range(0,10000000)"], "makes more than 10,000 jobs; no job was started"),
         (["-m", "model=range(2)"], "'model=0' must name an option"),
     ],
 )

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
@@ -31,6 +33,9 @@ from medseg.sweeps.options import check_sweep
 from medseg.words import as_meant
 
 log = logging.getLogger(__name__)
+
+MOST_JOBS = 10_000
+"""Jobs of a multirun; more are taken for a mistake, since all are composed before the first begins."""
 
 SETTLE = 30.0
 """Seconds that a stopped sweep waits for jobs in a launcher's own processes to say that they are interrupted."""
@@ -124,9 +129,13 @@ class Sweep(Sweeper):
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self.params, *arguments])
-        for override in overrides:
-            if override.is_discrete_sweep() and next(override.sweep_iterator(), None) is None:
+        jobs = 1
+        for override in filter(Override.is_discrete_sweep, overrides):
+            jobs *= sum(1 for _ in islice(override.sweep_iterator(), MOST_JOBS + 1))
+            if not jobs:
                 raise ConfigError(f"'{override.input_line}' matches nothing; no job was started")
+            if jobs > MOST_JOBS:
+                raise ConfigError(f"'{override.input_line}' makes more than {MOST_JOBS:,} jobs; no job was started")
         (batch,) = BasicSweeper.split_arguments(overrides, None)
         return [tuple(as_meant(job)) for job in batch]
 
