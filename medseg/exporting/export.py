@@ -34,7 +34,7 @@ def export_checkpoint(cfg: DictConfig) -> Path:
     run, file = find_run(cfg.checkpoint)
     usual = run.path / "exports" / f"{file.stem}{SUFFIXES[cfg.format]}"
     output = Path(cfg.output).expanduser() if cfg.output else usual
-    if output.suffix != SUFFIXES[cfg.format]:
+    if output.suffix not in ("", SUFFIXES[cfg.format]):  # such as a checkpoint's
         raise ConfigError(f"output={output}: the name of a file of format={cfg.format} ends in {SUFFIXES[cfg.format]}")
     subject = read_subject(file, trust=cfg.trust)
     told, agreement = export_subject(subject, output, cfg.format, with_preprocessing=cfg.with_preprocessing)
