@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,18 @@ def flat_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
             if isinstance(child, DictConfig) and not child._is_none():
                 keys += flat_keys(child, f"{name}.")
     return keys
+
+
+def named_classes(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield every mapping with a `_target_` in plain mappings and lists, the outermost first, and its dotted key."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield key, node
+        for name, value in node.items():
+            yield from named_classes(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from named_classes(value, f"{key}[{number}]")
 
 
 def instantiation_error(error: InstantiationException) -> str:

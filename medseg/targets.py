@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.utils import _locate
@@ -28,7 +28,7 @@ def check_targets(cfg: DictConfig) -> None:
     """
     check_network_target(cfg.model)
     plain = OmegaConf.to_container(cfg)  # not resolved: a number of classes may be found in the data
-    for key, node in named(plain):
+    for key, node in config.named_classes(plain):
         # medseg calls the data's class with other arguments than are written there.
         if key not in ("model", "data"):
             check_arguments(key, node, find(key, node["_target_"]))
@@ -64,18 +64,6 @@ def fitting(model: DictConfig) -> DictConfig:
         for name in dropped:
             kept.pop(name, None)
     return kept
-
-
-def named(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield every mapping that names a class, with its key."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
-        for name, value in node.items():
-            yield from named(value, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from named(value, f"{key}[{number}]")
 
 
 def find(key: str, target: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.config import named_classes
 from medseg.errors import ConfigError
 from medseg.settings.commands import COMMANDS
 from medseg.settings.data import OF_DATA
@@ -35,8 +36,8 @@ def check(cfg: DictConfig, command: str) -> None:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     check_encoding(plain)
     groups = [("", plain, COMMANDS.get(command, {}))]
-    groups += [(f"{key}.", node, settings_of(node["_target_"])) for key, node in built(plain)]
-    refused = [(False, error) for key, node in built(plain) for error in extra_keys(key, node)]
+    groups += [(f"{key}.", node, settings_of(str(node["_target_"]))) for key, node in named_classes(plain)]
+    refused = [(False, error) for key, node in named_classes(plain) for error in extra_keys(key, node)]
     refused += [error for group in groups for error in wrong_values(cfg, *group)]
     # The job of a multirun has none: its configuration was checked with the launcher when it was planned.
     if HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get(), "launcher"):
@@ -79,18 +80,6 @@ def wrong_values(
             OmegaConf.update(cfg, f"{prefix}{key}", fitting)
 
 
-def built(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every mapping that names a class to build, with its key as the user would type it."""
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str) and key:
-            yield key, node
-        for name, value in node.items():
-            yield from built(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from built(value, f"{key}[{number}]")
-
-
 def check_encoding(node: Any, key: str = "") -> None:
     """Check that all texts can be written to a run's `config.yaml`: the path of a folder need not be UTF-8.
 
@@ -108,7 +97,7 @@ def check_encoding(node: Any, key: str = "") -> None:
 
 def extra_keys(key: str, node: Mapping[str, Any]) -> Iterator[ConfigError]:
     """Yield an error for each key of Hydra's own in what builds one of the known classes: medseg decides these."""
-    for name in node if settings_of(node["_target_"]) else ():
+    for name in node if settings_of(str(node["_target_"])) else ():
         shipped = (key in ("optimizer", "scheduler") and name == "_partial_" and node[name] is True) or (
             name == "_convert_" and node[name] == "all"
         )

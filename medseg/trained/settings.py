@@ -9,25 +9,23 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from medseg import config, models
 from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
 from medseg.data.prepare import checked_channels, checked_size
 from medseg.errors import ConfigError, UserError
-from medseg.settings.kinds import SWITCH, checked
+from medseg.settings.kinds import MAX_SIDE, SWITCH, checked
 from medseg.trained.files import KEY, read_checkpoint, values_in
+from medseg.trained.weights import at_most, check_weights, first_difference
 
 PREFIX = "network."
 """Of the network's parameters in the state dict of a checkpoint."""
@@ -48,9 +46,6 @@ OF_THE_DATA = (
     "dataset", "image_size", "in_channels", "num_classes", "split", "fold", "batch_size", "skip_bad",
 )  # fmt: skip
 """Keys of `data` that a checkpoint keeps: what the network saw, but nothing of the machine, such as folders."""
-
-MAX_NUMBER = 2**14
-"""Largest whole number that an argument of a network can be."""
 
 MAX_TEXT = 1024
 """Most characters that a text among the settings can have."""
@@ -214,31 +209,13 @@ def check_plain(key: str, value: Any) -> None:
         raise ValueError(f"{name} refers to another value; a checkpoint holds plain values only")
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise ValueError(f"{name} has more than {MAX_TEXT} characters")
-    if isinstance(value, int) and abs(value) > MAX_NUMBER and name.startswith("config.model."):
-        raise ValueError(f"{name} is {value}; at most {MAX_NUMBER} is allowed")
+    if isinstance(value, int) and abs(value) > MAX_SIDE and name.startswith("config.model."):
+        raise ValueError(f"{name} is {value}; at most {MAX_SIDE} is allowed")
 
 
 def refused(file: Path, reason: object) -> UserError:
     """Return the error for settings that cannot be."""
     return UserError(f"{file}: its settings are damaged or not medseg's ({' '.join(str(reason).split())})")
-
-
-DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.bool)
-"""Types of the values in a network's state."""
-
-
-def check_weights(state: Mapping[str, Any], file: Path) -> None:
-    """Raise `UserError` for weights that are no tensors, or not finite."""
-    if not state:
-        raise UserError(f"{file}: not written by medseg (it has no weights of a network)")
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise UserError(f"{file}: damaged ({name} is a {type(value).__name__}, not a tensor)")
-        if value.dtype not in DTYPES:
-            raise UserError(f"{file}: damaged ({name} is of {value.dtype}, as no weights are)")
-        # In the precision that they will be used in.
-        if value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
-            raise UserError(f"{file}: {name} has weights that are not finite (NaN or infinite); it cannot be used")
 
 
 def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust: bool) -> Any:
@@ -255,7 +232,7 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
     checked("trust", trust, SWITCH)
     if not isinstance(arguments, Mapping) or not isinstance(arguments.get("_target_"), str):
         raise refused(file, "_target_ names no class")
-    targets = list(all_targets(arguments))
+    targets = [str(node["_target_"]) for _, node in config.named_classes(arguments)]
     # Nothing is built inside the arguments of medseg's own either.
     unknown = [target for target in targets if target not in known] or targets[1:]
     if unknown:
@@ -303,57 +280,8 @@ def type_of(made: type, parameter: str) -> TypeAdapter[Any]:
     return TypeAdapter(hints[parameter], config=ConfigDict(strict=True))
 
 
-def all_targets(node: Any) -> Iterator[str]:
-    """Yield every `_target_` in plain dictionaries and lists, the outermost first."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    for value in node if isinstance(node, list | tuple) else ():
-        yield from all_targets(value)
-
-
 def without_weights(arguments: Any) -> Any:
     """Return the arguments of a network without names of weights to download."""
     if isinstance(arguments, Mapping) and "encoder_weights" in arguments:
         return {**arguments, "encoder_weights": None}
     return arguments
-
-
-@contextmanager
-def at_most(state: Mapping[str, Tensor], file: Path) -> Iterator[None]:
-    """Stop the construction of a network that has many more parameters than a state, before it takes time and memory.
-
-    Raises `UserError`.
-    """
-    # Some networks build a part, and replace it.
-    count, size = 4 * len(state) + 64, 4 * sum(value.numel() for value in state.values()) + 2**20
-    seen = [0, 0]
-
-    def registered(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None:
-            seen[0] += 1
-            seen[1] += parameter.numel()
-            if seen[0] > count or seen[1] > size:
-                raise UserError(
-                    f"{file}: the checkpoint of another network: it has fewer weights than its settings say"
-                )
-
-    handle = register_module_parameter_registration_hook(registered)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def first_difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
-    """Describe where two states differ first in name or shape; empty where they fit."""
-    for name, value in ours.items():
-        if name not in theirs:
-            return f"{name} {tuple(value.shape)} is not in it"
-        if theirs[name].shape != value.shape:
-            return f"{name} is {tuple(theirs[name].shape)} there, {tuple(value.shape)} here"
-        if theirs[name].is_floating_point() != value.is_floating_point():
-            return f"{name} is of {theirs[name].dtype} there, {value.dtype} here"
-    unknown = [name for name in theirs if name not in ours]
-    return f"{unknown[0]} {tuple(theirs[unknown[0]].shape)} is unknown here" if unknown else ""

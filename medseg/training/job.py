@@ -52,13 +52,12 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     cfg = cfg.copy()  # what is found in the data is filled in below; the plan has the configuration as given
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    # Said before the data are prepared, which may take a while.
+    # What can be wrong is said before the data are prepared, which may take a while.
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator)
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
-    # Read before the data are prepared, which may take a while.
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
 
     augmentation = config.instantiate(cfg.augmentation)

@@ -84,6 +84,18 @@ def test_sweeps_that_are_killed_fifty_times(undisturbed: Place, tmp_path: Path, 
     kill_sweeps(undisturbed, tmp_path, temporary, list(MOMENTS), kills=25)
 
 
+def kill_again_and_again(
+    place: Place, command: str, arguments: tuple[str, ...], faults: tuple[Fault, ...], timed: int, seconds: float
+) -> None:
+    """Kill a command at each of its moments, then so many times within some seconds, and let it end."""
+    source = random.Random(SEED)
+    for fault in faults:
+        assert killed(place, command, arguments, fault, source, seconds), fault
+    for _ in range(timed):
+        killed(place, command, arguments, None, source, seconds)
+    place.finish(command, *arguments)
+
+
 PREPARE = ("data=synthetic", "data.image_size=32", "data.dataset.count=20", "data_dir=data")
 PREPARING = (
     Fault("kill", r"images\.npy", "open"), Fault("cut", r"masks\.npy", "open", size=2000),
@@ -96,12 +108,7 @@ def test_preparing_that_is_killed(server: Server, tmp_path: Path, temporary: Pat
     reference = Place(server, tmp_path / "reference", tmp_path / "of_reference")
     reference.finish("prepare", *PREPARE)
     place = Place(server, tmp_path / "killed", temporary)
-    source = random.Random(SEED)
-    for fault in PREPARING:
-        assert killed(place, "prepare", PREPARE, fault, source, 1), fault
-    for _ in range(3):
-        killed(place, "prepare", PREPARE, None, source, seconds=1)
-    place.finish("prepare", *PREPARE)
+    kill_again_and_again(place, "prepare", PREPARE, PREPARING, timed=3, seconds=1)
     same_prepared(place, reference)
     assert place.files() == reference.files()
 
@@ -123,13 +130,8 @@ def test_a_prediction_that_is_killed(undisturbed: Place, tmp_path: Path, tempora
     arguments = (f"checkpoint={checkpoint}", f"input={images}", "output=predicted", "overlays=true", "device=cpu")
     reference = Place(undisturbed.server, tmp_path / "reference", tmp_path / "of_reference")
     reference.finish("predict", *arguments)
-    source = random.Random(SEED)
     place = Place(undisturbed.server, tmp_path / "killed", temporary)
-    for fault in PREDICTING:
-        assert killed(place, "predict", arguments, fault, source, 2), fault
-    for _ in range(2):
-        killed(place, "predict", arguments, None, source, seconds=1)
-    place.finish("predict", *arguments)
+    kill_again_and_again(place, "predict", arguments, PREDICTING, timed=2, seconds=1)
     same_bytes(place, reference, "predicted")
 
 
@@ -149,10 +151,5 @@ def test_a_report_that_is_killed(undisturbed: Place, tmp_path: Path, temporary: 
         shutil.copytree(undisturbed.folder / "runs", each.folder / "runs")
     reference, place = places
     reference.finish("report", *arguments)
-    source = random.Random(SEED)
-    for fault in REPORTING:
-        assert killed(place, "report", arguments, fault, source, 2), fault
-    for _ in range(2):
-        killed(place, "report", arguments, None, source, seconds=3)
-    place.finish("report", *arguments)
+    kill_again_and_again(place, "report", arguments, REPORTING, timed=2, seconds=3)
     same_bytes(place, reference, "report")
