@@ -119,7 +119,7 @@ def describe(setting: Setting, benchmark: Mapping[str, Any]) -> str:
     return ", ".join(
         [
             operations,
-            *(["fused where there is such"] if setting.fused else []),
+            *(["accelerated"] if setting.acceleration else []),
             benchmark["precision"],
             "channels_last" if setting.channels_last else "N x C x H x W",
             "compiled" if setting.compile else "eager",

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.models import AMSUnet, ConvUNeXt, UNet
-from medseg.models.blocks import ConvUNeXtBlock, Widened
+from medseg.models.blocks import ConvUNeXtBlock
 from medseg.models.skips import RSC, ConvUNeXtGate
 from medseg.models.ushape import DecoderStage
 
@@ -45,8 +45,6 @@ def released_form(module: nn.Module, *, pads: bool) -> nn.Module:
         return ReleasedGate(module)
     if isinstance(module, RSC) and module.reading == "released":
         return ReleasedRSC(module)
-    if isinstance(module, Widened):
-        return nn.Sequential(*module)
     if isinstance(module, DecoderStage) and pads:
         return ReleasedStage(module)
     return module

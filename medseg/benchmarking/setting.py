@@ -25,7 +25,7 @@ class Setting:
         compile: whether the network goes through `torch.compile`.
         variant: one of `medseg.benchmarking.variants.VARIANTS`; None where none was asked for, which is as configured.
         released_operations: the network computes as the released code does.
-        fused: the network uses its fused operations where it has such.
+        acceleration: the operations of `medseg.acceleration`.
         keeps_memory: the process keeps freed memory, as in training.
     """
 
@@ -47,7 +47,7 @@ class Setting:
     compile: bool
     variant: str | None = None
     released_operations: bool = False
-    fused: bool = True
+    acceleration: bool = True
     keeps_memory: bool = True
 
     @property

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from medseg import config
+from medseg.acceleration import accelerate
 from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
 from medseg.benchmarking.operators import biggest_operators, bytes_through_operators
 from medseg.benchmarking.released import release
@@ -17,7 +18,6 @@ from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.timing import Clock
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
-from medseg.models.fused import use_fused
 from medseg.runs.environment import processor
 from medseg.training.hardware import check_compiler, pick_accelerator, pick_precision
 
@@ -90,8 +90,8 @@ class Subject:
         if "encoder_weights" in arguments:
             arguments["encoder_weights"] = None  # nothing is downloaded; random ones are as fast
         network = config.instantiate_network(OmegaConf.create(arguments))
-        if not self.setting.fused:
-            use_fused(network, False)
+        if self.setting.acceleration:
+            accelerate(network)
         return release(network) if self.setting.released_operations else network
 
     def put(self, image: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from medseg.benchmarking.setting import Setting
 
@@ -16,7 +16,7 @@ class Variant:
         operations: the networks' own operations; without, the released ones of `medseg.benchmarking.released`.
         layout: channels_last as configured; without, N x C x H x W.
         precision: as configured, `auto` by default; without, float32.
-        fused: the networks' fused operations.
+        acceleration: the operations of `medseg.acceleration`.
         optimizer: as configured; without, PyTorch's default in place of `fused` and `foreach`.
         allocator: the settings that keep freed memory.
         compile: as configured; without, eager.
@@ -25,13 +25,13 @@ class Variant:
     operations: bool = False
     layout: bool = False
     precision: bool = False
-    fused: bool = False
+    acceleration: bool = False
     optimizer: bool = False
     allocator: bool = False
     compile: bool = False
 
 
-TUNED = Variant(operations=True, layout=True, precision=True, fused=True, optimizer=True, allocator=True, compile=True)
+TUNED = Variant(**{field.name: True for field in fields(Variant)})
 
 VARIANTS = {
     "plain": Variant(),
@@ -42,7 +42,7 @@ VARIANTS = {
     "optimizer": Variant(optimizer=True),
     "allocator": Variant(allocator=True),
     # One step away from tuned.
-    "unfused": replace(TUNED, fused=False),
+    "unaccelerated": replace(TUNED, acceleration=False),
     "tuned": TUNED,
 }
 """The names that `variants` takes."""
@@ -62,7 +62,7 @@ def in_variant(setting: Setting, name: str) -> Setting:
         channels_last=setting.channels_last and variant.layout,
         compile=setting.compile and variant.compile,
         released_operations=not variant.operations,
-        fused=variant.fused,
+        acceleration=variant.acceleration,
         keeps_memory=variant.allocator,
     )
 

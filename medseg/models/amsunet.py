@@ -22,7 +22,7 @@ from torch import nn
 from medseg.errors import ConfigError
 from medseg.models.blocks import AMSEBlock, choose_block, widening
 from medseg.models.layers import make_norm
-from medseg.models.stages import NormedStem, make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, normed_stem, smallest_image
 from medseg.models.ushape import UShape
 
 
@@ -83,11 +83,8 @@ class AMSUnet(UShape):
         down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
         up = [8 * c, 4 * c, 2 * c, c, c]
         super().__init__(
-            stem=NormedStem(
-                nn.Conv2d(in_channels, c, 3, padding=1, padding_mode="reflect"),
-                make_norm(norm, c),
-                nn.GELU(),
-                encode[0](c, c),
+            stem=normed_stem(
+                nn.Conv2d(in_channels, c, 3, padding=1, padding_mode="reflect"), make_norm(norm, c), encode[0](c, c)
             ),
             encoder=[
                 make_encoder_stage(encode[k + 1], down[k], down[k + 1], downsampling=downsampling, norm=norm)

@@ -23,7 +23,7 @@ from torch import nn
 from medseg.errors import ConfigError
 from medseg.models.blocks import ConvUNeXtBlock, choose_block, widening
 from medseg.models.layers import make_norm
-from medseg.models.stages import NormedStem, make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, normed_stem, smallest_image
 from medseg.models.ushape import UShape
 
 
@@ -75,11 +75,8 @@ class ConvUNeXt(UShape):
         down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
         up = [8 * c, 4 * c, 2 * c, c, c]
         super().__init__(
-            stem=NormedStem(
-                nn.Conv2d(in_channels, c, 7, padding=3, padding_mode="reflect"),
-                make_norm(norm, c),
-                nn.GELU(),
-                encode(c, c),
+            stem=normed_stem(
+                nn.Conv2d(in_channels, c, 7, padding=3, padding_mode="reflect"), make_norm(norm, c), encode(c, c)
             ),
             encoder=[
                 make_encoder_stage(encode, down[k], down[k + 1], downsampling=downsampling, norm=norm, depth=depths[k])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,23 @@ def norm_room(name: str, channels: int) -> int:
     """Return the smallest H and W that a norm takes: 2 where it would find one value alone to normalise, else 1."""
     alone = name == "instance" or (name == "group" and _groups(channels) == channels)
     return 2 if alone else 1
+
+
+def depthwise_conv(
+    channels: int,
+    kernel: int | tuple[int, int],
+    *,
+    dilation: int = 1,
+    reflect: bool = False,
+) -> nn.Conv2d:
+    """Build a depth-wise convolution that keeps H and W, of a kernel with odd sides.
+
+    `reflect`: borders are reflected; zeros otherwise.
+    """
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (dilation * (sides[0] // 2), dilation * (sides[1] // 2))
+    mode: Literal["reflect", "zeros"] = "reflect" if reflect else "zeros"
+    return nn.Conv2d(channels, channels, sides, padding=padding, dilation=dilation, groups=channels, padding_mode=mode)
 
 
 def make_activation(name: str) -> nn.Module:

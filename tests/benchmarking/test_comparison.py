@@ -167,7 +167,7 @@ def test_a_comparison_has_values_and_ratios() -> None:
     assert cells(lines, "training, GFLOP/s") == "60.0 (6%) 150 (15%) x 2.50"
     assert cells(lines, "training, GB/s") == "5.00 (10%) 12.5 (25%) x 2.50"
     assert cells(lines, "plain:") == "released operations, 32-true, N x C x H x W, eager, default allocator"
-    assert cells(lines, "tuned:").startswith("medseg's operations, fused where there is such, 32-true, channels_last")
+    assert cells(lines, "tuned:").startswith("medseg's operations, accelerated, 32-true, channels_last")
     assert "1.00 TFLOP/s in float32, 4.00 TFLOP/s in bf16; copy 50.0 GB/s" in cells(lines, "limits measured:")
     assert any(line.startswith("batches of 4 (32 in inference) images of 256 x 256") for line in lines)
     assert [line.split("  ")[-1].strip() for line in lines if "aten::" in line] == [

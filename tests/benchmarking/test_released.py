@@ -13,8 +13,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from medseg.benchmarking.released import ReleasedBlock, ReleasedGate, ReleasedRSC, ReleasedStage, release
 from medseg.measure import measure_cost
 from medseg.models import AMSUnet, AttentionUNet, ConvUNeXt, UNet
-from medseg.models.blocks import Widened
-from medseg.models.fused import use_fused
 
 
 def convunext(**arguments: Any) -> nn.Module:
@@ -51,7 +49,6 @@ class Operators(TorchDispatchMode):
 
 
 def operators(network: nn.Module) -> dict[str, int]:
-    use_fused(network, False)
     with torch.no_grad(), Operators() as seen:
         network.eval()(torch.zeros(1, 3, 64, 64))
     return seen.counts
@@ -64,7 +61,6 @@ def test_the_function_is_the_same(build: Any, size: tuple[int, int], training: b
     torch.manual_seed(0)
     own = build().double().train(training)
     released = release(copy.deepcopy(own))
-    use_fused(released, False)
     image = torch.randn(2, 3, *size, dtype=torch.float64)
     ours, theirs = own(image), released(image)
     torch.testing.assert_close(theirs, ours, rtol=1e-9, atol=1e-9)
@@ -109,7 +105,6 @@ def test_decoders_pad_where_there_is_nothing_to_pad(build: Any) -> None:
 def test_parts_that_are_replaced() -> None:
     def kinds(network: nn.Module) -> list[int]:
         forms = (ReleasedBlock, ReleasedGate, ReleasedRSC, ReleasedStage)
-        assert not any(isinstance(part, Widened) for part in network.modules())
         return [sum(isinstance(part, form) for part in network.modules()) for form in forms]
 
     assert kinds(release(convunext())) == [11, 4, 0, 4]

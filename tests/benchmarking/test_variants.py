@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from medseg.acceleration.depthwise import DepthwiseConv2d
 from medseg.benchmark import find_settings
 from medseg.benchmarking import worker
 from medseg.benchmarking.released import ReleasedBlock
@@ -31,7 +32,7 @@ def switches(setting: Setting) -> dict[str, bool]:
         "operations": not setting.released_operations,
         "layout": setting.channels_last,
         "precision": setting.precision == "bf16-mixed",
-        "fused": setting.fused,
+        "acceleration": setting.acceleration,
         "optimizer": "fused" in setting.optimizer_arguments,
         "allocator": setting.keeps_memory,
         "compile": setting.compile,
@@ -43,7 +44,7 @@ def test_a_variant_switches_what_it_says(name: str) -> None:
     (setting,) = settings(name)
     on = {key for key, value in switches(setting).items() if value}
     every = set(switches(setting))
-    wanted = {"plain": set(), "tuned": every, "unfused": every - {"fused"}}.get(name, {name})
+    wanted = {"plain": set(), "tuned": every, "unaccelerated": every - {"acceleration"}}.get(name, {name})
     assert on == wanted
     assert setting.title == f"convunext model.base_channels=4, {name}"
     assert setting.optimizer_arguments["lr"] > 0, "the rest of the optimizer stays"
@@ -73,21 +74,21 @@ def test_what_the_others_are_compared_with() -> None:
 
 def test_the_network_of_a_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **arguments: None)
-    plain, unfused, tuned = (Subject(setting, 0.01) for setting in settings("plain", "unfused", "tuned"))
+    names = ("plain", "unaccelerated", "tuned")
+    plain, slow, tuned = (Subject(setting, 0.01) for setting in settings(*names))
 
-    def fused(subject: Subject) -> set[bool]:
-        return {module.fused for module in subject.network.modules() if hasattr(module, "fused")}  # type: ignore[misc]
+    def is_accelerated(subject: Subject) -> bool:
+        return any(isinstance(module, DepthwiseConv2d) for module in subject.network.modules())
 
     assert any(isinstance(module, ReleasedBlock) for module in plain.network.modules())
-    for subject in (unfused, tuned):
+    for subject in (slow, tuned):
         assert not any(isinstance(module, ReleasedBlock) for module in subject.network.modules())
-    assert True not in fused(plain)
-    assert (fused(unfused), fused(tuned)) == ({False}, {True})
+    assert [is_accelerated(subject) for subject in (plain, slow, tuned)] == [False, False, True]
     assert not plain.optimizer.defaults["fused"]
     assert tuned.optimizer.defaults["fused"]
     assert plain.image.is_contiguous()
     assert tuned.image.is_contiguous(memory_format=torch.channels_last)
-    for subject in (plain, unfused, tuned):
+    for subject in (plain, slow, tuned):
         subject.train_step()
 
 
