@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from typing import Literal, cast
 
@@ -91,6 +92,14 @@ def make_upsampling(name: str, in_channels: int, out_channels: int) -> nn.Module
 def bilinear_upsampling() -> nn.Upsample:
     """Double height and width bilinearly, corners aligned, as the released U-Net relatives do."""
     return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def init_by_fan_out(conv: nn.Conv2d) -> None:
+    """Draw weights from a normal distribution of variance 2 / fan-out, counted in one group; biases begin at 0."""
+    fan_out = math.prod(conv.kernel_size) * conv.out_channels // conv.groups
+    nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 def check_choice(argument: str, value: str, choices: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg import config
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
+from medseg.models.facts import record
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
@@ -129,6 +130,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                     "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
                     "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
                     "macs": macs_of(task.network, datamodule),
+                    "network": record(task.network, plan.record["model"]),
                 }
             )
             close(folder, trainer, task, datamodule, scores, mirrors)
