@@ -7,7 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.cli import run_command
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
 from medseg.runs.plan import plan_run
 
 
@@ -24,4 +25,4 @@ def probe(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_command(probe, config_name="train", module="tests.probe", summary="", examples=(), planner=plan_run)
+    run_command(Command("train", probe, planner=plan_run, program=("tests.probe",)))

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.files import read_json, write_json
@@ -65,7 +65,7 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     hydra_config = HydraConfig.get()
     here = Path(hydra_config.runtime.cwd)
     choices: dict[str, str] = dict(hydra_config.runtime.choices)
-    usual = config.usual_choices(choices["protocol"])
+    usual = yaml_files.usual_choices(choices["protocol"])
     root = absolute(cfg.data.root, here) if cfg.data.get("root") else None
     settings = settings_of(cfg, root)
     options = options_of(hydra_config)

@@ -12,14 +12,14 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config.instantiate import instantiate
+from medseg.config.targets import check_targets, fitting
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
-from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import (
     build_metrics,
@@ -60,13 +60,13 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     cfg.model = fitting(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
 
-    augmentation = config.instantiate(cfg.augmentation)
+    augmentation = instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
-    loss = config.instantiate(cfg.loss)
+    loss = instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
     check_limits(cfg.trainer, datamodule)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
@@ -91,7 +91,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         compile=cfg.compile,
         seed=cfg.seed,
     )
-    extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
+    extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
     resume = None if cfg.force else checkpoint_to_resume(folder)
     # An older version had an id for W&B alone; the run goes on under it.

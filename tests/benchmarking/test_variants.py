@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from medseg.benchmark import find_settings
 from medseg.benchmarking import worker
 from medseg.benchmarking.released import ReleasedBlock
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.subject import Subject
 from medseg.benchmarking.variants import VARIANTS, in_variant, reference
+from medseg.commands.benchmark import find_settings
 from tests.helpers import compose_config
 
 WORDS = (
