@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
+from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
@@ -57,12 +57,15 @@ class RunPlan:
         write_json(self.folder.record, ({} if run_id is None else {"id": run_id}) | self.record)
 
 
-def plan_run(cfg: DictConfig) -> RunPlan:
+def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     """Plan the run that a composed training configuration means.
 
     That is the run of the exact name, or else one of the same experiment that means the same (`medseg.runs.same`).
+
+    Args:
+        cfg: the configuration.
+        hydra_config: Hydra's part of it: the choices, the overrides, the folder that paths are relative to.
     """
-    hydra_config = HydraConfig.get()
     here = Path(hydra_config.runtime.cwd)
     choices: dict[str, str] = dict(hydra_config.runtime.choices)
     usual = yaml_files.usual_choices(choices["protocol"])
