@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra.conf import HydraConf
+from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
@@ -30,6 +31,7 @@ def compose(config_name: str, overrides: Sequence[str] = (), *, checked: bool = 
 
     Raises `ConfigError` for a word that is invalid.
     """
+    Plugins.instance()  # which knows how files are read
     setup_globals()  # the resolvers that a value may use, such as ${now:...}
     words = normalize_overrides(overrides)
     check_overrides(words, config_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ class RunPlan:
         options: that it was composed of.
         root: absolute path of the user's own images; None for a published dataset.
         identity: equal for two plans in one experiment that mean the same run.
+        planned: returns the run as it would be stored beside one that has these settings.
     """
 
     folder: RunFolder
@@ -45,6 +46,7 @@ class RunPlan:
     options: Options
     root: str | None
     identity: str
+    planned: Callable[[Mapping[str, Any]], Run]
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -114,6 +116,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
         options=options,
         root=root,
         identity=f"{parent}/{canonical(leaves(settings))}{end}",
+        planned=planned,
     )
 
 

@@ -12,6 +12,7 @@ from medseg.runs.files import read_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.system.memory import keep_freed_memory
+from medseg.training.continuing import find_shorter
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,21 @@ def train(cfg: DictConfig, plan: RunPlan) -> RunFolder:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
         else:
+            if not plan.folder.record.exists() and cfg.continue_from is None and is_first_process():
+                offer_to_continue(plan)
             # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
             from medseg.training.job import run_job
 
             keep_freed_memory()
             run_job(cfg, plan)
     return plan.folder
+
+
+def offer_to_continue(plan: RunPlan) -> None:
+    """Tell of a finished run with fewer epochs and otherwise the same settings."""
+    shorter = find_shorter(plan)
+    if shorter is not None:
+        log.info("there is a run of fewer epochs; to go on from it: continue_from=%s", shorter.path)
 
 
 def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
