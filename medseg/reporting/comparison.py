@@ -126,7 +126,9 @@ def measures_of(runs: Sequence[Run]) -> Measures:
     return measures
 
 
-def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None) -> Comparison:
+def compare_runs(
+    runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None
+) -> Comparison:
     """Compare runs under a measure; arguments as of `score_runs`."""
     return with_verdicts(score_runs(runs, measure, size, names))
 

@@ -141,6 +141,12 @@ class Run:
         return MEASURES.with_own(self.summary.get("own_metrics", {}))
 
     @property
+    def scores(self) -> dict[str, float | None]:
+        """The mean of every score of the test under every convention, by the name of the measure; empty before it."""
+        headline = {name: of["mean"] for name, of in (self.summary.get("headline") or {}).items()}
+        return {**(self.summary.get("conventions") or {}), **headline} if self.finished else {}
+
+    @property
     def parameters(self) -> int | None:
         """Number of the network's parameters; None before the test."""
         return self.summary.get("parameters")

@@ -62,6 +62,11 @@ class Drawing:
             return [file for part in self.parts for file in part.result()]
 
 
+def draw(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw all figures in this process; return their files, the PNG of each first."""
+    return draw_scores(content_of(comparison), folder) + draw_verdicts(verdicts_of(comparison), folder)
+
+
 def prepare() -> None:
     """Import what the figures need: not above, since a report without figures need not wait for matplotlib."""
     gc.disable()  # a quarter of the time; the process ends with the figures
