@@ -14,7 +14,7 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.curves import curves_of
 from medseg.reporting.layout import Line
 from medseg.reporting.pictures import Candidate, find_candidates
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
