@@ -9,7 +9,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medseg.cli import run_command
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
 from medseg.errors import ConfigError
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.table import Column, Table
@@ -74,7 +75,7 @@ def key_of(word: str) -> str:
 def check(cfg: DictConfig) -> None:
     """Raise `ConfigError` for a value that cannot be."""
     if cfg.data.download:
-        raise ConfigError("data.download=true would measure the network; download with medseg.prepare first")
+        raise ConfigError("data.download=true would measure the network; download with medseg prepare first")
     if cfg.trainer.devices != 1:
         raise ConfigError("this measures one device: choose trainer=auto, cpu or gpu")
     if cfg.report is not None and not Path(str(cfg.report)).expanduser().is_dir():
@@ -87,13 +88,7 @@ def check(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Start from the command line."""
-    run_command(
-        benchmark_program,
-        config_name="benchmark_program",
-        module="medseg.benchmark_program",
-        summary=SUMMARY,
-        examples=EXAMPLES,
-    )
+    run_command(Command("benchmark_program", benchmark_program, SUMMARY, EXAMPLES))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medseg import config
-from medseg.cores import available_cores
-from medseg.data.finding import missing_archives, nothing_found
+from medseg.config.instantiate import instantiate
+from medseg.data.sources.finding import missing_archives, nothing_found
 from medseg.errors import DataError, UserError
+from medseg.system.cores import available_cores
 
 COMMAND_SECONDS = 3600
 """After which a command is taken to hang."""
@@ -33,7 +33,7 @@ class Commands:
 
     def __init__(self, data: DictConfig, words: Sequence[str]) -> None:
         self.all = list(words)
-        dataset = config.instantiate(data.dataset)
+        dataset = instantiate(data.dataset)
         if data.source is None and data.get("root") is None and dataset.archives:
             place = Path(data.data_dir).expanduser().absolute()
             if missing_archives(dataset, place):

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medseg import config
 from medseg.benchmarking.commands import Commands, can_pin, named, quoted, run
 from medseg.benchmarking.together import measure_together
-from medseg.cores import available_cores
+from medseg.config import yaml_files
 from medseg.errors import UserError
+from medseg.system.cores import available_cores
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def measure_program(
 def measure_start() -> list[Figure]:
     """Time `--help` of every command, and a misspelt option."""
     seconds = {}
-    for file in sorted(config.config_dir().glob("*.yaml")):
+    for file in sorted(yaml_files.config_dir().glob("*.yaml")):
         seconds[file.stem] = run(file.stem, "--help")
     slowest = max(seconds, key=lambda name: seconds[name])
     wrong = run("train", "modle=unet", exit_code=2)
@@ -74,7 +74,7 @@ def measure_start() -> list[Figure]:
 
 
 def measure_prepare(commands: Commands, place: Path, repeats: int) -> list[Figure]:
-    """Time `medseg.prepare` on one core and on all, in turn; the data of the last go to `data` in `place`."""
+    """Time `medseg prepare` on one core and on all, in turn; the data of the last go to `data` in `place`."""
     cores = sorted(os.sched_getaffinity(0)) if can_pin() else list(range(available_cores()))
     chosen = {1: cores[:1], len(cores): cores} if can_pin() else {len(cores): cores}
     speeds: dict[int, list[float]] = {count: [] for count in chosen}
@@ -97,7 +97,7 @@ def measure_prepare(commands: Commands, place: Path, repeats: int) -> list[Figur
 
 
 def measure_training(commands: Commands, place: Path, steps: int) -> list[Figure]:
-    """Run a short `medseg.train` on the prepared data under the eyes of `medseg.benchmarking.watch.Watch`."""
+    """Run a short `medseg train` on the prepared data under the eyes of `medseg.benchmarking.watch.Watch`."""
     file = place / "watched.json"
     began = time.time()
     run("train", *commands.watched(place / "data", runs=place / "runs", file=file, steps=steps))
@@ -157,7 +157,7 @@ def measure_sharing(commands: Commands, place: Path, steps: int, jobs: Sequence[
 
 
 def measure_report(runs: Path, place: Path) -> Figure:
-    """Time `medseg.report` of the runs in a folder."""
+    """Time `medseg report` of the runs in a folder."""
     seconds = run("report", str(runs), f"output={quoted(place / 'report')}")
     count = len(list(runs.rglob("status.json")))
     return Figure("report", seconds, "s", f"medseg.report of {count} runs")

@@ -14,7 +14,7 @@ from medseg.benchmarking.commands import Commands, can_pin, quoted, run
 def measure_together(commands: Commands, place: Path, steps: int, count: int) -> float:
     """Return the images per second that trainings which run at the same time come to in all.
 
-    Each is a `medseg.train` of two epochs with a seed of its own, on its share of the cores. They wait for each other
+    Each is a `medseg train` of two epochs with a seed of its own, on its share of the cores. They wait for each other
     before the second epoch, whose training steps are timed; starting and evaluating are not in it.
 
     Args:

@@ -15,6 +15,7 @@ from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text
 
 MACS = "multiply-accumulates of convolutions and matrix products for one image; FLOPs are twice as many"
+TENTHS = "{:.1f}"
 ACTIVATIONS = "kept for the backward pass of one image in float32, parameters left out"
 
 
@@ -68,10 +69,10 @@ def write_description(described: Description, form: str) -> str:
         Column("stage", "stage", lambda s: s.name),
         Column("inside", value=lambda s: s.inside),
         Column("output", "output", lambda s: s.output and by(*s.output)),
-        Column("parameters", "parameters", lambda s: s.parameters, thousands, number=True),
-        Column("parameters_percent", "%", lambda s: percent(s.parameters, cost.parameters), tenths, number=True),
+        Column("parameters", "parameters", lambda s: s.parameters, "{:,}".format, number=True),
+        Column("parameters_percent", "%", lambda s: percent(s.parameters, cost.parameters), TENTHS.format, number=True),
         Column("macs", "MACs (G)", lambda s: s.macs, giga, number=True),
-        Column("macs_percent", "%", lambda s: percent(s.macs, cost.macs), tenths, number=True),
+        Column("macs_percent", "%", lambda s: percent(s.macs, cost.macs), TENTHS.format, number=True),
         Column("activation_bytes", "activations (MiB)", lambda s: s.activation_bytes, mebi, number=True),
         Column("min_size", value=lambda s: described.min_size if s is total else None),
         Column("field_height", value=lambda s: field[0] if s is total else None),
@@ -87,7 +88,7 @@ def write_description(described: Description, form: str) -> str:
         f"images of {by(*described.size)} pixels (height x width)"
     )
     facts = {
-        "parameters": thousands(cost.parameters),
+        "parameters": f"{cost.parameters:,}",
         "MACs": f"{giga(cost.macs)} G ({MACS})",
         "activation memory": f"{mebi(cost.activation_bytes)} MiB ({ACTIVATIONS})",
         "smallest image": f"{by(described.min_size, described.min_size)} pixels" if described.min_size else "-",
@@ -96,9 +97,8 @@ def write_description(described: Description, form: str) -> str:
     if described.facts:
         known = {"paper": described.facts.paper, "released code": described.facts.code}
         facts |= {name: text for name, text in known.items() if text}
-    if form == "markdown":
-        return "\n".join([heading, "", *(f"- {name}: {fact}" for name, fact in facts.items()), "", as_markdown(table)])
-    return "\n".join([heading, "", *(f"{name:<19}{fact}" for name, fact in facts.items()), "", as_text(table)])
+    line, written = ("- {}: {}", as_markdown) if form == "markdown" else ("{:<19}{}", as_text)
+    return "\n".join([heading, "", *(line.format(name, fact) for name, fact in facts.items()), "", written(table)])
 
 
 def constants(**values: Any) -> list[Column[Any]]:
@@ -120,7 +120,7 @@ def write_sizes(measured: Sequence[Measured], size: tuple[int, int], form: str) 
         Column("model", "model=", lambda m: m.size.model),
         Column("in_channels", "channels", lambda m: m.in_channels, number=True),
         Column("num_classes", "classes", lambda m: m.num_classes, number=True),
-        Column("parameters", "parameters", lambda m: m.cost.parameters, thousands, number=True),
+        Column("parameters", "parameters", lambda m: m.cost.parameters, "{:,}".format, number=True),
         Column("macs", "MACs (G)", lambda m: m.cost.macs, giga, number=True),
         Column("activation_bytes", "activations (MiB)", lambda m: m.cost.activation_bytes, mebi, number=True),
         Column("claimed", "parameters, as claimed", lambda m: tuple(m.claims)),
@@ -131,9 +131,9 @@ def write_sizes(measured: Sequence[Measured], size: tuple[int, int], form: str) 
     if form == "csv":
         return as_csv(table).rstrip("\n")
     heading = [f"images of {by(*size)} pixels (height x width)", f"MACs: {MACS}", f"activations: {ACTIVATIONS}"]
-    if form == "markdown":
-        return "\n".join(["; ".join(heading), "", as_markdown(table)])
-    return "\n".join([*heading, "", as_text(table)])
+    return "\n".join(
+        ["; ".join(heading), "", as_markdown(table)] if form == "markdown" else [*heading, "", as_text(table)]
+    )
 
 
 def count_claim(text: str, parameters: int, others: int | None) -> str:
@@ -159,19 +159,9 @@ def by(*sides: object) -> str:
     return " x ".join(map(str, sides))
 
 
-def thousands(number: int) -> str:
-    """Write 1234567 as 1,234,567."""
-    return f"{number:,}"
-
-
 def percent(part: int, whole: int) -> float:
     """Return what share of the whole a part is, in percent."""
     return round(100 * part / whole, 2) if whole else 0.0
-
-
-def tenths(number: float) -> str:
-    """Write 12.34 as 12.3."""
-    return f"{number:.1f}"
 
 
 def giga(number: int) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from medseg.benchmark import find_settings
 from medseg.benchmarking.compare import write_comparison
 from medseg.benchmarking.csv_files import file_name, write_csv_files
 from medseg.benchmarking.figures import derive
 from medseg.benchmarking.files import describe
 from medseg.benchmarking.setting import Setting
-from medseg.config import instantiate_network
+from medseg.commands.benchmark import find_settings
+from medseg.config.instantiate import instantiate_network
 from medseg.measure import measure_cost
 from tests.helpers import command, compose_config
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medseg.benchmark import find_settings
 from medseg.benchmarking import limits
 from medseg.benchmarking.operators import biggest_operators, bytes_through_operators
+from medseg.commands.benchmark import find_settings
 from tests.helpers import compose_config
 
 CPU = torch.device("cpu")

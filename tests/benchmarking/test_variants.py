@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from medseg.acceleration.depthwise import DepthwiseConv2d
-from medseg.benchmark import find_settings
 from medseg.benchmarking import worker
 from medseg.benchmarking.released import ReleasedBlock
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.subject import Subject
 from medseg.benchmarking.variants import VARIANTS, in_variant, reference
+from medseg.commands.benchmark import find_settings
 from tests.helpers import compose_config
 
 WORDS = (

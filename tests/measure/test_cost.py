@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medseg.describe import build, compose_model
+from medseg.commands.describe import build
 from medseg.errors import ConfigError, UserError
 from medseg.measure import measure_cost
 from medseg.models import ConvUNeXt, UNet
 from medseg.models.facts import Size, published_networks
+from tests.models.builds import compose_model
 
 SIZES = [size for facts in published_networks() for size in facts.sizes]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.models.facts import published_networks
@@ -83,7 +83,7 @@ def test_shipped_rows_are_facts(shared_data: Path) -> None:
 
 
 def test_names_are_those_of_our_networks_and_datasets() -> None:
-    assert set(DATASETS) <= set(config.options("data"))
+    assert set(DATASETS) <= set(yaml_files.options("data"))
     published = {row["model"] for row in read_published(published_files())}
     # Every further name of a network's facts is that of a published row.
     sizes = [size for facts in published_networks() for size in facts.sizes]
