@@ -14,7 +14,7 @@ from tests.helpers import command
 
 COMMANDS = (
     "train", "prepare", "evaluate", "describe", "import_checkpoint", "status", "report", "benchmark",
-    "benchmark_program", "predict", "export", "inspect", "card", "wandb_sync", "demo",
+    "predict", "export", "inspect", "card", "wandb_sync", "demo",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 MODULES = (
     "train", "prepare", "evaluate", "describe", "import_checkpoint", "status", "report", "benchmark",
-    "benchmark_program", "predict", "export", "inspect", "card", "wandb_sync", "demo",
+    "predict", "export", "inspect", "card", "wandb_sync", "demo",
 )  # fmt: skip
 
 
@@ -93,7 +93,6 @@ PROVED_ELSEWHERE = {
     r"medseg\.import_checkpoint|released-convunext": "training/test_importing.py, with released files",
     r"medseg\.demo": "test_demo.py, in a browser",
     r"medseg\.benchmark ": "test_benchmark.py",
-    r"medseg\.benchmark_program": "test_benchmark_program.py",
     r"medseg\.wandb_sync(?!.*dry_run)": "test_wandb_sync.py; it needs an account",
     r"data\.download=true": "data/test_source.py and data/test_prepare.py, from a server of their own",
     r"data=folder": "training/test_job.py and test_inspect.py",

@@ -18,7 +18,7 @@ from tests.helpers import command, compose_config
 
 COMMANDS = (
     "train", "prepare", "inspect", "evaluate", "predict", "demo", "export", "import_checkpoint", "report", "status",
-    "card", "wandb_sync", "describe", "benchmark", "benchmark_program",
+    "card", "wandb_sync", "describe", "benchmark",
 )  # fmt: skip
 
 
@@ -286,7 +286,6 @@ def test_a_wrong_value_prepares_nothing(word: str, tmp_path: Path) -> None:
         ("wandb_sync", "dry_run=yes"),
         ("describe", "all=maybe"),
         ("benchmark", "repeats=0"),
-        ("benchmark_program", "steps=1"),
     ],
 )
 def test_every_command_refuses_before_it_begins(name: str, word: str, tmp_path: Path) -> None:
