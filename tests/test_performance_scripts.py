@@ -38,7 +38,7 @@ def test_limits_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_operators_of_a_step_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    operators.main([*SMALL, "--rows", "3"])
+    operators.main([*SMALL, "--rows", "200"])
     printed = capsys.readouterr().out
     assert "aten::convolution_backward" in printed
     assert "operators of a training step read and write" in printed
