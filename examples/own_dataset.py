@@ -8,10 +8,10 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id
-from medseg.data.decode import decode_image
-from medseg.data.problems import SampleError
-from medseg.data.source import Source
-from medseg.data.splits import computed_split
+from medseg.data.prepared.problems import SampleError
+from medseg.data.sources.decode import decode_image
+from medseg.data.sources.source import Source
+from medseg.data.splits.files import computed_split
 
 COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2}
 """RGB of the labels -> class."""

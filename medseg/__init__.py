@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from medseg.inference.predictor import Predictor
+    from medseg.trained.predicting.predictor import Predictor
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ def load(
 
     Raises `medseg.errors.UserError` for what cannot be found, read, trusted or averaged.
     """
-    from medseg.inference import predictor  # torch takes seconds, and not every use of medseg needs it
+    from medseg.trained.predicting import predictor  # torch takes seconds, and not every use of medseg needs it
 
     options = predictor.Options(tta=tta, scale=scale, tile=tile, overlap=overlap)
     return predictor.load(checkpoint, device=device, precision=precision, trust=trust, options=options)

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from medseg import config
-from medseg import words as command_words
+from medseg.config import overrides as command_words
+from medseg.config import yaml_files
 from tests.helpers import compose_config, train
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ def test_a_shown_command_composes(line: str) -> None:
     ]
     for number in range(max(map(len, choices), default=1)):
         chosen = [values[min(number, len(values) - 1)] for values in choices]
-        search = [f"hydra.searchpath=[file://{config.config_root()}]"] if name == "train" else []
+        search = [f"hydra.searchpath=[file://{yaml_files.config_root()}]"] if name == "train" else []
         cfg = compose_config(name, *search, *chosen)
         if name != "evaluate":
             OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)

@@ -7,17 +7,20 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.performance import compare, limits, operators, program
-from medseg import config
 from medseg.benchmarking.setting import Setting, find_settings
-from medseg.config import instantiate_network
+from medseg.config.compose import compose
+from medseg.config.instantiate import instantiate_network
 from medseg.measure import measure_cost
 
 README = Path(compare.__file__).with_name("README.md")
-LINES = [line.strip() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    python")]
+LINES = [
+    line.strip()
+    for line in README.read_text(encoding="utf-8").splitlines()
+    if line.startswith(("    python", "    medseg"))
+]
 SMALL = ("model=unet", "model.base_channels=4", "image_size=32", "batch_size=2", "trainer=cpu", "seconds=0.01")
 
 
@@ -57,9 +60,7 @@ def test_whole_commands_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def settings(line: str) -> list[Setting]:
     words = [word for word in shlex.split(line.partition(" --")[0])[1:] if "=" in word]
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
-        models = compose("benchmark", words).models
-    return find_settings(models, words)
+    return find_settings(compose("benchmark", words)[0].models, words)
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if "models=" in line])

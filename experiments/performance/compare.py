@@ -2,7 +2,7 @@
 
     python experiments/performance/compare.py 'models=[convunext,unet]' batch_size=4 --variants plain tuned
 
-The other arguments are those of `medseg.benchmark`: `models`, `batch_size`, `trainer`, `repeats`, `seconds`, `csv`, ...
+The other arguments are those of `medseg benchmark`: `models`, `batch_size`, `trainer`, `repeats`, `seconds`, `csv`, ...
 README.md says what the variants are.
 """
 
@@ -15,13 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-
-from medseg import config
 from medseg.benchmarking.results import csv_row, describe, merge_rows
 from medseg.benchmarking.rounds import measure
 from medseg.benchmarking.setting import Setting, find_settings
 from medseg.benchmarking.table import COLUMNS, heading, three_digits
+from medseg.config.compose import compose
 from medseg.reporting.render.table import Table
 from medseg.reporting.render.text import as_text
 
@@ -72,12 +70,11 @@ def ratios(settings: Sequence[Setting], benchmarks: Mapping[int, Mapping[str, An
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print a table and the ratios, and write the CSV file of `csv=`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="+", help="as for medseg.benchmark")
+    parser.add_argument("overrides", nargs="+", help="as for medseg benchmark")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["plain", "tuned"])
     options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
-        cfg = compose("benchmark", options.overrides)
+    cfg, _ = compose("benchmark", options.overrides)
     networks = find_settings(cfg.models, options.overrides)
     settings = [in_variant(network, name) for network in networks for name in options.variants]
     measured, failed = measure(settings, repeats=cfg.repeats, seconds=cfg.seconds)

@@ -2,7 +2,7 @@
 
     python experiments/performance/operators.py model=unet batch_size=4
 
-The arguments are those of `medseg.benchmark` for one network. `limits.py` measures what the machine can do.
+The arguments are those of `medseg benchmark` for one network. `limits.py` measures what the machine can do.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def bytes_through_operators(step: Callable[[], object]) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Profile a training step after two others and print the operators that take most of its time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="as for medseg.benchmark")
+    parser.add_argument("overrides", nargs="*", help="as for medseg benchmark")
     parser.add_argument("--rows", type=int, default=10, help="operators to show")
     options = parser.parse_intermixed_args(arguments)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's messages about itself

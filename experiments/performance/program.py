@@ -5,7 +5,7 @@
     python experiments/performance/program.py model=convunext trainer=gpu data.num_workers=4 --report runs/main
     python experiments/performance/program.py model=unext_s trainer=gpu --jobs 1 2 4 8     # how many share a GPU best?
 
-The other arguments are overrides of `medseg.train`; those of the data are passed to `medseg.prepare` as well. Prepared
+The other arguments are overrides of `medseg train`; those of the data are passed to `medseg prepare` as well. Prepared
 data and runs go to a temporary folder (TMPDIR) and are removed, so `data.source` must name the folder of the archives.
 """
 
@@ -25,7 +25,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medseg import config
+from medseg.__main__ import command_names
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -40,7 +40,7 @@ class Figure(NamedTuple):
 
 
 def run(command: str, *words: str, exit_code: int = 0, cores: Sequence[int] | None = None) -> float:
-    """Run `python -m medseg.<command>`, on some cores alone where they are given, and return the seconds it takes.
+    """Run `medseg <command>`, on some cores alone where they are given, and return the seconds it takes.
 
     Raises `RuntimeError` with its last message when it ends otherwise than with `exit_code`.
     """
@@ -48,7 +48,7 @@ def run(command: str, *words: str, exit_code: int = 0, cores: Sequence[int] | No
     pinned = [] if cores is None else ["taskset", "--cpu-list", ",".join(map(str, cores))]
     started = time.perf_counter()
     done = subprocess.run(
-        [*pinned, sys.executable, "-m", f"medseg.{command}", *words],
+        [*pinned, sys.executable, "-m", "medseg", command, *words],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -73,14 +73,14 @@ def quoted(path: Path) -> str:
 
 def measure_start() -> Iterator[Figure]:
     """Time `--help` of every command, and a misspelt option."""
-    seconds = {file.stem: run(file.stem, "--help") for file in sorted(config.config_dir().glob("*.yaml"))}
+    seconds = {name: run(name, "--help") for name in command_names()}
     slowest = max(seconds, key=lambda name: seconds[name])
     yield Figure("help", seconds[slowest], "s", f"medseg.{slowest}, the slowest of {len(seconds)} commands")
-    yield Figure("misspelt option", run("train", "modle=unet", exit_code=2), "s", "medseg.train modle=unet")
+    yield Figure("misspelt option", run("train", "modle=unet", exit_code=2), "s", "medseg train modle=unet")
 
 
 def measure_prepare(words: Sequence[str], temporary: Path, repeats: int) -> Iterator[Figure]:
-    """Time `medseg.prepare` on one core and on all, in turn; the data of the last go to `data` in `temporary`."""
+    """Time `medseg prepare` on one core and on all, in turn; the data of the last go to `data` in `temporary`."""
     shares = {"one core": cores()[:1], f"{len(cores())} cores": cores()}
     speeds: dict[str, list[float]] = {name: [] for name in shares}
     for number in range(repeats):
@@ -91,7 +91,7 @@ def measure_prepare(words: Sequence[str], temporary: Path, repeats: int) -> Iter
             prepared = json.loads(file.read_text(encoding="utf-8"))
             speeds[name].append(prepared["count"] / prepared["seconds"])
     for name, values in speeds.items():
-        how = f"medseg.prepare, median of {repeats}, without the start of Python"
+        how = f"medseg prepare, median of {repeats}, without the start of Python"
         yield Figure(f"prepare, {name}", statistics.median(values), "images/s", how)
 
 
@@ -110,7 +110,7 @@ def watched(words: Sequence[str], temporary: Path, file: Path, steps: int) -> li
 
 
 def measure_training(words: Sequence[str], temporary: Path, steps: int) -> Iterator[Figure]:
-    """Run a short `medseg.train` on the prepared data."""
+    """Run a short `medseg train` on the prepared data."""
     file = temporary / "watched.json"
     began = time.time()
     run("train", *watched(words, temporary, file, steps))
@@ -128,7 +128,7 @@ def training_figures(noted: Mapping[str, Any], began: float, ended: float) -> It
     waiting = 100 * noted["waiting_seconds"] / noted["epoch_seconds"]
     speed = noted["loader_images"] / noted["loader_seconds"]
     network = 1000 * validation["network_seconds"] / validation["images"]
-    yield Figure("first training step", noted["first_step"] - began, "s", "medseg.train on prepared data, from command")
+    yield Figure("first training step", noted["first_step"] - began, "s", "medseg train on prepared data, from command")
     yield Figure("loader alone", speed, "images/s", "of training, in its process, no network")
     yield Figure("waiting for data", waiting, "%", "of the second epoch's training steps")
     yield Figure("network in validation", network, "ms/image", "second epoch")
@@ -161,19 +161,19 @@ def measure_sharing(words: Sequence[str], temporary: Path, steps: int, jobs: Seq
             continue
         noted = [json.loads(file.read_text(encoding="utf-8")) for file in files]
         speed = sum(one["epoch_images"] / one["epoch_seconds"] for one in noted)
-        yield Figure(f"trainings at once: {count}", speed, "images/s", "medseg.train, all in the second epoch")
+        yield Figure(f"trainings at once: {count}", speed, "images/s", "medseg train, all in the second epoch")
 
 
 def measure_report(runs: Path, temporary: Path) -> Figure:
-    """Time `medseg.report` of the runs in a folder."""
+    """Time `medseg report` of the runs in a folder."""
     seconds = run("report", str(runs), f"output={quoted(temporary / 'report')}")
-    return Figure("report", seconds, "s", f"medseg.report of {len(list(runs.rglob('status.json')))} runs")
+    return Figure("report", seconds, "s", f"medseg report of {len(list(runs.rglob('status.json')))} runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print, and write the CSV file where one is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="model, data, augmentation and trainer, as for medseg.train")
+    parser.add_argument("overrides", nargs="*", help="model, data, augmentation and trainer, as for medseg train")
     parser.add_argument("--repeats", type=int, default=3, help="times that the data are prepared")
     parser.add_argument("--steps", type=int, default=40, help="training steps of an epoch at most")
     parser.add_argument("--jobs", type=int, nargs="+", default=[], help="numbers of trainings at the same time")

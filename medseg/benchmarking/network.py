@@ -9,10 +9,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from medseg import config
 from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.timing import StepTimer
+from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
 from medseg.models.fused import use_fused
@@ -58,10 +58,10 @@ class NetworkBenchmark:
             self.inference_image = self.to_device(images)
         mask = torch.randint(setting.num_classes, (setting.batch_size, *setting.image_size)).to(self.device)
         self.network = self.build().to(self.device).to(memory_format=self.layout)
-        self.loss = config.instantiate(OmegaConf.create(setting.loss_arguments)).to(self.device)
+        self.loss = instantiate(OmegaConf.create(setting.loss_arguments)).to(self.device)
         takes_weight = getattr(self.loss, "takes_weight", False)
         self.target = (mask, torch.ones(mask.shape, device=self.device)) if takes_weight else (mask,)
-        self.optimizer = config.instantiate(OmegaConf.create(setting.optimizer_arguments))(self.network.parameters())
+        self.optimizer = instantiate(OmegaConf.create(setting.optimizer_arguments))(self.network.parameters())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "16-mixed")
         if setting.compile:
             self.network.compile(dynamic=False)
@@ -87,7 +87,7 @@ class NetworkBenchmark:
         arguments = dict(self.setting.arguments)
         if "encoder_weights" in arguments:
             arguments["encoder_weights"] = None  # nothing is downloaded; random ones are as fast
-        network = config.instantiate_network(OmegaConf.create(arguments))
+        network = instantiate_network(OmegaConf.create(arguments))
         use_fused(network, self.setting.accelerated)
         return network
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config.compose import compose
 from medseg.errors import ConfigError
 from medseg.runs.naming import model_name
-from medseg.settings.check import check as check_settings
 
 
 @dataclass(frozen=True)
@@ -70,31 +66,26 @@ class Setting:
 
 
 def find_settings(models: Sequence[str] | None, overrides: Sequence[str]) -> list[Setting]:
-    """Return what `medseg.benchmark` measures: each of `models`, or without them the network of `overrides`.
+    """Return what `medseg benchmark` measures: each of `models`, or without them the network of `overrides`.
 
     Args:
         models: networks with overrides of their own: `unet model.base_channels=64`.
         overrides: Hydra overrides of `conf/benchmark.yaml` for all of them; a `models=` among them does not count.
 
-    Raises `ConfigError`, and what Hydra raises for overrides that do not compose.
+    Raises `ConfigError` for overrides that do not compose.
     """
     common = [word for word in overrides if not word.startswith("models=")]
     if models is not None and any(word.startswith("model=") for word in common):
         raise ConfigError("give model=... or models=[...], not both")
     of_model = [word for word in common if word.lstrip("+").startswith("model")]
     settings = []
-    # Hydra is at work when the command runs, but not where this function is called from elsewhere.
-    initialized = GlobalHydra.instance().is_initialized()
-    with nullcontext() if initialized else initialize_config_dir(str(config.config_dir()), version_base="1.3"):
-        for words in [[]] if models is None else [f"model={text}".split() for text in models]:
-            composed = compose("benchmark", [*common, *words], return_hydra_config=True)
-            settings.append(_setting(composed, composed.hydra.runtime.choices, (*words, *of_model)))
+    for words in [[]] if models is None else [f"model={text}".split() for text in models]:
+        cfg, hydra_config = compose("benchmark", [*common, *words])
+        settings.append(_setting(cfg, hydra_config.runtime.choices, (*words, *of_model)))
     return settings
 
 
-def _setting(composed: DictConfig, choices: Mapping[str, str], overrides: tuple[str, ...]) -> Setting:
-    cfg = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    check_settings(cfg, "benchmark")
+def _setting(cfg: DictConfig, choices: Mapping[str, str], overrides: tuple[str, ...]) -> Setting:
     node: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     size = node["image_size"]
     return Setting(

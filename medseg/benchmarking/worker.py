@@ -8,9 +8,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from medseg.allocation import is_out_of_memory, keep_freed_memory
 from medseg.benchmarking.setting import Setting
 from medseg.errors import UserError
+from medseg.system.memory import is_out_of_memory, keep_freed_memory
 
 MEMORY = "give a smaller batch_size or image_size"
 

@@ -107,7 +107,7 @@ def best_validation(run: Run) -> float:
 
 
 def find_evaluations(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Read what `medseg.evaluate` has left in the folders of runs: label -> summary; of several seeds, by run."""
+    """Read what `medseg evaluate` has left in the folders of runs: label -> summary; of several seeds, by run."""
     found = {}
     for run in runs:
         for file in sorted(Path(run.folder).glob("evaluations/*/summary.json")):

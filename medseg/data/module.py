@@ -15,20 +15,20 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from medseg import config
-from medseg.cores import available_cores
+from medseg.config.checks.data import DATA
+from medseg.config.checks.kinds import check_arguments
+from medseg.config.instantiate import instantiate
 from medseg.data.augmentation import Augmentation
-from medseg.data.border_maps import BorderMaps, prepare_border
 from medseg.data.datasets.base import Dataset
-from medseg.data.loading import Loader, as_sent
-from medseg.data.prepare import prepare
-from medseg.data.prepared import PreparedDataset
-from medseg.data.sampling import EpochSampler
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.loading.border_maps import BorderMaps, prepare_border
+from medseg.data.loading.sampling import EpochSampler
+from medseg.data.loading.workers import Loader, as_sent
+from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.prepared.prepare import prepare
 from medseg.errors import DataError
-from medseg.interruption import end_with
-from medseg.labels import IGNORE_INDEX
-from medseg.settings.data import DATA
-from medseg.settings.kinds import check_arguments
+from medseg.system.cores import available_cores
+from medseg.system.signals import exit_with
 
 
 class Images(torch.utils.data.Dataset):
@@ -73,8 +73,8 @@ class SegmentationDataModule(lightning.LightningDataModule):
     Args:
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
-        prepared_in: another such folder, which is read and never written to; see `medseg.data.prepare.prepare`.
-        source: where the user's archive or folder lies; see `medseg.data.finding`.
+        prepared_in: another such folder, which is read and never written to; see `medseg.data.prepared.prepare`.
+        source: where the user's archive or folder lies; see `medseg.data.sources.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
         in_channels: 3 for RGB, 1 for grey.
@@ -88,7 +88,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
-            between touching cells; see `medseg.data.border_weights`. Validation and test stay as they are.
+            between touching cells; see `medseg.data.loading.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
 
     Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per
@@ -254,7 +254,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
 
 def start_worker(worker_id: int) -> None:
     """Keep one loading process on one core, and have it end with the training, also where that is killed."""
-    end_with(os.getppid(), signal.SIGKILL)
+    exit_with(os.getppid(), signal.SIGKILL)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -267,6 +267,6 @@ def default_workers() -> int:
 
 def build_datamodule(data: DictConfig, **extra: Any) -> SegmentationDataModule:
     """Build the data module that a `data` configuration describes; `extra` goes to it as it is."""
-    datamodule = config.instantiate(data, **extra)
+    datamodule = instantiate(data, **extra)
     assert isinstance(datamodule, SegmentationDataModule)
     return datamodule

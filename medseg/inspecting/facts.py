@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.data.build import in_threads, thread_count
-from medseg.data.duplicates import exact_duplicates, near_duplicates, thumbnail
 from medseg.data.module import SegmentationDataModule
-from medseg.data.prepared import SPLITS, PreparedDataset, Row
-from medseg.data.problems import Problem
+from medseg.data.prepared.build import in_threads, thread_count
+from medseg.data.prepared.dataset import SPLITS, PreparedDataset, Row
+from medseg.data.prepared.problems import Problem
+from medseg.data.splits.duplicates import exact_duplicates, near_duplicates, thumbnail
 
 UNUSED = "not used"
 """Where an image is that the split leaves out."""
@@ -32,7 +32,7 @@ class Twins:
     Args:
         first, second: positions, first below second.
         same: whether the files are equal.
-        correlation: of the details of their thumbnails; see `medseg.data.duplicates`.
+        correlation: of the details of their thumbnails; see `medseg.data.splits.duplicates`.
     """
 
     first: int
@@ -140,6 +140,6 @@ def find_twins(rows: list[Row], thumbnails: np.ndarray, parts: list[str]) -> lis
 
 
 def read_problems(path: Path) -> list[Problem]:
-    """Read what `medseg.data.problems.write_problems` has written."""
+    """Read what `medseg.data.prepared.problems.write_problems` has written."""
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return [Problem(row["kind"], row["file"], row["detail"], row["sample"]) for row in csv.DictReader(file)]

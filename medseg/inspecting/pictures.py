@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
+from medseg.data.labels import COLOURS, IGNORE_INDEX
 from medseg.inspecting.samples import outlines, shrunk
-from medseg.labels import COLOURS, IGNORE_INDEX
 from medseg.pages import picture
 
 SMALL = 256

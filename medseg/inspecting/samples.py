@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.loading.sampling import sample_seed
 from medseg.data.module import SegmentationDataModule
-from medseg.data.sampling import sample_seed
 from medseg.inspecting.facts import Facts
-from medseg.labels import IGNORE_INDEX
 
 LONGEST_SIDE = 320
 """Of a picture, in pixels; a larger image is shrunk for the page."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.data.prepared import SPLITS
-from medseg.data.report import as_text
+from medseg.data.prepared.dataset import SPLITS
+from medseg.data.prepared.report import as_text
 from medseg.inspecting.charts import curves, histogram, ranges
 from medseg.inspecting.facts import UNUSED, Facts
 from medseg.inspecting.pictures import figure

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
 
 log = logging.getLogger(__name__)

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.locks import held, marker_of
 from medseg.runs.files import read_json, write_json
+from medseg.system.locks import held, marker_of
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,13 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from medseg import config, models
+from medseg import models
+from medseg.config.checks.kinds import MAX_SIDE, SWITCH, checked
+from medseg.config.instantiate import instantiate, named_classes
 from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
-from medseg.data.prepare import checked_channels, checked_size
+from medseg.data.prepared.prepare import checked_channels, checked_size
 from medseg.errors import ConfigError, UserError
-from medseg.settings.kinds import MAX_SIDE, SWITCH, checked
 from medseg.trained.files import KEY, read_checkpoint, values_in
 from medseg.trained.weights import at_most, check_weights, first_difference
 
@@ -232,7 +233,7 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
     checked("trust", trust, SWITCH)
     if not isinstance(arguments, Mapping) or not isinstance(arguments.get("_target_"), str):
         raise refused(file, "_target_ names no class")
-    targets = [str(node["_target_"]) for _, node in config.named_classes(arguments)]
+    targets = [str(node["_target_"]) for _, node in named_classes(arguments)]
     # Nothing is built inside the arguments of medseg's own either.
     unknown = [target for target in targets if target not in known] or targets[1:]
     if unknown:
@@ -241,7 +242,7 @@ def build_known(known: Mapping[str, type], arguments: Any, file: Path, *, trust:
                 f"{file}: it builds {unknown[0] or repr(unknown[0])}, which is not medseg's own; if you trust the "
                 "file, give trust=true"
             )
-        return config.instantiate(OmegaConf.create(dict(arguments)))
+        return instantiate(OmegaConf.create(dict(arguments)))
     made = known[str(arguments["_target_"])]
     fitting = check_arguments(made, {key: value for key, value in arguments.items() if key != "_target_"}, file)
     try:

@@ -14,11 +14,11 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from medseg import config
-from medseg.cores import available_cores
+from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.own import Metric, check_metrics
+from medseg.system.cores import available_cores
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 from medseg.training.task import main_output
@@ -32,7 +32,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
     """
-    network = config.instantiate_network(model)
+    network = instantiate_network(model)
     check_network(network, datamodule)
     if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
         check_batch_of_one(network, datamodule)
@@ -89,7 +89,7 @@ def build_metrics(node: DictConfig) -> dict[str, Metric]:
 
     Raises `ConfigError` for what cannot be built or called.
     """
-    metrics = {str(name): config.instantiate(one) for name, one in node.items()}
+    metrics = {str(name): instantiate(one) for name, one in node.items()}
     check_metrics(metrics)
     return metrics
 
@@ -147,7 +147,7 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
         )
     precision, reason = pick_precision(str(cfg.precision), accelerator)
     log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
-    trainer = config.instantiate(
+    trainer = instantiate(
         cfg,
         **{"accelerator": accelerator, "precision": precision, **extra},
         # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.

@@ -10,7 +10,7 @@ from typing import Any
 from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
 from medseg.data.module import SegmentationDataModule
-from medseg.data.prepared import first_few
+from medseg.data.prepared.dataset import first_few
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.folder import RunFolder
 

@@ -10,13 +10,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.refusals import check_writable
 from medseg.runs.files import read_yaml
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.show import print_scores
+from medseg.system.os_errors import check_writable
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
@@ -96,7 +96,7 @@ def data_to_score(checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig) -> Se
     given = changed(cfg)
     if "dataset" in given:
         arguments = {**chosen, **{key: before[key] for key in OF_THE_NETWORK if key in before and key not in given}}
-        dataset = config.instantiate(cfg.data.dataset)
+        dataset = instantiate(cfg.data.dataset)
         arguments["data_dir"] = cfg.data_dir
     else:
         dataset = checkpoint.dataset(trust=cfg.trust)

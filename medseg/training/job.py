@@ -12,14 +12,14 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config.instantiate import instantiate
+from medseg.config.targets import check_targets, fitting
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
-from medseg.targets import check_targets, fitting
 from medseg.trained.settings import OF_THE_DATA, Checkpoint
 from medseg.training.build import (
     build_metrics,
@@ -30,6 +30,7 @@ from medseg.training.build import (
     quiet_libraries,
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
+from medseg.training.continuing import copy_training, earlier_run
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
@@ -59,14 +60,15 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
+    earlier = earlier_run(plan)
 
-    augmentation = config.instantiate(cfg.augmentation)
+    augmentation = instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
-    loss = config.instantiate(cfg.loss)
+    loss = instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
     check_limits(cfg.trainer, datamodule)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
@@ -91,7 +93,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         compile=cfg.compile,
         seed=cfg.seed,
     )
-    extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
+    extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
     resume = None if cfg.force else checkpoint_to_resume(folder)
     # An older version had an id for W&B alone; the run goes on under it.
@@ -114,6 +116,12 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer)
+        if resume is not None:
+            log.info("resuming after an interruption: %s", resume.file)
+        if earlier is not None and resume is None:
+            log.info("going on from %s", earlier.path)
+            copy_training(earlier, folder)
+            resume = checkpoint_to_resume(folder)
     with recording(folder, trainer, mirrors):
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
@@ -212,7 +220,6 @@ def fit(
                 f"{resume.file}: the interrupted run was trained on other data than {datamodule.prepared.folder}; "
                 "give it those again, or begin anew with force=true"
             )
-        log.info("resuming after an interruption: %s", resume.file)
         if resume.content.get(STOPPED) and resume.content["epoch"] + 1 >= (trainer.min_epochs or 0):
             log.info("training had ended by early stopping")
             return

@@ -12,9 +12,9 @@ import torch
 from lightning import Trainer
 from matplotlib.figure import Figure
 
+from medseg.data.labels import COLOURS
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import printable
-from medseg.labels import COLOURS
 from medseg.training.task import SegmentationTask, main_output
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE = (60, 180, 75), (230, 60, 60), (60, 110, 240)

@@ -16,10 +16,10 @@ import torch.distributed
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
 from medseg.errors import UserError
-from medseg.interruption import end_at_once
-from medseg.refusals import explain_os_error
 from medseg.runs.folder import RunFolder
 from medseg.sweeps.process import describe_exit
+from medseg.system.os_errors import explain_os_error
+from medseg.system.signals import restore_default_signals
 from medseg.training.mirror import Mirror
 
 GRACE = 2.0
@@ -31,7 +31,7 @@ def recording(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[M
     """Keep the log and the final state of a run in its folder, however it ends, and end its mirrors.
 
     Of a distributed run, the process that fails first says so; what the others raise when they lose it is not shown.
-    Raises `UserError` for whatever fails, `KeyboardInterrupt` for an interruption.
+    Raises `UserError` for whatever fails, `KeyboardInterrupt` for an signals.
     """
     exit_code = 0
     with logged(folder) if trainer.is_global_zero else nullcontext():
@@ -43,7 +43,7 @@ def recording(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[M
             exit_code = 130
             if not trainer.is_global_zero:
                 raise
-            end_at_once()
+            restore_default_signals()
             folder.set_state("interrupted")
             raise KeyboardInterrupt from None
         except Exception as error:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from medseg.data.sampling import sample_seed
+from medseg.data.loading.sampling import sample_seed
 from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances

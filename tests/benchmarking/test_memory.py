@@ -38,7 +38,7 @@ print(first, memory.peak())
 def test_memory_that_is_freed_and_kept_does_not_count() -> None:
     code = """
 import numpy as np, torch
-from medseg.allocation import keep_freed_memory
+from medseg.system.memory import keep_freed_memory
 from medseg.benchmarking.memory import PeakMemory
 assert keep_freed_memory()
 memory = PeakMemory(torch.device("cpu"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from medseg import benchmark as command_module
 from medseg.benchmarking.results import describe, write_csv
+from medseg.commands import benchmark as command_module
 from medseg.errors import UserError
 from tests.benchmarking.conftest import FakeWorker
 from tests.benchmarking.networks import QUICK, settings

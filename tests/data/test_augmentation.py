@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.data.augmentation import MOVES, Augmentation, CoarseElastic, FlipsAndTurns
-from medseg.data.sampling import EpochSampler
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.loading.sampling import EpochSampler
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 from tests.helpers import compose_config
 
 NO_WARNING = pytest.mark.filterwarnings("error::UserWarning")  # albumentations only warns of what it does not know
-OPTIONS = list(config.options("augmentation"))
+OPTIONS = list(yaml_files.options("augmentation"))
 
 
 def shipped(option: str, size: int | list[int]) -> Augmentation:
@@ -65,7 +65,7 @@ def test_the_seed_alone_decides() -> None:
     used = nested()
     digests(used, [7, 8, 9])
     assert digests(used, seeds[::-1]) == first[::-1], "what came before does not matter"
-    code = f"from tests.data.test_augmentation import *; print(*digests(nested(), {seeds}))"
+    code = f"from tests.data.augmentation.test_transforms import *; print(*digests(nested(), {seeds}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == first, "nor does the process"
 

@@ -11,10 +11,10 @@ from PIL import Image
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG, isbi
 from medseg.data.datasets.dsb import image_type
 from medseg.data.datasets.layout import threshold
-from medseg.data.decode import decode_image
-from medseg.data.finding import open_source
-from medseg.data.problems import SampleError
-from medseg.data.splits import read_table
+from medseg.data.prepared.problems import SampleError
+from medseg.data.sources.decode import decode_image
+from medseg.data.sources.finding import open_source
+from medseg.data.splits.files import read_table
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 

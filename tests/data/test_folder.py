@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from medseg.data.datasets import Folder
-from medseg.data.source import FolderSource
-from medseg.data.splits import SPLITS
+from medseg.data.sources.source import FolderSource
+from medseg.data.splits.files import SPLITS
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 

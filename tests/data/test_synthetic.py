@@ -11,7 +11,7 @@ import pytest
 from medseg.data.datasets.base import Sample
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.drawing import STYLES
-from medseg.data.source import EmptySource
+from medseg.data.sources.source import EmptySource
 from medseg.errors import ConfigError, DataError
 
 NOTHING = EmptySource()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medseg.describe import build, compose_model
+from medseg.commands.describe import build, compose_model
 from medseg.errors import ConfigError, UserError
 from medseg.measure import measure_cost
 from medseg.measure.papers import ROWS

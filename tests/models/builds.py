@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.training.task import main_output
 from tests.helpers import compose_config
 
@@ -39,7 +39,7 @@ SMALL: dict[str, tuple[str, ...]] = {
 }
 """Overrides that make a network quick; one that is not named here is built as it is."""
 
-NETWORKS = [name for name in config.options("model") if name != "custom"]
+NETWORKS = [name for name in yaml_files.options("model") if name != "custom"]
 
 
 @lru_cache

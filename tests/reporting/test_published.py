@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.layout import Line
@@ -83,9 +83,9 @@ def test_shipped_rows_are_facts(shared_data: Path) -> None:
 
 
 def test_names_are_those_of_our_networks_and_datasets() -> None:
-    networks = set(config.options("model"))
+    networks = set(yaml_files.options("model"))
     assert {name for name in NETWORKS if not name.startswith("smp_")} <= networks
-    assert set(DATASETS) <= set(config.options("data"))
+    assert set(DATASETS) <= set(yaml_files.options("data"))
     published = {row["model"] for row in read_published(published_files())}
     assert {name for names in NETWORKS.values() for name in names} & published
     assert set(OURS.values()) <= set(MEASURES)

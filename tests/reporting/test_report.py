@@ -1,4 +1,4 @@
-"""`python -m medseg.report`: what it writes and prints, how long it takes, what it says when it cannot."""
+"""`medseg report`: what it writes and prints, how long it takes, what it says when it cannot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from medseg.commands.report import make_report, report
+from medseg.config.overrides import with_runs
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.report import make_report, report
 from medseg.reporting.comparison import compare
 from medseg.reporting.document import write_report
 from medseg.runs.reading import read_runs
-from medseg.words import with_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 
@@ -137,7 +137,7 @@ def test_read_only_runs_are_reported_elsewhere(sweep: Path) -> None:
     code = (
         f"import os, sys; sys.argv = ['medseg.report', {str(sweep)!r}, 'format=csv', 'figures=false']\n"
         f"may = os.access; os.access = lambda path, how: not str(path).startswith({str(sweep)!r}) and may(path, how)\n"
-        "from medseg.report import main; main()"
+        "from medseg.commands.report import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -149,7 +149,7 @@ def test_read_only_runs_are_reported_elsewhere(sweep: Path) -> None:
 def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
     script = (
         "import sys; sys.argv = ['report', '--help']\n"
-        "from medseg.report import main; main()\n"
+        "from medseg.commands.report import main; main()\n"
         "assert not {'torch', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules), 'slow imports'"
     )
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
@@ -174,7 +174,7 @@ def test_a_hundred_runs_take_seconds_and_no_torch(tmp_path: Path) -> None:
     script = (
         "import sys, time; started = time.process_time()\n"
         f"sys.argv = ['report', {str(folder)!r}, 'figures=false']\n"
-        "from medseg.report import main; main()\n"
+        "from medseg.commands.report import main; main()\n"
         "heavy = {'torch', 'lightning', 'cv2', 'albumentations', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "print('seconds', time.process_time() - started)"

@@ -18,8 +18,8 @@ from medseg.errors import UserError
 from medseg.trained.files import DIGEST, KEY, digest, read_checkpoint, write_checkpoint
 from medseg.trained.settings import Checkpoint
 from tests.fuzzing.mutations import mutated
-from tests.inference.checkpoints import UNET
-from tests.inference.checkpoints import write_checkpoint as write_random
+from tests.trained.predicting.checkpoints import UNET
+from tests.trained.predicting.checkpoints import write_checkpoint as write_random
 
 MUTATIONS = 300
 

@@ -1,7 +1,7 @@
 """What a dataset has to say about itself: its archives, its samples, its masks, its splits.
 
 Everything else (finding and verifying the files, decoding, resizing, caching, fingerprinting) is shared by all
-datasets and lives in `medseg.data.prepare`.
+datasets and lives in `medseg.data.prepared.prepare`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medseg.data.border_weights import components
-from medseg.data.problems import Problem
-from medseg.data.source import Archive, Source
+from medseg.data.loading.border_weights import components
+from medseg.data.prepared.problems import Problem
+from medseg.data.sources.source import Archive, Source
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size, listing
-from medseg.data.decode import decode_image, decode_labels
-from medseg.data.problems import Problem
-from medseg.data.source import Archive, Source
-from medseg.data.splits import file_split, read_table
+from medseg.data.prepared.problems import Problem
+from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.source import Archive, Source
+from medseg.data.splits.files import file_split, read_table
 
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
 

@@ -12,10 +12,10 @@ from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.label_values import Found, Labels, find_labels
 from medseg.data.datasets.layout import check_size, threshold, value_list
-from medseg.data.decode import decode_image, decode_labels, is_lossy
-from medseg.data.problems import Problem, SampleError
-from medseg.data.source import Source
-from medseg.data.splits import SPLITS, Assignment, check_fold, computed_split, draw, unknown_split
+from medseg.data.prepared.problems import Problem, SampleError
+from medseg.data.sources.decode import decode_image, decode_labels, is_lossy
+from medseg.data.sources.source import Source
+from medseg.data.splits.files import SPLITS, Assignment, check_fold, computed_split, draw, unknown_split
 from medseg.errors import ConfigError, DataError
 
 

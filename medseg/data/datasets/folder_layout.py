@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from medseg.data.problems import Problem
-from medseg.data.source import Source
+from medseg.data.prepared.problems import Problem
+from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size
-from medseg.data.decode import decode_pages
-from medseg.data.problems import SampleError
-from medseg.data.source import Archive, Source
-from medseg.data.splits import file_split
+from medseg.data.prepared.problems import SampleError
+from medseg.data.sources.decode import decode_pages
+from medseg.data.sources.source import Archive, Source
+from medseg.data.splits.files import file_split
 from medseg.errors import DataError
 
 _stacks: dict[tuple[str, str], list[np.ndarray]] = {}

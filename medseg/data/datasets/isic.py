@@ -9,10 +9,10 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size, listing, pair_by_id
-from medseg.data.decode import decode_image, decode_labels
-from medseg.data.problems import Problem
-from medseg.data.source import Archive, Source
-from medseg.data.splits import file_split, read_table, split_names, unknown_split
+from medseg.data.prepared.problems import Problem
+from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.source import Archive, Source
+from medseg.data.splits.files import file_split, read_table, split_names, unknown_split
 from medseg.errors import ConfigError
 
 _FILE = re.compile(r"(?:^|/)(?P<id>ISIC_\d{7})(?P<mask>_segmentation)?\.(?:jpe?g|png)$", re.IGNORECASE)

@@ -9,9 +9,9 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import check_size, listing, pair_by_id, threshold
-from medseg.data.decode import decode_image, decode_labels
-from medseg.data.source import Archive, Source
-from medseg.data.splits import file_split
+from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.source import Archive, Source
+from medseg.data.splits.files import file_split
 from medseg.errors import DataError
 
 _FILE = re.compile(r"^(?P<top>.*/)?(?P<kind>images|masks)/(?P<id>[^/]+)\.jpe?g$", re.IGNORECASE)

@@ -7,13 +7,13 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from medseg.config.checks.data import DATASET
+from medseg.config.checks.kinds import check_arguments
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.drawing import STYLES
-from medseg.data.source import Source
-from medseg.data.splits import Assignment, check_fold, folds_by_count, split_by_count, unknown_split
+from medseg.data.sources.source import Source
+from medseg.data.splits.files import Assignment, check_fold, folds_by_count, split_by_count, unknown_split
 from medseg.errors import ConfigError, DataError
-from medseg.settings.data import DATASET
-from medseg.settings.kinds import check_arguments
 
 
 class Synthetic(Dataset):

@@ -22,8 +22,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medseg.interruption import end_with
 from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
+from medseg.system.signals import exit_with
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
@@ -40,7 +40,7 @@ class Drawing:
     def __init__(self) -> None:
         # Forked: what is imported by now need not be imported again.
         self.pool = ProcessPoolExecutor(
-            1, multiprocessing.get_context("fork"), initializer=end_with, initargs=(os.getpid(), signal.SIGKILL)
+            1, multiprocessing.get_context("fork"), initializer=exit_with, initargs=(os.getpid(), signal.SIGKILL)
         )
         self.pool.submit(prepare)
         self.parts: list[Future[list[Path]]] = []

@@ -1,0 +1,36 @@
+"""`medseg evaluate`: score a saved checkpoint on any dataset and split."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
+from medseg.system.memory import keep_freed_memory
+
+SUMMARY = """
+medseg evaluate scores a saved checkpoint. Everything the checkpoint needs travels in it; what is not said here is
+as it was in its run, so that evaluating a run on its own test split gives its own scores.
+"""
+
+EXAMPLES = (
+    "medseg evaluate runs/main/convunext-kvasir-1a2b3c4d-seed0",
+    "medseg evaluate RUN split=val",
+    "medseg evaluate RUN data=isic data.source=~/Downloads   another dataset",
+)
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Score the checkpoint that `cfg` names."""
+    from medseg.training.evaluation import evaluate_checkpoint
+
+    keep_freed_memory()
+    evaluate_checkpoint(cfg)
+
+
+COMMAND = Command("evaluate", evaluate, SUMMARY, EXAMPLES, positional=("checkpoint", "data"))
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(COMMAND)
