@@ -3,7 +3,7 @@
     python experiments/performance/compare.py 'models=[convunext,unet]' batch_size=4 --variants plain tuned
 
 The other arguments are those of `medseg benchmark`: `models`, `batch_size`, `trainer`, `repeats`, `seconds`, `csv`, ...
-README.md says what the variants are.
+README.md describes the variants.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def in_variant(setting: Setting, name: str) -> Setting:
         setting,
         label=name,
         optimizer_arguments=optimizer,
-        accelerated="acceleration" in on,
+        acceleration="acceleration" in on,
         precision=setting.precision if "precision" in on else "32-true",
         channels_last=setting.channels_last and "layout" in on,
         keep_memory="allocator" in on,

@@ -88,7 +88,7 @@ class NetworkBenchmark:
         if "encoder_weights" in arguments:
             arguments["encoder_weights"] = None  # nothing is downloaded; random ones are as fast
         network = instantiate_network(OmegaConf.create(arguments))
-        use_fused(network, self.setting.accelerated)
+        use_fused(network, self.setting.acceleration)
         return network
 
     def to_device(self, image: torch.Tensor) -> torch.Tensor:

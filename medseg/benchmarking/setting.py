@@ -29,7 +29,7 @@ class Setting:
         accelerator, precision: Lightning's, or "auto" as in training.
         channels_last: memory layout of images and weights.
         compile: whether the network goes through `torch.compile`.
-        accelerated: whether the network has its replacements for the device, as in training.
+        acceleration: whether the network has its replacements for the device, as in training.
         keep_memory: whether the process keeps freed memory, as in training.
         label: tells two settings of one network apart.
     """
@@ -50,7 +50,7 @@ class Setting:
     precision: str
     channels_last: bool
     compile: bool
-    accelerated: bool = True
+    acceleration: bool = True
     keep_memory: bool = True
     label: str = ""
 
