@@ -1,4 +1,4 @@
-"""Predict a folder of images: read, predict, measure and write them; go on after an signals."""
+"""Predict a folder of images: read, predict, measure and write them; resume after an interruption."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.data.overlay import outline
 from medseg.data.prepared.build import images_bar, one_thread_each, thread_count
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.problems import SampleError
@@ -22,9 +23,8 @@ from medseg.system.memory import is_out_of_memory
 from medseg.trained.predicting.inputs import Input, find_inputs, is_large, read_image
 from medseg.trained.predicting.measures import Regions
 from medseg.trained.predicting.outputs import Finished, OutputFolder, as_uint16, is_result, stamp
-from medseg.trained.predicting.predictor import Options, Predictor, load, most_probable
-from medseg.training.build import quiet_libraries
-from medseg.training.panels import outline
+from medseg.trained.predicting.prediction import most_probable
+from medseg.trained.predicting.predictor import Predictor, load
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ SHOWN = 10
 
 
 class StoppedError(Exception):
-    """The prediction is being stopped; what is not finished is left."""
+    """The prediction is being stopped."""
 
 
 def predict_images(cfg: DictConfig) -> OutputFolder:
@@ -42,12 +42,8 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     Images whose outputs are there already are passed over. Raises `UserError` for what the user can put right, at the
     end also where images could not be read; the outputs of the others are complete then.
     """
-    quiet_libraries()
-    options = Options(tta=cfg.tta, scale=cfg.scale, tile=cfg.tile, overlap=cfg.overlap)
-    inputs = find_inputs(plain(cfg.input), leave_out=is_result)
-    predictor = load(
-        plain(cfg.checkpoint), device=cfg.device, precision=cfg.precision, trust=cfg.trust, options=options
-    )
+    inputs = find_inputs(as_text(cfg.input), leave_out=is_result)
+    predictor = load_predictor(cfg)
     output = OutputFolder(
         Path(cfg.output).expanduser(),
         predictor.class_names,
@@ -57,11 +53,11 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     )
     settings = {
         "input": str(inputs.root),
-        "checkpoint": [sha256_file(member.file) for member in predictor.members],
-        "tta": options.tta,
+        "checkpoint": [sha256_file(network.file) for network in predictor.networks],
+        "tta": cfg.tta,
         "scale": predictor.scale,
         "tile": None if predictor.scale is None else predictor.tile,
-        "overlap": None if predictor.scale is None else options.overlap,
+        "overlap": None if predictor.scale is None else predictor.overlap,
         "precision": cfg.precision,
         "mask_values": "0/255" if output.full_range else "indices",
         "class_names": list(predictor.class_names),
@@ -69,7 +65,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     unreadable: dict[str, str] = {}
     with output.opened(settings, force=cfg.force):
         due = [image for image in inputs.images if not output.has(image)]
-        log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), predictor.device)
+        log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), predictor.networks[0].device)
         with closing(predicted(predictor, output, due, workers=thread_count(cfg.num_workers))) as outcomes:
             for image, outcome in outcomes:
                 if isinstance(outcome, SampleError):
@@ -78,7 +74,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
                 else:
                     output.finish(outcome)
         output.write_unreadable(unreadable)
-    tell(output, inputs.images, due, unreadable)
+    report(output, inputs.images, due, unreadable)
     return output
 
 
@@ -92,7 +88,13 @@ def is_full_range(asked: str | int | None, num_classes: int) -> bool:
     return num_classes == 2 if asked is None else asked == 255
 
 
-def plain(value: Any) -> Any:
+def load_predictor(cfg: DictConfig) -> Predictor:
+    """Load the networks of `cfg.checkpoint` with the options that predicting and the demo share."""
+    options = {key: cfg[key] for key in ("device", "precision", "trust", "tta", "scale", "tile", "overlap")}
+    return load(as_text(cfg.checkpoint), **options)
+
+
+def as_text(value: Any) -> Any:
     """Return a list of the configuration as a list of text, and any other value as text."""
     return [str(each) for each in value] if OmegaConf.is_list(value) else str(value)
 
@@ -119,7 +121,7 @@ def predicted(
                 raise
             raise UserError(
                 f"{image.file}: out of memory ({str(error).strip() or 'MemoryError'}); give num_workers=1, or cut the "
-                "image into parts; what is predicted stays, and the same command goes on"
+                "image into parts; run the same command again to resume"
             ) from error
 
     with one_thread_each(), ThreadPoolExecutor(workers, "predict") as pool, images_bar() as progress:
@@ -182,11 +184,11 @@ def predict_one(
         )
 
 
-def tell(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], unreadable: dict[str, str]) -> None:
-    """Say what was done, and where it lies; raises `UserError` where images could not be read."""
+def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], unreadable: dict[str, str]) -> None:
+    """Print what was done and where; raises `UserError` where images could not be read."""
     done = len(due) - len(unreadable)
-    kept = f", {len(images) - len(due)} were there already" if len(images) > len(due) else ""
-    print(f"predicted: {done} images{kept}")
+    before = f", {len(images) - len(due)} were there already" if len(images) > len(due) else ""
+    print(f"predicted: {done} images{before}")
     print(f"masks:     {output.path / 'masks'}")
     print(f"table:     {output.table}")
     if not unreadable:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from medseg.errors import UserError
+from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.files import DIGEST, KEY, digest, read_checkpoint, write_checkpoint
-from medseg.trained.settings import Checkpoint
 from tests.fuzzing.mutations import mutated
 from tests.trained.predicting.checkpoints import UNET
 from tests.trained.predicting.checkpoints import write_checkpoint as write_random
@@ -45,7 +45,7 @@ def changed(good: Path, tmp_path: Path, **model: Any) -> Path:
 def test_a_checkpoint_builds_its_network(good: Path) -> None:
     checkpoint = Checkpoint.read(good)
     network = checkpoint.build()
-    assert checkpoint.image_size == (32, 32)
+    assert checkpoint.metadata.image_size == (32, 32)
     assert all(bool((network.state_dict()[name] == value).all()) for name, value in checkpoint.state.items())
 
 
@@ -202,10 +202,11 @@ import sys
 from pathlib import Path
 import torch
 from medseg.errors import UserError
-from medseg.trained.settings import Checkpoint
+from medseg.trained.checkpoint import Checkpoint
 
 files = sorted(Path(sys.argv[1]).glob("*.ckpt"))
-Checkpoint.read(files[0]).build()  # loads what building a network loads
+good = Checkpoint.read(files[0])
+good.build(), good.dataset()  # import what building them imports
 seen = []
 loaded = set(sys.modules)
 
