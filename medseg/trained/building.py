@@ -1,21 +1,17 @@
 """Build the network and the dataset that a checkpoint names, from plain values.
 
-Both are looked up among medseg's own by their name, and get arguments that fit the types of their constructor. What is
-not medseg's own is imported and called only where the user trusts the checkpoint.
+Classes that are not medseg's own are imported and called only where the user trusts the checkpoint.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import pkgutil
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
 from medseg.config.checks.kinds import SWITCH, checked
@@ -24,12 +20,13 @@ from medseg.errors import UserError
 
 
 @functools.cache
-def known_classes(kind: str) -> tuple[type, Mapping[str, type]]:
-    """Return the base class of a kind, `network` or `dataset`, and medseg's own classes of it by name."""
+def known_classes(kind: str) -> tuple[type, set[str]]:
+    """Return the base class of a kind, `network` or `dataset`, and the names of medseg's own classes of it."""
     package = importlib.import_module("medseg.models" if kind == "network" else "medseg.data.datasets")
     base = nn.Module if kind == "network" else package.base.Dataset
-    classes = {f"{package.__name__}.{name}": getattr(package, name) for name in package.__all__}
-    return base, {name: one for name, one in classes.items() if isinstance(one, type) and issubclass(one, base)}
+    classes = {name: getattr(package, name) for name in package.__all__}
+    own = {name for name, one in classes.items() if isinstance(one, type) and issubclass(one, base)}
+    return base, {f"{package.__name__}.{name}" for name in own}
 
 
 def build(kind: str, arguments: Any, file: Path, *, trust: bool) -> Any:
@@ -57,7 +54,7 @@ def build(kind: str, arguments: Any, file: Path, *, trust: bool) -> Any:
         )
     name = targets[0]
     try:
-        made = instantiate(arguments) if unknown else known[name](**check_arguments(known[name], arguments, file))
+        made = instantiate(arguments)
     except UserError:
         raise
     except Exception as error:
@@ -81,33 +78,6 @@ def instantiate(node: Any) -> Any:
     partial = values.pop("_partial_", False)
     arguments = {key: value for key, value in values.items() if key not in ("_convert_", "_recursive_")}
     return functools.partial(made, *positional, **arguments) if partial else made(*positional, **arguments)
-
-
-def check_arguments(made: type, arguments: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return the arguments of a class without `_target_`, if it takes these names and these types of values.
-
-    Raises `UserError`.
-    """
-    arguments = {key: value for key, value in arguments.items() if key != "_target_"}
-    parameters = inspect.signature(made).parameters
-    takes_more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    for key, value in arguments.items():
-        if str(key).startswith("_") or (key not in parameters and not takes_more):
-            raise UserError(f"{file}: {made.__name__} takes no '{key}'")
-        if key in parameters:
-            try:
-                type_of(made, key).validate_python(value)
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                raise UserError(f"{file}: {made.__name__}: {key} is {value!r}: {reason}") from None
-    return arguments
-
-
-@functools.cache
-def type_of(made: type, parameter: str) -> TypeAdapter[Any]:
-    """Return what checks the values of a constructor's parameter."""
-    hints = typing.get_type_hints(made.__init__)  # type: ignore[misc]
-    return TypeAdapter(hints[parameter], config=ConfigDict(strict=True))
 
 
 def refused(file: Path, reason: object) -> UserError:

@@ -79,34 +79,19 @@ class Metadata(BaseModel):
 
 
 def checkpoint_metadata(
-    *,
-    model: Mapping[str, Any],
-    data: Mapping[str, Any],
-    channels_last: bool,
-    class_names: Sequence[str],
-    normalisation: tuple[Sequence[float], Sequence[float]] | None,
-    data_identity: str | None,
-    precision: str,
-    device: str | None,
+    configuration: Mapping[str, Any], normalisation: tuple[Sequence[float], Sequence[float]] | None, **others: Any
 ) -> dict[str, Any]:
-    """Return what a checkpoint holds beside its weights, as plain values; see `Metadata`.
+    """Return what a checkpoint holds beside its weights, as plain values.
 
-    `model` and `data` are parts of the run's configuration.
+    Args:
+        configuration: with the `model`, `data` and `channels_last` of a run; keys of the machine are left out.
+        normalisation: mean and standard deviation per channel.
+        others: the other attributes of `Metadata`.
     """
-    mean, std = normalisation or (None, None)
-    return {
-        "config": {
-            "model": dict(model),
-            "data": {key: data[key] for key in DATA_KEYS if key in data},
-            "channels_last": channels_last,
-        },
-        "class_names": list(class_names),
-        "mean": None if mean is None else list(mean),
-        "std": None if std is None else list(std),
-        "data_identity": data_identity,
-        "precision": precision,
-        "device": device,
-    }
+    mean, std = (list(values) for values in normalisation) if normalisation else (None, None)
+    data = {key: value for key, value in configuration["data"].items() if key in DATA_KEYS}
+    config = {"model": configuration["model"], "data": data, "channels_last": configuration["channels_last"]}
+    return {"config": config, "mean": mean, "std": std, **others}
 
 
 @dataclass(frozen=True)

@@ -184,17 +184,15 @@ def metadata_of(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[st
         checked_size(data["image_size"])
         names = ["foreground"] if num_classes == 2 else [f"class{k}" for k in range(1, num_classes)]
         class_names = ["background", *names]
-    metadata = checkpoint_metadata(
-        model=model,
-        data=data,
-        channels_last=True,
+    return checkpoint_metadata(
+        {"model": model, "data": data, "channels_last": True},
+        normalisation,
         class_names=class_names,
-        normalisation=normalisation,
         data_identity=None,
         precision="32-true",
         device=None,
+        imported={"file": source.name, "sha256": sha256_file(source)},
     )
-    return {**metadata, "imported": {"file": source.name, "sha256": sha256_file(source)}}
 
 
 def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[Sequence[float], Sequence[float]] | None:

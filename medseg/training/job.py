@@ -108,11 +108,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
 
     # As given: what the data decide is read from them again where the checkpoint is used.
     task.settings = checkpoint_metadata(
-        model=settings["model"],
-        data=data_settings,  # type: ignore[arg-type]
-        channels_last=settings["channels_last"],
-        class_names=prepared.class_names,
-        normalisation=datamodule.normalisation,
+        {**settings, "data": data_settings},
+        datamodule.normalisation,
+        class_names=list(prepared.class_names),
         data_identity=prepared.identity,
         precision=str(trainer.precision),
         device=trainer.strategy.root_device.type,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.data.overlay import outline
-from medseg.data.prepared.build import images_bar, one_thread_each, thread_count
+from medseg.data.prepared.build import in_threads, thread_count
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.problems import SampleError
 from medseg.errors import ConfigError, UserError
@@ -63,11 +61,19 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         "class_names": list(predictor.class_names),
     }
     unreadable: dict[str, str] = {}
+    stopping, large = threading.Event(), threading.Lock()
     with output.opened(settings, force=cfg.force):
         due = [image for image in inputs.images if not output.has(image)]
-        log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), predictor.networks[0].device)
-        with closing(predicted(predictor, output, due, workers=thread_count(cfg.num_workers))) as outcomes:
-            for image, outcome in outcomes:
+        device = predictor.networks[0].device
+        log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), device)
+
+        def work(index: int) -> Finished | SampleError:
+            return predict_one(predictor, output, due[index], large, stopping.is_set)
+
+        workers = min(len(due), thread_count(cfg.num_workers))
+        outcomes = in_threads(work, len(due), workers, "predict", stopping=stopping)
+        with closing(outcomes):
+            for image, outcome in zip(due, outcomes if due else (), strict=True):
                 if isinstance(outcome, SampleError):
                     unreadable[image.image] = outcome.detail
                     output.remove(image.image)  # of what the file was before
@@ -99,89 +105,43 @@ def as_text(value: Any) -> Any:
     return [str(each) for each in value] if OmegaConf.is_list(value) else str(value)
 
 
-def predicted(
-    predictor: Predictor, output: OutputFolder, images: Sequence[Input], *, workers: int
-) -> Generator[tuple[Input, Finished | SampleError], None, None]:
-    """Yield what came of each image, in order, with a progress bar on stderr.
-
-    Several threads read, measure and write, while one of them at a time has the network.
-    """
-    if not images:
-        return
-    stopping = threading.Event()
-    large = threading.Lock()
-
-    def work(image: Input) -> Finished | SampleError:
-        try:
-            return predict_one(predictor, output, image, large, stopping.is_set)
-        except SampleError as error:
-            return error
-        except Exception as error:
-            if isinstance(error, UserError) or not is_out_of_memory(error):
-                raise
-            raise UserError(
-                f"{image.file}: out of memory ({str(error).strip() or 'MemoryError'}); give num_workers=1, or cut the "
-                "image into parts; run the same command again to resume"
-            ) from error
-
-    with one_thread_each(), ThreadPoolExecutor(workers, "predict") as pool, images_bar() as progress:
-        task = progress.add_task("predict", total=len(images))
-        waiting: deque[tuple[Input, Future[Finished | SampleError]]] = deque()
-        remaining = iter(images)
-        try:
-            while True:
-                for image in remaining:
-                    waiting.append((image, pool.submit(work, image)))
-                    if len(waiting) >= 2 * workers:
-                        break
-                if not waiting:
-                    return
-                image, future = waiting.popleft()
-                outcome = future.result()
-                progress.advance(task)
-                yield image, outcome
-        finally:
-            stopping.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 def predict_one(
-    predictor: Predictor,
-    output: OutputFolder,
-    image: Input,
-    large: threading.Lock,
-    stopping: Callable[[], bool],
-) -> Finished:
+    predictor: Predictor, output: OutputFolder, image: Input, large: threading.Lock, stopping: Callable[[], bool]
+) -> Finished | SampleError:
     """Read, predict, measure and write one image; holding `large` where it is, so that no two are in memory.
 
     Beside the image, its mask and the pictures that are asked for, it keeps a strip of probabilities at a time.
-    Raises `SampleError` where the image cannot be read, `StoppedError` where it is to stop.
+    Returns the error where the image cannot be read. Raises `StoppedError` where it is to stop.
     """
-    with large if is_large(image.file) else nullcontext():
-        stamped = stamp(image.file)
-        pixels = read_image(image.file)
-        height, width = pixels.shape[:2]
-        mask = np.empty((height, width), np.uint8)
-        regions = Regions(predictor.num_classes)
-        maps = [np.empty((height, width), np.uint16) for _ in predictor.class_names[1:] if output.probabilities]
-        top = 0
-        for strip in predictor.strips(pixels):
-            if stopping():
-                raise StoppedError
-            rows = slice(top, top + strip.shape[1])
-            mask[rows], confidence = most_probable(strip)
-            regions.add(mask[rows], confidence)
-            for label, values in enumerate(maps, start=1):
-                values[rows] = as_uint16(strip[label])
-            top = rows.stop
-        return output.write(
-            image,
-            mask,
-            regions.measured(),
-            probabilities=maps,
-            overlay=outline(pixels, mask) if output.overlays else None,
-            stamped=stamped,
-        )
+    try:
+        with large if is_large(image.file) else nullcontext():
+            stamped = stamp(image.file)
+            pixels = read_image(image.file)
+            height, width = pixels.shape[:2]
+            mask = np.empty((height, width), np.uint8)
+            regions = Regions(predictor.num_classes)
+            maps = [np.empty((height, width), np.uint16) for _ in predictor.class_names[1:] if output.probabilities]
+            top = 0
+            for strip in predictor.strips(pixels):
+                if stopping():
+                    raise StoppedError
+                rows = slice(top, top + strip.shape[1])
+                mask[rows], confidence = most_probable(strip)
+                regions.add(mask[rows], confidence)
+                for label, values in enumerate(maps, start=1):
+                    values[rows] = as_uint16(strip[label])
+                top = rows.stop
+            overlay = outline(pixels, mask) if output.overlays else None
+            return output.write(image, mask, regions.measured(), maps, overlay, stamped)
+    except SampleError as error:
+        return error
+    except Exception as error:
+        if isinstance(error, UserError) or not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"{image.file}: out of memory ({str(error).strip() or 'MemoryError'}); give num_workers=1, or cut the "
+            "image into parts, and run the same command again to resume"
+        ) from error
 
 
 def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], unreadable: dict[str, str]) -> None:

@@ -137,20 +137,15 @@ def load(
     device: str = "auto",
     precision: str | None = None,
     trust: bool = False,
-    tta: bool = False,
-    scale: float | None = None,
-    tile: int | None = None,
-    overlap: float = 0.25,
+    **options: Any,
 ) -> Predictor:
-    """Load one or several trained networks to predict with; see `medseg.load`, and `Predictor` for the options."""
-    check_arguments(PREDICTION, tta=tta, scale=scale, tile=tile, overlap=overlap)
+    """Load one or several trained networks to predict with; see `medseg.load`. The options are those of `Predictor`."""
+    check_arguments(PREDICTION, **options)
     where = pick_device(device)
     networks = [TrainedNetwork.load(file, trust=trust) for file in find_checkpoints(checkpoint)]
     for network in networks:
         _ = network.normalisation  # raises where it is not known
-    return Predictor(
-        [network.to(where, precision) for network in networks], tta=tta, scale=scale, tile=tile, overlap=overlap
-    )
+    return Predictor([network.to(where, precision) for network in networks], **options)
 
 
 def find_checkpoints(given: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -53,12 +53,11 @@ def metadata_of(
     **changes: Any,
 ) -> dict[str, Any]:
     """Make the metadata of a checkpoint; `changes` replace them."""
+    data = {"image_size": image_size, "in_channels": in_channels}
     made = checkpoint_metadata(
-        model=model,
-        data={"image_size": image_size, "in_channels": in_channels},
-        channels_last=True,
-        class_names=class_names,
-        normalisation=([0.4, 0.5, 0.6][:in_channels], [0.2, 0.25, 0.3][:in_channels]),
+        {"model": model, "data": data, "channels_last": True},
+        ([0.4, 0.5, 0.6][:in_channels], [0.2, 0.25, 0.3][:in_channels]),
+        class_names=list(class_names),
         data_identity="0123456789abcdef",
         precision="32-true",
         device="cpu",
