@@ -21,9 +21,9 @@ from medseg.config.instantiate import instantiate
 from medseg.data.augmentation import Augmentation
 from medseg.data.datasets.base import Dataset
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.loading.border_maps import BorderMaps, prepare_border
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent
+from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import DataError
@@ -88,7 +88,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
-            between touching cells; see `medseg.data.loading.border_weights`. Validation and test stay as they are.
+            between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
 
     Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per

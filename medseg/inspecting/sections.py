@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.data.prepared.dataset import SPLITS
 from medseg.data.prepared.report import as_text
+from medseg.data.splits import SPLITS
 from medseg.inspecting.charts import curves, histogram, ranges
 from medseg.inspecting.facts import UNUSED, Facts
 from medseg.inspecting.pictures import figure
@@ -43,7 +43,7 @@ def at_a_glance(facts: Facts, split: str) -> str:
         "sizes of the originals": str(native),
         "foreground, median image": percent(float(np.median(facts.foreground))),
         "empty masks": str(len(facts.empty)),
-        "problems found": str(len(facts.problems) + len(facts.twins)),
+        "problems found": str(len(facts.problems) + len(facts.duplicates)),
     }
     shown = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in tiles.items())
     licence = said["licence"] or "not known to medseg"
@@ -55,15 +55,8 @@ def at_a_glance(facts: Facts, split: str) -> str:
 
 def problems(facts: Facts) -> str:
     """List what preparing found, and images that are there twice."""
-    rows = [(p.kind, "left out" if p.fatal else "kept", p.sample, p.file, p.detail) for p in facts.problems]
-    for twins in facts.twins:
-        first, second = facts.rows[twins.first], facts.rows[twins.second]
-        where = f"in {facts.parts[twins.second]}, {{}} {first.id} in {facts.parts[twins.first]}"
-        if twins.same:
-            rows.append(("duplicate image", "kept", second.id, second.image, where.format("the same as")))
-        else:
-            like = f"like (correlation {twins.correlation:.2f})"
-            rows.append(("near-duplicate across splits", "kept", second.id, second.image, where.format(like)))
+    found = [*facts.problems, *(pair.as_problem(facts.rows, facts.parts) for pair in facts.duplicates)]
+    rows = [(each.kind, "left out" if each.fatal else "kept", each.sample, each.file, each.detail) for each in found]
     if not rows:
         return (
             "<p>None: every image has its mask, every mask its image, all files can be read, sizes and labels fit, no "
@@ -77,17 +70,17 @@ def problems(facts: Facts) -> str:
     search = (
         '<div class="controls"><label>show those with<input type="search" data-filter="problem-table"></label></div>'
     )
-    return f"<p>{escape(total)}.{rest}</p>{search if len(rows) > 10 else ''}{made}{twin_pictures(facts)}"
+    return f"<p>{escape(total)}.{rest}</p>{search if len(rows) > 10 else ''}{made}{duplicate_pictures(facts)}"
 
 
-def twin_pictures(facts: Facts) -> str:
+def duplicate_pictures(facts: Facts) -> str:
     """Show pairs of images in different splits that show the same thing."""
     if not facts.crossing:
         return ""
     pairs = []
-    for twins in facts.crossing[:MOST_PAIRS]:
+    for pair in facts.crossing[:MOST_PAIRS]:
         shown = []
-        for position in (twins.first, twins.second):
+        for position in (pair.first, pair.second):
             pixels = facts.prepared.images[position], facts.prepared.masks[position]
             row = facts.rows[position]
             caption = f"{id_in_short(row.id)}<br>{escape(facts.parts[position])}"

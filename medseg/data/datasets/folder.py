@@ -12,10 +12,11 @@ from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.label_values import Found, Labels, find_labels
 from medseg.data.datasets.layout import check_size, threshold, value_list
-from medseg.data.prepared.problems import Problem, SampleError
 from medseg.data.sources.decode import decode_image, decode_labels, is_lossy
+from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
-from medseg.data.splits.files import SPLITS, Assignment, check_fold, computed_split, draw, unknown_split
+from medseg.data.splits import SPLITS
+from medseg.data.splits.random_splits import draw, random_split
 from medseg.errors import ConfigError, DataError
 
 
@@ -87,16 +88,13 @@ class Folder(Dataset):
         check_size(image, labels, sample.image, mask_file)
         return image, threshold(labels, mask_file) if is_lossy(data) else self._labels.to_classes(labels)
 
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> Assignment:
+    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Take the folder's own split, or draw one."""
         ids = [sample.id for sample in samples]
         own = {sample.id: sample.group for sample in samples if sample.group}
-        known = ["own", "random"] if own else ["random"]
-        if fold is not None:
-            return computed_split(ids, check_fold(fold), self.name)
-        if split not in (None, *known):
-            raise unknown_split(self.name, split, known)
-        return _complete(own, ids) if own and split != "random" else computed_split(ids, None, self.name)
+        if own and fold is None and split in (None, "own"):
+            return _complete(own, ids)
+        return random_split(self.name, ids, split, fold, others=["own"] if own else [])
 
 
 def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, Found], list[Problem]]:
@@ -130,7 +128,7 @@ def _names(labels: Labels) -> tuple[str, ...]:
     return ("background", *(f"class {number}" for number in range(1, labels.num_classes)))
 
 
-def _complete(own: Assignment, ids: Sequence[str]) -> Assignment:
+def _complete(own: dict[str, str], ids: Sequence[str]) -> dict[str, str]:
     """The folder's own split; a tenth of its training images for validation where it has none."""
     homeless = [id_ for id_ in ids if id_ not in own]
     if homeless:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from medseg.data.prepared.problems import Problem
+from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size, listing, pair_by_id
-from medseg.data.prepared.problems import Problem
 from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
-from medseg.data.splits.files import file_split, read_table, split_names, unknown_split
+from medseg.data.splits import SPLITS
+from medseg.data.splits.split_files import file_split, read_table, split_names, unknown_split
 from medseg.errors import ConfigError
 
 _FILE = re.compile(r"(?:^|/)(?P<id>ISIC_\d{7})(?P<mask>_segmentation)?\.(?:jpe?g|png)$", re.IGNORECASE)
@@ -89,7 +90,7 @@ class ISIC2018(Dataset):
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Split by the official parts, or look the training images up in the split files."""
-        complete = {"train", "val", "test"} <= {sample.group for sample in samples}
+        complete = set(SPLITS) <= {sample.group for sample in samples}
         if fold is None and (split == "official" or (split is None and complete)):
             if not complete:
                 raise ConfigError(
@@ -100,7 +101,7 @@ class ISIC2018(Dataset):
         if fold is None and split not in (None, *split_names(self.name)):
             raise unknown_split(self.name, split, ["official", *split_names(self.name)])
         training = [sample.id for sample in samples if sample.group == "train"]
-        return file_split(self.name, training, split or "random", fold)
+        return file_split(self.name, training, split or self.default_split, fold)
 
 
 def _group(file: str, id_: str) -> str:

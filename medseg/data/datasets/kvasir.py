@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import check_size, listing, pair_by_id, threshold
 from medseg.data.sources.decode import decode_image, decode_labels
 from medseg.data.sources.source import Archive, Source
-from medseg.data.splits.files import file_split
 from medseg.errors import DataError
 
 _FILE = re.compile(r"^(?P<top>.*/)?(?P<kind>images|masks)/(?P<id>[^/]+)\.jpe?g$", re.IGNORECASE)
@@ -37,6 +35,7 @@ class KvasirSEG(Dataset):
         ),
     )
     licence = "research and educational use only"
+    default_split = "official"
     citation = "Jha et al., Kvasir-SEG: A Segmented Polyp Dataset, MMM 2020"
 
     def list_samples(self, source: Source) -> Listing:
@@ -62,7 +61,3 @@ class KvasirSEG(Dataset):
         labels = decode_labels(source.read(mask_file), mask_file)
         check_size(image, labels, sample.image, mask_file)
         return image, threshold(labels, mask_file)
-
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """Look the ids up in the split files."""
-        return file_split(self.name, [sample.id for sample in samples], split or "official", fold)

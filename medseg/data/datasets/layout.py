@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Listing, Sample
-from medseg.data.prepared.problems import Problem, SampleError
+from medseg.data.sources.problems import Problem, SampleError
 from medseg.errors import DataError
 
 BINARY_GREY = 0.05

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Sample
+from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
 from medseg.runs.files import write_rows
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Row:
     sha256: str
     """Of the image file; of the decoded pixels where the image has no file of its own."""
     dhash: int
-    """64-bit difference hash; see `medseg.data.splits.duplicates`."""
+    """64-bit difference hash; see `medseg.data.prepared.duplicates`."""
     cluster: str = ""
     """The patient, video or other group that the image is of; empty where that is not known."""
 

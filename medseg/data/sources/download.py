@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from medseg.data.prepared.staging import locked
 from medseg.errors import DataError
+from medseg.system.locks import held
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def download(url: str, target: Path, *, sha256: str | None, title: str) -> None:
     """Download an archive to `target`, with a progress bar.
 
-    `target` appears whole and verified or not at all, also after an signals. Two processes that want the same
+    `target` appears whole and verified or not at all, also after an interruption. Two processes that want the same
     file fetch it once.
 
     Args:
@@ -36,7 +36,8 @@ def download(url: str, target: Path, *, sha256: str | None, title: str) -> None:
         raise DataError(f"{title}: {target.name} has no published address; {by_hand}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target.parent / f".{target.name}.lock", f"the download of {target.name}"):
+        lock = target.parent / f".{target.name}.lock"
+        with held(lock, f"is busy with the download of {target.name}", wait=float("inf")):
             if not target.is_file():
                 _download(url, target, sha256, title, by_hand)
     except OSError as error:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from medseg.data.drawing import STYLES
-from medseg.data.prepared.build import as_grey
+from medseg.data.prepared.resize import as_grey
 from medseg.errors import UserError
 from medseg.trained.exporting.formats import Run
 

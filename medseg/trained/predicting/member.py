@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
-from medseg.data.prepared.build import as_grey, resize_image
+from medseg.data.prepared.resize import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
 from medseg.models.mirror import mirror_pad
 from medseg.system.memory import is_out_of_memory
@@ -58,7 +58,7 @@ class Member:
     def view(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Return an image, H x W x 3 uint8 RGB, as the data of its training were prepared: height x width x channels.
 
-        The same steps in the same order as in `medseg.data.prepared.build`, so that an image of the data is as it is
+        The same steps in the same order as in `medseg.data.prepared.resize`, so that an image of the data is as it is
         in the prepared data.
         """
         return resize_image(as_grey(image) if self.in_channels == 1 else image, size)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import medseg
-from medseg.data.prepared.build import as_grey, resize_image
+from medseg.data.prepared.resize import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
 from medseg.trained.predicting.predictor import find_checkpoints, most_probable
 from tests.trained.predicting.checkpoints import LOCAL, UNET, picture, write_checkpoint

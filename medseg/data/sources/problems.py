@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,12 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
         ordered = sorted(problems, key=lambda problem: not problem.fatal)
         cells = [[each.kind, each.fatal, each.sample, each.file, each.detail] for each in ordered]
         write_rows(file, [["kind", "fatal", "sample", "file", "detail"], *cells])
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Read what `write_problems` has written."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [Problem(row["kind"], row["file"], row["detail"], row["sample"]) for row in csv.DictReader(file)]
 
 
 def refuse_fatal(problems: Sequence[Problem], title: str, path: Path) -> None:

@@ -51,20 +51,6 @@ def border_weights(
     return weights + np.float32(w0) * closeness(instances, separated, sigma), separated
 
 
-def components(class_map: np.ndarray) -> np.ndarray:
-    """Number the connected regions of every foreground class, H x W uint8 -> H x W int32, from 1; 0 is background.
-
-    Pixels are connected along their edges, not across corners.
-    """
-    instances = np.zeros(class_map.shape, np.int32)
-    found = 0
-    for label in np.unique(class_map[class_map > 0]):
-        count, regions = cv2.connectedComponents((class_map == label).astype(np.uint8), connectivity=4)
-        np.copyto(instances, regions + found, where=regions > 0)
-        found += count - 1
-    return instances
-
-
 def separate(class_map: np.ndarray, instances: np.ndarray) -> np.ndarray:
     """Return a copy of a class map, H x W uint8, in which touching cells of one class have background between them."""
     touching = np.zeros(class_map.shape, bool)
