@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.commands.command import Command
@@ -14,7 +15,7 @@ from medseg.runs.plan import plan_run
 
 def probe(cfg: DictConfig) -> None:
     """Leave a finished run with its configuration; the first job spoils the file that SPOIL names."""
-    plan = plan_run(cfg)
+    plan = plan_run(cfg, HydraConfig.get())
     with plan.folder.locked():
         plan.folder.path.mkdir(parents=True, exist_ok=True)
         plan.write_record()

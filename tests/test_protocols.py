@@ -188,7 +188,7 @@ def test_arguments_that_hydra_needs_otherwise() -> None:
 def test_a_protocol_and_a_budget_are_another_run_and_in_its_name(tmp_path: Path) -> None:
     def name(*words: str) -> str:
         cfg = compose_config("train", "model=unet", f"runs_dir={tmp_path}", *words)
-        plan = plan_run(cfg)
+        plan = plan_run(cfg, HydraConfig.get())
         assert plan.folder.path.name.startswith(plan.record["setting"])
         return plan.folder.path.name.rpartition("-seed")[0]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
-from medseg.config import yaml_files
+from medseg.config.compose import compose
 from medseg.config.instantiate import instantiate_network
 from medseg.runs.files import replacing_text
 
@@ -97,20 +94,10 @@ def describe_all(cfg: DictConfig) -> str:
     for row in ROWS:
         log.info("measuring %s", row.name)
         in_channels, num_classes = cfg.in_channels or row.in_channels, cfg.num_classes or row.num_classes
-        network = build(compose_model(row.overrides), in_channels, num_classes)
+        network = build(compose("describe", f"model={row.overrides}".split())[0].model, in_channels, num_classes)
         cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
         measured.append((row, in_channels, num_classes, cost))
     return write_sizes(measured, size_of(cfg), cfg.format)
-
-
-def compose_model(choice: str) -> DictConfig:
-    """Compose the `model` group from `unet model.base_channels=64` as the command line `model=unet ...` would."""
-    # Inside the command Hydra is at work already, with the folders that its user gave.
-    at_work = GlobalHydra.instance().is_initialized()
-    with (
-        nullcontext() if at_work else initialize_config_dir(config_dir=str(yaml_files.config_dir()), version_base="1.3")
-    ):
-        return compose("describe", overrides=f"model={choice}".split()).model
 
 
 def build(model: DictConfig, in_channels: int, num_classes: int) -> nn.Module:

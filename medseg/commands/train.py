@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import nullcontext
-
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
 from medseg.runs.environment import is_first_process
-from medseg.runs.files import read_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.runs.show import print_run
-from medseg.system.memory import keep_freed_memory
-
-log = logging.getLogger(__name__)
+from medseg.training import start as training
 
 SUMMARY = """
 medseg train trains a segmentation network: it prepares the data, trains, selects the best epoch on the
@@ -35,36 +30,11 @@ EXAMPLES = (
 
 
 def train(cfg: DictConfig) -> RunFolder:
-    """Run the job that `cfg` describes, or resume it, or show its scores when it is finished already.
-
-    Returns the folder of the run.
-    """
-    plan = plan_run(cfg)
-    # The further processes of a distributed run work under the lock of the first.
-    with plan.folder.locked() if is_first_process() else nullcontext():
-        if plan.folder.finished and not cfg.force:
-            log.info("finished already, so not repeated (force=true repeats it)")
-            warn_of_other_data(cfg, plan.folder)
-        else:
-            # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
-            from medseg.training.job import run_job
-
-            keep_freed_memory()
-            run_job(cfg, plan)
+    """Run the job that `cfg` describes and print its scores. Returns the folder of the run."""
+    folder = training.train(cfg, plan_run(cfg, HydraConfig.get()))
     if is_first_process():
-        print_run(plan.folder)
-    return plan.folder
-
-
-def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
-    """Say so when the user's own files have changed since a finished run was trained on them."""
-    if "root" in cfg.data:
-        from medseg.data.datasets import Folder
-        from medseg.data.sources.finding import open_source
-
-        now = open_source(Folder(), cfg.data.root).identity
-        if now != read_json(folder.summary).get("source_identity"):
-            log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)
+        print_run(folder)
+    return folder
 
 
 COMMAND = Command(

@@ -54,6 +54,7 @@ OTHER_NAMES = {
     "data": "dataset dataset_name datasets",
     "data_dir": "cache cache_dir datadir",
     "model": "net network arch architecture backbone model_name",
+    "continue_from": "continue resume_run",
     "initial_weights": "weights pretrained pretrained_weights ckpt ckpt_path checkpoint load init finetune",
     "checkpoint": "weights ckpt ckpt_path model_path load run",
     "runs_dir": "out out_dir output output_dir save_dir log_dir logdir results",

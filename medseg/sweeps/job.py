@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -26,7 +27,7 @@ from medseg.system.signals import SIGNALS
 
 log = logging.getLogger(__name__)
 
-Planner = Callable[[DictConfig], RunPlan]
+Planner = Callable[[DictConfig, HydraConf], RunPlan]
 
 LOCK_WAIT = 60.0
 """Seconds that a job waits for another process to leave its run; one whose sweep was killed is about to."""
@@ -81,7 +82,7 @@ class IsolatedJob:
         hydra_config = HydraConfig.get()
         here = Path(hydra_config.runtime.cwd)
         overrides = list(hydra_config.overrides.task)
-        plan = self.planner(cfg) if self.planner is not None else None
+        plan = self.planner(cfg, hydra_config) if self.planner is not None else None
         name = plan.folder.path.name if plan is not None else " ".join(overrides)
         log.info("job %d of %d: %s", number + 1, self.total, name)
         if plan is not None:

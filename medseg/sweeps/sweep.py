@@ -173,7 +173,7 @@ class Sweep(Sweeper):
         with open_dict(cfg):
             del cfg["hydra"]
         self.command.check(cfg)
-        plan = self.command.planner(cfg) if self.command.planner else None
+        plan = self.command.planner(cfg, composed.hydra) if self.command.planner else None
         return PlannedJob(overrides, cfg, handed.packed(composed), launcher, plan)
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:

@@ -30,6 +30,7 @@ from medseg.training.build import (
     quiet_libraries,
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
+from medseg.training.continuing import copy_training, earlier_run
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
@@ -59,6 +60,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
+    earlier = earlier_run(plan)
 
     augmentation = instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
@@ -114,6 +116,12 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer)
+        if resume is not None:
+            log.info("resuming after an interruption: %s", resume.file)
+        if earlier is not None and resume is None:
+            log.info("going on from %s", earlier.path)
+            copy_training(earlier, folder)
+            resume = checkpoint_to_resume(folder)
     with recording(folder, trainer, mirrors):
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
@@ -212,7 +220,6 @@ def fit(
                 f"{resume.file}: the interrupted run was trained on other data than {datamodule.prepared.folder}; "
                 "give it those again, or begin anew with force=true"
             )
-        log.info("resuming after an interruption: %s", resume.file)
         if resume.content.get(STOPPED) and resume.content["epoch"] + 1 >= (trainer.min_epochs or 0):
             log.info("training had ended by early stopping")
             return

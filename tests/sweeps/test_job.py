@@ -34,7 +34,7 @@ def cfg(tmp_path: Path) -> DictConfig:
 
 
 def run(cfg: DictConfig, tmp_path: Path, module: str = "medseg.nowhere") -> tuple[Outcome, RunFolder]:
-    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
+    folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
     return IsolatedJob(module, plan_run, 1)(carrying(cfg)), folder
 
 
@@ -67,7 +67,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "LOCK_WAIT", 0.2)
-    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
+    folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
     with folder.locked():
         folder.set_state("running", epoch=3)
         before = folder.status

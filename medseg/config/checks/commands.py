@@ -71,6 +71,7 @@ COMMANDS: dict[str, Settings] = {
         "channels_last": SWITCH,
         "compile": SWITCH,
         "initial_weights": PATH | None,
+        "continue_from": PATH | None,
         "data_dir": PATH,
     },
     "prepare": {"data_dir": PATH, "data": OPTION},
