@@ -90,6 +90,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
             between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
+        test_split: the split that `test_dataloader` loads: train, val or test.
 
     Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per
     channel, `mask` int64 N x H x W (0 background, 255 ignored), `index` int64 N; in training with border weights also
@@ -118,6 +119,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_w0: float = 10.0,
         border_sigma: float = 5.0,
         prepared_in: str | Path | None = None,
+        test_split: str = "test",
     ) -> None:
         super().__init__()
         self.dataset = dataset
@@ -138,8 +140,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border = {"border_weights": border_weights, "border_w0": border_w0, "border_sigma": border_sigma}
         check_arguments(DATA, "data.", **border)
         self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
-        self.evaluated = "test"
-        """The split that `test_dataloader` loads."""
+        self.test_split = test_split
 
     @functools.cached_property
     def prepared(self) -> PreparedDataset:
@@ -203,7 +204,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return self.loader("val")
 
     def test_dataloader(self) -> Loader:
-        return self.loader(self.evaluated)
+        return self.loader(self.test_split)
 
     def images(self, *, training: bool = False) -> Images:
         """Return all prepared images by position; in training augmented, and with border maps where these are on."""

@@ -66,11 +66,11 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
             trainer.strategy.root_device.type,
             settings.device,
         )
-    scores = score_split(trainer, task, datamodule, cfg.split, metrics)
+    scores = score_split(trainer, task, datamodule, metrics)
     scores.summary["checkpoint"] = str(file)
     if trainer.is_global_zero:
         write_scores(folder, scores)
-        draw_test_examples(folder / "images", trainer, task, datamodule, scores.rows)
+        draw_test_examples(folder / "images", datamodule, scores)
         print_scores(scores.summary, run.path.name)
         print(f"scores: {folder}")
     return folder
@@ -110,9 +110,8 @@ def data_to_score(checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig) -> Se
         if "root" in given:
             arguments["source"] = arguments["root"]
         arguments |= {"data_dir": cfg.data_dir, "prepared_in": there.get("data_dir")}
-    return SegmentationDataModule(
-        **{key: value for key, value in arguments.items() if key not in ("_target_", "dataset")}, dataset=dataset
-    )
+    arguments |= {"dataset": dataset, "test_split": cfg.split}
+    return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
 
 
 def where_data_are(run: RunFolder) -> dict[str, str]:

@@ -27,11 +27,11 @@ GRACE = 2.0
 
 
 @contextmanager
-def recording(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[Mirror]) -> Iterator[None]:
+def record_run_status(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[Mirror]) -> Iterator[None]:
     """Keep the log and the final state of a run in its folder, however it ends, and end its mirrors.
 
     Of a distributed run, the process that fails first says so; what the others raise when they lose it is not shown.
-    Raises `UserError` for whatever fails, `KeyboardInterrupt` for an signals.
+    Raises `UserError` for whatever fails, `KeyboardInterrupt` for an interruption.
     """
     exit_code = 0
     with logged(folder) if trainer.is_global_zero else nullcontext():
