@@ -17,7 +17,7 @@ from torch import nn
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.own import Metric, check_metrics
+from medseg.metrics.user_metrics import Metric, as_metric, check_metrics
 from medseg.system.cores import available_cores
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
@@ -85,11 +85,11 @@ def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -
 
 
 def build_metrics(node: DictConfig) -> dict[str, Metric]:
-    """Build the user's own metrics, by name, and try them.
+    """Build the user's metrics, by name, and try them.
 
     Raises `ConfigError` for what cannot be built or called.
     """
-    metrics = {str(name): instantiate(one) for name, one in node.items()}
+    metrics = {str(name): as_metric(instantiate(one)) for name, one in node.items()}
     check_metrics(metrics)
     return metrics
 

@@ -11,8 +11,8 @@ import lightning
 import numpy as np
 
 from medseg.data.module import SegmentationDataModule
-from medseg.metrics.own import Metric, describe, measure
 from medseg.metrics.summary import per_image_rows, summarise
+from medseg.metrics.user_metrics import Metric, describe, measure
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import write_predictions
 from medseg.training.panels import choose_examples, draw_examples
