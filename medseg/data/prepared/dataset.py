@@ -69,11 +69,6 @@ class PreparedDataset:
         if len(self.samples) != self.fingerprint["count"]:
             raise incomplete(self.folder, "samples.csv is cut short")
 
-    @classmethod
-    def open(cls, folder: str | Path) -> PreparedDataset:
-        """Open a folder of prepared data."""
-        return cls(folder)
-
     @cached_property
     def images(self) -> np.ndarray:
         """All images, N x H x W x C uint8, RGB or grey; read-only."""

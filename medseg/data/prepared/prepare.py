@@ -116,7 +116,7 @@ def prepare(
                 log.info("%s: prepared in %s", dataset.title, folder)
             if problems:
                 log.warning("%s: found %s; see %s", dataset.title, summary(problems), folder / "problems.csv")
-    prepared = PreparedDataset.open(folder)
+    prepared = PreparedDataset(folder)
     check_num_classes(dataset, num_classes, prepared.class_names)
     return prepared
 

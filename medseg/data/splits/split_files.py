@@ -2,7 +2,7 @@
 
 They are CSV files in `split_files/<dataset>/`: `<split>.csv` with the columns `id,split`, and `folds.csv` with
 `id,fold0,...,fold4`, the split of every image in each fold; where images have a type, it stands in a last column
-`type`. `medseg.data.splits.make_split_files` made them.
+`type`. `experiments/splits/make_split_files.py` made them.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
+from experiments.splits.make_split_files import block_split, make_all, same_picture, write_split_files
 from medseg.config.checks.data import FOLDS
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG
 from medseg.data.datasets.base import Sample
 from medseg.data.sources.finding import open_source
 from medseg.data.splits import SPLITS
-from medseg.data.splits.make_split_files import block_split, make_all, same_picture, write_split_files
 from medseg.data.splits.random_splits import draw, random_split
 from medseg.data.splits.split_files import FOLD_COLUMNS, check_fold, file_split, read_table, split_files, split_names
 from medseg.errors import ConfigError, DataError
@@ -46,8 +46,8 @@ def test_writing_the_split_files_again_changes_nothing(tmp_path, monkeypatch):
     made = make_all()
     for dataset in made:
         (tmp_path / dataset).mkdir()
-    monkeypatch.setattr("medseg.data.splits.make_split_files.split_files", lambda dataset: tmp_path / dataset)
-    monkeypatch.setattr("medseg.data.splits.make_split_files.make_all", lambda: made)
+    monkeypatch.setattr("experiments.splits.make_split_files.split_files", lambda dataset: tmp_path / dataset)
+    monkeypatch.setattr("experiments.splits.make_split_files.make_all", lambda: made)
     write_split_files()
     for dataset, tables in made.items():
         for stem in tables:

@@ -1,7 +1,7 @@
 """How the split files of the published datasets were made, so that anyone can make them again from the ids.
 
-`python -m medseg.data.splits.make_split_files` writes all of `split_files/`; a test checks that they come out as they
-are.
+`python experiments/splits/make_split_files.py` writes `medseg/data/split_files/`; a test checks that they come out as
+they are.
 """
 
 from __future__ import annotations
