@@ -1,4 +1,4 @@
-"""What is to be known of prepared data: every image looked at once, the rest from its fingerprint and its tables."""
+"""The statistics of prepared data: every image is read once, the rest comes from the fingerprint and the tables."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from medseg.data.splits import SPLITS
 UNUSED = "not used"
 """Where an image is that the split leaves out."""
 
-FOUND_AGAIN = ("duplicate image", "near-duplicate across splits")
-"""Problems that depend on the split: they are looked for again in the split that is inspected."""
+DEPEND_ON_SPLIT = ("duplicate image", "near-duplicate across splits")
+"""Kinds of problems that are searched again in the split that is inspected."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found in N images with C channels of values and K classes, the background first.
+    """Statistics of N images with C channels and K classes, the background first.
 
     Args:
-        prepared: the data.
+        prepared: the images.
         indices: positions of each split.
         parts: split of each image, N; `UNUSED` where it is in none.
         shares: part of each image that each class covers, N x K, 0..1.
         levels: how often each value occurs in each channel, C x 256.
         brightness: mean value of each image over its channels, N, 0..1.
         duplicates: images that show the same thing, if not both are left out by the split.
-        problems: what preparing found, without duplicates.
+        problems: found by the preparation; without duplicates, which depend on the split.
     """
 
     prepared: PreparedDataset
@@ -108,5 +108,5 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
         levels=levels,
         brightness=np.array([np.mean(row.sums) / (height * width * 255) for row in prepared.samples]),
         duplicates=tuple(pair for pair in pairs if UNUSED not in (parts[pair.first], parts[pair.second])),
-        problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in FOUND_AGAIN),
+        problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in DEPEND_ON_SPLIT),
     )

@@ -7,9 +7,9 @@ from html import escape
 
 from medseg.inspecting import pictures
 from medseg.inspecting.facts import Facts
+from medseg.inspecting.image_sections import augmented, chosen_samples
 from medseg.inspecting.samples import Draw
 from medseg.inspecting.sections import at_a_glance, fingerprint, foreground, intensities, problems, sizes, splits
-from medseg.inspecting.shown import augmented, chosen_samples
 from medseg.pages import make_page, read_asset
 
 SECTIONS = {
