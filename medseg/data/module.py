@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning
 import numpy as np
 import torch
@@ -22,13 +19,11 @@ from medseg.data.augmentation import Augmentation
 from medseg.data.datasets.base import Dataset
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import EpochSampler
-from medseg.data.loading.workers import Loader, as_sent
+from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import DataError
-from medseg.system.cores import available_cores
-from medseg.system.signals import exit_with
 
 
 class Images(torch.utils.data.Dataset):
@@ -57,7 +52,7 @@ class Images(torch.utils.data.Dataset):
         }
 
     def sample(self, index: int, seed: int) -> dict[str, np.ndarray]:
-        """Return one image with what belongs to it; augmented as `seed` says."""
+        """Return one image with its mask and, with border maps, its closeness; `seed` is of its augmentation."""
         image, mask, closeness = self.prepared.images[index], self.prepared.masks[index], None
         if self.border is not None:
             mask, closeness = self.border.masks[index], self.border.closeness[index].astype(np.float32)
@@ -74,7 +69,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
         prepared_in: another such folder, which is read and never written to; see `medseg.data.prepared.prepare`.
-        source: where the user's archive or folder lies; see `medseg.data.sources.finding`.
+        source: the user's archive or folder; see `medseg.data.sources.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
         in_channels: 3 for RGB, 1 for grey.
@@ -240,7 +235,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
-        # Bytes travel to the device and become numbers there: a quarter of the transfer. N x H x W x C seen as
+        # Bytes are sent to the device and become floats there: a quarter of the transfer. N x H x W x C seen as
         # N x C x H x W is the channels_last layout, without a copy.
         mean, std = (torch.tensor(values, device=batch["image"].device) for values in self.normalisation)
         image = (batch["image"].float() / 255 - mean) / std
@@ -251,19 +246,6 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
-
-
-def start_worker(worker_id: int) -> None:
-    """Keep one loading process on one core, and have it end with the training, also where that is killed."""
-    exit_with(os.getppid(), signal.SIGKILL)
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-
-
-def default_workers() -> int:
-    """Return how many loading processes pay: none where training itself fills a small CPU."""
-    cores = available_cores()
-    return min(8, cores // 2) if torch.cuda.is_available() or cores > 4 else 0
 
 
 def build_datamodule(data: DictConfig, **extra: Any) -> SegmentationDataModule:

@@ -50,7 +50,7 @@ class Facts:
 
     @property
     def rows(self) -> list[Row]:
-        """What `samples.csv` says of each image."""
+        """The line of `samples.csv` of each image."""
         return self.prepared.samples
 
     @property
@@ -65,7 +65,7 @@ class Facts:
 
     @property
     def crossing(self) -> list[Duplicates]:
-        """The duplicates that lie in different splits: what is learnt from one helps with the other."""
+        """The duplicates that lie in different splits: the network is tested on what it was trained on."""
         return [pair for pair in self.duplicates if self.parts[pair.first] != self.parts[pair.second]]
 
     @property

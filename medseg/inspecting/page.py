@@ -63,7 +63,7 @@ def write_page(
         f'<nav class="contents" aria-label="contents">{links}</nav>'
         f"{pictures.legend(facts.prepared.class_names)}{sections}"
     )
-    own = pictures.styles(facts.prepared.num_classes, facts.prepared.image_size)
-    styles = [own, read_asset("medseg.inspecting", "inspect.css")]
+    outlines = pictures.styles(facts.prepared.num_classes, facts.prepared.image_size)
+    styles = [outlines, read_asset("medseg.inspecting", "inspect.css")]
     scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
     return make_page(f"{title}: inspected", body, styles=styles, scripts=scripts)

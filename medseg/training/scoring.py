@@ -52,8 +52,8 @@ def score_split(
     indices, counts, distances, class_maps = task.test_results()
     prepared = datamodule.prepared
     ids = [prepared.ids[index] for index in indices]
-    own = measure(metrics, class_maps, [prepared.masks[index] for index in indices], len(task.class_names))
-    rows = per_image_rows(ids, counts, distances, task.class_names, own)
+    values = measure(metrics, class_maps, [prepared.masks[index] for index in indices], len(task.class_names))
+    rows = per_image_rows(ids, counts, distances, task.class_names, values)
     summary = {
         "data": datamodule.dataset.name,
         "prepared": str(prepared.folder),
@@ -63,7 +63,7 @@ def score_split(
         "split_name": datamodule.split,
         "fold": datamodule.fold,
         "evaluation_size": list(prepared.images.shape[1:3]),
-        **summarise(counts, distances, task.class_names, own),
+        **summarise(counts, distances, task.class_names, values),
         "own_metrics": describe(metrics),
     }
     return Scores(rows, summary, ids, indices, class_maps)

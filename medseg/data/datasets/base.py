@@ -1,4 +1,4 @@
-"""What a dataset has to say about itself: its archives, its samples, its masks, its splits.
+"""The interface of a dataset: its archives, its samples, its masks, its splits.
 
 Everything else (finding and verifying the files, decoding, resizing, caching, fingerprinting) is shared by all
 datasets and lives in `medseg.data.prepared.prepare`.
@@ -76,7 +76,7 @@ class Dataset(ABC):
     def list_samples(self, source: Source) -> Listing:
         """List the samples of `source` in the published layout, with or without its top folder.
 
-        A sample that cannot be made (an image without mask) is left out and told in `problems`. Raises `DataError`
+        A sample that cannot be made (an image without mask) is left out and listed in `problems`. Raises `DataError`
         where no sample is found at all.
         """
 
@@ -89,7 +89,7 @@ class Dataset(ABC):
         """
 
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the objects of an image kept apart, H x W int32 at native size: 0 is background, else one number each.
+        """Return the instances of an image, H x W int32 at native size: 0 is background, else one number each.
 
         Here the connected regions of each foreground class; a dataset that has a mask for every object does better.
         """

@@ -64,7 +64,7 @@ class DSB2018(Dataset):
         return image, labels
 
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the nuclei kept apart, H x W int32: 0 is background, k the k-th mask file; no two overlap."""
+        """Return the nuclei one by one, H x W int32: 0 is background, k the k-th mask file; no two overlap."""
         image = decode_image(source.read(sample.image), sample.image)
         labels = np.zeros(image.shape[:2], np.int32)
         for number, file in enumerate(sample.masks, start=1):

@@ -55,11 +55,11 @@ class ISBI2012(Dataset):
 
 def _find(source: Source, kind: str) -> str:
     pattern = re.compile(rf"(?:^|/)train-{kind}\.tiff?$", re.IGNORECASE)
-    found = [name for name in source.names if pattern.search(name)]
-    if len(found) != 1:
-        count = f"{len(found)} files train-{kind}.tif"
+    names = [name for name in source.names if pattern.search(name)]
+    if len(names) != 1:
+        count = f"{len(names)} files train-{kind}.tif"
         raise DataError(f"{ISBI2012.title}: {count} in {source.location}, where 1 is expected")
-    return found[0]
+    return names[0]
 
 
 def _stack(source: Source, file: str) -> list[np.ndarray]:

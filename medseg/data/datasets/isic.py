@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.datasets.layout import black_and_white, check_size, listing, pair_by_id
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.datasets.layout import black_and_white, listing, pair_by_id, read_pair
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits import SPLITS
@@ -82,11 +81,8 @@ class ISIC2018(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair."""
-        image = decode_image(source.read(sample.image), sample.image)
-        (mask_file,) = sample.masks
-        labels = decode_labels(source.read(mask_file), mask_file)
-        check_size(image, labels, sample.image, mask_file)
-        return image, black_and_white(labels, mask_file)
+        image, labels = read_pair(source, sample)
+        return image, black_and_white(labels, sample.masks[0])
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Split by the official parts, or look the training images up in the split files."""

@@ -1,4 +1,4 @@
-"""What the border weights need of every image, computed once and kept beside the prepared images.
+"""The maps from which border weights are made, computed once and stored beside the prepared images.
 
 A folder `border-<key>/` inside that of the prepared data holds two more arrays and a fingerprint of its own. Images
 and masks stay what and where they are, whether border weights are asked for or not; another sigma makes another such

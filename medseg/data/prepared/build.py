@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.layout import check_size
 from medseg.data.prepared.arrays import ArrayFile
 from medseg.data.prepared.dataset import Row
 from medseg.data.prepared.duplicates import difference_hash, thumbnail
@@ -27,7 +28,7 @@ FLUSH_EVERY = 128
 
 @dataclass(frozen=True)
 class Measured:
-    """What is kept in memory of one sample."""
+    """The measurements of one sample that stay in memory."""
 
     row: Row
     thumbnail: np.ndarray
@@ -37,7 +38,7 @@ class Measured:
 
 @dataclass
 class Result:
-    """What came of the samples of a dataset."""
+    """The rows and statistics of all samples of a dataset."""
 
     rows: list[Row] = field(default_factory=list)
     thumbnails: list[np.ndarray] = field(default_factory=list)
@@ -83,7 +84,7 @@ def build_arrays(
         small_mask = resize_mask(mask, size)
         images.write(index, small)
         masks.write(index, small_mask)
-        # Slices of one volume share a file: they are told apart by their pixels.
+        # Slices of one volume share a file: their pixels are hashed instead.
         digest = recorder.sha256 if shared[sample.image] == 1 else None
         return measure(sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes)
 
@@ -106,9 +107,8 @@ def build_arrays(
                 result.class_pixels += outcome.class_pixels
                 result.problems += outcome.problems
         if len(result.rows) < count:
-            kept = [row.index for row in result.rows]
-            images.keep(kept)
-            masks.keep(kept)
+            for array in (images, masks):
+                array.keep([row.index for row in result.rows])
             result.rows = [replace(row, index=index) for index, row in enumerate(result.rows)]
         for array in (images, masks):
             array.flush()
@@ -120,9 +120,7 @@ def read_checked(dataset: Dataset, source: Source, sample: Sample, num_classes: 
     """Return a sample's image and class map at native size; raises `SampleError` where they do not fit."""
     image, mask = dataset.read(source, sample)
     mask_file = sample.masks[0] if sample.masks else sample.image
-    if image.shape[:2] != mask.shape[:2]:
-        detail = f"mask {mask.shape[1]} x {mask.shape[0]}, image {image.shape[1]} x {image.shape[0]} pixels"
-        raise SampleError("size mismatch", mask_file, detail)
+    check_size(image, mask, sample.image, mask_file)
     highest = int(mask.max())
     if highest >= num_classes:
         raise SampleError("unexpected label", mask_file, f"label {highest} where there are {num_classes} classes")

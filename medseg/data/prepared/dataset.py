@@ -55,7 +55,7 @@ class PreparedDataset:
 
     Attributes:
         samples: one row for each image, sorted by id.
-        fingerprint: what `fingerprint.json` says.
+        fingerprint: the content of `fingerprint.json`.
 
     Pickles as the folder's path alone: each process maps the arrays for itself and shares their pages.
 
@@ -193,11 +193,11 @@ def first_few(ids: Sequence[str]) -> str:
 
 
 KEYS = frozenset({"count", "title", "class_names", "in_channels", "image_size", "skipped"})
-"""What the fingerprint of prepared data says beside the sizes of its files."""
+"""Keys of the fingerprint of prepared data beside the sizes of its files."""
 
 
 def read_fingerprint(folder: Path, *, arrays: Sequence[str] = (), keys: frozenset[str] = KEYS) -> dict[str, Any]:
-    """Read `fingerprint.json` and check that the arrays beside it have the size that it says.
+    """Read `fingerprint.json` and check that the arrays beside it have the size that it lists.
 
     Args:
         folder: of the fingerprint.

@@ -17,7 +17,7 @@ THUMBNAIL = 32
 
 MAX_DISTANCE = 10
 MIN_CORRELATION = 0.85
-MIN_OWN_CORRELATION = 0.75
+MIN_BEYOND_AVERAGE = 0.75
 """A pair is a near-duplicate when at most 10 of the 64 hash bits differ, the details of its thumbnails correlate at
 0.85 or more, and what these have beyond the average image does at 0.75 or more (a frame or a scale that is on every
 image says nothing). Chosen by looking at every pair above 0.78 in Kvasir-SEG, ISIC 2018 and DSB 2018: the 5, 29 and 1
@@ -60,13 +60,13 @@ def find_duplicates(rows: Sequence[Row], thumbnails: Sequence[np.ndarray], parts
         thumbnails: the thumbnail of each image.
         parts: the split of each image.
     """
-    found = []
+    pairs = []
     for group in exact_duplicates([row.sha256 for row in rows]):
-        found += [Duplicates(group[0], other, True, 1.0) for other in group[1:]]
+        pairs += [Duplicates(group[0], other, True, 1.0) for other in group[1:]]
     for first, second, correlation in near_duplicates([row.dhash for row in rows], np.stack(thumbnails), parts):
         if rows[first].sha256 != rows[second].sha256:
-            found.append(Duplicates(first, second, False, correlation))
-    return found
+            pairs.append(Duplicates(first, second, False, correlation))
+    return pairs
 
 
 def exact_duplicates(hashes: Sequence[str]) -> list[list[int]]:
@@ -112,16 +112,16 @@ def near_duplicates(
     numbers = np.unique(np.asarray(splits), return_inverse=True)[1]
     details = high_frequencies(thumbnails)
     average = details.mean(axis=0) if len(details) >= MIN_FOR_AVERAGE else 0
-    whole, own = normalised(details), normalised(details - average)
+    whole, beyond = normalised(details), normalised(details - average)
     pairs: list[tuple[int, int, float]] = []
     for first in range(len(codes)):
         close = np.bitwise_count(codes[first + 1 :] ^ codes[first]) <= MAX_DISTANCE
         others = first + 1 + np.flatnonzero(close & (numbers[first + 1 :] != numbers[first]))
         correlations = whole[others] @ whole[first]
-        found = (correlations >= MIN_CORRELATION) & (own[others] @ own[first] >= MIN_OWN_CORRELATION)
+        alike = (correlations >= MIN_CORRELATION) & (beyond[others] @ beyond[first] >= MIN_BEYOND_AVERAGE)
         pairs += [
             (first, int(other), float(correlation))
-            for other, correlation in zip(others[found], correlations[found], strict=True)
+            for other, correlation in zip(others[alike], correlations[alike], strict=True)
         ]
     return pairs
 

@@ -1,7 +1,7 @@
-"""Make a dataset ready for training: find it, check it, decode and resize it once, and keep the result.
+"""Prepare a dataset for training: find it, check it, decode and resize it once, and store the result.
 
 The result is a folder `<data_dir>/prepared/<dataset>-<height>x<width>[-grey]-<key>/`, whose key changes with
-everything that changes its content. It is built beside its place and moved there when it is complete.
+everything that changes its content. It is built under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -166,17 +167,15 @@ def is_complete(folder: Path) -> bool:
 
 def newest_prepared(request: Request, prepared_dir: Path) -> Path | None:
     """Find the newest prepared data of a request, whatever their source."""
-    found: list[tuple[str, Path]] = []
+    candidates: list[tuple[str, Path]] = []
     for path in prepared_dir.glob(f"{request.label}-*/fingerprint.json"):
-        try:
+        with suppress(DataError):
             fingerprint = read_fingerprint(path.parent)
-        except DataError:
-            continue
-        if fingerprint.get("request") == request.key():
-            found.append((fingerprint["created"], path.parent))
-    if not found:
+            if fingerprint.get("request") == request.key():
+                candidates.append((fingerprint["created"], path.parent))
+    if not candidates:
         return None
-    newest = max(found)[1]
+    newest = max(candidates)[1]
     log.info("%s: using what was prepared before, %s", request.dataset.title, newest)
     return newest
 
@@ -184,7 +183,7 @@ def newest_prepared(request: Request, prepared_dir: Path) -> Path | None:
 def build(
     request: Request, source: Source, workers: int, num_classes: int | None, downloaded: bool, folder: Path
 ) -> list[Problem]:
-    """Fill a folder with prepared data, the fingerprint last; return what was found wrong and kept or left out."""
+    """Fill a folder with prepared data, the fingerprint last; return the problems of its samples."""
     started = time.perf_counter()
     dataset, size = request.dataset, request.size
     checksums = verify_archives(dataset, source, downloaded=downloaded)
@@ -260,7 +259,7 @@ def verify_archives(dataset: Dataset, source: Source, *, downloaded: bool) -> di
 
 
 def without_bad(listing: Listing) -> Listing:
-    """Leave out the samples that the listing itself found unusable."""
+    """Leave out the samples that the listing has reported as unusable."""
     bad = {problem.sample for problem in listing.problems if problem.fatal}
     samples = [sample for sample in listing.samples if sample.id not in bad]
     return Listing(samples, listing.class_names, list(listing.problems))

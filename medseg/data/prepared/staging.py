@@ -1,4 +1,4 @@
-"""Make folders that are there whole or not at all: built beside their place, under a lock, and renamed at the end."""
+"""Build a folder as a whole or not at all: under a temporary name, behind a lock, and renamed at the end."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Problem:
     """One finding of the integrity check.
 
     `kind` is one of `KINDS`. A `fatal` problem stops the preparation unless bad samples are skipped on request;
-    the others are reported and kept.
+    the others are only reported.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class SampleError(DataError):
     Args:
         kind: one of `KINDS`.
         file: name of the file at fault, as it is in the source.
-        detail: what was found, in a few words.
+        detail: a few words.
     """
 
     def __init__(self, kind: str, file: str, detail: str = "") -> None:
