@@ -23,7 +23,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims import judge
 from medseg.reporting.claims_file import read_claims
-from medseg.reporting.comparison import compare
+from medseg.reporting.comparison import compare_runs
 from medseg.reporting.layout import lay_out
 from medseg.reporting.published import read_published
 from medseg.runs.naming import flatten, is_ignored, setting_name
@@ -241,7 +241,7 @@ def test_the_report_shows_an_ablation_of_unet_2015(sweep: str, factor: str, valu
     for job in settings(f"unet2015/{sweep}"):
         words = (f"+experiments=unet2015/{sweep}", "budget=smoke", "data=synthetic", "trainer=cpu", "logger=csv")
         train(tmp_path, SEARCH, *words, *job, *small, tiny=False)
-    comparison = compare(read_runs([tmp_path / "runs"]).runs, MEASURES["dice"])
+    comparison = compare_runs(read_runs([tmp_path / "runs"]).runs, MEASURES["dice"])
     (ablation,) = find_ablations(comparison)
     (block,) = ablation.blocks
     assert (ablation.factor, block.label) == (factor, "unet2015")

@@ -13,7 +13,7 @@ from medseg.cards.data import Data, find_data
 from medseg.cards.network import Network, find_network
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import Cell, Score, compare, measures_of, score_samples
+from medseg.reporting.comparison import Cell, Score, compare_runs, measures_of, score_samples
 from medseg.reporting.samples import gather, groups_of
 from medseg.runs.files import read_json
 from medseg.runs.run import Run
@@ -60,7 +60,7 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
 
     Raises `UserError` where they are not of one setting, or none is finished.
     """
-    comparison = compare(runs, MEASURES["dice"])
+    comparison = compare_runs(runs, MEASURES["dice"])
     cells = list(comparison.cells.values())
     if len(cells) > 1:
         named = ", ".join(f"{cell.row.label} on {cell.column.label}" for cell in cells[:4])

@@ -6,7 +6,6 @@ import atexit
 import gc
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
-from medseg.errors import ConfigError, UserError, printable
+from medseg.errors import ConfigError, printable
 from medseg.system.os_errors import check_writable
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
-    from medseg.reporting.document import Report
     from medseg.runs.run import Run
 
 SUMMARY = """
@@ -40,77 +38,30 @@ EXAMPLES = (
 def report(cfg: DictConfig) -> None:
     """Compare the runs in the folders that `cfg` names, write the report and print its first table."""
     # Imported here, not above: numpy and scipy take a while, and --help and what is misspelt need none of them.
-    from medseg.reporting.comparison import measures_of, score_runs, with_verdicts
+    from medseg.runs.reading import read_runs
 
     size = size_of(cfg.size)
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: medseg report runs/main")
-    from medseg.reporting.names import read_names
-    from medseg.runs.reading import read_runs
-
     tree = read_runs(list(cfg.runs))
     from medseg.reporting.figures import FIGURES, Drawing
 
     drawing = Drawing() if cfg.figures and cfg.format != "html" else None  # the page draws its own
-    tree = tree.checked(curves=cfg.figures or cfg.format in ("html", "all"))
-    runs = tree.runs
-    given = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names
-    names = read_names(given, list(dict.fromkeys([*map(Path, cfg.runs), *(run.folder.parent for run in runs)])))
-    measure = measures_of(runs).choose(cfg.score, cfg.convention)
-    check_finished(runs, cfg.runs)
-    if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in runs if r.finished):
-        raise UserError(f"no run has a score {measure.title}; choose another with score=...")
-    folder = Path(cfg.output).expanduser() if cfg.output else default_folder(runs)
-    check_writable(folder)
-    from medseg.reporting.document import write_report
+    from medseg.reporting.report import compare
 
-    notes = (*tree.copies, *tree.problems)
-    comparison = score_runs(runs, measure, size, names)
-    if drawing is not None:
-        drawing.add_scores(comparison, folder / FIGURES)
-    made = replace(make_report(runs, with_verdicts(comparison)), notes=notes)
-    if drawing is not None:
-        drawing.add_verdicts(made.comparison, folder / FIGURES)
-    written = write_report(made, folder, cfg.format, cfg.images, drawing.files if drawing else None)
-    if drawing is not None and drawing.files():
-        written["figures"] = folder / FIGURES
-    print_report(made)
+    folder = Path(cfg.output).expanduser() if cfg.output else default_folder(tree.runs)
+
+    def scored(comparison: Comparison) -> None:
+        check_writable(folder)
+        if drawing is not None:
+            drawing.add_scores(comparison, folder / FIGURES)
+
+    names: Any = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names
+    made = compare(tree, cfg.score, cfg.convention, names, size, scored=scored)
+    written = made.write(folder, cfg.format, images=cfg.images, figures=drawing or False)
+    print(printable(f"{made}\n"))
     for what, path in written.items():
         print(printable(f"{what + ':':<10}{path}"))
-
-
-def make_report(runs: Sequence[Run], comparison: Comparison) -> Report:
-    """Return all that a report has to say of a comparison of runs."""
-    from medseg.reporting.ablation import find_ablations
-    from medseg.reporting.claims import judge_papers
-    from medseg.reporting.document import Report
-    from medseg.reporting.published import find_published, published_files, read_published
-
-    return Report(
-        runs=runs,
-        comparison=comparison,
-        ablations=find_ablations(comparison),
-        published=find_published(comparison, read_published(published_files())),
-        judged=judge_papers(comparison),
-    )
-
-
-def print_report(made: Report) -> None:
-    """Print what was compared, and the comparison."""
-    from medseg.reporting.render.text import as_text
-    from medseg.reporting.tables.scores import comparison_table
-
-    print(printable("\n".join([f"{made.title}: {made.opening}", *made.notes, ""])))
-    print(printable(as_text(comparison_table(made.comparison))))
-    print()
-
-
-def check_finished(runs: Sequence[Run], folders: Sequence[str]) -> None:
-    """Raise `UserError` where no run is finished."""
-    if not any(run.finished for run in runs):
-        states = [run.state for run in runs]
-        said = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        raise UserError(f"{', '.join(folders)}: nothing is finished yet ({said})")
 
 
 def default_folder(runs: Sequence[Run]) -> Path:

@@ -21,6 +21,7 @@ from medseg.config import yaml_files
 from medseg.config.explain import unknown_key
 from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split
 from medseg.errors import ConfigError
+from medseg.sweeps.conditions import read_conditions
 from medseg.sweeps.handed import handed
 from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.sweep import SweptCommand, register
@@ -56,6 +57,9 @@ def run_command(command: Command) -> None:
         sys.path.insert(0, str(Path.cwd()))
     try:
         words, flags = split(sys.argv[1:])
+        words, conditions = read_conditions(words)
+        if conditions and not {"-m", "--multirun"} & set(flags):
+            raise ConfigError(f"'{conditions[0].text}' is for some jobs of a multirun: add -m, or leave out the option")
         words = normalize_overrides(add_keys(words, command.positional, command.name))
         check_overrides(words, command.name)
     except ConfigError as error:
@@ -66,7 +70,7 @@ def run_command(command: Command) -> None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
         Plugins.instance().register(ExperimentsSearchPath)
     check = functools.partial(check_configuration, config_name=command.name)
-    register(SweptCommand(command.arguments, command.name, check, command.planner))
+    register(SweptCommand(command.arguments, command.name, check, command.planner, tuple(conditions)))
     # Of the launchers in conf/hydra/, which their plugins describe as well.
     warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
     # Hydra then raises what it would otherwise print in its own many lines.

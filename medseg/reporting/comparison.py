@@ -15,8 +15,8 @@ from medseg.reporting.names import Names
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, compare_pairs, count_wins, sides_of
 from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
-from medseg.reporting.samples import Array, Sample, gather, groups_of
-from medseg.reporting.statistics import Side, TrainingVariance, estimate_mean
+from medseg.reporting.samples import Sample, gather, groups_of
+from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_mean
 from medseg.runs.run import Run
 
 CUT = 0.1
@@ -126,7 +126,9 @@ def measures_of(runs: Sequence[Run]) -> Measures:
     return measures
 
 
-def compare(runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None) -> Comparison:
+def compare_runs(
+    runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None
+) -> Comparison:
     """Compare runs under a measure; arguments as of `score_runs`."""
     return with_verdicts(score_runs(runs, measure, size, names))
 

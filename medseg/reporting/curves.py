@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 from medseg.runs.run import Run
 
 

@@ -63,15 +63,9 @@ def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, 
     return 1 - p, 1 - high, 1 - low
 
 
-def side_of(sample: Sample, measure: Measure) -> Side:
-    """Return what a row brings under a measure."""
-    ranked = sample.ranked(measure.score) if measure.convention == "per_image" else None
-    return replace(Side.of(sample.pseudo_values(measure)), seed_means=sample.values(measure), ranked=ranked)
-
-
 def sides_of(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Side]:
     """Return what the rows of a dataset bring under a measure, without those that do not have it."""
-    sides = {row: side_of(sample, measure) for row, sample in samples.items()}
+    sides = {row: sample.side(measure) for row, sample in samples.items()}
     return {row: side for row, side in sides.items() if not np.isnan(side.seed_means).any()}
 
 
@@ -87,7 +81,7 @@ def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure
             if not ids:
                 continue
             sample = sample.restricted(ids)
-            both = side_of(sample, measure), side_of(samples[other].restricted(ids), measure)
+            both = sample.side(measure), samples[other].restricted(ids).side(measure)
         ranked = None if both[0].ranked is None or both[1].ranked is None else both[0].ranked - both[1].ranked
         inputs.append(PairInput(first, second, both, ranked, "groups" if sample.groups else "images"))
         shared.append(sample)

@@ -18,8 +18,9 @@ distinguishes it from a lucky training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -55,17 +56,12 @@ class PairInput:
     @cached_property
     def mean(self) -> float:
         """Of the difference."""
-        return float(self.sides[0].seed_means.mean() - self.sides[1].seed_means.mean())
+        return self.sides[0].mean - self.sides[1].mean
 
     @property
     def seeds(self) -> tuple[int, int]:
         """Of both sides."""
         return self.sides[0].seeds, self.sides[1].seeds
-
-    def estimate(self, trainings: TrainingVariance) -> Estimate:
-        """Return the difference, first - second, over units and trainings."""
-        units = of_units(self.sides[0].per_unit - self.sides[1].per_unit)
-        return Estimate(self.mean, (*units, *trainings.of_difference((self.first, self.second), self.seeds)))
 
     @cached_property
     def why_not(self) -> str:
@@ -75,6 +71,14 @@ class PairInput:
         if np.isnan(self.mean):
             return "no value"
         return "one seed" if min(self.seeds) < 2 else ""
+
+
+def differences(pairs: Sequence[PairInput], trainings: TrainingVariance) -> Estimate:
+    """Return the differences, first - second, of P pairs that can be judged, over units and trainings."""
+    networks = np.array([(pair.first, pair.second) for pair in pairs]).T
+    seeds = np.array([pair.seeds for pair in pairs]).T
+    units = of_units([pair.sides[0].per_unit - pair.sides[1].per_unit for pair in pairs])
+    return Estimate(np.array([pair.mean for pair in pairs]), (units, *trainings.of_differences(networks, seeds)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,46 +127,49 @@ def judge(
         margin: of equivalence, in the unit of the score.
     """
     tested = wilcoxon_each([np.empty(0) if pair.ranked is None else pair.ranked for pair in pairs])
-    results = [
-        Judgement(
-            difference=pair.mean,
-            direction=float(np.sign(pair.mean)) if pair.ranked is None else direction,
-            p_ranks=None if pair.ranked is None or pair.why_not else p,
-            reason=pair.why_not,
-        )
-        for pair, (p, direction) in zip(pairs, tested, strict=True)
+    ranks = [None if pair.ranked is None or pair.why_not else p for pair, (p, _) in zip(pairs, tested, strict=True)]
+    directions = [
+        float(np.sign(pair.mean)) if pair.ranked is None else direction
+        for pair, (_, direction) in zip(pairs, tested, strict=True)
     ]
     judged = [k for k, pair in enumerate(pairs) if not pair.why_not]
-    estimates = [pairs[k].estimate(trainings) for k in judged]
-    p = np.array([max(estimate.p, results[k].p_ranks or 0.0) for k, estimate in zip(judged, estimates, strict=True)])
-    equivalent = holm([estimate.below(margin - abs(estimate.mean)) for estimate in estimates])
-    columns = p.tolist(), holm(p).tolist(), equivalent.tolist(), step_levels(p), too_few([pairs[k] for k in judged])
-    for k, estimate, one, corrected, alike, level, cannot in zip(judged, estimates, *columns, strict=True):
-        low, high = estimate.interval(1 - level)
-        reason = ""
-        if corrected < ALPHA and results[k].direction * estimate.mean > 0:
-            state = BETTER if (estimate.mean > 0) == higher_is_better else WORSE
-        elif alike < ALPHA:
-            state = EQUIVALENT
-        else:
-            left_out = low > 0 or high < 0
-            state, reason = UNDECIDED, cannot or ("the ranks of the units do not separate them" if left_out else "")
-        results[k] = replace(
-            results[k],
-            low=low,
-            high=high,
-            confidence=1 - level,
-            p_interval=estimate.p,
-            p=one,
-            corrected=corrected,
-            p_equivalent=alike,
-            state=state,
-            reason=reason,
+    verdicts: dict[int, dict[str, Any]] = {}
+    if judged:
+        family = [pairs[k] for k in judged]
+        estimate = differences(family, trainings)
+        p = np.maximum(estimate.p, [ranks[k] or 0.0 for k in judged])
+        levels = step_levels(p)
+        low, high = estimate.interval(1 - levels)
+        columns = {
+            "low": low,
+            "high": high,
+            "confidence": 1 - levels,
+            "p_interval": estimate.p,
+            "p": p,
+            "corrected": holm(p),
+            "p_equivalent": holm(estimate.below(margin - np.abs(estimate.mean))),
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        for k, row, cannot in zip(judged, rows, too_few(family), strict=True):
+            verdict = dict(zip(columns, row, strict=True))
+            mean, reason = pairs[k].mean, ""
+            if verdict["corrected"] < ALPHA and directions[k] * mean > 0:
+                state = BETTER if (mean > 0) == higher_is_better else WORSE
+            elif verdict["p_equivalent"] < ALPHA:
+                state = EQUIVALENT
+            else:
+                left_out = verdict["low"] > 0 or verdict["high"] < 0
+                state, reason = UNDECIDED, cannot or ("the ranks of the units do not separate them" if left_out else "")
+            verdicts[k] = {**verdict, "state": state, "reason": reason}
+    return [
+        Judgement(
+            difference=pair.mean, direction=directions[k], p_ranks=ranks[k], **verdicts.get(k, {"reason": pair.why_not})
         )
-    return results
+        for k, pair in enumerate(pairs)
+    ]
 
 
-def step_levels(p: Array) -> list[float]:
+def step_levels(p: Array) -> Array:
     """Return the level of the test that each p was given in Holm's procedure.
 
     The smallest of m is tested at ALPHA / m, the next at ALPHA / (m - 1); from the first that is not rejected on, none
@@ -175,7 +182,7 @@ def step_levels(p: Array) -> list[float]:
         levels[not_rejected[0] :] = levels[not_rejected[0]]
     of_each = np.empty(len(p))
     of_each[order] = levels
-    return of_each.tolist()
+    return of_each
 
 
 def too_few(pairs: Sequence[PairInput]) -> list[str]:
@@ -213,22 +220,20 @@ def superiority(
     from scipy.special import gammaincinv, ndtr
 
     results: list[tuple[float, float, float] | None] = [None] * len(pairs)
-    known = {}
-    for k, pair in enumerate(pairs):
-        single = trainings.of_difference((pair.first, pair.second), (1, 1))
-        deviation = sum(part.variance for part in single)
-        if pair.why_not or not deviation > 0:
-            continue
-        squares = sum(part.variance**2 / part.freedom for part in single)
-        freedom = single[0].freedom if len(single) == 1 else deviation**2 / squares
-        units, *seen = pair.estimate(trainings).parts
-        shared = sum(part.variance for part in seen) / deviation
-        known[k] = (pair.mean, deviation, freedom, shared, units.variance, units.freedom)
-    if not known:
+    judged = [k for k, pair in enumerate(pairs) if not pair.why_not]
+    if not judged:
         return results
-    mean, deviation, freedom, shared, units, unit_freedom = (
-        column[:, None] for column in np.array([*known.values()]).T
-    )
+    estimate = differences([pairs[k] for k in judged], trainings)
+    networks = np.array([(pairs[k].first, pairs[k].second) for k in judged]).T
+    single = trainings.of_differences(networks, np.ones_like(networks))
+    both = single[0].variance + single[1].variance
+    squares = single[0].variance ** 2 / single[0].freedom + single[1].variance ** 2 / single[1].freedom
+    varies = both > 0
+    units, *seen = estimate.parts
+    freedom = np.where(np.isinf(single[1].freedom), single[0].freedom, both**2 / np.where(varies, squares, 1.0))
+    shared = (seen[0].variance + seen[1].variance) / np.where(varies, both, 1.0)
+    columns = (estimate.mean, both, freedom, shared, units.variance, units.freedom)
+    mean, deviation, freedom, shared, unit_variance, unit_freedom = (column[varies, None] for column in columns)
     mean = mean if higher_is_better else -mean
     # The true variances, given what was seen: f s^2 / chi^2. Nodes are quantiles; those of the units in another order,
     # so that both together are a point set that fills the square (Korobov).
@@ -241,7 +246,7 @@ def superiority(
         return quantiles[inverse.ravel()]
 
     tau = np.sqrt(deviation * variances(freedom, node))
-    error = np.sqrt(units * variances(unit_freedom, other) + shared * tau**2)
+    error = np.sqrt(unit_variance * variances(unit_freedom, other) + shared * tau**2)
     slope, shift = tau / error, mean / error
 
     def end(share: float) -> Array:
@@ -259,6 +264,6 @@ def superiority(
         return ndtr(middle)[:, 0]
 
     point, low, high = ndtr(mean / np.sqrt(deviation))[:, 0], end(ALPHA / 2), end(1 - ALPHA / 2)
-    for k, one, least, most in zip(known, point.tolist(), low.tolist(), high.tolist(), strict=True):
+    for k, one, least, most in zip(np.array(judged)[varies], point.tolist(), low.tolist(), high.tolist(), strict=True):
         results[k] = (one, min(least, one), max(most, one))
     return results

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.metrics.measures import Measure
+from medseg.reporting.statistics import Array, Side
 from medseg.runs.run import Run
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +63,19 @@ class Sample:
     @cached_property
     def _values(self) -> dict[str, Array]:
         """The measures that have been asked for."""
+        return {}
+
+    def side(self, measure: Measure) -> Side:
+        """Return what the runs bring into a comparison under a measure; `seed_means` are NaN where it has none."""
+        if measure.name not in self._sides:  # the scores and the tests both ask for it
+            ranked = self.ranked(measure.score) if measure.convention == "per_image" else None
+            made = Side.of(self.pseudo_values(measure))
+            self._sides[measure.name] = replace(made, seed_means=self.values(measure), ranked=ranked)
+        return self._sides[measure.name]
+
+    @cached_property
+    def _sides(self) -> dict[str, Side]:
+        """Those that have been asked for."""
         return {}
 
     def means(self, measures: Sequence[Measure]) -> Callable[[Array], Array]:

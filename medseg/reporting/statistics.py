@@ -16,9 +16,10 @@ equally, unless they visibly do not (`TrainingVariance`). What the verdicts made
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,34 +37,37 @@ which decides for all networks together, leaves 10 %, moderated variances (Smyth
 
 Array = NDArray[np.float64]
 
+Numbers = Any
+"""A number, or an array of as many as there are means."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """One source of the variance of a mean, with the degrees of freedom it was estimated with."""
+    """One source of the variance of a mean, with the degrees of freedom it was estimated with; arrays of many means."""
 
-    variance: float
-    freedom: float
+    variance: Numbers
+    freedom: Numbers
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, or a difference of means, and what its uncertainty is made of.
+    """A mean, or a difference of means, and what its uncertainty is made of; or many of them, as arrays.
 
     Args:
         mean: in the unit of the score.
         parts: independent of each other; their variances add up.
     """
 
-    mean: float
+    mean: Numbers
     parts: tuple[Part, ...]
 
     @cached_property
-    def error(self) -> float:
+    def error(self) -> Numbers:
         """Standard error."""
-        return float(sum(part.variance for part in self.parts) ** 0.5)
+        return np.sqrt(sum(part.variance for part in self.parts))
 
     @cached_property
-    def freedom(self) -> float:
+    def freedom(self) -> Numbers:
         """Degrees of freedom of the sum (Satterthwaite, 1946), cautious; infinite where nothing varies.
 
         Where a part of few degrees of freedom comes out small by chance, Satterthwaite's are too many: with one for
@@ -72,29 +76,30 @@ class Estimate:
         integration over the share of the trainings in the variance, 120 units; 6.9 and 5.6 % with 6 units). Of the
         forms tried this one costs least power. A part alone, or parts of many degrees of freedom, stay as they are.
         """
-        parts = [Part(part.variance * (1 + 2 / part.freedom) ** 2, part.freedom) for part in self.parts]
-        squares = sum(part.variance**2 / part.freedom for part in parts)
-        return float(sum(part.variance for part in parts) ** 2 / squares) if squares > 0 else float("inf")
+        weighted = [(part.variance * (1 + 2 / part.freedom) ** 2, part.freedom) for part in self.parts]
+        squares = np.asarray(sum(variance**2 / freedom for variance, freedom in weighted))
+        whole = np.asarray(sum(variance for variance, _ in weighted)) ** 2
+        return np.divide(whole, squares, out=np.full(squares.shape, np.inf), where=squares > 0)[()]
 
-    def interval(self, confidence: float = 1 - ALPHA) -> tuple[float, float]:
+    def interval(self, confidence: Numbers = 1 - ALPHA) -> tuple[Numbers, Numbers]:
         """Return the two-sided interval (Student's t)."""
         from scipy.special import stdtrit  # not scipy.stats, which takes half a second to import
 
-        half = float(-stdtrit(self.freedom, (1 - confidence) / 2)) * self.error if self.error else 0.0
+        half = np.where(self.error > 0, -stdtrit(self.freedom, (1 - confidence) / 2) * self.error, 0.0)
         return self.mean - half, self.mean + half
 
     @cached_property
-    def p(self) -> float:
+    def p(self) -> Numbers:
         """How rarely the mean would be as far from 0 if the truth were 0, two-sided."""
-        return min(1.0, 2 * self.below(abs(self.mean)))
+        return np.minimum(1.0, 2 * self.below(np.abs(self.mean)))
 
-    def below(self, distance: float) -> float:
+    def below(self, distance: Numbers) -> Numbers:
         """Return how rarely the mean would be that far from the truth to one side."""
         from scipy.special import stdtr
 
-        if not self.error:
-            return float(distance <= 0)
-        return float(stdtr(self.freedom, -distance / self.error))
+        varies = self.error > 0
+        p = stdtr(self.freedom, -distance / np.where(varies, self.error, 1.0))
+        return np.where(varies, p, np.asarray(distance) <= 0)[()]
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,11 @@ class Side:
     def seeds(self) -> int:
         """S."""
         return len(self.seed_means)
+
+    @cached_property
+    def mean(self) -> float:
+        """Over units and seeds."""
+        return float(self.seed_means.mean())
 
 
 @dataclass(frozen=True)
@@ -174,12 +184,25 @@ class TrainingVariance:
         part = self.single(network)
         return (Part(part.variance / seeds, part.freedom),) if part and seeds > 1 else ()
 
-    def of_difference(self, networks: tuple[int, int], seeds: tuple[int, int]) -> tuple[Part, ...]:
-        """Return what trainings add to the variance of a difference of two networks; nothing where it is not known."""
-        if self.pooled and not self.separate.keys() & set(networks):  # one estimate, so one part
-            return (Part(self.pooled.variance * sum(1 / count for count in seeds), self.pooled.freedom),)
-        known = [(self.single(network), count) for network, count in zip(networks, seeds, strict=True)]
-        return tuple(Part(part.variance / count, part.freedom) for part, count in known if part)
+    def of_differences(self, networks: Array, seeds: Array) -> tuple[Part, Part]:
+        """Return what trainings add to the variances of P differences of two networks, in two parts.
+
+        The second is 0 where both networks have the pooled variance: it is one estimate, so one part.
+
+        Args:
+            networks: their numbers, 2 x P.
+            seeds: how many they have, 2 x P.
+
+        Raises `ValueError` where no network has two seeds.
+        """
+        if self.pooled is None:
+            raise ValueError("the variance of trainings is not known")
+        apart = np.isin(networks, list(self.separate)).any(axis=0)
+        single = [self.separate.get(k, self.pooled) for k in range(int(networks.max()) + 1)]
+        variance, freedom = np.array([(part.variance, part.freedom) for part in single]).T[:, networks]
+        variance = variance / seeds
+        first = Part(np.where(apart, variance[0], self.pooled.variance * (1 / seeds).sum(axis=0)), freedom[0])
+        return first, Part(np.where(apart, variance[1], 0.0), np.where(apart, freedom[1], np.inf))
 
 
 def spread(values: ArrayLike) -> Part | None:
@@ -191,10 +214,22 @@ def spread(values: ArrayLike) -> Part | None:
     return Part(float(off @ off) / (len(given) - 1), float(len(given) - 1))  # a third of the time of np.var
 
 
-def of_units(per_unit: Array) -> tuple[Part, ...]:
-    """Return what units add to the variance of their mean; nothing where there is one alone."""
-    known = spread(per_unit)
-    return (Part(known.variance / len(per_unit), known.freedom),) if known else ()
+def of_units(per_unit: Sequence[Array]) -> Part:
+    """Return what units add to the variance of means over them: P arrays of two values or more."""
+    variance, units = np.empty(len(per_unit)), np.array([len(values) for values in per_unit], dtype=np.float64)
+    for numbers, values in by_length(per_unit):
+        off = values - values.mean(axis=1, keepdims=True)
+        variance[numbers] = np.einsum("pu,pu->p", off, off)
+    return Part(variance / (units - 1) / units, units - 1)
+
+
+def by_length(arrays: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
+    """Stack arrays of the same length; yield their numbers and the stack, n x length."""
+    numbers: dict[int, list[int]] = {}
+    for number, values in enumerate(arrays):
+        numbers.setdefault(len(values), []).append(number)
+    for alike in numbers.values():
+        yield alike, np.stack([arrays[number] for number in alike])
 
 
 def estimate_mean(side: Side, network: int, trainings: TrainingVariance) -> Estimate:
@@ -202,8 +237,9 @@ def estimate_mean(side: Side, network: int, trainings: TrainingVariance) -> Esti
 
     Its `interval` is the bracket of the table. `network`: its number in `trainings`.
     """
-    parts = (*of_units(side.per_unit), *trainings.of_mean(network, side.seeds))
-    return Estimate(float(side.seed_means.mean()), parts)
+    known = spread(side.per_unit)
+    units = (Part(known.variance / len(side.per_unit), known.freedom),) if known else ()
+    return Estimate(side.mean, (*units, *trainings.of_mean(network, side.seeds)))
 
 
 def effective_number(values: ArrayLike, groups: Sequence[str]) -> float:
@@ -260,23 +296,19 @@ def wilcoxon_each(differences: Sequence[ArrayLike]) -> list[tuple[float, float]]
     from scipy import stats
 
     tested = [(1.0, 0.0)] * len(differences)
-    by_length: dict[int, list[tuple[int, Array]]] = {}
-    for number, difference in enumerate(differences):
-        values = np.asarray(difference, dtype=np.float64)
-        values = values[~np.isnan(values) & (values != 0)]
-        if len(values):
-            by_length.setdefault(len(values), []).append((number, values))
-    for alike in by_length.values():
-        stacked = np.stack([values for _, values in alike])
+    every = [np.asarray(difference, dtype=np.float64) for difference in differences]
+    for numbers, stacked in by_length([values[~np.isnan(values) & (values != 0)] for values in every]):
+        if not stacked.size:
+            continue
         ranks = stats.rankdata(np.abs(stacked), axis=1)
         # scipy chooses one method for all that it is given: one with ties would take the exact test from the others.
         tied = (np.diff(np.sort(ranks, axis=1), axis=1) == 0).any(axis=1)
-        p = np.empty(len(alike))
+        p = np.empty(len(numbers))
         for some in (tied, ~tied):
             if some.any():
                 p[some] = stats.wilcoxon(stacked[some], axis=1).pvalue
         direction = (ranks * np.sign(stacked)).sum(axis=1) / ranks.sum(axis=1)
-        for (number, _), one, side in zip(alike, p.tolist(), direction.tolist(), strict=True):
+        for number, one, side in zip(numbers, p.tolist(), direction.tolist(), strict=True):
             tested[number] = (one, side)
     return tested
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medseg.errors import UserError
 from medseg.runs.files import damaged
@@ -15,22 +15,56 @@ from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
 from medseg.runs.schema import RECORD, check, read_checked
 from medseg.runs.state import WAITING
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 log = logging.getLogger("medseg")
 
 
 @dataclass
 class RunTree:
-    """What lies below some folders.
+    """What lies below some folders: a collection of runs.
 
     Args:
         runs: each once, by name.
         copies: one line for each copy that is left out.
         problems: one line for each damaged file that belongs to no run of `runs`, or that a run can do without.
+        folders: that were read.
     """
 
     runs: list[Run] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __getitem__(self, number: int) -> Run:
+        return self.runs[number]
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas DataFrame with one row for each run: settings, state, test scores, costs, folder.
+
+        Columns: model, data, seed, fold where there is one, the settings that deviate from their default in any run
+        (`optimizer`, `model.base_channels`), state, the mean of every score under every convention (`dice`, `hd95`,
+        `pooled_dice`, ...), parameters, epochs, training_seconds, experiment, name, folder. What a run does not have
+        is missing.
+
+        Raises `UserError` where pandas is not installed.
+        """
+        from medseg.runs.frame import to_frame
+
+        return to_frame(self.checked().runs)
+
+    def _repr_html_(self) -> str:
+        """The runs as a table, for a notebook."""
+        from medseg.runs.frame import as_html
+
+        return as_html(self.checked().runs)
 
     def warn(self) -> None:
         """Log a line for each copy and each damaged file."""
@@ -38,33 +72,34 @@ class RunTree:
         for line in (*self.copies, *self.problems, *damaged):
             log.warning("%s", line)
 
-    def checked(self, *, curves: bool = True) -> RunTree:
+    def checked(self) -> RunTree:
         """Return the same with every file read that a report needs; runs with a damaged one are `damaged`.
 
-        Args:
-            curves: whether the epochs are needed as well; they are empty where their file is damaged.
+        Of a damaged file of epochs, these alone are lost.
         """
         runs, problems = [run.checked for run in self.runs], list(self.problems)
         for run in runs:
             if run.finished:
                 problems += [f"{run.folder}: infinite values of {name} are left out" for name in run.per_image.infinite]
             try:
-                _ = run.epochs if curves else None
-            except UserError as error:  # the curves alone are lost
+                _ = run.epochs
+            except UserError as error:
                 problems.append(str(error))
                 run.__dict__["epochs"] = []
-        return RunTree(runs, self.copies, problems)
+        return RunTree(runs, self.copies, list(dict.fromkeys(problems)), self.folders)
 
 
-def read_runs(paths: Sequence[str | Path]) -> RunTree:
-    """Read the runs in the given folders: run folders, experiment folders, or folders of those.
+def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
+    """Read the runs in the given folder or folders: run folders, experiment folders, or folders of those.
 
     Jobs of a `sweep.json` that have not begun are runs in the state `waiting`. A folder that is met twice, through a
     link or otherwise, counts once. So does a run that was copied: what a run holds tells what it is, not its name.
 
     Raises `UserError` for a folder that does not exist or that holds no run.
     """
-    tree = RunTree()
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    tree = RunTree(folders=[Path(path) for path in paths])
     seen: set[Path] = set()
     for given in paths:
         path = Path(given).expanduser()

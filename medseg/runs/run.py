@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.files import MAX_BYTES, damaged, parse_yaml, read_csv, read_json, read_text
+from medseg.runs.files import MAX_BYTES, damaged, numbers, parse_yaml, read_csv, read_json, read_table, read_text
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
@@ -129,7 +129,8 @@ class Run:
     def epochs(self) -> list[dict[str, float]]:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
         try:
-            return [{key: float(value or "nan") for key, value in row.items()} for row in read_csv(self.files.metrics)]
+            header, rows = read_table(self.files.metrics)
+            return [dict(zip(header, numbers(row), strict=True)) for row in rows]
         except ValueError as error:
             raise damaged(self.files.metrics, error) from None
 
@@ -139,6 +140,12 @@ class Run:
         from medseg.metrics.measures import MEASURES
 
         return MEASURES.with_own(self.summary.get("own_metrics", {}))
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """The mean of every score of the test under every convention, by the name of the measure; empty before it."""
+        headline = {name: of["mean"] for name, of in (self.summary.get("headline") or {}).items()}
+        return {**(self.summary.get("conventions") or {}), **headline} if self.finished else {}
 
     @property
     def parameters(self) -> int | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.metrics.measures import mean_over_classes
-from medseg.runs.files import damaged, read_table
+from medseg.runs.files import damaged, numbers, read_table
 
 COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -75,7 +75,7 @@ def read_per_image(file: Path) -> PerImage:
         if list(zip(columns["id"], columns["class"], strict=True)) != [(a, b) for a in ids for b in classes]:
             raise ValueError("not one row per image and class")
         values = {
-            name: np.array([float(cell or "nan") for cell in cells]).reshape(shape)
+            name: np.array(numbers(cells)).reshape(shape)
             for name, cells in columns.items()
             if name not in ("id", "class")
         }

@@ -10,7 +10,7 @@ import pytest
 from medseg.commands import wandb_sync
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import compare
+from medseg.reporting.comparison import compare_runs
 from medseg.reporting.wandb_report import log_comparison
 from medseg.runs.reading import read_runs
 from medseg.training import wandb_login as account
@@ -98,7 +98,7 @@ def test_the_comparison_is_a_run_in_the_group_of_the_sweep(tmp_path: Path) -> No
     content = json.loads(file.read_text())
     assert table["nrows"] == len(content["data"])
     shown = {tuple(row[:3]): row[3] for row in content["data"]}
-    for (row, column), cell in compare(read_runs([folder]).runs, MEASURES["dice"]).cells.items():
+    for (row, column), cell in compare_runs(read_runs([folder]).runs, MEASURES["dice"]).cells.items():
         for name, score in cell.scores.items():
             assert shown[row.label, column.label, name] == pytest.approx(score.mean)
     # The same comparison again is the same run, and no run of the sweep.

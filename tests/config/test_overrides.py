@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from medseg.config.overrides import check_overrides, normalize_overrides, split, unreadable, with_runs
+from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split, unreadable
 from medseg.errors import ConfigError
 
 
@@ -63,9 +63,9 @@ def test_a_home_folder_is_filled_in() -> None:
 def test_folders_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a=b").mkdir()
-    assert with_runs(["a=b", "format=csv"]) == ["format=csv", "runs=['a=b']"]
-    assert with_runs(["runs/c=d", "it's"]) == ["runs=['runs/c=d','it\\'s']"]
-    assert with_runs(["~runs", "hydra/launcher=ray"]) == ["~runs", "hydra/launcher=ray"]
+    assert add_keys(["a=b", "format=csv"], ("runs*",), "report") == ["format=csv", "runs=['a=b']"]
+    assert add_keys(["runs/c=d", "it's"], ("runs*",), "report") == ["runs=['runs/c=d','it\\'s']"]
+    assert add_keys(["~runs", "hydra/launcher=ray"], ("runs*",), "report") == ["~runs", "hydra/launcher=ray"]
 
 
 @pytest.mark.parametrize(

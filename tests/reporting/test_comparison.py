@@ -12,7 +12,7 @@ from medseg.errors import ConfigError
 from medseg.metrics import headline
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.comparison import Cell, Comparison, compare, score_of
+from medseg.reporting.comparison import Cell, Comparison, compare_runs, score_of
 from medseg.reporting.published import find_published
 from medseg.reporting.statistics import Side, TrainingVariance
 from medseg.runs.files import read_csv, write_csv, write_json
@@ -30,7 +30,7 @@ def runs_in(folder: Path) -> list[Run]:
 
 
 def compared(folder: Path, measure: str = "dice") -> Comparison:
-    return compare(runs_in(folder), MEASURES[measure])
+    return compare_runs(runs_in(folder), MEASURES[measure])
 
 
 def cell(comparison: Comparison, row: str, column: str) -> Cell:
@@ -160,7 +160,7 @@ def test_a_seed_without_all_folds_is_said_not_mixed_in(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0}, seeds=(0, 1), folds=range(3), images=7)
     runs = runs_in(folder)
     runs = [r.damaged("gone") if (r.seed, r.fold) == (1, 2) else r for r in runs]
-    found = cell(compare(runs, DICE), "unet", "kvasir")
+    found = cell(compare_runs(runs, DICE), "unet", "kvasir")
     assert found.sample is not None
     assert found.sample.seeds == (0,)
     assert [(run.seed, run.fold) for run in found.unfinished] == [(1, 2)]
@@ -200,9 +200,9 @@ def test_costs_are_those_of_the_same_network_at_the_size_of_the_runs(tmp_path: P
     assert costs["base_channels=32"].measured_on == "A processor, 32-true, batch 8"
     assert costs["base_channels=32"].parameters == 4_320_000
     assert costs["base_channels=64"].macs is None
-    chosen = compare(runs_in(folder), DICE, (480, 480)).costs
+    chosen = compare_runs(runs_in(folder), DICE, (480, 480)).costs
     assert next(iter(chosen.values())).macs == 250
-    assert next(iter(compare(runs_in(folder), DICE, (64, 64)).costs.values())).macs is None
+    assert next(iter(compare_runs(runs_in(folder), DICE, (64, 64)).costs.values())).macs is None
     benchmark(folder, first, 96, "2026-11-03T10:00:00+00:00", name="0", macs=11)
     assert next(iter(compared(folder).costs.values())).macs == 11
 
@@ -275,7 +275,7 @@ def test_measures_by_score_and_convention() -> None:
 @pytest.mark.parametrize("convention", MEASURES.conventions)
 def test_every_convention_has_a_table(tmp_path: Path, convention: str) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0.05}, images=20, seeds=(0, 1))
-    comparison = compare(runs_in(folder), MEASURES.choose(None, convention))
+    comparison = compare_runs(runs_in(folder), MEASURES.choose(None, convention))
     assert cell(comparison, "convunext", "kvasir").rank == 1
     assert len(comparison.pairs) == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg.reporting.document import Report, as_page, file_name, pictures, sections, write_report
+from medseg.reporting.report import Report, as_page, file_name, pictures, sections
 from tests.reporting.tables.made import make_ablation, make_comparison, make_run
 
 
@@ -37,15 +37,15 @@ def test_unfinished_runs_have_a_section(tmp_path: Path) -> None:
     assert [cell.text for cell in table.grid.rows[0]] == [
         "network1", "data1", "seed 7", "failed", "2 of 5", failed.name, "OutOfMemoryError: 12 GiB"
     ]  # fmt: skip
-    write_report(report, tmp_path, "csv")
+    report.write(tmp_path, "csv", figures=False)
     lines = (tmp_path / "csv" / "runs.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + len(report.runs)
 
 
 def test_every_table_has_a_file_in_each_format(tmp_path: Path) -> None:
-    write_report(make_report(), tmp_path, "latex")
-    write_report(make_report(), tmp_path, "csv")
-    write_report(make_report(), tmp_path, "markdown")
+    make_report().write(tmp_path, "latex", figures=False)
+    make_report().write(tmp_path, "csv", figures=False)
+    make_report().write(tmp_path, "markdown", figures=False)
     assert {file.name for file in (tmp_path / "latex").iterdir()} == {
         "comparison.tex", "scores-data1.tex", "conventions-data1.tex", "scores-data2.tex", "conventions-data2.tex",
         "pairs.tex", "wins.tex", "ranks.tex", "stability.tex", "stability-data1.tex", "planning.tex",

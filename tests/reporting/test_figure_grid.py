@@ -21,7 +21,7 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import MEASURES
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.reporting.comparison import compare
+from medseg.reporting.comparison import compare_runs
 from medseg.reporting.figures.content import content_of
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
 from medseg.reporting.figures.style import in_style
@@ -76,7 +76,7 @@ def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 
 def grids(sweep: Path, folder: Path) -> list[str]:
-    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
     with in_style():
         return names(draw_grids(content_of(comparison), folder))
 
@@ -96,7 +96,7 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
 
 
 def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep: Path) -> None:
-    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
     (column,) = comparison.columns
     columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
     cells = {(row, one): cell for (row, _), cell in comparison.cells.items() for one in columns}
@@ -141,7 +141,7 @@ def test_damaged_predictions_do_not_end_the_report(
 def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
     (first,) = sweep.glob("unet-*-seed0")
     (first / "status.json").write_text('{"state": "failed"}')
-    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
     candidates = find_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 
@@ -149,7 +149,7 @@ def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
 def test_a_grid_takes_the_seed_that_most_networks_have_predictions_of(sweep: Path) -> None:
     (lost,) = sweep.glob("unet-*-seed0")
     (lost / "test" / "predictions.npz").unlink()
-    comparison = compare(read_runs([sweep]).runs, MEASURES["dice"])
+    comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
     candidates = find_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 

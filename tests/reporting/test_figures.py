@@ -22,8 +22,8 @@ from PIL import Image
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.curves import curves_of
-from medseg.reporting.figures import Drawing, draw_scores, draw_verdicts, style
-from medseg.reporting.figures.content import Verdicts, against_best, best_rows, content_of, shares_of, verdicts_of
+from medseg.reporting.figures import Drawing, draw, style
+from medseg.reporting.figures.content import Verdicts, against_best, best_rows, content_of, shares_of
 from medseg.reporting.figures.curves import draw_curves
 from medseg.reporting.figures.ranks import draw_differences, draw_ranks
 from medseg.reporting.figures.scales import labelled, linear, round_numbers, whole
@@ -44,7 +44,7 @@ def names(files: Sequence[Path]) -> list[str]:
 
 
 def every_figure(comparison: Any, folder: Path) -> list[Path]:
-    return draw_scores(content_of(comparison), folder) + draw_verdicts(verdicts_of(comparison), folder)
+    return draw(comparison, folder)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
 
 
 def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
-    draw_scores(content_of(compared(SHORT)), tmp_path)
+    draw(compared(SHORT), tmp_path)
     with Image.open(tmp_path / "boxes.png") as picture:
         assert picture.info.keys() <= {"dpi"}
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
@@ -121,7 +121,7 @@ def test_drawing_hands_on_what_goes_wrong(tmp_path: Path) -> None:
 
 def test_matplotlib_is_left_as_it_was(tmp_path: Path) -> None:
     fonts, settings = list(fontManager.ttflist), dict(matplotlib.rcParams)
-    draw_verdicts(verdicts_of(compared(SHORT)), tmp_path)
+    draw(compared(SHORT), tmp_path)
     assert (fontManager.ttflist, dict(matplotlib.rcParams)) == (fonts, settings)
 
 
@@ -223,12 +223,11 @@ def test_odd_scores_are_drawn(options: dict[str, Any], networks: int, tmp_path: 
     assert ("curves" in checked) == (options.get("epochs") != 0)
 
 
-def test_nothing_finished_draws_nothing(tmp_path: Path, messages: pytest.LogCaptureFixture) -> None:
+def test_nothing_finished_draws_nothing(tmp_path: Path) -> None:
     comparison = compared(SHORT, missing=[(k, 0) for k in range(3)])
     comparison.stability = None
     assert every_figure(comparison, tmp_path / "a") == []
     assert not (tmp_path / "a").exists()
-    assert "no figures: no run is finished" in messages.text
 
 
 def test_no_score_draws_nothing_of_it(tmp_path: Path) -> None:
@@ -244,7 +243,7 @@ def test_macs_at_another_size_are_left_out(tmp_path: Path, messages: pytest.LogC
     comparison = compared(SHORT)
     row = comparison.rows[1]
     comparison.costs[row] = replace(comparison.costs[row], size=(512, 512))
-    draw_scores(content_of(comparison), tmp_path)
+    draw(comparison, tmp_path)
     assert "no benchmark at 256 x 256 of convunext" in messages.text
 
 

@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medseg.commands.report import make_report, report
+from medseg.commands.report import report
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import compare
-from medseg.reporting.document import Report, sections, write_report
+from medseg.reporting.comparison import compare_runs
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
 from medseg.reporting.render.table import superscript
+from medseg.reporting.report import Report, report_of, sections
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.files import read_csv, write_csv, write_json
@@ -86,11 +86,11 @@ def measure(sweep: Path, run: Run) -> None:
 
 def make_page(sweep: Path, file: Path) -> Path:
     runs = runs_of(sweep)
-    return write_page(make_report(runs, compare(runs, MEASURES["dice"])), file)
+    return write_page(report_of(runs, compare_runs(runs, MEASURES["dice"])), file)
 
 
 def write_page(made: Report, file: Path) -> Path:
-    return write_report(made, file.parent, "html", IMAGES)["HTML"].rename(file)
+    return made.write(file.parent, "html", images=IMAGES)["HTML"].rename(file)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def texts(page: str, name: str) -> list[list[str]]:
 def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, page: str) -> None:
     runs = runs_of(sweep)
     for place, measured in enumerate(MEASURES.values()):
-        table = comparison_table(compare(runs, measured))
+        table = comparison_table(compare_runs(runs, measured))
         shown = [
             [f"{c.entry.text} {c.entry.after.strip()}{superscript(*c.marks)}".strip() for c in row]
             for row in table.grid.rows
@@ -136,7 +136,7 @@ def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, pa
 @pytest.mark.parametrize("name", ["iou", "hd95", "pooled_dice"])
 def test_another_measure_is_compared_as_if_it_had_been_asked_for(name: str, sweep: Path) -> None:
     runs = runs_of(sweep)
-    found, asked = every_measure(compare(runs, MEASURES["dice"]))[name], compare(runs, MEASURES[name])
+    found, asked = every_measure(compare_runs(runs, MEASURES["dice"]))[name], compare_runs(runs, MEASURES[name])
     assert (found.pairs, found.wins, found.ranking) == (asked.pairs, asked.wins, asked.ranking)
     marks = [[(cell.rank, cell.like_best) for cell in one.cells.values()] for one in (found, asked)]
     assert marks[0] == marks[1]
@@ -167,7 +167,7 @@ def test_own_metrics_are_on_the_page_whatever_they_are_called(name: str, tmp_pat
     assert (data["up"], data["unit"]) == (False, "mm")
     assert data["cells"][0][0][0] == pytest.approx(np.mean([n % 5 for n in range(8)]))
     assert f'<div class="of-score" data-score="{escape(name)}" hidden>' in page
-    table = comparison_table(compare(runs_of(sweep), MEASURES["dice"]))
+    table = comparison_table(compare_runs(runs_of(sweep), MEASURES["dice"]))
     assert texts(page, "comparison-0")[0][0] == table.grid.rows[0][0].text
 
 
@@ -288,7 +288,7 @@ def test_no_name_turns_the_text_beside_it_around(turning: str, tmp_path: Path) -
 
 def test_of_one_network_the_images_are_spread_from_the_worst_to_the_best(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=(0, 1))
-    ((row, cell),) = ((cell.row, cell) for cell in compare(runs_of(sweep), MEASURES["dice"]).cells.values())
+    ((row, cell),) = ((cell.row, cell) for cell in compare_runs(runs_of(sweep), MEASURES["dice"]).cells.values())
     ids, rule = choose_images({row: cell}, MEASURES["dice"], 5)
     values = dict(zip(cell.sample.ids, cell.sample.per_image("dice"), strict=True))
     assert rule == "5 of 60 test images: spread evenly from the lowest Dice to the highest."
@@ -303,7 +303,7 @@ def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
     assert data["rule"].startswith(f"{IMAGES} of 10 test images: the 3 whose Dice (mean over seeds) deviates most")
     assert data["licence"] == "synthetic images: CC0-1.0."
     # Of other data, or of none.
-    comparison = compare(runs_of(sweep), MEASURES["dice"])
+    comparison = compare_runs(runs_of(sweep), MEASURES["dice"])
     for run in (run for cell in comparison.cells.values() for run in cell.runs if run.finished):
         run.summary["prepared"] = "/nowhere"
     missing = browser_data(comparison, IMAGES)[0]["missing"]
@@ -315,14 +315,14 @@ def test_damaged_predictions_are_left_out(sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(sweep, tmp_path / "s")
     runs = [run for run in runs_of(tmp_path / "s") if run.data == "kvasir"]
     (runs[0].folder / "test" / "predictions.npz").write_bytes(b"PK\x03\x04 half a file")
-    (data,) = browser_data(compare(runs, MEASURES["dice"]), IMAGES)
+    (data,) = browser_data(compare_runs(runs, MEASURES["dice"]), IMAGES)
     assert len(data["lacking"]) == 2
     assert len(data["maps"]) == 6
 
 
 def test_the_images_that_networks_disagree_on_are_shown_and_some_of_the_others(tmp_path: Path) -> None:
     sweep = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.02, "amsunet": 0.0}, seeds=(0, 1))
-    cells = {cell.row: cell for cell in compare(runs_of(sweep), MEASURES["dice"]).cells.values()}
+    cells = {cell.row: cell for cell in compare_runs(runs_of(sweep), MEASURES["dice"]).cells.values()}
     ids, rule = choose_images(cells, MEASURES["dice"], 20)
     samples = [cell.sample for cell in cells.values()]
     spread = np.std([sample.per_image("dice") for sample in samples], axis=0)
@@ -344,7 +344,7 @@ def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
     for run in runs:
         write_predictions(run.folder / "test" / "predictions.npz", run.per_image.ids, [np.zeros((4, 4))] * 3)
     layout = lay_out(runs)
-    (cell,) = compare(runs, MEASURES["dice"]).cells.values()
+    (cell,) = compare_runs(runs, MEASURES["dice"]).cells.values()
     maps, lacking = read_stored({layout.rows[0]: cell}, cell.sample.ids)
     assert list(maps) == [(layout.rows[0], 0)]
     assert len(maps[layout.rows[0], 0]) == 6

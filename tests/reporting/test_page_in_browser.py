@@ -11,7 +11,7 @@ import pytest
 
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import compare
+from medseg.reporting.comparison import compare_runs
 from medseg.reporting.page.scores import every_measure
 from medseg.runs.predictions import read_predictions
 from medseg.runs.run import Run
@@ -108,7 +108,7 @@ def test_the_plot_tells_the_numbers_of_a_network_and_hides_it(page: Page, sweep:
     points = page.locator("#plot .point")
     assert points.count() == 4
     points.nth(0).focus()
-    cells = compare(runs_of(sweep), MEASURES["dice"])
+    cells = compare_runs(runs_of(sweep), MEASURES["dice"])
     mean = next(iter(cells.cells.values())).scores["dice"].mean
     tip = page.locator("#plot .tip")
     assert tip.inner_text().splitlines()[0] == "unet"
@@ -137,7 +137,7 @@ def test_the_plot_tells_the_numbers_of_a_network_and_hides_it(page: Page, sweep:
 @pytest.mark.parametrize("name", ["dice", "hd95"])
 def test_the_matrix_says_of_each_pair_what_the_tests_found(name: str, page: Page, sweep: Path) -> None:
     page.select_option("#matrix-score", name)
-    comparison = every_measure(compare(runs_of(sweep), MEASURES["dice"]))[name]
+    comparison = every_measure(compare_runs(runs_of(sweep), MEASURES["dice"]))[name]
     for dataset, on in enumerate(comparison.columns):
         page.select_option("#matrix-dataset", str(dataset))
         check_matrix(page, comparison, on)

@@ -11,10 +11,10 @@ import pytest
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.prepared.prepare import prepare
 from medseg.metrics.measures import MEASURES, Measure
-from medseg.reporting.comparison import Comparison, compare
-from medseg.reporting.document import Report
+from medseg.reporting.comparison import Comparison, compare_runs
 from medseg.reporting.layout import Line
 from medseg.reporting.pairs import Pair
+from medseg.reporting.report import Report
 from medseg.reporting.words import chance, count, difference, level, p_value, verdict
 from tests.browsing import DESKTOP, PHONE, open_page
 from tests.reporting.fabricate import fabricate
@@ -53,7 +53,7 @@ def test_groups_and_equal_networks_in_the_matrix(tmp_path: Path) -> None:
     networks = {"unet": 0.0, "convunext": 0.0, "amsunet": 0.05}
     options = {"seeds": (0, 1, 2, 3), "images": 240, "noise": 0.01, "seed_noise": 0.0005}
     sweep = fabricate(tmp_path / "s", networks, groups=40, **options)  # type: ignore[arg-type]
-    comparison = compare(runs_of(sweep), MEASURES["dice"])
+    comparison = compare_runs(runs_of(sweep), MEASURES["dice"])
     assert {pair.state for pair in comparison.pairs} == {"worse", "equivalent"}
     with open_page(make_page(sweep, tmp_path / "report.html")) as page:
         check_matrix(page, comparison, comparison.columns[0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.comparison import compare
+from medseg.reporting.comparison import compare_runs
 from medseg.reporting.pairs import find_pair
 from medseg.reporting.statistics import holm, wilcoxon_each
 from tests.reporting.fabricate import fabricate
@@ -67,7 +67,7 @@ def test_wins_are_counted_over_datasets_from_both_sides(tmp_path: Path) -> None:
 def test_rows_on_different_images_are_compared_on_those_they_share(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.06}, folds=(0, 1), images=20)
     runs = [run for run in runs_in(folder) if (run.model, run.fold) != ("unet", 1)]
-    comparison = compare(runs, DICE)
+    comparison = compare_runs(runs, DICE)
     (pair,) = comparison.pairs
     assert pair.images == 20
     assert any("same images" in warning for warning in comparison.warnings)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from medseg.commands.report import make_report, report
-from medseg.config.overrides import with_runs
+import medseg.reporting
+from medseg.commands.report import report
+from medseg.config.overrides import add_keys
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import compare
-from medseg.reporting.document import write_report
+from medseg.reporting.comparison import compare_runs
+from medseg.reporting.report import report_of
 from medseg.runs.reading import read_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
@@ -39,7 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def write(runs: Path, output: Path, form: str = "all", **measure: str) -> dict[str, bytes]:
     chosen = MEASURES.choose(measure.get("score"), measure.get("convention", "per_image"))
     found = read_runs([runs]).checked().runs
-    write_report(make_report(found, compare(found, chosen)), output, form)
+    report_of(found, compare_runs(found, chosen)).write(output, form, figures=False)
     return contents(output)
 
 
@@ -105,7 +106,7 @@ def test_what_cannot_be_is_one_line(
     states = {("unet", "kvasir", 0): "waiting", ("unet", "kvasir", 1): "failed"}
     fabricate(tmp_path / "waiting", {"unet": 0.0}, seeds=(0, 1), states=states)
     with pytest.raises(UserError) as caught:
-        report(compose_config("report", *with_runs(arguments)))
+        report(compose_config("report", *add_keys(arguments, ("runs*",), "report")))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == code
@@ -160,8 +161,11 @@ def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_key_are_the_runs() -> None:
-    assert with_runs(["runs/a", "score=iou", "runs/it's"]) == ["score=iou", "runs=['runs/a','runs/it\\'s']"]
-    assert with_runs(["score=iou"]) == ["score=iou"]
+    assert add_keys(["runs/a", "score=iou", "runs/it's"], ("runs*",), "report") == [
+        "score=iou",
+        "runs=['runs/a','runs/it\\'s']",
+    ]
+    assert add_keys(["score=iou"], ("runs*",), "report") == ["score=iou"]
 
 
 # Time, imports.
@@ -217,10 +221,10 @@ def test_the_report_is_the_same_byte_for_byte_wherever_it_is_made(sweep: Path, t
 def test_files_do_not_depend_on_the_order_they_are_read_in(sweep: Path, tmp_path: Path) -> None:
     chosen = MEASURES.choose(None, "per_image")
     runs = read_runs([sweep]).runs
-    write_report(make_report(runs, compare(runs, chosen)), tmp_path / "a", "all")
+    report_of(runs, compare_runs(runs, chosen)).write(tmp_path / "a", "all", figures=False)
     folders = sorted((run.folder for run in runs if run.folder.exists()), reverse=True)
     again = read_runs([*folders, sweep]).runs
-    write_report(make_report(again, compare(again, chosen)), tmp_path / "b", "all")
+    report_of(again, compare_runs(again, chosen)).write(tmp_path / "b", "all", figures=False)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -353,3 +357,37 @@ def test_a_damaged_run_does_not_stop_the_report(tmp_path: Path, name: str) -> No
     made = write(folder, tmp_path / "out")
     rows = list(csv.DictReader(made["csv/comparison.csv"].decode().splitlines()))
     assert [row["network"] for row in rows] == ["unet", "convunext"]
+
+
+# From Python.
+
+
+def test_python_compares_as_the_command_does(sweep: Path, tmp_path: Path) -> None:
+    made = medseg.reporting.compare(read_runs(sweep), names={"unet": "U-Net"})
+    with pytest.raises(AttributeError, match="no attribute 'contrast'"):
+        _ = medseg.reporting.contrast
+    done = command("report", str(sweep), f"output={tmp_path / 'a'}", "names={unet: U-Net}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{made}\n\n")
+    written = made.write(tmp_path / "b")
+    assert written == {
+        "Markdown": tmp_path / "b" / "report.md", "LaTeX": tmp_path / "b" / "latex", "CSV": tmp_path / "b" / "csv",
+        "HTML": tmp_path / "b" / "report.html", "figures": tmp_path / "b" / "figures",
+    }  # fmt: skip
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_python_chooses_runs_and_what_they_are_compared_by(sweep: Path) -> None:
+    runs = [run for run in read_runs(sweep) if run.data == "kvasir"]
+    made = medseg.reporting.compare(runs, "iou", "pooled")
+    assert made.comparison.measure.name == "pooled_iou"
+    assert [column.name for column in made.comparison.columns] == ["kvasir"]
+    with pytest.raises(UserError, match="nothing is finished yet"):
+        medseg.reporting.compare([run for run in runs if not run.finished])
+
+
+def test_a_notebook_displays_the_comparison(sweep: Path) -> None:
+    html = medseg.reporting.compare(read_runs(sweep), names={"unet": "<i>U-Net</i>"})._repr_html_()
+    assert "<table" in html
+    assert "&lt;i&gt;U-Net" in html
+    assert "<i>" not in html

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from medseg.reporting.rule import PairInput, judge, step_levels, superiority
+from medseg.reporting.rule import PairInput, differences, judge, step_levels, superiority
 from medseg.reporting.statistics import Side, TrainingVariance, holm
 
 Array = np.ndarray
@@ -85,7 +85,7 @@ def test_the_levels_are_those_of_holms_steps() -> None:
     # 0.001 is tested at 0.05 / 4, 0.02 at 0.05 / 3 and stops there: the others are never tested at more.
     assert step_levels(np.array([0.03, 0.001, 0.02, 0.04])) == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
     assert step_levels(np.array([0.04, 0.001])) == pytest.approx([0.05, 0.025])
-    assert step_levels(np.array([])) == []
+    assert step_levels(np.array([])).tolist() == []
     p = np.random.default_rng(0).uniform(0, 0.03, 12)
     assert [a < b for a, b in zip(p, step_levels(p), strict=True)] == [one < 0.05 for one in holm(p)]
 
@@ -153,15 +153,13 @@ def test_equivalence_is_two_one_sided_tests_corrected_over_the_pairs() -> None:
     assert [one.state for one in result] == ["equivalent"] * 3
     half = [(one.high - one.low) / 2 for one in result]
     assert max(half) < 0.01
-    each = [
-        pair.estimate(trainings).below(0.003 - abs(one.difference)) for pair, one in zip(pairs, result, strict=True)
-    ]
+    each = differences(pairs, trainings).below(0.003 - np.abs([one.difference for one in result]))
     nearer = [one.p_equivalent for one in judge(pairs, trainings, margin=0.003)]
     assert nearer == pytest.approx(list(holm(each)))
     assert nearer != pytest.approx(each)
     (alone,) = judge(pairs[:1], trainings)
     # 5 % of both one-sided tests: the 90 % interval of a single pair is within the margin.
-    edge = max(abs(end) for end in pairs[0].estimate(trainings).interval(0.9))
+    edge = max(float(abs(end[0])) for end in differences(pairs[:1], trainings).interval(0.9))
     assert judge(pairs[:1], trainings, margin=edge * 1.001)[0].p_equivalent < 0.05
     assert judge(pairs[:1], trainings, margin=edge * 0.999)[0].p_equivalent > 0.05
     assert judge(pairs[:1], trainings, margin=abs(alone.difference) / 2)[0].p_equivalent > 0.5

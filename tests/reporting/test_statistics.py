@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from medseg.reporting.rule import PairInput
+from medseg.reporting.rule import PairInput, differences
 from medseg.reporting.statistics import (
     Estimate,
     Part,
@@ -30,7 +30,9 @@ Array = np.ndarray
 
 def difference(first: Array, second: Array) -> Estimate:
     sides = Side.of(first), Side.of(second)
-    return PairInput(0, 1, sides).estimate(TrainingVariance.of([side.seed_means for side in sides]))
+    family = differences([PairInput(0, 1, sides)], TrainingVariance.of([side.seed_means for side in sides]))
+    parts = tuple(Part(float(part.variance[0]), float(part.freedom[0])) for part in family.parts)
+    return Estimate(float(family.mean[0]), parts)
 
 
 def test_the_interval_is_students_where_units_do_not_vary() -> None:
@@ -122,8 +124,9 @@ def test_the_variance_of_trainings_is_pooled_over_networks() -> None:
     # Squares 0.0002 + 0.0008 of 1 + 2 degrees of freedom.
     assert result.pooled == Part(pytest.approx(0.001 / 3), 3.0)
     assert not result.separate
-    (both,) = result.of_difference((0, 1), (2, 3))
-    assert both == Part(pytest.approx(0.001 / 3 * (1 / 2 + 1 / 3)), 3.0)
+    both, nothing = result.of_differences(np.array([[0], [1]]), np.array([[2], [3]]))
+    assert both == Part(pytest.approx([0.001 / 3 * (1 / 2 + 1 / 3)]), 3.0)
+    assert nothing == Part(0.0, np.inf)
     assert result.of_mean(1, 3) == (Part(pytest.approx(0.001 / 9), 3.0),)
     assert result.of_mean(2, 1) == ()
 
@@ -135,9 +138,10 @@ def test_a_network_that_visibly_deviates_more_gets_a_separate_variance() -> None
     assert set(result.separate) == {3}
     assert result.separate[3] == Part(pytest.approx(0.01), 2.0)
     assert result.pooled.variance == pytest.approx(np.mean([one.var(ddof=1) for one in means]))
-    one, other = result.of_difference((0, 3), (3, 3))
-    assert (one.freedom, other.freedom) == (8.0, 2.0)
-    assert other.variance == pytest.approx(0.01 / 3)
+    one, other = result.of_differences(np.array([[0, 0], [1, 3]]), np.full((2, 2), 3))
+    assert (one.freedom.tolist(), other.freedom.tolist()) == ([8.0, 8.0], [np.inf, 2.0])
+    assert one.variance == pytest.approx([result.pooled.variance * 2 / 3, result.pooled.variance / 3])
+    assert other.variance == pytest.approx([0.0, 0.01 / 3])
     # One whose trainings deviate less than the others' is no reason to trust it more.
     assert not TrainingVariance.of([rng.normal(0.8, 0.02, 3) for _ in range(3)] + [np.full(3, 0.8)]).separate.get(3)
 
@@ -151,7 +155,8 @@ def test_networks_that_deviate_alike_are_seldom_apart() -> None:
 def test_no_trainings_no_variance() -> None:
     result = TrainingVariance.of([[0.8], [0.7]])
     assert result.pooled is None
-    assert result.of_difference((0, 1), (1, 1)) == ()
+    with pytest.raises(ValueError, match="not known"):
+        result.of_differences(np.array([[0], [1]]), np.ones((2, 1)))
     assert TrainingVariance.of([]).single(0) is None
 
 

@@ -14,13 +14,14 @@ Of a single network nothing is drawn that compares: no bubbles, boxes, differenc
 from __future__ import annotations
 
 import gc
-import logging
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
 from medseg.system.signals import exit_with
@@ -28,21 +29,23 @@ from medseg.system.signals import exit_with
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
 
-log = logging.getLogger("medseg")
-
 FIGURES = "figures"
 """Folder of the figures in the report's."""
 
 
+WORKERS = 2
+"""Processes that draw: one takes longer than all else of a report does."""
+
+
 class Drawing:
-    """Figures that another process draws: make it early, since to import matplotlib takes that process 0.4 s."""
+    """Figures that other processes draw: make it early, since to import matplotlib takes them 0.4 s."""
 
     def __init__(self) -> None:
         # Forked: what is imported by now need not be imported again.
         self.pool = ProcessPoolExecutor(
-            1, multiprocessing.get_context("fork"), initializer=exit_with, initargs=(os.getpid(), signal.SIGKILL)
+            WORKERS, multiprocessing.get_context("fork"), initializer=prepare, initargs=(os.getpid(),)
         )
-        self.pool.submit(prepare)
+        self.pool.submit(int)  # has the processes begin
         self.parts: list[Future[list[Path]]] = []
 
     def add_scores(self, comparison: Comparison, folder: Path) -> None:
@@ -50,11 +53,13 @@ class Drawing:
 
         What cannot be drawn is named in the log, with what is missing.
         """
-        self.parts.append(self.pool.submit(draw_scores, content_of(comparison), folder))
+        content = content_of(comparison)
+        self.parts += [self.pool.submit(draw_one, name, content, folder) for name in OF_SCORES]
 
     def add_verdicts(self, comparison: Comparison, folder: Path) -> None:
         """Draw the figures of verdicts and ranks."""
-        self.parts.append(self.pool.submit(draw_verdicts, verdicts_of(comparison), folder))
+        content = verdicts_of(comparison)
+        self.parts += [self.pool.submit(draw_one, name, content, folder) for name in OF_VERDICTS]
 
     def files(self) -> list[Path]:
         """Wait for the files of all figures, the PNG of each first."""
@@ -62,33 +67,37 @@ class Drawing:
             return [file for part in self.parts for file in part.result()]
 
 
-def prepare() -> None:
-    """Import what the figures need: not above, since a report without figures need not wait for matplotlib."""
+def prepare(parent: int) -> None:
+    """Begin a process that draws; it ends with its parent."""
+    exit_with(parent, signal.SIGKILL)
     gc.disable()  # a quarter of the time; the process ends with the figures
-    import medseg.reporting.figures.curves
-    import medseg.reporting.figures.grid
-    import medseg.reporting.figures.ranks
-    import medseg.reporting.figures.scores  # noqa: F401
+    for name in (*OF_SCORES, *OF_VERDICTS):
+        function_of(name)
 
 
-def draw_scores(content: Content, folder: Path) -> list[Path]:
-    """Draw what needs no verdicts; return the files. The folder is made when needed."""
-    from medseg.reporting.figures.curves import draw_curves
-    from medseg.reporting.figures.grid import draw_grids
-    from medseg.reporting.figures.scores import draw_costs, draw_images
+def draw(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw all figures in this process; return their files, the PNG of each first. The folder is made when needed."""
+    contents: list[tuple[Content | Verdicts, Sequence[str]]] = [
+        (content_of(comparison), OF_SCORES),
+        (verdicts_of(comparison), OF_VERDICTS),
+    ]
+    return [file for content, names in contents for name in names for file in draw_one(name, content, folder)]
+
+
+OF_SCORES = ("scores.draw_costs", "scores.draw_images", "curves.draw_curves", "grid.draw_grids")
+OF_VERDICTS = ("ranks.draw_differences", "ranks.draw_ranks")
+"""Functions that draw of a `Content`, or of `Verdicts`."""
+
+
+def function_of(name: str) -> Callable[[Any, Path], list[Path]]:
+    """Import one of them: not above, since a report without figures need not wait for matplotlib."""
+    function: Callable[[Any, Path], list[Path]] = resolve_name(f"{__name__}.{name}")
+    return function
+
+
+def draw_one(name: str, content: Content | Verdicts, folder: Path) -> list[Path]:
+    """Draw a figure, in each format; return the files."""
     from medseg.reporting.figures.style import in_style
 
-    if not content.finished:
-        log.warning("no figures: no run is finished")
-        return []
     with in_style():
-        return [file for one in (draw_costs, draw_images, draw_curves, draw_grids) for file in one(content, folder)]
-
-
-def draw_verdicts(verdicts: Verdicts, folder: Path) -> list[Path]:
-    """Draw the figures of verdicts and ranks; return the files. The folder is made when needed."""
-    from medseg.reporting.figures.ranks import draw_differences, draw_ranks
-    from medseg.reporting.figures.style import in_style
-
-    with in_style():
-        return draw_differences(verdicts, folder) + draw_ranks(verdicts, folder)
+        return function_of(name)(content, folder)

@@ -18,7 +18,7 @@ from matplotlib.transforms import Affine2D, IdentityTransform
 
 from medseg.reporting.figures.style import Look
 from medseg.reporting.figures.text import SMALL
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 
 BOX, CAP = 0.3, 0.15
 """Half the height of a box and of the ends of its whiskers; the boxes are 1 apart."""

@@ -14,7 +14,7 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.curves import curves_of
 from medseg.reporting.layout import Line
 from medseg.reporting.pictures import Candidate, find_candidates
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
@@ -37,7 +37,6 @@ class Content:
 
     Args:
         rows, columns: of the report.
-        finished: whether any run is.
         several: whether a cell has several seeds.
         measure: of the report.
         costs: of each row.
@@ -50,7 +49,6 @@ class Content:
 
     rows: Sequence[Line]
     columns: Sequence[Line]
-    finished: bool
     several: bool
     measure: Measure
     costs: Mapping[Line, Costs]
@@ -86,7 +84,6 @@ def content_of(comparison: Comparison) -> Content:
     return Content(
         rows=comparison.rows,
         columns=comparison.columns,
-        finished=bool(samples),
         several=any(len(sample.seeds) > 1 for sample in samples.values()),
         measure=replace(measure, function=None),
         costs=comparison.costs,

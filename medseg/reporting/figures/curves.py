@@ -14,7 +14,7 @@ from medseg.reporting.figures.content import CURVES, Content
 from medseg.reporting.figures.scales import linear, whole
 from medseg.reporting.figures.sheet import Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import Look, looks, save
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 
 MARKED = 12
 """Most epochs that get a marker each."""

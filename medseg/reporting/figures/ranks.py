@@ -15,7 +15,7 @@ from medseg.reporting.figures.content import Verdicts
 from medseg.reporting.figures.scales import linear, whole
 from medseg.reporting.figures.sheet import Sheet, scale_x
 from medseg.reporting.figures.style import save
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
     from medseg.reporting.layout import Line

@@ -17,7 +17,7 @@ from medseg.reporting.figures.content import Content
 from medseg.reporting.figures.scales import linear, logarithmic, whole
 from medseg.reporting.figures.sheet import Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import COLOURS, looks, save
-from medseg.reporting.samples import Array
+from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
     from medseg.reporting.costs import Size

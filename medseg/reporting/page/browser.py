@@ -21,7 +21,8 @@ from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
-from medseg.reporting.samples import Array, Sample
+from medseg.reporting.samples import Sample
+from medseg.reporting.statistics import Array
 from medseg.reporting.words import count
 from medseg.runs.folder import RunFolder
 from medseg.runs.predictions import read_predictions

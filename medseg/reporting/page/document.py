@@ -23,7 +23,7 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 
 if TYPE_CHECKING:
-    from medseg.reporting.document import Report, Section
+    from medseg.reporting.report import Report, Section
 
 PACKAGE = "medseg.reporting.page"
 

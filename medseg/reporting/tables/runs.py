@@ -26,11 +26,6 @@ class Listed:
         """Of its test; empty where it is not finished."""
         return dict(self.run.summary) if self.run.finished else {}
 
-    def score(self, name: str) -> float | None:
-        """Return the mean of a measure."""
-        mean: float | None = self.summary.get("headline", {}).get(name, {}).get("mean")
-        return self.summary.get("conventions", {}).get(name) if mean is None else mean
-
 
 def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
     """One row for each run."""
@@ -45,7 +40,7 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
 
     def score(measure: Measure) -> Column[Listed]:
         title = measure.heading if measure.name == comparison.measure.name else ""
-        return Column(measure.name, title, lambda r: r.score(measure.name), fixed(measure.digits), number=True)
+        return Column(measure.name, title, lambda r: r.run.scores.get(measure.name), fixed(measure.digits), number=True)
 
     columns: list[Column[Listed]] = [
         Column("", "network", lambda r: r.cell.row.label if r.cell else r.run.model),

@@ -9,7 +9,7 @@ import pytest
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.comparison import Comparison, compare
+from medseg.reporting.comparison import Comparison, compare_runs
 from medseg.reporting.pairs import Pair
 from medseg.reporting.ranks import Ranking
 from medseg.reporting.render.markdown import as_markdown
@@ -151,7 +151,7 @@ def test_ranks_have_letters_where_there_is_a_test() -> None:
 
 def test_an_ablation_shows_the_difference_from_the_default(tmp_path: Path) -> None:
     networks = {f"convunext model.kernel_size={k}": effect for k, effect in ((3, -0.015), (7, 0.0), (9, 0.004))}
-    comparison = compare(read_runs([fabricate(tmp_path / "s", networks, seeds=(0, 1, 2))]).runs, MEASURES["dice"])
+    comparison = compare_runs(read_runs([fabricate(tmp_path / "s", networks, seeds=(0, 1, 2))]).runs, MEASURES["dice"])
     ablations = find_ablations(comparison)
     (table,) = ablation_tables(ablations, comparison)
     default, *others = displayed(table)

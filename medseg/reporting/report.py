@@ -1,0 +1,255 @@
+"""The report as a whole: what it is made of, its sections in their order, and how they become files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from medseg.errors import UserError
+from medseg.reporting.ablation import Ablation, find_ablations
+from medseg.reporting.claims import JudgedPaper, judge_papers
+from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
+from medseg.reporting.costs import Size
+from medseg.reporting.figures import FIGURES, Drawing, draw
+from medseg.reporting.names import read_names
+from medseg.reporting.published import PublishedCell, find_published, published_files, read_published
+from medseg.reporting.render.csv import as_csv
+from medseg.reporting.render.html import as_html as table_html
+from medseg.reporting.render.html import plain
+from medseg.reporting.render.latex import as_latex
+from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
+from medseg.reporting.render.table import Table
+from medseg.reporting.render.text import as_text
+from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.papers import claims_tables, published_table
+from medseg.reporting.tables.runs import unfinished_table
+from medseg.reporting.tables.scores import comparison_table, score_tables
+from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
+from medseg.reporting.words import count
+from medseg.runs.files import replacing_text
+from medseg.runs.reading import RunTree
+from medseg.runs.run import Run
+
+IMAGES = 60
+"""Most test images of a dataset in the HTML page."""
+
+STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a report is made of: runs in whatever state, their comparison, what follows from it.
+
+    Args:
+        judged: claims of papers that there are runs for.
+        notes: lines of plain text on what was left out: copies of runs, damaged files.
+    """
+
+    runs: Sequence[Run]
+    comparison: Comparison
+    ablations: Sequence[Ablation]
+    published: Sequence[PublishedCell]
+    judged: Sequence[JudgedPaper] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """The experiments."""
+        return ", ".join(sorted({run.experiment for run in self.runs}))
+
+    @property
+    def opening(self) -> str:
+        """What was compared, and how many runs there are, as a sentence of plain text."""
+        states = [run.state for run in self.runs]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+        folds = {run.fold for run in self.runs if run.fold is not None}
+        amounts = {"row": self.comparison.rows, "dataset": self.comparison.columns, "seed": {r.seed for r in self.runs}}
+        parts = [count(len(several), what) for what, several in (amounts | ({"fold": folds} if folds else {})).items()]
+        return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
+
+    @property
+    def made_with(self) -> tuple[str, ...]:
+        """What all rows share, and what the finished runs were made with, in lines of plain text."""
+        first, *rest = (set(row.facts) for row in self.comparison.rows)
+        facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
+        for title, key in {
+            "Device": "device",
+            "Precision": "precision",
+            "medseg": "medseg",
+            "Commit": "git_commit",
+        }.items():
+            values = {str(run.environment[key]) for run in self.runs if run.finished and run.environment.get(key)}
+            facts[title] = "; ".join(sorted(values))
+        return tuple(f"{title}: {text}." for title, text in facts.items() if text)
+
+    def __str__(self) -> str:
+        """What was compared, and the comparison, for a terminal."""
+        return "\n".join([f"{self.title}: {self.opening}", *self.notes, "", as_text(comparison_table(self.comparison))])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        lines = [f"{self.title}: {self.opening}", *self.notes]
+        return "".join(f"<p>{plain(line)}</p>" for line in lines) + table_html(comparison_table(self.comparison))
+
+    def write(
+        self, folder: str | Path, form: str = "all", *, images: int = IMAGES, figures: bool | Drawing = True
+    ) -> dict[str, Path]:
+        """Write the report; return what was written where, each file whole or not at all.
+
+        Args:
+            folder: where; it is made when needed.
+            form: markdown, latex, csv, html or all.
+            images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
+            figures: whether figures are drawn; the page draws its own. Or the process that draws the scores already.
+        """
+        folder, drawn = Path(folder), Section("Figures")
+        parts = sections(self)
+        tables = [table for section in parts for table in section.tables]
+        written = {}
+        if isinstance(figures, Drawing):
+            figures.add_verdicts(self.comparison, folder / FIGURES)
+        if form in ("markdown", "all"):
+            written["Markdown"] = folder / "report.md"
+        if form in ("latex", "all"):
+            written["LaTeX"] = folder / "latex"
+            for table in tables:
+                write(written["LaTeX"] / f"{file_name(table.name)}.tex", f"{as_latex(table)}\n")
+        if form in ("csv", "all"):
+            written["CSV"] = folder / "csv"
+            tables.append(unfinished_table(self.runs, self.comparison))  # also where all runs are finished
+            for name, table in {table.csv or table.name: table for table in tables}.items():
+                write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
+        if form in ("html", "all"):
+            from medseg.reporting.page import as_html  # not above: the other formats need none of it
+
+            written["HTML"] = folder / "report.html"
+            write(written["HTML"], as_html(self, parts, images))
+        if figures and form != "html":  # last: the figures may take longest
+            files = figures.files() if isinstance(figures, Drawing) else draw(self.comparison, folder / FIGURES)
+            drawn = Section("Figures", paragraphs=pictures(files))
+            written |= {"figures": folder / FIGURES} if files else {}
+        if "Markdown" in written:
+            write(written["Markdown"], as_page(self, [*parts, *([drawn] if drawn.paragraphs else [])]))
+        return written
+
+
+def compare(
+    runs: Iterable[Run],
+    score: str | None = None,
+    convention: str = "per_image",
+    names: str | Path | Mapping[str, Any] | None = None,
+    size: Size | None = None,
+    *,
+    scored: Callable[[Comparison], object] | None = None,
+) -> Report:
+    """Compare runs, as `medseg.report` does.
+
+    Args:
+        runs: such as those of `medseg.runs.reading.read_runs`, in whatever state.
+        score: dice, iou, precision, recall, specificity, hd95, assd or one of the user's own; None for the first of the
+            convention.
+        convention: per_image, pooled, mean_iou_with_background or accuracy.
+        names: printed names: a YAML file, or a mapping such as `{"unet": "U-Net"}`; None for `names.yaml` beside the
+            runs, if any.
+        size: (height, width) of the benchmarks to show, pixels; None for that of the runs.
+        scored: called with the scores before the verdicts are made, which take longer.
+
+    Raises `ConfigError` for what cannot be chosen, `UserError` where no run is finished or has the score.
+    """
+    tree = (runs if isinstance(runs, RunTree) else RunTree(list(runs))).checked()
+    folders = dict.fromkeys([*tree.folders, *(run.folder.parent for run in tree)])
+    printed = read_names(names, list(folders))
+    measure = measures_of(tree.runs).choose(score, convention)
+    if not any(run.finished for run in tree):
+        states = [run.state for run in tree]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        raise UserError(f"{', '.join(map(str, tree.folders or folders))}: nothing is finished yet ({counted})")
+    if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in tree if r.finished):
+        raise UserError(f"no run has a score {measure.title}; choose another with score=...")
+    comparison = score_runs(tree.runs, measure, size, printed)
+    if scored is not None:
+        scored(comparison)
+    return report_of(tree.runs, with_verdicts(comparison), (*tree.copies, *tree.problems))
+
+
+def report_of(runs: Sequence[Run], comparison: Comparison, notes: Sequence[str] = ()) -> Report:
+    """Return all that follows from a comparison of runs."""
+    return Report(
+        runs=runs,
+        comparison=comparison,
+        ablations=find_ablations(comparison),
+        published=find_published(comparison, read_published(published_files())),
+        judged=judge_papers(comparison),
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; `paragraphs` are Markdown."""
+
+    title: str
+    tables: tuple[Table[Any], ...] = ()
+    paragraphs: tuple[str, ...] = ()
+
+
+def sections(report: Report) -> list[Section]:
+    """Return the sections of a report in their order; a section in which nothing is displayed is left out."""
+    comparison = report.comparison
+    ranking = [ranking_table(comparison.ranking, comparison.measure)] if comparison.ranking else []
+    tables: dict[str, list[Table[Any]]] = {
+        "Comparison": [comparison_table(comparison)],
+        "Next to published figures": [published_table(report.published)],
+        "Scores": [*score_tables(comparison)],
+        "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
+        "Rank stability": [*stability_tables(comparison)],
+        "Planning": [planning_table(comparison)],
+        "Ablations": [*ablation_tables(report.ablations, comparison)],
+        "Claims of papers": [*claims_tables(report.judged)],
+        "Runs that are not finished": [unfinished_table(report.runs, comparison)],
+    }
+    made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
+    made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, report.made_with))))
+    return [section for section in made if section.tables or section.paragraphs]
+
+
+def pictures(files: Sequence[Path]) -> tuple[str, ...]:
+    """Show each figure, with links to its files for print."""
+    paragraphs = []
+    for file in (file for file in files if file.suffix == ".png"):
+        path = quote(f"{FIGURES}/{file.stem}")
+        others = [other.suffix for other in files if other.stem == file.stem and other != file]
+        links = ", ".join(f"[{suffix[1:].upper()}]({path}{suffix})" for suffix in others)
+        title = escape_markdown(file.stem.replace("_", " "))
+        paragraphs.append(f"![{title}]({path}.png)" + (f"\n\n{links}" if links else ""))
+    return tuple(paragraphs)
+
+
+def as_page(report: Report, parts: Sequence[Section]) -> str:
+    """Write the Markdown page."""
+    lines = [f"# {escape_line(report.title)}", "", report.opening]
+    lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
+    for section in parts:
+        lines += ["", f"## {section.title}"]
+        for table in section.tables:
+            if len(section.tables) > 1 or table.title != section.title:
+                lines += ["", f"### {escape_line(table.title)}"]
+            lines += ["", as_markdown(table)]
+        for paragraph in section.paragraphs:
+            lines += ["", paragraph]
+    return "\n".join([*lines, ""])
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    with replacing_text(file) as stream:
+        stream.write(text)
+
+
+def file_name(name: str) -> str:
+    """Make a name that a file can have anywhere."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")
