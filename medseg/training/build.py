@@ -17,7 +17,7 @@ from torch import nn
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.user_metrics import Metric, as_metric, check_metrics
+from medseg.metrics.custom import Metric, as_metric, check_metrics
 from medseg.system.cores import available_cores
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision

@@ -66,8 +66,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
             trainer.strategy.root_device.type,
             settings.device,
         )
-    scores = score_split(trainer, task, datamodule, metrics)
-    scores.summary["checkpoint"] = str(file)
+    scores = score_split(trainer, task, datamodule, metrics).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
         draw_test_examples(folder / "images", datamodule, scores)
