@@ -9,8 +9,8 @@ from medseg.commands.start import run_command
 from medseg.system.memory import keep_freed_memory
 
 SUMMARY = """
-medseg evaluate scores a saved checkpoint. Everything the checkpoint needs travels in it; what is not said here is
-as it was in its run, so that evaluating a run on its own test split gives its own scores.
+medseg evaluate scores a saved checkpoint. Everything the network needs is in the checkpoint; options that are not
+given are those of the run, so that evaluating a run on its test split gives its scores again.
 """
 
 EXAMPLES = (

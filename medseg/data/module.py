@@ -20,6 +20,7 @@ from medseg.data.datasets.base import Dataset
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
+from medseg.data.normalisation import normalise
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
@@ -85,6 +86,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
             between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
+        normalisation: mean and standard deviation per channel, of images in 0..1; None takes the training split's.
         test_split: the split that `test_dataloader` loads: train, val or test.
 
     Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per
@@ -114,9 +116,11 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_w0: float = 10.0,
         border_sigma: float = 5.0,
         prepared_in: str | Path | None = None,
+        normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
         test_split: str = "test",
     ) -> None:
         super().__init__()
+        self.given_normalisation = normalisation
         self.dataset = dataset
         self.data_dir = Path(data_dir).expanduser()
         self.prepared_in = prepared_in
@@ -183,8 +187,10 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return self.prepared.groups(self.dataset)
 
     @functools.cached_property
-    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel over the training split, for images in 0..1."""
+    def normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and standard deviation per channel, for images in 0..1: as given, else over the training split."""
+        if self.given_normalisation is not None:
+            return self.given_normalisation
         mean, std = self.prepared.mean_std(self.indices["train"])
         # A channel that is the same everywhere has nothing to scale.
         return mean, tuple(value or 1.0 for value in std)
@@ -237,10 +243,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
         # Bytes are sent to the device and become floats there: a quarter of the transfer. N x H x W x C seen as
         # N x C x H x W is the channels_last layout, without a copy.
-        mean, std = (torch.tensor(values, device=batch["image"].device) for values in self.normalisation)
-        image = (batch["image"].float() / 255 - mean) / std
+        image = normalise(batch["image"].permute(0, 3, 1, 2), *self.normalisation)
         mask = batch["mask"].long()
-        ready = {"image": image.permute(0, 3, 1, 2), "mask": mask, "index": batch["index"]}
+        ready = {"image": image, "mask": mask, "index": batch["index"]}
         if "closeness" in batch:
             seen = mask != IGNORE_INDEX
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]

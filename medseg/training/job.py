@@ -20,7 +20,7 @@ from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
-from medseg.trained.settings import OF_THE_DATA, Checkpoint
+from medseg.trained.checkpoint import Checkpoint, checkpoint_metadata
 from medseg.training.build import (
     build_metrics,
     build_network,
@@ -97,6 +97,15 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         enable_progress_bar=sys.stderr.isatty(),
     )
 
+    # As given: what the data decide is read from them again where the checkpoint is used.
+    metadata = checkpoint_metadata(
+        {**settings, "data": data_settings},
+        datamodule.normalisation,
+        class_names=list(prepared.class_names),
+        data_identity=prepared.identity,
+        precision=str(trainer.precision),
+        device=trainer.strategy.root_device.type,
+    )
     task = SegmentationTask(
         network,
         loss=loss,
@@ -107,8 +116,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         channels_last=cfg.channels_last,
         compile=cfg.compile,
         seed=cfg.seed,
-        # As given: what the data decide is read from them again where the checkpoint is used.
-        checkpoint_metadata=checkpoint_metadata({**settings, "data": data_settings}, datamodule, trainer),
+        checkpoint_metadata=metadata,
     )
 
     if trainer.is_global_zero:
@@ -213,7 +221,7 @@ def fit(
     Raises `UserError` when that was trained on other data, and `KeyboardInterrupt` when training is interrupted.
     """
     if resume is not None:
-        if resume.settings.data_identity != datamodule.prepared.identity:
+        if resume.metadata.data_identity != datamodule.prepared.identity:
             raise UserError(
                 f"{resume.file}: the interrupted run was trained on other data than {datamodule.prepared.folder}; "
                 "give it those again, or begin anew with force=true"
@@ -224,27 +232,6 @@ def fit(
     trainer.fit(task, datamodule=datamodule, ckpt_path=None if resume is None else resume.file, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-
-
-def checkpoint_metadata(
-    settings: dict[str, Any], datamodule: SegmentationDataModule, trainer: lightning.Trainer
-) -> dict[str, Any]:
-    """Return what a checkpoint needs to build its network and repeat its preprocessing, as plain values."""
-    mean, std = datamodule.normalisation
-    data = settings["data"]
-    return {
-        "config": {
-            "model": settings["model"],
-            "data": {key: data[key] for key in OF_THE_DATA if key in data},
-            "channels_last": settings["channels_last"],
-        },
-        "class_names": list(datamodule.prepared.class_names),
-        "mean": list(mean),
-        "std": list(std),
-        "data_identity": datamodule.prepared.identity,
-        "precision": str(trainer.precision),
-        "device": trainer.strategy.root_device.type,
-    }
 
 
 def write_opening(

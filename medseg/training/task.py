@@ -16,6 +16,7 @@ from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import headline
+from medseg.models.outputs import main_output
 from medseg.trained.files import KEY
 
 Batch = dict[str, torch.Tensor]
@@ -218,8 +219,3 @@ class PerImage:
         # The sampler fills processes up with repeats; the same image has the same values.
         unique, first = np.unique(indices.cpu().numpy(), return_index=True)
         return unique, values.cpu().numpy()[first]
-
-
-def main_output(outputs: Any) -> torch.Tensor:
-    """Return the logits that count: the last ones under deep supervision."""
-    return outputs[-1] if isinstance(outputs, list | tuple) else outputs

@@ -116,7 +116,12 @@ def test_the_same_page_again(place: Path, page: Path, monkeypatch: pytest.Monkey
 
 def test_the_page_says_what_was_found(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for said in ("missing mask", "size mismatch", "damaged, truncated or not an image", "the same as images/case_22.png"):
+    for said in (
+        "missing mask",
+        "size mismatch",
+        "damaged, truncated or not an image",
+        "the same as images/case_22.png",
+    ):
         assert said in text
     assert "1 x empty mask (kept), 1 x duplicate image (kept)" in text
     assert "FlipsAndTurns" in text

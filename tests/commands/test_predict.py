@@ -199,7 +199,7 @@ def test_what_other_settings_or_others_have_made_is_not_touched(checkpoint: Path
     assert list(masks(out)) == ["scan.png"], "the masks of before are gone"
 
     truth = write_image(images / "masks" / "top.png", np.full((5, 5), 255, np.uint8))
-    with pytest.raises(ConfigError, match=r"images/masks is there, and medseg\.predict has not written it"):
+    with pytest.raises(ConfigError, match=r"images/masks is there, and medseg predict has not written it"):
         predict(checkpoint, images, images)
     assert (read_png(truth) == 255).all()
 

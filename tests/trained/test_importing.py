@@ -280,7 +280,7 @@ class Unplain:
         ),
         ("golden", ["model=unet", "bgr=maybe"], ConfigError, "bgr is 'maybe'; it must be true or false"),
         ("golden", ["model=unet", "data.image_size=4"], ConfigError, "data.image_size is 4; it must be"),
-        ("classes", ["model=unet", *DATA], ConfigError, "tells 5 classes apart, synthetic images has 2"),
+        ("classes", ["model=unet", *DATA], ConfigError, "predicts 5 classes, synthetic images has 2"),
     ],
 )
 def test_what_cannot_be_imported(

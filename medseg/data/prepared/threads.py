@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from typing import TypeVar
 
 import cv2
@@ -45,10 +46,12 @@ def images_bar() -> Progress:
     )
 
 
-def in_threads(work: Callable[[int], T], count: int, workers: int, title: str) -> Generator[T, None, None]:
+def in_threads(
+    work: Callable[[int], T], count: int, workers: int, title: str, *, stopping: Event | None = None
+) -> Generator[T, None, None]:
     """Yield `work(0)`, `work(1)`, ... in order, computed by several threads, with a progress bar on stderr.
 
-    The first error, or Ctrl-C, ends the rest.
+    The first error, or Ctrl-C, ends the rest; `stopping` is set then, for work that takes long.
     """
     with one_thread_each(), ThreadPoolExecutor(workers, "prepare") as pool, images_bar() as progress:
         task = progress.add_task(title, total=count)
@@ -57,6 +60,8 @@ def in_threads(work: Callable[[int], T], count: int, workers: int, title: str) -
                 progress.advance(task)
                 yield outcome
         finally:
+            if stopping is not None:
+                stopping.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -23,7 +23,7 @@ LOADER_SECONDS = 5.0
 """The loader alone is measured for an epoch, or as long."""
 
 
-class Watch(Callback):
+class TrainingWatch(Callback):
     """Write to a JSON file what happens in a training and the test after it.
 
     first_step: Unix time of the end of the first training step.
@@ -37,16 +37,16 @@ class Watch(Callback):
 
     Args:
         file: to be written at the end of the test.
-        meeting: a folder that trainings share which wait for each other before every epoch but the first; a file `over`
-            in it says that one of them is not coming any more.
+        barrier: a folder that trainings share which wait for each other before every epoch but the first; a file `over`
+            in it: one of them has failed.
         count: how many they are.
     """
 
-    def __init__(self, file: str, meeting: str | None = None, count: int = 1) -> None:
+    def __init__(self, file: str, barrier: str | None = None, count: int = 1) -> None:
         self.file = Path(file)
-        self.meeting = None if meeting is None else Path(meeting)
+        self.barrier = None if barrier is None else Path(barrier)
         self.count = count
-        self.found: dict[str, Any] = {}
+        self.figures: dict[str, Any] = {}
         self.profiler = SimpleProfiler()
         self.evaluating = False
         self.network_seconds, self.images = 0.0, 0
@@ -55,9 +55,8 @@ class Watch(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
-            trainer.profiler = self.profiler  # type: ignore[attr-defined]
+            trainer.profiler = self.profiler
             network = pl_module.network
-            assert isinstance(network, torch.nn.Module)
             network.register_forward_pre_hook(self.before_network)
             network.register_forward_hook(self.after_network)
 
@@ -74,55 +73,53 @@ class Watch(Callback):
 
     # Training.
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.meeting is not None and trainer.current_epoch > 0:
-            self.meet(self.meeting / f"epoch{trainer.current_epoch}")
-        self.found["epoch_images"] = 0
+        if self.barrier is not None and trainer.current_epoch > 0:
+            self.wait_for_others(self.barrier / f"epoch{trainer.current_epoch}")
+        self.figures["epoch_images"] = 0
         self.started = now()
         self.fetched = len(self.profiler.recorded_durations[NEXT])
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if "first_step" not in self.found:
+        if "first_step" not in self.figures:
             now()
-            self.found["first_step"] = time.time()
-        self.found["epoch_images"] += len(batch["index"])
+            self.figures["first_step"] = time.time()
+        self.figures["epoch_images"] += len(batch["index"])
         if trainer.is_last_batch or batch_idx + 1 == trainer.num_training_batches:
-            self.found["epoch_seconds"] = now() - self.started
-            self.found["waiting_seconds"] = sum(self.profiler.recorded_durations[NEXT][self.fetched :])
+            self.figures["epoch_seconds"] = now() - self.started
+            self.figures["waiting_seconds"] = sum(self.profiler.recorded_durations[NEXT][self.fetched :])
 
-    def meet(self, place: Path) -> None:
-        """Wait until all trainings are here. Raises `UserError` where one is not coming any more."""
-        place.mkdir(exist_ok=True)
-        (place / str(os.getpid())).touch()
-        while len(list(place.iterdir())) < self.count:
-            if (place.parent / "over").exists():
+    def wait_for_others(self, epoch: Path) -> None:
+        """Wait until all trainings have begun an epoch. Raises `UserError` where one has failed."""
+        epoch.mkdir(exist_ok=True)
+        (epoch / str(os.getpid())).touch()
+        while len(list(epoch.iterdir())) < self.count:
+            if (epoch.parent / "over").exists():
                 raise UserError("another of the trainings that share the device failed")
             time.sleep(0.01)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loader = trainer.train_dataloader
-        assert loader is not None
         started, images = time.perf_counter(), 0
-        for batch in loader:
+        for batch in trainer.train_dataloader:
             images += len(batch["index"])
             if time.perf_counter() - started > LOADER_SECONDS:
                 break
-        self.found |= {"loader_images": images, "loader_seconds": time.perf_counter() - started}
+        self.figures |= {"loader_images": images, "loader_seconds": time.perf_counter() - started}
 
     # Evaluation.
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.begin_evaluation()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.found["validation"] = self.end_evaluation()
+        self.figures["validation"] = self.end_evaluation()
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.begin_evaluation()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.found |= {"test": self.end_evaluation(), "test_ended": time.time()}
-        write_json(self.file, self.found)
+        self.figures |= {"test": self.end_evaluation(), "test_ended": time.time()}
+        write_json(self.file, self.figures)
 
     def begin_evaluation(self) -> None:
         """Begin to count."""

@@ -10,10 +10,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
-from medseg.benchmarking.operators import biggest_operators, bytes_through_operators
-from medseg.benchmarking.released import release
 from medseg.benchmarking.setting import Setting
-from medseg.benchmarking.timing import Clock
+from medseg.benchmarking.timing import StepTimer
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
@@ -29,7 +27,7 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 """Lightning's names, and what its autocast computes in."""
 
 
-class Subject:
+class NetworkBenchmark:
     """A network with random images, and the steps that are measured. Each public method measures one thing.
 
     A training step is what the trainer does with a batch: forward, loss, backward, a step of the optimizer. Batches
@@ -50,14 +48,14 @@ class Subject:
             check_compiler(accelerator)
         self.device = torch.device("cuda" if accelerator in ("gpu", "cuda") else accelerator)
         self.layout = torch.channels_last if setting.channels_last else torch.contiguous_format
-        self.rehearse()
+        self.load_libraries()
         self.memory = PeakMemory(self.device)
         torch.manual_seed(0)
-        self.image = self.put(torch.randn(setting.batch_size, setting.in_channels, *setting.image_size))
+        self.image = self.to_device(torch.randn(setting.batch_size, setting.in_channels, *setting.image_size))
         self.inference_image = self.image
         if setting.inference_batch_size != setting.batch_size:
             images = torch.randn(setting.inference_batch_size, setting.in_channels, *setting.image_size)
-            self.inference_image = self.put(images)
+            self.inference_image = self.to_device(images)
         mask = torch.randint(setting.num_classes, (setting.batch_size, *setting.image_size)).to(self.device)
         self.network = self.build().to(self.device).to(memory_format=self.layout)
         self.loss = instantiate(OmegaConf.create(setting.loss_arguments)).to(self.device)
@@ -67,14 +65,14 @@ class Subject:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "16-mixed")
         if setting.compile:
             self.network.compile(dynamic=False)
-        self.clocks = {
-            "train": Clock(self.train_step, self.device, seconds),
-            "inference": Clock(lambda: self.infer(self.inference_image), self.device, seconds),
-            "latency": Clock(lambda: self.infer(self.image[:1]), self.device, seconds),
+        self.timers = {
+            "train": StepTimer(self.train_step, self.device, seconds),
+            "inference": StepTimer(lambda: self.infer(self.inference_image), self.device, seconds),
+            "latency": StepTimer(lambda: self.infer(self.image[:1]), self.device, seconds),
         }
 
-    def rehearse(self) -> None:
-        """Have the libraries loaded and set up, so that what they take is not counted as the network's."""
+    def load_libraries(self) -> None:
+        """Load and set up the libraries, so that their memory is not counted as the network's."""
         # Without values there is nothing to take memory for. A network that cannot be built so is loaded all the same.
         with suppress(Exception), torch.device("meta"):
             self.build()
@@ -85,17 +83,16 @@ class Subject:
         optimizer.step()
 
     def build(self) -> nn.Module:
-        """Build the network on the CPU, as the variant has it."""
+        """Build the network on the CPU."""
         arguments = dict(self.setting.arguments)
         if "encoder_weights" in arguments:
             arguments["encoder_weights"] = None  # nothing is downloaded; random ones are as fast
         network = instantiate_network(OmegaConf.create(arguments))
-        if not self.setting.fused:
-            use_fused(network, False)
-        return release(network) if self.setting.released_operations else network
+        use_fused(network, self.setting.acceleration)
+        return network
 
-    def put(self, image: torch.Tensor) -> torch.Tensor:
-        """Put images on the device, in its memory layout."""
+    def to_device(self, image: torch.Tensor) -> torch.Tensor:
+        """Return images on the device, in the memory layout."""
         return image.to(self.device).contiguous(memory_format=self.layout)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -133,42 +130,42 @@ class Subject:
         }
 
     def peak_memory(self) -> dict[str, float]:
-        """Return the peaks of inference and of training in MiB. To be measured before anything else."""
+        """Return the peaks of inference and of training in MiB. Call it before anything else."""
         peaks: dict[str, float] = {}
         # Inference first: what training leaves behind would be counted.
-        for what in ("inference", "train"):
+        for kind in ("inference", "train"):
             self.memory.begin()
             # The optimizer's state comes with the first step, so the second one has the peak.
             for _ in range(2):
-                self.clocks[what].once()
-            peaks[what] = self.memory.peak()
+                self.timers[kind].once()
+            peaks[kind] = self.memory.peak()
         if self.inference_image is not self.image:
             # It is there while the network trains, and is no part of that.
             peaks["train"] -= self.inference_image.nbytes / MEBIBYTE
-        self.give_back()
+        self.release_memory()
         return peaks
 
     def warm_up(self) -> None:
         """Do all that only the first calls do."""
-        for clock in self.clocks.values():
-            clock.warm_up()
-        self.give_back()
+        for timer in self.timers.values():
+            timer.warm_up()
+        self.release_memory()
 
     def first_calls(self) -> dict[str, float]:
         """Return the seconds of the first step of each kind: they choose algorithms, and compile where that is asked.
 
         Inference comes first, so it has what the libraries set up once.
         """
-        return {what: clock.first for what, clock in self.clocks.items()}
+        return {kind: timer.first for kind, timer in self.timers.items()}
 
     def speed(self) -> dict[str, Any]:
         """Measure once: images per second in training and inference, milliseconds of each single image."""
         measured = {
-            "train": len(self.image) / self.clocks["train"].together(),
-            "inference": len(self.inference_image) / self.clocks["inference"].together(),
-            "latency": [1000 * seconds for seconds in self.clocks["latency"].one_by_one()],
+            "train": len(self.image) / self.timers["train"].together(),
+            "inference": len(self.inference_image) / self.timers["inference"].together(),
+            "latency": [1000 * seconds for seconds in self.timers["latency"].one_by_one()],
         }
-        self.give_back()
+        self.release_memory()
         return measured
 
     def cost(self) -> dict[str, int]:
@@ -177,18 +174,8 @@ class Subject:
         cost = measure_cost(self.build(), in_channels=setting.in_channels, size=setting.image_size)
         return {"parameters": cost.parameters, "macs": cost.macs}
 
-    def profile(self) -> dict[str, Any]:
-        """Return the operators that take most of a training step, and the bytes that go through all of them.
-
-        The bytes of a compiled network are None, since its operators are not seen.
-        """
-        operators = biggest_operators(self.train_step, self.device)
-        moved = None if self.setting.compile else bytes_through_operators(self.train_step)
-        self.give_back()
-        return {"operators": operators, "operator_bytes": moved}
-
-    def give_back(self) -> None:
-        """Leave the device's memory to the other networks."""
+    def release_memory(self) -> None:
+        """Free the device's memory for the other networks."""
         self.optimizer.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
