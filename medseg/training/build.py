@@ -18,7 +18,7 @@ from medseg.acceleration import accelerate
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.user_metrics import Metric, as_metric, check_metrics
+from medseg.metrics.custom import Metric, as_metric, check_metrics
 from medseg.models.outputs import main_output
 from medseg.system.cores import available_cores
 from medseg.training.checkpoints import CheckpointFiles

@@ -67,8 +67,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    scores = score_split(trainer, task, datamodule, metrics)
-    scores.summary["checkpoint"] = str(file)
+    scores = score_split(trainer, task, datamodule, metrics).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
         draw_test_examples(folder / "images", datamodule, scores)

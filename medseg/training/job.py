@@ -138,16 +138,14 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         scores = score_split(trainer, task, datamodule, metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
-            scores.summary.update(
-                {
-                    "best_epoch": best.content["epoch"] + 1,
-                    "epochs": len(epochs),
-                    # Of all epochs, those before an interruption included.
-                    "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
-                    "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
-                    "macs": macs_of(task.network, datamodule),
-                    "network": record(task.network, plan.record["model"]),
-                }
+            scores = scores.with_facts(
+                best_epoch=best.content["epoch"] + 1,
+                epochs=len(epochs),
+                # Of all epochs, those before an interruption included.
+                training_seconds=round(sum(float(row["seconds"]) for row in epochs), 1),
+                parameters=sum(parameter.numel() for parameter in task.network.parameters()),
+                macs=macs_of(task.network, datamodule),
+                network=record(task.network, plan.record["model"]),
             )
             write_results(folder, datamodule, scores, mirrors)
 
