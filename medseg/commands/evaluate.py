@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
+from medseg.runs.environment import is_first_process
+from medseg.runs.folder import find_run
+from medseg.runs.show import print_scores
 from medseg.system.memory import keep_freed_memory
 
 SUMMARY = """
-medseg evaluate scores a saved checkpoint. Everything the checkpoint needs travels in it; what is not said here is
-as it was in its run, so that evaluating a run on its own test split gives its own scores.
+medseg evaluate scores a saved checkpoint. Everything the network needs is in the checkpoint; options that are not
+given are those of the run, so that evaluating a run on its test split gives its scores again.
 """
 
 EXAMPLES = (
@@ -25,7 +29,10 @@ def evaluate(cfg: DictConfig) -> None:
     from medseg.training.evaluation import evaluate_checkpoint
 
     keep_freed_memory()
-    evaluate_checkpoint(cfg)
+    folder, summary = evaluate_checkpoint(cfg, list(HydraConfig.get().overrides.task))
+    if is_first_process():
+        print_scores(summary, find_run(cfg.checkpoint)[0].path.name)
+        print(f"scores: {folder}")
 
 
 COMMAND = Command("evaluate", evaluate, SUMMARY, EXAMPLES, positional=("checkpoint", "data"))

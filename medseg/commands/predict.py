@@ -10,8 +10,8 @@ from medseg.system.memory import keep_freed_memory
 
 SUMMARY = """
 medseg predict runs a trained network on images of any size and format and writes, for each, a mask of the same size,
-and a table of areas, components and confidences. All that the network needs to know about images travels in its
-checkpoint. Several checkpoints are averaged. The same command again goes on where it stopped.
+and a table of areas, components and confidences. All that the network needs to know about images is in its
+checkpoint. Several checkpoints are averaged. The same command again resumes an interrupted one.
 """
 
 EXAMPLES = (

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig
-
 from medseg.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
+    from hydra.errors import InstantiationException
+    from omegaconf import DictConfig
     from torch import nn
 
 
@@ -41,6 +39,9 @@ def instantiate(node: DictConfig, **extra: Any) -> Any:
 
     Raises the constructor's own `UserError`, or `ConfigError` for anything else that keeps it from being built.
     """
+    import hydra  # not above: a checkpoint is read without it
+    from hydra.errors import InstantiationException
+
     try:
         return hydra.utils.instantiate(node, _convert_="all", **extra)
     except InstantiationException as error:

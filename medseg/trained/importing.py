@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.prepare import checked_size
 from medseg.errors import ConfigError, UserError
 from medseg.models.reference import RELEASED, find_network, import_reference
+from medseg.trained.checkpoint import PREFIX, checkpoint_metadata
 from medseg.trained.files import KEY, read_plain, write_checkpoint
-from medseg.trained.settings import OF_THE_DATA, PREFIX
 
 State = dict[str, Tensor | np.ndarray]
 
@@ -63,7 +63,7 @@ def import_released(cfg: DictConfig) -> Path:
         make, network = with_background(make, network)
     model = {"_target_": f"medseg.models.{type(network).__name__}", **make.keywords}
     weights = {f"{PREFIX}{key}": value for key, value in network.state_dict().items()}
-    write_checkpoint({"state_dict": weights, KEY: settings_for(cfg, model, source)}, output)
+    write_checkpoint({"state_dict": weights, KEY: metadata_of(cfg, model, source)}, output)
 
     parameters = sum(parameter.numel() for parameter in network.parameters())
     print(f"network:       {type(network).__name__}, {parameters:,} parameters")
@@ -72,7 +72,7 @@ def import_released(cfg: DictConfig) -> Path:
         print("classes:       one output z with a sigmoid in the file; here two, (0, z), that predict the same")
     if cfg.bgr:
         print("channels:      blue, green, red in the file; here red, green, blue")
-    print(f"normalisation: {normalisation(cfg)}")
+    print(f"normalisation: {describe_normalisation(cfg)}")
     print(f"written:       {output}")
     print(f"score it:      medseg evaluate {output}{'' if 'dataset' in cfg.data else ' data=...'}")
     words = [f"model={name}", *unusual(make, cfg.model), f"initial_weights={output}"]
@@ -96,11 +96,11 @@ def read_state(file: Path) -> State:
             content = read_plain(file)
     if not isinstance(content, Mapping):
         raise UserError(f"{file}: holds a {type(content).__name__} where a state dict is needed")
-    found = content if is_state(content) else next((content[k] for k in WRAPPERS if is_state(content.get(k))), None)
-    if found is None:
+    state = content if is_state(content) else next((content[k] for k in WRAPPERS if is_state(content.get(k))), None)
+    if state is None:
         keys = ", ".join(map(str, list(content)[:5])) or "nothing"
         raise UserError(f"{file}: no state dict in it (it holds {keys}); looked for it under {', '.join(WRAPPERS)}")
-    return {bare(name): value for name, value in found.items() if name.rpartition(".")[2] not in ADDITIONS}
+    return {bare(name): value for name, value in state.items() if name.rpartition(".")[2] not in ADDITIONS}
 
 
 def read_arrays(file: Path) -> State:
@@ -132,7 +132,7 @@ def bare(name: str) -> str:
     return name
 
 
-# What the authors did otherwise.
+# What the authors did differently.
 def with_channels_reversed(make: partial[nn.Module], network: nn.Module) -> nn.Module:
     """Make a network that was trained on blue, green, red take red, green, blue: its first weights are turned round."""
     # The layers that see the image are those that change with its channels.
@@ -152,23 +152,22 @@ def with_background(make: partial[nn.Module], network: nn.Module) -> tuple[parti
     """
     double = partial(make.func, **{**make.keywords, "num_classes": 2})
     widened = double()
-    own = network.state_dict()
-    state = {
-        name: own[name] if own[name].shape == value.shape else torch.cat([torch.zeros_like(own[name]), own[name]])
-        for name, value in widened.state_dict().items()
-    }
-    widened.load_state_dict(state)
+    single = network.state_dict()
+    for name, value in widened.state_dict().items():
+        if single[name].shape != value.shape:
+            single[name] = torch.cat([torch.zeros_like(single[name]), single[name]])
+    widened.load_state_dict(single)
     return double, widened
 
 
 # The checkpoint.
-def settings_for(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[str, Any]:
-    """Return what medseg keeps in a checkpoint beside the weights, as plain values.
+def metadata_of(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Return what the checkpoint holds beside the weights, as plain values; `model` is the network's configuration.
 
-    `model` is the network's configuration. Mean and deviation are None where they are not known: then images are
-    normalised as the training split of the data that they are from. Raises `ConfigError` for data that do not fit.
+    Where the normalisation is not known, images are normalised as the training split of the data that they are from.
+    Raises `ConfigError` for data that do not fit.
     """
-    mean, std = given_normalisation(cfg, model["in_channels"])
+    normalisation = given_normalisation(cfg, model["in_channels"])
     cfg.data.in_channels = model["in_channels"]
     data: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
     num_classes = model["num_classes"]
@@ -177,36 +176,29 @@ def settings_for(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[s
         class_names = list(datamodule.prepared.class_names)
         if len(class_names) != num_classes:
             raise ConfigError(
-                f"{source} tells {num_classes} classes apart, {datamodule.dataset.title} has {len(class_names)} "
+                f"{source} predicts {num_classes} classes, {datamodule.dataset.title} has {len(class_names)} "
                 f"({', '.join(class_names)})"
             )
-        if mean is None:
-            mean, std = (list(values) for values in datamodule.normalisation)
+        normalisation = normalisation or datamodule.normalisation
     else:
         checked_size(data["image_size"])
-        data["data_dir"] = cfg.data_dir
         names = ["foreground"] if num_classes == 2 else [f"class{k}" for k in range(1, num_classes)]
         class_names = ["background", *names]
-    return {
-        "config": {
-            "model": model,
-            "data": {key: data[key] for key in OF_THE_DATA if key in data},
-            "channels_last": True,
-        },
-        "class_names": class_names,
-        "mean": mean,
-        "std": std,
-        "data_identity": None,
-        "precision": "32-true",
-        "device": None,
-        "imported": {"file": source.name, "sha256": sha256_file(source)},
-    }
+    return checkpoint_metadata(
+        {"model": model, "data": data, "channels_last": True},
+        normalisation,
+        class_names=class_names,
+        data_identity=None,
+        precision="32-true",
+        device=None,
+        imported={"file": source.name, "sha256": sha256_file(source)},
+    )
 
 
-def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[list[float] | None, list[float] | None]:
+def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[Sequence[float], Sequence[float]] | None:
     """Return mean and deviation as given, red first; raises `ConfigError` unless both fit the network's channels."""
     if cfg.mean is None and cfg.std is None:
-        return None, None
+        return None
     for name, values in (("mean", cfg.mean), ("std", cfg.std)):
         numbers = OmegaConf.is_list(values) and all(isinstance(value, int | float) for value in values)
         if not numbers or len(values) != in_channels:
@@ -214,11 +206,11 @@ def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[list[float] 
     if min(cfg.std) <= 0:
         raise ConfigError(f"std={cfg.std} must be above 0")
     order = -1 if cfg.bgr else 1
-    return list(map(float, cfg.mean))[::order], list(map(float, cfg.std))[::order]
+    return [float(value) for value in cfg.mean][::order], [float(value) for value in cfg.std][::order]
 
 
-def normalisation(cfg: DictConfig) -> str:
-    """Say how images will be normalised, and what was assumed."""
+def describe_normalisation(cfg: DictConfig) -> str:
+    """Describe how images will be normalised, and what was assumed."""
     if cfg.mean is not None:
         return "as given"
     if "dataset" in cfg.data:

@@ -18,8 +18,8 @@ from PIL import Image
 
 import medseg
 from medseg.errors import ConfigError, UserError
-from medseg.trained.demo import SHOWN, Seen, describe, draw, mask_of, run_demo
-from medseg.trained.predicting.outputs import as_uint16
+from medseg.trained.demo import draw, mask_of, run_demo
+from medseg.trained.predicting.prediction import LONGEST_SIDE, Prediction, describe_classes
 from tests.browsing import PHONE, open_page
 from tests.data.image_files import pillow
 from tests.helpers import compose_config
@@ -94,29 +94,31 @@ def test_drop_an_image_and_move_the_threshold(tmp_path: Path) -> None:
 def test_several_classes_are_shown_together_or_one_by_its_threshold() -> None:
     disc = [[0.2, 0.5, 0.3, 0.4], [0.4, 0.4, 0.4, 0.0]]
     cup = [[0.2, 0.3, 0.4, 0.3], [0.0, 0.0, 0.0, 0.4]]
-    both = as_uint16(np.array([disc, cup], np.float32))
-    seen = Seen(np.full((2, 4, 3), 100, np.uint8), np.array([[0, 1, 2, 1], [0, 0, 0, 0]], np.uint8), both)
+    names = ("background", "a < b", "cup")
+    probabilities = np.array([1 - np.add(disc, cup), disc, cup], np.float32)
+    mask = np.array([[0, 1, 2, 1], [0, 0, 0, 0]], np.uint8)
+    seen = Prediction(np.full((2, 4, 3), 100, np.uint8), mask, probabilities, names)
     mask, confidence = mask_of(seen, None, 0.9)
     assert mask.tolist() == [[0, 1, 2, 1], [0, 0, 0, 0]], "the most probable, whatever the threshold"
     assert np.allclose(confidence[0, 1:], [0.5, 0.4, 0.4], atol=1e-4)
-    table = describe(("background", "a < b", "cup"), mask, confidence, None)
+    table = describe_classes(names, mask, confidence)
     assert re.findall(r"</i>(.*?)</th>", table) == ["a &lt; b", "cup"]
     assert re.findall(r"<td>(.*?)</td>", table) == ["2", "25.0 %", "2", "0.450", "1", "12.5 %", "1", "0.400"]
 
     mask, confidence = mask_of(seen, 1, 0.35)
     assert mask.tolist() == [[0, 1, 0, 1], [1, 1, 1, 0]]
-    alone = describe(("background", "disc", "cup"), mask, confidence, 1)
+    alone = describe_classes(("background", "disc", "cup"), mask, confidence, 1)
     assert re.findall(r"</i>(.*?)</th>", alone) == ["disc"]
     assert re.findall(r"<td>(.*?)</td>", alone) == ["5", "62.5 %", "1", "0.420"]
     assert not mask_of(seen, 2, 1.0)[0].any()
 
 
 def test_pictures_of_large_images_are_reduced() -> None:
-    image = np.full((SHOWN, 2 * SHOWN, 3), 100, np.uint8)
+    image = np.full((LONGEST_SIDE, 2 * LONGEST_SIDE, 3), 100, np.uint8)
     mask = np.zeros(image.shape[:2], np.uint8)
     mask[200:600, 200:600] = 2
-    drawn = draw(Seen(image, mask, np.zeros((2, 1, 1), np.uint16)), mask)
-    assert drawn.shape == (SHOWN // 2, SHOWN, 3)
+    drawn = draw(image, mask)
+    assert drawn.shape == (LONGEST_SIDE // 2, LONGEST_SIDE, 3)
     assert (drawn[0, 0] == 100).all()
     assert (drawn[200, 200] != 100).any(), "tinted"
     assert np.abs(drawn[100, 200].astype(int) - drawn[200, 200]).max() > 50, "the outline stands out"

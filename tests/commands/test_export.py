@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from medseg.data.normalisation import normalise
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder
-from medseg.trained.exporting.check import draw_images, normalise
+from medseg.trained.exporting.check import draw_images
 from medseg.trained.exporting.export import export_checkpoint
 from medseg.trained.exporting.formats import check_format, open_onnx
-from medseg.trained.exporting.subject import read_subject
+from medseg.trained.network import TrainedNetwork
 from tests.helpers import TINY, command, compose_config, train
 
 
@@ -50,18 +51,18 @@ def test_the_onnx_file_says_what_its_user_must_know(onnx_file: Path, run: RunFol
 
     model = onnx.load(onnx_file)
     onnx.checker.check_model(model)
-    told = metadata_of(onnx_file)
-    travels = torch.load(run.best_checkpoint, weights_only=True)["medseg"]
-    assert json.loads(told["class_names"]) == ["background", "polyp"]
-    assert json.loads(told["mean"]) == travels["mean"]
-    assert json.loads(told["std"]) == travels["std"]
-    assert json.loads(told["image_size"]) == [64, 64]
-    assert json.loads(told["value_range"]) == [0, 1]
-    assert json.loads(told["network_arguments"])["base_channels"] == 4
-    assert told["channel_order"] == "RGB"
-    assert told["task"] == "semantic segmentation"
-    assert told["network"] == "UNet"
-    assert told["opset"] == str(model.opset_import[0].version)
+    metadata = metadata_of(onnx_file)
+    written = torch.load(run.best_checkpoint, weights_only=True)["medseg"]
+    assert json.loads(metadata["class_names"]) == ["background", "polyp"]
+    assert json.loads(metadata["mean"]) == written["mean"]
+    assert json.loads(metadata["std"]) == written["std"]
+    assert json.loads(metadata["image_size"]) == [64, 64]
+    assert json.loads(metadata["value_range"]) == [0, 1]
+    assert json.loads(metadata["network_arguments"])["base_channels"] == 4
+    assert metadata["channel_order"] == "RGB"
+    assert metadata["task"] == "semantic segmentation"
+    assert metadata["network"] == "UNet"
+    assert metadata["opset"] == str(model.opset_import[0].version)
     assert [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim] == [
         "N",
         3,
@@ -93,12 +94,12 @@ def test_preprocessing_can_be_built_in(onnx_file: Path, run: RunFolder, place: P
     )
     file = export_checkpoint(cfg)
     images = draw_images((2, 37, 50), 3)
-    subject = read_subject(run.best_checkpoint)
-    logits = torch.from_numpy(open_onnx(onnx_file)(normalise(images, subject.mean, subject.std)))
+    normalised = normalise(torch.from_numpy(images), *TrainedNetwork.load(run.best_checkpoint).normalisation)
+    logits = torch.from_numpy(open_onnx(onnx_file)(normalised.numpy()))
     np.testing.assert_allclose(open_onnx(file)(images), logits.softmax(1).numpy(), atol=1e-5)
-    told = metadata_of(file)
-    assert json.loads(told["value_range"]) == [0, 255]
-    assert told["output"].startswith("probabilities: float32, N x 2 x H x W")
+    metadata = metadata_of(file)
+    assert json.loads(metadata["value_range"]) == [0, 255]
+    assert metadata["output"].startswith("probabilities: float32, N x 2 x H x W")
 
 
 OTHER_PROCESS = """
@@ -116,20 +117,20 @@ print(extra["metadata.json"])
 def test_the_torch_file_loads_without_medseg(run: RunFolder, place: Path) -> None:
     file = export_checkpoint(compose_config("export", f"checkpoint={run.path}", "format=torch"))
     assert file == run.path / "exports" / "best.pt2"
-    subject = read_subject(run.best_checkpoint)
-    images = normalise(draw_images((3, 37, 50), 3), subject.mean, subject.std)
+    trained = TrainedNetwork.load(run.best_checkpoint)
+    images = normalise(torch.from_numpy(draw_images((3, 37, 50), 3)), *trained.normalisation).numpy()
     np.save(place / "images.npy", images)
     arguments = [str(file), str(place / "images.npy"), str(place / "logits.npy")]
     done = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESS, *arguments], cwd=place, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["class_names"] == ["background", "polyp"]
-    assert told["mean"] == list(subject.mean or ())
-    assert told["torch_version"] == torch.__version__
+    metadata = json.loads(done.stdout)
+    assert metadata["class_names"] == ["background", "polyp"]
+    assert metadata["mean"] == trained.metadata.mean
+    assert metadata["torch_version"] == torch.__version__
     with torch.no_grad():
-        expected = subject.network(torch.from_numpy(images)).numpy()
+        expected = trained.network(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(np.load(place / "logits.npy"), expected, atol=1e-5)
 
 

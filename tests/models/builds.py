@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from medseg.config import yaml_files
-from medseg.training.task import main_output
+from medseg.models.outputs import main_output
 from tests.helpers import compose_config
 
 SMALL: dict[str, tuple[str, ...]] = {

@@ -46,12 +46,11 @@ def run_import(place: Path, source: Path, *overrides: str) -> Path:
 
 def run_evaluate(place: Path, checkpoint: Path, *overrides: str) -> list[dict[str, str]]:
     scores = place / "scores"
-    evaluate_checkpoint(
-        compose_config(
-            "evaluate", f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}",
-            "trainer.accelerator=cpu", *overrides,
-        )
-    )  # fmt: skip
+    words = [
+        f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}", "trainer.accelerator=cpu",
+        *overrides,
+    ]  # fmt: skip
+    evaluate_checkpoint(compose_config("evaluate", *words), words)
     return read_csv(scores / "per_image.csv")
 
 
@@ -280,7 +279,7 @@ class Unplain:
         ),
         ("golden", ["model=unet", "bgr=maybe"], ConfigError, "bgr is 'maybe'; it must be true or false"),
         ("golden", ["model=unet", "data.image_size=4"], ConfigError, "data.image_size is 4; it must be"),
-        ("classes", ["model=unet", *DATA], ConfigError, "tells 5 classes apart, synthetic images has 2"),
+        ("classes", ["model=unet", *DATA], ConfigError, "predicts 5 classes, synthetic images has 2"),
     ],
 )
 def test_what_cannot_be_imported(

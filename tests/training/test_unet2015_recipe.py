@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from medseg.config import yaml_files
-from medseg.data.splits.files import read_table
+from medseg.data.splits.split_files import read_table
 from medseg.errors import ConfigError
 from medseg.models import UNet2015
 from medseg.runs.files import read_csv, read_yaml
@@ -84,7 +84,8 @@ def test_it_is_scored_again_without_the_border_maps(run: RunFolder, place: Path,
     from medseg.training.evaluation import evaluate_checkpoint
 
     monkeypatch.setattr(module, "prepare_border", lambda *a, **k: pytest.fail("evaluation needs no border maps"))
-    folder = evaluate_checkpoint(compose_config("evaluate", f"checkpoint={run.path}", "trainer.accelerator=cpu"))
+    words = [f"checkpoint={run.path}", "trainer.accelerator=cpu"]
+    folder, _ = evaluate_checkpoint(compose_config("evaluate", *words), words)
     assert (folder / "per_image.csv").read_bytes() == (run.test / "per_image.csv").read_bytes()
 
 

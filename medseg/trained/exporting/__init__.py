@@ -1,1 +1,1 @@
-"""A trained network as one file that runs without medseg: checkpoint -> subject -> program -> file -> check."""
+"""A trained network as one file that runs without medseg: checkpoint -> network -> program -> file -> check."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
-from torch import nn
 
-from medseg.data.drawing import STYLES
-from medseg.data.prepared.build import as_grey
+from medseg.data.normalisation import normalise
 from medseg.errors import UserError
 from medseg.trained.exporting.formats import Run
+from medseg.trained.exporting.module import Exported
+from medseg.trained.network import TrainedNetwork
 
 TOLERANCE = 1e-4
 """Largest difference that is accepted, as a part of the largest output, or of 1 where all are smaller."""
@@ -45,6 +46,35 @@ class Agreement:
         return self.difference <= TOLERANCE * max(1.0, self.largest)
 
 
+def check(trained: TrainedNetwork, module: Exported, run: Run, min_size: int | None) -> Agreement:
+    """Compare an exported file with the module it was made of, at several sizes; raises `UserError` if it fails.
+
+    A network that does not say from which size on it takes images may refuse some of the sizes, odd ones for example.
+
+    Args:
+        trained: whose file it is.
+        module: on the CPU.
+        run: runs the file.
+        min_size: smallest height and width that it takes, in pixels; None where it is not known.
+    """
+    least = min_size or 1
+    channels = trained.metadata.in_channels
+    # Any values do for the comparison where the network's own are not known.
+    mean, std = trained.metadata.normalisation or ([0.5] * channels, [0.25] * channels)
+
+    def batch(size: Size) -> np.ndarray:
+        images = draw_images(size, channels)
+        return images if module.with_preprocessing else normalise(torch.from_numpy(images), mean, std).numpy()
+
+    if trained.min_size is not None:
+        smallest = batch((1, least, least))
+        output = run_file(run, smallest)
+        if output.shape[2:] != smallest.shape[2:] or not np.isfinite(output).all():
+            raise UserError(f"the exported file returns {output.shape}, or NaN, for an image of {describe(smallest)}")
+    batches = [batch(size) for size in sizes_to_compare(least, trained.metadata.image_size)]
+    return compare(module, run, batches, optional=trained.min_size is None)
+
+
 def sizes_to_compare(min_size: int, image_size: tuple[int, int]) -> list[Size]:
     """Return sizes to compare at: two small ones, that of the training, twice as high, and an odd one next to it.
 
@@ -62,86 +92,60 @@ def sizes_to_compare(min_size: int, image_size: tuple[int, int]) -> list[Size]:
 
 
 def draw_images(size: Size, channels: int) -> np.ndarray:
-    """Draw images to compare with, N x C x H x W float32 in 0..255: a scene with objects and noise in turn."""
+    """Draw images to compare with, N x C x H x W float32 in 0..255: smooth ones and noise in turn."""
     count, height, width = size
-    rng = np.random.default_rng(0)
-    images = np.empty((count, height, width, channels), np.float32)
-    for number in range(count):
-        if number % 2:
-            images[number] = rng.integers(0, 256, (height, width, channels))
-        else:
-            style = list(STYLES)[number % len(STYLES)]
-            scene, _ = STYLES[style](rng, (max(height, 64), max(width, 64)), False)
-            cut = np.ascontiguousarray(scene[:height, :width])
-            cut = as_grey(cut) if channels == 1 else cut
-            images[number] = cut[..., np.arange(channels) % cut.shape[-1]]
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    images = np.random.default_rng(0).integers(0, 256, (count, channels, height, width)).astype(np.float32)
+    for image in images[::2]:
+        for plane in image:
+            plane[:] = cv2.resize(plane[::8, ::8].copy(), (width, height), interpolation=cv2.INTER_LINEAR)
+    return images
 
 
-def normalise(images: np.ndarray, mean: Sequence[float] | None, std: Sequence[float] | None) -> np.ndarray:
-    """Normalise images in 0..255 as the network was trained to see them; by their own values where that is unknown."""
-    scaled = images / np.float32(255)
-    if mean is None or std is None:
-        return ((scaled - scaled.mean()) / scaled.std()).astype(np.float32)
-    shape = (1, -1, 1, 1)
-    return ((scaled - np.asarray(mean, np.float32).reshape(shape)) / np.asarray(std, np.float32).reshape(shape)).astype(
-        np.float32
-    )
+def compare(module: Exported, run: Run, batches: Sequence[np.ndarray], *, optional: bool) -> Agreement:
+    """Compare an exported file with its module on batches, N x C x H x W float32.
 
-
-def check_smallest(run: Run, image: np.ndarray) -> None:
-    """Check that an exported file takes the smallest image, 1 x C x H x W, and makes numbers of all its pixels.
-
-    Raises `UserError`.
+    `optional`: the module may refuse all of the sizes but one. Raises `UserError` where the file cannot run what the
+    module can, or the module takes none of the sizes.
     """
-    named = " x ".join(map(str, image.shape))
-    try:
-        got = run(image)
-    except Exception as error:
-        raise UserError(f"what was exported fails for an image of {named}: {error}") from error
-    if got.shape[2:] != image.shape[2:] or not np.isfinite(got).all():
-        raise UserError(f"what was exported makes {got.shape} of an image of {named}, or no numbers")
-
-
-def compare(module: nn.Module, run: Run, batches: Sequence[np.ndarray], *, optional: bool = False) -> Agreement:
-    """Compare what was exported with the module that it was made of.
-
-    Args:
-        module: in evaluation mode, on the CPU.
-        run: runs the exported file.
-        batches: inputs, N x C x H x W float32.
-        optional: whether the module may refuse a size; it is then left out. One at least must remain.
-
-    Raises `UserError` where the exported file cannot run what the module can, or the module takes none of the sizes.
-    """
-    compared: list[Size] = []
+    sizes: list[Size] = []
     difference = largest = 0.0
     pixels = other_class = 0
     for batch in batches:
-        size = (batch.shape[0], *batch.shape[2:])
-        named = " x ".join(map(str, batch.shape))
         try:
             with torch.inference_mode():
                 expected = module(torch.from_numpy(batch)).numpy()
         except Exception as error:
             if optional:
                 continue
-            raise UserError(f"the network itself fails for an image of {named}: {error}") from error
-        try:
-            got = run(batch)
-        except Exception as error:
-            raise UserError(f"what was exported fails for an image of {named}: {error}") from error
-        if got.shape != expected.shape:
-            raise UserError(f"what was exported makes {got.shape} of an image of {named}, the network {expected.shape}")
-        compared.append(size)  # type: ignore[arg-type]
-        apart = np.abs(got - expected)
+            raise UserError(f"the network itself fails for an image of {describe(batch)}: {error}") from error
+        output = run_file(run, batch)
+        if output.shape != expected.shape:
+            raise UserError(
+                f"the exported file returns {output.shape} for an image of {describe(batch)}, the network "
+                f"{expected.shape}"
+            )
+        sizes.append((batch.shape[0], batch.shape[2], batch.shape[3]))
+        apart = np.abs(output - expected)
         # A NaN on both sides is no difference; on one side it is one that no tolerance accepts.
-        apart[np.isnan(got) & np.isnan(expected)] = 0
+        apart[np.isnan(output) & np.isnan(expected)] = 0
         difference = max(difference, float(np.where(np.isnan(apart), np.inf, apart).max()))
         largest = max(largest, float(np.nanmax(np.abs(expected), initial=0)))
-        changed = got.argmax(1) != expected.argmax(1)
+        changed = output.argmax(1) != expected.argmax(1)
         pixels += changed.size
         other_class += int(changed.sum())
-    if not compared:
+    if not sizes:
         raise UserError("the network takes none of the sizes that the export was to be checked with")
-    return Agreement(tuple(compared), difference, largest, pixels, other_class)
+    return Agreement(tuple(sizes), difference, largest, pixels, other_class)
+
+
+def run_file(run: Run, batch: np.ndarray) -> np.ndarray:
+    """Run an exported file; raises `UserError` where it fails."""
+    try:
+        return run(batch)
+    except Exception as error:
+        raise UserError(f"the exported file fails for an image of {describe(batch)}: {error}") from error
+
+
+def describe(batch: np.ndarray) -> str:
+    """Write the shape of a batch."""
+    return " x ".join(map(str, batch.shape))

@@ -26,7 +26,7 @@ NEEDED = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "torch": ()}
 """Packages of the extra `export` that a format needs."""
 
 METADATA = "metadata.json"
-"""Name of what travels in a .pt2 file."""
+"""Name of the metadata in a .pt2 file."""
 
 
 def check_format(name: str) -> None:
@@ -45,8 +45,9 @@ def write_onnx(program: ExportedProgram, metadata: Mapping[str, Any], file: Path
 
     from medseg.trained.exporting.program import quiet
 
+    output_name = str(metadata["output"]).partition(":")[0]
     with quiet():
-        made = torch.onnx.export(program, input_names=["image"], output_names=[output_name(metadata)], verbose=False)
+        made = torch.onnx.export(program, input_names=["image"], output_names=[output_name], verbose=False)
     assert made is not None
     model: Any = made.model
     symbols = {str(size): name for size, name in zip(model.graph.inputs[0].shape, ("N", None, "H", "W"), strict=True)}
@@ -56,12 +57,12 @@ def write_onnx(program: ExportedProgram, metadata: Mapping[str, Any], file: Path
             value.shape = type(value.shape)([renamed(size, symbols) for size in value.shape])
     for node in model.graph:
         node.metadata_props.clear()  # where in the source it comes from
-    told = {**metadata, "opset": model.opset_imports[""]}
-    model.metadata_props.update({k: v if isinstance(v, str) else json.dumps(v) for k, v in told.items()})
+    metadata = {**metadata, "opset": model.opset_imports[""]}
+    model.metadata_props.update({k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()})
     model.producer_name = "medseg"
     model.producer_version = str(metadata["medseg_version"])
     made.save(file, external_data=False)
-    return told
+    return metadata
 
 
 def renamed(size: Any, symbols: Mapping[str, str | None]) -> Any:
@@ -75,15 +76,10 @@ def write_torch(program: ExportedProgram, metadata: Mapping[str, Any], file: Pat
     """Write a program as .pt2, with the metadata as the extra file `METADATA`, and return them."""
     import torch
 
-    told = {**metadata, "torch_version": str(torch.__version__)}
+    metadata = {**metadata, "torch_version": str(torch.__version__)}
     with file.open("wb") as stream:
-        torch.export.save(program, stream, extra_files={METADATA: json.dumps(told, indent=2)})
-    return told
-
-
-def output_name(metadata: Mapping[str, Any]) -> str:
-    """Return how the output is called: the first word of its description."""
-    return str(metadata["output"]).partition(":")[0]
+        torch.export.save(program, stream, extra_files={METADATA: json.dumps(metadata, indent=2)})
+    return metadata
 
 
 def open_onnx(file: Path) -> Run:

@@ -19,8 +19,7 @@ def make_program(module: nn.Module, example: Tensor, name: str) -> ExportedProgr
 
     Args:
         module: maps N x C x H x W to N x K x H x W.
-        example: an image that it takes, at least 2 x C x 2 x 2. Its size says which way through the Python code is
-            taken, where that depends on the size.
+        example: an image that it takes, at least 2 x C x 2 x 2. The branches of the Python code are those of its size.
         name: of the network, in messages.
 
     Raises `UserError` where it cannot be traced, or only for the example's size.
@@ -40,7 +39,7 @@ def make_program(module: nn.Module, example: Tensor, name: str) -> ExportedProgr
     except Exception as error:
         raise UserError(
             f"{name} cannot be exported with open sizes: {first_line(error)} (its forward must not decide by the "
-            "values of H and W; torch.export's documentation says how)"
+            "values of H and W; torch.export's documentation has the rules)"
         ) from error
     remove_assertions(program)
     return program
@@ -72,7 +71,7 @@ def smallest_size(program: ExportedProgram) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error that says something, with the next one where it ends in a colon."""
+    """Return the first line of an error that is not empty, with the next one where it ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -81,7 +80,7 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what the exporters say about themselves from the terminal; recording their trace costs time as well."""
+    """Silence the logs of the exporters; recording their trace costs time as well."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.__trace", "onnxscript")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""The images to predict: which files are meant, what their outputs are called, and their pixels."""
+"""The images to predict: their files, the names of their outputs, and their pixels."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from medseg.data.datasets.folder_layout import EXTENSIONS
-from medseg.data.prepared.problems import SampleError
 from medseg.data.sources.decode import decode_image, scale_to_8_bits
+from medseg.data.sources.problems import SampleError
 from medseg.errors import UserError
 
 LARGE = 16_000_000
@@ -30,9 +30,9 @@ class Input:
     """An image to predict.
 
     Attributes:
-        file: where it lies.
+        file: its path.
         image: its path below the folder that all images share, with `/`.
-        name: what its outputs are called: the same without extension, unless another image would be called so too.
+        name: of its outputs: the same without extension, unless another image would have that name too.
     """
 
     file: Path
@@ -49,96 +49,92 @@ class Inputs:
 
 
 def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable[[Path], bool]) -> Inputs:
-    """Find the images that a user means by a folder, a file, a pattern, or a list of these.
+    """Find the images of a folder, a file, a pattern, or a list of these.
 
     Args:
         given: folders are searched with all below them; a pattern may hold `**`.
         leave_out: whether a folder is passed over, since its images are results of an earlier prediction. A folder
-            that is given itself is not asked about.
+            that is given itself is not passed over.
 
-    Raises `UserError` where nothing is found.
+    Raises `UserError` where there is none.
     """
-    places = [given] if isinstance(given, str | Path) else list(given)
-    if not places:
+    paths = [given] if isinstance(given, str | Path) else list(given)
+    if not paths:
         raise UserError("input is an empty list; give a folder, a file or a pattern")
-    roots, files, ignored = [], dict[Path, None](), Counter[str]()
-    for place in places:
-        root, found = _find(Path(os.path.abspath(Path(place).expanduser())), leave_out, ignored)  # noqa: PTH100
+    roots, files, ignored = [], dict[Path, None](), set[str]()
+    for path in paths:
+        root, candidates = _list_files(Path(os.path.abspath(Path(path).expanduser())), leave_out)  # noqa: PTH100
         roots.append(root)
-        files |= dict.fromkeys(found)
+        for file in candidates:
+            if file == root or (file.suffix.lower().lstrip(".") in EXTENSIONS and not is_special(file)):
+                files[file] = None
+            else:
+                ignored.add(file.suffix or file.name)
     if not files:
-        seen = f" (not known as images: {', '.join(sorted(ignored)[:5])})" if ignored else ""
-        raise UserError(f"{', '.join(map(str, places))}: no images found{seen}")
-    root = Path(os.path.commonpath(roots))
-    names = {file: file.relative_to(root).as_posix() for file in files}
-    called = output_names(names.values())
-    images = [Input(file, image, called[image]) for file, image in names.items()]
-    return Inputs(root, sorted(images, key=lambda image: image.image))
+        others = f" (not known as images: {', '.join(sorted(ignored)[:5])})" if ignored else ""
+        raise UserError(f"{', '.join(map(str, paths))}: no images found{others}")
+    root = Path(os.path.commonpath([root.parent if root in files else root for root in roots]))
+    images = {file: file.relative_to(root).as_posix() for file in files}
+    names = output_names(images.values())
+    inputs = [Input(file, image, names[image]) for file, image in images.items()]
+    return Inputs(root, sorted(inputs, key=lambda each: each.image))
 
 
-def _find(place: Path, leave_out: Callable[[Path], bool], ignored: Counter[str]) -> tuple[Path, list[Path]]:
-    """Return the images of one folder, file or pattern, and the folder that stands for it."""
-    if place.is_dir():
-        return place, list(_below(place, leave_out, ignored))
-    if is_special(place):
-        raise UserError(f"{place}: a pipe or a device, no image file")
-    if place.exists():
-        return place.parent, [place]
-    if not glob.has_magic(str(place)):
-        raise UserError(f"{place}: no such file or folder")
-    fixed, matches = matching(place)
+def _list_files(path: Path, leave_out: Callable[[Path], bool]) -> tuple[Path, list[Path]]:
+    """Return the files of a folder, a file or a pattern, and the folder, the file or what precedes the wildcards."""
+    if path.is_dir():
+        return path, list(_below(path, leave_out))
+    if is_special(path):
+        raise UserError(f"{path}: a pipe or a device, no image file")
+    if path.exists():
+        return path, [path]
+    if not glob.has_magic(str(path)):
+        raise UserError(f"{path}: no such file or folder")
+    fixed, matches = matching(path)
     files: list[Path] = []
     for match in matches:
         between = match.relative_to(fixed).parts
-        if any(leave_out(fixed.joinpath(*between[:depth])) for depth in range(1, len(between) + 1)):
-            continue
-        files += list(_below(match, leave_out, ignored)) if match.is_dir() else _known([match], ignored)
+        if not any(leave_out(fixed.joinpath(*between[:depth])) for depth in range(1, len(between) + 1)):
+            files += _below(match, leave_out) if match.is_dir() else [match]
     return fixed, files
 
 
 def matching(pattern: Path) -> tuple[Path, list[Path]]:
-    """Return the folder before the first wildcard of a pattern, and what the pattern finds, sorted.
+    """Return the folder before the first wildcard of a pattern, and the paths that match it, sorted.
 
-    That folder does not change when other files are found. What is hidden is not found.
+    That folder does not depend on the matches. Hidden files and folders do not match.
     """
     fixed = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
-    found = fixed.glob(str(pattern.relative_to(fixed)))
     hidden = re.compile(r"(^|/)\.")
-    return fixed, sorted(path for path in found if not hidden.search(path.relative_to(fixed).as_posix()))
+    matches = fixed.glob(str(pattern.relative_to(fixed)))
+    return fixed, sorted(path for path in matches if not hidden.search(path.relative_to(fixed).as_posix()))
 
 
-def _below(folder: Path, leave_out: Callable[[Path], bool], ignored: Counter[str]) -> Iterator[Path]:
+def _below(folder: Path, leave_out: Callable[[Path], bool]) -> Iterator[Path]:
     for path, folders, files in os.walk(folder):
         here = Path(path)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not leave_out(here / name))
-        yield from _known([here / name for name in files if not name.startswith(".")], ignored)
-
-
-def _known(files: Sequence[Path], ignored: Counter[str]) -> list[Path]:
-    """Return the files whose ending is that of an image; count the endings of the others."""
-    known = [file for file in files if file.suffix.lower().lstrip(".") in EXTENSIONS and not is_special(file)]
-    ignored.update(file.suffix or file.name for file in files if file not in known)
-    return known
+        yield from (here / name for name in files if not name.startswith("."))
 
 
 def is_special(file: Path) -> bool:
     """Tell whether a path is a pipe, a socket or a device, which to open may take for ever."""
     try:
         mode = file.stat().st_mode
-    except OSError:  # said where its pixels are read
+    except OSError:  # reading its pixels fails with the reason
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def output_names(images: Iterable[str]) -> dict[str, str]:
     """Map each image to its path without extension; with it, where two would otherwise have one name."""
-    called = {image: os.path.splitext(image)[0] for image in images}  # noqa: PTH122
+    names = {image: os.path.splitext(image)[0] for image in images}  # noqa: PTH122
     while True:
-        count = Counter(name.lower() for name in called.values())  # some file systems do not tell a from A
-        clashes = [image for image, name in called.items() if count[name.lower()] > 1 and name != image]
+        count = Counter(name.lower() for name in names.values())  # on some file systems a and A are one file
+        clashes = [image for image, name in names.items() if count[name.lower()] > 1 and name != image]
         if not clashes:
-            return called
-        called |= {image: image for image in clashes}
+            return names
+        names |= {image: image for image in clashes}
 
 
 def is_large(file: Path) -> bool:
@@ -146,7 +142,7 @@ def is_large(file: Path) -> bool:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file) as header:
             return header.width * header.height > LARGE
-    except Exception:  # Pillow raises many kinds, and what is wrong is said where the pixels are read
+    except Exception:  # Pillow raises many kinds; reading the pixels fails with the reason
         return False
 
 

@@ -1,4 +1,4 @@
-"""What is said of a mask: area, connected components and confidence of each class, from strips of rows."""
+"""Measure a mask: area, connected components and confidence of each class, from strips of rows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Regions:
             components.add((mask == label).astype(np.uint8) if areas[label] else None)
 
     def measured(self) -> list[Region]:
-        """Return what was found of each foreground class."""
+        """Return the measures of each foreground class."""
         return [
             Region(
                 area=int(self.areas[label]),
@@ -89,6 +87,9 @@ class Components:
         """Return the number of parts so far."""
         if not self.touching or self.total == 0:
             return self.total
+        from scipy.sparse import coo_array  # not above: it takes longer to import than the rest of predicting
+        from scipy.sparse.csgraph import connected_components
+
         pairs = np.concatenate(self.touching) - 1
         graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(self.total, self.total))
         return int(connected_components(graph, directed=False, return_labels=False))  # type: ignore[call-overload]

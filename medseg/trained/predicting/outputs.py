@@ -1,7 +1,7 @@
 """The folder of a prediction: what is in it, what is known to be finished, how it is written.
 
 prediction.json       what made it: checkpoints, options, the folder of the images
-masks/*.png           the class of each pixel, at the image's own size: indices, or 0 and 255
+masks/*.png           the class of each pixel, at the size of the image: indices, or 0 and 255
 probabilities/<k>-<class>/*.png   where asked for: the probability of a class, 16 bits, 65535 for 1
 overlays/*.png        where asked for: the image with the outlines of its mask
 predictions.csv       a row for each image and foreground class, all that were ever predicted into this folder
@@ -28,6 +28,7 @@ from medseg.runs.files import read_csv, replacing, replacing_text, write_csv, wr
 from medseg.system.locks import held
 from medseg.trained.predicting.inputs import Input
 from medseg.trained.predicting.measures import Region
+from medseg.trained.predicting.prediction import encode_png
 
 MARKER = "prediction.json"
 RESULTS = ("masks", "probabilities", "overlays")
@@ -92,37 +93,27 @@ class OutputFolder:
         self.probabilities = probabilities
         self.overlays = overlays
         self.finished: dict[str, Finished] = {}
-
-    @property
-    def table(self) -> Path:
-        return self.path / "predictions.csv"
-
-    @property
-    def unreadable(self) -> Path:
-        return self.path / "unreadable.csv"
-
-    @property
-    def journal(self) -> Path:
-        return self.path / ".finished.jsonl"
+        self.table = path / "predictions.csv"
+        self.unreadable = path / "unreadable.csv"
+        self.journal = path / ".finished.jsonl"
 
     @contextmanager
     def opened(self, settings: dict[str, Any], *, force: bool) -> Iterator[None]:
-        """Hold the folder for this process; at the end, however it comes, the table says all that is finished.
+        """Hold the folder for this process; at the end, however it comes, all finished images are in the table.
 
         Args:
-            settings: plain values that decide on what comes out; the same ones go on where they stopped.
+            settings: plain values that decide on the outputs; a folder of the same ones is resumed.
             force: begin anew and remove what was predicted before.
 
-        Raises `UserError` where another process holds it, or it holds what other settings, or others, have made.
+        Raises `UserError` where another process holds it, or it holds outputs of other settings or other programs.
         """
         lock = self.path / ".lock"
         with held(lock, "is predicting into this folder"):
             try:
                 self._check(settings, force=force)
                 self.finished = self._read_journal()
-                if force:
-                    for image in list(self.finished):
-                        self.remove(image)
+                for image in list(self.finished) if force else ():
+                    self.remove(image)
                 self._write_journal()  # without a line that was cut short
                 write_json(self.path / MARKER, {"medseg": __version__, **settings})
                 try:
@@ -134,7 +125,7 @@ class OutputFolder:
                 lock.unlink(missing_ok=True)
 
     def _check(self, settings: dict[str, Any], *, force: bool) -> None:
-        """Raise `ConfigError` for a folder whose content is not to be added to."""
+        """Raise `ConfigError` for a folder with other content."""
         marker = self.path / MARKER
         if not marker.exists():
             foreign = next((name for name in (*RESULTS, self.table.name) if (self.path / name).exists()), None)
@@ -157,19 +148,18 @@ class OutputFolder:
 
     def _read_journal(self) -> dict[str, Finished]:
         """Read what is finished; a line that was cut short by a kill does not count."""
-        found: dict[str, Finished] = {}
-        if not self.journal.exists():
-            return found
-        for line in self.journal.read_text(encoding="utf-8").splitlines():
+        finished: dict[str, Finished] = {}
+        lines = self.journal.read_text(encoding="utf-8").splitlines() if self.journal.exists() else []
+        for line in lines:
             with suppress(ValueError, TypeError, KeyError):
                 entry = json.loads(line)
                 regions = [Region(**region) for region in entry.pop("regions")]
-                found[entry["image"]] = Finished(**entry, regions=regions)
-        return found
+                finished[entry["image"]] = Finished(**entry, regions=regions)
+        return finished
 
     def _write_journal(self) -> None:
         with replacing_text(self.journal) as stream:
-            stream.writelines(self._line(entry) for entry in self.finished.values())
+            stream.writelines(as_line(entry) for entry in self.finished.values())
 
     def remove(self, image: str) -> None:
         """Remove what was predicted of an image, if anything was."""
@@ -204,15 +194,14 @@ class OutputFolder:
         image: Input,
         mask: np.ndarray,
         regions: list[Region],
-        *,
-        probabilities: Sequence[np.ndarray] = (),
-        overlay: np.ndarray | None = None,
+        probabilities: Sequence[np.ndarray],
+        overlay: np.ndarray | None,
         stamped: list[int],
     ) -> Finished:
-        """Write the outputs of an image and return what `finish` is to be told.
+        """Write the outputs of an image, and return what `finish` takes.
 
         Args:
-            image: whose outputs.
+            image: that was predicted.
             mask: H x W uint8, class indices.
             regions: of each foreground class.
             probabilities: of each foreground class, H x W uint16, where they are asked for.
@@ -224,17 +213,15 @@ class OutputFolder:
             pictures.append(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         files = self._files(image)
         for name, picture in zip(files, pictures, strict=True):
-            write_png(self.path / name, picture)
+            with replacing(self.path / name) as partial:
+                partial.write_bytes(encode_png(picture))
         return Finished(image.image, stamped, mask.shape[0], mask.shape[1], files, regions)
 
     def finish(self, entry: Finished) -> None:
-        """Note that the outputs of an image are written."""
+        """Add an image whose outputs are written to the journal."""
         self.finished[entry.image] = entry
         with self.journal.open("a", encoding="utf-8") as stream:
-            stream.write(self._line(entry))
-
-    def _line(self, entry: Finished) -> str:
-        return json.dumps(asdict(entry)) + "\n"
+            stream.write(as_line(entry))
 
     def _write_table(self) -> None:
         rows = [
@@ -262,15 +249,11 @@ class OutputFolder:
             write_csv(self.unreadable, [{"image": image, "reason": reason} for image, reason in reasons.items()])
 
 
+def as_line(entry: Finished) -> str:
+    """Write an entry of the journal."""
+    return json.dumps(asdict(entry)) + "\n"
+
+
 def as_uint16(probabilities: np.ndarray) -> np.ndarray:
     """Return probabilities as uint16, 65535 for 1."""
     return np.rint(probabilities * np.float32(65535)).astype(np.uint16)
-
-
-def write_png(file: Path, pixels: np.ndarray) -> None:
-    """Write pixels as PNG, whole or not at all."""
-    # Level 1 takes a third of the default's time and 10 % more space.
-    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert done
-    with replacing(file) as partial, partial.open("wb") as stream:
-        stream.write(data.data)

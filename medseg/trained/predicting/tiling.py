@@ -26,8 +26,8 @@ def blend(
         predict: maps the rows and columns of a window to its probabilities, K x rows x columns.
 
     Where windows overlap, their predictions are averaged with weights that fall smoothly to the windows' edges, where
-    a network knows least of what lies around. Rows that no later window reaches are given out, so that no more than
-    one row of windows is kept.
+    a network knows least of its surroundings. Rows that no later window reaches are yielded, so that no more than one
+    row of windows is in memory.
     """
     height, width = size
     rows, columns = min(window, height), min(window, width)
@@ -46,9 +46,9 @@ def blend(
                 band[rows - count :] = 0
             done = top
         for left in lefts:
-            place = slice(left, left + columns)
-            sums[:, :, place] += predict(slice(top, top + rows), place) * weight
-            weights[:, place] += weight
+            span = slice(left, left + columns)
+            sums[:, :, span] += predict(slice(top, top + rows), span) * weight
+            weights[:, span] += weight
     yield sums / weights
 
 

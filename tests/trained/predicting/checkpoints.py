@@ -11,6 +11,7 @@ import hydra
 import numpy as np
 import torch
 
+from medseg.trained.checkpoint import checkpoint_metadata
 from medseg.trained.files import KEY
 from medseg.trained.files import write_checkpoint as write_file
 
@@ -29,7 +30,7 @@ def write_checkpoint(
     in_channels: int = 3,
     **changes: Any,
 ) -> Path:
-    """Write the checkpoint of a network with random weights; `changes` replace its settings."""
+    """Write the checkpoint of a network with random weights; `changes` replace its metadata."""
     model = {**(model or UNET), "in_channels": in_channels, "num_classes": len(class_names)}
     torch.manual_seed(seed)
     network = hydra.utils.instantiate(model, _convert_="all")
@@ -37,21 +38,31 @@ def write_checkpoint(
     for name, value in network.state_dict().items():
         if name.startswith("head") and name.endswith("weight"):
             value *= 20
-    data = {"image_size": image_size, "in_channels": in_channels}
-    settings = {
-        "config": {"model": model, "data": data, "channels_last": True},
-        "class_names": list(class_names),
-        "mean": [0.4, 0.5, 0.6][:in_channels],
-        "std": [0.2, 0.25, 0.3][:in_channels],
-        "data_identity": "0123456789abcdef",
-        "precision": "32-true",
-        "device": "cpu",
-        **changes,
-    }
+    metadata = metadata_of(model, class_names, image_size, in_channels, **changes)
     file.parent.mkdir(parents=True, exist_ok=True)
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    write_file({"state_dict": state, KEY: settings}, file)
+    write_file({"state_dict": state, KEY: metadata}, file)
     return file
+
+
+def metadata_of(
+    model: dict[str, Any],
+    class_names: Sequence[str] = ("background", "blob"),
+    image_size: int | Sequence[int] = 32,
+    in_channels: int = 3,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Make the metadata of a checkpoint; `changes` replace them."""
+    data = {"image_size": image_size, "in_channels": in_channels}
+    made = checkpoint_metadata(
+        {"model": model, "data": data, "channels_last": True},
+        ([0.4, 0.5, 0.6][:in_channels], [0.2, 0.25, 0.3][:in_channels]),
+        class_names=list(class_names),
+        data_identity="0123456789abcdef",
+        precision="32-true",
+        device="cpu",
+    )
+    return {**made, **changes}
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 import tracemalloc
@@ -12,10 +13,13 @@ import torch
 import torch.nn.functional as F
 
 import medseg
-from medseg.data.prepared.build import as_grey, resize_image
+from medseg.data.prepared.resize import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
-from medseg.trained.predicting.predictor import find_checkpoints, most_probable
-from tests.trained.predicting.checkpoints import LOCAL, UNET, picture, write_checkpoint
+from medseg.trained.files import KEY
+from medseg.trained.network import TrainedNetwork
+from medseg.trained.predicting.prediction import LONGEST_SIDE, Prediction, most_probable
+from medseg.trained.predicting.predictor import find_checkpoints
+from tests.trained.predicting.checkpoints import LOCAL, UNET, picture, write_checkpoint, write_image
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +29,33 @@ def unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_hand(file: Path, pixels: np.ndarray) -> torch.Tensor:
     """The probabilities of an image of the network's size, 1 x classes x H x W."""
-    from medseg.trained.predicting.member import load_member
-
-    member = load_member(file, device=torch.device("cpu"))
+    trained = TrainedNetwork.load(file)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in (member.mean, member.std))
+    mean, std = (torch.tensor(values)[:, None, None] for values in trained.normalisation)
     with torch.no_grad():
-        return member.network((image - mean) / std).softmax(1)
+        return trained.network((image - mean) / std).softmax(1)
 
 
 def test_import_is_light_and_load_is_there() -> None:
     code = "import sys, medseg; assert callable(medseg.load); assert not {'torch', 'numpy', 'hydra'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+LIGHT = """
+import sys
+import numpy as np
+import medseg
+
+for precision in ("32-true", "bf16-mixed"):
+    prediction = medseg.load(sys.argv[1], precision=precision).predict(np.zeros((40, 30, 3), np.uint8))
+    assert prediction._repr_html_()
+heavy = {"lightning", "albumentations", "matplotlib", "hydra", "omegaconf", "scipy", "wandb", "torchmetrics"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+
+
+def test_predicting_imports_no_training(unet: Path) -> None:
+    subprocess.run([sys.executable, "-c", LIGHT, str(unet)], check=True)
 
 
 def test_an_image_of_the_trained_size(unet: Path) -> None:
@@ -81,7 +100,7 @@ def test_flips_are_averaged(unet: Path) -> None:
     assert not np.allclose(found, medseg.load(unet).predict(image).probabilities, atol=1e-2)
 
 
-def test_an_ensemble_is_the_average_of_its_members(unet: Path, tmp_path: Path) -> None:
+def test_an_ensemble_is_the_average_of_its_networks(unet: Path, tmp_path: Path) -> None:
     image = picture(50, 60)
     other = write_checkpoint(tmp_path / "other.ckpt", seed=1)
     grey = write_checkpoint(tmp_path / "grey.ckpt", seed=2, image_size=[40, 24], in_channels=1)
@@ -93,7 +112,7 @@ def test_an_ensemble_is_the_average_of_its_members(unet: Path, tmp_path: Path) -
 
 def test_networks_of_other_classes_are_not_averaged(unet: Path, tmp_path: Path) -> None:
     polyp = write_checkpoint(tmp_path / "polyp.ckpt", class_names=("background", "polyp"))
-    with pytest.raises(ConfigError, match=r"unet\.ckpt tells background, blob apart, .*polyp\.ckpt background, polyp"):
+    with pytest.raises(ConfigError, match=r"unet\.ckpt predicts background, blob, .*polyp\.ckpt background, polyp"):
         medseg.load([unet, polyp])
     imported = write_checkpoint(tmp_path / "in.ckpt", class_names=("background", "foreground"), data_identity=None)
     assert medseg.load([imported, unet]).class_names == ("background", "blob")
@@ -117,11 +136,30 @@ def test_what_a_checkpoint_may_be(tmp_path: Path) -> None:
         find_checkpoints([])
 
 
+def rename(file: Path, target: str) -> None:
+    """Let a checkpoint name another class."""
+    content = torch.load(file, weights_only=True)
+    content[KEY]["config"]["model"]["_target_"] = target
+    torch.save(content, file)
+
+
 def test_a_network_of_your_own_is_loaded_when_you_trust_it(tmp_path: Path) -> None:
     own = write_checkpoint(tmp_path / "own.ckpt", LOCAL)
     with pytest.raises(UserError, match="trust=true"):
         medseg.load(own)
     assert medseg.load(own, trust=True).predict(picture(9, 9)).mask.shape == (9, 9)
+    parts = {
+        "body": {**LOCAL, "in_channels": 3, "num_classes": 2},
+        "last": {"_target_": "torch.nn.Hardtanh", "_partial_": True, "min_val": 0.0},
+    }
+    file = write_checkpoint(tmp_path / "assembled.ckpt", {"_target_": "tests.networks.Assembled", **parts})
+    with pytest.raises(UserError, match="trust=true"):
+        medseg.load(file)
+    assert medseg.load(file, trust=True).predict(picture(9, 9)).mask.shape == (9, 9)
+    missing = write_checkpoint(tmp_path / "missing.ckpt", LOCAL)
+    rename(missing, "tests.networks.Gone")
+    with pytest.raises(UserError, match=r"missing\.ckpt: Gone cannot be built: .* has no attribute 'Gone'"):
+        medseg.load(missing, trust=True)
 
 
 def test_arrays_of_other_kinds_are_read_as_files_of_theirs_would_be(unet: Path) -> None:
@@ -134,6 +172,46 @@ def test_arrays_of_other_kinds_are_read_as_files_of_theirs_would_be(unet: Path) 
     for wrong in (rgb / 255, rgb[:, :, :2], rgb[0, 0], np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(UserError, match="an image has"):
             model.predict(wrong)
+
+
+def test_files_arrays_and_lists_of_them(unet: Path, tmp_path: Path) -> None:
+    model = medseg.load(unet)
+    pixels = picture(40, 60)
+    file = write_image(tmp_path / "scan.png", pixels)
+    expected = model.predict(pixels)
+    several = model.predict([file, str(file), pixels])
+    for prediction in (model.predict(file), model.predict(str(file)), *several):
+        assert np.array_equal(prediction.probabilities, expected.probabilities)
+        assert np.array_equal(prediction.image, pixels)
+    assert len(several) == 3
+    assert model.predict([]) == []
+    with pytest.raises(UserError, match=r"none\.png"):
+        model.predict(tmp_path / "none.png")
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"scan\.png.*damaged, truncated or not an image"):
+        model.predict([pixels, file])
+
+
+def test_a_notebook_shows_the_image_with_the_outlines_of_its_mask(unet: Path) -> None:
+    prediction = medseg.load(unet).predict(picture(100, 200))
+    shown = cv2.imdecode(np.frombuffer(prediction._repr_png_(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(shown, prediction.overlay())
+    changed = (shown != prediction.image).any(axis=2)
+    assert changed.any()
+    assert not (changed & (prediction.mask == 0)).any(), "nothing but the outline is drawn"
+    page = prediction._repr_html_()
+    assert base64.b64encode(prediction._repr_png_()).decode() in page
+    share = prediction.mask.mean()
+    assert f"<td>{prediction.mask.sum():,}</td><td>{100 * share:.1f} %</td>" in page
+    assert repr(prediction) == f"Prediction(100 x 200 pixels: background {1 - share:.1%}, blob {share:.1%})"
+
+
+def test_a_large_image_is_shown_smaller() -> None:
+    mask = np.zeros((10, 2 * LONGEST_SIDE), np.uint8)
+    probabilities = np.ones((2, *mask.shape), np.float32) / 2
+    prediction = Prediction(np.dstack([mask] * 3), mask, probabilities, ("background", "blob"))
+    shown = cv2.imdecode(np.frombuffer(prediction._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (5, LONGEST_SIDE, 3)
 
 
 @pytest.mark.parametrize("size", [(150, 97), (20, 300), (31, 12)])

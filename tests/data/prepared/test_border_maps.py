@@ -19,9 +19,9 @@ from medseg.config.instantiate import instantiate
 from medseg.data.datasets import DSB2018, ISBI2012, isbi
 from medseg.data.datasets.base import Sample
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.loading.border_maps import BorderMaps, border_folder, prepare_border
-from medseg.data.loading.border_weights import border_weights, closeness
 from medseg.data.module import SegmentationDataModule, build_datamodule
+from medseg.data.prepared.border_maps import BorderMaps, border_folder, prepare_border
+from medseg.data.prepared.border_weights import border_weights, closeness
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare, prepare_from_config
 from medseg.data.sources.source import Source

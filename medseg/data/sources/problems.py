@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ class Problem:
     """One finding of the integrity check.
 
     `kind` is one of `KINDS`. A `fatal` problem stops the preparation unless bad samples are skipped on request;
-    the others are reported and kept.
+    the others are only reported.
     """
 
     kind: str
@@ -50,7 +51,7 @@ class SampleError(DataError):
     Args:
         kind: one of `KINDS`.
         file: name of the file at fault, as it is in the source.
-        detail: what was found, in a few words.
+        detail: a few words.
     """
 
     def __init__(self, kind: str, file: str, detail: str = "") -> None:
@@ -77,6 +78,12 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
         ordered = sorted(problems, key=lambda problem: not problem.fatal)
         cells = [[each.kind, each.fatal, each.sample, each.file, each.detail] for each in ordered]
         write_rows(file, [["kind", "fatal", "sample", "file", "detail"], *cells])
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Read what `write_problems` has written."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [Problem(row["kind"], row["file"], row["detail"], row["sample"]) for row in csv.DictReader(file)]
 
 
 def refuse_fatal(problems: Sequence[Problem], title: str, path: Path) -> None:

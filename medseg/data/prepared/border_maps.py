@@ -1,4 +1,4 @@
-"""What the border weights need of every image, computed once and kept beside the prepared images.
+"""The maps from which border weights are made, computed once and stored beside the prepared images.
 
 A folder `border-<key>/` inside that of the prepared data holds two more arrays and a fingerprint of its own. Images
 and masks stay what and where they are, whether border weights are asked for or not; another sigma makes another such
@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from medseg.data.datasets.base import Dataset
-from medseg.data.loading.border_weights import balance, closeness, separate
 from medseg.data.prepared.arrays import ArrayFile
-from medseg.data.prepared.build import in_threads, resize_mask, thread_count
+from medseg.data.prepared.border_weights import balance, closeness, separate
 from medseg.data.prepared.dataset import PreparedDataset, read_fingerprint
 from medseg.data.prepared.fingerprint import sha256_file
-from medseg.data.prepared.staging import lock_of, locked, remove_leftovers, temporary_of, writing
+from medseg.data.prepared.resize import resize_mask
+from medseg.data.prepared.staging import build_once, writing
+from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.finding import open_source
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
@@ -90,68 +90,37 @@ def prepare_border(
     Args:
         dataset: which dataset.
         prepared: what `prepare` returned for it.
-        sigma: see `medseg.data.loading.border_weights`; in pixels of the prepared images.
+        sigma: see `medseg.data.prepared.border_weights`; in pixels of the prepared images.
         data_dir, source, download, num_workers: as for `prepare`. The source is only needed to compute them.
 
     Raises `DataError` where that is missing or another one than was prepared, and for a disk that cannot be written.
     """
-    found = find_border_maps(prepared, sigma)
-    if found is not None:
-        return found
-    opened = open_source(dataset, source, data_dir, download)
-    return make_border_maps(dataset, opened, prepared, sigma, thread_count(num_workers))
-
-
-def find_border_maps(prepared: PreparedDataset, sigma: float) -> BorderMaps | None:
-    """Open the border maps of prepared data where they are complete."""
-    try:
-        return BorderMaps(border_folder(prepared, sigma))
-    except DataError:
-        return None
-
-
-def make_border_maps(
-    dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: float, workers: int
-) -> BorderMaps:
-    """Compute the border maps of prepared data beside their place and move them there; one process at a time.
-
-    Args:
-        dataset: tells the instances apart.
-        source: what was prepared.
-        prepared: the prepared data.
-        sigma: in pixels of the prepared images.
-        workers: threads.
-
-    Raises `DataError` where the source is not what was prepared, and where nothing can be written.
-    """
-    if source.identity != prepared.fingerprint["source_identity"]:
-        raise DataError(
-            f"{dataset.title}: {source.location} is not what {prepared.folder} was made from, which the border weights "
-            "need; give that with data.source=DIR"
-        )
     folder = border_folder(prepared, sigma)
-    with writing(folder.parent), locked(lock_of(folder), f"computing border weights of {dataset.title}"):
-        remove_leftovers(folder)
-        found = find_border_maps(prepared, sigma)
-        if found is not None:
-            return found
-        if folder.exists():
-            log.warning("%s is damaged and is made again", folder)
-            shutil.rmtree(folder)
-        temporary = temporary_of(folder)
-        try:
-            temporary.mkdir()
-            fill(dataset, source, prepared, sigma, workers, temporary)
-            temporary.rename(folder)
-            sync(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    log.info("%s: border weights prepared in %s", dataset.title, folder)
+    if not is_complete(folder):
+        opened = open_source(dataset, source, data_dir, download)
+        if opened.identity != prepared.fingerprint["source_identity"]:
+            raise DataError(
+                f"{dataset.title}: {opened.location} is not what {prepared.folder} was made from, which the border "
+                "weights need; give that with data.source=DIR"
+            )
+        fill = partial(build, dataset, opened, prepared, sigma, thread_count(num_workers))
+        busy = f"is busy with computing border weights of {dataset.title}"
+        if build_once(folder, busy, is_complete, fill) is not None:
+            log.info("%s: border weights prepared in %s", dataset.title, folder)
     return BorderMaps(folder)
 
 
-def fill(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: float, workers: int, folder: Path) -> None:
-    """Fill a folder with the border maps of all prepared images, the fingerprint last."""
+def is_complete(folder: Path) -> bool:
+    """Tell whether a folder holds complete border maps; looks at sizes only."""
+    try:
+        BorderMaps(folder)
+    except DataError:
+        return False
+    return True
+
+
+def build(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: float, workers: int, folder: Path) -> int:
+    """Fill a folder with the border maps of all prepared images, the fingerprint last; return their number."""
     started = time.perf_counter()
     samples = {sample.id: sample for sample in dataset.list_samples(source).samples}
     size, count = prepared.image_size, len(prepared.ids)
@@ -186,3 +155,4 @@ def fill(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: flo
     }
     (folder / "fingerprint.json").write_text(json.dumps(fingerprint, indent=2) + "\n", encoding="utf-8")
     sync(folder / "fingerprint.json")
+    return count

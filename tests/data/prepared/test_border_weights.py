@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from medseg.data.loading.border_weights import balance, border_weights, closeness, components, separate
+from medseg.data.datasets.base import connected_components
+from medseg.data.prepared.border_weights import balance, border_weights, closeness, separate
 
 EVEN = (1.0, 1.0)
 
@@ -99,13 +100,13 @@ def test_cells_that_meet_at_a_corner_or_have_another_class_do_not_touch() -> Non
 
 def test_components_are_connected_by_edges_and_class_by_class() -> None:
     class_map = np.array([[1, 1, 0, 2], [0, 0, 1, 2], [1, 0, 1, 1]], np.uint8)
-    instances = components(class_map)
+    instances = connected_components(class_map)
     assert instances.dtype == np.int32
     assert len(np.unique(instances)) == 5
     np.testing.assert_array_equal(instances > 0, class_map > 0)
     assert instances[1, 2] == instances[2, 3] != instances[0, 1]
     assert instances[0, 3] == instances[1, 3] != instances[1, 2]
-    assert not components(np.zeros((3, 3), np.uint8)).any()
+    assert not connected_components(np.zeros((3, 3), np.uint8)).any()
 
 
 def test_classes_are_balanced() -> None:

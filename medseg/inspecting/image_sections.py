@@ -54,8 +54,8 @@ def augmented(facts: Facts, draws: Mapping[int, Sequence[Draw]], recipe: Sequenc
     for position, seen in draws.items():
         shown = []
         for draw in seen:
-            said = f"epoch {draw.epoch}" if draw.epoch else "as it is"
-            shown.append(figure(draw.image, draw.mask, said, f"{facts.rows[position].id}, {said}"))
+            when = f"epoch {draw.epoch}" if draw.epoch else "as it is"
+            shown.append(figure(draw.image, draw.mask, when, f"{facts.rows[position].id}, {when}"))
         id_ = id_in_short(facts.rows[position].id)
         parts.append(f'<h3 class="image">{id_}</h3><div class="shots">{"".join(shown)}</div>')
     return "".join(parts)

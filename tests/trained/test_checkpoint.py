@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from medseg.errors import UserError
+from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.files import DIGEST, KEY, digest, read_checkpoint, write_checkpoint
-from medseg.trained.settings import Checkpoint
 from tests.fuzzing.mutations import mutated
 from tests.trained.predicting.checkpoints import UNET
 from tests.trained.predicting.checkpoints import write_checkpoint as write_random
@@ -45,7 +45,7 @@ def changed(good: Path, tmp_path: Path, **model: Any) -> Path:
 def test_a_checkpoint_builds_its_network(good: Path) -> None:
     checkpoint = Checkpoint.read(good)
     network = checkpoint.build()
-    assert checkpoint.image_size == (32, 32)
+    assert checkpoint.metadata.image_size == (32, 32)
     assert all(bool((network.state_dict()[name] == value).all()) for name, value in checkpoint.state.items())
 
 
@@ -64,15 +64,15 @@ def test_an_interpolation_is_refused_and_never_resolved(good: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"base_channels": "4"}, "base_channels is '4'"),
-        ({"base_channels": True}, "base_channels is True"),
-        ({"base_channels": 2**12}, "fewer weights than its settings say"),
+        ({"base_channels": "4"}, "UNet cannot be built: "),
+        ({"base_channels": True}, "UNet cannot be built: "),
+        ({"base_channels": 2**12}, "fewer weights than its settings"),
         ({"depth": 2**12}, "fewer weights|cannot be built"),
         ({"base_channels": 10**12}, "at most"),
         ({"base_channels": 8}, "the checkpoint of another network"),
         ({"norm": "x" * 5000}, "more than 1024 characters"),
-        ({"width": 3}, "takes no 'width'"),
-        ({"_partial_": True}, "takes no '_partial_'"),
+        ({"width": 3}, "unexpected keyword argument 'width'"),
+        ({"_partial_": True}, r"medseg\.models\.UNet is no network"),
         ({"_target_": "medseg.models.unet.nn.Module"}, "which is not medseg's own"),
         ({"_target_": 3}, "_target_ names no class"),
     ],
@@ -202,10 +202,11 @@ import sys
 from pathlib import Path
 import torch
 from medseg.errors import UserError
-from medseg.trained.settings import Checkpoint
+from medseg.trained.checkpoint import Checkpoint
 
 files = sorted(Path(sys.argv[1]).glob("*.ckpt"))
-Checkpoint.read(files[0]).build()  # loads what building a network loads
+good = Checkpoint.read(files[0])
+good.build(), good.dataset()  # import what building them imports
 seen = []
 loaded = set(sys.modules)
 

@@ -14,7 +14,7 @@ about 5 pixels. What the paper leaves open, and is decided here:
 - Cells touch where they share an edge of a pixel, and two cells of one class that meet only at a corner are two. The
   border that the paper introduces between touching cells is the pixels of each that have the other as a neighbour:
   each cell dilated by one pixel, and what two of them share given to the background, as in that script. It is two
-  pixels wide. Cells of different classes are told apart by their classes and get none.
+  pixels wide. Cells of different classes get none: their classes differ anyway.
 - w_c is the inverse frequency of the class, scaled so that its mean over all pixels is 1.
 """
 
@@ -51,20 +51,6 @@ def border_weights(
     return weights + np.float32(w0) * closeness(instances, separated, sigma), separated
 
 
-def components(class_map: np.ndarray) -> np.ndarray:
-    """Number the connected regions of every foreground class, H x W uint8 -> H x W int32, from 1; 0 is background.
-
-    Pixels are connected along their edges, not across corners.
-    """
-    instances = np.zeros(class_map.shape, np.int32)
-    found = 0
-    for label in np.unique(class_map[class_map > 0]):
-        count, regions = cv2.connectedComponents((class_map == label).astype(np.uint8), connectivity=4)
-        np.copyto(instances, regions + found, where=regions > 0)
-        found += count - 1
-    return instances
-
-
 def separate(class_map: np.ndarray, instances: np.ndarray) -> np.ndarray:
     """Return a copy of a class map, H x W uint8, in which touching cells of one class have background between them."""
     touching = np.zeros(class_map.shape, bool)
@@ -98,7 +84,7 @@ def closeness(instances: np.ndarray, class_map: np.ndarray, sigma: float) -> np.
 
 
 def windows(instances: np.ndarray, margin: int) -> list[tuple[int, tuple[slice, slice]]]:
-    """Return the number of every instance with the part of the map that lies within `margin` pixels of its box."""
+    """Return the number of every instance with the part of the map within `margin` pixels of its box."""
     rows, columns = np.nonzero(instances)
     numbers, which = np.unique(instances[rows, columns], return_inverse=True)
     first = np.full((len(numbers), 2), np.iinfo(np.int64).max)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from medseg.data.prepared.dataset import Row
-from medseg.data.prepared.problems import Problem
+from medseg.data.sources.problems import Problem
 
 THUMBNAIL = 32
 """Side of the thumbnails that candidates are compared on, in pixels."""
 
 MAX_DISTANCE = 10
 MIN_CORRELATION = 0.85
-MIN_OWN_CORRELATION = 0.75
+MIN_BEYOND_AVERAGE = 0.75
 """A pair is a near-duplicate when at most 10 of the 64 hash bits differ, the details of its thumbnails correlate at
 0.85 or more, and what these have beyond the average image does at 0.75 or more (a frame or a scale that is on every
 image says nothing). Chosen by looking at every pair above 0.78 in Kvasir-SEG, ISIC 2018 and DSB 2018: the 5, 29 and 1
@@ -27,28 +28,45 @@ MIN_FOR_AVERAGE = 10
 """Images that an average takes, at least."""
 
 
-def find_duplicates(rows: Sequence[Row], thumbnails: Sequence[np.ndarray], splits: dict[str, str]) -> list[Problem]:
-    """Report identical images, and images of different splits that show the same thing.
+@dataclass(frozen=True)
+class Duplicates:
+    """Two images that show the same thing.
+
+    Args:
+        first, second: positions, first below second.
+        same: whether the files are equal.
+        correlation: of the details of their thumbnails.
+    """
+
+    first: int
+    second: int
+    same: bool
+    correlation: float
+
+    def as_problem(self, rows: Sequence[Row], parts: Sequence[str]) -> Problem:
+        """Report the pair as a problem of its second image; `parts` are the splits of all images."""
+        first, second = rows[self.first], rows[self.second]
+        how = "the same as" if self.same else f"like (correlation {self.correlation:.2f})"
+        kind = "duplicate image" if self.same else "near-duplicate across splits"
+        detail = f"in {parts[self.second]}, {how} {first.image} in {parts[self.first]}"
+        return Problem(kind, second.image, detail, second.id)
+
+
+def find_duplicates(rows: Sequence[Row], thumbnails: Sequence[np.ndarray], parts: Sequence[str]) -> list[Duplicates]:
+    """Find identical images, and images of different splits that show the same thing.
 
     Args:
         rows: one for each image.
         thumbnails: the thumbnail of each image.
-        splits: id -> split.
+        parts: the split of each image.
     """
-    parts = [splits.get(row.id, "no split") for row in rows]
-
-    def pair(kind: str, first: int, second: int, how: str) -> Problem:
-        detail = f"in {parts[second]}, {how} {rows[first].image} in {parts[first]}"
-        return Problem(kind, rows[second].image, detail, rows[second].id)
-
-    problems: list[Problem] = []
+    pairs = []
     for group in exact_duplicates([row.sha256 for row in rows]):
-        problems += [pair("duplicate image", group[0], other, "the same as") for other in group[1:]]
+        pairs += [Duplicates(group[0], other, True, 1.0) for other in group[1:]]
     for first, second, correlation in near_duplicates([row.dhash for row in rows], np.stack(thumbnails), parts):
         if rows[first].sha256 != rows[second].sha256:
-            how = f"like (correlation {correlation:.2f})"
-            problems.append(pair("near-duplicate across splits", first, second, how))
-    return problems
+            pairs.append(Duplicates(first, second, False, correlation))
+    return pairs
 
 
 def exact_duplicates(hashes: Sequence[str]) -> list[list[int]]:
@@ -94,16 +112,16 @@ def near_duplicates(
     numbers = np.unique(np.asarray(splits), return_inverse=True)[1]
     details = high_frequencies(thumbnails)
     average = details.mean(axis=0) if len(details) >= MIN_FOR_AVERAGE else 0
-    whole, own = normalised(details), normalised(details - average)
+    whole, beyond = normalised(details), normalised(details - average)
     pairs: list[tuple[int, int, float]] = []
     for first in range(len(codes)):
         close = np.bitwise_count(codes[first + 1 :] ^ codes[first]) <= MAX_DISTANCE
         others = first + 1 + np.flatnonzero(close & (numbers[first + 1 :] != numbers[first]))
         correlations = whole[others] @ whole[first]
-        found = (correlations >= MIN_CORRELATION) & (own[others] @ own[first] >= MIN_OWN_CORRELATION)
+        alike = (correlations >= MIN_CORRELATION) & (beyond[others] @ beyond[first] >= MIN_BEYOND_AVERAGE)
         pairs += [
             (first, int(other), float(correlation))
-            for other, correlation in zip(others[found], correlations[found], strict=True)
+            for other, correlation in zip(others[alike], correlations[alike], strict=True)
         ]
     return pairs
 

@@ -1,6 +1,7 @@
 """How the split files of the published datasets were made, so that anyone can make them again from the ids.
 
-`python -m medseg.data.splits.make` writes all of `split_files/`; a test checks that they come out as they are.
+`python experiments/splits/make_split_files.py` writes `medseg/data/split_files/`; a test checks that they come out as
+they are.
 """
 
 from __future__ import annotations
@@ -10,15 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from medseg.config.checks.data import FOLDS
-from medseg.data.splits.files import (
-    FOLD_COLUMNS,
-    Assignment,
-    block_split,
-    folds_by_count,
-    read_table,
-    split_by_count,
-    split_files,
-)
+from medseg.data.splits.random_splits import folds_by_count, split_by_count
+from medseg.data.splits.split_files import FOLD_COLUMNS, read_table, split_files
 
 
 def make_kvasir(ids: Collection[str], official_test: Collection[str], together: Sequence[Collection[str]]) -> dict:
@@ -59,6 +53,12 @@ def make_isbi(ids: Sequence[str]) -> dict:
     return {"blocks": block_split(ids, slice(24, 30), slice(20, 24)), "folds": folds}
 
 
+def block_split(ids: Sequence[str], test: slice, val: slice) -> dict[str, str]:
+    """Split a sequence of slices, of which neighbours are near-copies, into runs of neighbours."""
+    assignment = dict.fromkeys(ids, "train")
+    return assignment | dict.fromkeys(ids[val], "val") | dict.fromkeys(ids[test], "test")
+
+
 def make_all() -> dict[str, dict[str, str]]:
     """Make every split file again from the ids (and types, and official test images) in the shipped ones.
 
@@ -91,7 +91,7 @@ def same_picture(dataset: str) -> list[set[str]]:
     return list(sets.values())
 
 
-def to_csv(table: Assignment | list[Assignment], types: Mapping[str, str] | None = None) -> str:
+def to_csv(table: dict[str, str] | list[dict[str, str]], types: Mapping[str, str] | None = None) -> str:
     """Write a split, or the list of folds, as the text of its CSV file."""
     columns = [table] if isinstance(table, dict) else table
     header = ["id", *(["split"] if isinstance(table, dict) else FOLD_COLUMNS), *(["type"] if types else [])]

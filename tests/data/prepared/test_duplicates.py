@@ -7,14 +7,14 @@ import pytest
 from medseg.data.datasets import ISIC2018, KvasirSEG
 from medseg.data.datasets.base import Dataset
 from medseg.data.prepared.dataset import Row
-from medseg.data.sources.finding import open_source
-from medseg.data.splits.duplicates import (
+from medseg.data.prepared.duplicates import (
     difference_hash,
     exact_duplicates,
     find_duplicates,
     near_duplicates,
     thumbnail,
 )
+from medseg.data.sources.finding import open_source
 
 
 def scene(seed: int, size: int = 128) -> np.ndarray:
@@ -80,8 +80,9 @@ def test_findings_name_the_files_and_their_splits():
     first = scene(1)
     images = [first, first, cv2.GaussianBlur(first, (0, 0), 2), scene(2)]
     rows = [row(index, f"{index}.png", digest, images[index]) for index, digest in enumerate("xxyz")]
-    splits = {"id0": "train", "id1": "test", "id2": "val", "id3": "val"}
-    problems = find_duplicates(rows, [thumbnail(image) for image in images], splits)
+    parts = ["train", "test", "val", "val"]
+    pairs = find_duplicates(rows, [thumbnail(image) for image in images], parts)
+    problems = [pair.as_problem(rows, parts) for pair in pairs]
     assert [(problem.kind, problem.file, problem.sample, problem.fatal) for problem in problems] == [
         ("duplicate image", "1.png", "id1", False),
         ("near-duplicate across splits", "2.png", "id2", False),
