@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one clear line that says what is wrong, where, and what to do."""
+"""Errors that a user can cause: one clear line: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """Data that is missing, damaged or not what the dataset's published layout says."""
+    """Data that is missing, damaged or not in the dataset's published layout."""
 
 
 def as_bytes(text: str) -> bytes:
