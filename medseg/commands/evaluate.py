@@ -7,10 +7,10 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
-from medseg.runs.environment import is_first_process
 from medseg.runs.folder import find_run
 from medseg.runs.show import print_scores
 from medseg.system.memory import keep_freed_memory
+from medseg.system.process import is_first_process
 
 SUMMARY = """
 medseg evaluate scores a saved checkpoint. Everything the network needs is in the checkpoint; options that are not

@@ -20,7 +20,7 @@ from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.custom import Metric, as_metric, check_metrics
 from medseg.models.outputs import main_output
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 
