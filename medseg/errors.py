@@ -38,6 +38,14 @@ def printable(text: str) -> str:
     return text.translate({ord(each): each.encode("unicode_escape").decode() for each in odd}) if odd else text
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error that is not empty, with the next one where it ends in a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
 def close_matches(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'a' or 'b'?` for the known words most like `word`, or nothing."""
     # However it is written: UNet, U-Net and u_net are like unet.
