@@ -17,7 +17,7 @@ import pytest
 from medseg.errors import UserError
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.folder import RunFolder
-from medseg.runs.progress import foresee, read_progress
+from medseg.runs.progress import estimate_time_left, read_progress
 from medseg.runs.state import present_state
 from tests.helpers import command
 from tests.reporting.fabricate import fabricate
@@ -76,7 +76,7 @@ def test_every_job_is_shown_in_its_state(place: Path) -> None:
 def test_the_end_follows_from_the_seconds_of_the_epochs(place: Path) -> None:
     progress = read_progress([place])
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    foresee(progress, now)
+    estimate_time_left(progress, now)
     left = {job.run.name: job.seconds_left for job in progress.jobs}
     assert left["unet-kvasir-seed2"] == 3 * 20
     # As its only relative on the same data with an epoch, the one that was killed.

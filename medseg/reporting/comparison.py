@@ -122,7 +122,7 @@ def measures_of(runs: Sequence[Run]) -> Measures:
     measures = MEASURES
     for run in runs:
         if run.finished:
-            measures = measures.with_own(run.summary.get("own_metrics", {}))
+            measures = measures.with_custom(run.summary.get("own_metrics", {}))
     return measures
 
 

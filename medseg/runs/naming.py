@@ -26,7 +26,7 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
-SHOWN_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
+NAMED_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
 
@@ -47,7 +47,7 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Ma
 def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Mapping[str, str | None]) -> str:
     """Name what the runs of all seeds share."""
     parts = [model_name(config, choices), choices["data"]]
-    for group in SHOWN_GROUPS:
+    for group in NAMED_GROUPS:
         choice = choices.get(group)
         if choice is not None and choice != defaults.get(group):
             parts.append(choice)
@@ -56,10 +56,10 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
     if config["data"].get("fold") is not None:
         parts.append(f"fold{config['data']['fold']}")
     parts.append(config_hash(config))
-    return plain("-".join(parts))
+    return file_name("-".join(parts))
 
 
-def plain(name: str) -> str:
+def file_name(name: str) -> str:
     """Return a name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
@@ -86,12 +86,14 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept = {}
+    settings = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
         if key not in IGNORED:
-            kept[name] = _without_ignored(value, f"{key}.") if isinstance(value, Mapping) else normal(key, value)
-    return kept
+            settings[name] = (
+                _without_ignored(value, f"{key}.") if isinstance(value, Mapping) else normalized(key, value)
+            )
+    return settings
 
 
 @lru_cache(maxsize=4096)
@@ -102,10 +104,10 @@ def is_ignored(key: str) -> bool:
 
 def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change the result, by their keys with dots; of an equal meaning, equal ones."""
-    return {key: normal(key, value) for key, value in flatten(config).items() if not is_ignored(key)}
+    return {key: normalized(key, value) for key, value in flatten(config).items() if not is_ignored(key)}
 
 
-def normal(key: str, value: Any) -> Any:
+def normalized(key: str, value: Any) -> Any:
     """Write a value in the one form that others of its meaning are written in: a square size is one number."""
     two = key.endswith(SIZE) and isinstance(value, list | tuple) and len(value) == 2
     return value[0] if two and value[0] == value[1] else value

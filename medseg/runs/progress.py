@@ -94,7 +94,7 @@ def read_progress(folders: Sequence[Path]) -> Progress:
     tree = read_runs(folders)
     runs = sorted(tree.runs, key=lambda run: (str(run.folder.parent), run.position, run.name))
     progress = Progress([progress_of(run) for run in runs], tree.copies, tree.problems)
-    foresee(progress, datetime.now(UTC))
+    estimate_time_left(progress, datetime.now(UTC))
     return progress
 
 
@@ -117,7 +117,7 @@ def progress_of(run: Run) -> JobProgress:
     )
 
 
-def foresee(progress: Progress, now: datetime) -> None:
+def estimate_time_left(progress: Progress, now: datetime) -> None:
     """Fill in when the jobs will be done, and all of them.
 
     A job that has no epoch yet is taken to be like the runs of the same setting, else network and dataset, else

@@ -18,7 +18,7 @@ from medseg import config
 from medseg.cores import available_cores
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.own import Metric, check_metrics
+from medseg.metrics.custom import Metric, check_metrics
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 from medseg.training.task import main_output

@@ -89,7 +89,7 @@ def record_failure(folder: RunFolder, trainer: lightning.Trainer, error: Excepti
             message = f"process {trainer.global_rank}: {message}"
     if folder.status.get("state") != "failed":
         folder.set_state("failed", error=message)
-        folder.keep(kept)
+        folder.append_log(kept)
     return error if isinstance(error, UserError) else UserError(f"{message} (the traceback is in {folder.log})")
 
 

@@ -11,7 +11,7 @@ import lightning
 import numpy as np
 
 from medseg.data.module import SegmentationDataModule
-from medseg.metrics.own import Metric, describe, measure
+from medseg.metrics.custom import Metric, describe, measure
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import write_predictions

@@ -13,7 +13,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.curves import curves_of
 from medseg.reporting.layout import Line
-from medseg.reporting.pictures import Candidate, find_candidates
+from medseg.reporting.pictures import Candidate, prediction_candidates
 from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def content_of(comparison: Comparison) -> Content:
     candidates = {}
     for column in comparison.columns if samples else ():
         try:
-            chosen = find_candidates(comparison, column, image_measure.score)
+            chosen = prediction_candidates(comparison, column, image_measure.score)
             # The run without all that has been read of it.
             candidates[column] = [replace(one, run=replace(one.run)) for one in chosen]
         except UserError as error:
