@@ -15,6 +15,7 @@ from medseg.reporting.statistics import (
     Part,
     Side,
     TrainingVariance,
+    average_ties,
     effective_number,
     estimate_mean,
     holm,
@@ -233,6 +234,22 @@ def test_wilcoxon_for_many_images_by_its_normal_approximation() -> None:
     p, direction = wilcoxon(difference)
     assert p == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=1e-3)
     assert direction == pytest.approx((2 * up - ranks.sum()) / ranks.sum())
+
+
+@pytest.mark.parametrize("digits", [1, 2, 12])
+def test_wilcoxon_is_scipys_with_and_without_ties(digits: int) -> None:
+    random = np.random.default_rng(digits)
+    for images in (5, 13, 14, 49, 50, 51, 52, 200):
+        difference = np.round(random.normal(0.1, 1, images), digits)
+        difference = difference[difference != 0]
+        expected = stats.wilcoxon(difference)
+        p, direction = wilcoxon(difference)
+        assert p == pytest.approx(expected.pvalue, rel=1e-12)
+        ranks, ties = average_ties(np.abs(difference)[None])
+        assert (ranks[0] == stats.rankdata(np.abs(difference))).all()
+        assert (ties[0] == [(np.abs(difference) == one).sum() for one in np.abs(difference)]).all()
+        assert min(ranks[0][difference > 0].sum(), ranks[0][difference < 0].sum()) == expected.statistic
+        assert direction == pytest.approx((ranks[0] * np.sign(difference)).sum() / ranks.sum())
 
 
 def test_wilcoxon_leaves_out_what_is_equal_or_missing() -> None:
