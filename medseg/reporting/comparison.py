@@ -16,7 +16,7 @@ from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, compare_pairs, cou
 from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Sample, gather, groups_of
-from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_mean
+from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_means
 from medseg.runs.run import Run
 
 CUT = 0.1
@@ -197,25 +197,25 @@ def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Li
     scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
     for name, measure in measures.items():
         sides = sides_of(samples, measure)
-        trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
-        for number, (row, side) in enumerate(sides.items()):
-            scores[row][name] = score_of(side, number, trainings, measure)
+        if sides:
+            trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+            ends = estimate_means(list(sides.values()), trainings).interval()
+            for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True):
+                scores[row][name] = score_of(side, low, high, measure)
     return scores
 
 
-def score_of(side: Side, number: int, trainings: TrainingVariance, measure: Measure) -> Score:
+def score_of(side: Side, low: float, high: float, measure: Measure) -> Score:
     """Return a measure of a row; an interval that leaves the range of the score says that there is too little."""
-    estimate = estimate_mean(side, number, trainings)
     sd = float(side.seed_means.std(ddof=1)) if side.seeds > 1 else None
     if len(side.per_unit) < 2:
-        return Score(estimate.mean, sd, None, None)
-    low, high = estimate.interval()
+        return Score(side.mean, sd, None, None)
     lowest = -np.inf if measure.lowest is None else measure.lowest
     highest = np.inf if measure.highest is None else measure.highest
     if (low < lowest or high > highest) and not (measure.highest is not None and high - low < 2 * CUT):
         few = "seeds" if 1 < side.seeds < FEW_SEEDS else "images"
-        return Score(estimate.mean, sd, None, None, f"too few {few}")
-    return Score(estimate.mean, sd, max(low, lowest), min(high, highest))
+        return Score(side.mean, sd, None, None, f"too few {few}")
+    return Score(side.mean, sd, max(low, lowest), min(high, highest))
 
 
 def under(comparison: Comparison, measure: Measure) -> Comparison:

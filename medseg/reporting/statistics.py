@@ -179,10 +179,11 @@ class TrainingVariance:
         """Return the variance of a single training of a network; None where it is not known."""
         return self.separate.get(network, self.pooled)
 
-    def of_mean(self, network: int, seeds: int) -> tuple[Part, ...]:
-        """Return what trainings add to the variance of a network's mean over seeds; nothing with one seed."""
-        part = self.single(network)
-        return (Part(part.variance / seeds, part.freedom),) if part and seeds > 1 else ()
+    def of_means(self, seeds: Array) -> Part:
+        """Return what trainings add to the variances of the means of all K networks over their seeds; 0 with one."""
+        single = [self.single(k) or Part(0.0, np.inf) for k in range(len(seeds))]
+        variance, freedom = np.array([(part.variance, part.freedom) for part in single]).T
+        return Part(np.where(seeds > 1, variance / seeds, 0.0), np.where(seeds > 1, freedom, np.inf))
 
     def of_differences(self, networks: Array, seeds: Array) -> tuple[Part, Part]:
         """Return what trainings add to the variances of P differences of two networks, in two parts.
@@ -215,12 +216,12 @@ def spread(values: ArrayLike) -> Part | None:
 
 
 def of_units(per_unit: Sequence[Array]) -> Part:
-    """Return what units add to the variance of means over them: P arrays of two values or more."""
+    """Return what units add to the variance of means over them, P arrays; 0 where there is one alone."""
     variance, units = np.empty(len(per_unit)), np.array([len(values) for values in per_unit], dtype=np.float64)
     for numbers, values in by_length(per_unit):
         off = values - values.mean(axis=1, keepdims=True)
         variance[numbers] = np.einsum("pu,pu->p", off, off)
-    return Part(variance / (units - 1) / units, units - 1)
+    return Part(variance / np.maximum(units - 1, 1) / units, np.where(units > 1, units - 1, np.inf))
 
 
 def by_length(arrays: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
@@ -232,14 +233,14 @@ def by_length(arrays: Sequence[Array]) -> Iterator[tuple[list[int], Array]]:
         yield alike, np.stack([arrays[number] for number in alike])
 
 
-def estimate_mean(side: Side, network: int, trainings: TrainingVariance) -> Estimate:
-    """Return the mean of a network over units and trainings; with one seed over units alone.
+def estimate_means(sides: Sequence[Side], trainings: TrainingVariance) -> Estimate:
+    """Return the means of the K networks of a dataset over units and trainings; with one seed over units alone.
 
-    Its `interval` is the bracket of the table. `network`: its number in `trainings`.
+    Their `interval` is the bracket of the table.
     """
-    known = spread(side.per_unit)
-    units = (Part(known.variance / len(side.per_unit), known.freedom),) if known else ()
-    return Estimate(side.mean, (*units, *trainings.of_mean(network, side.seeds)))
+    units = of_units([side.per_unit for side in sides])
+    seeds = np.array([side.seeds for side in sides])
+    return Estimate(np.array([side.mean for side in sides]), (units, trainings.of_means(seeds)))
 
 
 def effective_number(values: ArrayLike, groups: Sequence[str]) -> float:

@@ -17,7 +17,7 @@ from medseg.reporting.statistics import (
     TrainingVariance,
     average_ties,
     effective_number,
-    estimate_mean,
+    estimate_means,
     holm,
     intraclass_correlation,
     wilcoxon_each,
@@ -95,18 +95,24 @@ def test_what_does_not_vary_is_certain() -> None:
 def test_a_bracket_is_over_units_alone_with_one_seed() -> None:
     values = np.random.default_rng(1).beta(8, 2, (1, 30))
     # Another network with three seeds does not change it.
-    trainings = TrainingVariance.of([values.mean(axis=1), [0.7, 0.8, 0.9]])
-    result = estimate_mean(Side.of(values), 0, trainings)
+    other = np.random.default_rng(2).beta(8, 2, (3, 30))
+    sides = [Side.of(values), Side.of(other)]
+    result = estimate_means(sides, TrainingVariance.of([side.seed_means for side in sides]))
     expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values[0]))
-    assert result.interval() == pytest.approx(expected)
+    assert [end[0] for end in result.interval()] == pytest.approx(expected)
 
 
 def test_a_bracket_has_units_and_trainings() -> None:
     values = np.random.default_rng(1).beta(8, 2, (3, 30))
     seeds = values.mean(axis=1)
-    result = estimate_mean(Side.of(values), 0, TrainingVariance.of([seeds]))
-    assert result.mean == pytest.approx(values.mean())
-    assert result.error**2 == pytest.approx(values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3)
+    result = estimate_means([Side.of(values)], TrainingVariance.of([seeds]))
+    assert result.mean == pytest.approx([values.mean()])
+    assert result.error**2 == pytest.approx([values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3])
+
+
+def test_a_single_unit_and_a_single_training_add_nothing() -> None:
+    result = estimate_means([Side.of(np.array([[0.7]]))], TrainingVariance.of([[0.7]]))
+    assert (result.error.tolist(), result.freedom.tolist()) == ([0.0], [np.inf])
 
 
 def test_the_residual_is_that_of_the_analysis_of_variance() -> None:
@@ -128,8 +134,9 @@ def test_the_variance_of_trainings_is_pooled_over_networks() -> None:
     both, nothing = result.of_differences(np.array([[0], [1]]), np.array([[2], [3]]))
     assert both == Part(pytest.approx([0.001 / 3 * (1 / 2 + 1 / 3)]), 3.0)
     assert nothing == Part(0.0, np.inf)
-    assert result.of_mean(1, 3) == (Part(pytest.approx(0.001 / 9), 3.0),)
-    assert result.of_mean(2, 1) == ()
+    of_means = result.of_means(np.array([2, 3, 1]))
+    assert of_means.variance == pytest.approx([0.001 / 6, 0.001 / 9, 0.0])
+    assert of_means.freedom.tolist() == [3.0, 3.0, np.inf]
 
 
 def test_a_network_that_visibly_deviates_more_gets_a_separate_variance() -> None:
@@ -310,6 +317,6 @@ def test_a_known_difference_is_found() -> None:
 
 def test_two_seeds_are_enough_to_know_that_trainings_deviate() -> None:
     trainings = TrainingVariance.of([[0.7, 0.8], [0.75, 0.75]])
-    (part,) = trainings.of_mean(1, 2)
-    assert (part.variance, part.freedom) == (pytest.approx(0.005 / 2 / 2), 2)
-    assert trainings.of_mean(1, 1) == ()
+    part = trainings.of_means(np.array([1, 2]))
+    assert (part.variance[1], part.freedom[1]) == (pytest.approx(0.005 / 2 / 2), 2)
+    assert (part.variance[0], part.freedom[0]) == (0.0, np.inf)
