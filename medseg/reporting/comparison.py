@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -277,32 +277,42 @@ def restricted(samples: Mapping[Line, Sample], images: Set[str]) -> dict[Line, S
     }
 
 
-def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
-    """Mark the best cells of a column, the second of at least three, and those not shown to differ from the best.
-
-    With one seed nothing is marked: its mean is that of one training.
-
-    Args:
-        cells: of the column.
-        measure: by which they are ranked.
-        pairs: of the column.
-    """
+def means_of(cells: Iterable[Cell], measure: Measure) -> dict[Line, float]:
+    """Return the mean of each row of a column that has the measure, the lower the better."""
     sign = -1 if measure.higher_is_better else 1
-    means = {cell.row: sign * cell.scores[measure.name].mean for cell in cells if measure.name in cell.scores}
+    return {cell.row: sign * cell.scores[measure.name].mean for cell in cells if measure.name in cell.scores}
+
+
+def best_row(cells: Iterable[Cell], measure: Measure) -> Line | None:
+    """Return the row with the best mean of a column, the first of equal ones; None where none has the measure."""
+    means = means_of(cells, measure)
+    return min(means, key=lambda row: means[row], default=None)
+
+
+def ranks_of(cells: Sequence[Cell], measure: Measure) -> dict[Line, int]:
+    """Return 1 for the best rows of a column, and 2 for the second of at least three; equal means share a rank.
+
+    Nothing where a row has one seed: its mean is that of one training.
+    """
+    means = means_of(cells, measure)
     one_seed = any(cell.sample is None or len(cell.sample.seeds) < 2 for cell in cells if cell.row in means)
     if len(means) < 2 or one_seed:
-        return [replace(cell, rank=None, like_best=False) for cell in cells]
-    order = sorted(set(means.values()))
-    ranks = {mean: rank for rank, mean in enumerate(order[: 2 if len(means) > 2 else 1], start=1)}
-    best = min(means, key=lambda row: means[row])
+        return {}
+    ranks = dict(zip(sorted(set(means.values())), (1, 2) if len(means) > 2 else (1,), strict=False))
+    return {row: ranks[mean] for row, mean in means.items() if mean in ranks}
+
+
+def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
+    """Mark the best cells of a column, the second, and those not shown to differ from the best; `pairs`: of it."""
+    ranks, best = ranks_of(cells, measure), best_row(cells, measure)
     alike = {
         row
         for pair in pairs
-        if pair.state in NOT_SHOWN_TO_DIFFER and best in (pair.first, pair.second)
+        if ranks and pair.state in NOT_SHOWN_TO_DIFFER and best in (pair.first, pair.second)
         for row in (pair.first, pair.second)
-        if means[row] > order[0]
+        if ranks.get(row) != 1
     }
-    return [replace(cell, rank=ranks.get(means.get(cell.row, np.nan)), like_best=cell.row in alike) for cell in cells]
+    return [replace(cell, rank=ranks.get(cell.row), like_best=cell.row in alike) for cell in cells]
 
 
 def check_own_metrics(runs: Sequence[Run]) -> list[str]:

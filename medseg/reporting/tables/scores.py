@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Cell, Comparison, Score
+from medseg.reporting.comparison import Cell, Comparison, Score, ranks_of
 from medseg.reporting.costs import Costs
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, size, spread, where
 from medseg.reporting.layout import Line
@@ -268,12 +268,9 @@ def score_tables(comparison: Comparison) -> list[Table[ScoreRow]]:
 
 
 def ranked(comparison: Comparison, column: Line, measure: Measure) -> list[ScoreRow]:
-    """Mark the best and the second mean of a dataset, of three networks and more; nothing where one has one seed."""
+    """Return the cells of a dataset that have a measure, with their ranks by it."""
     having = [cell for cell in comparison.column_cells(column) if measure.name in cell.scores]
-    judged = len(having) > 1 and all(cell.sample is None or len(cell.sample.seeds) > 1 for cell in having)
-    order = sorted({cell.scores[measure.name].mean for cell in having}, reverse=measure.higher_is_better)
-    places = dict(zip(order, (1, 2) if len(having) > 2 else (1,), strict=False)) if judged else {}
+    ranks = ranks_of(having, measure)
     return [
-        ScoreRow(cell, measure, comparison.costs[cell.row], places.get(cell.scores[measure.name].mean), len(having) > 1)
-        for cell in having
+        ScoreRow(cell, measure, comparison.costs[cell.row], ranks.get(cell.row), len(having) > 1) for cell in having
     ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.ablation import Ablation, Block
-from medseg.reporting.comparison import Comparison
+from medseg.reporting.comparison import Comparison, best_row
 from medseg.reporting.formatting import chance, count, difference, fixed, level, margin, number, p_value, verdict
 from medseg.reporting.layout import Line
 from medseg.reporting.pairs import Pair, find_pair
@@ -70,12 +70,9 @@ def pairs_table(comparison: Comparison) -> Table[Pair]:
 
 def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs of a dataset that its best network is in, seen from that."""
-    column, name = pairs[0].column, comparison.measure.name
-    having = [cell for cell in comparison.column_cells(column) if name in cell.scores]
-    sign = 1 if comparison.measure.higher_is_better else -1
-    best = max(having, key=lambda cell: sign * cell.scores[name].mean).row
-    seen = (find_pair(pairs, best, row, column) for row in comparison.rows if row != best)
-    return [pair for pair in seen if pair is not None]
+    column = pairs[0].column
+    best = best_row(comparison.column_cells(column), comparison.measure)
+    return [pair for row in comparison.rows if best and (pair := find_pair(pairs, best, row, column))]
 
 
 def pair_notes(pairs: Iterable[Pair], measure: Measure) -> list[str]:
