@@ -28,7 +28,7 @@ install: $(VENV)/.dev ## create .venv with all that users and developers need
 
 demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (2 to 4 minutes on two cores), and make its page
 	$(BIN)/python -m medseg.train +experiments=demo
-	@$(BIN)/python -m medseg.report runs/demo format=html > /dev/null
+	@$(BIN)/medseg report runs/demo format=html > /dev/null
 	@echo "open in a browser: $(CURDIR)/runs/demo/report/report.html"
 
 test: $(VENV)/.dev ## run the tests, but for the slowest

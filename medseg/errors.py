@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import unicodedata
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -33,3 +36,13 @@ def printable(text: str) -> str:
     """
     odd = {each for each in set(text) - {"\n", "\t"} if unicodedata.category(each)[0] == "C"}
     return text.translate({ord(each): each.encode("unicode_escape").decode() for each in odd}) if odd else text
+
+
+def close_matches(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'a' or 'b'?` for the known words most like `word`, or nothing."""
+    # However it is written: UNet, U-Net and u_net are like unet.
+    plain = {name: re.sub(r"[-_ ]", "", name).casefold() for name in known}
+    given = re.sub(r"[-_ ]", "", word).casefold()
+    alike = [given] if given in plain.values() else difflib.get_close_matches(given, list(plain.values()), 3, 0.6)
+    matches = [name for text in dict.fromkeys(alike) for name in plain if plain[name] == text][:3]
+    return f"; did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""

@@ -89,9 +89,9 @@ def in_child(module: str, words: list[str]) -> int:
     """Run a command line in this process and return its exit code."""
     import traceback
 
-    sys.argv = [f"medseg.{module}", *words]
+    sys.argv = [f"medseg {module}", *words]
     try:
-        importlib.import_module(f"medseg.{module}").main()
+        importlib.import_module(f"medseg.commands.{module}").main()
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -107,10 +107,16 @@ def main() -> None:
     """Run the cases of standard input."""
     cases = json.loads(sys.stdin.read())
     # Whatever takes a while to import, so that it is imported once.
-    for name in ("training.job", "training.evaluation", "training.importing", "inference.folder", "exporting.export"):
+    for name in (
+        "training.job",
+        "training.evaluation",
+        "trained.importing",
+        "trained.predicting.folder",
+        "trained.exporting.export",
+    ):
         importlib.import_module(f"medseg.{name}")
     for module, _ in cases:
-        importlib.import_module(f"medseg.{module}")
+        importlib.import_module(f"medseg.commands.{module}")
     json.dump([asdict(run(module, words)) for module, words in cases], sys.stdout)
 
 

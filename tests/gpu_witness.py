@@ -12,7 +12,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from medseg.cli import run_command
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
 from tests.sweeping import wait_until
 
 
@@ -28,7 +29,7 @@ def witness(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    run_command(witness, config_name="train", module="tests.gpu_witness", summary="", examples=())
+    run_command(Command("train", witness, program=("tests.gpu_witness",)))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from medseg.config import config_dir
+from medseg.config.checks.check import check
+from medseg.config.overrides import normalize_overrides
+from medseg.config.yaml_files import config_dir
 from medseg.runs.folder import RunFolder
-from medseg.settings.check import check
-from medseg.words import as_meant
 
 TINY = (
     "data.image_size=64",
@@ -33,7 +33,7 @@ TINY = (
 def compose_config(name: str, *overrides: str, checked: bool = True) -> DictConfig:
     """Compose a command's configuration, and check it, as its command line would."""
     with initialize_config_dir(config_dir=str(config_dir()), version_base="1.3"):
-        cfg = compose(name, overrides=as_meant(list(overrides)), return_hydra_config=True)
+        cfg = compose(name, overrides=normalize_overrides(list(overrides)), return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)
     with open_dict(cfg):
         del cfg["hydra"]
@@ -44,19 +44,19 @@ def compose_config(name: str, *overrides: str, checked: bool = True) -> DictConf
 
 def train(folder: Path, *overrides: str, tiny: bool = True) -> RunFolder:
     """Run `medseg.train` in this process, with data and runs below `folder`."""
-    from medseg import train as command
+    from medseg.commands import train as command
 
     places = (f"runs_dir={folder / 'runs'}", f"data_dir={folder / 'data'}")
     return command.train(compose_config("train", *(TINY if tiny else ()), *places, *overrides))
 
 
-def command(module: str, *arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess[str]:
-    """Run `python -m medseg.<module>` as a user would, in the folder `cwd`."""
+def command(name: str, *arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+    """Run `medseg <name>` as a user would, in the folder `cwd`."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     for variable in ("MEDSEG_DATA", "MEDSEG_RUNS", "HYDRA_FULL_ERROR"):
         environment.pop(variable, None)
     return subprocess.run(
-        [sys.executable, "-m", f"medseg.{module}", *arguments],
+        [sys.executable, "-m", "medseg", name, *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -59,3 +61,14 @@ class Pointwise(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(image)
+
+
+class Assembled(nn.Module):
+    """Is given another network, and a class to make a part of."""
+
+    def __init__(self, in_channels: int, num_classes: int, body: nn.Module, last: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(body, last())
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.parts(image)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.cli import run_command
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
 from medseg.runs.plan import plan_run
 
 
 def probe(cfg: DictConfig) -> None:
     """Leave a finished run with its configuration; the first job spoils the file that SPOIL names."""
-    plan = plan_run(cfg)
+    plan = plan_run(cfg, HydraConfig.get())
     with plan.folder.locked():
         plan.folder.path.mkdir(parents=True, exist_ok=True)
         plan.write_record()
@@ -24,4 +26,4 @@ def probe(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_command(probe, config_name="train", module="tests.probe", summary="", examples=(), planner=plan_run)
+    run_command(Command("train", probe, planner=plan_run, program=("tests.probe",)))

@@ -54,7 +54,7 @@ def jobs_of(folder: Path) -> dict[str, RunFolder]:
 
 
 def states(folder: Path) -> dict[str, str]:
-    """Map what happens to a job to its state, as `medseg.status` says it."""
+    """Map what happens to a job to its state, as `medseg status` says it."""
     shown = command("status", str(folder / "runs" / "swept"), "format=json", cwd=folder)
     assert shown.returncode == 0, shown.stderr
     by_name = {job["name"]: job["state"] for job in json.loads(shown.stdout)["jobs"]}

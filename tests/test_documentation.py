@@ -18,45 +18,49 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from medseg import config
-from medseg import words as command_words
+from medseg.__main__ import command_names
+from medseg.config import yaml_files
+from medseg.config.overrides import add_keys, normalize_overrides
+from medseg.sweeps.conditions import read_conditions
 from tests.helpers import compose_config, train
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
-MODULES = (
-    "train", "prepare", "evaluate", "describe", "import_checkpoint", "status", "report", "benchmark",
-    "benchmark_program", "predict", "export", "inspect", "card", "wandb_sync", "demo",
-)  # fmt: skip
+SHOWN = re.compile(r"(?:python -m medseg\.(train)|medseg ([a-z][a-z-]*))(?= |$)(.*)")
 
 
 def module(name: str) -> Any:
-    return importlib.import_module(f"medseg.{name}")
+    return importlib.import_module(f"medseg.commands.{name}")
 
 
 def shown(lines: list[str]) -> list[str]:
-    """The commands of some lines: those that stand alone, and those within a sentence that leave no word to fill in."""
-    inside = [found for line in lines for found in re.findall(r"`(python -m medseg\.[^`]+)`", line)]
-    found = [line.strip() for line in lines] + [command for command in inside if "NAME" not in command]
-    return sorted({command for command in found if command.startswith("python -m medseg.")})
+    """The commands of some lines: those that stand alone, and those within a sentence that leave no word to fill in
+    and are no message."""
+    inside = [match for line in lines for match in re.findall(r"`((?:python -m medseg\.train|medseg )[^`]+)`", line)]
+    each = [line.strip() for line in lines] + [command for command in inside if not re.search("NAME| has no ", command)]
+    return sorted({line for line in each if SHOWN.match(line) and command_of(line)[0] in command_names()})
 
 
-def words(line: str) -> list[str]:
+def command_of(line: str) -> tuple[str, list[str]]:
+    """The name of a command and its arguments."""
+    match = SHOWN.match(line)
+    assert match is not None
     # A remark stands behind two spaces or a hash.
-    return shlex.split(re.split(r"\s{2,}|\s#", line)[0])
+    return (match[1] or match[2]).replace("-", "_"), shlex.split(re.split(r"\s{2,}|\s#", match[3])[0])
 
 
 DOCUMENTED = shown([line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()])
-HELPED = shown([line for name in MODULES for line in module(name).EXAMPLES])
+HELPED = shown([line for name in command_names() for line in module(name).EXAMPLES])
 
 
-def as_meant(name: str, arguments: list[str]) -> list[str]:
-    """Overrides as the command makes them of its arguments."""
-    overrides = command_words.as_meant([word for word in arguments if not word.startswith("-")])
-    made = getattr(module(name), "as_meant", None)
-    if name in ("report", "status", "wandb_sync", "card"):
-        made = command_words.with_runs
-    return made(overrides) if made else overrides
+def overrides_of(line: str) -> tuple[str, list[str]]:
+    """The name of a command and the overrides that it makes of its arguments."""
+    name, arguments = command_of(line)
+    words = [word for word in arguments if not word.startswith("-")]
+    if name == "describe":
+        words = ["all=true" if word == "all" else word for word in words]
+    words, _ = read_conditions(words)
+    return name, normalize_overrides(add_keys(words, module(name).COMMAND.positional, name))
 
 
 # They compose.
@@ -64,13 +68,14 @@ def as_meant(name: str, arguments: list[str]) -> list[str]:
 
 def test_there_are_commands() -> None:
     assert len(DOCUMENTED) > 40
-    assert {words(line)[2].removeprefix("medseg.") for line in DOCUMENTED} == set(MODULES)
+    assert {command_of(line)[0] for line in DOCUMENTED} == set(command_names())
 
 
 @pytest.mark.parametrize("line", sorted({*DOCUMENTED, *HELPED}))
-def test_a_shown_command_composes(line: str) -> None:
-    name = words(line)[2].removeprefix("medseg.")
-    overrides = as_meant(name, words(line)[3:])
+def test_a_shown_command_composes(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_images").mkdir()
+    name, overrides = overrides_of(line.replace("model=unet,mine", "model=unet,unext"))
     # Of a sweep, all combinations compose where each value does beside the others' first.
     choices = [
         [f"{word.partition('=')[0]}={value}" for value in word.partition("=")[2].split(",")]
@@ -80,7 +85,7 @@ def test_a_shown_command_composes(line: str) -> None:
     ]
     for number in range(max(map(len, choices), default=1)):
         chosen = [values[min(number, len(values) - 1)] for values in choices]
-        search = [f"hydra.searchpath=[file://{config.config_root()}]"] if name == "train" else []
+        search = [f"hydra.searchpath=[file://{yaml_files.config_root()}]"] if name == "train" else []
         cfg = compose_config(name, *search, *chosen)
         if name != "evaluate":
             OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -90,15 +95,16 @@ def test_a_shown_command_composes(line: str) -> None:
 
 PROVED_ELSEWHERE = {
     r"\+experiments=": "test_experiments.py runs every experiment under budget=smoke",
-    r"medseg\.import_checkpoint|released-convunext": "training/test_importing.py, with released files",
-    r"medseg\.demo": "test_demo.py, in a browser",
-    r"medseg\.benchmark ": "test_benchmark.py",
-    r"medseg\.benchmark_program": "test_benchmark_program.py",
-    r"medseg\.wandb_sync(?!.*dry_run)": "test_wandb_sync.py; it needs an account",
-    r"data\.download=true": "data/test_source.py and data/test_prepare.py, from a server of their own",
-    r"data=folder": "training/test_job.py and test_inspect.py",
-    r"describe model=all": "test_describe.py",
-    r"with_preprocessing": "test_export.py",
+    r"medseg import-checkpoint|released-convunext": "trained/test_importing.py, with released files",
+    r"medseg demo": "commands/test_demo.py, in a browser",
+    r"medseg benchmark ": "commands/test_benchmark.py",
+    r"medseg wandb-sync(?!.*dry_run)": "commands/test_wandb_sync.py; it needs an account",
+    r"data\.download=true": "data/sources/test_source.py and data/prepared/test_prepare.py, from a server of their own",
+    r"data=folder|my_images": "training/test_job.py and commands/test_inspect.py",
+    r"describe all": "commands/test_describe.py",
+    r"with_preprocessing": "commands/test_export.py",
+    r"model=unet,mine": "sweeps/test_conditions.py",
+    r"continue_from=": "training/test_continuing.py",
     r"tu-": "models/test_smp.py",
 }
 """Commands that are not run here, and what proves them."""
@@ -115,10 +121,10 @@ SMALL = (
 )  # fmt: skip
 
 
-def small(name: str, arguments: list[str]) -> list[str]:
+def small(name: str, overrides: list[str]) -> list[str]:
     """Make the overrides of a command small; those that come out alike are run once."""
     kept = []
-    for word in as_meant(name, arguments):
+    for word in overrides:
         key, equals, value = word.partition("=")
         if re.split(r"[./]", key.lstrip("+"))[0] in DROPPED or key in DROPPED:
             continue
@@ -141,10 +147,10 @@ def small(name: str, arguments: list[str]) -> list[str]:
 
 RUN_HERE = sorted(
     {
-        (name, *small(name, words(line)[3:]))
+        (name, *small(name, overrides))
         for line in DOCUMENTED
         if not any(re.search(pattern, line) for pattern in PROVED_ELSEWHERE)
-        for name in [words(line)[2].removeprefix("medseg.")]
+        for name, overrides in [overrides_of(line)]
     }
 )
 

@@ -63,7 +63,7 @@ def test_own_parts_train_in_a_sweep(place: Path) -> None:
 
 
 def test_own_metric_is_in_the_report(place: Path) -> None:
-    given = arguments("python -m medseg.report")
+    given = arguments("medseg report")
     done = command("report", "runs/own", *given[1:], "figures=false", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "boundary dice: mean over images, mean over the foreground classes" in done.stdout
@@ -72,7 +72,7 @@ def test_own_metric_is_in_the_report(place: Path) -> None:
 
 def test_own_metric_of_a_checkpoint_is_measured_afterwards(place: Path) -> None:
     run = runs(place)[0]
-    words = [word.replace("RUN", str(run.path)) for word in arguments("python -m medseg.evaluate")]
+    words = [word.replace("RUN", str(run.path)) for word in arguments("medseg evaluate")]
     done = command("evaluate", *words, cwd=place)
     assert done.returncode == 0, done.stderr
     (scored,) = run.path.glob("evaluations/*/per_image.csv")

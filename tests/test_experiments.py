@@ -17,7 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config import yaml_files
+from medseg.config.instantiate import instantiate_network
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims import judge
@@ -30,7 +31,7 @@ from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
 from tests.helpers import command, compose_config, train
 
-ROOT = config.config_root() / "experiments"
+ROOT = yaml_files.config_root() / "experiments"
 
 STUDIES = ("convunext", "amsunet", "lightweight", "optimizers", "unet2015")
 
@@ -44,7 +45,7 @@ SWEEPS = [
 OTHERS = ["demo", "first_look/short", "unet2015/dsb", "unet2015/isbi"]
 """Experiments that are no sweeps of their own."""
 
-SEARCH = f"hydra.searchpath=[file://{config.config_root()}]"
+SEARCH = f"hydra.searchpath=[file://{yaml_files.config_root()}]"
 
 
 def compose(sweep: str, *overrides: str) -> DictConfig:
@@ -81,7 +82,7 @@ def network_of(sweep: str, job: tuple[str, ...]) -> tuple[torch.nn.Module, DictC
     """A job's network, without values, and its configuration."""
     cfg = compose(sweep, "data.num_classes=2", *job)
     with torch.device("meta"):
-        return config.instantiate_network(cfg.model), cfg
+        return instantiate_network(cfg.model), cfg
 
 
 def test_the_studies_of_the_papers_are_there() -> None:
@@ -99,7 +100,7 @@ def test_the_studies_of_the_papers_are_there() -> None:
 def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
     lists = parameters(sweep)
     assert next(iter(lists)) == "seed", "the first seed of all comes before the second of any"
-    described = config.describe(ROOT / f"{sweep}.yaml")
+    described = yaml_files.describe(ROOT / f"{sweep}.yaml")
     assert described.endswith(f" {len(jobs(sweep))} runs.")
     cfg = compose(sweep)
     assert cfg.experiment == sweep
@@ -117,9 +118,9 @@ def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-@pytest.mark.parametrize("budget", config.options("budget"))
+@pytest.mark.parametrize("budget", yaml_files.options("budget"))
 def test_every_sweep_composes_with_every_budget(sweep: str, budget: str) -> None:
-    for protocol in config.options("protocol"):
+    for protocol in yaml_files.options("protocol"):
         cfg = compose(sweep, f"budget={budget}", f"protocol={protocol}", *jobs(sweep)[-1])
         OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
@@ -153,9 +154,9 @@ def test_light_networks_are_light_and_none_is_left_out() -> None:
     assert max(sizes.values()) < 5_000_000
     text = (ROOT / "lightweight" / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in NOT_COMPARED)
-    for name in config.options("model").keys() - sizes.keys() - NOT_COMPARED:
+    for name in yaml_files.options("model").keys() - sizes.keys() - NOT_COMPARED:
         with torch.device("meta"):
-            network = config.instantiate_network(compose_config("train", f"model={name}", "data.num_classes=2").model)
+            network = instantiate_network(compose_config("train", f"model={name}", "data.num_classes=2").model)
         assert sum(parameter.numel() for parameter in network.parameters()) >= 5_000_000, name
 
 
@@ -173,7 +174,7 @@ def test_an_ablations_first_setting_is_the_network_as_shipped() -> None:
         words = (f"model={sweep.partition('/')[0]}", "data.num_classes=2", f"data.in_channels={cfg.data.in_channels}")
         shipped = compose_config("train", *words).model
         with torch.device("meta"):
-            assert str(config.instantiate_network(shipped)) == str(network), sweep
+            assert str(instantiate_network(shipped)) == str(network), sweep
 
 
 def test_an_ablation_of_unet_2015_changes_one_value_alone() -> None:
@@ -271,7 +272,7 @@ def as_run(sweep: str, job: tuple[str, ...]) -> Run:
     cfg = compose(sweep, *job)
     choices = {key: value for key, value in HydraConfig.get().runtime.choices.items() if "/" not in key}
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    defaults, _ = config.primary("train")
+    defaults, _ = yaml_files.primary("train")
     run = Run(
         folder=Path(sweep, *job), name="x", state="finished", error=None, experiment=sweep, model=choices["model"],
         data=choices["data"], seed=0, fold=None, setting=setting_name(settings, choices, defaults), choices=choices,

@@ -42,16 +42,16 @@ def test_an_installed_wheel_trains_from_another_folder(tmp_path: Path) -> None:
     elsewhere.mkdir()
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MEDSEG_DATA", "MEDSEG_RUNS")}
     done = subprocess.run(
-        [str(environment / "bin" / "medseg-train"), "+experiments=demo", *TINY, "trainer.max_epochs=1"],
+        [str(environment / "bin" / "medseg"), "train", "+experiments=demo", *TINY, "trainer.max_epochs=1"],
         cwd=elsewhere, env=clean, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(elsewhere.glob("runs/demo/*/test/per_image.csv"))
     # Beside the configuration in the package there is a folder runs/, which is not what is meant.
-    for script in ("medseg-report", "medseg-status", "medseg-card"):
-        given = str(next(elsewhere.glob("runs/demo/*-seed0"))) if script == "medseg-card" else "runs/demo"
+    for name in ("report", "status", "card"):
+        given = str(next(elsewhere.glob("runs/demo/*-seed0"))) if name == "card" else "runs/demo"
         done = subprocess.run(
-            [str(environment / "bin" / script), given],
+            [str(environment / "bin" / "medseg"), name, given],
             cwd=elsewhere,
             env=clean,
             capture_output=True,
@@ -66,10 +66,18 @@ def test_an_installed_wheel_trains_from_another_folder(tmp_path: Path) -> None:
     assert str(environment) in where, "the wheel was tested, not the checkout"
 
 
-def test_tab_completion_of_the_console_script() -> None:
-    script = Path(sys.executable).parent / "medseg-train"
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("medseg ", {"train", "report", "wandb-sync"}),
+        ("medseg train model=", {"model=unet", "model=convunext"}),
+        ("medseg report format=", set()),
+    ],
+)
+def test_tab_completion(line: str, words: set[str]) -> None:
+    script = Path(sys.executable).parent / "medseg"
     done = subprocess.run(
         [str(script), "--shell-completion", "query=bash"], capture_output=True, text=True, check=True,
-        env={**os.environ, "COMP_LINE": "medseg-train model=", "COMP_POINT": "19"},
+        env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
     )  # fmt: skip
-    assert {"model=unet", "model=convunext"} <= set(done.stdout.split())
+    assert words <= set(done.stdout.split())

@@ -12,11 +12,12 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
-from medseg.cli import help_text
+from medseg.commands.command import help_text
+from medseg.commands.train import COMMAND
+from medseg.config import yaml_files
+from medseg.config.overrides import normalize_overrides
 from medseg.runs.files import read_csv
 from medseg.runs.plan import plan_run
-from medseg.words import as_meant
 from tests.helpers import command, compose_config, train
 
 # What each sets, written down once more.
@@ -94,8 +95,8 @@ def own_experiment(tmp_path: Path) -> str:
 
 
 def test_every_option_is_tested_here() -> None:
-    assert set(PROTOCOLS) == set(config.options("protocol"))
-    assert set(BUDGETS) == set(config.options("budget"))
+    assert set(PROTOCOLS) == set(yaml_files.options("protocol"))
+    assert set(BUDGETS) == set(yaml_files.options("budget"))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -104,7 +105,7 @@ def test_every_combination_composes(protocol: str, budget: str) -> None:
     # Each network meets every protocol, every budget and every dataset.
     shift = 2 * list(PROTOCOLS).index(protocol) + list(BUDGETS).index(budget)
     models = itertools.islice(itertools.cycle(MODELS), shift, None)
-    for data, model in zip(config.options("data"), models, strict=False):
+    for data, model in zip(yaml_files.options("data"), models, strict=False):
         root = ["data.root=x"] if data == "folder" else []
         chosen = (f"protocol={protocol}", f"budget={budget}", f"data={data}", f"model={model}")
         cfg = compose_config("train", *chosen, *root)
@@ -121,7 +122,7 @@ def test_every_combination_composes(protocol: str, budget: str) -> None:
 def test_the_defaults_change_nothing() -> None:
     assert compose_config("train") == compose_config("train", "protocol=medseg", "budget=full")
     for group, option in (("protocol", "medseg"), ("budget", "full")):
-        content = yaml.safe_load((config.config_dir() / group / f"{option}.yaml").read_text())
+        content = yaml.safe_load((yaml_files.config_dir() / group / f"{option}.yaml").read_text())
         assert content == {}, "nothing but its comments"
 
 
@@ -167,7 +168,7 @@ def test_an_experiment_can_have_a_budget_of_its_own(own_experiment: str, tmp_pat
 
 @pytest.mark.parametrize("budget", ["smoke", "short"])
 def test_a_budget_scales_every_experiment(budget: str) -> None:
-    root = config.config_root()
+    root = yaml_files.config_root()
     for file in sorted((root / "experiments").rglob("*.yaml")):
         if not file.read_text().startswith("# @package _global_"):
             continue
@@ -178,16 +179,16 @@ def test_a_budget_scales_every_experiment(budget: str) -> None:
 
 def test_arguments_that_hydra_needs_otherwise() -> None:
     words = ["+experiments=a/b", "seed=0,1", "budget=smoke"]
-    meant = as_meant(words)
+    meant = normalize_overrides(words)
     assert meant == ["experiments@_global_=a/b", "seed=0,1", "budget=smoke"]
-    assert as_meant(meant) == meant, "a job of a sweep is given them once more"
-    assert as_meant(words[:2]) == words[:2]
+    assert normalize_overrides(meant) == meant, "a job of a sweep is given them once more"
+    assert normalize_overrides(words[:2]) == words[:2]
 
 
 def test_a_protocol_and_a_budget_are_another_run_and_in_its_name(tmp_path: Path) -> None:
     def name(*words: str) -> str:
         cfg = compose_config("train", "model=unet", f"runs_dir={tmp_path}", *words)
-        plan = plan_run(cfg)
+        plan = plan_run(cfg, HydraConfig.get())
         assert plan.folder.path.name.startswith(plan.record["setting"])
         return plan.folder.path.name.rpartition("-seed")[0]
 
@@ -202,14 +203,14 @@ def test_a_protocol_and_a_budget_are_another_run_and_in_its_name(tmp_path: Path)
 
 
 def test_usual_choices() -> None:
-    usual = config.usual_choices("released_amsunet")
+    usual = yaml_files.usual_choices("released_amsunet")
     assert usual | {"augmentation": "amsunet", "optimizer": "adamw_amsunet", "loss": "ce_dice_released"} == usual
     assert usual["data"] == "synthetic"
-    assert config.usual_choices("medseg") == config.primary("train")[0] == config.usual_choices("of my own")
+    assert yaml_files.usual_choices("medseg") == yaml_files.primary("train")[0] == yaml_files.usual_choices("of my own")
 
 
 def test_help_lists_both_groups() -> None:
-    text = help_text("train", "medseg.train", "", ())
+    text = help_text(COMMAND)
     assert "   * medseg           Ours: validation selects" in text
     assert "     smoke            Seconds" in text
     assert "@" not in text.partition("Examples:")[0]

@@ -7,12 +7,12 @@ from typing import Any
 import yaml
 
 import medseg
-from medseg import config
+from medseg.config import yaml_files
 
 
 def read_citation() -> dict[str, Any]:
     """Read CITATION.cff, which lies beside `conf/`; without it, what the package itself knows."""
-    file = config.config_root() / "CITATION.cff"
+    file = yaml_files.config_root() / "CITATION.cff"
     if not file.exists():
         return {"title": "medseg", "version": medseg.__version__, "authors": []}
     return yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -79,7 +79,7 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
     return Subject(
         cell=cell,
         runs=finished,
-        network=find_network(str(first.config.get("model", {}).get("_target_", first.model))),
+        network=find_network(first),
         data=data,
         classes=score_classes(cell, finished),
         elsewhere=find_evaluations(finished),
@@ -107,7 +107,7 @@ def best_validation(run: Run) -> float:
 
 
 def find_evaluations(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Read what `medseg.evaluate` has left in the folders of runs: label -> summary; of several seeds, by run."""
+    """Read what `medseg evaluate` has left in the folders of runs: label -> summary; of several seeds, by run."""
     found = {}
     for run in runs:
         for file in sorted(Path(run.folder).glob("evaluations/*/summary.json")):

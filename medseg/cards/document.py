@@ -12,7 +12,7 @@ from medseg.cards.front_matter import front_matter
 from medseg.cards.limits import find_limits
 from medseg.cards.recipe import arguments_in_words, in_words
 from medseg.cards.scores import describe_scores
-from medseg.data.report import as_text
+from medseg.data.prepared.report import as_text
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.formatting import count, interval, number
 from medseg.reporting.layout import as_text as setting_text
@@ -189,7 +189,7 @@ def describe_use(subject: Subject) -> str:
         if len(subject.runs) > 1
         else f"`{run.name}` is the folder of the run, which holds its checkpoint:\n\n"
     )
-    commands = f"python -m medseg.predict checkpoint={path} input=my_images output=my_masks"
+    commands = f"medseg predict {path} my_images my_masks"
     code = "\n".join(
         [
             "import medseg",
@@ -203,7 +203,7 @@ def describe_use(subject: Subject) -> str:
         f"{which}```bash\n{commands}\n```\n\n```python\n{code}\n```\n\n"
         "The checkpoint knows how images are resized and normalised. To score it on your own images before you trust "
         "it:\n\n"
-        f"```bash\npython -m medseg.evaluate checkpoint={path} data=folder data.root=my_labelled_images\n```"
+        f"```bash\nmedseg evaluate {path} data=folder data.root=my_labelled_images\n```"
     )
 
 

@@ -84,7 +84,7 @@ RUNS: Sequence[Column[Run]] = (
 
 
 def evaluation_table(subject: Subject) -> str:
-    """Write what `medseg.evaluate` found on other data and splits."""
+    """Write what `medseg evaluate` found on other data and splits."""
 
     def of(evaluation: Evaluation) -> str:
         summary = evaluation[1]

@@ -25,8 +25,8 @@ import albumentations
 from albumentations.augmentations.geometric.distortion import BaseDistortion
 from albumentations.core.transforms_interface import BaseTransformInitSchema
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 
 Transform: TypeAlias = albumentations.BasicTransform | albumentations.BaseCompose
 
@@ -65,7 +65,7 @@ class Augmentation:
             image: H x W x C uint8; read-only memory is fine.
             mask: H x W uint8 class map.
             seed: 0 or more; it should differ between images and between epochs.
-            closeness: H x W float32 that belongs to the mask (see `medseg.data.border_maps`).
+            closeness: H x W float32 that belongs to the mask (see `medseg.data.prepared.border_maps`).
 
         Returns the image, height x width x C uint8, its mask, height x width uint8, and closeness, height x width
         float32, where it is given; in memory of their own. Mask and closeness are taken from the same nearest pixels;

@@ -9,8 +9,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
 from medseg.cards.recipe import in_words
+from medseg.config import yaml_files
+from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.inspecting.facts import collect
@@ -26,7 +27,7 @@ def inspect_data(cfg: DictConfig) -> Path:
     """
     if cfg.output and Path(cfg.output).expanduser().is_dir():
         raise ConfigError(f"output={cfg.output} is a folder; name a file in it, such as {cfg.output}/page.html")
-    datamodule = build_datamodule(cfg.data, augmentation=config.instantiate(cfg.augmentation), seed=cfg.seed)
+    datamodule = build_datamodule(cfg.data, augmentation=instantiate(cfg.augmentation), seed=cfg.seed)
     if not len(datamodule.indices["train"]):
         raise UserError(f"{datamodule.dataset.title}: the training split has no images; choose another data.split")
     file = Path(cfg.output).expanduser() if cfg.output else default_file(datamodule, choice("augmentation"))
@@ -66,13 +67,13 @@ def choice(group: str) -> str | None:
 
 
 def default_file(datamodule: SegmentationDataModule, augmentation: str | None) -> Path:
-    """Return `<data_dir>/inspection/<prepared folder>.html`, with what else was chosen: each has its own page."""
+    """Return `<data_dir>/inspection/<prepared folder>.html`, with the other choices, so that each has a page."""
     parts = [datamodule.prepared.folder.name]
     if datamodule.fold is not None:
         parts.append(f"fold{datamodule.fold}")
     elif datamodule.split is not None:
         parts.append(datamodule.split)
-    if augmentation not in (None, config.primary("inspect")[0]["augmentation"]):
+    if augmentation not in (None, yaml_files.primary("inspect")[0]["augmentation"]):
         parts.append(str(augmentation))
     if datamodule.border_weights:
         parts.append("border")

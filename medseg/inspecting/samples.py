@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.loading.sampling import sample_seed
 from medseg.data.module import SegmentationDataModule
-from medseg.data.sampling import sample_seed
 from medseg.inspecting.facts import Facts
-from medseg.labels import IGNORE_INDEX
 
 LONGEST_SIDE = 320
 """Of a picture, in pixels; a larger image is shrunk for the page."""
@@ -44,7 +44,7 @@ def spread(positions: Sequence[int] | NDArray[np.int64], count: int) -> list[int
     if count >= len(positions):
         return [int(position) for position in positions]
     chosen = np.linspace(0, len(positions) - 1, count) if count > 1 else np.array([(len(positions) - 1) / 2])
-    return [int(positions[place]) for place in np.rint(chosen).astype(int)]
+    return [int(positions[index]) for index in np.rint(chosen).astype(int)]
 
 
 def extremes(facts: Facts, count: int) -> dict[str, list[int]]:
@@ -119,6 +119,6 @@ def outlines(mask: np.ndarray) -> dict[int, str]:
 
 
 def as_path(points: NDArray[np.int32]) -> str:
-    """Write a closed line, P x 2 (x, y), in steps from point to point, which is half as long as their places."""
+    """Write a closed line, P x 2 (x, y), in steps from point to point, which is half as long as their coordinates."""
     steps = " ".join(f"{x} {y}" for x, y in np.diff(points, axis=0).tolist())
     return f"M{points[0, 0]}.5 {points[0, 1]}.5" + (f"l{steps}" if steps else "h0") + "z"

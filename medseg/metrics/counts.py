@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import DataError
-from medseg.labels import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,8 +1,10 @@
-"""Scores of the user's own, beside those of medseg: callables that compare two masks.
+"""The user's metrics, beside the scores of medseg: callables that compare two masks, and metrics of torchmetrics.
 
 A metric is called with the prediction and the truth of one foreground class of one image, both H x W bool, and returns
 a number, NaN where the image has none. It may have two attributes: `higher_is_better` (true without it) and `unit`
 (none without it, for a fraction of 1). Pixels that are ignored are in neither mask.
+
+A `torchmetrics.Metric` gets the same masks as 1 x H x W int64 tensors of 0 and 1, and must compute one number.
 """
 
 from __future__ import annotations
@@ -13,15 +15,41 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
+import torchmetrics
 from numpy.typing import NDArray
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
 
 log = logging.getLogger(__name__)
 
 Metric = Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]
+
+
+class TorchMetric:
+    """A `torchmetrics.Metric` as a metric of single images: reset, updated and computed for each.
+
+    Args:
+        metric: takes predicted and true labels of two classes, and computes a scalar.
+    """
+
+    def __init__(self, metric: torchmetrics.Metric) -> None:
+        self.metric = metric
+        self.higher_is_better = metric.higher_is_better is not False  # None where torchmetrics does not know
+
+    def __call__(self, prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+        """Compare two masks, H x W bool."""
+        self.metric.reset()
+        self.metric.update(*(torch.from_numpy(mask.astype(np.int64))[None] for mask in (prediction, truth)))
+        return float(self.metric.compute())
+
+
+def as_metric(metric: Any) -> Metric:
+    """Return a metric that can be called with two masks: a `torchmetrics.Metric` is wrapped, others are as they are."""
+    return TorchMetric(metric) if isinstance(metric, torchmetrics.Metric) else metric
+
 
 TAKEN = {*MEASURES, "id", "class", "tp", "fp", "fn", "tn", "background_tp"}
 

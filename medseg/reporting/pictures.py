@@ -13,7 +13,7 @@ from medseg.errors import UserError
 from medseg.runs.run import Run
 
 if TYPE_CHECKING:
-    from medseg.data.prepared import PreparedDataset
+    from medseg.data.prepared.dataset import PreparedDataset
     from medseg.reporting.comparison import Comparison
     from medseg.reporting.layout import Line
 
@@ -63,7 +63,9 @@ def open_prepared(runs: Sequence[Run]) -> PreparedDataset:
     folder, identity = runs[0].summary.get("prepared"), runs[0].summary.get("data_identity")
     if not folder or not Path(folder).is_dir():
         raise UserError(f"the prepared data are not at {folder} any more; prepare them again to see images")
-    from medseg.data.prepared import PreparedDataset  # not above: it takes 0.1 s, which runs without images save
+    from medseg.data.prepared.dataset import (
+        PreparedDataset,  # not above: it takes 0.1 s, which runs without images save
+    )
 
     prepared = PreparedDataset(folder)
     if prepared.identity != identity or any(run.summary.get("data_identity") != identity for run in runs):

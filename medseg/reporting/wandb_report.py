@@ -19,7 +19,7 @@ def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str 
     """Log the comparison of runs to an offline W&B run, in the group of their experiment; return its folder.
 
     The run has the table `comparison`, one row for each network, dataset and measure, and the files of `report/` where
-    `medseg.report` has written them, as an artifact. A repeated call makes a new part of the same run.
+    `medseg report` has written them, as an artifact. A repeated call makes a new part of the same run.
 
     Args:
         runs: of a report.

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.runs.naming import SETTING_FILES, canonical, leaves
 
 
@@ -53,8 +53,8 @@ def choices_of(hydra_config: Any) -> dict[str, Any]:
 
 
 def groups_of(name: str) -> Iterable[str]:
-    """Return the groups of a primary file; one of the user's own is built on that of `medseg.train`."""
-    return config.primary(name if (config.config_dir() / f"{name}.yaml").is_file() else "train")[0]
+    """Return the groups of a primary file; one of the user's own is built on that of `medseg train`."""
+    return yaml_files.primary(name if (yaml_files.config_dir() / f"{name}.yaml").is_file() else "train")[0]
 
 
 def options_of(hydra_config: Any) -> Options:

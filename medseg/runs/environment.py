@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import medseg
-from medseg.cores import available_cores
+from medseg.system.cores import available_cores
 
 PACKAGES = (
     "torch", "lightning", "hydra-core", "omegaconf", "segmentation-models-pytorch", "torchmetrics", "albumentations",

@@ -26,6 +26,12 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
+LATER = ("continue_from",)
+"""Options that older versions did not have: a run that does not use them has the name that it had."""
+
+EARLIER_RUNS = ("continue_from", "initial_weights")
+"""Keys whose value is another run, or its checkpoint."""
+
 NAMED_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
@@ -89,10 +95,9 @@ def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
     settings = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if key not in IGNORED:
-            settings[name] = (
-                _without_ignored(value, f"{key}.") if isinstance(value, Mapping) else normalized(key, value)
-            )
+        if key not in IGNORED and not (value is None and key in LATER):
+            nested = isinstance(value, Mapping)
+            settings[name] = _without_ignored(value, f"{key}.") if nested else normalized(key, value)
     return settings
 
 
@@ -108,7 +113,13 @@ def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def normalized(key: str, value: Any) -> Any:
-    """Write a value in the one form that others of its meaning are written in: a square size is one number."""
+    """Write a value in the one form that others of its meaning are written in.
+
+    A square size is one number; a run to begin with is what the runs of all seeds share.
+    """
+    if key in EARLIER_RUNS and isinstance(value, str):
+        setting = re.search(r"([^/]+)-seed\d+(/|$)", value)
+        return setting[1] if setting else value
     two = key.endswith(SIZE) and isinstance(value, list | tuple) and len(value) == 2
     return value[0] if two and value[0] == value[1] else value
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
+from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.equivalence import find_equivalent
@@ -36,6 +36,7 @@ class RunPlan:
         options: that it was composed of.
         root: absolute path of the user's own images; None for a published dataset.
         identity: equal for two plans in one experiment that mean the same run.
+        planned: returns the run as it would be stored beside one that has these settings.
     """
 
     folder: RunFolder
@@ -45,6 +46,7 @@ class RunPlan:
     options: Options
     root: str | None
     identity: str
+    planned: Callable[[Mapping[str, Any]], Run]
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -57,15 +59,18 @@ class RunPlan:
         write_json(self.folder.record, ({} if run_id is None else {"id": run_id}) | self.record)
 
 
-def plan_run(cfg: DictConfig) -> RunPlan:
+def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     """Plan the run that a composed training configuration means.
 
     That is the run of the exact name, or else one of the same experiment with equivalent settings (`equivalence`).
+
+    Args:
+        cfg: the configuration.
+        hydra_config: Hydra's part of it: the choices, the overrides, the folder that paths are relative to.
     """
-    hydra_config = HydraConfig.get()
     here = Path(hydra_config.runtime.cwd)
     choices: dict[str, str] = dict(hydra_config.runtime.choices)
-    usual = config.usual_choices(choices["protocol"])
+    usual = yaml_files.usual_choices(choices["protocol"])
     root = absolute(cfg.data.root, here) if cfg.data.get("root") else None
     settings = settings_of(cfg, root)
     options = options_of(hydra_config)
@@ -111,6 +116,7 @@ def plan_run(cfg: DictConfig) -> RunPlan:
         options=options,
         root=root,
         identity=f"{parent}/{canonical(leaves(settings))}{end}",
+        planned=planned,
     )
 
 

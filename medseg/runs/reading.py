@@ -99,6 +99,8 @@ def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
     """
     if isinstance(paths, str | Path):
         paths = [paths]
+    if not paths:
+        raise UserError("which runs? Give a folder, such as runs/main")
     tree = RunTree(folders=[Path(path) for path in paths])
     seen: set[Path] = set()
     for given in paths:

@@ -40,19 +40,19 @@ PARTS = ("runtime", "overrides", "run", "job")
 """Of Hydra's part of a configuration: what medseg and Lightning read."""
 
 
-def settle(composed: DictConfig) -> None:
+def resolve_values(composed: DictConfig) -> None:
     """Write down, in place, each value of a composed configuration that time, environment or Hydra decides.
 
     Raises `ConfigError` for one that has no value yet.
     """
     for key in composed:
         if key != "hydra":
-            _settle(composed, key)
+            _resolve(composed, key)
     with read_write(composed.hydra):
-        _settle(composed.hydra.overrides, "task")
+        _resolve(composed.hydra.overrides, "task")
 
 
-def _settle(parent: Any, key: Any) -> None:
+def _resolve(parent: Any, key: Any) -> None:
     node = parent._get_node(key)
     value = node._value()
     if isinstance(value, str):
@@ -65,7 +65,7 @@ def _settle(parent: Any, key: Any) -> None:
             parent[key] = parent[key]
     elif OmegaConf.is_config(node) and value is not None:
         for child in node if OmegaConf.is_dict(node) else range(len(node)):
-            _settle(node, child)
+            _resolve(node, child)
 
 
 def packed(composed: DictConfig) -> str:
@@ -95,15 +95,15 @@ def adopt(text: str) -> DictConfig:
     return cfg
 
 
-def standard_input(module: str, arguments: Sequence[str], text: str) -> IO[bytes]:
+def standard_input(program: Sequence[str], arguments: Sequence[str], text: str) -> IO[bytes]:
     """Return a file, without a name, that hands a configuration to the process that is started with these arguments."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    file.write(MAGIC + json.dumps([module, list(arguments), text]).encode())
+    file.write(MAGIC + json.dumps([list(program), list(arguments), text]).encode())
     file.flush()  # and stays at its end: whoever else asks for input finds none
     return file
 
 
-def handed(module: str) -> DictConfig | None:
+def handed(program: Sequence[str]) -> DictConfig | None:
     """Return the configuration that a sweep has handed to this process; None where none has.
 
     The further processes of a distributed job have its standard input as well, and its arguments before their own.
@@ -117,7 +117,7 @@ def handed(module: str) -> DictConfig | None:
         return None
     if not content.startswith(MAGIC):
         return None
-    meant, arguments, text = json.loads(content[len(MAGIC) :])
-    if meant != module or sys.argv[1 : len(arguments) + 1] != arguments:
+    started, arguments, text = json.loads(content[len(MAGIC) :])
+    if started != list(program) or sys.argv[1 : len(arguments) + 1] != arguments:
         return None
     return adopt(text)

@@ -13,20 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medseg import config
-from medseg.interruption import SIGNALS
-from medseg.locks import BusyError
+from medseg.config import yaml_files
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.sweeps.handed import KEY, adopt, standard_input
 from medseg.sweeps.process import JobProcess, describe_exit
+from medseg.system.locks import BusyError
+from medseg.system.signals import SIGNALS
 
 log = logging.getLogger(__name__)
 
-Planner = Callable[[DictConfig], RunPlan]
+Planner = Callable[[DictConfig, HydraConf], RunPlan]
 
 LOCK_WAIT = 60.0
 """Seconds that a job waits for another process to leave its run; one whose sweep was killed is about to."""
@@ -57,12 +58,12 @@ class IsolatedJob:
     """What a launcher calls for every job, in this process or in another, here or elsewhere.
 
     Args:
-        module: how the job is started: `python -m <module>`.
+        program: how the job is started: `python -m <program>`.
         planner: says which run a configuration means; None for a command without run folders.
         total: how many jobs are launched.
     """
 
-    module: str
+    program: tuple[str, ...]
     planner: Planner | None
     total: int
 
@@ -72,7 +73,7 @@ class IsolatedJob:
         Args:
             cfg: as composed where the launcher has the job run; of this, only the plan that it carries is used.
         """
-        from medseg.cli import set_up_logging
+        from medseg.system.logs import set_up_logging
 
         if not logging.getLogger("medseg").handlers:  # in a launcher's own process
             set_up_logging()
@@ -81,12 +82,13 @@ class IsolatedJob:
         hydra_config = HydraConfig.get()
         here = Path(hydra_config.runtime.cwd)
         overrides = list(hydra_config.overrides.task)
-        plan = self.planner(cfg) if self.planner is not None else None
+        plan = self.planner(cfg, hydra_config) if self.planner is not None else None
         name = plan.folder.path.name if plan is not None else " ".join(overrides)
         log.info("job %d of %d: %s", number + 1, self.total, name)
         if plan is not None:
             plan = replace(plan, folder=RunFolder(here / plan.folder.path))
-        command = [sys.executable, "-m", self.module, *overrides, *own_options(hydra_config, self.module)]
+        arguments = [*overrides, *own_options(hydra_config, self.program[-1])]
+        command = [sys.executable, "-m", *self.program, *arguments]
         code = BusyError.exit_code
         while code == BusyError.exit_code:
             if plan is not None:
@@ -97,7 +99,7 @@ class IsolatedJob:
                 except BusyError as error:
                     return Outcome(name, "busy", str(error))
             try:
-                with standard_input(self.module, command[3:], handed) as given:
+                with standard_input(self.program, arguments, handed) as given:
                     job = JobProcess(command, here, given)
             except OSError as error:
                 return failed(plan, name, f"cannot be started: {error}", [])
@@ -109,7 +111,7 @@ class IsolatedJob:
                 raise
             if plan is None:
                 break
-        outcome = conclude(plan, name, job, code)
+        outcome = job_outcome(plan, name, job, code)
         if outcome.state == "interrupted" and "SUBMITIT_EXECUTOR" in os.environ:
             from medseg.sweeps.slurm import requeue
 
@@ -117,19 +119,19 @@ class IsolatedJob:
         return outcome
 
 
-def own_options(hydra_config: Any, module: str) -> list[str]:
+def own_options(hydra_config: Any, program: str) -> list[str]:
     """Return the options with which a person repeats a job; the job itself is handed what they come to."""
     own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
-    if hydra_config.job.config_name != module.rpartition(".")[2]:
+    if hydra_config.job.config_name != program.rpartition(".")[2]:
         own += ["--config-name", hydra_config.job.config_name]
     options = {"command-line": "--config-dir", "main": "--config-path"}
     for source in hydra_config.runtime.config_sources:
-        if source.provider in options and source.path != str(config.config_dir()):
+        if source.provider in options and source.path != str(yaml_files.config_dir()):
             own += [options[source.provider], source.path]
     return own
 
 
-def conclude(plan: RunPlan | None, name: str, job: JobProcess, code: int) -> Outcome:
+def job_outcome(plan: RunPlan | None, name: str, job: JobProcess, code: int) -> Outcome:
     """Say how a job ended that nothing stopped from outside, and record what it could not record itself."""
     said = [line for line in job.lines if line]
     if code == 0 and (plan is None or plan.folder.finished):

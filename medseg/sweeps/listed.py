@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.locks import held
 from medseg.runs.files import read_json, write_json
 from medseg.runs.plan import RunPlan
+from medseg.system.locks import held
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.errors import ConfigError
 
 PLUGIN = re.compile(r"\+*hydra\.(launcher|sweeper)\._target_=")
@@ -35,9 +35,9 @@ def check_options(arguments: Sequence[str], config_name: str) -> None:
             "--experimental-rerun: such a file is a pickle, which may run anything, and its run is not one that medseg "
             "plans; give the command itself again"
         )
-    others = {file.stem for file in config.config_dir().glob("*.yaml")} - {config_name}
+    others = {file.stem for file in yaml_files.config_dir().glob("*.yaml")} - {config_name}
     if given.config_name in others:
-        raise ConfigError(f"--config-name {given.config_name}: that is another command, medseg.{given.config_name}")
+        raise ConfigError(f"--config-name {given.config_name}: that is another command, medseg {given.config_name}")
     plugin = next((word for word in given.overrides if PLUGIN.match(word)), None)
     if plugin is not None:
         raise ConfigError(f"{plugin}: choose by its name which launcher starts the jobs: hydra/launcher=ray")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from medseg.interruption import supervised
+from medseg.system.signals import supervised
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ class JobProcess:
         )
         self.pid = self.process.pid
         assert self.process.stderr is not None
-        self.listener = threading.Thread(target=self.listen, args=(self.process.stderr,), daemon=True)
+        self.listener = threading.Thread(target=self.install_signal_handlers, args=(self.process.stderr,), daemon=True)
         self.listener.start()
 
-    def listen(self, stream: IO[bytes]) -> None:
+    def install_signal_handlers(self, stream: IO[bytes]) -> None:
         """Pass on what the job says."""
         for line in stream:
             text = line.decode(errors="replace")

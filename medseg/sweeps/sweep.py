@@ -21,16 +21,17 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from medseg.config.explain import explain
+from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError, UserError
-from medseg.meanings import explain
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps import handed
+from medseg.sweeps.conditions import Condition, check_all_used, read_conditions
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
 from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
 from medseg.sweeps.listed import record
 from medseg.sweeps.options import check_sweep
-from medseg.words import as_meant
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +47,18 @@ class SweptCommand:
     """What a multirun repeats.
 
     Args:
-        module: how a job is started: `python -m <module>`.
+        program: how a job is started: `python -m <program>`.
         config_name: of its primary configuration.
         check: raises `UserError` for a configuration that cannot be meant.
         planner: says which run a configuration means; None for a command without run folders.
+        conditions: overrides of the command line for some of the jobs.
     """
 
-    module: str
+    program: tuple[str, ...]
     config_name: str
     check: Callable[[DictConfig], None]
     planner: Planner | None
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Sweep(Sweeper):
         try:
             outcomes = self.launch(due)
         except KeyboardInterrupt:
-            settle(due)
+            wait_for_jobs(due)
             log.warning("stopped: %s; the same command goes on", count(map(state_of, jobs)))
             raise
         outcomes += [Outcome(job.name, "finished") for job in finished]
@@ -128,7 +131,9 @@ class Sweep(Sweeper):
         """List the overrides of every job, from the command line and from `hydra.sweeper.params`."""
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self.params, *arguments])
+        params, conditions = read_conditions(self.params)
+        conditions += self.command.conditions
+        overrides = parser.parse_overrides([*params, *arguments])
         jobs = 1
         for override in filter(Override.is_discrete_sweep, overrides):
             jobs *= sum(1 for _ in islice(override.sweep_iterator(), MOST_JOBS + 1))
@@ -137,7 +142,34 @@ class Sweep(Sweeper):
             if jobs > MOST_JOBS:
                 raise ConfigError(f"'{override.input_line}' makes more than {MOST_JOBS:,} jobs; no job was started")
         (batch,) = BasicSweeper.split_arguments(overrides, None)
-        return [tuple(as_meant(job)) for job in batch]
+        if conditions:
+            batch = [list(job) for job in self.with_conditions(batch, conditions)]
+        return [tuple(normalize_overrides(job)) for job in batch]
+
+    def with_conditions(self, jobs: Sequence[Sequence[str]], conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
+        """Add to each job the overrides whose condition it fulfils; several values make several jobs.
+
+        Raises `ConfigError` for a condition that no job fulfils.
+        """
+        assert self.hydra_context is not None
+        assert self.config is not None
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        extended: list[tuple[str, ...]] = []
+        used: set[Condition] = set()
+        for job in jobs:
+            try:
+                choices = loader.load_sweep_config(self.config, normalize_overrides(job)).hydra.runtime.choices
+            except Exception:  # it is composed again when it is planned, which explains what is wrong
+                extended.append(tuple(job))
+                continue
+            applying = [condition for condition in conditions if condition.applies(choices)]
+            used.update(applying)
+            overrides = parser.parse_overrides([condition.override for condition in applying])
+            (batch,) = BasicSweeper.split_arguments(overrides, None)
+            extended += [(*job, *extra) for extra in batch]
+        check_all_used(conditions, used)
+        return extended
 
     def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
         """Compose every job; combinations that mean the same run are one job.
@@ -168,12 +200,12 @@ class Sweep(Sweeper):
         assert self.config is not None
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         HydraConfig.instance().set_config(composed)
-        handed.settle(composed)
+        handed.resolve_values(composed)
         launcher, cfg = composed.hydra.launcher, composed.copy()
         with open_dict(cfg):
             del cfg["hydra"]
         self.command.check(cfg)
-        plan = self.command.planner(cfg) if self.command.planner else None
+        plan = self.command.planner(cfg, composed.hydra) if self.command.planner else None
         return PlannedJob(overrides, cfg, handed.packed(composed), launcher, plan)
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
@@ -203,7 +235,7 @@ class Sweep(Sweeper):
         if launcher is not None:
             with open_dict(filled):
                 filled.hydra.launcher = launcher
-        job = IsolatedJob(self.command.module, self.command.planner, total)
+        job = IsolatedJob(self.command.program, self.command.planner, total)
         return Plugins.instance().instantiate_launcher(self.hydra_context, job, filled)
 
 
@@ -259,7 +291,7 @@ def state_of(job: PlannedJob) -> str:
     return outcome_on_disk(job, "").state
 
 
-def settle(jobs: Sequence[PlannedJob]) -> None:
+def wait_for_jobs(jobs: Sequence[PlannedJob]) -> None:
     """Wait for the jobs of a stopped sweep that still run on this machine."""
     if not jobs:
         return

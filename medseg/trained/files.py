@@ -1,7 +1,4 @@
-"""The file of a checkpoint: tensors and plain values, written whole, with a digest of its tensors.
-
-Beside the weights of a training step, medseg keeps what the network needs to be used under `KEY`.
-"""
+"""The file of a checkpoint: tensors and plain values, written whole, with a digest of its tensors."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from medseg.errors import UserError
 from medseg.runs.files import replacing, size_of
 
 KEY = "medseg"
-"""Where a checkpoint keeps what is needed to build its network and to repeat its preprocessing."""
+"""Key of the metadata in a checkpoint; see `medseg.trained.checkpoint`."""
 
 DIGEST = "medseg_sha256"
-"""Where a checkpoint keeps the digest of its tensors."""
+"""Key of the digest of the tensors in a checkpoint."""
 
 MAX_VALUES = 1_000_000
 """Values above which a checkpoint is refused: references can make a small file as large as one likes, or endless."""
@@ -89,13 +86,13 @@ def write_checkpoint(content: Mapping[str, Any], file: Path) -> None:
     try:
         with replacing(file) as partial, partial.open("wb") as stream:
             torch.save({**content, DIGEST: digest(content)}, stream)
-    # PyTorch's writer turns what the disk says into an error of its own.
+    # PyTorch's writer raises an error of its own for one of the disk.
     except (OSError, RuntimeError) as error:
         cause = error if isinstance(error, OSError) else error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else str(error).partition("\n")[0]
         raise UserError(
-            f"{file}: cannot be written ({reason}); the file before it is kept, so free some space and give the "
-            "same command again"
+            f"{file}: cannot be written ({reason}); the earlier file stays, so free some space and run the "
+            "same command again to resume"
         ) from error
 
 
@@ -121,22 +118,18 @@ def values_in(content: Any) -> Iterator[tuple[str, Any]]:
     Raises `ValueError` for more than `MAX_VALUES` values and more than `MAX_DEPTH` levels.
     """
     waiting: list[tuple[str, Any, int]] = [("", content, 0)]
-    seen = 0
+    count = 0
     while waiting:
         path, value, depth = waiting.pop()
-        seen += 1
-        if seen > MAX_VALUES or depth > MAX_DEPTH:
+        count += 1
+        if count > MAX_VALUES or depth > MAX_DEPTH:
             raise ValueError(f"more than {MAX_VALUES:,} values or {MAX_DEPTH} levels")
-        inside = value.items() if isinstance(value, Mapping) else enumerate(value) if is_list(value) else None
-        if inside is None:
+        if isinstance(value, Mapping):
+            waiting += [(f"{path}/{key}", each, depth + 1) for key, each in value.items()]
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting += [(f"{path}/{key}", each, depth + 1) for key, each in enumerate(value)]
+        else:
             yield path, value
-            continue
-        waiting += [(f"{path}/{key}", each, depth + 1) for key, each in inside]
-
-
-def is_list(value: Any) -> bool:
-    """Tell whether a value is a list, a tuple or a set."""
-    return isinstance(value, list | tuple | set | frozenset)
 
 
 def check_tensors(content: Any, bytes_read: int) -> None:

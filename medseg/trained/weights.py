@@ -39,16 +39,14 @@ def at_most(state: Mapping[str, Tensor], file: Path) -> Iterator[None]:
     """
     # Some networks build a part, and replace it.
     count, size = 4 * len(state) + 64, 4 * sum(value.numel() for value in state.values()) + 2**20
-    seen = [0, 0]
+    parameters = values = 0
 
     def registered(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal parameters, values
         if parameter is not None:
-            seen[0] += 1
-            seen[1] += parameter.numel()
-            if seen[0] > count or seen[1] > size:
-                raise UserError(
-                    f"{file}: the checkpoint of another network: it has fewer weights than its settings say"
-                )
+            parameters, values = parameters + 1, values + parameter.numel()
+            if parameters > count or values > size:
+                raise UserError(f"{file}: the checkpoint of another network: it has fewer weights than its settings")
 
     handle = register_module_parameter_registration_hook(registered)
     try:

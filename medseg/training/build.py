@@ -14,25 +14,26 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from medseg import config
-from medseg.cores import available_cores
+from medseg.acceleration import accelerate
+from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.custom import Metric, check_metrics
+from medseg.metrics.custom import Metric, as_metric, check_metrics
+from medseg.models.outputs import main_output
+from medseg.system.cores import available_cores
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
-from medseg.training.task import main_output
 
 log = logging.getLogger(__name__)
 
 
 def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.Module:
-    """Build the network of a `model` configuration and prove that it takes the data's images.
+    """Build the network of a `model` configuration and check that it takes the data's images.
 
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
     """
-    network = config.instantiate_network(model)
+    network = accelerate(instantiate_network(model))
     check_network(network, datamodule)
     if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
         check_batch_of_one(network, datamodule)
@@ -40,10 +41,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
 
 
 def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> None:
-    """Send one empty image through a network and check the shape of the logits.
-
-    Raises `ConfigError`.
-    """
+    """Raise `ConfigError` unless a network takes one empty image of the data and returns logits of the right shape."""
     prepared = datamodule.prepared
     height, width = prepared.images.shape[1:3]
     image = torch.zeros(1, prepared.in_channels, height, width)
@@ -66,10 +64,7 @@ def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> Non
 
 
 def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -> None:
-    """Send one image through a network as it trains.
-
-    Raises `ConfigError` where its batch norm needs several: of a feature with one pixel, a channel has one value.
-    """
+    """Raise `ConfigError` if a network cannot train on one image: batch norm needs more than one value a channel."""
     height, width = datamodule.prepared.images.shape[1:3]
     trial = copy.deepcopy(network).train()  # batch norm changes when it trains
     try:
@@ -85,20 +80,14 @@ def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -
 
 
 def build_metrics(node: DictConfig) -> dict[str, Metric]:
-    """Build the user's own metrics, by name, and try them.
-
-    Raises `ConfigError` for what cannot be built or called.
-    """
-    metrics = {str(name): config.instantiate(one) for name, one in node.items()}
+    """Build the user's metrics, by name; raise `ConfigError` if one cannot be built or called."""
+    metrics = {str(name): as_metric(instantiate(one)) for name, one in node.items()}
     check_metrics(metrics)
     return metrics
 
 
 def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
-    """Check that the data have a weight for every pixel where the loss takes one, and only there.
-
-    Raises `ConfigError`.
-    """
+    """Raise `ConfigError` unless the data have a weight for every pixel where the loss takes one, and only there."""
     takes = getattr(loss, "takes_weight", False)
     if takes and not datamodule.border_weights:
         raise ConfigError(
@@ -113,10 +102,7 @@ def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
 
 
 def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> None:
-    """Check that a part of the batches, `limit_train_batches=0.1`, is at least one of them.
-
-    Raises `ConfigError`.
-    """
+    """Raise `ConfigError` if a part of the batches, `limit_train_batches=0.1`, is not at least one of them."""
     for split in ("train", "val"):
         part = trainer.get(f"limit_{split}_batches")
         whole, rest = divmod(len(datamodule.indices[split]), datamodule.batch_size)
@@ -131,7 +117,7 @@ def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> Non
 
 
 def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
-    """Build the trainer, with device and precision picked where they are `auto`; say what was picked.
+    """Build the trainer, with device and precision picked where they are `auto`, and log them.
 
     Raises `ConfigError` for a device that is not there.
     """
@@ -147,7 +133,7 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
         )
     precision, reason = pick_precision(str(cfg.precision), accelerator)
     log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
-    trainer = config.instantiate(
+    trainer = instantiate(
         cfg,
         **{"accelerator": accelerator, "precision": precision, **extra},
         # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.

@@ -12,9 +12,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
 
 from medseg.errors import UserError
-from medseg.interruption import listen
 from medseg.runs.files import read_csv, write_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.signals import install_signal_handlers
 from medseg.training.checkpoints import MovableCheckpoint
 from medseg.training.wandb_mirror import ValidationImages
 
@@ -48,10 +48,10 @@ class Interruptible(Callback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        listen()
+        install_signal_handlers()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        listen()
+        install_signal_handlers()
 
 
 class EpochRows(Callback):

@@ -4,118 +4,117 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.refusals import check_writable
 from medseg.runs.files import read_yaml
 from medseg.runs.folder import RunFolder, find_run
-from medseg.runs.show import print_scores
-from medseg.trained.settings import OF_THE_DATA, Checkpoint
+from medseg.system.os_errors import check_writable
+from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
+from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
 from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
 
-OF_THE_NETWORK = ("image_size", "in_channels", "batch_size")
+NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
-def evaluate_checkpoint(cfg: DictConfig) -> Path:
-    """Score the checkpoint that `cfg.checkpoint` names, and return the folder the scores were written to.
+def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Path, dict[str, Any]]:
+    """Score the checkpoint that `cfg.checkpoint` names and write the scores.
 
-    Raises `UserError` for what the user can put right.
+    Args:
+        cfg: the configuration of the command.
+        overrides: the words it was composed of: what they do not name is as in the training.
+
+    Returns the folder of the scores, and their summary. Raises `UserError` for what the user can put right.
     """
     quiet_libraries()
     metrics = build_metrics(cfg.metrics)
     run, file = find_run(cfg.checkpoint)
     checkpoint = Checkpoint.read(file)
-    settings = checkpoint.settings
-    datamodule = data_to_score(checkpoint, run, cfg)
-    check_classes(datamodule, settings.class_names, file)
-    if settings.mean is not None and settings.std is not None:
-        # The network expects images as its own training split was normalised, whatever data it now sees.
-        datamodule.normalisation = (tuple(settings.mean), tuple(settings.std))
-    own = datamodule.prepared.identity == settings.data_identity
-    if not own and settings.data_identity is not None and "dataset" not in changed(cfg):
+    metadata = checkpoint.metadata
+    given = given_keys(cfg, overrides)
+    datamodule = data_to_score(checkpoint, run, cfg, given)
+    check_classes(datamodule, metadata.class_names, file)
+    same_data = datamodule.prepared.identity == metadata.data_identity
+    if not same_data and metadata.data_identity is not None and "dataset" not in given:
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
-    name = label(datamodule, file, cfg.split, own=own)
+    name = evaluation_name(datamodule, file, cfg.split, same_data=same_data)
     folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
     check_writable(folder)
-    network = checkpoint.build(trust=cfg.trust)
-    check_network(network, datamodule)
-    # The outputs of an imported network have no names of their own.
-    class_names = settings.class_names if settings.data_identity else datamodule.prepared.class_names
-    task = SegmentationTask(network, class_names=class_names, channels_last=settings.configuration.channels_last)
+    trained = TrainedNetwork.of(checkpoint, trust=cfg.trust)
+    check_network(trained.network, datamodule)
+    # An imported network has no names for its outputs.
+    class_names = trained.class_names if metadata.data_identity else datamodule.prepared.class_names
+    task = SegmentationTask(
+        trained.network, class_names=class_names, channels_last=metadata.configuration.channels_last
+    )
     trainer = build_trainer(
-        OmegaConf.merge({"precision": settings.precision}, cfg.trainer),  # type: ignore[arg-type]
+        OmegaConf.merge({"precision": metadata.precision}, cfg.trainer),  # type: ignore[arg-type]
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=run.path,
     )
-    if settings.device not in (None, trainer.strategy.root_device.type):
-        log.warning(
-            "scored on %s, trained on %s: scores can differ in the last digits",
-            trainer.strategy.root_device.type,
-            settings.device,
-        )
-    scores = score_split(trainer, task, datamodule, cfg.split, metrics)
-    scores.summary["checkpoint"] = str(file)
+    device = trainer.strategy.root_device.type
+    if metadata.device not in (None, device):
+        log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
+    scores = score_split(trainer, task, datamodule, metrics).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
-        draw_test_examples(folder / "images", trainer, task, datamodule, scores.rows)
-        print_scores(scores.summary, run.path.name)
-        print(f"scores: {folder}")
-    return folder
+        draw_test_examples(folder / "images", datamodule, scores)
+    return folder, scores.summary
 
 
-def changed(cfg: DictConfig) -> set[str]:
+def given_keys(cfg: DictConfig, overrides: Collection[str]) -> set[str]:
     """Name the keys of `data` that the command line gives; `dataset` where another dataset is chosen."""
-    given = {override.partition("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
-    keys = {key.partition(".")[2] for key in given if key.startswith("data.")}
+    words = {override.partition("=")[0].lstrip("+") for override in overrides}
+    keys = {key.partition(".")[2] for key in words if key.startswith("data.")}
     return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys
 
 
-def data_to_score(checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig) -> SegmentationDataModule:
+def data_to_score(
+    checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig, given: Collection[str]
+) -> SegmentationDataModule:
     """Return the data of the training with what the user changed, or the data that the user chose.
 
     Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
-    the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command.
+    the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command. Images are
+    normalised as those of the training, whatever data they are from.
 
     Raises `ConfigError` for a checkpoint of no data without other data.
     """
     chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
-    before = checkpoint.settings.configuration.data
-    given = changed(cfg)
+    before = checkpoint.metadata.configuration.data
     if "dataset" in given:
-        arguments = {**chosen, **{key: before[key] for key in OF_THE_NETWORK if key in before and key not in given}}
-        dataset = config.instantiate(cfg.data.dataset)
-        arguments["data_dir"] = cfg.data_dir
+        arguments = {**chosen, **{key: before[key] for key in NETWORK_KEYS if key in before and key not in given}}
+        dataset = instantiate(cfg.data.dataset)
     else:
         dataset = checkpoint.dataset(trust=cfg.trust)
         if dataset is None:
             raise ConfigError(
                 f"{checkpoint.file} was imported and is of no data: choose what to score it on with data=..."
             )
-        there = where_data_are(run)
-        arguments = {key: before[key] for key in OF_THE_DATA if key in before}
-        arguments |= {"source": there.get("source"), **{key: chosen[key] for key in given}}
+        paths = data_paths(run)
+        arguments = {key: before[key] for key in DATA_KEYS if key in before}
+        arguments |= {"source": paths.get("source"), **{key: chosen[key] for key in given}}
         if "root" in given:
             arguments["source"] = arguments["root"]
-        arguments |= {"data_dir": cfg.data_dir, "prepared_in": there.get("data_dir")}
-    return SegmentationDataModule(
-        **{key: value for key, value in arguments.items() if key not in ("_target_", "dataset")}, dataset=dataset
-    )
+        arguments["prepared_in"] = paths.get("data_dir")
+    arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
+    arguments["test_split"] = cfg.split
+    return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
 
 
-def where_data_are(run: RunFolder) -> dict[str, str]:
+def data_paths(run: RunFolder) -> dict[str, str]:
     """Return where the data of a run were read from, `source`, and prepared, `data_dir`, as its folder says.
 
     Only what exists is returned; it is read, and never written to.
@@ -126,8 +125,8 @@ def where_data_are(run: RunFolder) -> dict[str, str]:
         return {}
     if not isinstance(data, dict):
         return {}
-    there = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
-    return {key: path for key, path in there.items() if isinstance(path, str) and Path(path).expanduser().exists()}
+    paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
+    return {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
 
 
 def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:
@@ -135,21 +134,21 @@ def check_classes(datamodule: SegmentationDataModule, class_names: list[str], fi
 
     Raises `ConfigError`.
     """
-    ours = datamodule.prepared.class_names
-    if len(ours) != len(class_names):
+    names = datamodule.prepared.class_names
+    if len(names) != len(class_names):
         raise ConfigError(
-            f"{file} tells {len(class_names)} classes apart ({', '.join(class_names)}), {datamodule.dataset.title} has "
-            f"{len(ours)} ({', '.join(ours)})"
+            f"{file} predicts {len(class_names)} classes ({', '.join(class_names)}), {datamodule.dataset.title} has "
+            f"{len(names)} ({', '.join(names)})"
         )
 
 
-def label(datamodule: SegmentationDataModule, file: Path, split: str, *, own: bool) -> str:
+def evaluation_name(datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool) -> str:
     """Name an evaluation by what was scored, so that no other evaluation has its name.
 
     Data and split; the key of the prepared data where they are not the run's own; the fold; the way to split; the
     checkpoint where it is not the best one.
     """
-    parts = [datamodule.dataset.name if own else datamodule.prepared.folder.name]
+    parts = [datamodule.dataset.name if same_data else datamodule.prepared.folder.name]
     if datamodule.fold is not None:
         parts.append(f"fold{datamodule.fold}")
     elif datamodule.split is not None:

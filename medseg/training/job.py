@@ -12,15 +12,16 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from medseg import config
+from medseg.config.instantiate import instantiate
+from medseg.config.targets import check_targets, fitting
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
+from medseg.models.facts import record
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
-from medseg.targets import check_targets, fitting
-from medseg.trained.settings import OF_THE_DATA, Checkpoint
+from medseg.trained.checkpoint import Checkpoint, checkpoint_metadata
 from medseg.training.build import (
     build_metrics,
     build_network,
@@ -30,12 +31,13 @@ from medseg.training.build import (
     quiet_libraries,
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
+from medseg.training.continuing import copy_training, earlier_run
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
-from medseg.training.recording import recording
+from medseg.training.recording import record_run_status
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
 
@@ -49,7 +51,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     Raises `UserError` for what the user can put right.
     """
     folder = plan.folder
-    cfg = cfg.copy()  # what is found in the data is filled in below; the plan has the configuration as given
+    cfg = cfg.copy()  # the model's options that fit are chosen below; the plan has the configuration as given
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # What can be wrong is said before the data are prepared, which may take a while.
@@ -59,19 +61,20 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
+    earlier = earlier_run(plan)
 
-    augmentation = config.instantiate(cfg.augmentation)
+    augmentation = instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
-    loss = config.instantiate(cfg.loss)
+    loss = instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
     check_limits(cfg.trainer, datamodule)
-    optimizer, scheduler = config.instantiate(cfg.optimizer), config.instantiate(cfg.scheduler)
+    optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
-    cfg.data.num_classes = prepared.num_classes
+    cfg = OmegaConf.merge(cfg, {"data": {"num_classes": prepared.num_classes}})  # type: ignore[assignment]
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
     warn_of_cut_groups(datamodule)
@@ -80,18 +83,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
-    task = SegmentationTask(
-        network,
-        loss=loss,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        class_names=prepared.class_names,
-        sample_ids=prepared.ids,
-        channels_last=cfg.channels_last,
-        compile=cfg.compile,
-        seed=cfg.seed,
-    )
-    extra_callbacks = [config.instantiate(node) for node in cfg.callbacks.values()]
+    extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
     resume = None if cfg.force else checkpoint_to_resume(folder)
     # An older version had an id for W&B alone; the run goes on under it.
@@ -107,31 +99,55 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     )
 
     # As given: what the data decide is read from them again where the checkpoint is used.
-    task.settings = checkpoint_settings({**settings, "data": data_settings}, datamodule, trainer)
+    metadata = checkpoint_metadata(
+        {**settings, "data": data_settings},
+        datamodule.normalisation,
+        class_names=list(prepared.class_names),
+        data_identity=prepared.identity,
+        precision=str(trainer.precision),
+        device=trainer.strategy.root_device.type,
+    )
+    task = SegmentationTask(
+        network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        class_names=prepared.class_names,
+        sample_ids=prepared.ids,
+        channels_last=cfg.channels_last,
+        compile=cfg.compile,
+        seed=cfg.seed,
+        checkpoint_metadata=metadata,
+    )
 
     if trainer.is_global_zero:
         if cfg.force:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer)
-    with recording(folder, trainer, mirrors):
+    with record_run_status(folder, trainer, mirrors):
+        if resume is not None:
+            log.info("resuming after an interruption: %s", resume.file)
+        elif earlier is not None and trainer.is_global_zero:
+            log.info("going on from %s", earlier.path)
+            copy_training(earlier, folder)
+            resume = checkpoint_to_resume(folder)
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
-        scores = score_split(trainer, task, datamodule, "test", metrics)
+        scores = score_split(trainer, task, datamodule, metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
-            scores.summary.update(
-                {
-                    "best_epoch": best.content["epoch"] + 1,
-                    "epochs": len(epochs),
-                    # Of all epochs, those before an interruption included.
-                    "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
-                    "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
-                    "macs": macs_of(task.network, datamodule),
-                }
+            scores = scores.with_facts(
+                best_epoch=best.content["epoch"] + 1,
+                epochs=len(epochs),
+                # Of all epochs, those before an interruption included.
+                training_seconds=round(sum(float(row["seconds"]) for row in epochs), 1),
+                parameters=sum(parameter.numel() for parameter in task.network.parameters()),
+                macs=macs_of(task.network, datamodule),
+                network=record(task.network, plan.record["model"]),
             )
-            close(folder, trainer, task, datamodule, scores, mirrors)
+            write_results(folder, datamodule, scores, mirrors)
 
 
 def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
@@ -207,39 +223,17 @@ def fit(
     Raises `UserError` when that was trained on other data, and `KeyboardInterrupt` when training is interrupted.
     """
     if resume is not None:
-        if resume.settings.data_identity != datamodule.prepared.identity:
+        if resume.metadata.data_identity != datamodule.prepared.identity:
             raise UserError(
                 f"{resume.file}: the interrupted run was trained on other data than {datamodule.prepared.folder}; "
                 "give it those again, or begin anew with force=true"
             )
-        log.info("resuming after an interruption: %s", resume.file)
         if resume.content.get(STOPPED) and resume.content["epoch"] + 1 >= (trainer.min_epochs or 0):
             log.info("training had ended by early stopping")
             return
     trainer.fit(task, datamodule=datamodule, ckpt_path=None if resume is None else resume.file, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-
-
-def checkpoint_settings(
-    settings: dict[str, Any], datamodule: SegmentationDataModule, trainer: lightning.Trainer
-) -> dict[str, Any]:
-    """Return what a checkpoint needs to build its network and repeat its preprocessing, as plain values."""
-    mean, std = datamodule.normalisation
-    data = settings["data"]
-    return {
-        "config": {
-            "model": settings["model"],
-            "data": {key: data[key] for key in OF_THE_DATA if key in data},
-            "channels_last": settings["channels_last"],
-        },
-        "class_names": list(datamodule.prepared.class_names),
-        "mean": list(mean),
-        "std": list(std),
-        "data_identity": datamodule.prepared.identity,
-        "precision": str(trainer.precision),
-        "device": trainer.strategy.root_device.type,
-    }
 
 
 def write_opening(
@@ -268,17 +262,12 @@ def write_opening(
     )
 
 
-def close(
-    folder: RunFolder,
-    trainer: lightning.Trainer,
-    task: SegmentationTask,
-    datamodule: SegmentationDataModule,
-    scores: Scores,
-    mirrors: Sequence[Mirror],
+def write_results(
+    folder: RunFolder, datamodule: SegmentationDataModule, scores: Scores, mirrors: Sequence[Mirror]
 ) -> None:
     """Write the scores and pictures of the tested run; `finished` comes last."""
     write_scores(folder.test, scores)
-    draw_test_examples(folder.images, trainer, task, datamodule, scores.rows)
+    draw_test_examples(folder.images, datamodule, scores)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
     for mirror in mirrors:
         mirror.log_test(scores, folder)

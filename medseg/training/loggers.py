@@ -12,10 +12,10 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from omegaconf import DictConfig
 
-from medseg import config
-from medseg.account import has_wandb_account
+from medseg.config.instantiate import instantiate
 from medseg.errors import UserError
 from medseg.training.mirror import Mirror
+from medseg.training.wandb_login import has_wandb_account
 from medseg.training.wandb_mirror import abandon_wandb, open_wandb
 
 WANDB_DIGITS = 12
@@ -43,7 +43,7 @@ def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Mirror]:
     """Build every logger of the `logger` configuration that is not disabled; none of them can end a training."""
     mirrors = []
     for title, node in cfg.items():
-        logger: Logger | None = config.instantiate(node, _partial_=True)(run=run)
+        logger: Logger | None = instantiate(node, _partial_=True)(run=run)
         if logger is not None:
             mirrors.append(logger if isinstance(logger, Mirror) else Mirror(str(title), partial(the, logger)))
     return mirrors
@@ -71,7 +71,7 @@ def wandb_logger(
 
     Args:
         run: the run.
-        mode: `offline` writes below the run folder, for `medseg.wandb_sync`; `online` sends, with the account of
+        mode: `offline` writes below the run folder, for `medseg wandb-sync`; `online` sends, with the account of
             `wandb login` or WANDB_API_KEY; `disabled` does neither, and there is no logger. W&B's other names of
             these, `dryrun` and `run`, are understood.
         project, entity: as in W&B.

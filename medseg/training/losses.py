@@ -26,10 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medseg.config.checks.kinds import check_arguments
+from medseg.config.checks.training import LOSS
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
-from medseg.settings.kinds import check_arguments
-from medseg.settings.training import LOSS
 
 
 class SegmentationLoss(nn.Module):

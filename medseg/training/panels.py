@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from lightning import Trainer
 from matplotlib.figure import Figure
 
 from medseg.data.module import SegmentationDataModule
+from medseg.data.overlay import outline
 from medseg.errors import printable
-from medseg.labels import COLOURS
-from medseg.training.task import SegmentationTask, main_output
+from medseg.models.outputs import main_output
+from medseg.training.task import SegmentationTask
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE = (60, 180, 75), (230, 60, 60), (60, 110, 240)
 """Colours of the error map, RGB."""
@@ -93,17 +93,6 @@ def draw_examples(
         axes[row][0].set_xlabel(printable(caption), fontsize=8, loc="left", parse_math=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
-
-
-def outline(image: np.ndarray, class_map: np.ndarray) -> np.ndarray:
-    """Draw the border of every foreground class onto a copy of the image."""
-    drawn = image.copy()
-    for label in np.unique(class_map):
-        if label != 0:
-            colour = COLOURS[(int(label) - 1) % len(COLOURS)]
-            contours, _ = cv2.findContours((class_map == label).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(drawn, contours, -1, colour, max(1, image.shape[1] // 192))
-    return drawn
 
 
 def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

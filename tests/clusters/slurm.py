@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from medseg.interruption import end_with
+from medseg.system.signals import exit_with
 from tests.clusters.processes import Cluster, kill_all, parent_of, processes_with
 from tests.sweeping import wait_until
 
@@ -105,7 +105,7 @@ class Slurm(Cluster):
         with (self.folder / f"{name}.out").open("wb") as said:
             self.daemons[name] = subprocess.Popen(
                 command, env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                start_new_session=True, preexec_fn=partial(end_with, os.getpid(), signal.SIGKILL),
+                start_new_session=True, preexec_fn=partial(exit_with, os.getpid(), signal.SIGKILL),
             )  # fmt: skip
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from medseg.data.source import Source
+from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
 

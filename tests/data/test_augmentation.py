@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from medseg import config
+from medseg.config import yaml_files
 from medseg.data.augmentation import MOVES, Augmentation, CoarseElastic, FlipsAndTurns
-from medseg.data.sampling import EpochSampler
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.loading.sampling import EpochSampler
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 from tests.helpers import compose_config
 
 NO_WARNING = pytest.mark.filterwarnings("error::UserWarning")  # albumentations only warns of what it does not know
-OPTIONS = list(config.options("augmentation"))
+OPTIONS = list(yaml_files.options("augmentation"))
 
 
 def shipped(option: str, size: int | list[int]) -> Augmentation:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from medseg.data.datasets import Folder
-from medseg.data.source import FolderSource
+from medseg.data.sources.source import FolderSource
 from medseg.data.splits import SPLITS
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow

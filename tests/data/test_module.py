@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from medseg import config
+from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.data.prepared import as_samples
+from medseg.data.prepared.dataset import as_samples
 from tests.helpers import compose_config
 
 
@@ -18,7 +18,7 @@ def module(folder: Path, *overrides: str, seed: int = 0) -> SegmentationDataModu
     cfg = compose_config(
         "train", "data.dataset.count=40", "data.image_size=64", "data.batch_size=4", f"data_dir={folder}", *overrides
     )
-    return build_datamodule(cfg.data, augmentation=config.instantiate(cfg.augmentation), seed=seed)
+    return build_datamodule(cfg.data, augmentation=instantiate(cfg.augmentation), seed=seed)
 
 
 @pytest.fixture(scope="module")

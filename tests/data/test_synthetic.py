@@ -11,7 +11,7 @@ import pytest
 from medseg.data.datasets.base import Sample
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.drawing import STYLES
-from medseg.data.source import EmptySource
+from medseg.data.sources.source import EmptySource
 from medseg.errors import ConfigError, DataError
 
 NOTHING = EmptySource()
@@ -118,7 +118,7 @@ def test_a_wrong_split_is_named() -> None:
         dataset.assign_splits(samples, "official", None)
     with pytest.raises(ConfigError, match="fold is 5"):
         dataset.assign_splits(samples, None, 5)
-    with pytest.raises(DataError, match="count=2"):
+    with pytest.raises(DataError, match="2 images are too few"):
         dataset.assign_splits(samples[:2], None, None)
 
 

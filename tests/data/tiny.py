@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.problems import Problem, SampleError
-from medseg.data.source import Archive, Source
+from medseg.data.sources.problems import Problem, SampleError
+from medseg.data.sources.source import Archive, Source
 
 
 class Tiny(Dataset):

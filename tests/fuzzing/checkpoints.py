@@ -21,7 +21,7 @@ import torch
 import medseg
 from tests.fuzzing.mutations import mutated
 from tests.fuzzing.run_folders import judge, wait_for
-from tests.inference.checkpoints import write_checkpoint
+from tests.trained.predicting.checkpoints import write_checkpoint
 
 
 def load(file: Path, said: Path) -> int | None:

@@ -259,7 +259,7 @@ def trained(folder: Path) -> tuple[Path, Path]:
 
 if __name__ == "__main__":
     cases, *rest = sys.argv[1:]
-    for module in ("torch", "scipy.stats", "medseg.training.evaluation", "medseg.inference.folder"):
+    for module in ("torch", "scipy.stats", "medseg.training.evaluation", "medseg.trained.predicting.folder"):
         import_module(module)
     with tempfile.TemporaryDirectory() as made:
         run, images = trained(Path(made))

@@ -20,7 +20,7 @@ ENDS = {"tried", "one line", "accepted"}
 def assert_harmless(folder: Path, cases: int, commands: list[str]) -> None:
     run, images = trained(folder)
     # Imported once, for all that is forked.
-    for module in ("medseg.training.evaluation", "medseg.inference.folder", "medseg.reporting.report"):
+    for module in ("medseg.training.evaluation", "medseg.trained.predicting.folder", "medseg.reporting.report"):
         import_module(module)
     counts, bad = fuzz(run, images, cases, 0, commands)
     assert {word for word, count in counts.items() if count} <= ENDS, "\n".join(bad)

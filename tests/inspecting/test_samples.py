@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.inspecting.pictures import figure
 from medseg.inspecting.samples import LONGEST_SIDE, TOLERANCE, outlines, shrunk, spread
-from medseg.labels import IGNORE_INDEX
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 24, 99, 100])

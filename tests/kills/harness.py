@@ -117,7 +117,7 @@ class Place:
         said.write_text("")
         counted.unlink(missing_ok=True)
         answer = self.server.ask(
-            module=f"medseg.{module}", arguments=arguments, folder=str(self.folder), said=str(said),
+            module=f"medseg.commands.{module}", arguments=arguments, folder=str(self.folder), said=str(said),
             variables={"TMPDIR": str(self.temporary)}, fault=None if fault is None else asdict(fault),
             watched=str(self.folder), counted=str(counted), kill_after=kill_after,
         )  # fmt: skip

@@ -33,10 +33,10 @@ LIMIT = 120.0
 PR_SET_CHILD_SUBREAPER = 36
 
 LOADED = (
-    "medseg.train", "medseg.training.job", "medseg.measure.cost", "medseg.prepare", "medseg.data.prepare",
-    "medseg.predict", "medseg.inference.folder", "medseg.report", "medseg.reporting.comparison",
-    "medseg.reporting.report", "medseg.reporting.figures", "medseg.sweeps.process", "matplotlib.font_manager",
-    "hydra._internal.hydra",
+    "medseg.commands.train", "medseg.training.job", "medseg.measure.cost", "medseg.commands.prepare",
+    "medseg.data.prepared.prepare", "medseg.commands.predict", "medseg.trained.predicting.folder",
+    "medseg.commands.report", "medseg.reporting.comparison", "medseg.reporting.report", "medseg.reporting.figures",
+    "medseg.sweeps.process", "matplotlib.font_manager", "hydra._internal.hydra",
 )  # fmt: skip
 """What takes a while to import, and is needed by some command."""
 

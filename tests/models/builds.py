@@ -7,11 +7,11 @@ from typing import Any
 
 import hydra
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from medseg import config
-from medseg.training.task import main_output
+from medseg.config import yaml_files
+from medseg.models.outputs import main_output
 from tests.helpers import compose_config
 
 SMALL: dict[str, tuple[str, ...]] = {
@@ -39,7 +39,7 @@ SMALL: dict[str, tuple[str, ...]] = {
 }
 """Overrides that make a network quick; one that is not named here is built as it is."""
 
-NETWORKS = [name for name in config.options("model") if name != "custom"]
+NETWORKS = [name for name in yaml_files.options("model") if name != "custom"]
 
 
 @lru_cache
@@ -59,6 +59,11 @@ def build(name: str, *overrides: str, seed: int = 0) -> nn.Module:
     network = hydra.utils.instantiate(settings(name, *overrides), _convert_="all")
     assert isinstance(network, nn.Module)
     return network
+
+
+def compose_model(choice: str) -> DictConfig:
+    """Compose the `model` group from `unet model.base_channels=64`, as `medseg describe` would."""
+    return compose_config("describe", *f"model={choice}".split()).model
 
 
 def logits_of(network: nn.Module, image: torch.Tensor) -> torch.Tensor:

@@ -241,7 +241,7 @@ def test_pad_to_multiple_repeats_the_border() -> None:
     ],
 )
 def test_wrong_arguments_are_refused(overrides: list[str], said: str) -> None:
-    from medseg.config import instantiate
+    from medseg.config.instantiate import instantiate
 
     with pytest.raises(ConfigError, match=said):
         instantiate(settings_as_config(*overrides))

@@ -376,11 +376,10 @@ def test_an_interval_beyond_the_range_of_the_score_is_not_printed(
 
 def test_the_report_needs_nothing_but_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed default of today, or none at all, changes nothing."""
-    from medseg import config
 
     folder = fabricate(tmp_path / "s", {"convunext model.kernel_size=9": 0.0, "convunext": 0.02}, seeds=(0, 1))
     before = [find_ablations(compared(folder)), labels(compared(folder))]
-    monkeypatch.setattr(config, "config_root", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("medseg.config.yaml_files.config_root", lambda: tmp_path / "nowhere")
     after = [find_ablations(compared(folder)), labels(compared(folder))]
     assert after == before
     ((block,),) = [ablation.blocks for ablation in after[0]]  # type: ignore[attr-defined]

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from medseg.data.datasets.synthetic import Synthetic
-from medseg.data.prepare import prepare
-from medseg.data.prepared import PreparedDataset
+from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.prepared.prepare import prepare
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import MEASURES

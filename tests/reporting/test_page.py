@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medseg.commands.report import report
 from medseg.data.datasets.synthetic import Synthetic
-from medseg.data.prepare import prepare
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.prepared.prepare import prepare
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import MEASURES
-from medseg.report import report
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
@@ -77,7 +77,7 @@ MACS = {"unet": 10**9, "convunext": 7 * 10**8}
 
 
 def measure(sweep: Path, run: Run) -> None:
-    """Add a benchmark of a run's network as `medseg.benchmark` writes it."""
+    """Add a benchmark of a run's network as `medseg benchmark` writes it."""
     content = {"arguments": run.config["model"], "macs": MACS[run.model], "image_size": [96, 96]}
     content |= {"measured": "2026-11-01T00:00:00+00:00", "precision": "32-true", "batch_size": 8}
     content |= {"device": {"name": "cpu"}, "latency_ms": {"p50": 3.0}, "peak_memory_mib": {"train": 100}}

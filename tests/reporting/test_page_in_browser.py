@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from medseg.data.prepared import PreparedDataset
+from medseg.data.prepared.dataset import PreparedDataset
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.page.scores import every_measure

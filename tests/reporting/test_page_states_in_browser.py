@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from medseg.data.datasets.synthetic import Synthetic
-from medseg.data.prepare import prepare
+from medseg.data.prepared.prepare import prepare
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Comparison, compare_runs
 from medseg.reporting.formatting import chance, count, difference, level, p_value, verdict

@@ -1,4 +1,4 @@
-"""`python -m medseg.report`: what it writes and prints, how long it takes, what it says when it cannot."""
+"""`medseg report`: what it writes and prints, how long it takes, what it says when it cannot."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 import medseg.reporting
+from medseg.commands.report import report
+from medseg.config.overrides import add_keys
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.report import report
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.report import report_of
 from medseg.runs.reading import read_runs
-from medseg.words import with_runs
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_is_one_line(
     states = {("unet", "kvasir", 0): "waiting", ("unet", "kvasir", 1): "failed"}
     fabricate(tmp_path / "waiting", {"unet": 0.0}, seeds=(0, 1), states=states)
     with pytest.raises(UserError) as caught:
-        report(compose_config("report", *with_runs(arguments)))
+        report(compose_config("report", *add_keys(arguments, ("runs*",), "report")))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == code
@@ -138,7 +138,7 @@ def test_read_only_runs_are_reported_elsewhere(sweep: Path) -> None:
     code = (
         f"import os, sys; sys.argv = ['medseg.report', {str(sweep)!r}, 'format=csv', 'figures=false']\n"
         f"may = os.access; os.access = lambda path, how: not str(path).startswith({str(sweep)!r}) and may(path, how)\n"
-        "from medseg.report import main; main()"
+        "from medseg.commands.report import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -150,7 +150,7 @@ def test_read_only_runs_are_reported_elsewhere(sweep: Path) -> None:
 def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
     script = (
         "import sys; sys.argv = ['report', '--help']\n"
-        "from medseg.report import main; main()\n"
+        "from medseg.commands.report import main; main()\n"
         "assert not {'torch', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules), 'slow imports'"
     )
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
@@ -161,8 +161,11 @@ def test_help_names_every_key_and_is_quick(tmp_path: Path) -> None:
 
 
 def test_folders_without_a_key_are_the_runs() -> None:
-    assert with_runs(["runs/a", "score=iou", "runs/it's"]) == ["score=iou", "runs=['runs/a','runs/it\\'s']"]
-    assert with_runs(["score=iou"]) == ["score=iou"]
+    assert add_keys(["runs/a", "score=iou", "runs/it's"], ("runs*",), "report") == [
+        "score=iou",
+        "runs=['runs/a','runs/it\\'s']",
+    ]
+    assert add_keys(["score=iou"], ("runs*",), "report") == ["score=iou"]
 
 
 # Time, imports.
@@ -175,7 +178,7 @@ def test_a_hundred_runs_take_seconds_and_no_torch(tmp_path: Path) -> None:
     script = (
         "import sys, time; started = time.process_time()\n"
         f"sys.argv = ['report', {str(folder)!r}, 'figures=false']\n"
-        "from medseg.report import main; main()\n"
+        "from medseg.commands.report import main; main()\n"
         "heavy = {'torch', 'lightning', 'cv2', 'albumentations', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "print('seconds', time.process_time() - started)"
@@ -320,7 +323,7 @@ def test_todays_options_change_no_byte(sweep: Path, tmp_path: Path, monkeypatch:
     file = other / "model" / "convunext.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("kernel_size: 7", "kernel_size: 9"), encoding="utf-8")
     assert "kernel_size: 9" in file.read_text(encoding="utf-8")
-    monkeypatch.setattr("medseg.config.config_dir", lambda: other)
+    monkeypatch.setattr("medseg.config.yaml_files.config_dir", lambda: other)
     assert write(sweep, tmp_path / "after") == before
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medseg.report import report
+from medseg.commands.report import report
 from medseg.reporting.statistics import wilcoxon_each
 from medseg.runs import scores
 from tests.helpers import compose_config

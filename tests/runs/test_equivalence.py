@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.core.hydra_config import HydraConfig
 
 from medseg.runs import equivalence
 from medseg.runs import run as stored_runs
@@ -23,7 +24,9 @@ OLD_NAME = "unet-synthetic-cpu-00000000-seed0"
 
 
 def plan(place: Path, *words: str) -> RunPlan:
-    return plan_run(compose_config("train", *TINY, f"runs_dir={place / 'runs'}", f"data_dir={place}", *words))
+    return plan_run(
+        compose_config("train", *TINY, f"runs_dir={place / 'runs'}", f"data_dir={place}", *words), HydraConfig.get()
+    )
 
 
 def keep(
@@ -189,4 +192,4 @@ def test_the_users_images_are_the_same_ones_however_their_folder_is_written(
     words = [word for word in TINY if not word.startswith("data.dataset")]
     for root in ("mine", "./mine/../mine", str(tmp_path / "mine")):
         cfg = compose_config("train", *words, "data=folder", f"data.root={root}", "runs_dir=runs")
-        assert (tmp_path / plan_run(cfg).folder.path) == old.path
+        assert (tmp_path / plan_run(cfg, HydraConfig.get()).folder.path) == old.path

@@ -6,12 +6,17 @@ import json
 import re
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+
 from medseg.runs.plan import new_id, plan_run, stored_id
 from tests.helpers import compose_config
 
 
 def test_the_record_of_a_run_keeps_its_id(tmp_path: Path) -> None:
-    plan = plan_run(compose_config("train", "model=unet", f"runs_dir={tmp_path}", "callbacks=[ema,early_stopping]"))
+    plan = plan_run(
+        compose_config("train", "model=unet", f"runs_dir={tmp_path}", "callbacks=[ema,early_stopping]"),
+        HydraConfig.get(),
+    )
     assert stored_id(plan.folder) is None
     plan.write_record()
     assert "id" not in json.loads(plan.folder.record.read_text())

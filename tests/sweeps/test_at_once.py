@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.runs.files import read_csv
@@ -43,7 +44,7 @@ def test_a_sweep_that_is_started_twice_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("force", ["false", "true"])
 def test_a_run_that_is_started_twice_says_who_is_at_work(force: str, cfg: DictConfig, tmp_path: Path) -> None:  # noqa: F811
-    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
+    folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
     with folder.locked():
         folder.set_state("running", epoch=1)
         before = folder.state_file.read_bytes()
@@ -71,10 +72,10 @@ with folder.locked():
 
 
 def test_a_job_that_comes_second_tries_again(cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
+    folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
     (tmp_path / "slower.py").write_text(SLOWER)
     monkeypatch.setattr(jobs, "own_options", lambda *_: [f"folder={folder.path}"])
-    outcome = IsolatedJob("slower", plan_run, 1)(carrying(cfg))
+    outcome = IsolatedJob(("slower",), plan_run, 1)(carrying(cfg))
     assert (outcome.state, folder.status["state"]) == ("finished", "finished")
 
 
@@ -85,7 +86,7 @@ def test_a_failure_does_not_overwrite_what_another_process_has_done(
 ) -> None:
     monkeypatch.setattr(jobs, "LOCK_WAIT", 0.2)
     monkeypatch.chdir(tmp_path)
-    plan = plan_run(cfg)
+    plan = plan_run(cfg, HydraConfig.get())
     with plan.folder.locked():
         plan.folder.set_state("running", epoch=1)
         before = plan.folder.status

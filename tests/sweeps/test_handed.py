@@ -14,10 +14,10 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
-from medseg.config import config_dir
+from medseg.config.yaml_files import config_dir
 from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
-from medseg.sweeps.handed import packed, settle, unpacked
+from medseg.sweeps.handed import packed, resolve_values, unpacked
 from medseg.sweeps.options import check_options, check_sweeper
 from tests.helpers import compose_config
 from tests.sweeping import PROJECT
@@ -165,7 +165,7 @@ def test_a_configuration_arrives_as_it_was() -> None:
     cfg = compose_config("train", *words)
     with open_dict(full := cfg.copy()):
         full.hydra = HydraConfig.get()
-    settle(full)
+    resolve_values(full)
     arrived = unpacked(packed(full).partition("'")[2].rstrip("'"))
     assert arrived.hydra.overrides.task == HydraConfig.get().overrides.task
     assert arrived.hydra.runtime == HydraConfig.get().runtime

@@ -16,7 +16,7 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
 from medseg.sweeps.handed import KEY, packed
-from medseg.sweeps.job import IsolatedJob, Outcome, conclude
+from medseg.sweeps.job import IsolatedJob, Outcome, job_outcome
 from medseg.sweeps.process import JobProcess, describe_exit
 from tests.faults import processes_of
 from tests.helpers import TINY, compose_config
@@ -34,8 +34,8 @@ def cfg(tmp_path: Path) -> DictConfig:
 
 
 def run(cfg: DictConfig, tmp_path: Path, module: str = "medseg.nowhere") -> tuple[Outcome, RunFolder]:
-    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
-    return IsolatedJob(module, plan_run, 1)(carrying(cfg)), folder
+    folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
+    return IsolatedJob((module,), plan_run, 1)(carrying(cfg)), folder
 
 
 def carrying(cfg: DictConfig) -> DictConfig:
@@ -67,7 +67,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(
     cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "LOCK_WAIT", 0.2)
-    folder = RunFolder(tmp_path / plan_run(cfg).folder.path)
+    folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
     with folder.locked():
         folder.set_state("running", epoch=3)
         before = folder.status
@@ -81,7 +81,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(
 def test_a_job_that_is_told_to_end_before_it_listens_is_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     job = JobProcess(["sleep", "600"], tmp_path)
     job.process.send_signal(number)
-    assert conclude(None, "job", job, job.result()).state == "interrupted"
+    assert job_outcome(None, "job", job, job.result()).state == "interrupted"
 
 
 def test_an_end_in_words() -> None:

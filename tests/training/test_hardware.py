@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medseg.cores import available_cores
 from medseg.errors import ConfigError
 from medseg.runs.files import read_csv
+from medseg.system.cores import available_cores
 from medseg.training.build import build_trainer
 from medseg.training.hardware import check_compiler
 from medseg.training.task import SegmentationTask

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from medseg import cli, status
+from medseg.commands import start as cli
+from medseg.commands import status
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from tests.faults import processes_of
@@ -96,7 +97,7 @@ def test_an_interruption_before_the_command_has_begun(
 
     monkeypatch.setattr(cli, while_it, interrupted)
     monkeypatch.setattr(sys, "argv", ["status", "runs/main"])
-    monkeypatch.setattr(cli.interruption, "listen", lambda: None)
+    monkeypatch.setattr(cli.signals, "install_signal_handlers", lambda: None)
     with pytest.raises(SystemExit) as ended:
         status.main()
     assert ended.value.code == 130

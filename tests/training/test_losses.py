@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.labels import IGNORE_INDEX
 from medseg.training.losses import (
     BCEDiceLoss,
     CEDiceLoss,

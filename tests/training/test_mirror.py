@@ -236,7 +236,7 @@ def test_tensorboard_that_cannot_write(tmp_path: Path, caplog: pytest.LogCapture
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from medseg.cli import set_up_logging
+from medseg.system.logs import set_up_logging
 from medseg.training.loggers import RunInfo, tensorboard_logger
 set_up_logging()
 logger = tensorboard_logger(run=RunInfo(Path(sys.argv[1]), {}, "", {}))

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from medseg import config
-from medseg.data.splits import read_table
+from medseg.config import yaml_files
+from medseg.data.splits.split_files import read_table
 from medseg.errors import ConfigError
 from medseg.models import UNet2015
 from medseg.runs.files import read_csv, read_yaml
@@ -22,7 +22,7 @@ from tests.data.image_files import encode, pillow
 from tests.data.tiny import picture, write_zip
 from tests.helpers import TINY, compose_config, train
 
-SEARCHPATH = f"hydra.searchpath=[file://{config.config_root()}]"
+SEARCHPATH = f"hydra.searchpath=[file://{yaml_files.config_root()}]"
 SMALL = (
     "model.base_channels=2", "data.image_size=32", "data.num_workers=0", "trainer=cpu", "trainer.max_epochs=2",
     "+trainer.limit_train_batches=3", "+trainer.limit_val_batches=3", "logger=csv",
@@ -84,7 +84,8 @@ def test_it_is_scored_again_without_the_border_maps(run: RunFolder, place: Path,
     from medseg.training.evaluation import evaluate_checkpoint
 
     monkeypatch.setattr(module, "prepare_border", lambda *a, **k: pytest.fail("evaluation needs no border maps"))
-    folder = evaluate_checkpoint(compose_config("evaluate", f"checkpoint={run.path}", "trainer.accelerator=cpu"))
+    words = [f"checkpoint={run.path}", "trainer.accelerator=cpu"]
+    folder, _ = evaluate_checkpoint(compose_config("evaluate", *words), words)
     assert (folder / "per_image.csv").read_bytes() == (run.test / "per_image.csv").read_bytes()
 
 

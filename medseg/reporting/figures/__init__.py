@@ -23,8 +23,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from medseg.interruption import end_with
 from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
+from medseg.system.signals import exit_with
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
@@ -69,7 +69,7 @@ class Drawing:
 
 def prepare(parent: int) -> None:
     """Begin a process that draws; it ends with its parent."""
-    end_with(parent, signal.SIGKILL)
+    exit_with(parent, signal.SIGKILL)
     gc.disable()  # a quarter of the time; the process ends with the figures
     for name in (*OF_SCORES, *OF_VERDICTS):
         function_of(name)

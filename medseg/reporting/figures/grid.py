@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import UserError
-from medseg.labels import IGNORE_INDEX
 from medseg.metrics.measures import Measure
 from medseg.reporting.figures.content import Content
 from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Legend, inches, write
@@ -25,7 +25,7 @@ from medseg.reporting.pictures import Candidate, most_disputed, open_prepared
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from medseg.data.prepared import PreparedDataset
+    from medseg.data.prepared.dataset import PreparedDataset
     from medseg.reporting.layout import Line
 
 log = logging.getLogger("medseg")

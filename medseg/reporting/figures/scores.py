@@ -39,7 +39,7 @@ def draw_costs(content: Content, folder: Path) -> list[Path]:
     stem, area = folder / f"{content.measure.name}_parameters", (f"GMAC at {size}", macs)
     drawn = draw_bubbles(content, stem, ("parameters, millions", millions), area)
     if not macs:
-        log.info("no figure of multiply-accumulates: python -m medseg.benchmark measures them")
+        log.info("no figure of multiply-accumulates: medseg benchmark measures them")
         return drawn
     without = [row.label for row in content.rows if row not in macs]
     if without:

@@ -28,7 +28,7 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from medseg.data.prepared import PreparedDataset
+    from medseg.data.prepared.dataset import PreparedDataset
 
 log = logging.getLogger("medseg")
 

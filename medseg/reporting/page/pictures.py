@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medseg.labels import IGNORE_INDEX
+from medseg.data.labels import IGNORE_INDEX
 from medseg.pages import picture
 
 Pixels = NDArray[np.uint8]

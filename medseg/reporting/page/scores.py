@@ -81,7 +81,7 @@ def plot_html(comparisons: Comparisons) -> str:
     )
     lacking = [COSTS[name].title.partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
     if lacking:
-        notes += f" {' and '.join(lacking)} are here once python -m medseg.benchmark has measured them."
+        notes += f" {' and '.join(lacking)} are here once medseg benchmark has measured them."
     return f'{controls}<div class="plot" id="plot"></div>\n{legend_html("plot", "networks in the plot")}{faint(notes)}'
 
 

@@ -1,0 +1,47 @@
+"""`medseg train`, `python -m medseg.train`: prepare the data, train, select on validation, test once, keep the run."""
+
+from __future__ import annotations
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
+from medseg.runs.environment import is_first_process
+from medseg.runs.folder import RunFolder
+from medseg.runs.plan import plan_run
+from medseg.runs.show import print_run
+from medseg.training import start as training
+
+SUMMARY = """
+medseg train trains a segmentation network: it prepares the data, trains, selects the best epoch on the
+validation split, tests that once, and leaves a run folder with weights, scores, curves and pictures.
+"""
+
+EXAMPLES = (
+    "python -m medseg.train                                        ConvUNeXt on drawn images, no download",
+    "python -m medseg.train model=unet data=kvasir data.source=~/Downloads",
+    "python -m medseg.train data=folder data.root=my_images trainer.max_epochs=50",
+    "python -m medseg.train optimizer=sgd optimizer.lr=0.02 loss=focal callbacks=[ema,early_stopping]",
+    "python -m medseg.train +model._target_=my_package.MyNet       your own network",
+    "python -m medseg.train -m model=unet,convunext seed=0,1,2 experiment=first   a sweep of six runs",
+    "python -m medseg.train -m +experiments=convunext/comparison hydra/launcher=ray     one job per GPU",
+)
+
+
+def train(cfg: DictConfig) -> RunFolder:
+    """Run the job that `cfg` describes and print its scores. Returns the folder of the run."""
+    folder = training.train(cfg, plan_run(cfg, HydraConfig.get()))
+    if is_first_process():
+        print_run(folder)
+    return folder
+
+
+COMMAND = Command(
+    "train", train, SUMMARY, EXAMPLES, positional=("model", "data"), planner=plan_run, program=("medseg.train",)
+)
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(COMMAND)

@@ -1,0 +1,90 @@
+"""Settings of the data: datasets, how they are prepared and loaded, how training images are changed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from medseg.config.checks.kinds import (
+    BATCH_SIZE,
+    CHANNELS,
+    CLASSES,
+    PART,
+    PATH,
+    POSITIVE,
+    SEED,
+    SIZE,
+    SWITCH,
+    TEXT,
+    Settings,
+    Words,
+    number,
+    pair,
+    several,
+    whole,
+)
+
+FOLDS = 5
+
+FOLD: Any = Annotated[whole(0, FOLDS - 1), Words(f"one of the {FOLDS} folds, 0 to {FOLDS - 1}")]
+WORKERS: Any = whole(0, 1024) | Literal["auto"]
+NAMES: Any = several(TEXT, "a list of names, the background first", 2, 255)
+
+DATA: Settings = {
+    "data_dir": PATH,
+    "source": PATH | None,
+    "root": PATH | None,
+    "download": SWITCH,
+    "image_size": SIZE,
+    "in_channels": CHANNELS,
+    "num_classes": CLASSES | None,
+    "split": TEXT | None,
+    "fold": FOLD | None,
+    "batch_size": BATCH_SIZE,
+    "num_workers": WORKERS,
+    "skip_bad": SWITCH,
+    "border_weights": SWITCH,
+    "border_w0": POSITIVE,
+    "border_sigma": POSITIVE,
+}
+
+DATASET: Settings = {
+    "class_names": NAMES | None,
+    "num_classes": CLASSES | None,
+    "style": TEXT,
+    "count": whole(1, 1_000_000),
+    "size": whole(64, 1024),
+    "seed": SEED,
+    "empty_fraction": PART,
+}
+
+TRANSFORM: Settings = {"p": PART}
+TRANSFORMS: Any = several(dict, "a list of transforms, each with its _target_", 0)
+FACTORS: Any = pair(0, 100)
+
+OF_DATA: dict[str, Settings] = {
+    "medseg.data.module.SegmentationDataModule": DATA,
+    "medseg.data.datasets.": DATASET,
+    "medseg.data.augmentation.Augmentation": {"image_size": SIZE, "transforms": TRANSFORMS},
+    "medseg.data.augmentation.CoarseElastic": TRANSFORM | {"std": number(0, 10_000), "grid": whole(1, 1000)},
+    "medseg.data.augmentation.": TRANSFORM,
+    "albumentations.RandomScale": TRANSFORM | {"scale_limit": pair(-0.99, 100) | number(0, 0.99)},
+    "albumentations.Affine": TRANSFORM
+    | {
+        "scale": pair(0.01, 100) | number(0.01, 100) | dict | None,
+        "rotate": pair(-360, 360) | number(-360, 360) | None,
+        "translate_percent": pair(-1, 1) | number(-1, 1) | dict | None,
+        "border_mode": whole(0, 4),
+        "fill_mask": whole(0, 255),
+    },
+    "albumentations.ColorJitter": TRANSFORM
+    | {
+        "brightness": FACTORS | number(0, 100),
+        "contrast": FACTORS | number(0, 100),
+        "saturation": FACTORS | number(0, 100),
+        "hue": pair(-0.5, 0.5) | number(0, 0.5),
+    },
+    "albumentations.GaussianBlur": TRANSFORM | {"sigma_limit": pair(0, 1000) | number(0, 1000)},
+    "albumentations.GaussNoise": TRANSFORM | {"std_range": pair(0, 1), "mean_range": pair(-1, 1)},
+    "albumentations.": TRANSFORM,
+}
+"""Settings by class, or by module where the name ends in a dot; the first that fits is taken."""

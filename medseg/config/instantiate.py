@@ -1,0 +1,66 @@
+"""Build what a configuration names with `_target_`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from medseg.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from hydra.errors import InstantiationException
+    from omegaconf import DictConfig
+    from torch import nn
+
+
+def named_classes(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Yield every mapping with a `_target_` in plain mappings and lists, the outermost first, and its dotted key."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield key, node
+        for name, value in node.items():
+            yield from named_classes(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from named_classes(value, f"{key}[{number}]")
+
+
+def instantiation_error(error: InstantiationException) -> str:
+    """Say which part of the configuration could not be built and why, without Hydra's own frame."""
+    key = re.search(r"full_key: (\S+)", str(error))
+    where = f"{key.group(1)}: " if key else ""
+    cause = error.__cause__
+    return f"{where}{cause}" if cause is not None else " ".join(str(error).split())
+
+
+def instantiate(node: DictConfig, **extra: Any) -> Any:
+    """Build what a node's `_target_` names, with plain lists and dictionaries as arguments.
+
+    Raises the constructor's own `UserError`, or `ConfigError` for anything else that keeps it from being built.
+    """
+    import hydra  # not above: a checkpoint is read without it
+    from hydra.errors import InstantiationException
+
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **extra)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise ConfigError(instantiation_error(error)) from error
+
+
+def instantiate_network(model: DictConfig) -> nn.Module:
+    """Build the network of a `model` configuration.
+
+    Raises `ConfigError` where that names no network.
+    """
+    from torch import nn  # not above: torch takes seconds, and most commands can fail without it
+
+    from medseg.config.targets import check_network_target, fitting
+
+    check_network_target(model)
+    network = instantiate(fitting(model))
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{model._target_} made a {type(network).__name__}; a network must be a torch.nn.Module")
+    return network

@@ -1,0 +1,28 @@
+"""Draw the classes of a mask onto its image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from medseg.data.labels import COLOURS
+
+
+def outline(image: np.ndarray, class_map: np.ndarray) -> np.ndarray:
+    """Draw the border of every foreground class onto a copy of an image.
+
+    Args:
+        image: H x W x 3 uint8, RGB.
+        class_map: H x W, 0 for the background.
+    """
+    drawn = image.copy()
+    for label in np.unique(class_map):
+        if label != 0:
+            contours, _ = cv2.findContours((class_map == label).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, contours, -1, colour_of(int(label)), max(1, image.shape[1] // 192))
+    return drawn
+
+
+def colour_of(label: int) -> tuple[int, int, int]:
+    """Return the colour, RGB, of a foreground class, from 1."""
+    return COLOURS[(label - 1) % len(COLOURS)]

@@ -1,0 +1,277 @@
+"""Prepared data: decoded, resized images and class maps in memory-mapped files that all processes share."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medseg.data.datasets.base import Dataset, Sample
+from medseg.data.splits import SPLITS
+from medseg.errors import DataError, as_bytes
+from medseg.runs.files import write_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prepared image: a line of `samples.csv`."""
+
+    index: int
+    """Position in the prepared arrays."""
+    id: str
+    image: str
+    """Name of the image file in the source."""
+    group: str
+    height: int
+    """Native height in pixels."""
+    width: int
+    """Native width in pixels."""
+    foreground: float
+    """Fraction of the prepared class map that is not background."""
+    sums: tuple[int, ...]
+    """Sum of the prepared image's values, 0..255, per channel."""
+    square_sums: tuple[int, ...]
+    """Sum of their squares per channel."""
+    sha256: str
+    """Of the image file; of the decoded pixels where the image has no file of its own."""
+    dhash: int
+    """64-bit difference hash; see `medseg.data.prepared.duplicates`."""
+    cluster: str = ""
+    """The patient, video or other group that the image is of; empty where that is not known."""
+
+
+class PreparedDataset:
+    """A folder of prepared data, opened read-only.
+
+    Args:
+        folder: made by `medseg.data.prepared.prepare.prepare`.
+
+    Attributes:
+        samples: one row for each image, sorted by id.
+        fingerprint: the content of `fingerprint.json`.
+
+    Pickles as the folder's path alone: each process maps the arrays for itself and shares their pages.
+
+    Raises `DataError` for a folder that is not complete.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.fingerprint = read_fingerprint(self.folder)
+        self.samples = read_samples(self.folder / "samples.csv")
+        if len(self.samples) != self.fingerprint["count"]:
+            raise incomplete(self.folder, "samples.csv is cut short")
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """All images, N x H x W x C uint8, RGB or grey; read-only."""
+        return np.load(self.folder / "images.npy", mmap_mode="r")
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """All class maps, N x H x W uint8, 0 = background; read-only."""
+        return np.load(self.folder / "masks.npy", mmap_mode="r")
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The id of each image."""
+        return [row.id for row in self.samples]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, the background first."""
+        return tuple(self.fingerprint["class_names"])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes with the background."""
+        return len(self.class_names)
+
+    @property
+    def in_channels(self) -> int:
+        """3 for RGB, 1 for grey."""
+        return int(self.fingerprint["in_channels"])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the prepared images in pixels."""
+        height, width = self.fingerprint["image_size"]
+        return int(height), int(width)
+
+    def split_indices(
+        self, dataset: Dataset, split: str | None = None, fold: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the positions of the `train`, `val` and `test` images, each sorted, int64.
+
+        Args:
+            dataset: the dataset that was prepared.
+            split: name of the split; None is the dataset's default.
+            fold: k of a k-fold cross-validation; goes before `split`.
+
+        Images that the split leaves out are in none of the three. Raises `DataError` where the split names an image
+        that is missing and was not left out as bad, or does not know one; `ConfigError` for a split or fold that the
+        dataset does not have.
+        """
+        assigned = dataset.assign_splits(as_samples(self.samples), split, fold)
+        name = f"fold {fold}" if fold is not None else f"split '{split}'" if split is not None else "default split"
+        present = set(self.ids)
+        missing = sorted(set(assigned) - present - set(self.fingerprint["skipped"]))
+        if missing:
+            raise DataError(
+                f"{self.title}: {first_few(missing)} of the {name} not in the data; is the archive complete? "
+                "(a part of it can be used as data=folder)"
+            )
+        wrong = sorted({value for id, value in assigned.items() if id in present} - set(SPLITS))
+        if wrong:
+            raise DataError(f"{self.title}: the {name} has '{wrong[0]}' where only {', '.join(SPLITS)} are known")
+        return {
+            part: np.array([row.index for row in self.samples if assigned.get(row.id) == part], dtype=np.int64)
+            for part in SPLITS
+        }
+
+    def groups(self, dataset: Dataset) -> dict[str, str]:
+        """Map each id to the patient, video or other group that its image is of; empty where none is known."""
+        return dataset.groups(as_samples(self.samples))
+
+    def mean_std(self, indices: Iterable[int] | np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation per channel of some images, of values in 0..1.
+
+        Computed from the stored sums: no image is read.
+        """
+        height, width = self.image_size
+        return mean_std([self.samples[int(index)] for index in indices], height * width)
+
+    @property
+    def identity(self) -> str:
+        """Hexadecimal digits that stand for the content: equal for equal images, masks and ids."""
+        parts = [*(self.fingerprint["sha256"][name] for name in ("images.npy", "masks.npy")), *self.ids]
+        return hashlib.sha256(as_bytes("\n".join(parts))).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """Name of the dataset, for messages."""
+        return str(self.fingerprint["title"])
+
+    def __reduce__(self) -> tuple[type[PreparedDataset], tuple[Path]]:
+        return PreparedDataset, (self.folder,)
+
+    def __repr__(self) -> str:
+        return f"PreparedDataset({str(self.folder)!r})"
+
+
+def mean_std(rows: Sequence[Row], pixels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel of rows with `pixels` pixels each, of values in 0..1."""
+    if not rows:
+        raise DataError("mean and standard deviation of no image at all were asked for: the split is empty")
+    count = len(rows) * pixels
+    # Python's integers are exact, so that the difference of two large sums loses nothing.
+    sums = [sum(values) for values in zip(*(row.sums for row in rows), strict=True)]
+    squares = [sum(values) for values in zip(*(row.square_sums for row in rows), strict=True)]
+    means = tuple(total / count / 255 for total in sums)
+    stds = tuple(
+        (count * square - total * total) ** 0.5 / count / 255 for total, square in zip(sums, squares, strict=True)
+    )
+    return means, stds
+
+
+def as_samples(rows: Iterable[Row]) -> list[Sample]:
+    """Return what splits and groups go by: id, image name, group and cluster of each row."""
+    return [Sample(id=row.id, image=row.image, group=row.group, cluster=row.cluster) for row in rows]
+
+
+def first_few(ids: Sequence[str]) -> str:
+    """Name the first three of some ids, how many there are, and the verb that fits: `2 ids (a, b) are`."""
+    some = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
+    return f"{len(ids)} id{'s' if len(ids) > 1 else ''} ({some}) {'are' if len(ids) > 1 else 'is'}"
+
+
+KEYS = frozenset({"count", "title", "class_names", "in_channels", "image_size", "skipped"})
+"""Keys of the fingerprint of prepared data beside the sizes of its files."""
+
+
+def read_fingerprint(folder: Path, *, arrays: Sequence[str] = (), keys: frozenset[str] = KEYS) -> dict[str, Any]:
+    """Read `fingerprint.json` and check that the arrays beside it have the size that it lists.
+
+    Args:
+        folder: of the fingerprint.
+        arrays: files that must be among those it names; all that it names are checked where none is given.
+        keys: that it must have.
+
+    Raises `DataError` where anything is missing or cut short.
+    """
+    try:
+        fingerprint = json.loads((folder / "fingerprint.json").read_text("utf-8", errors="surrogateescape"))
+        for name in arrays or fingerprint["file_sizes"]:
+            actual, size = (folder / name).stat().st_size, fingerprint["file_sizes"][name]
+            if actual != size:
+                raise incomplete(folder, f"{name} has {actual} bytes instead of {size}")
+        missing = sorted(keys - set(fingerprint))
+    except FileNotFoundError as error:
+        raise incomplete(folder, f"{Path(error.filename).name} is missing") from None
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise incomplete(folder, "fingerprint.json is damaged") from None
+    if missing:
+        raise incomplete(folder, f"fingerprint.json has no {', '.join(missing)}")
+    return fingerprint
+
+
+def incomplete(folder: Path, why: str) -> DataError:
+    """Make the error for a folder that cannot be trusted."""
+    return DataError(f"{folder}: not complete prepared data ({why}); delete the folder and prepare again")
+
+
+def write_samples(path: Path, rows: Sequence[Row]) -> None:
+    """Write `samples.csv`."""
+    channels = range(len(rows[0].sums))
+    header = ["index", "id", "image", "group", "height", "width", "foreground"]
+    header += [f"sum_{channel}" for channel in channels] + [f"sumsq_{channel}" for channel in channels]
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        lines: list[list[Any]] = [[*header, "cluster", "sha256", "dhash"]]
+        for row in rows:
+            plain = [row.index, row.id, row.image, row.group, row.height, row.width, repr(row.foreground)]
+            lines.append([*plain, *row.sums, *row.square_sums, row.cluster, row.sha256, f"{row.dhash:016x}"])
+        write_rows(file, lines)
+
+
+def read_samples(path: Path) -> list[Row]:
+    """Read `samples.csv`; raises `DataError` where it is missing or damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            lines = csv.reader(file)
+            channels = sum(name.startswith("sum_") for name in next(lines))
+            return [read_row(line, channels) for line in lines]
+    except FileNotFoundError:
+        raise incomplete(path.parent, f"{path.name} is missing") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, IndexError, StopIteration, csv.Error):
+        raise incomplete(path.parent, f"{path.name} is damaged") from None
+
+
+def read_row(line: list[str], channels: int) -> Row:
+    """Read one line of `samples.csv`."""
+    numbers = [int(value) for value in line[7 : 7 + 2 * channels]]
+    return Row(
+        index=int(line[0]),
+        id=line[1],
+        image=line[2],
+        group=line[3],
+        height=int(line[4]),
+        width=int(line[5]),
+        foreground=float(line[6]),
+        sums=tuple(numbers[:channels]),
+        square_sums=tuple(numbers[channels:]),
+        sha256=line[-2],
+        dhash=int(line[-1], 16),
+        # Data that were prepared by an older version have no such column.
+        cluster=line[-3] if len(line) > 9 + 2 * channels else "",
+    )

@@ -1,0 +1,37 @@
+"""Show on the terminal what was prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from medseg.data.prepared.dataset import PreparedDataset
+
+SHOWN = (
+    "title", "count", "splits", "class_fractions", "foreground_fraction", "native_height", "native_width",
+    "native_sizes", "image_size", "in_channels", "mean", "std", "problems", "skipped", "source", "licence", "citation",
+)  # fmt: skip
+"""What of the fingerprint a person wants to see; the rest is in its file."""
+
+
+def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int]) -> None:
+    """Print the fingerprint of prepared data, with the sizes of the splits in use, as a table."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for key in SHOWN:
+        value = splits if key == "splits" else prepared.fingerprint[key]
+        table.add_row(key.replace("_", " "), as_text(value))
+    console = Console()
+    console.print(table)
+    console.print(str(prepared.folder), soft_wrap=True)
+
+
+def as_text(value: Any) -> str:
+    """Write a value of the fingerprint for people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {as_text(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(as_text(part) for part in value) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,0 @@
-"""What a configuration can hold: the type and the range of every value, by command, group and class.
-
-`medseg.settings.check.check` is called with every composed configuration before a command begins. It needs no torch.
-"""

@@ -1,0 +1,70 @@
+"""Overrides for some jobs of a multirun only: `sgd:optimizer.lr=0.02` counts where the optimizer is `sgd`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medseg.config import yaml_files
+from medseg.errors import ConfigError
+
+PATTERN = re.compile(r"(?:(\w+)=)?([A-Za-z_][\w-]*):([+~]{0,2}[A-Za-z_][\w.@/]*=.*)", re.DOTALL)
+"""Group, option and override of `sgd:optimizer.lr=0.02` or `optimizer=sgd:optimizer.lr=0.02`."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An override, and the option that it needs.
+
+    Args:
+        text: as it is given.
+        group: whose option; None for that of any group.
+        option: of the group.
+        override: `key=value`, or `key=value,value` for several jobs.
+    """
+
+    text: str
+    group: str | None
+    option: str
+    override: str
+
+    def applies(self, choices: Mapping[str, Any]) -> bool:
+        """Tell whether a job with these choices, group -> option, has the override."""
+        if self.group is not None:
+            return choices.get(self.group) == self.option
+        return self.option in choices.values()
+
+
+def read_conditions(words: Iterable[str]) -> tuple[list[str], list[Condition]]:
+    """Return the words of a command line that are for all jobs, and those that are for some.
+
+    A name that networks and other groups have in common, such as `convunext`, is the network's.
+
+    Raises `ConfigError` for any other option that several groups have.
+    """
+    groups = yaml_files.groups()
+    plain: list[str] = []
+    conditions: list[Condition] = []
+    for word in words:
+        match = PATTERN.fullmatch(word)
+        if match is None or (match[1] is not None and match[1] not in groups):
+            plain.append(word)
+            continue
+        group, option, override = match.groups()
+        if group is None:
+            having = [name for name in groups if option in yaml_files.options(name)]
+            if len(having) > 1 and "model" not in having:
+                forms = " or ".join(f"{name}={word}" for name in having)
+                raise ConfigError(f"'{word}': {' and '.join(having)} have an option '{option}'; write {forms}")
+            group = "model" if "model" in having else None
+        conditions.append(Condition(word, group, option, override))
+    return plain, conditions
+
+
+def check_all_used(conditions: Iterable[Condition], used: Iterable[Condition]) -> None:
+    """Raise `ConfigError` for a condition that no job fulfils."""
+    for condition in conditions:
+        if condition not in used:
+            raise ConfigError(f"'{condition.text}': no job has the option '{condition.option}'; no job was started")

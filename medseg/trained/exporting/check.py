@@ -1,0 +1,151 @@
+"""Compare what was exported with the network itself, on images of several sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from medseg.data.normalisation import normalise
+from medseg.errors import UserError
+from medseg.trained.exporting.formats import Run
+from medseg.trained.exporting.module import Exported
+from medseg.trained.network import TrainedNetwork
+
+TOLERANCE = 1e-4
+"""Largest difference that is accepted, as a part of the largest output, or of 1 where all are smaller."""
+
+Size = tuple[int, int, int]
+"""Batch, height, width."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far what was exported agrees with the network.
+
+    Attributes:
+        sizes: batch, height, width of what was compared.
+        difference: largest absolute difference of two outputs.
+        largest: largest absolute output of the network.
+        pixels: that were compared.
+        other_class: number of them to which the two give another class.
+    """
+
+    sizes: tuple[Size, ...]
+    difference: float
+    largest: float
+    pixels: int
+    other_class: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return self.difference <= TOLERANCE * max(1.0, self.largest)
+
+
+def check(trained: TrainedNetwork, module: Exported, run: Run, min_size: int | None) -> Agreement:
+    """Compare an exported file with the module it was made of, at several sizes; raises `UserError` if it fails.
+
+    A network that does not say from which size on it takes images may refuse some of the sizes, odd ones for example.
+
+    Args:
+        trained: whose file it is.
+        module: on the CPU.
+        run: runs the file.
+        min_size: smallest height and width that it takes, in pixels; None where it is not known.
+    """
+    least = min_size or 1
+    channels = trained.metadata.in_channels
+    # Any values do for the comparison where the network's own are not known.
+    mean, std = trained.metadata.normalisation or ([0.5] * channels, [0.25] * channels)
+
+    def batch(size: Size) -> np.ndarray:
+        images = draw_images(size, channels)
+        return images if module.with_preprocessing else normalise(torch.from_numpy(images), mean, std).numpy()
+
+    if trained.min_size is not None:
+        smallest = batch((1, least, least))
+        output = run_file(run, smallest)
+        if output.shape[2:] != smallest.shape[2:] or not np.isfinite(output).all():
+            raise UserError(f"the exported file returns {output.shape}, or NaN, for an image of {describe(smallest)}")
+    batches = [batch(size) for size in sizes_to_compare(least, trained.metadata.image_size)]
+    return compare(module, run, batches, optional=trained.min_size is None)
+
+
+def sizes_to_compare(min_size: int, image_size: tuple[int, int]) -> list[Size]:
+    """Return sizes to compare at: two small ones, that of the training, twice as high, and an odd one next to it.
+
+    None is the smallest: where some feature has one pixel left, a norm may have two values to tell apart, and rounding
+    decides. SegNeXt's float32 outputs for 8 x 8 pixels are 2e-3 off its own float64 ones, for 9 x 9 pixels 1e-7.
+    """
+    height, width = image_size
+    return [
+        (1, 2 * min_size, 2 * min_size + 1),
+        (3, 2 * min_size + 13, 3 * min_size + 8),
+        (2, height, width),
+        (1, 2 * height, width),
+        (1, height + 1 + height % 2, width + 35 - width % 2),
+    ]
+
+
+def draw_images(size: Size, channels: int) -> np.ndarray:
+    """Draw images to compare with, N x C x H x W float32 in 0..255: smooth ones and noise in turn."""
+    count, height, width = size
+    images = np.random.default_rng(0).integers(0, 256, (count, channels, height, width)).astype(np.float32)
+    for image in images[::2]:
+        for plane in image:
+            plane[:] = cv2.resize(plane[::8, ::8].copy(), (width, height), interpolation=cv2.INTER_LINEAR)
+    return images
+
+
+def compare(module: Exported, run: Run, batches: Sequence[np.ndarray], *, optional: bool) -> Agreement:
+    """Compare an exported file with its module on batches, N x C x H x W float32.
+
+    `optional`: the module may refuse all of the sizes but one. Raises `UserError` where the file cannot run what the
+    module can, or the module takes none of the sizes.
+    """
+    sizes: list[Size] = []
+    difference = largest = 0.0
+    pixels = other_class = 0
+    for batch in batches:
+        try:
+            with torch.inference_mode():
+                expected = module(torch.from_numpy(batch)).numpy()
+        except Exception as error:
+            if optional:
+                continue
+            raise UserError(f"the network itself fails for an image of {describe(batch)}: {error}") from error
+        output = run_file(run, batch)
+        if output.shape != expected.shape:
+            raise UserError(
+                f"the exported file returns {output.shape} for an image of {describe(batch)}, the network "
+                f"{expected.shape}"
+            )
+        sizes.append((batch.shape[0], batch.shape[2], batch.shape[3]))
+        apart = np.abs(output - expected)
+        # A NaN on both sides is no difference; on one side it is one that no tolerance accepts.
+        apart[np.isnan(output) & np.isnan(expected)] = 0
+        difference = max(difference, float(np.where(np.isnan(apart), np.inf, apart).max()))
+        largest = max(largest, float(np.nanmax(np.abs(expected), initial=0)))
+        changed = output.argmax(1) != expected.argmax(1)
+        pixels += changed.size
+        other_class += int(changed.sum())
+    if not sizes:
+        raise UserError("the network takes none of the sizes that the export was to be checked with")
+    return Agreement(tuple(sizes), difference, largest, pixels, other_class)
+
+
+def run_file(run: Run, batch: np.ndarray) -> np.ndarray:
+    """Run an exported file; raises `UserError` where it fails."""
+    try:
+        return run(batch)
+    except Exception as error:
+        raise UserError(f"the exported file fails for an image of {describe(batch)}: {error}") from error
+
+
+def describe(batch: np.ndarray) -> str:
+    """Write the shape of a batch."""
+    return " x ".join(map(str, batch.shape))

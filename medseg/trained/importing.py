@@ -1,0 +1,238 @@
+"""Turn a released checkpoint of the authors into one of medseg's, to be scored and trained further."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import zipfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import Tensor, nn
+
+from medseg.data.module import build_datamodule
+from medseg.data.prepared.fingerprint import sha256_file
+from medseg.data.prepared.prepare import checked_size
+from medseg.errors import ConfigError, UserError
+from medseg.models.reference import RELEASED, find_network, import_reference
+from medseg.trained.checkpoint import PREFIX, checkpoint_metadata
+from medseg.trained.files import KEY, read_plain, write_checkpoint
+
+State = dict[str, Tensor | np.ndarray]
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "params")
+"""Where training scripts put the state dict in what they save."""
+
+PREFIXES = ("module.", "_orig_mod.")
+"""What wrappers of PyTorch put before every name: DataParallel, compile."""
+
+ADDITIONS = ("total_ops", "total_params")
+"""What thop, which many training scripts count operations with, adds to every module."""
+
+
+def import_released(cfg: DictConfig) -> Path:
+    """Write the medseg checkpoint of the released one that `cfg.source` names, and return its path.
+
+    Raises `UserError` for what the user can put right.
+    """
+    name = HydraConfig.get().runtime.choices["model"]
+    if name is None:
+        raise ConfigError(f"give model=..., whose network it is: one of {', '.join(RELEASED)}")
+    given = [word for word in HydraConfig.get().overrides.task if word.lstrip("+").startswith("model.")]
+    if given:
+        raise ConfigError(f"{given[0]}: the arguments of the network are read from the file")
+    source = Path(cfg.source).expanduser()
+    output = Path(cfg.output).expanduser() if cfg.output else Path(f"{source.stem}-{name}.ckpt")
+    if output.exists():
+        raise UserError(f"{output} exists already: remove it, or give another output=...")
+    state = read_state(source)
+    try:
+        make, network = find_network(name, state), import_reference(name, state)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    if cfg.bgr:
+        network = with_channels_reversed(make, network)
+    single = make.keywords["num_classes"] == 1
+    if single:
+        make, network = with_background(make, network)
+    model = {"_target_": f"medseg.models.{type(network).__name__}", **make.keywords}
+    weights = {f"{PREFIX}{key}": value for key, value in network.state_dict().items()}
+    write_checkpoint({"state_dict": weights, KEY: metadata_of(cfg, model, source)}, output)
+
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    print(f"network:       {type(network).__name__}, {parameters:,} parameters")
+    print(f"               {', '.join(f'{key}={value}' for key, value in make.keywords.items())}")
+    if single:
+        print("classes:       one output z with a sigmoid in the file; here two, (0, z), that predict the same")
+    if cfg.bgr:
+        print("channels:      blue, green, red in the file; here red, green, blue")
+    print(f"normalisation: {describe_normalisation(cfg)}")
+    print(f"written:       {output}")
+    print(f"score it:      medseg evaluate {output}{'' if 'dataset' in cfg.data else ' data=...'}")
+    words = [f"model={name}", *unusual(make, cfg.model), f"initial_weights={output}"]
+    print(f"train it:      python -m medseg.train {' '.join(words)}")
+    return output
+
+
+# The released file.
+def read_state(file: Path) -> State:
+    """Read the state dict in a released checkpoint, wherever its training script has put it.
+
+    Raises `UserError` for a file that is missing, damaged or holds code, and for one without a state dict.
+    """
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; give the released file in it")
+    if file.suffix == ".npz":
+        content: Any = read_arrays(file)
+    else:
+        # Many scripts keep their command line beside the weights; it is a plain object.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = read_plain(file)
+    if not isinstance(content, Mapping):
+        raise UserError(f"{file}: holds a {type(content).__name__} where a state dict is needed")
+    state = content if is_state(content) else next((content[k] for k in WRAPPERS if is_state(content.get(k))), None)
+    if state is None:
+        keys = ", ".join(map(str, list(content)[:5])) or "nothing"
+        raise UserError(f"{file}: no state dict in it (it holds {keys}); looked for it under {', '.join(WRAPPERS)}")
+    return {bare(name): value for name, value in state.items() if name.rpartition(".")[2] not in ADDITIONS}
+
+
+def read_arrays(file: Path) -> State:
+    """Read a .npz file; of one that keeps other arrays beside the state, those below `state/`."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            content = {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such checkpoint") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file}: damaged, or holds more than arrays ({str(error).partition('.')[0]})") from None
+    below = {name.removeprefix("state/"): value for name, value in content.items() if name.startswith("state/")}
+    return below or content
+
+
+def is_state(content: Any) -> bool:
+    """Tell whether something is a state dict: names with tensors or arrays, at least one."""
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(name, str) and isinstance(value, Tensor | np.ndarray) for name, value in content.items())
+    )
+
+
+def bare(name: str) -> str:
+    """Return a name without the prefixes of wrappers, in whatever order they stand."""
+    while name.startswith(PREFIXES):
+        name = name.partition(".")[2]
+    return name
+
+
+# What the authors did differently.
+def with_channels_reversed(make: partial[nn.Module], network: nn.Module) -> nn.Module:
+    """Make a network that was trained on blue, green, red take red, green, blue: its first weights are turned round."""
+    # The layers that see the image are those that change with its channels.
+    wider = partial(make.func, **{**make.keywords, "in_channels": make.keywords["in_channels"] + 1})().state_dict()
+    state = network.state_dict()
+    network.load_state_dict(
+        {name: value if value.shape == wider[name].shape else value.flip(1) for name, value in state.items()}
+    )
+    return network
+
+
+def with_background(make: partial[nn.Module], network: nn.Module) -> tuple[partial[nn.Module], nn.Module]:
+    """Give a network of one logit z the two logits (0, z), background first.
+
+    Their softmax is (1 - sigmoid(z), sigmoid(z)), so that argmax is the threshold 0.5 (z = 0 is background). Every
+    layer that makes one output, one for each head, gets a second one whose weights and bias are 0.
+    """
+    double = partial(make.func, **{**make.keywords, "num_classes": 2})
+    widened = double()
+    single = network.state_dict()
+    for name, value in widened.state_dict().items():
+        if single[name].shape != value.shape:
+            single[name] = torch.cat([torch.zeros_like(single[name]), single[name]])
+    widened.load_state_dict(single)
+    return double, widened
+
+
+# The checkpoint.
+def metadata_of(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[str, Any]:
+    """Return what the checkpoint holds beside the weights, as plain values; `model` is the network's configuration.
+
+    Where the normalisation is not known, images are normalised as the training split of the data that they are from.
+    Raises `ConfigError` for data that do not fit.
+    """
+    normalisation = given_normalisation(cfg, model["in_channels"])
+    cfg.data.in_channels = model["in_channels"]
+    data: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
+    num_classes = model["num_classes"]
+    if "dataset" in cfg.data:
+        datamodule = build_datamodule(cfg.data)
+        class_names = list(datamodule.prepared.class_names)
+        if len(class_names) != num_classes:
+            raise ConfigError(
+                f"{source} predicts {num_classes} classes, {datamodule.dataset.title} has {len(class_names)} "
+                f"({', '.join(class_names)})"
+            )
+        normalisation = normalisation or datamodule.normalisation
+    else:
+        checked_size(data["image_size"])
+        names = ["foreground"] if num_classes == 2 else [f"class{k}" for k in range(1, num_classes)]
+        class_names = ["background", *names]
+    return checkpoint_metadata(
+        {"model": model, "data": data, "channels_last": True},
+        normalisation,
+        class_names=class_names,
+        data_identity=None,
+        precision="32-true",
+        device=None,
+        imported={"file": source.name, "sha256": sha256_file(source)},
+    )
+
+
+def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return mean and deviation as given, red first; raises `ConfigError` unless both fit the network's channels."""
+    if cfg.mean is None and cfg.std is None:
+        return None
+    for name, values in (("mean", cfg.mean), ("std", cfg.std)):
+        numbers = OmegaConf.is_list(values) and all(isinstance(value, int | float) for value in values)
+        if not numbers or len(values) != in_channels:
+            raise ConfigError(f"{name}={values} must be {in_channels} numbers, [...]; mean and std go together")
+    if min(cfg.std) <= 0:
+        raise ConfigError(f"std={cfg.std} must be above 0")
+    order = -1 if cfg.bgr else 1
+    return [float(value) for value in cfg.mean][::order], [float(value) for value in cfg.std][::order]
+
+
+def describe_normalisation(cfg: DictConfig) -> str:
+    """Describe how images will be normalised, and what was assumed."""
+    if cfg.mean is not None:
+        return "as given"
+    if "dataset" in cfg.data:
+        return "mean and deviation of the training split; give mean=[...] std=[...] if the authors used others"
+    return "not known, so that of the training split of whatever is scored; give mean=[...] std=[...] if you know it"
+
+
+def unusual(make: partial[nn.Module], usual: DictConfig) -> list[str]:
+    """Write the arguments that differ from those of a network's YAML as words of a command line."""
+    words = []
+    for key, value in make.keywords.items():
+        default = usual.get(key)
+        if default is None:  # null in the YAML, and what it does not mention, is the constructor's own
+            default = inspect.signature(make.func).parameters[key].default
+        if key not in ("in_channels", "num_classes") and plain(value) != plain(default):
+            text = str(plain(value)).replace(" ", "")
+            words.append(
+                f"{'' if key in usual else '+'}model.{key}={text.lower() if isinstance(value, bool) else text}"
+            )
+    return words
+
+
+def plain(value: Any) -> Any:
+    """Return a sequence as a list."""
+    return list(value) if isinstance(value, tuple | ListConfig) else value

@@ -1,0 +1,181 @@
+"""The images to predict: their files, the names of their outputs, and their pixels."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from medseg.data.datasets.folder_layout import EXTENSIONS
+from medseg.data.sources.decode import decode_image, scale_to_8_bits
+from medseg.data.sources.problems import SampleError
+from medseg.errors import UserError
+
+LARGE = 16_000_000
+"""Pixels above which an image is large: its memory counts."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An image to predict.
+
+    Attributes:
+        file: its path.
+        image: its path below the folder that all images share, with `/`.
+        name: of its outputs: the same without extension, unless another image would have that name too.
+    """
+
+    file: Path
+    image: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images to predict, sorted by `image`, and the folder that they share."""
+
+    root: Path
+    images: list[Input]
+
+
+def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable[[Path], bool]) -> Inputs:
+    """Find the images of a folder, a file, a pattern, or a list of these.
+
+    Args:
+        given: folders are searched with all below them; a pattern may hold `**`.
+        leave_out: whether a folder is passed over, since its images are results of an earlier prediction. A folder
+            that is given itself is not passed over.
+
+    Raises `UserError` where there is none.
+    """
+    paths = [given] if isinstance(given, str | Path) else list(given)
+    if not paths:
+        raise UserError("input is an empty list; give a folder, a file or a pattern")
+    roots, files, ignored = [], dict[Path, None](), set[str]()
+    for path in paths:
+        root, candidates = _list_files(Path(os.path.abspath(Path(path).expanduser())), leave_out)  # noqa: PTH100
+        roots.append(root)
+        for file in candidates:
+            if file == root or (file.suffix.lower().lstrip(".") in EXTENSIONS and not is_special(file)):
+                files[file] = None
+            else:
+                ignored.add(file.suffix or file.name)
+    if not files:
+        others = f" (not known as images: {', '.join(sorted(ignored)[:5])})" if ignored else ""
+        raise UserError(f"{', '.join(map(str, paths))}: no images found{others}")
+    root = Path(os.path.commonpath([root.parent if root in files else root for root in roots]))
+    images = {file: file.relative_to(root).as_posix() for file in files}
+    names = output_names(images.values())
+    inputs = [Input(file, image, names[image]) for file, image in images.items()]
+    return Inputs(root, sorted(inputs, key=lambda each: each.image))
+
+
+def _list_files(path: Path, leave_out: Callable[[Path], bool]) -> tuple[Path, list[Path]]:
+    """Return the files of a folder, a file or a pattern, and the folder, the file or what precedes the wildcards."""
+    if path.is_dir():
+        return path, list(_below(path, leave_out))
+    if is_special(path):
+        raise UserError(f"{path}: a pipe or a device, no image file")
+    if path.exists():
+        return path, [path]
+    if not glob.has_magic(str(path)):
+        raise UserError(f"{path}: no such file or folder")
+    fixed, matches = matching(path)
+    files: list[Path] = []
+    for match in matches:
+        between = match.relative_to(fixed).parts
+        if not any(leave_out(fixed.joinpath(*between[:depth])) for depth in range(1, len(between) + 1)):
+            files += _below(match, leave_out) if match.is_dir() else [match]
+    return fixed, files
+
+
+def matching(pattern: Path) -> tuple[Path, list[Path]]:
+    """Return the folder before the first wildcard of a pattern, and the paths that match it, sorted.
+
+    That folder does not depend on the matches. Hidden files and folders do not match.
+    """
+    fixed = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
+    hidden = re.compile(r"(^|/)\.")
+    matches = fixed.glob(str(pattern.relative_to(fixed)))
+    return fixed, sorted(path for path in matches if not hidden.search(path.relative_to(fixed).as_posix()))
+
+
+def _below(folder: Path, leave_out: Callable[[Path], bool]) -> Iterator[Path]:
+    for path, folders, files in os.walk(folder):
+        here = Path(path)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not leave_out(here / name))
+        yield from (here / name for name in files if not name.startswith("."))
+
+
+def is_special(file: Path) -> bool:
+    """Tell whether a path is a pipe, a socket or a device, which to open may take for ever."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:  # reading its pixels fails with the reason
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def output_names(images: Iterable[str]) -> dict[str, str]:
+    """Map each image to its path without extension; with it, where two would otherwise have one name."""
+    names = {image: os.path.splitext(image)[0] for image in images}  # noqa: PTH122
+    while True:
+        count = Counter(name.lower() for name in names.values())  # on some file systems a and A are one file
+        clashes = [image for image, name in names.items() if count[name.lower()] > 1 and name != image]
+        if not clashes:
+            return names
+        names |= {image: image for image in clashes}
+
+
+def is_large(file: Path) -> bool:
+    """Tell whether an image has more than `LARGE` pixels; one that cannot be read has not."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as header:
+            return header.width * header.height > LARGE
+    except Exception:  # Pillow raises many kinds; reading the pixels fails with the reason
+        return False
+
+
+def read_image(file: Path) -> np.ndarray:
+    """Read an image file as the datasets do: H x W x 3 uint8, RGB; see `medseg.data.sources.decode`.
+
+    Raises `SampleError` for a file that cannot be read or decoded.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise SampleError("unreadable", str(file), error.strerror or str(error)) from None
+    return decode_image(data, str(file))
+
+
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Return an array as `decode_image` returns a file: H x W x 3 uint8 RGB; grey is repeated, alpha dropped.
+
+    Args:
+        pixels: H x W or H x W x (1, 3 or 4), uint8 or uint16; in colour RGB.
+
+    Raises `UserError` for any other.
+    """
+    pixels = np.asarray(pixels)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or pixels.size == 0:
+        raise UserError(f"an image has H x W or H x W x (1, 3 or 4) values; this array has {pixels.shape}")
+    if channels == 4:
+        pixels = pixels[:, :, :3]
+    if pixels.dtype == np.uint16:
+        pixels = scale_to_8_bits(pixels)
+    if pixels.dtype != np.uint8:
+        raise UserError(f"an image has uint8 values, 0 to 255, or uint16; this array has {pixels.dtype}")
+    if channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(pixels).reshape(pixels.shape[:2]), cv2.COLOR_GRAY2RGB)
+    return np.ascontiguousarray(pixels)

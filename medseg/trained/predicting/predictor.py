@@ -1,0 +1,186 @@
+"""A trained network, or several averaged, that turns images into masks of the same size."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from medseg.config.checks.commands import PREDICTION
+from medseg.config.checks.kinds import check_arguments
+from medseg.errors import ConfigError, UserError
+from medseg.runs.folder import find_run
+from medseg.trained.network import FLIPS, TrainedNetwork, pick_device
+from medseg.trained.predicting.inputs import as_rgb, matching, read_image
+from medseg.trained.predicting.prediction import Prediction, most_probable
+from medseg.trained.predicting.resizing import resized_strips
+from medseg.trained.predicting.tiling import blend
+
+WINDOW = 512
+"""Side of a window in pixels where none is given, unless the network was trained on larger images."""
+
+Image = str | Path | np.ndarray
+"""A file, or its pixels: H x W or H x W x (1, 3 or 4), uint8 or uint16, RGB."""
+
+
+class Predictor:
+    """Predict images with one network or the average of several.
+
+    Args:
+        networks: they predict the same classes.
+        tta: average over the image and its three flips.
+        scale: None resizes the whole image to the size that the network was trained at, as its training images were.
+            A number keeps the image's own resolution, times this number, and cuts it into windows: right where the
+            training images had that resolution, such as patches cut from large images.
+        tile: side of a window in pixels as the network sees it; None is 512, or the trained size where that is larger.
+            Given without `scale` it means scale 1.
+        overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
+
+    It may be used from several threads: the networks run in a thread of their own, one image or window at a time.
+    Raises `ConfigError` where the classes differ.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[TrainedNetwork],
+        *,
+        tta: bool = False,
+        scale: float | None = None,
+        tile: int | None = None,
+        overlap: float = 0.25,
+    ) -> None:
+        self.networks = tuple(networks)
+        self.class_names = common_classes(self.networks)
+        self.flips = FLIPS if tta else FLIPS[:1]
+        self.scale = 1.0 if scale is None and tile is not None else scale
+        self.tile = tile or max(WINDOW, *(side for each in self.networks for side in each.metadata.image_size))
+        self.overlap = overlap
+        self._thread = ThreadPoolExecutor(1, "network")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.class_names)
+
+    @overload
+    def predict(self, image: Image) -> Prediction: ...
+
+    @overload
+    def predict(self, image: list[Any] | tuple[Any, ...]) -> list[Prediction]: ...
+
+    def predict(self, image: Image | list[Any] | tuple[Any, ...]) -> Prediction | list[Prediction]:
+        """Predict an image, or a list of them.
+
+        Args:
+            image: a file in any format that the datasets are read in, or an array, H x W or H x W x (1, 3 or 4), uint8
+                or uint16, RGB; alpha is dropped.
+
+        Raises `UserError` for a file that cannot be read, and for another array.
+        """
+        if isinstance(image, list | tuple):
+            return [self.predict(each) for each in image]
+        pixels = read_image(Path(image).expanduser()) if isinstance(image, str | Path) else as_rgb(image)
+        probabilities = np.concatenate(list(self.strips(pixels)), axis=1)
+        return Prediction(pixels, most_probable(probabilities)[0], probabilities, self.class_names)
+
+    def strips(self, image: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the probabilities of an image as consecutive strips, classes x rows x W float32.
+
+        Together they have the image's H rows, at no time more of them in memory than a few: for images whose
+        probabilities at once would be too much.
+
+        Args:
+            image: H x W x 3 uint8, RGB.
+        """
+        if self.scale is None:
+            return self._whole(image)
+        side = max(1, round(self.tile / self.scale))
+        size = (image.shape[0], image.shape[1])
+        return blend(size, side, self.overlap, self.num_classes, partial(self._window, image))
+
+    def _whole(self, image: np.ndarray) -> Iterator[np.ndarray]:
+        """Predict the image resized as the training images were, and resize the probabilities to its own size."""
+        # Those of one size are averaged before they are resized.
+        sums: dict[tuple[int, int], np.ndarray] = {}
+        for network in self.networks:
+            size = network.metadata.image_size
+            maps = self._run(network, image, size)
+            sums[size] = sums[size] + maps if size in sums else maps
+        parts = [resized_strips(maps / len(self.networks), image.shape[:2]) for maps in sums.values()]
+        return (sum(strips[1:], start=strips[0]) for strips in zip(*parts, strict=True))
+
+    def _window(self, image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        """Predict a window of the image at the resolution asked for: classes x rows x columns."""
+        window = image[rows, columns]
+        assert self.scale is not None
+        size = (max(1, round(window.shape[0] * self.scale)), max(1, round(window.shape[1] * self.scale)))
+        each = [self._run(network, window, size) for network in self.networks]
+        maps = sum(each[1:], start=each[0]) / len(each)
+        if size == window.shape[:2]:
+            return maps
+        return np.concatenate(list(resized_strips(maps, window.shape[:2])), axis=1)
+
+    def _run(self, network: TrainedNetwork, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Run a network on an image resized to `size`, height and width: classes x height x width."""
+        prepared = network.prepare(image, size)
+        return self._thread.submit(partial(network.probabilities, prepared[None], flips=self.flips)).result()[0]
+
+
+def load(
+    checkpoint: str | Path | Sequence[str | Path],
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> Predictor:
+    """Load one or several trained networks to predict with; see `medseg.load`. The options are those of `Predictor`."""
+    check_arguments(PREDICTION, **options)
+    where = pick_device(device)
+    networks = [TrainedNetwork.load(file, trust=trust) for file in find_checkpoints(checkpoint)]
+    for network in networks:
+        _ = network.normalisation  # raises where it is not known
+    return Predictor([network.to(where, precision) for network in networks], **options)
+
+
+def find_checkpoints(given: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Find the checkpoints that a user means, each once, those of a pattern sorted by name.
+
+    Of what a pattern finds, folders that are no run and files that are no .ckpt do not count.
+    Raises `UserError` where there is none.
+    """
+    if isinstance(given, str | Path):
+        path = Path(given).expanduser()
+        if path.exists() or not glob.has_magic(str(path)):
+            return [find_run(path)[1]]
+        _, matches = matching(path.absolute())
+        runs = [match for match in matches if match.suffix == ".ckpt" or (match / "checkpoints" / "best.ckpt").exists()]
+        if not runs:
+            raise UserError(f"{path}: finds no run folder with a checkpoint, and no .ckpt file")
+        return [find_run(run)[1] for run in runs]
+    files = [file for each in given for file in find_checkpoints(each)]
+    if not files:
+        raise UserError("checkpoint is an empty list; give one run folder or checkpoint file at least")
+    return list(dict.fromkeys(files))
+
+
+def common_classes(networks: Sequence[TrainedNetwork]) -> tuple[str, ...]:
+    """Return the classes that all networks predict; an imported network has no names for its own.
+
+    Raises `ConfigError` where they differ.
+    """
+    named = [network for network in networks if network.metadata.data_identity is not None]
+    first = (named or networks)[0]
+    for network in networks:
+        same = network.class_names == first.class_names if network in named else True
+        if not same or len(network.class_names) != len(first.class_names):
+            raise ConfigError(
+                f"networks of other classes cannot be averaged: {first.file} predicts {', '.join(first.class_names)}, "
+                f"{network.file} {', '.join(network.class_names)}"
+            )
+    return first.class_names

@@ -1,0 +1,72 @@
+"""A finished run that goes on for more epochs, as another run: `continue_from=RUN`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from medseg.errors import ConfigError
+from medseg.runs.equivalence import fill_in_defaults, find_equivalent
+from medseg.runs.folder import RunFolder, find_run
+from medseg.runs.naming import canonical, file_name
+from medseg.runs.plan import RunPlan
+from medseg.runs.run import Run, read_run
+
+EPOCHS = "trainer.max_epochs"
+MAY_DIFFER = (EPOCHS, "continue_from")
+
+
+def earlier_run(plan: RunPlan) -> RunFolder | None:
+    """Return the run that `continue_from` names; None where it names none.
+
+    Raises `UserError` for a run that is not finished, that had other settings, or as many epochs.
+    """
+    given = plan.cfg.continue_from
+    if given is None:
+        return None
+    folder = find_run(given)[0]
+    run = read_run(folder.path)
+    key = f"continue_from={given}"
+    if not run.finished:
+        raise ConfigError(f"{key}: this run is {run.state}; the command that began it goes on with it")
+    here = plan.planned(run.settings)
+    if run.seed != here.seed:
+        raise ConfigError(f"{key}: this run has seed {run.seed}; give seed={run.seed}")
+    one, other = fill_in_defaults([run, here])
+    differing = [name for name in {**one, **other} if canonical(one.get(name)) != canonical(other.get(name))]
+    differing = [name for name in differing if name not in MAY_DIFFER]
+    if differing:
+        values = ", ".join(f"{name} was {one.get(name)} and is {other.get(name)}" for name in differing[:3])
+        raise ConfigError(f"{key}: only the number of epochs may differ, but {values}")
+    epochs = run.settings.get(EPOCHS)
+    if not isinstance(epochs, int) or plan.cfg.trainer.max_epochs <= epochs:
+        raise ConfigError(f"{key}: this run has {epochs} epochs; give {EPOCHS}=... with more")
+    return folder
+
+
+def copy_training(earlier: RunFolder, folder: RunFolder) -> None:
+    """Copy the curves and checkpoints of a run to a new one, which then goes on as an interrupted run does."""
+    folder.last_checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    # The last checkpoint comes last: with it the copy is whole.
+    for source, target in (
+        (earlier.metrics, folder.metrics),
+        (earlier.best_checkpoint, folder.best_checkpoint),
+        (earlier.last_checkpoint, folder.last_checkpoint),
+    ):
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+
+
+def find_shorter(plan: RunPlan) -> RunFolder | None:
+    """Find a finished run of the same experiment that differs in nothing but fewer epochs; None where there is none."""
+
+    def planned(stored: Mapping[str, Any]) -> Run:
+        run, epochs = plan.planned(stored), stored.get(EPOCHS)
+        shorter = isinstance(epochs, int) and epochs < run.settings[EPOCHS]
+        return run.with_settings({**run.settings, EPOCHS: epochs}) if shorter else run
+
+    start, end = file_name(f"{plan.facts['model']}-{plan.facts['data']}-"), f"-seed{plan.facts['seed']}"
+    shorter = find_equivalent(plan.folder.path.parent, start, end, planned)
+    return shorter if shorter is not None and shorter.finished else None

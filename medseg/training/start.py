@@ -1,0 +1,56 @@
+"""The start of a planned run: trained, resumed, or left as it is when it is finished."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import nullcontext
+
+from omegaconf import DictConfig
+
+from medseg.runs.environment import is_first_process
+from medseg.runs.files import read_json
+from medseg.runs.folder import RunFolder
+from medseg.runs.plan import RunPlan
+from medseg.system.memory import keep_freed_memory
+from medseg.training.continuing import find_shorter
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig, plan: RunPlan) -> RunFolder:
+    """Run the job that `cfg` describes, or resume it; a finished run is not repeated, but by `force=true`.
+
+    Returns the folder of the run. Raises `UserError` for what the user can put right.
+    """
+    # The further processes of a distributed run work under the lock of the first.
+    with plan.folder.locked() if is_first_process() else nullcontext():
+        if plan.folder.finished and not cfg.force:
+            log.info("finished already, so not repeated (force=true repeats it)")
+            warn_of_other_data(cfg, plan.folder)
+        else:
+            if not plan.folder.record.exists() and cfg.continue_from is None and is_first_process():
+                offer_to_continue(plan)
+            # Imported here, not above: torch and lightning take seconds, and nothing so far needs them.
+            from medseg.training.job import run_job
+
+            keep_freed_memory()
+            run_job(cfg, plan)
+    return plan.folder
+
+
+def offer_to_continue(plan: RunPlan) -> None:
+    """Tell of a finished run with fewer epochs and otherwise the same settings."""
+    shorter = find_shorter(plan)
+    if shorter is not None:
+        log.info("there is a run of fewer epochs; to go on from it: continue_from=%s", shorter.path)
+
+
+def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
+    """Warn when the user's own files have changed since a finished run was trained on them."""
+    if "root" in cfg.data:
+        from medseg.data.datasets import Folder
+        from medseg.data.sources.finding import open_source
+
+        now = open_source(Folder(), cfg.data.root).identity
+        if now != read_json(folder.summary).get("source_identity"):
+            log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)

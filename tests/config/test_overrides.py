@@ -1,0 +1,129 @@
+"""The words of a command line before anything is composed: their order, their quoting, what is refused."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split, unreadable
+from medseg.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--cfg", "job", "model=unet", "seed=1"],
+        ["model=unet", "--cfg", "job", "seed=1"],
+        ["model=unet", "seed=1", "--cfg=job"],
+        ["model=unet", "-c", "job", "seed=1"],
+    ],
+)
+def test_words_come_in_any_order(arguments: list[str]) -> None:
+    words, flags = split(arguments)
+    assert words == ["model=unet", "seed=1"]
+    assert flags[1:] == ["job"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochs", "3"], "unknown option '--epochs': write key=value, without dashes"),
+        (["-x"], "unknown option '-x'"),
+        (["--cfg"], "--cfg needs one of job, hydra, all after it"),
+        (["--cfg", "jobs"], "--cfg needs one of job, hydra, all"),
+        (["seed=1", "--config-dir"], "--config-dir needs a value after it"),
+    ],
+)
+def test_a_wrong_flag(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split(arguments)
+
+
+def test_your_own_class_stands_alone() -> None:
+    own = "+model._target_=my.Net"
+    assert normalize_overrides([own]) == [own, "model=custom"]
+    assert normalize_overrides([own, "model=unet"]) == [own, "model=unet"]
+    assert normalize_overrides(["model.base_channels=3"]) == ["model.base_channels=3"]
+
+
+def test_a_home_folder_is_filled_in() -> None:
+    home = str(Path.home())
+    assert normalize_overrides(["data.source=~/data", "data_dir=~", "~model.x"]) == [
+        f"data.source={home}/data",
+        f"data_dir={home}",
+        "~model.x",
+    ]
+    with pytest.raises(ConfigError, match=r"~nobody_of_this_name/x: there is no such home folder"):
+        normalize_overrides(["data.source=~nobody_of_this_name/x"])
+
+
+def test_folders_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b").mkdir()
+    assert add_keys(["a=b", "format=csv"], ("runs*",), "report") == ["format=csv", "runs=['a=b']"]
+    assert add_keys(["runs/c=d", "it's"], ("runs*",), "report") == ["runs=['runs/c=d','it\\'s']"]
+    assert add_keys(["~runs", "hydra/launcher=ray"], ("runs*",), "report") == ["~runs", "hydra/launcher=ray"]
+
+
+@pytest.mark.parametrize(
+    "value", ["/a=b", "/my images/a=b", "/x[1]", "/x(1)", "/x{1}", "/Größe", "/a;b", "/a#b", "/a&b", "/a!b", "/it's"]
+)
+def test_a_path_that_needs_quotes_is_shown_with_them(value: str) -> None:
+    message = unreadable(f"data.root={value}")
+    shown = shlex.split(message.partition("as well: ")[2])
+    assert shown == [f'data.root="{value}"']
+    assert OverridesParser.create().parse_override(shown[0]).value() == value
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "message"),
+    [
+        ("train", "foo", "cannot read 'foo': write key=value"),
+        ("train", "=3", "cannot read '=3'"),
+        ("train", "data=[", "cannot read 'data=[': write key=value; brackets and quotes must be closed"),
+        ("train", "data=0", "'data=0' must name an option; choose one with data=...: dsb, folder"),
+        ("train", "data=", "'data=' must name an option"),
+        ("train", "data={a:1}", "must name an option"),
+        ("train", "scheduler=null", "(scheduler=none for none)"),
+        ("train", "logger=[]", "(logger=csv for none)"),
+        ("train", "callbacks=[ema,ema]", "must name options, each once"),
+        ("train", "loss=[dice,focal]", "there is one 'loss' at a time; -m loss=dice,focal runs each in turn"),
+        ("train", "model=unet,null", "'model=unet,null' must name an option"),
+        ("train", "+model=unet", "'model' is chosen already: write model=unet without the +"),
+        ("train", "++model=unet", "'model' is chosen already: write model=unet without the +"),
+        ("train", "~model", "'~model' removes what medseg train needs; choose one with model=..."),
+        ("train", "~runs_dir", "'~runs_dir' removes what medseg train needs"),
+        ("train", "hydra=3", "'hydra=3' must name an option"),
+        ("train", "hydra/launcher=null", "choose one with hydra/launcher=...: ray, submitit_slurm"),
+        ("evaluate", "trainer=cpu", "'trainer' is no group of medseg evaluate: give its keys, such as trainer."),
+        ("evaluate", "model=unet", "medseg evaluate has no group 'model'; it has data, metrics ('model' is of "),
+        ("report", "runs.x=1", "'runs' has no keys of its own; give runs=..."),
+        ("train", "+seed.x=1", "'seed' has no keys of its own; give seed=..."),
+        ("status", "data=kvasir", "medseg status has no group 'data' ('data' is of "),
+    ],
+)
+def test_what_is_refused_before_anything_is_composed(command: str, word: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_overrides([word], command)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "model=unet,convunext",
+        "model=glob(u*)",
+        "callbacks=[ema,early_stopping]",
+        "+experiments=convunext/comparison",
+        "experiments@_global_=convunext/comparison",
+        "hydra/launcher=ray",
+        "seed=range(3)",
+        "~model.norm",
+        "data.image_size=[32,48]",
+    ],
+)
+def test_what_is_right_is_not_refused(word: str) -> None:
+    check_overrides([word], "train")

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from medseg.data.sources.decode import decode_image, decode_labels, decode_pages, is_lossy
+from medseg.data.sources.problems import SampleError
+from tests.data.image_files import encode, grey_png, mask, picture, pillow
+
+LOSSLESS = [".png", ".bmp", ".tif", ".webp", ".ppm"]
+
+
+def refused(decode, data: bytes, kind: str = "unreadable") -> str:
+    with pytest.raises(SampleError) as error:
+        decode(data, "some/file")
+    assert (error.value.kind, error.value.file) == (kind, "some/file")
+    return error.value.detail
+
+
+@pytest.mark.parametrize("extension", LOSSLESS)
+def test_image_comes_back_as_rgb(extension):
+    options = (cv2.IMWRITE_WEBP_QUALITY, 101) if extension == ".webp" else ()
+    image = decode_image(encode(picture(), extension, *options), "a")
+    np.testing.assert_array_equal(image, picture())
+    assert image.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_jpeg_is_close_to_what_was_stored(options):
+    image = decode_image(pillow(Image.fromarray(picture()), "JPEG", quality=95, subsampling=0, **options), "a")
+    assert np.abs(image.astype(int) - picture()).max() < 12
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_of_every_kind_comes_as_if_decoded_unchanged(mode):
+    data = pillow(Image.fromarray(picture()).convert(mode), "JPEG", quality=80)
+    unchanged = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    conversion = cv2.COLOR_GRAY2RGB if unchanged.ndim == 2 else cv2.COLOR_BGR2RGB
+    np.testing.assert_array_equal(decode_image(data, "a"), cv2.cvtColor(unchanged, conversion), strict=True)
+
+
+def test_grey_is_repeated():
+    grey = picture()[:, :, 0]
+    np.testing.assert_array_equal(decode_image(encode(grey), "a"), np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_dropped_and_not_blended(mode):
+    opaque = Image.fromarray(picture()).convert(mode[:-1])
+    see_through = opaque.copy()
+    see_through.putalpha(Image.fromarray(picture(seed=1)[:, :, 0]))
+    assert see_through.mode == mode
+    np.testing.assert_array_equal(decode_image(pillow(see_through, "PNG"), "a"), np.array(opaque.convert("RGB")))
+
+
+def test_palette_image_gives_its_colours():
+    image = Image.fromarray(picture()).quantize(16)
+    np.testing.assert_array_equal(decode_image(pillow(image, "PNG"), "a"), np.array(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("brightest", "full"), [(65535, 65535), (4095, 4095), (2048, 4095), (1023, 1023), (256, 511), (255, 255), (90, 255)]
+)
+@pytest.mark.parametrize("extension", [".png", ".tif"])
+def test_16_bits_are_scaled_by_the_depth_that_is_used(brightest, full, extension):
+    stored = np.linspace(0, brightest, 24 * 32).round().astype(np.uint16).reshape(24, 32)
+    image = decode_image(encode(stored, extension), "a")[:, :, 0]
+    np.testing.assert_array_equal(image, np.floor(stored / full * 255 + 0.5))
+
+
+def test_16_bit_colours_ignore_a_bright_alpha():
+    stored = np.dstack([picture().astype(np.uint16) * 4, np.full((24, 32), 65535, np.uint16)])
+    assert abs(int(decode_image(encode(stored), "a").max()) - int(picture().max())) <= 1
+
+
+def test_black_16_bit_image_stays_black():
+    assert not decode_image(encode(np.zeros((4, 5), np.uint16)), "a").any()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_orientation_tag_is_ignored_for_images_and_masks_alike(file_format, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    assert decode_image(pillow(Image.fromarray(picture()), file_format, exif=exif), "a").shape == (24, 32, 3)
+    labels = decode_labels(pillow(Image.fromarray(mask()), file_format, exif=exif), "a")
+    np.testing.assert_array_equal(labels > 127, mask() > 127)
+
+
+def test_tiff_with_orientation_tag_is_refused():
+    exif = Image.Exif()
+    exif[274] = 6
+    assert "orientation" in refused(decode_image, pillow(Image.fromarray(picture()), "TIFF", exif=exif))
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.99])
+@pytest.mark.parametrize("extension", [*LOSSLESS, ".jpg", ".gif", ".jp2"])
+def test_truncated_file_is_unreadable(extension, kept):
+    data = encode(picture(height=100, width=120), extension)
+    refused(decode_image, data[: int(len(data) * kept)])
+    refused(decode_labels, data[: int(len(data) * kept)])
+
+
+def test_jpeg_without_its_end_is_unreadable_also_when_padded():
+    data = encode(picture(height=100, width=120), ".jpg")
+    refused(decode_image, data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    progressive = encode(picture(height=100, width=120), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    refused(decode_image, progressive[: int(len(progressive) * 0.9)])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG", b"no picture at all " * 20, b"\xff\xd8\xff"])
+def test_what_is_no_image_is_unreadable(data):
+    refused(decode_image, data)
+    refused(decode_labels, data)
+
+
+def test_damaged_png_is_unreadable():
+    data = bytearray(encode(picture(height=100, width=120)))
+    data[len(data) // 2] ^= 0xFF
+    refused(decode_image, bytes(data))
+
+
+def test_bomb_is_refused_before_its_pixels_are_unpacked():
+    bomb = grey_png([bytes(2500)] * 3, width=20_000, bits=1)
+    bomb = bomb[:20] + struct.pack(">I", 20_000) + bomb[24:]  # says 20 000 rows; the checksum is not looked at so early
+    bomb = bomb[:29] + struct.pack(">I", zlib.crc32(bomb[12:29])) + bomb[33:]
+    assert "pixels" in refused(decode_image, bomb)
+
+
+def test_float_pixels_are_refused():
+    data = encode(np.random.default_rng(0).random((5, 6), dtype=np.float32), ".tif")
+    assert "float32" in refused(decode_image, data)
+    assert "float32" in refused(decode_labels, data)
+
+
+def test_several_pages_are_refused_and_previews_are_not():
+    page, small = Image.fromarray(picture()), Image.fromarray(picture()[::2, ::2].copy())
+    assert "3 pages" in refused(decode_image, pillow(page, "TIFF", save_all=True, append_images=[page, page]))
+    pyramid = pillow(page, "TIFF", save_all=True, append_images=[small])
+    np.testing.assert_array_equal(decode_image(pyramid, "a"), picture())
+
+
+def test_tiff_whose_tags_contradict_its_pixels_is_refused():
+    # As in CVC-ClinicDB: three samples a pixel, tagged as grey. OpenCV reads the wrong picture from it in silence.
+    data = pillow(Image.fromarray(picture()), "TIFF")
+    tag = struct.pack("<HHI", 262, 3, 1)
+    at = data.index(tag) + len(tag)
+    assert "convert it to PNG" in refused(decode_image, data[:at] + b"\x01" + data[at + 1 :])
+
+
+@pytest.mark.parametrize("extension", LOSSLESS)
+def test_labels_keep_their_values(extension):
+    labels = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+    options = (cv2.IMWRITE_WEBP_QUALITY, 101) if extension == ".webp" else ()
+    decoded = decode_labels(encode(labels, ".pgm" if extension == ".ppm" else extension, *options), "a")
+    np.testing.assert_array_equal(decoded, labels)
+
+
+def test_16_bit_labels_are_not_scaled():
+    labels = np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) * 80
+    for extension in (".png", ".tif"):
+        np.testing.assert_array_equal(decode_labels(encode(labels, extension), "a"), labels)
+
+
+def test_32_bit_labels_are_taken_when_they_fit():
+    labels = mask(high=7).astype(np.int32)
+    np.testing.assert_array_equal(decode_labels(pillow(Image.fromarray(labels), "TIFF"), "a"), labels)
+    labels[0, 0] = -3
+    assert "-3" in refused(decode_labels, pillow(Image.fromarray(labels), "TIFF"), "unexpected label")
+
+
+@pytest.mark.parametrize(("bits", "row", "expected"), [(2, 0b00011011, [0, 1, 2, 3]), (4, 0x2F, [2, 15])])
+def test_2_and_4_bit_labels_keep_their_values(bits, row, expected):
+    np.testing.assert_array_equal(decode_labels(grey_png([bytes([row])] * 2, len(expected), bits), "a"), [expected] * 2)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_1_bit_labels_read_as_0_and_255(file_format):
+    data = pillow(Image.fromarray(mask() > 0), file_format)
+    np.testing.assert_array_equal(decode_labels(data, "a"), mask())
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP", "GIF"])
+def test_palette_in_colours_gives_the_indices(file_format):
+    labels = mask(high=2)
+    labels[0, 0] = 1  # a GIF keeps no colour that is not used
+    image = Image.fromarray(labels)
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    np.testing.assert_array_equal(decode_labels(pillow(image, file_format), "a"), labels)
+
+
+def test_palette_in_greys_gives_the_greys():
+    image = Image.fromarray(1 - mask(high=1))  # index 1 is background: programs that shrink a file order it so
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    data = pillow(image, "PNG")
+    assert Image.open(io.BytesIO(data)).mode == "P"
+    np.testing.assert_array_equal(decode_labels(data, "a"), mask())
+
+
+def test_labels_in_equal_channels_count_as_grey():
+    labels = mask(high=3)
+    np.testing.assert_array_equal(decode_labels(encode(np.dstack([labels] * 3)), "a"), labels)
+    opaque = np.dstack([labels] * 3 + [np.full_like(labels, 255)])
+    np.testing.assert_array_equal(decode_labels(encode(opaque), "a"), labels)
+
+
+def test_labels_in_colours_are_refused():
+    colours = np.dstack([mask(), mask(high=0), mask(high=0)])
+    assert "colours" in refused(decode_labels, encode(colours), "unexpected label")
+
+
+def test_labels_drawn_in_alpha_alone_are_refused():
+    white = np.full((24, 32), 255, np.uint8)
+    refused(decode_labels, encode(np.dstack([white, white, white, mask()])), "unexpected label")
+    # With the shape in the colours too there is no doubt.
+    np.testing.assert_array_equal(decode_labels(encode(np.dstack([mask()] * 4)), "a"), mask())
+
+
+def test_colour_jpeg_of_a_grey_mask_is_grey():
+    data = pillow(Image.fromarray(np.dstack([mask()] * 3)), "JPEG", quality=80)
+    np.testing.assert_array_equal(decode_labels(data, "a") > 127, mask() > 127)
+
+
+def test_lossy_files_are_told_from_lossless_ones():
+    image = Image.fromarray(picture())
+    assert is_lossy(pillow(image, "JPEG"))
+    assert is_lossy(pillow(image, "WEBP", quality=80))
+    assert not is_lossy(pillow(image, "WEBP", lossless=True))
+    assert not is_lossy(pillow(image, "PNG"))
+
+
+def test_pages_come_back_in_order():
+    pages = [mask(high=value) for value in (3, 9, 27)]
+    first, *others = [Image.fromarray(page) for page in pages]
+    data = pillow(first, "TIFF", save_all=True, append_images=others)
+    np.testing.assert_array_equal(decode_pages(data, "a"), pages)
+    refused(decode_pages, data[: len(data) // 2])
+    refused(decode_pages, b"")

@@ -1,0 +1,81 @@
+"""`continue_from`: a finished run goes on for more epochs, as a run of its own."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import ConfigError
+from medseg.runs.equivalence import same
+from medseg.runs.files import read_csv
+from medseg.runs.folder import RunFolder
+from medseg.runs.reading import read_runs
+from tests.helpers import train
+
+CONSTANT = ("scheduler=none", "data.image_size=32")
+"""A learning rate that does not depend on the number of epochs."""
+
+
+def losses(run: RunFolder) -> list[tuple[str, str]]:
+    return [(row["train/loss"], row["val/dice"]) for row in read_csv(run.metrics)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("continuing")
+
+
+@pytest.fixture(scope="module")
+def short(folder: Path) -> RunFolder:
+    return train(folder, *CONSTANT, "trainer.max_epochs=2")
+
+
+def test_a_continued_run_is_what_an_unbroken_one_is(folder: Path, short: RunFolder) -> None:
+    before = (short.metrics.read_bytes(), short.last_checkpoint.read_bytes())
+    longer = train(folder, *CONSTANT, "trainer.max_epochs=4", f"continue_from={short.path}")
+    unbroken = train(folder, *CONSTANT, "trainer.max_epochs=4", "experiment=unbroken")
+    assert longer.path != short.path
+    assert losses(longer) == losses(unbroken)
+    assert len(losses(longer)) == 4
+    assert longer.per_image.read_bytes() == unbroken.per_image.read_bytes()
+    assert (short.metrics.read_bytes(), short.last_checkpoint.read_bytes()) == before
+
+
+def test_a_longer_training_is_told_of_the_run_it_can_go_on_from(
+    folder: Path, short: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="medseg"):
+        train(folder, *CONSTANT, "trainer.max_epochs=3")
+    assert f"to go on from it: continue_from={short.path}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trainer.max_epochs=2"], "this run has 2 epochs; give trainer.max_epochs=... with more"),
+        (["trainer.max_epochs=4", "seed=1"], "this run has seed 0; give seed=0"),
+        (
+            ["trainer.max_epochs=4", "optimizer.lr=0.5"],
+            "only the number of epochs may differ, but optimizer.lr was 0.001 and is 0.5",
+        ),
+    ],
+)
+def test_only_more_epochs_of_the_same_can_be_added(
+    words: list[str], message: str, folder: Path, short: RunFolder
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(folder, *CONSTANT, *words, f"continue_from={short.path}")
+
+
+def test_runs_of_several_seeds_stay_one_row(folder: Path, short: RunFolder) -> None:
+    other = train(folder, *CONSTANT, "trainer.max_epochs=2", "seed=1")
+    runs = []
+    for run in (short, other):
+        seed = run.path.name[-1]
+        longer = train(folder, *CONSTANT, "trainer.max_epochs=4", f"continue_from={run.path}", f"seed={seed}")
+        runs += read_runs([longer.path]).runs
+    assert runs[0].seed != runs[1].seed
+    assert same(*runs)
+    assert runs[0].setting == runs[1].setting
