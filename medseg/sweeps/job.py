@@ -160,7 +160,9 @@ def failed(plan: RunPlan | None, name: str, error: str, printed: list[str]) -> O
                     plan.write_record()
                     logged = "\n".join(folder.last_lines(50))
                     # The console's lines begin with their level, the log's with the time.
-                    folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
+                    folder.append_log(
+                        "\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged)
+                    )
                     folder.set_state("failed", error=error)
         except BusyError as busy:
             return Outcome(name, "busy", str(busy))
