@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medseg.runs.run import Run
@@ -39,3 +40,22 @@ def fit(model: str = "convunext", data: str = "synthetic", overrides: Sequence[s
     folder = train(cfg, plan_run(cfg, hydra_config))
     (run,) = read_runs([folder.path]).runs
     return run
+
+
+def evaluate(checkpoint: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Score a saved checkpoint, as `medseg evaluate` does in a shell, and return the summary of its scores.
+
+        medseg.evaluate("runs/main/RUN", ["split=val"])["headline"]["dice"]
+
+    Args:
+        checkpoint: a run folder, or a checkpoint file in one.
+        overrides: further words of the command line, such as `data=isic`.
+
+    Raises `medseg.errors.UserError` for what the user can put right.
+    """
+    from medseg.config.compose import compose
+    from medseg.runs.files import read_json
+    from medseg.training.evaluation import evaluate_checkpoint
+
+    cfg, hydra_config = compose("evaluate", [f"checkpoint={Path(checkpoint)}", *overrides])
+    return read_json(evaluate_checkpoint(cfg, hydra_config.overrides.task) / "summary.json")

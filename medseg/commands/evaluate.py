@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.commands.command import Command
@@ -25,7 +26,7 @@ def evaluate(cfg: DictConfig) -> None:
     from medseg.training.evaluation import evaluate_checkpoint
 
     keep_freed_memory()
-    evaluate_checkpoint(cfg)
+    evaluate_checkpoint(cfg, HydraConfig.get().overrides.task)
 
 
 COMMAND = Command("evaluate", evaluate, SUMMARY, EXAMPLES, positional=("checkpoint", "data"))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.instantiate import instantiate
@@ -30,8 +29,10 @@ NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
-def evaluate_checkpoint(cfg: DictConfig) -> Path:
+def evaluate_checkpoint(cfg: DictConfig, overrides: Sequence[str]) -> Path:
     """Score the checkpoint that `cfg.checkpoint` names, and return the folder the scores were written to.
+
+    `overrides`: the words that `cfg` was composed with. Data keys that they do not give are those of the training.
 
     Raises `UserError` for what the user can put right.
     """
@@ -40,7 +41,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     run, file = find_run(cfg.checkpoint)
     checkpoint = Checkpoint.read(file)
     metadata = checkpoint.metadata
-    given = given_keys(cfg)
+    given = given_keys(cfg, overrides)
     datamodule = data_to_score(checkpoint, run, cfg, given)
     check_classes(datamodule, metadata.class_names, file)
     same_data = datamodule.prepared.identity == metadata.data_identity
@@ -75,9 +76,9 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     return folder
 
 
-def given_keys(cfg: DictConfig) -> set[str]:
-    """Name the keys of `data` that the command line gives; `dataset` where another dataset is chosen."""
-    words = {override.partition("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+def given_keys(cfg: DictConfig, overrides: Sequence[str]) -> set[str]:
+    """Name the keys of `data` that the overrides give; `dataset` where another dataset is chosen."""
+    words = {override.partition("=")[0].lstrip("+") for override in overrides}
     keys = {key.partition(".")[2] for key in words if key.startswith("data.")}
     return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys
 

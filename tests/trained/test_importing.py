@@ -46,12 +46,8 @@ def run_import(place: Path, source: Path, *overrides: str) -> Path:
 
 def run_evaluate(place: Path, checkpoint: Path, *overrides: str) -> list[dict[str, str]]:
     scores = place / "scores"
-    evaluate_checkpoint(
-        compose_config(
-            "evaluate", f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}",
-            "trainer.accelerator=cpu", *overrides,
-        )
-    )  # fmt: skip
+    words = (f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}", "trainer.accelerator=cpu")
+    evaluate_checkpoint(compose_config("evaluate", *words, *overrides), overrides)
     return read_csv(scores / "per_image.csv")
 
 
