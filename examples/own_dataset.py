@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id
-from medseg.data.prepared.problems import SampleError
 from medseg.data.sources.decode import decode_image
+from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import Source
-from medseg.data.splits.files import computed_split
 
 COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2}
 """RGB of the labels -> class."""
@@ -43,7 +40,3 @@ class Shapes(Dataset):
         if (class_map == 255).any():
             raise SampleError("unexpected label", file, "a colour other than black, red and green")
         return image, class_map
-
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """80/10/10 by the names, the same on every machine; or five folds."""
-        return computed_split([sample.id for sample in samples], fold, self.name)

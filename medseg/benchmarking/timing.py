@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 
-class Clock:
+class StepTimer:
     """Times calls of one function on a device.
 
     Args:
@@ -22,7 +22,7 @@ class Clock:
         self.device = device
         self.seconds = seconds
         self.times: list[float] = []  # of the calls before the first measurement
-        self.calls = 0  # of a measurement, once that is known
+        self.calls = 0  # of a measurement; known after the warm-up
 
     @property
     def first(self) -> float:
@@ -30,7 +30,7 @@ class Clock:
         return self.times[0]
 
     def warm_up(self) -> None:
-        """Call the step until it has run for `seconds`, at least twice, and find out how many calls a measurement has.
+        """Call the step until it has run for `seconds`, at least twice, and choose how many calls a measurement has.
 
         The first calls choose algorithms, compile, and take memory from the system; those by `once` before this count
         as well. A last call that takes longer than `seconds` is the only one of a measurement.
@@ -40,18 +40,16 @@ class Clock:
         self.calls = max(1, round(self.seconds / self.times[-1]))
 
     def together(self) -> float:
-        """Return the mean seconds of a call, over the calls of a measurement in one go, after one that is not timed."""
-        if self.calls > 1:  # where one call takes long, waking up is a small part of it
-            self.once()
+        """Return the mean seconds of a call, over the calls of a measurement in one go."""
+        self._wake()
         started = self._now()
         for _ in range(self.calls):
             self.step()
         return (self._now() - started) / self.calls
 
     def one_by_one(self) -> list[float]:
-        """Return the seconds of each call of a measurement, each waited for, after one that is not timed."""
-        if self.calls > 1:
-            self.once()
+        """Return the seconds of each call of a measurement, each waited for."""
+        self._wake()
         return [self.once() for _ in range(self.calls)]
 
     def once(self) -> float:
@@ -62,6 +60,10 @@ class Clock:
         if not self.calls:
             self.times.append(seconds)
         return seconds
+
+    def _wake(self) -> None:
+        if self.calls > 1:  # where one call takes long, waking up is a small part of it
+            self.once()
 
     def _now(self) -> float:
         if self.device.type == "cuda":

@@ -1,9 +1,8 @@
-"""A process that measures what it is asked to."""
+"""A process that measures one network."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -17,31 +16,29 @@ MEMORY = "give a smaller batch_size or image_size"
 
 
 class Worker:
-    """One network in a process of its own, which measures when it is asked and waits otherwise.
+    """One network in a process of its own, which measures when it is called and waits otherwise.
 
     Args:
         setting: the network, and what it is measured with.
         seconds: how long one measurement takes.
-        measures: what measures: a `Subject`, or the machine's `Limits`.
     """
 
-    def __init__(self, setting: Setting, seconds: float, measures: str = "subject") -> None:
-        self.setting = setting
+    def __init__(self, setting: Setting, seconds: float) -> None:
         # Not a fork: a GPU cannot be used in one, and the memory of this process would be in it.
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, setting, seconds, measures), daemon=True)
+        self.connection, other_end = context.Pipe()
+        self.process = context.Process(target=serve, args=(other_end, setting, seconds), daemon=True)
         self.process.start()
-        # Theirs alone, so that its end is noticed.
-        theirs.close()
+        # Open in that process alone, so that its end is noticed.
+        other_end.close()
 
-    def ask(self, what: str) -> Any:
-        """Have a method of what measures called and return what it returns.
+    def call(self, method: str) -> Any:
+        """Call a method of the process's `NetworkBenchmark` and return what it returns.
 
         Raises `UserError` where that fails or the process has ended.
         """
         try:
-            self.connection.send(what)
+            self.connection.send(method)
             done, answer = self.connection.recv()
         except (EOFError, OSError):
             raise UserError(self._how_it_ended()) from None
@@ -68,41 +65,29 @@ class Worker:
         return f"its process was ended by {name}{why}"
 
 
-def serve(connection: Connection, setting: Setting, seconds: float, measures: str) -> None:
-    """Make what measures and call those of its methods that are asked for, until nobody asks any more."""
+def serve(connection: Connection, setting: Setting, seconds: float) -> None:
+    """Build the network and call the methods that are asked for, until the other end is closed."""
     # Ctrl-C reaches every process of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # PyTorch's profiler would tell the terminal that it starts.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    if setting.keeps_memory:
+    if setting.keep_memory:
         keep_freed_memory()
-    made: Any = None
+    # Not above: torch is for this process alone.
+    from medseg.benchmarking.network import NetworkBenchmark
+
+    benchmark: NetworkBenchmark | None = None
     with suppress(EOFError, OSError):
         while True:
-            what = connection.recv()
+            method = connection.recv()
             try:
-                if made is None:
-                    made = make(measures, setting, seconds)
-                answer = (True, getattr(made, what)())
+                benchmark = benchmark or NetworkBenchmark(setting, seconds)
+                answer = (True, getattr(benchmark, method)())
             except Exception as error:
                 answer = (False, explain(error, setting))
             connection.send(answer)
 
 
-def make(measures: str, setting: Setting, seconds: float) -> Any:
-    """Return a `Subject` or `Limits`."""
-    # Not above: torch is for this process alone.
-    if measures == "limits":
-        from medseg.benchmarking.limits import Limits
-
-        return Limits(setting, seconds)
-    from medseg.benchmarking.subject import Subject
-
-    return Subject(setting, seconds)
-
-
 def explain(error: Exception, setting: Setting) -> str:
-    """Say in one line why a network cannot be measured."""
+    """Write in one line why a network cannot be measured."""
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text

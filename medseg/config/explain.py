@@ -1,4 +1,4 @@
-"""What a wrong word was meant to be: errors of Hydra and OmegaConf as one line with the way out."""
+"""Errors of Hydra and OmegaConf as one line, with the key or option that was probably intended."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ ADVICE = {
     "cfg": "--cfg job prints the configuration",
     "help": "--help lists the groups and keys",
 }
-"""What is to be said of a word that has no key."""
+"""Advice for a key that does not exist."""
 
 ADVISED = {
     "data": "for images of your own: data=folder data.root=FOLDER with images/ and masks/",
     "model": "for a network of your own: +model._target_=my_package.MyNet",
 }
-"""What is to be said of an option that a group has not."""
+"""Advice for an option that a group does not have."""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """Say that `key` is unknown and which known key or group is like it."""
+    """Return the message that `key` is unknown, with the known key or group that is like it."""
     known = [name for name in known if name != key]
     # The last part of a dotted key may be known under another parent: weight_decay -> optimizer.weight_decay.
     last = key.rpartition(".")[2]
@@ -109,7 +109,7 @@ def other_names(key: str) -> list[str]:
 
 
 def unknown_option(group: str, name: str, known: Sequence[str]) -> str:
-    """Say that a group has no such option, which is like it, and what there are."""
+    """Return the message that a group has no such option, with the one that is like it and the list of all."""
     advice = f"; {ADVISED[group]}" if group in ADVISED else ""
     return f"unknown {group} '{name}'{close_matches(name, known)} (there are: {', '.join(known)}){advice}"
 
@@ -145,7 +145,7 @@ def explain(error: Exception, config_name: str, words: Sequence[str]) -> str | N
 
 
 def not_composed(message: str, config_name: str, words: Sequence[str]) -> str:
-    """Say what Hydra could not do with a word, in one line.
+    """Return what Hydra could not do with a word, in one line.
 
     Args:
         message: Hydra's own.

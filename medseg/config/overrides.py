@@ -60,12 +60,12 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
 
     Raises `ConfigError` for the home folder of a user who has none.
     """
-    meant = [re.sub(r"^([^=]+)=(~[^,=]*)$", lambda m: f"{m[1]}={home(m[2])}", word) for word in words]
-    own = any(re.match(r"\+*model\._target_=", word) for word in meant)
-    chosen = any(word.startswith("model=") for word in meant)
-    if any(word.startswith("budget=") for word in meant):
-        meant = [re.sub(r"^\+experiments=", "experiments@_global_=", word) for word in meant]
-    return [*meant, "model=custom"] if own and not chosen else meant
+    normal = [re.sub(r"^([^=]+)=(~[^,=]*)$", lambda m: f"{m[1]}={home(m[2])}", word) for word in words]
+    custom = any(re.match(r"\+*model\._target_=", word) for word in normal)
+    chosen = any(word.startswith("model=") for word in normal)
+    if any(word.startswith("budget=") for word in normal):
+        normal = [re.sub(r"^\+experiments=", "experiments@_global_=", word) for word in normal]
+    return [*normal, "model=custom"] if custom and not chosen else normal
 
 
 def home(path: str) -> Path:
@@ -144,7 +144,7 @@ def is_value(word: str) -> bool:
 
 
 def check_overrides(words: Sequence[str], config_name: str) -> None:
-    """Refuse what Hydra refuses without saying what to do, or takes without doing what is meant.
+    """Refuse what Hydra refuses without advice, or accepts without effect.
 
     Raises `ConfigError`.
     """
@@ -202,7 +202,7 @@ def values_of(override: Override) -> Iterator[Any]:
 
 
 def to_choose(group: str) -> str:
-    """Say how an option of a group is chosen, and how none."""
+    """Describe how an option of a group is chosen, and how none."""
     known = list(yaml_files.options(group)) if (yaml_files.config_dir() / group).is_dir() else []
     none = "csv" if group == "logger" else "none"
     off = f" ({group}={none} for none)" if none in known else ""
@@ -210,7 +210,7 @@ def to_choose(group: str) -> str:
 
 
 def other_group(group: str, config_name: str) -> str:
-    """Say that a command has no such group, what it has, and which commands have the group."""
+    """Return the message that a command has no such group, with those that it has and the commands that have it."""
     keys = yaml_files.plain_keys(config_name, group)
     if keys:
         return f"'{group}' is no group of medseg {title(config_name)}: give its keys, such as {group}.{keys[-1]}=..."
@@ -227,7 +227,7 @@ def title(config_name: str) -> str:
 
 
 def unreadable(word: str) -> str:
-    """Say that Hydra cannot read a word, with the quoting that it needs where that is all."""
+    """Return the message that Hydra cannot read a word, with the quoting that it needs where that is all."""
     key, given, value = word.partition("=")
     if not given:
         return f"cannot read '{word}': write key=value"

@@ -112,7 +112,7 @@ def check_arguments(key: str, node: Mapping[Any, Any], made: Any) -> None:
 
 
 def missing_names(called: str, missing: Sequence[str], unused: Sequence[str]) -> str:
-    """Say how a network gets what it needs, the numbers of channels and classes under its own names for them.
+    """Describe how a network gets what it needs, the numbers of channels and classes under its own names for them.
 
     Args:
         called: name of the class.

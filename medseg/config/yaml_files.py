@@ -70,7 +70,7 @@ def plain_keys(config_name: str, key: str) -> list[str]:
 
 @functools.cache
 def usual_choices(protocol: str) -> dict[str, str | None]:
-    """Map each group of a training configuration to the option it has under a protocol where nothing else is said."""
+    """Map each group of a training configuration to the option it has under a protocol by default."""
     defaults, _ = primary("train")
     return defaults | _overridden(config_dir() / "protocol" / f"{protocol}.yaml")
 

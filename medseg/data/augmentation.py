@@ -65,7 +65,7 @@ class Augmentation:
             image: H x W x C uint8; read-only memory is fine.
             mask: H x W uint8 class map.
             seed: 0 or more; it should differ between images and between epochs.
-            closeness: H x W float32 that belongs to the mask (see `medseg.data.loading.border_maps`).
+            closeness: H x W float32 that belongs to the mask (see `medseg.data.prepared.border_maps`).
 
         Returns the image, height x width x C uint8, its mask, height x width uint8, and closeness, height x width
         float32, where it is given; in memory of their own. Mask and closeness are taken from the same nearest pixels;

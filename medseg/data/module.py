@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning
 import numpy as np
 import torch
@@ -21,15 +18,13 @@ from medseg.config.instantiate import instantiate
 from medseg.data.augmentation import Augmentation
 from medseg.data.datasets.base import Dataset
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.loading.border_maps import BorderMaps, prepare_border
 from medseg.data.loading.sampling import EpochSampler
-from medseg.data.loading.workers import Loader, as_sent
+from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
 from medseg.data.normalisation import normalise
+from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import DataError
-from medseg.system.cores import available_cores
-from medseg.system.signals import exit_with
 
 
 class Images(torch.utils.data.Dataset):
@@ -58,7 +53,7 @@ class Images(torch.utils.data.Dataset):
         }
 
     def sample(self, index: int, seed: int) -> dict[str, np.ndarray]:
-        """Return one image with what belongs to it; augmented as `seed` says."""
+        """Return one image with its mask and, with border maps, its closeness; `seed` is of its augmentation."""
         image, mask, closeness = self.prepared.images[index], self.prepared.masks[index], None
         if self.border is not None:
             mask, closeness = self.border.masks[index], self.border.closeness[index].astype(np.float32)
@@ -75,7 +70,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         dataset: which dataset.
         data_dir: where archives are looked for and prepared data are kept.
         prepared_in: another such folder, which is read and never written to; see `medseg.data.prepared.prepare`.
-        source: where the user's archive or folder lies; see `medseg.data.sources.finding`.
+        source: the user's archive or folder; see `medseg.data.sources.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
         in_channels: 3 for RGB, 1 for grey.
@@ -89,9 +84,10 @@ class SegmentationDataModule(lightning.LightningDataModule):
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
-            between touching cells; see `medseg.data.loading.border_weights`. Validation and test stay as they are.
+            between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
         normalisation: mean and standard deviation per channel, of images in 0..1; None takes the training split's.
+        test_split: the split that `test_dataloader` loads: train, val or test.
 
     Batches, on the device: `image` float32 N x C x H x W with the training split's mean 0 and deviation 1 per
     channel, `mask` int64 N x H x W (0 background, 255 ignored), `index` int64 N; in training with border weights also
@@ -121,6 +117,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border_sigma: float = 5.0,
         prepared_in: str | Path | None = None,
         normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+        test_split: str = "test",
     ) -> None:
         super().__init__()
         self.given_normalisation = normalisation
@@ -142,8 +139,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         border = {"border_weights": border_weights, "border_w0": border_w0, "border_sigma": border_sigma}
         check_arguments(DATA, "data.", **border)
         self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
-        self.evaluated = "test"
-        """The split that `test_dataloader` loads."""
+        self.test_split = test_split
 
     @functools.cached_property
     def prepared(self) -> PreparedDataset:
@@ -209,7 +205,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return self.loader("val")
 
     def test_dataloader(self) -> Loader:
-        return self.loader(self.evaluated)
+        return self.loader(self.test_split)
 
     def images(self, *, training: bool = False) -> Images:
         """Return all prepared images by position; in training augmented, and with border maps where these are on."""
@@ -245,7 +241,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
-        # Bytes travel to the device and become numbers there: a quarter of the transfer. N x H x W x C seen as
+        # Bytes are sent to the device and become floats there: a quarter of the transfer. N x H x W x C seen as
         # N x C x H x W is the channels_last layout, without a copy.
         image = normalise(batch["image"].permute(0, 3, 1, 2), *self.normalisation)
         mask = batch["mask"].long()
@@ -255,19 +251,6 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
-
-
-def start_worker(worker_id: int) -> None:
-    """Keep one loading process on one core, and have it end with the training, also where that is killed."""
-    exit_with(os.getppid(), signal.SIGKILL)
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-
-
-def default_workers() -> int:
-    """Return how many loading processes pay: none where training itself fills a small CPU."""
-    cores = available_cores()
-    return min(8, cores // 2) if torch.cuda.is_available() or cores > 4 else 0
 
 
 def build_datamodule(data: DictConfig, **extra: Any) -> SegmentationDataModule:

@@ -30,23 +30,19 @@ def histogram(values: ArrayLike, title: str, unit: str, *, whole: bool = False, 
     counts, _ = np.histogram(given, edges)
     scale = (WIDTH - LEFT - RIGHT) / (edges[-1] - edges[0])
     top, ticks = round_axis(int(counts.max()))
-    drawn = [text(LEFT, 11, "images", "start"), grid(ticks, top)]
+    drawn = [text(LEFT, 11, "images", "start"), grid(ticks, top), axis(edges[0], edges[-1], title, unit)]
     for count, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
         if count:
-            x, width = LEFT + (low - edges[0]) * scale, (high - low) * scale
             length = (HEIGHT - TOP - BOTTOM) * count / top
-            said = f"{number(low)} to {number(high)}{unit}: {count} image{'s' * (count > 1)}"
+            tip = f"{number(low)} to {number(high)}{unit}: {count} image{'s' * (count > 1)}"
             drawn.append(
-                f'<rect class="bar" x="{x + 0.5:.1f}" y="{HEIGHT - BOTTOM - length:.1f}" '
-                f'width="{max(1.0, width - 1):.1f}" height="{length:.1f}"><title>{escape(said)}</title></rect>'
+                f'<rect class="bar" x="{LEFT + (low - edges[0]) * scale + 0.5:.1f}" '
+                f'y="{HEIGHT - BOTTOM - length:.1f}" width="{max(1.0, (high - low) * scale - 1):.1f}" '
+                f'height="{length:.1f}"><title>{escape(tip)}</title></rect>'
             )
-    for value in axis_values(edges[0], edges[-1]):
-        x = LEFT + (value - edges[0]) * scale
-        drawn.append(text(x, HEIGHT - BOTTOM + 14, number(value)))
-    drawn.append(text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 4, f"{title}{f', {unit.strip()}' if unit else ''}"))
     low, middle, high = np.quantile(given, [0, 0.5, 1])
-    said = f"{title}: {number(low)} to {number(high)}{unit}, median {number(middle)}{unit}, {given.size} images"
-    return svg("".join(drawn), said)
+    label = f"{title}: {number(low)} to {number(high)}{unit}, median {number(middle)}{unit}, {given.size} images"
+    return svg(drawn, label)
 
 
 def make_edges(values: NDArray[np.float64], *, whole: bool, zero: bool) -> NDArray[np.float64]:
@@ -71,25 +67,20 @@ def ranges(groups: Mapping[str, ArrayLike], title: str, unit: str, *, zero: bool
     left, row = 88, 30
     height = TOP + row * len(arrays) + BOTTOM
     scale = (WIDTH - left - RIGHT) / (highest - lowest)
-    drawn = []
-    for place, (name, values) in enumerate(arrays.items()):
-        y = TOP + row * (place + 0.5)
+    drawn = [axis(lowest, highest, title, unit, left, height)]
+    for line, (name, values) in enumerate(arrays.items()):
+        y = TOP + row * (line + 0.5)
         low, quarter, middle, three, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
         xs = [left + (value - lowest) * scale for value in (low, quarter, middle, three, high)]
-        said = f"{name}: median {number(middle)}{unit}, half of them {number(quarter)} to {number(three)}{unit}"
+        tip = f"{name}: median {number(middle)}{unit}, half of them {number(quarter)} to {number(three)}{unit}"
         drawn.append(
-            f"<g><title>{escape(said)}, all {number(low)} to {number(high)}{unit}</title>"
+            f"<g><title>{escape(tip)}, all {number(low)} to {number(high)}{unit}</title>"
             f'<line class="thin" x1="{xs[0]:.1f}" x2="{xs[4]:.1f}" y1="{y}" y2="{y}"/>'
             f'<rect class="bar" x="{xs[1]:.1f}" y="{y - 7}" width="{max(1.0, xs[3] - xs[1]):.1f}" height="14"/>'
             f'<line class="mark" x1="{xs[2]:.1f}" x2="{xs[2]:.1f}" y1="{y - 10}" y2="{y + 10}"/></g>'
         )
         drawn.append(text(left - 8, y + 4, name, "end"))
-    drawn += [
-        text(left + (value - lowest) * scale, height - BOTTOM + 14, number(value))
-        for value in axis_values(lowest, highest)
-    ]
-    drawn.append(text(left + (WIDTH - left - RIGHT) / 2, height - 4, f"{title}{f', {unit.strip()}' if unit else ''}"))
-    return svg("".join(drawn), f"{title} of {', '.join(arrays)}", height)
+    return svg(drawn, f"{title} of {', '.join(arrays)}", height)
 
 
 def curves(lines: Mapping[str, ArrayLike], title: str) -> str:
@@ -111,7 +102,17 @@ def curves(lines: Mapping[str, ArrayLike], title: str) -> str:
         drawn.append(f'<polyline class="curve {name.lower()}" points="{points}"><title>{name}</title></polyline>')
     drawn += [text(LEFT + value * scale, bottom + 14, str(value)) for value in (0, 64, 128, 192, 255)]
     drawn.append(text(LEFT + 127 * scale, HEIGHT - 4, title))
-    return svg("".join(drawn), f"{title}: {', '.join(arrays)}")
+    return svg(drawn, f"{title}: {', '.join(arrays)}")
+
+
+def axis(low: float, high: float, title: str, unit: str, left: float = LEFT, height: float = HEIGHT) -> str:
+    """Draw the numbers of an axis of values, and its title with the unit."""
+    scale = (WIDTH - left - RIGHT) / (high - low)
+    numbers = [
+        text(left + (value - low) * scale, height - BOTTOM + 14, number(value)) for value in axis_values(low, high)
+    ]
+    label = f"{title}, {unit.strip()}" if unit else title
+    return "".join(numbers) + text(left + (WIDTH - left - RIGHT) / 2, height - 4, label)
 
 
 def grid(ticks: Sequence[int], top: int) -> str:
@@ -151,7 +152,7 @@ def text(x: float, y: float, content: str, anchor: str = "middle") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
 
 
-def svg(content: str, said: str, height: float = HEIGHT) -> str:
-    """Make a drawing of its parts; `said` is read out to whoever does not see it."""
+def svg(parts: Sequence[str], label: str, height: float = HEIGHT) -> str:
+    """Make a drawing of its parts; screen readers read out the label."""
     box = f'viewBox="0 0 {WIDTH} {height:.0f}"'
-    return f'<svg class="chart" role="img" aria-label="{escape(said)}" {box}>{content}</svg>'
+    return f'<svg class="chart" role="img" aria-label="{escape(label)}" {box}>{"".join(parts)}</svg>'

@@ -1,59 +1,42 @@
-"""What is to be known of prepared data: every image looked at once, the rest from its fingerprint and its tables."""
+"""The statistics of prepared data: every image is read once, the rest comes from the fingerprint and the tables."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.module import SegmentationDataModule
-from medseg.data.prepared.build import in_threads, thread_count
-from medseg.data.prepared.dataset import SPLITS, PreparedDataset, Row
-from medseg.data.prepared.problems import Problem
-from medseg.data.splits.duplicates import exact_duplicates, near_duplicates, thumbnail
+from medseg.data.prepared.dataset import PreparedDataset, Row
+from medseg.data.prepared.duplicates import Duplicates, find_duplicates, thumbnail
+from medseg.data.prepared.threads import in_threads, thread_count
+from medseg.data.sources.problems import Problem, read_problems
+from medseg.data.splits import SPLITS
 
 UNUSED = "not used"
 """Where an image is that the split leaves out."""
 
-FOUND_AGAIN = ("duplicate image", "near-duplicate across splits")
-"""Problems that depend on the split: they are looked for again in the split that is inspected."""
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Two images that show the same thing.
-
-    Args:
-        first, second: positions, first below second.
-        same: whether the files are equal.
-        correlation: of the details of their thumbnails; see `medseg.data.splits.duplicates`.
-    """
-
-    first: int
-    second: int
-    same: bool
-    correlation: float
+DEPEND_ON_SPLIT = ("duplicate image", "near-duplicate across splits")
+"""Kinds of problems that are searched again in the split that is inspected."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found in N images with C channels of values and K classes, the background first.
+    """Statistics of N images with C channels and K classes, the background first.
 
     Args:
-        prepared: the data.
+        prepared: the images.
         indices: positions of each split.
         parts: split of each image, N; `UNUSED` where it is in none.
         shares: part of each image that each class covers, N x K, 0..1.
         levels: how often each value occurs in each channel, C x 256.
         brightness: mean value of each image over its channels, N, 0..1.
-        twins: images that show the same thing, if not both are left out by the split.
-        problems: what preparing found, without duplicates.
+        duplicates: images that show the same thing, if not both are left out by the split.
+        problems: found by the preparation; without duplicates, which depend on the split.
     """
 
     prepared: PreparedDataset
@@ -62,12 +45,12 @@ class Facts:
     shares: NDArray[np.float64]
     levels: NDArray[np.int64]
     brightness: NDArray[np.float64]
-    twins: tuple[Twins, ...]
+    duplicates: tuple[Duplicates, ...]
     problems: tuple[Problem, ...]
 
     @property
     def rows(self) -> list[Row]:
-        """What `samples.csv` says of each image."""
+        """The line of `samples.csv` of each image."""
         return self.prepared.samples
 
     @property
@@ -81,9 +64,9 @@ class Facts:
         return np.flatnonzero(self.shares[:, 0] == 1)
 
     @property
-    def crossing(self) -> list[Twins]:
-        """The twins that lie in different splits: what is learnt from one helps with the other."""
-        return [twins for twins in self.twins if self.parts[twins.first] != self.parts[twins.second]]
+    def crossing(self) -> list[Duplicates]:
+        """The duplicates that lie in different splits: the network is tested on what it was trained on."""
+        return [pair for pair in self.duplicates if self.parts[pair.first] != self.parts[pair.second]]
 
     @property
     def types(self) -> dict[str, NDArray[np.int64]]:
@@ -116,6 +99,7 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
             levels += values
             thumbnails.append(small)
     height, width = prepared.image_size
+    pairs = find_duplicates(prepared.samples, thumbnails, parts)
     return Facts(
         prepared=prepared,
         indices=indices,
@@ -123,23 +107,6 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
         shares=shares,
         levels=levels,
         brightness=np.array([np.mean(row.sums) / (height * width * 255) for row in prepared.samples]),
-        twins=tuple(find_twins(prepared.samples, np.stack(thumbnails), parts)),
-        problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in FOUND_AGAIN),
+        duplicates=tuple(pair for pair in pairs if UNUSED not in (parts[pair.first], parts[pair.second])),
+        problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in DEPEND_ON_SPLIT),
     )
-
-
-def find_twins(rows: list[Row], thumbnails: np.ndarray, parts: list[str]) -> list[Twins]:
-    """Find equal files, and images of different splits that show the same thing."""
-    found = []
-    for group in exact_duplicates([row.sha256 for row in rows]):
-        found += [Twins(group[0], other, True, 1.0) for other in group[1:]]
-    for first, second, correlation in near_duplicates([row.dhash for row in rows], thumbnails, parts):
-        if rows[first].sha256 != rows[second].sha256:
-            found.append(Twins(first, second, False, correlation))
-    return [twins for twins in found if UNUSED not in (parts[twins.first], parts[twins.second])]
-
-
-def read_problems(path: Path) -> list[Problem]:
-    """Read what `medseg.data.prepared.problems.write_problems` has written."""
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [Problem(row["kind"], row["file"], row["detail"], row["sample"]) for row in csv.DictReader(file)]

@@ -67,7 +67,7 @@ def choice(group: str) -> str | None:
 
 
 def default_file(datamodule: SegmentationDataModule, augmentation: str | None) -> Path:
-    """Return `<data_dir>/inspection/<prepared folder>.html`, with what else was chosen: each has its own page."""
+    """Return `<data_dir>/inspection/<prepared folder>.html`, with the other choices, so that each has a page."""
     parts = [datamodule.prepared.folder.name]
     if datamodule.fold is not None:
         parts.append(f"fold{datamodule.fold}")

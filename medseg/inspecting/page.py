@@ -7,9 +7,9 @@ from html import escape
 
 from medseg.inspecting import pictures
 from medseg.inspecting.facts import Facts
+from medseg.inspecting.image_sections import augmented, chosen_samples
 from medseg.inspecting.samples import Draw
 from medseg.inspecting.sections import at_a_glance, fingerprint, foreground, intensities, problems, sizes, splits
-from medseg.inspecting.shown import augmented, chosen_samples
 from medseg.pages import make_page, read_asset
 
 SECTIONS = {
@@ -63,7 +63,7 @@ def write_page(
         f'<nav class="contents" aria-label="contents">{links}</nav>'
         f"{pictures.legend(facts.prepared.class_names)}{sections}"
     )
-    own = pictures.styles(facts.prepared.num_classes, facts.prepared.image_size)
-    styles = [own, read_asset("medseg.inspecting", "inspect.css")]
+    outlines = pictures.styles(facts.prepared.num_classes, facts.prepared.image_size)
+    styles = [outlines, read_asset("medseg.inspecting", "inspect.css")]
     scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
     return make_page(f"{title}: inspected", body, styles=styles, scripts=scripts)

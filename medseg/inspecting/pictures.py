@@ -15,13 +15,13 @@ SMALL = 256
 """Prepared images up to this side are shown small at first, larger ones larger: they have more to see."""
 
 
-def figure(image: np.ndarray, mask: np.ndarray, caption: str, said: str) -> str:
+def figure(image: np.ndarray, mask: np.ndarray, caption: str, label: str) -> str:
     """Show an image, H x W x C uint8, under the outlines of its mask, H x W uint8.
 
     Args:
         image, mask: of one size.
         caption: HTML.
-        said: plain text for whoever does not see the image.
+        label: plain text for screen readers.
     """
     small, labels = shrunk(image, mask)
     height, width = labels.shape
@@ -32,7 +32,7 @@ def figure(image: np.ndarray, mask: np.ndarray, caption: str, said: str) -> str:
     drawn = f'<svg aria-hidden="true" viewBox="0 0 {width} {height}">{paths}</svg>' if paths else ""
     shown = picture(small, "webp", quality=82)
     return (
-        f'<figure><div class="shot"><img alt="{escape(said)}" width="{width}" height="{height}" src="{shown}">{drawn}'
+        f'<figure><div class="shot"><img alt="{escape(label)}" width="{width}" height="{height}" src="{shown}">{drawn}'
         f"</div><figcaption>{caption}</figcaption></figure>"
     )
 

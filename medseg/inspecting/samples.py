@@ -44,7 +44,7 @@ def spread(positions: Sequence[int] | NDArray[np.int64], count: int) -> list[int
     if count >= len(positions):
         return [int(position) for position in positions]
     chosen = np.linspace(0, len(positions) - 1, count) if count > 1 else np.array([(len(positions) - 1) / 2])
-    return [int(positions[place]) for place in np.rint(chosen).astype(int)]
+    return [int(positions[index]) for index in np.rint(chosen).astype(int)]
 
 
 def extremes(facts: Facts, count: int) -> dict[str, list[int]]:
@@ -119,6 +119,6 @@ def outlines(mask: np.ndarray) -> dict[int, str]:
 
 
 def as_path(points: NDArray[np.int32]) -> str:
-    """Write a closed line, P x 2 (x, y), in steps from point to point, which is half as long as their places."""
+    """Write a closed line, P x 2 (x, y), in steps from point to point, which is half as long as their coordinates."""
     steps = " ".join(f"{x} {y}" for x, y in np.diff(points, axis=0).tolist())
     return f"M{points[0, 0]}.5 {points[0, 1]}.5" + (f"l{steps}" if steps else "h0") + "z"

@@ -1,4 +1,4 @@
-"""The sections of the page that tell numbers."""
+"""The sections of the page with numbers: tables and charts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.data.prepared.dataset import SPLITS
 from medseg.data.prepared.report import as_text
+from medseg.data.splits import SPLITS
 from medseg.inspecting.charts import curves, histogram, ranges
 from medseg.inspecting.facts import UNUSED, Facts
-from medseg.inspecting.pictures import figure
-from medseg.inspecting.shown import id_in_short, percent
+from medseg.inspecting.image_sections import images, percent
 
 MOST_PROBLEMS = 500
 """Rows of the table; the rest is in its file."""
@@ -31,39 +30,31 @@ FEW_SIZES = 6
 
 def at_a_glance(facts: Facts, split: str) -> str:
     """Say what the data are in a few numbers."""
-    prepared, said = facts.prepared, facts.prepared.fingerprint
+    prepared, fingerprint = facts.prepared, facts.prepared.fingerprint
     height, width = prepared.image_size
     counts = " / ".join(str(len(facts.indices[part])) for part in SPLITS)
-    native = said["native_sizes"]
     tiles = {
         "images": str(len(facts.rows)),
         f"train / val / test, {split}": counts,
         f"height x width, {'RGB' if prepared.in_channels == 3 else 'grey'}": f"{height} x {width}",
         f"classes: {', '.join(prepared.class_names)}": str(prepared.num_classes),
-        "sizes of the originals": str(native),
+        "sizes of the originals": str(fingerprint["native_sizes"]),
         "foreground, median image": percent(float(np.median(facts.foreground))),
         "empty masks": str(len(facts.empty)),
-        "problems found": str(len(facts.problems) + len(facts.twins)),
+        "problems found": str(len(facts.problems) + len(facts.duplicates)),
     }
     shown = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in tiles.items())
-    licence = said["licence"] or "not known to medseg"
+    licence = fingerprint["licence"] or "not known to medseg"
     # Of several archives, joined by commas, each; drawn images have "(no files)".
-    files = ", ".join(Path(place).name for place in said["source"].split(", ") if not place.startswith("("))
+    files = ", ".join(Path(path).name for path in fingerprint["source"].split(", ") if not path.startswith("("))
     about = f"{f'From {files}. ' if files else ''}Licence: {licence}."
     return f'<p class="faint">{escape(about)}</p><dl class="glance">{shown}</dl>'
 
 
 def problems(facts: Facts) -> str:
     """List what preparing found, and images that are there twice."""
-    rows = [(p.kind, "left out" if p.fatal else "kept", p.sample, p.file, p.detail) for p in facts.problems]
-    for twins in facts.twins:
-        first, second = facts.rows[twins.first], facts.rows[twins.second]
-        where = f"in {facts.parts[twins.second]}, {{}} {first.id} in {facts.parts[twins.first]}"
-        if twins.same:
-            rows.append(("duplicate image", "kept", second.id, second.image, where.format("the same as")))
-        else:
-            like = f"like (correlation {twins.correlation:.2f})"
-            rows.append(("near-duplicate across splits", "kept", second.id, second.image, where.format(like)))
+    every = [*facts.problems, *(pair.as_problem(facts.rows, facts.parts) for pair in facts.duplicates)]
+    rows = [[one.kind, "left out" if one.fatal else "kept", one.sample, one.file, one.detail] for one in every]
     if not rows:
         return (
             "<p>None: every image has its mask, every mask its image, all files can be read, sizes and labels fit, no "
@@ -72,27 +63,20 @@ def problems(facts: Facts) -> str:
     kinds = Counter((kind, fate) for kind, fate, *_ in rows)
     total = ", ".join(f"{count} x {kind} ({fate})" for (kind, fate), count in kinds.items())
     rest = f" The first {MOST_PROBLEMS} are listed." if len(rows) > MOST_PROBLEMS else ""
-    cells = [[kind, fate, sample, file, detail] for kind, fate, sample, file, detail in rows[:MOST_PROBLEMS]]
-    made = table(["problem", "image is", "id", "file", "detail"], cells, sortable="problem-table")
+    made = table(["problem", "image is", "id", "file", "detail"], rows[:MOST_PROBLEMS], sortable="problem-table")
     search = (
         '<div class="controls"><label>show those with<input type="search" data-filter="problem-table"></label></div>'
     )
-    return f"<p>{escape(total)}.{rest}</p>{search if len(rows) > 10 else ''}{made}{twin_pictures(facts)}"
+    return f"<p>{escape(total)}.{rest}</p>{search if len(rows) > 10 else ''}{made}{duplicate_pictures(facts)}"
 
 
-def twin_pictures(facts: Facts) -> str:
+def duplicate_pictures(facts: Facts) -> str:
     """Show pairs of images in different splits that show the same thing."""
     if not facts.crossing:
         return ""
-    pairs = []
-    for twins in facts.crossing[:MOST_PAIRS]:
-        shown = []
-        for position in (twins.first, twins.second):
-            pixels = facts.prepared.images[position], facts.prepared.masks[position]
-            row = facts.rows[position]
-            caption = f"{id_in_short(row.id)}<br>{escape(facts.parts[position])}"
-            shown.append(figure(*pixels, caption, f"{row.id} in {facts.parts[position]}"))
-        pairs.append(f'<div class="pair">{"".join(shown)}</div>')
+    pairs = [
+        f'<div class="pair">{images(facts, (pair.first, pair.second))}</div>' for pair in facts.crossing[:MOST_PAIRS]
+    ]
     some = f", the first {MOST_PAIRS}" if len(facts.crossing) > MOST_PAIRS else ""
     return (
         f"<h3>The same in two splits ({len(facts.crossing)}{some})</h3><p class='notes'>What is learnt from one of "
@@ -108,9 +92,7 @@ def sizes(facts: Facts) -> str:
     to = f"All are resized to {height} x {width}; their shape is not kept."
     if len(found) <= FEW_SIZES:
         cells = [[f"{h} x {w}", str(count), f"{w / h:.3g}"] for (h, w), count in found.most_common()]
-        return (
-            f'<p class="notes">{to}</p>{table(["height x width", "images", "width : height"], cells, numbers=(1, 2))}'
-        )
+        return f'<p class="notes">{to}</p>{table(["height x width", "images", "width : height"], cells)}'
     heights, widths = (np.array([getattr(row, side) for row in facts.rows]) for side in ("height", "width"))
     most = ", ".join(f"{h} x {w} ({count})" for (h, w), count in found.most_common(3))
     smaller = int(np.sum((heights < height) | (widths < width)))
@@ -142,9 +124,8 @@ def foreground(facts: Facts) -> str:
         filled = facts.foreground[facts.foreground > 0]
         charts.insert(0, histogram(100 * filled, "all foreground in the image", " %", zero=True))
     heading = ["class", "of all pixels", "in images", "least", "median", "most"]
-    made = table(heading, cells, numbers=(1, 2, 3, 4, 5))
     return (
-        f"{made}{side_by_side(charts)}"
+        f"{table(heading, cells)}{side_by_side(charts)}"
         '<p class="notes">The charts count images; those without the class are left out of its chart.</p>'
     )
 
@@ -163,7 +144,6 @@ def splits(facts: Facts, split: str) -> str:
     heading = ["split", "images", "of all", "foreground, median", "mean", "least", "most", "empty masks"]
     charts = [ranges({part: 100 * facts.foreground[i] for part, i in shown.items()}, "foreground", " %", zero=True)]
     charts.append(ranges({part: 100 * facts.brightness[i] for part, i in shown.items()}, "mean brightness", " %"))
-    made = table(heading, cells, numbers=tuple(range(1, len(heading))))
     crossing = len(facts.crossing)
     twice = (
         f"<p class='bad'>{crossing} pair{'s' * (crossing > 1)} of images in two splits show the same thing; see the "
@@ -176,8 +156,8 @@ def splits(facts: Facts, split: str) -> str:
         "middle half, the mark is the median.</p>"
     )
     return (
-        f"<p>{escape(split[:1].upper() + split[1:])}.</p>{made}{classes(facts, shown)}{types(facts, shown)}{twice}"
-        f"{side_by_side(charts)}{note}"
+        f"<p>{escape(split[:1].upper() + split[1:])}.</p>{table(heading, cells)}{classes(facts, shown)}"
+        f"{types(facts, shown)}{twice}{side_by_side(charts)}{note}"
     )
 
 
@@ -190,8 +170,8 @@ def classes(facts: Facts, shown: Mapping[str, NDArray[np.int64]]) -> str:
     for number, name in enumerate(names[1:], start=1):
         of = [facts.shares[indices, number] for indices in shown.values()]
         cells.append([name, *(f"{percent(float(share.mean()))} in {int(np.sum(share > 0))}" for share in of)])
-    made = table(["class", *shown], cells, numbers=tuple(range(1, len(shown) + 1)))
-    return f"<h3>Classes</h3><p class='notes'>Part of all pixels, and the number of images that hold it.</p>{made}"
+    note = "<p class='notes'>Part of all pixels, and the number of images that hold it.</p>"
+    return f"<h3>Classes</h3>{note}{table(['class', *shown], cells)}"
 
 
 def types(facts: Facts, shown: Mapping[str, NDArray[np.int64]]) -> str:
@@ -203,8 +183,7 @@ def types(facts: Facts, shown: Mapping[str, NDArray[np.int64]]) -> str:
         counts = [len(np.intersect1d(indices, of)) for of in shown.values()]
         parts = [f"{count} ({percent(count / len(of))})" for count, of in zip(counts, shown.values(), strict=True)]
         cells.append([name or "none", *parts, str(len(indices))])
-    made = table(["type of image", *shown, "all"], cells, numbers=tuple(range(1, len(shown) + 2)))
-    return f"<h3>Types of images</h3>{made}"
+    return f"<h3>Types of images</h3>{table(['type of image', *shown, 'all'], cells)}"
 
 
 def intensities(facts: Facts) -> str:
@@ -217,43 +196,41 @@ def intensities(facts: Facts) -> str:
             mean, std = prepared.mean_std(indices)
             pairs = [f"{value:.4f} ± {deviation:.4f}" for value, deviation in zip(mean, std, strict=True)]
             cells.append([part, *pairs])
-    made = table(["images", *channels], cells, numbers=tuple(range(1, len(channels) + 1)))
     charts = [
         curves(dict(zip(channels, facts.levels, strict=True)), "values of all pixels, 0 to 255"),
         histogram(100 * facts.brightness, "mean brightness of an image", " %"),
     ]
     return (
         "<p class='notes'>Mean ± standard deviation of the values of all pixels, black 0 and white 1. Images are "
-        f"normalised with those of the training split.</p>{made}{side_by_side(charts)}"
+        f"normalised with those of the training split.</p>{table(['images', *channels], cells)}{side_by_side(charts)}"
     )
 
 
 def fingerprint(facts: Facts) -> str:
     """Tell what the prepared data are and where they came from."""
-    said = facts.prepared.fingerprint
-    versions = ", ".join(f"{name} {version}" for name, version in said["versions"].items())
-    told = {
-        "dataset": f"{said['title']} ({said['dataset']}, version {said['dataset_version']})",
-        "licence": said["licence"] or "not known to medseg; ask whoever made the images",
-        "citation": said["citation"] or "none known to medseg",
-        "options": as_text(said["options"]),
-        "images": said["count"],
-        "left out": as_text(said["skipped"]),
-        "classes, part of all pixels": as_text(said["class_fractions"]),
-        "image size, height x width": " x ".join(map(str, said["image_size"])),
-        "channels": said["in_channels"],
-        "source": said["source"],
-        "SHA-256 of the archives": said["archive_sha256"],
-        "SHA-256 of the arrays": said["sha256"],
+    content = facts.prepared.fingerprint
+    entries = {
+        "dataset": f"{content['title']} ({content['dataset']}, version {content['dataset_version']})",
+        "licence": content["licence"] or "not known to medseg; ask whoever made the images",
+        "citation": content["citation"] or "none known to medseg",
+        "options": as_text(content["options"]),
+        "images": content["count"],
+        "left out": as_text(content["skipped"]),
+        "classes, part of all pixels": as_text(content["class_fractions"]),
+        "image size, height x width": " x ".join(map(str, content["image_size"])),
+        "channels": content["in_channels"],
+        "source": content["source"],
+        "SHA-256 of the archives": content["archive_sha256"],
+        "SHA-256 of the arrays": content["sha256"],
         "identity": facts.prepared.identity,
-        "prepared": f"{said['created']} in {said['seconds']} s",
-        "versions": versions,
+        "prepared": f"{content['created']} in {content['seconds']} s",
+        "versions": ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
         "folder": str(facts.prepared.folder),
     }
     cells = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{cell(value)}</td></tr>' for name, value in told.items()
+        f'<tr><th scope="row">{escape(name)}</th><td>{cell(value)}</td></tr>' for name, value in entries.items()
     )
-    whole = escape(json.dumps(said, indent=2, ensure_ascii=False))
+    whole = escape(json.dumps(content, indent=2, ensure_ascii=False))
     return (
         f'<div class="scroll"><table class="facts"><tbody>{cells}</tbody></table></div>'
         f"<details><summary>fingerprint.json</summary><pre>{whole}</pre></details>"
@@ -272,18 +249,9 @@ def side_by_side(charts: Sequence[str]) -> str:
     return f'<div class="charts">{"".join(charts)}</div>'
 
 
-def table(
-    heading: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = (), sortable: str | None = None
-) -> str:
-    """Make a table of plain text.
-
-    Args:
-        heading: of the columns.
-        rows: of cells.
-        numbers: columns of numbers.
-        sortable: the id of a table that can be sorted.
-    """
-    side = [' class="number"' if column in numbers else "" for column in range(len(heading))]
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]], *, sortable: str = "") -> str:
+    """Make a table of plain text; numbers but for the first column, unless it has the id of a table to be sorted."""
+    side = ["", *["" if sortable else ' class="number"'] * (len(heading) - 1)]
     top = "".join(f"<th{of}>{escape(title)}</th>" for of, title in zip(side, heading, strict=True))
     body = "".join(
         f"<tr>{''.join(f'<td{of}>{escape(text)}</td>' for of, text in zip(side, row, strict=True))}</tr>"

@@ -26,6 +26,9 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
+LATER = ("continue_from",)
+"""Options that older versions did not have: a run that does not use them has the name that it had."""
+
 EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
 
@@ -92,7 +95,7 @@ def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
     kept = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if key not in IGNORED:
+        if key not in IGNORED and not (value is None and key in LATER):
             kept[name] = _without_ignored(value, f"{key}.") if isinstance(value, Mapping) else normal(key, value)
     return kept
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.data.normalisation import normalise
-from medseg.data.prepared.build import as_grey, resize_image
+from medseg.data.prepared.resize import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
 from medseg.models.mirror import mirror_pad
 from medseg.models.outputs import main_output

@@ -17,7 +17,7 @@ from torch import nn
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.own import Metric, check_metrics
+from medseg.metrics.user_metrics import Metric, as_metric, check_metrics
 from medseg.models.outputs import main_output
 from medseg.system.cores import available_cores
 from medseg.training.checkpoints import CheckpointFiles
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.Module:
-    """Build the network of a `model` configuration and prove that it takes the data's images.
+    """Build the network of a `model` configuration and check that it takes the data's images.
 
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
@@ -40,10 +40,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
 
 
 def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> None:
-    """Send one empty image through a network and check the shape of the logits.
-
-    Raises `ConfigError`.
-    """
+    """Raise `ConfigError` unless a network takes one empty image of the data and returns logits of the right shape."""
     prepared = datamodule.prepared
     height, width = prepared.images.shape[1:3]
     image = torch.zeros(1, prepared.in_channels, height, width)
@@ -66,10 +63,7 @@ def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> Non
 
 
 def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -> None:
-    """Send one image through a network as it trains.
-
-    Raises `ConfigError` where its batch norm needs several: of a feature with one pixel, a channel has one value.
-    """
+    """Raise `ConfigError` if a network cannot train on one image: batch norm needs more than one value a channel."""
     height, width = datamodule.prepared.images.shape[1:3]
     trial = copy.deepcopy(network).train()  # batch norm changes when it trains
     try:
@@ -85,20 +79,14 @@ def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -
 
 
 def build_metrics(node: DictConfig) -> dict[str, Metric]:
-    """Build the user's own metrics, by name, and try them.
-
-    Raises `ConfigError` for what cannot be built or called.
-    """
-    metrics = {str(name): instantiate(one) for name, one in node.items()}
+    """Build the user's metrics, by name; raise `ConfigError` if one cannot be built or called."""
+    metrics = {str(name): as_metric(instantiate(one)) for name, one in node.items()}
     check_metrics(metrics)
     return metrics
 
 
 def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
-    """Check that the data have a weight for every pixel where the loss takes one, and only there.
-
-    Raises `ConfigError`.
-    """
+    """Raise `ConfigError` unless the data have a weight for every pixel where the loss takes one, and only there."""
     takes = getattr(loss, "takes_weight", False)
     if takes and not datamodule.border_weights:
         raise ConfigError(
@@ -113,10 +101,7 @@ def check_weights(loss: nn.Module, datamodule: SegmentationDataModule) -> None:
 
 
 def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> None:
-    """Check that a part of the batches, `limit_train_batches=0.1`, is at least one of them.
-
-    Raises `ConfigError`.
-    """
+    """Raise `ConfigError` if a part of the batches, `limit_train_batches=0.1`, is not at least one of them."""
     for split in ("train", "val"):
         part = trainer.get(f"limit_{split}_batches")
         whole, rest = divmod(len(datamodule.indices[split]), datamodule.batch_size)
@@ -131,7 +116,7 @@ def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> Non
 
 
 def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
-    """Build the trainer, with device and precision picked where they are `auto`; say what was picked.
+    """Build the trainer, with device and precision picked where they are `auto`, and log them.
 
     Raises `ConfigError` for a device that is not there.
     """

@@ -11,6 +11,7 @@ from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.dataset import first_few
+from medseg.data.splits import SPLITS
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.folder import RunFolder
 
@@ -29,7 +30,9 @@ def describe_data(datamodule: SegmentationDataModule) -> dict[str, Any]:
     fingerprint = prepared.fingerprint
     return {
         "name": dataset.name,
-        "title": f"own images ({Path(fingerprint['source']).stem})" if is_user(dataset) else dataset.title,
+        "title": f"own images ({Path(fingerprint['source']).stem})"
+        if isinstance(dataset, datasets.Folder)
+        else dataset.title,
         "licence": dataset.licence,
         "citation": dataset.citation,
         "about": about(dataset),
@@ -46,14 +49,9 @@ def describe_data(datamodule: SegmentationDataModule) -> dict[str, Any]:
 def about(dataset: Dataset) -> str:
     """Return one sentence on what the images of one of medseg's datasets are; empty for any other."""
     shipped = getattr(datasets, type(dataset).__name__, None) is type(dataset)
-    if is_user(dataset) or not shipped:
+    if isinstance(dataset, datasets.Folder) or not shipped:
         return ""
     return (inspect.getdoc(inspect.getmodule(type(dataset))) or "").partition("\n")[0]
-
-
-def is_user(dataset: Dataset) -> bool:
-    """Tell whether a dataset is the user's images, of which the class knows nothing."""
-    return isinstance(dataset, datasets.Folder)
 
 
 def image_rows(datamodule: SegmentationDataModule) -> list[dict[str, str]]:
@@ -69,10 +67,10 @@ def image_rows(datamodule: SegmentationDataModule) -> list[dict[str, str]]:
 def warn_of_cut_groups(datamodule: SegmentationDataModule) -> None:
     """Log one line where images of one patient or video are both learnt from and tested on."""
     groups, ids = datamodule.groups, datamodule.prepared.ids
-    parts = (
-        {split: {groups[ids[i]] for i in indices} for split, indices in datamodule.indices.items()} if groups else {}
-    )
-    cut = sorted(parts.get("test", set()) & (parts.get("train", set()) | parts.get("val", set())))
+    if not groups:
+        return
+    train, val, test = ({groups[ids[index]] for index in datamodule.indices[split]} for split in SPLITS)
+    cut = sorted(test & (train | val))
     if cut:
         few = first_few(cut).replace("id", "group", 1)
         log.warning("%s in the test split and in training or validation too: the scores may be too high", few)

@@ -66,11 +66,11 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Sequence[str]) -> Path:
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    scores = score_split(trainer, task, datamodule, cfg.split, metrics)
+    scores = score_split(trainer, task, datamodule, metrics)
     scores.summary["checkpoint"] = str(file)
     if trainer.is_global_zero:
         write_scores(folder, scores)
-        draw_test_examples(folder / "images", trainer, task, datamodule, scores.rows)
+        draw_test_examples(folder / "images", datamodule, scores)
         print_scores(scores.summary, run.path.name)
         print(f"scores: {folder}")
     return folder
@@ -112,6 +112,7 @@ def data_to_score(
             arguments["source"] = arguments["root"]
         arguments["prepared_in"] = paths.get("data_dir")
     arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
+    arguments["test_split"] = cfg.split
     return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
 
 

@@ -36,7 +36,7 @@ from medseg.training.hardware import check_compiler, describe_device, pick_accel
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
-from medseg.training.recording import recording
+from medseg.training.recording import record_run_status
 from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
 
@@ -50,7 +50,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     Raises `UserError` for what the user can put right.
     """
     folder = plan.folder
-    cfg = cfg.copy()  # what is found in the data is filled in below; the plan has the configuration as given
+    cfg = cfg.copy()  # the model's options that fit are chosen below; the plan has the configuration as given
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # What can be wrong is said before the data are prepared, which may take a while.
@@ -73,7 +73,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     prepared = datamodule.prepared
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
-    cfg.data.num_classes = prepared.num_classes
+    cfg = OmegaConf.merge(cfg, {"data": {"num_classes": prepared.num_classes}})  # type: ignore[assignment]
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
     warn_of_cut_groups(datamodule)
@@ -82,17 +82,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
-    task = SegmentationTask(
-        network,
-        loss=loss,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        class_names=prepared.class_names,
-        sample_ids=prepared.ids,
-        channels_last=cfg.channels_last,
-        compile=cfg.compile,
-        seed=cfg.seed,
-    )
     extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
     resume = None if cfg.force else checkpoint_to_resume(folder)
@@ -109,7 +98,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     )
 
     # As given: what the data decide is read from them again where the checkpoint is used.
-    task.settings = checkpoint_metadata(
+    metadata = checkpoint_metadata(
         {**settings, "data": data_settings},
         datamodule.normalisation,
         class_names=list(prepared.class_names),
@@ -117,23 +106,35 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         precision=str(trainer.precision),
         device=trainer.strategy.root_device.type,
     )
+    task = SegmentationTask(
+        network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        class_names=prepared.class_names,
+        sample_ids=prepared.ids,
+        channels_last=cfg.channels_last,
+        compile=cfg.compile,
+        seed=cfg.seed,
+        checkpoint_metadata=metadata,
+    )
 
     if trainer.is_global_zero:
         if cfg.force:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer)
+    with record_run_status(folder, trainer, mirrors):
         if resume is not None:
             log.info("resuming after an interruption: %s", resume.file)
-        if earlier is not None and resume is None:
+        elif earlier is not None and trainer.is_global_zero:
             log.info("going on from %s", earlier.path)
             copy_training(earlier, folder)
             resume = checkpoint_to_resume(folder)
-    with recording(folder, trainer, mirrors):
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
-        scores = score_split(trainer, task, datamodule, "test", metrics)
+        scores = score_split(trainer, task, datamodule, metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
             scores.summary.update(
@@ -146,7 +147,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                     "macs": macs_of(task.network, datamodule),
                 }
             )
-            close(folder, trainer, task, datamodule, scores, mirrors)
+            write_results(folder, datamodule, scores, mirrors)
 
 
 def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
@@ -261,17 +262,12 @@ def write_opening(
     )
 
 
-def close(
-    folder: RunFolder,
-    trainer: lightning.Trainer,
-    task: SegmentationTask,
-    datamodule: SegmentationDataModule,
-    scores: Scores,
-    mirrors: Sequence[Mirror],
+def write_results(
+    folder: RunFolder, datamodule: SegmentationDataModule, scores: Scores, mirrors: Sequence[Mirror]
 ) -> None:
     """Write the scores and pictures of the tested run; `finished` comes last."""
     write_scores(folder.test, scores)
-    draw_test_examples(folder.images, trainer, task, datamodule, scores.rows)
+    draw_test_examples(folder.images, datamodule, scores)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
     for mirror in mirrors:
         mirror.log_test(scores, folder)

@@ -27,11 +27,11 @@ GRACE = 2.0
 
 
 @contextmanager
-def recording(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[Mirror]) -> Iterator[None]:
+def record_run_status(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[Mirror]) -> Iterator[None]:
     """Keep the log and the final state of a run in its folder, however it ends, and end its mirrors.
 
-    Of a distributed run, the process that fails first says so; what the others raise when they lose it is not shown.
-    Raises `UserError` for whatever fails, `KeyboardInterrupt` for an signals.
+    Of a distributed run, the error of the process that fails first is shown, not what the others raise then.
+    Raises `UserError` for whatever fails, `KeyboardInterrupt` for an interruption.
     """
     exit_code = 0
     with logged(folder) if trainer.is_global_zero else nullcontext():
@@ -56,7 +56,7 @@ def recording(folder: RunFolder, trainer: lightning.Trainer, mirrors: Sequence[M
 
 @contextmanager
 def logged(folder: RunFolder) -> Iterator[None]:
-    """Keep what is said in the run's log."""
+    """Write the log messages of medseg to the run's log as well."""
     handler = logging.FileHandler(folder.log, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger("medseg")
@@ -72,24 +72,24 @@ def logged(folder: RunFolder) -> Iterator[None]:
 
 
 def record_failure(folder: RunFolder, trainer: lightning.Trainer, error: Exception) -> UserError:
-    """Write the state of a run that has failed, and return what to tell the user.
+    """Write the state of a run that has failed, and return the error for the user.
 
-    A process of a distributed run that has merely lost another one says how that has failed.
+    A process of a distributed run that has merely lost another one gets that one's error.
     """
     if trainer.world_size > 1 and is_lost_connection(error):
         elsewhere = failure_elsewhere(folder, trainer)
         if elsewhere is not None:
             error = UserError(elsewhere)
     if isinstance(error, UserError):
-        message, kept = str(error), str(error)
+        message, details = str(error), str(error)
     else:
         reason = explain_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        message, kept = reason, traceback.format_exc()
+        message, details = reason, traceback.format_exc()
         if trainer.world_size > 1:
             message = f"process {trainer.global_rank}: {message}"
     if folder.status.get("state") != "failed":
         folder.set_state("failed", error=message)
-        folder.keep(kept)
+        folder.keep(details)
     return error if isinstance(error, UserError) else UserError(f"{message} (the traceback is in {folder.log})")
 
 
@@ -98,7 +98,7 @@ def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
     """Watch over the processes that a distributed run has started here.
 
     Where one fails, its first process fails as well; but NCCL may wait for the other one for ever, so after `GRACE`
-    seconds it is ended. Lightning's own watch kills it before it could say why.
+    seconds it is ended. Lightning's own watch kills it before it could report why.
     """
     over = threading.Event()
 
@@ -123,7 +123,7 @@ def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
 
 
 def is_lost_connection(error: Exception) -> bool:
-    """Whether an exception says that the processes of a run have lost each other."""
+    """Whether an exception means that the processes of a run have lost each other."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error) or "NCCL" in str(error)
 
 

@@ -11,11 +11,11 @@ import lightning
 import numpy as np
 
 from medseg.data.module import SegmentationDataModule
-from medseg.metrics.own import Metric, describe, measure
 from medseg.metrics.summary import per_image_rows, summarise
+from medseg.metrics.user_metrics import Metric, describe, measure
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import write_predictions
-from medseg.training.panels import choose_examples, draw_examples, predict
+from medseg.training.panels import choose_examples, draw_examples
 from medseg.training.task import SegmentationTask
 
 
@@ -25,14 +25,16 @@ class Scores:
 
     Attributes:
         rows: one per image and foreground class.
-        summary: what is made of them.
+        summary: their statistics, and what was scored.
         ids: of the N images.
+        indices: positions of the images in the prepared data, N.
         class_maps: predicted, N x H x W uint8.
     """
 
     rows: list[dict[str, Any]]
     summary: dict[str, Any]
     ids: list[str]
+    indices: np.ndarray
     class_maps: np.ndarray
 
 
@@ -40,33 +42,31 @@ def score_split(
     trainer: lightning.Trainer,
     task: SegmentationTask,
     datamodule: SegmentationDataModule,
-    split: str,
     metrics: Mapping[str, Metric],
 ) -> Scores:
-    """Predict a split once and score it, by medseg's scores and by `metrics`, the user's own.
+    """Predict the test split of a data module once and score it, by medseg's scores and by `metrics`, the user's own.
 
     Every process of a distributed run returns the same.
     """
-    datamodule.evaluated = split
     trainer.test(task, datamodule=datamodule, verbose=False)
-    indices, counts, distances, class_maps = task.tested()
+    indices, counts, distances, class_maps = task.test_results()
     prepared = datamodule.prepared
     ids = [prepared.ids[index] for index in indices]
-    own = measure(metrics, class_maps, [prepared.masks[index] for index in indices], len(task.class_names))
-    rows = per_image_rows(ids, counts, distances, task.class_names, own)
+    values = measure(metrics, class_maps, [prepared.masks[index] for index in indices], len(task.class_names))
+    rows = per_image_rows(ids, counts, distances, task.class_names, values)
     summary = {
         "data": datamodule.dataset.name,
         "prepared": str(prepared.folder),
         "data_identity": prepared.identity,
         "source_identity": prepared.fingerprint["source_identity"],
-        "split": split,
+        "split": datamodule.test_split,
         "split_name": datamodule.split,
         "fold": datamodule.fold,
         "evaluation_size": list(prepared.images.shape[1:3]),
-        **summarise(counts, distances, task.class_names, own),
+        **summarise(counts, distances, task.class_names, values),
         "own_metrics": describe(metrics),
     }
-    return Scores(rows, summary, ids, class_maps)
+    return Scores(rows, summary, ids, indices, class_maps)
 
 
 def write_scores(folder: Path, scores: Scores) -> None:
@@ -76,33 +76,24 @@ def write_scores(folder: Path, scores: Scores) -> None:
     write_json(folder / "summary.json", scores.summary)
 
 
-def draw_test_examples(
-    folder: Path,
-    trainer: lightning.Trainer,
-    task: SegmentationTask,
-    datamodule: SegmentationDataModule,
-    rows: list[dict[str, Any]],
-) -> None:
-    """Draw the best, the median and the worst images by Dice, mean over foreground classes."""
+def draw_test_examples(folder: Path, datamodule: SegmentationDataModule, scores: Scores) -> None:
+    """Draw the best, the median and the worst images of a test by Dice, mean over foreground classes."""
     prepared = datamodule.prepared
     by_id: dict[str, list[float]] = {}
-    for row in rows:
+    for row in scores.rows:
         by_id.setdefault(row["id"], []).append(row["dice"])
-    ids = list(by_id)
-    dice = np.array([np.mean(by_id[sample]) for sample in ids])
-    position = {sample: index for index, sample in enumerate(prepared.ids)}
+    dice = np.array([np.mean(by_id[id_]) for id_ in scores.ids])
     for kind, chosen in choose_examples(dice).items():
-        indices = [position[ids[number]] for number in chosen]
         draw_examples(
             folder / f"{kind}.png",
-            f"{kind} images by Dice: {datamodule.dataset.title}, {datamodule.evaluated} split",
-            [prepared.images[index] for index in indices],
-            [prepared.masks[index] for index in indices],
-            predict(trainer, task, datamodule, indices),
-            [f"{short(ids[number])}  Dice {dice[number]:.3f}" for number in chosen],
+            f"{kind} images by Dice: {datamodule.dataset.title}, {datamodule.test_split} split",
+            prepared.images[scores.indices[chosen]],
+            prepared.masks[scores.indices[chosen]],
+            scores.class_maps[chosen],
+            [f"{shorten(scores.ids[number])}  Dice {dice[number]:.3f}" for number in chosen],
         )
 
 
-def short(sample: str, length: int = 28) -> str:
+def shorten(sample: str, length: int = 28) -> str:
     """Shorten an id to what fits under a picture; its beginning finds it in `per_image.csv`."""
     return sample if len(sample) <= length else f"{sample[: length - 3]}..."

@@ -40,7 +40,7 @@ class SegmentationTask(lightning.LightningModule):
         channels_last: memory layout of weights and images.
         compile: have the network compiled (`torch.compile`), once for training and once for evaluation.
         seed: of the random numbers that the network draws itself, such as dropout.
-        settings: plain values to keep in the checkpoint under `medseg.trained.files.KEY`.
+        checkpoint_metadata: plain values to keep in the checkpoint under `medseg.trained.files.KEY`.
 
     Counts are kept by image index, so scores depend neither on the batch size nor on the number of processes.
     """
@@ -57,7 +57,7 @@ class SegmentationTask(lightning.LightningModule):
         channels_last: bool = True,
         compile: bool = False,
         seed: int = 0,
-        settings: dict[str, Any] | None = None,
+        checkpoint_metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
@@ -72,7 +72,7 @@ class SegmentationTask(lightning.LightningModule):
         self.sample_ids = sample_ids
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.seed = seed
-        self.settings = settings or {}
+        self.checkpoint_metadata = checkpoint_metadata or {}
         self.counts = PerImage()
         self.distances = PerImage()
         self.class_maps = PerImage()
@@ -175,7 +175,7 @@ class SegmentationTask(lightning.LightningModule):
         self.distances.add(batch["index"], torch.from_numpy(np.stack(distances)).to(self.device))
         self.class_maps.add(batch["index"], predicted.to(torch.uint8))
 
-    def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def test_results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return what the test predicted and counted, by image, on every process.
 
         Image indices (N,), counts (N x num_classes x 4: tp, fp, fn, tn), distances in pixels
@@ -188,7 +188,7 @@ class SegmentationTask(lightning.LightningModule):
 
     # Checkpoints.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] = self.settings
+        checkpoint[KEY] = self.checkpoint_metadata
         checkpoint[STOPPED] = bool(self.trainer.should_stop)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

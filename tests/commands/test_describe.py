@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medseg.commands import describe
+from medseg.config.compose import compose
 from medseg.errors import ConfigError, UserError
 from medseg.measure import papers
 from tests.helpers import command, compose_config
@@ -97,7 +98,7 @@ def test_what_cannot_be_measured_is_left_open(capsys: pytest.CaptureFixture[str]
 
 
 def test_pretrained_weights_are_not_downloaded_for_a_count() -> None:
-    model = describe.compose_model("smp model.encoder_weights=imagenet")
+    model = compose("describe", ["model=smp", "model.encoder_weights=imagenet"])[0].model
     assert describe.build(model, 3, 2).min_size
     assert model.encoder_weights == "imagenet", "the caller's own is left as it is"
 
@@ -128,7 +129,7 @@ def test_all_networks_of_the_papers(
 
 def test_every_row_of_the_table_can_be_asked_for() -> None:
     for row in papers.ROWS:
-        assert describe.compose_model(row.overrides)["_target_"].startswith("medseg.models.")
+        assert compose("describe", f"model={row.overrides}".split())[0].model["_target_"].startswith("medseg.models.")
 
 
 @pytest.mark.parametrize(

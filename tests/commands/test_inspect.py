@@ -56,7 +56,7 @@ def test_what_is_found(facts: Facts) -> None:
     ids = facts.prepared.ids
     assert len(ids) == 21
     assert [ids[position] for position in facts.empty] == ["case_08"]
-    assert [(ids[twins.first], ids[twins.second], twins.same) for twins in facts.twins] == [
+    assert [(ids[pair.first], ids[pair.second], pair.same) for pair in facts.duplicates] == [
         ("case_22", "case_23", True)
     ]
     kinds = {problem.kind: problem.sample for problem in facts.problems}
@@ -116,7 +116,12 @@ def test_the_same_page_again(place: Path, page: Path, monkeypatch: pytest.Monkey
 
 def test_the_page_says_what_was_found(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for said in ("missing mask", "size mismatch", "damaged, truncated or not an image", "the same as case_22"):
+    for said in (
+        "missing mask",
+        "size mismatch",
+        "damaged, truncated or not an image",
+        "the same as images/case_22.png",
+    ):
         assert said in text
     assert "1 x empty mask (kept), 1 x duplicate image (kept)" in text
     assert "FlipsAndTurns" in text
@@ -183,7 +188,7 @@ def test_images_that_the_split_leaves_out(place: Path, page: Path) -> None:
     facts = collect(datamodule)
     assert facts.parts[second] == UNUSED
     assert facts.parts[first] != UNUSED
-    assert facts.twins == (), "nothing is learnt from an image that is not used"
+    assert facts.duplicates == (), "nothing is learnt from an image that is not used"
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_help_explains_every_group_and_option() -> None:
         ("+modle=unet", "unknown option 'modle'; did you mean 'model'?"),
         ("optimizer.lrr=1", "unknown option 'optimizer.lrr'; did you mean 'optimizer.lr'"),
         ("weight_decay=3", "did you mean 'optimizer.weight_decay'?"),
-        ("foo", "cannot read 'foo': write key=value"),
+        ("foo", "unknown model 'foo'"),
         ("data=folder", "'data.root' has no value; give data.root=..."),
         ("seed=-1", "seed is -1; it must be a whole number"),
         ("trainer.max_epochs=0", "trainer.max_epochs is 0; it must be a whole number from 1"),

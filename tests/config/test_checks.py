@@ -18,7 +18,7 @@ from tests.helpers import command, compose_config
 
 COMMANDS = (
     "train", "prepare", "inspect", "evaluate", "predict", "demo", "export", "import_checkpoint", "report", "status",
-    "card", "wandb_sync", "describe", "benchmark", "benchmark_program",
+    "card", "wandb_sync", "describe", "benchmark",
 )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ NAMES = {
     "experiment", "initial_weights", "runs_dir", "data_dir", "encoder", "skip", "decoder", "norm", "norm_placement",
     "closing", "downsampling", "upsampling", "activation", "mode", "arch", "encoder_name", "encoder_weights", "source",
     "root", "split", "style", "project", "entity", "output", "checkpoint", "input", "examples", "host", "score",
-    "convention", "names", "licence", "data_name", "data_licence", "csv", "report",
+    "convention", "names", "licence", "data_name", "data_licence", "csv", "continue_from",
 }  # fmt: skip
 """Any word can be a name of something; what it is the name of is looked up where it is needed."""
 
@@ -286,7 +286,6 @@ def test_a_wrong_value_prepares_nothing(word: str, tmp_path: Path) -> None:
         ("wandb_sync", "dry_run=yes"),
         ("describe", "all=maybe"),
         ("benchmark", "repeats=0"),
-        ("benchmark_program", "steps=1"),
     ],
 )
 def test_every_command_refuses_before_it_begins(name: str, word: str, tmp_path: Path) -> None:

@@ -51,7 +51,6 @@ PATHS = [
     *(("wandb_sync", word) for word in ("folder", "missing")),
     *(("describe", word) for word in ("output=folder", "output=file/x")),
     *(("import_checkpoint", word) for word in ("source=missing", "source=file", "source=folder")),
-    *(("benchmark_program", word) for word in ("report=missing", "csv=folder")),
 ]
 """Paths that are not there, or are a file or a folder where the other is needed. `file` and `folder` are there."""
 

@@ -65,7 +65,7 @@ def test_the_seed_alone_decides() -> None:
     used = nested()
     digests(used, [7, 8, 9])
     assert digests(used, seeds[::-1]) == first[::-1], "what came before does not matter"
-    code = f"from tests.data.augmentation.test_transforms import *; print(*digests(nested(), {seeds}))"
+    code = f"from tests.data.test_augmentation import *; print(*digests(nested(), {seeds}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == first, "nor does the process"
 

@@ -11,10 +11,10 @@ from PIL import Image
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG, isbi
 from medseg.data.datasets.dsb import image_type
 from medseg.data.datasets.layout import threshold
-from medseg.data.prepared.problems import SampleError
 from medseg.data.sources.decode import decode_image
 from medseg.data.sources.finding import open_source
-from medseg.data.splits.files import read_table
+from medseg.data.sources.problems import SampleError
+from medseg.data.splits.split_files import read_table
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 
@@ -162,7 +162,7 @@ def test_isic_official_split_without_its_archives_is_an_error():
     samples = ISIC2018().list_samples(MemorySource(isic_files({"Training": TRAINING}))).samples
     with pytest.raises(ConfigError, match=r"data\.split=random"):
         ISIC2018().assign_splits(samples, "official", None)
-    with pytest.raises(ConfigError, match=r"Did you mean random\?"):
+    with pytest.raises(ConfigError, match=r"did you mean 'random'\?"):
         ISIC2018().assign_splits(samples, "randon", None)
 
 

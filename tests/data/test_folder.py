@@ -9,7 +9,7 @@ from PIL import Image
 
 from medseg.data.datasets import Folder
 from medseg.data.sources.source import FolderSource
-from medseg.data.splits.files import SPLITS
+from medseg.data.splits import SPLITS
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 

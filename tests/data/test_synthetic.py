@@ -118,7 +118,7 @@ def test_a_wrong_split_is_named() -> None:
         dataset.assign_splits(samples, "official", None)
     with pytest.raises(ConfigError, match="fold is 5"):
         dataset.assign_splits(samples, None, 5)
-    with pytest.raises(DataError, match="count=2"):
+    with pytest.raises(DataError, match="2 images are too few"):
         dataset.assign_splits(samples[:2], None, None)
 
 

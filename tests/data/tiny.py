@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.prepared.problems import Problem, SampleError
+from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Archive, Source
 
 

@@ -35,7 +35,7 @@ def cfg(tmp_path: Path) -> DictConfig:
 
 def run(cfg: DictConfig, tmp_path: Path, module: str = "medseg.nowhere") -> tuple[Outcome, RunFolder]:
     folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
-    return IsolatedJob(module, plan_run, 1)(carrying(cfg)), folder
+    return IsolatedJob((module,), plan_run, 1)(carrying(cfg)), folder
 
 
 def carrying(cfg: DictConfig) -> DictConfig:

@@ -126,9 +126,10 @@ def test_a_folder_is_tried_before_there_is_anything_to_write(tmp_path: Path, mon
 
 def test_a_broken_connection_is_not_taken_for_the_end_of_the_output(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.argv = ['x', '.']; from medseg import status\n"
+        "import sys; sys.argv = ['x', '.']\n"
+        "from medseg.commands.command import Command; from medseg.commands.start import run_command\n"
         "def fails(cfg): raise BrokenPipeError(32, 'Broken pipe')\n"
-        "status.status = fails; status.main()"
+        "run_command(Command('status', fails, positional=('runs*',)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1

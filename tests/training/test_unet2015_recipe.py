@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from medseg.config import yaml_files
-from medseg.data.splits.files import read_table
+from medseg.data.splits.split_files import read_table
 from medseg.errors import ConfigError
 from medseg.models import UNet2015
 from medseg.runs.files import read_csv, read_yaml

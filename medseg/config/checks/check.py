@@ -44,7 +44,7 @@ def check(cfg: DictConfig, command: str) -> None:
         launcher: Any = OmegaConf.to_container(HydraConfig.get().launcher)
         refused += wrong_values(None, "hydra.launcher.", launcher, OF_LAUNCHERS.get(launcher.get("_target_"), {}))
     if refused:
-        # A value that refers to another one (`${...}`) is wrong where that is, which is then said instead.
+        # A value that refers to another one (`${...}`) is wrong where that is; its error comes first.
         raise min(refused, key=lambda error: error[0])[1]
     check_together(plain)
 
@@ -63,7 +63,7 @@ def wrong_values(
     for key, kind in settings.items():
         value = values.get(key, MISSING)
         if isinstance(value, str) and value == MISSING:
-            continue  # said by whoever needs it
+            continue  # whoever needs it raises
         if isinstance(kind, dict):
             if isinstance(value, Mapping) and "_target_" not in value:
                 given = {name: one for name, one in value.items() if one is not None}

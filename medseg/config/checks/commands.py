@@ -154,7 +154,6 @@ COMMANDS: dict[str, Settings] = {
     | dict.fromkeys(("model", "loss", "optimizer", "trainer"), OPTION)
     | {
         "models": several(TEXT, "a list, models=[unet,convunext]") | None,
-        "variants": several(TEXT, "a list, variants=[plain,tuned]") | None,
         "in_channels": ARGUMENT,
         "num_classes": ARGUMENT,
         "image_size": ANY_SIZE,
@@ -166,15 +165,6 @@ COMMANDS: dict[str, Settings] = {
         "seconds": Annotated[float, Gt(0), Le(3600)],
         "output": PATH | None,
         "csv": PATH | None,
-    },
-    "benchmark_program": dict.fromkeys(("model", "data", "augmentation", "trainer"), OPTION)
-    | {
-        "repeats": SOME,
-        "steps": whole(2, 1_000_000),
-        "report": PATH | None,
-        "jobs": several(whole(1, 1024), "a list of numbers of trainings, jobs=[1,2,4]") | None,
-        "csv": PATH | None,
-        "data_dir": PATH,
     },
 }
 """Settings by command. A mapping among them is a group; where no class is chosen for it, null means `not given`."""

@@ -1,4 +1,4 @@
-"""Kinds of values: types with a range, which also say in words what a value must be."""
+"""Kinds of values: types with a range, and a description of each for error messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NAMES = {
 
 
 def words(kind: Any) -> str:
-    """Say what a value of a kind is: `a number from 0`, `one of a, b, c`, `a whole number from 1 or null`."""
+    """Describe what a value of a kind is: `a number from 0`, `one of a, b, c`, `a whole number from 1 or null`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
         given = next((each.text for each in reversed(arguments) if isinstance(each, Words)), None)  # the outermost
@@ -58,7 +58,7 @@ def words(kind: Any) -> str:
 
 
 def in_range(bounds: dict[Any, Any]) -> str:
-    """Say a range, from the bounds by their types."""
+    """Describe a range, from the bounds by their types."""
     low = f" from {bounds[Ge].ge:g}" if Ge in bounds else f" above {bounds[Gt].gt:g}" if Gt in bounds else ""
     if Le in bounds:
         top = str(bounds[Le].le)
@@ -139,7 +139,7 @@ def number(least: float, most: float) -> Any:
 
 
 def several(kind: Any, text: str, least: int = 1, most: int | None = None) -> Any:
-    """Make the kind of a list, of at least and at most so many values of a kind; `text` says what it is."""
+    """Make the kind of a list, of at least and at most so many values of a kind; `text` describes it."""
     return Annotated[list[kind], MinLen(least), MaxLen(most or 10_000), Words(text)]
 
 

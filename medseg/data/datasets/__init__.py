@@ -1,4 +1,4 @@
-"""The datasets: each lists its samples in its published layout and says how its masks become class maps."""
+"""The datasets: each lists its samples in its published layout and turns its masks into class maps."""
 
 from __future__ import annotations
 

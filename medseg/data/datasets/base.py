@@ -1,4 +1,4 @@
-"""What a dataset has to say about itself: its archives, its samples, its masks, its splits.
+"""The interface of a dataset: its archives, its samples, its masks, its splits.
 
 Everything else (finding and verifying the files, decoding, resizing, caching, fingerprinting) is shared by all
 datasets and lives in `medseg.data.prepared.prepare`.
@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
-from medseg.data.loading.border_weights import components
-from medseg.data.prepared.problems import Problem
+from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
+from medseg.data.splits.random_splits import random_split
+from medseg.data.splits.split_files import file_split, split_names
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Dataset(ABC):
     archives: tuple[Archive, ...] = ()
     licence: str = ""
     citation: str = ""
+    default_split: str = "random"
+    """The split that is taken where none is named."""
     version: int = 1
     """Raised when the meaning of `read` changes, so that older caches are not reused."""
 
@@ -72,7 +76,7 @@ class Dataset(ABC):
     def list_samples(self, source: Source) -> Listing:
         """List the samples of `source` in the published layout, with or without its top folder.
 
-        A sample that cannot be made (an image without mask) is left out and told in `problems`. Raises `DataError`
+        A sample that cannot be made (an image without mask) is left out and listed in `problems`. Raises `DataError`
         where no sample is found at all.
         """
 
@@ -85,13 +89,12 @@ class Dataset(ABC):
         """
 
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the objects of an image kept apart, H x W int32 at native size: 0 is background, else one number each.
+        """Return the instances of an image, H x W int32 at native size: 0 is background, else one number each.
 
         Here the connected regions of each foreground class; a dataset that has a mask for every object does better.
         """
-        return components(self.read(source, sample)[1])
+        return connected_components(self.read(source, sample)[1])
 
-    @abstractmethod
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Map each sample id to `train`, `val` or `test`.
 
@@ -100,11 +103,16 @@ class Dataset(ABC):
             split: the name of a split; None is the dataset's default.
             fold: k of a five-fold cross-validation (fold k is the test split); goes before `split`.
 
-        An id that is missing in the result belongs to no part of that split and is not used (ISIC's official validation
-        and test images in a split of its training images).
+        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id. An id that is
+        missing in the result belongs to no part of that split and is not used (ISIC's official validation and test
+        images in a split of its training images).
 
         Raises `ConfigError` for a split or fold that the dataset does not have.
         """
+        ids = [sample.id for sample in samples]
+        if split_names(self.name):
+            return file_split(self.name, ids, split or self.default_split, fold)
+        return random_split(self.name, ids, split, fold)
 
     def groups(self, samples: Sequence[Sample]) -> dict[str, str]:
         """Map each sample id to the patient, video or other group that its image is of; empty where none is known.
@@ -114,3 +122,17 @@ class Dataset(ABC):
         if not any(sample.cluster for sample in samples):
             return {}
         return {sample.id: sample.cluster or sample.id for sample in samples}
+
+
+def connected_components(class_map: np.ndarray) -> np.ndarray:
+    """Number the connected regions of every foreground class, H x W uint8 -> H x W int32, from 1; 0 is background.
+
+    Pixels are connected along their edges, not across corners.
+    """
+    instances = np.zeros(class_map.shape, np.int32)
+    total = 0
+    for label in np.unique(class_map[class_map > 0]):
+        count, regions = cv2.connectedComponents((class_map == label).astype(np.uint8), connectivity=4)
+        np.copyto(instances, regions + total, where=regions > 0)
+        total += count - 1
+    return instances

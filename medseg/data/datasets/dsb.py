@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size, listing
-from medseg.data.prepared.problems import Problem
 from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
-from medseg.data.splits.files import file_split, read_table
+from medseg.data.splits.split_files import read_table
 
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
 
@@ -30,6 +29,7 @@ class DSB2018(Dataset):
     title = "DSB 2018"
     archives = (Archive(file="stage1_train.zip", url="https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"),)
     licence = "CC0 1.0"
+    default_split = "stratified"
     citation = "Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 16, 2019"
 
     def list_samples(self, source: Source) -> Listing:
@@ -40,7 +40,7 @@ class DSB2018(Dataset):
             match = _FILE.search(name)
             if match:
                 (images if match["kind"].lower() == "images" else masks).setdefault(match["id"], []).append(name)
-        types = read_table(self.name, "stratified")
+        types = read_table(self.name, self.default_split)
         samples = [
             Sample(id_, images[id_][0], tuple(masks[id_]), types[id_]["type"] if id_ in types else "")
             for id_ in sorted(images)
@@ -64,16 +64,12 @@ class DSB2018(Dataset):
         return image, labels
 
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the nuclei kept apart, H x W int32: 0 is background, k the k-th mask file; no two overlap."""
+        """Return the nuclei one by one, H x W int32: 0 is background, k the k-th mask file; no two overlap."""
         image = decode_image(source.read(sample.image), sample.image)
         labels = np.zeros(image.shape[:2], np.int32)
         for number, file in enumerate(sample.masks, start=1):
             labels[self._nucleus(source, file, image, sample) > 0] = number
         return labels
-
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """Look the ids up in the split files."""
-        return file_split(self.name, [sample.id for sample in samples], split or "stratified", fold)
 
     @staticmethod
     def _nucleus(source: Source, file: str, image: np.ndarray, sample: Sample) -> np.ndarray:

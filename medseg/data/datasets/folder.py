@@ -10,12 +10,13 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
-from medseg.data.datasets.label_values import Found, Labels, find_labels
+from medseg.data.datasets.label_values import Labels, MaskValues, find_labels
 from medseg.data.datasets.layout import check_size, threshold, value_list
-from medseg.data.prepared.problems import Problem, SampleError
 from medseg.data.sources.decode import decode_image, decode_labels, is_lossy
+from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
-from medseg.data.splits.files import SPLITS, Assignment, check_fold, computed_split, draw, unknown_split
+from medseg.data.splits import SPLITS
+from medseg.data.splits.random_splits import draw, random_split
 from medseg.errors import ConfigError, DataError
 
 
@@ -32,8 +33,8 @@ class Folder(Dataset):
     Groups (patients, videos): the column `group` of `splits.csv`, where there is one.
 
     Args:
-        class_names: names of the classes, the background first; found and numbered without.
-        num_classes: number of classes with the background; found without.
+        class_names: names of the classes, the background first; numbered without.
+        num_classes: number of classes with the background; from the masks without.
     """
 
     name = "folder"
@@ -55,23 +56,23 @@ class Folder(Dataset):
     def list_samples(self, source: Source) -> Listing:
         """Pair the files and read all masks to find the classes."""
         files = find_files(source)
-        found, problems = _scan(source, files.masks)
-        if not found:
+        usable, problems = _scan(source, files.masks)
+        if not usable:
             reason = problems[0] if problems else files.problems[0]
             raise DataError(
                 f"{source.location}: no image has a usable mask ({reason.file}: {reason.kind}); expected is {LAYOUT}"
             )
-        labels = find_labels(list(found.values()), self.num_classes, source.location)
-        for id_, mask in list(found.items()):
+        labels = find_labels(list(usable.values()), self.num_classes, source.location)
+        for id_, mask in list(usable.items()):
             unexpected = labels.unexpected(mask)
             if unexpected:
                 detail = f"{value_list(unexpected)}; the masks hold {value_list(labels.values)}"
                 problems.append(Problem("unexpected label", files.masks[id_], detail, id_))
-                del found[id_]
+                del usable[id_]
         self._labels = labels
         samples = [
             Sample(i, files.images[i], (files.masks[i],), files.splits.get(i, ""), files.groups.get(i, ""))
-            for i in sorted(found)
+            for i in sorted(usable)
         ]
         return Listing(samples, self.class_names or _names(labels), files.problems + problems)
 
@@ -87,22 +88,19 @@ class Folder(Dataset):
         check_size(image, labels, sample.image, mask_file)
         return image, threshold(labels, mask_file) if is_lossy(data) else self._labels.to_classes(labels)
 
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> Assignment:
+    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Take the folder's own split, or draw one."""
         ids = [sample.id for sample in samples]
         own = {sample.id: sample.group for sample in samples if sample.group}
-        known = ["own", "random"] if own else ["random"]
-        if fold is not None:
-            return computed_split(ids, check_fold(fold), self.name)
-        if split not in (None, *known):
-            raise unknown_split(self.name, split, known)
-        return _complete(own, ids) if own and split != "random" else computed_split(ids, None, self.name)
+        if own and fold is None and split in (None, "own"):
+            return _complete(own, ids)
+        return random_split(self.name, ids, split, fold, others=["own"] if own else [])
 
 
-def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, Found], list[Problem]]:
+def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, MaskValues], list[Problem]]:
     """Read every mask: id -> what it holds; and the masks that cannot be used."""
 
-    def look_at(file: str) -> Found | SampleError:
+    def look_at(file: str) -> MaskValues | SampleError:
         try:
             data = source.read(file)
             labels = decode_labels(data, file)
@@ -111,7 +109,7 @@ def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, Found], list
                 labels = threshold(labels, file)
         except SampleError as error:
             return error
-        return Found(frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()), lossy)
+        return MaskValues(frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()), lossy)
 
     ids = sorted(masks)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
@@ -121,7 +119,7 @@ def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, Found], list
         for id_, result in results.items()
         if isinstance(result, SampleError)
     ]
-    return {id_: result for id_, result in results.items() if isinstance(result, Found)}, problems
+    return {id_: result for id_, result in results.items() if isinstance(result, MaskValues)}, problems
 
 
 def _names(labels: Labels) -> tuple[str, ...]:
@@ -130,12 +128,12 @@ def _names(labels: Labels) -> tuple[str, ...]:
     return ("background", *(f"class {number}" for number in range(1, labels.num_classes)))
 
 
-def _complete(own: Assignment, ids: Sequence[str]) -> Assignment:
+def _complete(own: dict[str, str], ids: Sequence[str]) -> dict[str, str]:
     """The folder's own split; a tenth of its training images for validation where it has none."""
-    homeless = [id_ for id_ in ids if id_ not in own]
-    if homeless:
+    unassigned = [id_ for id_ in ids if id_ not in own]
+    if unassigned:
         raise DataError(
-            f"{len(homeless)} images are outside the train, val and test folders, the first is '{homeless[0]}'; "
+            f"{len(unassigned)} images are outside the train, val and test folders, the first is '{unassigned[0]}'; "
             "move them, or use data.split=random"
         )
     train = [id_ for id_ in ids if own[id_] == "train"]

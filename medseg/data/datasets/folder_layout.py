@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from medseg.data.prepared.problems import Problem
+from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
@@ -83,14 +83,14 @@ Key = tuple[tuple[str, ...], str]
 
 
 def _collect(source: Source) -> tuple[dict[Key, str], dict[Key, str], set[tuple[str, ...]], Counter[str]]:
-    """Images and masks by key, the folders in which `images` or `masks` were found, and endings that are not known."""
-    found: dict[str, dict[Key, str]] = {"images": {}, "masks": {}}
+    """Images and masks by key, the folders in which `images` or `masks` are, and endings that are not known."""
+    files: dict[str, dict[Key, str]] = {"images": {}, "masks": {}}
     tops: set[tuple[str, ...]] = set()
     ignored: Counter[str] = Counter()
     for name in source.names:
         *folders, last = name.split("/")
         lower = [folder.lower() for folder in folders]
-        at = min((lower.index(kind) for kind in found if kind in lower), default=None)
+        at = min((lower.index(kind) for kind in files if kind in lower), default=None)
         if at is None:
             continue
         stem, dot, extension = last.rpartition(".")
@@ -99,10 +99,10 @@ def _collect(source: Source) -> tuple[dict[Key, str], dict[Key, str], set[tuple[
             continue
         tops.add(tuple(folders[:at]))
         key = ((*folders[:at], *folders[at + 1 :]), stem)
-        other = found[lower[at]].setdefault(key, name)
+        other = files[lower[at]].setdefault(key, name)
         if other != name:
             raise DataError(f"{source.location}: {other} and {name} have the same name; which one counts? remove one")
-    return found["images"], found["masks"], tops, ignored
+    return files["images"], files["masks"], tops, ignored
 
 
 def _shared_folders(tops: Iterable[tuple[str, ...]]) -> int:
@@ -125,10 +125,10 @@ def _mask_of(
     candidates = [(folders, stem)] + [
         (folders, stem + suffix) for suffix in MASK_SUFFIXES if (folders, stem + suffix) not in images
     ]
-    found = [masks[key] for key in candidates if key in masks]
-    if len(found) > 1:
-        raise DataError(f"{location}: {stem} has more than one mask, {' and '.join(found)}; keep one")
-    return found[0] if found else None
+    names = [masks[key] for key in candidates if key in masks]
+    if len(names) > 1:
+        raise DataError(f"{location}: {stem} has more than one mask, {' and '.join(names)}; keep one")
+    return names[0] if names else None
 
 
 def _read_splits_csv(source: Source, files: Files) -> None:

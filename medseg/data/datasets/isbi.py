@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
 
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size
-from medseg.data.prepared.problems import SampleError
 from medseg.data.sources.decode import decode_pages
+from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import Archive, Source
-from medseg.data.splits.files import file_split
 from medseg.errors import DataError
 
 _stacks: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -34,6 +32,7 @@ class ISBI2012(Dataset):
     title = "ISBI 2012 EM"
     archives = (Archive(file="isbi2012.zip", url=""),)
     licence = "non-commercial research"
+    default_split = "blocks"
     citation = "Arganda-Carreras et al., Frontiers in Neuroanatomy 9, 2015; Cardona et al., PLoS Biology 8, 2010"
 
     def list_samples(self, source: Source) -> Listing:
@@ -53,18 +52,14 @@ class ISBI2012(Dataset):
         check_size(grey, labels, sample.image, mask_file)
         return np.repeat(grey[:, :, None], 3, axis=2), black_and_white(labels, mask_file)
 
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """Look the slices up in the split files."""
-        return file_split(self.name, [sample.id for sample in samples], split or "blocks", fold)
-
 
 def _find(source: Source, kind: str) -> str:
     pattern = re.compile(rf"(?:^|/)train-{kind}\.tiff?$", re.IGNORECASE)
-    found = [name for name in source.names if pattern.search(name)]
-    if len(found) != 1:
-        count = f"{len(found)} files train-{kind}.tif"
+    names = [name for name in source.names if pattern.search(name)]
+    if len(names) != 1:
+        count = f"{len(names)} files train-{kind}.tif"
         raise DataError(f"{ISBI2012.title}: {count} in {source.location}, where 1 is expected")
-    return found[0]
+    return names[0]
 
 
 def _stack(source: Source, file: str) -> list[np.ndarray]:

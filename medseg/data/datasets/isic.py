@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.datasets.layout import black_and_white, check_size, listing, pair_by_id
-from medseg.data.prepared.problems import Problem
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.datasets.layout import black_and_white, listing, pair_by_id, read_pair
+from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
-from medseg.data.splits.files import file_split, read_table, split_names, unknown_split
+from medseg.data.splits import SPLITS
+from medseg.data.splits.split_files import file_split, read_table, split_names, unknown_split
 from medseg.errors import ConfigError
 
 _FILE = re.compile(r"(?:^|/)(?P<id>ISIC_\d{7})(?P<mask>_segmentation)?\.(?:jpe?g|png)$", re.IGNORECASE)
@@ -81,15 +81,12 @@ class ISIC2018(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair."""
-        image = decode_image(source.read(sample.image), sample.image)
-        (mask_file,) = sample.masks
-        labels = decode_labels(source.read(mask_file), mask_file)
-        check_size(image, labels, sample.image, mask_file)
-        return image, black_and_white(labels, mask_file)
+        image, labels = read_pair(source, sample)
+        return image, black_and_white(labels, sample.masks[0])
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Split by the official parts, or look the training images up in the split files."""
-        complete = {"train", "val", "test"} <= {sample.group for sample in samples}
+        complete = set(SPLITS) <= {sample.group for sample in samples}
         if fold is None and (split == "official" or (split is None and complete)):
             if not complete:
                 raise ConfigError(
@@ -100,7 +97,7 @@ class ISIC2018(Dataset):
         if fold is None and split not in (None, *split_names(self.name)):
             raise unknown_split(self.name, split, ["official", *split_names(self.name)])
         training = [sample.id for sample in samples if sample.group == "train"]
-        return file_split(self.name, training, split or "random", fold)
+        return file_split(self.name, training, split or self.default_split, fold)
 
 
 def _group(file: str, id_: str) -> str:

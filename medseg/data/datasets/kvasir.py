@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.datasets.layout import check_size, listing, pair_by_id, threshold
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.datasets.layout import listing, pair_by_id, read_pair, threshold
 from medseg.data.sources.source import Archive, Source
-from medseg.data.splits.files import file_split
 from medseg.errors import DataError
 
 _FILE = re.compile(r"^(?P<top>.*/)?(?P<kind>images|masks)/(?P<id>[^/]+)\.jpe?g$", re.IGNORECASE)
@@ -20,7 +17,7 @@ _FILE = re.compile(r"^(?P<top>.*/)?(?P<kind>images|masks)/(?P<id>[^/]+)\.jpe?g$"
 class KvasirSEG(Dataset):
     """Kvasir-SEG in its published layout, `[Kvasir-SEG/]{images,masks}/<id>.jpg`.
 
-    The masks are JPEGs with grey levels near 0 and 255, so foreground is what lies above 127.
+    The masks are JPEGs with grey levels near 0 and 255, so values above 127 are foreground.
 
     Splits: `official` (default; the authors' 120 test images, and 88 of their 880 training images for validation),
     `random` (810/90/100), and five folds.
@@ -37,6 +34,7 @@ class KvasirSEG(Dataset):
         ),
     )
     licence = "research and educational use only"
+    default_split = "official"
     citation = "Jha et al., Kvasir-SEG: A Segmented Polyp Dataset, MMM 2020"
 
     def list_samples(self, source: Source) -> Listing:
@@ -49,20 +47,13 @@ class KvasirSEG(Dataset):
                 tops.add(match["top"] or "")
                 files[match["kind"].lower()][match["id"]] = name
         if len(tops) > 1:
-            found = ", ".join(f"{top}images" for top in sorted(tops)[:3])
-            raise DataError(f"{self.title}: {source.location} holds more than one set of images ({found}); choose one")
+            some = ", ".join(f"{top}images" for top in sorted(tops)[:3])
+            raise DataError(f"{self.title}: {source.location} holds more than one set of images ({some}); choose one")
         samples, problems = pair_by_id(files["images"], files["masks"])
         expected = "Kvasir-SEG/images/<id>.jpg with Kvasir-SEG/masks/<id>.jpg"
         return listing(self.title, source.location, expected, samples, ("background", "polyp"), problems)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair; the mask is thresholded."""
-        image = decode_image(source.read(sample.image), sample.image)
-        (mask_file,) = sample.masks
-        labels = decode_labels(source.read(mask_file), mask_file)
-        check_size(image, labels, sample.image, mask_file)
-        return image, threshold(labels, mask_file)
-
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """Look the ids up in the split files."""
-        return file_split(self.name, [sample.id for sample in samples], split or "official", fold)
+        image, labels = read_pair(source, sample)
+        return image, threshold(labels, sample.masks[0])

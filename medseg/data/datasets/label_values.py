@@ -1,8 +1,8 @@
-"""From the values found in a user's masks to classes: two values of any kind, or class indices.
+"""From the values in a user's masks to classes: two values of any kind, or class indices.
 
 The rules, over all masks at once:
 
-1. A lossily stored mask (JPEG, lossy WebP) can only be black and white: foreground is what lies above 127. Up to 5 %
+1. A lossily stored mask (JPEG, lossy WebP) can only be black and white: values above 127 are foreground. Up to 5 %
    of its pixels may be mid-grey (64 to 191). Such masks do not enter the rules below.
 2. Without a number of classes given:
    a. values 0, 1, ..., K - 1 without a gap, 2 <= K <= 255: class indices;
@@ -33,7 +33,7 @@ MAX_CLASSES = 255
 
 
 @dataclass(frozen=True)
-class Found:
+class MaskValues:
     """The values in one mask; of a lossily stored one, the classes 0 and 1 that it shows."""
 
     values: frozenset[int]
@@ -55,7 +55,7 @@ class Labels:
         """Number of classes, the background included."""
         return len(self.values)
 
-    def unexpected(self, mask: Found) -> list[int]:
+    def unexpected(self, mask: MaskValues) -> list[int]:
         """Values of a mask that mean no class, sorted; a lossy mask has none."""
         return [] if mask.lossy else sorted(mask.values.difference(self.values))
 
@@ -66,7 +66,7 @@ class Labels:
         return classes[labels]
 
 
-def find_labels(masks: Sequence[Found], num_classes: int | None, where: str) -> Labels:
+def find_labels(masks: Sequence[MaskValues], num_classes: int | None, where: str) -> Labels:
     """Decide how the values of all masks are to be read; see the rules above.
 
     Args:
@@ -99,13 +99,13 @@ def _refuse_single_value(values: frozenset[int], num_classes: int | None, where:
         raise DataError(f"{where}: every mask holds {value_list(values)} and nothing else; there is nothing to segment")
 
 
-def _guessed(found: Sequence[frozenset[int]], values: frozenset[int], where: str) -> Labels:
+def _guessed(masks: Sequence[frozenset[int]], values: frozenset[int], where: str) -> Labels:
     run = _run_from_zero(values)
     if len(run) == len(values) <= MAX_CLASSES:
         return Labels(run)
-    pair = tuple(sorted(values)) if len(values) == 2 else _commonest_pair(found)
-    best = max((pair, run), key=lambda reading: _covered(found, reading))
-    if 2 <= len(best) <= MAX_CLASSES and 2 * _covered(found, best) >= len(found):
+    pair = tuple(sorted(values)) if len(values) == 2 else _commonest_pair(masks)
+    best = max((pair, run), key=lambda reading: _count_covered(masks, reading))
+    if 2 <= len(best) <= MAX_CLASSES and 2 * _count_covered(masks, best) >= len(masks):
         return Labels(best)
     raise DataError(
         f"{where}: the masks hold {len(values)} different values ({value_list(values)}), neither two values nor class "
@@ -113,14 +113,14 @@ def _guessed(found: Sequence[frozenset[int]], values: frozenset[int], where: str
     )
 
 
-def _given(found: Sequence[frozenset[int]], values: frozenset[int], num_classes: int, where: str) -> Labels:
+def _given(masks: Sequence[frozenset[int]], values: frozenset[int], num_classes: int, where: str) -> Labels:
     reading = tuple(range(num_classes))
     if values.issubset(reading):
         return Labels(reading)
     without_gap = len(_run_from_zero(values)) == len(values)
     if num_classes == 2:
-        reading = tuple(sorted(values)) if len(values) == 2 else _commonest_pair(found)
-    if not without_gap and 2 * _covered(found, reading) >= len(found):
+        reading = tuple(sorted(values)) if len(values) == 2 else _commonest_pair(masks)
+    if not without_gap and 2 * _count_covered(masks, reading) >= len(masks):
         return Labels(reading)
     raise ConfigError(f"{where}: num_classes={num_classes} does not fit the masks, which hold {value_list(values)}")
 
@@ -131,12 +131,12 @@ def _run_from_zero(values: frozenset[int]) -> tuple[int, ...]:
     return tuple(range(length))
 
 
-def _commonest_pair(found: Sequence[frozenset[int]]) -> tuple[int, ...]:
+def _commonest_pair(masks: Sequence[frozenset[int]]) -> tuple[int, ...]:
     """The pair of values that most masks hold and hold alone; the lower pair among equals; () without any."""
-    pairs = Counter(tuple(sorted(mask)) for mask in found if len(mask) == 2)
+    pairs = Counter(tuple(sorted(mask)) for mask in masks if len(mask) == 2)
     return min(pairs, key=lambda pair: (-pairs[pair], pair), default=())
 
 
-def _covered(found: Sequence[frozenset[int]], reading: Sequence[int]) -> int:
+def _count_covered(masks: Sequence[frozenset[int]], reading: Sequence[int]) -> int:
     """Number of masks that hold no other values; -1 for a reading of fewer than two values."""
-    return sum(mask.issubset(reading) for mask in found) if len(reading) > 1 else -1
+    return sum(mask.issubset(reading) for mask in masks) if len(reading) > 1 else -1

@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Listing, Sample
-from medseg.data.prepared.problems import Problem, SampleError
+from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.problems import Problem, SampleError
+from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
 BINARY_GREY = 0.05
 """Share of pixels between 64 and 191 above which a grey mask is not black and white. In Kvasir-SEG, whose masks are
-JPEGs, no pixel of the 1000 masks lies there; masks that somebody resized with interpolation have a few per cent."""
+JPEGs, no pixel of the 1000 masks is that grey; masks that somebody resized with interpolation have a few per cent."""
 
 
 def pair_by_id(
@@ -48,6 +50,15 @@ def listing(
     return Listing(samples, class_names, problems)
 
 
+def read_pair(source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Decode the image, H x W x 3 uint8 RGB, and the label values of the one mask file, H x W uint8 or uint16."""
+    image = decode_image(source.read(sample.image), sample.image)
+    (mask_file,) = sample.masks
+    labels = decode_labels(source.read(mask_file), mask_file)
+    check_size(image, labels, sample.image, mask_file)
+    return image, labels
+
+
 def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file: str) -> None:
     """Raise `SampleError` of kind "size mismatch" where mask and image differ in height or width."""
     (height, width), (mask_height, mask_width) = image.shape[:2], labels.shape
@@ -57,7 +68,7 @@ def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file
 
 
 def threshold(labels: np.ndarray, file: str) -> np.ndarray:
-    """Class map (0, 1) of a lossily stored black and white mask: foreground is what lies above 127.
+    """Class map (0, 1) of a lossily stored black and white mask: values above 127 are foreground.
 
     Raises `SampleError` of kind "unexpected label" for a mask that is clearly not black and white.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from medseg.config.checks.kinds import check_arguments
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.drawing import STYLES
 from medseg.data.sources.source import Source
-from medseg.data.splits.files import Assignment, check_fold, folds_by_count, split_by_count, unknown_split
-from medseg.errors import ConfigError, DataError
+from medseg.data.splits.random_splits import random_split
+from medseg.errors import ConfigError, close_matches
 
 
 class Synthetic(Dataset):
@@ -48,8 +47,7 @@ class Synthetic(Dataset):
     ) -> None:
         known = [*STYLES, "mixed"]
         if style not in known:
-            close = get_close_matches(str(style), known, n=1, cutoff=0.5)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            hint = close_matches(str(style), known)
             raise ConfigError(f"data.dataset.style={style}: no such style{hint} (there are: {', '.join(known)})")
         numbers = {"count": count, "size": size, "seed": seed, "empty_fraction": empty_fraction}
         check_arguments(DATASET, "data.dataset.", **numbers)
@@ -94,15 +92,7 @@ class Synthetic(Dataset):
         share = round(self.empty_fraction * 10_000)  # whole numbers, so that 0.1 of 10 is 1
         return (number + 1) * share // 10_000 > number * share // 10_000
 
-    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> Assignment:
-        """Split 80/10/10, or in five folds, each style in proportion. There are no named splits."""
+    def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
+        """Split 80/10/10, or in five folds, each style in proportion."""
         types = {sample.id: sample.group for sample in samples}
-        key = f"synthetic/{self.seed}"
-        if fold is not None:
-            return folds_by_count(types, key, types)[check_fold(fold)]
-        if split is not None:
-            raise unknown_split(self.name, split, [])
-        if len(types) < 3:
-            raise DataError(f"data.dataset.count={len(types)} is too few to train, validate and test with; 3 or more")
-        tenth = max(1, round(len(types) / 10))
-        return split_by_count(types, val=tenth, test=tenth, key=key, types=types)
+        return random_split(self.name, types, split, fold, key=f"synthetic/{self.seed}", types=types)

@@ -1,4 +1,4 @@
-"""Loading processes: when they begin, and what happens where the system has no room for them or for a batch."""
+"""Processes that load batches: their number, their start, and what happens where the system has no room for them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import logging
 import multiprocessing
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, get_worker_info
 
-from medseg.system.signals import block_signals, kill_loading_processes
+from medseg.system.cores import available_cores
+from medseg.system.signals import block_signals, exit_with, kill_loading_processes
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +27,12 @@ log = logging.getLogger(__name__)
 class Loader(DataLoader):
     """A loader whose processes begin with the first batch, and are not reached by an interruption of the training.
 
-    Where the system has no room for the processes, it says so and does without.
+    Where the system has no room for the processes, it warns and loads in this process.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # All of it happens when the first batch is asked for. Lightning iterates over the loader of a resumed run
-        # before it tells the sampler its epoch, and processes that begin then draw the images of epoch 0.
+        # before it sets the sampler's epoch, and processes that begin then draw the images of epoch 0.
         with block_signals():
             batches = super().__iter__()
         yield from batches
@@ -99,3 +102,16 @@ def try_files(count: int) -> None:
     with ExitStack() as stack:
         for _ in range(count):
             stack.callback(os.close, os.dup(2))
+
+
+def start_worker(worker_id: int) -> None:
+    """Keep one loading process on one core, and have it end with the training, also where that is killed."""
+    exit_with(os.getppid(), signal.SIGKILL)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def default_workers() -> int:
+    """Return how many loading processes pay: none where training itself fills a small CPU."""
+    cores = available_cores()
+    return min(8, cores // 2) if torch.cuda.is_available() or cores > 4 else 0

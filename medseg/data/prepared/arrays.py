@@ -100,7 +100,7 @@ def reserve(file: int, size: int) -> None:
     except AttributeError:
         os.ftruncate(file, size)
     except OSError as error:
-        # Some file systems cannot claim space ahead; writing then tells.
+        # Some file systems cannot claim space ahead; then writing fails.
         if error.errno not in (EINVAL, ENOSYS, EOPNOTSUPP):
             raise
         os.ftruncate(file, size)

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event
-from typing import TypeVar
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.layout import check_size
 from medseg.data.prepared.arrays import ArrayFile
 from medseg.data.prepared.dataset import Row
-from medseg.data.prepared.problems import Problem, SampleError
+from medseg.data.prepared.duplicates import difference_hash, thumbnail
+from medseg.data.prepared.resize import as_grey, resize_image, resize_mask
+from medseg.data.prepared.threads import in_threads
+from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
-from medseg.data.splits.duplicates import difference_hash, thumbnail
 from medseg.errors import DataError
-from medseg.system.cores import available_cores
-
-T = TypeVar("T")
 
 FLUSH_EVERY = 128
 """Images after which the disk is made to write what there is."""
@@ -35,7 +28,7 @@ FLUSH_EVERY = 128
 
 @dataclass(frozen=True)
 class Measured:
-    """What is kept in memory of one sample."""
+    """The measurements of one sample that stay in memory."""
 
     row: Row
     thumbnail: np.ndarray
@@ -45,7 +38,7 @@ class Measured:
 
 @dataclass
 class Result:
-    """What came of the samples of a dataset."""
+    """The rows and statistics of all samples of a dataset."""
 
     rows: list[Row] = field(default_factory=list)
     thumbnails: list[np.ndarray] = field(default_factory=list)
@@ -91,7 +84,7 @@ def build_arrays(
         small_mask = resize_mask(mask, size)
         images.write(index, small)
         masks.write(index, small_mask)
-        # Slices of one volume share a file: they are told apart by their pixels.
+        # Slices of one volume share a file: their pixels are hashed instead.
         digest = recorder.sha256 if shared[sample.image] == 1 else None
         return measure(sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes)
 
@@ -114,9 +107,8 @@ def build_arrays(
                 result.class_pixels += outcome.class_pixels
                 result.problems += outcome.problems
         if len(result.rows) < count:
-            kept = [row.index for row in result.rows]
-            images.keep(kept)
-            masks.keep(kept)
+            for array in (images, masks):
+                array.keep([row.index for row in result.rows])
             result.rows = [replace(row, index=index) for index, row in enumerate(result.rows)]
         for array in (images, masks):
             array.flush()
@@ -128,9 +120,7 @@ def read_checked(dataset: Dataset, source: Source, sample: Sample, num_classes: 
     """Return a sample's image and class map at native size; raises `SampleError` where they do not fit."""
     image, mask = dataset.read(source, sample)
     mask_file = sample.masks[0] if sample.masks else sample.image
-    if image.shape[:2] != mask.shape[:2]:
-        detail = f"mask {mask.shape[1]} x {mask.shape[0]}, image {image.shape[1]} x {image.shape[0]} pixels"
-        raise SampleError("size mismatch", mask_file, detail)
+    check_size(image, mask, sample.image, mask_file)
     highest = int(mask.max())
     if highest >= num_classes:
         raise SampleError("unexpected label", mask_file, f"label {highest} where there are {num_classes} classes")
@@ -185,11 +175,6 @@ def hash_pixels(image: np.ndarray) -> str:
     return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def as_grey(image: np.ndarray) -> np.ndarray:
-    """Turn an RGB image into grey levels, H x W x 1."""
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-
-
 class Recorder(Source):
     """Passes a source on and keeps the SHA-256 of one file on its way, so that it is not read twice."""
 
@@ -209,25 +194,6 @@ class Recorder(Source):
         return content
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize an image, H x W x C uint8, to (height, width): by area where it shrinks, linearly where it grows."""
-    height, width = size
-    smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
-    channels = image.shape[2]
-    if smaller != (image.shape[1], image.shape[0]):
-        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
-    if smaller != (width, height):
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(image).reshape(height, width, channels)
-
-
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a class map or instance map, H x W, to (height, width) by the nearest pixel: no new label appears."""
-    if mask.shape == size:
-        return np.ascontiguousarray(mask)
-    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
 def pixel_sums(image: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the sum and the sum of squares of each channel of an image, H x W x C uint8; exact."""
     pixels = image.shape[0] * image.shape[1]
@@ -236,61 +202,3 @@ def pixel_sums(image: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
     sums = np.rint(mean * pixels).ravel()
     square_sums = np.rint((std**2 + mean**2) * pixels).ravel()
     return tuple(int(value) for value in sums), tuple(int(value) for value in square_sums)
-
-
-class Speed(ProgressColumn):
-    """Images per second so far."""
-
-    def render(self, task: Task) -> Text:
-        """Write the speed."""
-        seconds = task.finished_time or task.elapsed or 0
-        return Text(f"{task.completed / seconds:.0f} images/s" if seconds else "", style="progress.data.speed")
-
-
-def thread_count(asked: int | None) -> int:
-    """Return the number of decoding threads: as asked, else one for each core that this process may use."""
-    if asked is not None:
-        return max(1, asked)
-    return available_cores()
-
-
-def images_bar() -> Progress:
-    """Make a progress bar of images on stderr."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def in_threads(
-    work: Callable[[int], T], count: int, workers: int, title: str, *, stopping: Event | None = None
-) -> Generator[T, None, None]:
-    """Yield `work(0)`, `work(1)`, ... in order, computed by several threads, with a progress bar on stderr.
-
-    The first error, or Ctrl-C, ends the rest; `stopping` is set then, for work that takes long.
-    """
-    with one_thread_each(), ThreadPoolExecutor(workers, "prepare") as pool, images_bar() as progress:
-        task = progress.add_task(title, total=count)
-        try:
-            for outcome in pool.map(work, range(count)):
-                progress.advance(task)
-                yield outcome
-        finally:
-            if stopping is not None:
-                stopping.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own beside ours."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Sample
+from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
 from medseg.runs.files import write_rows
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Row:
     sha256: str
     """Of the image file; of the decoded pixels where the image has no file of its own."""
     dhash: int
-    """64-bit difference hash; see `medseg.data.splits.duplicates`."""
+    """64-bit difference hash; see `medseg.data.prepared.duplicates`."""
     cluster: str = ""
     """The patient, video or other group that the image is of; empty where that is not known."""
 
@@ -56,7 +55,7 @@ class PreparedDataset:
 
     Attributes:
         samples: one row for each image, sorted by id.
-        fingerprint: what `fingerprint.json` says.
+        fingerprint: the content of `fingerprint.json`.
 
     Pickles as the folder's path alone: each process maps the arrays for itself and shares their pages.
 
@@ -69,11 +68,6 @@ class PreparedDataset:
         self.samples = read_samples(self.folder / "samples.csv")
         if len(self.samples) != self.fingerprint["count"]:
             raise incomplete(self.folder, "samples.csv is cut short")
-
-    @classmethod
-    def open(cls, folder: str | Path) -> PreparedDataset:
-        """Open a folder of prepared data."""
-        return cls(folder)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -199,11 +193,11 @@ def first_few(ids: Sequence[str]) -> str:
 
 
 KEYS = frozenset({"count", "title", "class_names", "in_channels", "image_size", "skipped"})
-"""What the fingerprint of prepared data says beside the sizes of its files."""
+"""Keys of the fingerprint of prepared data beside the sizes of its files."""
 
 
 def read_fingerprint(folder: Path, *, arrays: Sequence[str] = (), keys: frozenset[str] = KEYS) -> dict[str, Any]:
-    """Read `fingerprint.json` and check that the arrays beside it have the size that it says.
+    """Read `fingerprint.json` and check that the arrays beside it have the size that it lists.
 
     Args:
         folder: of the fingerprint.

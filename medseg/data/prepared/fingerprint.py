@@ -15,6 +15,7 @@ import numpy as np
 import medseg
 from medseg.data.datasets.base import Dataset, Listing
 from medseg.data.prepared.dataset import Row, mean_std
+from medseg.data.splits import SPLITS
 
 
 def describe_contents(
@@ -34,7 +35,7 @@ def describe_contents(
     foreground = [row.foreground for row in rows]
     return {
         "count": len(rows),
-        "default_split": {name: sum(splits.get(row.id) == name for row in rows) for name in ("train", "val", "test")},
+        "default_split": {name: sum(splits.get(row.id) == name for row in rows) for name in SPLITS},
         "class_names": list(listing.class_names),
         "class_fractions": dict(
             zip(listing.class_names, (class_pixels / class_pixels.sum()).round(6).tolist(), strict=True)

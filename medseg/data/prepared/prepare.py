@@ -1,7 +1,7 @@
-"""Make a dataset ready for training: find it, check it, decode and resize it once, and keep the result.
+"""Prepare a dataset for training: find it, check it, decode and resize it once, and store the result.
 
 The result is a folder `<data_dir>/prepared/<dataset>-<height>x<width>[-grey]-<key>/`, whose key changes with
-everything that changes its content. It is built beside its place and moved there when it is complete.
+everything that changes its content. It is built under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from omegaconf import DictConfig, OmegaConf
@@ -22,15 +23,16 @@ from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import CHANNELS, SIZE, check_arguments, checked
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset, Listing
-from medseg.data.loading.border_maps import prepare_border
-from medseg.data.prepared.build import build_arrays, thread_count
+from medseg.data.prepared.border_maps import prepare_border
+from medseg.data.prepared.build import build_arrays
 from medseg.data.prepared.dataset import PreparedDataset, as_samples, read_fingerprint, write_samples
+from medseg.data.prepared.duplicates import find_duplicates
 from medseg.data.prepared.fingerprint import describe_contents, describe_origin, sha256_file
-from medseg.data.prepared.problems import Problem, refuse_fatal, summary, write_problems
-from medseg.data.prepared.staging import lock_of, locked, remove_leftovers, temporary_of, writing
+from medseg.data.prepared.staging import build_once, writing
+from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import is_url, missing_archives, open_source
+from medseg.data.sources.problems import Problem, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source
-from medseg.data.splits.duplicates import find_duplicates
 from medseg.errors import ConfigError, DataError, as_bytes
 from medseg.runs.files import sync
 
@@ -108,9 +110,14 @@ def prepare(
         folders = [each / "prepared" / name for each in (*others, data_dir)]
         folder = next(filter(is_complete, folders), folders[-1])
         if not is_complete(folder):
-            refuse_other = source is not None and is_url(source)
-            make(request, opened, folder, thread_count(num_workers), num_classes, refuse_other=refuse_other)
-    prepared = PreparedDataset.open(folder)
+            downloaded = source is not None and is_url(source)
+            fill = partial(build, request, opened, thread_count(num_workers), num_classes, downloaded)
+            problems = build_once(folder, f"is busy with preparing {dataset.title}", is_complete, fill)
+            if problems is not None:
+                log.info("%s: prepared in %s", dataset.title, folder)
+            if problems:
+                log.warning("%s: found %s; see %s", dataset.title, summary(problems), folder / "problems.csv")
+    prepared = PreparedDataset(folder)
     check_num_classes(dataset, num_classes, prepared.class_names)
     return prepared
 
@@ -160,58 +167,26 @@ def is_complete(folder: Path) -> bool:
 
 def newest_prepared(request: Request, prepared_dir: Path) -> Path | None:
     """Find the newest prepared data of a request, whatever their source."""
-    found: list[tuple[str, Path]] = []
+    candidates: list[tuple[str, Path]] = []
     for path in prepared_dir.glob(f"{request.label}-*/fingerprint.json"):
-        try:
+        with suppress(DataError):
             fingerprint = read_fingerprint(path.parent)
-        except DataError:
-            continue
-        if fingerprint.get("request") == request.key():
-            found.append((fingerprint["created"], path.parent))
-    if not found:
+            if fingerprint.get("request") == request.key():
+                candidates.append((fingerprint["created"], path.parent))
+    if not candidates:
         return None
-    newest = max(found)[1]
+    newest = max(candidates)[1]
     log.info("%s: using what was prepared before, %s", request.dataset.title, newest)
     return newest
 
 
-def make(
-    request: Request, source: Source, folder: Path, workers: int, num_classes: int | None, *, refuse_other: bool
-) -> None:
-    """Build prepared data beside `folder` and move them there; one process at a time.
-
-    Whatever ends this early leaves nothing behind, except a kill: the next call removes what that left.
-    """
-    place = folder.parent
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
-        with locked(lock_of(folder), f"preparing {request.dataset.title}"):
-            remove_leftovers(folder)
-            if is_complete(folder):
-                return
-            if folder.exists():
-                log.warning("%s is damaged and is made again", folder)
-                shutil.rmtree(folder)
-            temporary = temporary_of(folder)
-            try:
-                temporary.mkdir()
-                problems = build(request, source, temporary, workers, num_classes, refuse_other=refuse_other)
-                temporary.rename(folder)
-                sync(place)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-    log.info("%s: prepared in %s", request.dataset.title, folder)
-    if problems:
-        log.warning("%s: found %s; see %s", request.dataset.title, summary(problems), folder / "problems.csv")
-
-
 def build(
-    request: Request, source: Source, folder: Path, workers: int, num_classes: int | None, *, refuse_other: bool
+    request: Request, source: Source, workers: int, num_classes: int | None, downloaded: bool, folder: Path
 ) -> list[Problem]:
-    """Fill a folder with prepared data, the fingerprint last; return what was found wrong and kept or left out."""
+    """Fill a folder with prepared data, the fingerprint last; return the problems of its samples."""
     started = time.perf_counter()
     dataset, size = request.dataset, request.size
-    checksums = verify_archives(dataset, source, refuse_other=refuse_other)
+    checksums = verify_archives(dataset, source, downloaded=downloaded)
     listing = dataset.list_samples(source)
     check_num_classes(dataset, num_classes, listing.class_names)
     listing = without_bad(listing)
@@ -231,7 +206,9 @@ def build(
         write_problems(failed, problems)
         raise DataError(f"{dataset.title}: not one of {len(listing.samples)} samples can be used; see {failed}")
     splits = dataset.assign_splits(as_samples(result.rows), None, None)
-    problems += find_duplicates(result.rows, result.thumbnails, splits)
+    parts = [splits.get(row.id, "no split") for row in result.rows]
+    pairs = find_duplicates(result.rows, result.thumbnails, parts)
+    problems += [pair.as_problem(result.rows, parts) for pair in pairs]
     write_samples(folder / "samples.csv", result.rows)
     write_problems(folder / "problems.csv", problems)
     sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "masks.npy", "samples.csv")}
@@ -261,7 +238,7 @@ def build(
     return problems
 
 
-def verify_archives(dataset: Dataset, source: Source, *, refuse_other: bool) -> dict[str, str]:
+def verify_archives(dataset: Dataset, source: Source, *, downloaded: bool) -> dict[str, str]:
     """Return the SHA-256 of each archive by file name.
 
     One that differs from the published one is what the user gave us, perhaps repacked: a warning; or refused, where
@@ -272,7 +249,7 @@ def verify_archives(dataset: Dataset, source: Source, *, refuse_other: bool) -> 
         checksums[path.name] = sha256_file(path)
         if published is None or checksums[path.name] == published:
             continue
-        if refuse_other:
+        if downloaded:
             raise DataError(
                 f"{dataset.title}: {path} has another SHA-256 than the published {published}; delete it to download it "
                 "again, or trust it with data.source=" + str(path.parent)
@@ -282,7 +259,7 @@ def verify_archives(dataset: Dataset, source: Source, *, refuse_other: bool) -> 
 
 
 def without_bad(listing: Listing) -> Listing:
-    """Leave out the samples that the listing itself found unusable."""
+    """Leave out the samples that the listing has reported as unusable."""
     bad = {problem.sample for problem in listing.problems if problem.fatal}
     samples = [sample for sample in listing.samples if sample.id not in bad]
     return Listing(samples, listing.class_names, list(listing.problems))

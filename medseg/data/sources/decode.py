@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from medseg.data.prepared.problems import SampleError
+from medseg.data.sources.problems import SampleError
 
 # Damaged files are reported by name below; OpenCV's own lines about them would only repeat it without the name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -7,11 +7,8 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-from medseg.data.prepared.staging import locked
 from medseg.errors import DataError
+from medseg.system.locks import held
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +16,7 @@ log = logging.getLogger(__name__)
 def download(url: str, target: Path, *, sha256: str | None, title: str) -> None:
     """Download an archive to `target`, with a progress bar.
 
-    `target` appears whole and verified or not at all, also after an signals. Two processes that want the same
+    `target` appears whole and verified or not at all, also after an interruption. Two processes that want the same
     file fetch it once.
 
     Args:
@@ -36,7 +33,8 @@ def download(url: str, target: Path, *, sha256: str | None, title: str) -> None:
         raise DataError(f"{title}: {target.name} has no published address; {by_hand}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target.parent / f".{target.name}.lock", f"the download of {target.name}"):
+        lock = target.parent / f".{target.name}.lock"
+        with held(lock, f"is busy with the download of {target.name}", wait=float("inf")):
             if not target.is_file():
                 _download(url, target, sha256, title, by_hand)
     except OSError as error:
@@ -53,14 +51,13 @@ def _download(url: str, target: Path, sha256: str | None, title: str, by_hand: s
     log.info("%s: downloading %s", title, url)
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        with Bar(target.name) as bar:
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{sha256}" if sha256 else None,
-                fname=target.name,
-                path=staging,
-                downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=2**18),
-            )
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{sha256}" if sha256 else None,
+            fname=target.name,
+            path=staging,
+            downloader=pooch.HTTPDownloader(progressbar=True, chunk_size=2**18),
+        )
         if target.suffix == ".zip" and not zipfile.is_zipfile(staging / target.name):
             raise DataError(f"{title}: what {url} sent is not a zip archive; {by_hand}")
         (staging / target.name).replace(target)
@@ -98,49 +95,3 @@ def reason(error: Exception) -> str:
         "ProxyError": "the proxy does not answer",
     }
     return next((plain for sign, plain in known.items() if sign in text), type(error).__name__)
-
-
-class Bar:
-    """A progress bar on stderr in the shape that pooch wants: `total`, `update`, `reset`, `close`."""
-
-    def __init__(self, name: str) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task(name, total=None)
-        self._total = 0
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    @property
-    def total(self) -> int:
-        """Bytes to come, 0 where the server does not say."""
-        return self._total
-
-    @total.setter
-    def total(self, value: int) -> None:
-        self._total = value
-        self._progress.update(self._task, total=value or None)
-
-    def update(self, count: int) -> None:
-        """Count bytes that have come."""
-        self._progress.update(self._task, advance=count)
-
-    def reset(self) -> None:
-        """Go back to no byte; pooch does so before it fills the bar at the end."""
-        done = self._progress.tasks[0].completed
-        self._progress.update(self._task, advance=-done)
-
-    def close(self) -> None:
-        """Show the last state."""
-        self._progress.refresh()

@@ -1,4 +1,4 @@
-"""Find a dataset's files where the user says they are, or fetch its archives when asked to."""
+"""Find a dataset's files in the user's folder, or download its archives when asked to."""
 
 from __future__ import annotations
 

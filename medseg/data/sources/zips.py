@@ -96,7 +96,7 @@ def check_members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile
     """Check the members of an archive and return those that are files, by their normalised name; see `CheckedZip`."""
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        # `filename` has been cut at a null byte and had its separators replaced; judge what the archive really says.
+        # `filename` has been cut at a null byte and had its separators replaced; check the name that is in the archive.
         fault = name_fault(info.orig_filename) or entry_fault(info)
         if fault:
             raise DataError(f"{path}: refused, its member {info.orig_filename!r} {fault}")

@@ -13,9 +13,9 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.data.overlay import outline
-from medseg.data.prepared.build import in_threads, thread_count
 from medseg.data.prepared.fingerprint import sha256_file
-from medseg.data.prepared.problems import SampleError
+from medseg.data.prepared.threads import in_threads, thread_count
+from medseg.data.sources.problems import SampleError
 from medseg.errors import ConfigError, UserError
 from medseg.system.memory import is_out_of_memory
 from medseg.trained.predicting.inputs import Input, find_inputs, is_large, read_image

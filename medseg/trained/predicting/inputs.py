@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from medseg.data.datasets.folder_layout import EXTENSIONS
-from medseg.data.prepared.problems import SampleError
 from medseg.data.sources.decode import decode_image, scale_to_8_bits
+from medseg.data.sources.problems import SampleError
 from medseg.errors import UserError
 
 LARGE = 16_000_000

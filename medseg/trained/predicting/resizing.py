@@ -14,7 +14,7 @@ STRIP = 2**20
 def resized_strips(maps: np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
     """Yield K x h x w float32 resized to K x H x W as consecutive strips K x rows x W, which together have H rows.
 
-    By area where it shrinks, linearly where it grows, as `medseg.data.prepared.build` does with images; pixel
+    By area where it shrinks, linearly where it grows, as `medseg.data.prepared.resize` does with images; pixel
     centres of both sizes are laid over each other. Strips are what the whole would be.
     """
     height, width = size

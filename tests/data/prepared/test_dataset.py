@@ -125,19 +125,19 @@ def test_a_file_cut_short_or_missing_is_noticed(copy, file):
     path = copy / file
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DataError, match=r"copy: not complete prepared data \(.*; delete the folder and prepare again"):
-        PreparedDataset.open(copy)
+        PreparedDataset(copy)
     path.unlink()
     with pytest.raises(DataError, match=f"{file} is missing"):
-        PreparedDataset.open(copy)
+        PreparedDataset(copy)
 
 
 def test_foreign_folders_are_noticed(copy, tmp_path):
     with pytest.raises(DataError, match=r"fingerprint\.json is missing"):
-        PreparedDataset.open(tmp_path)
+        PreparedDataset(tmp_path)
     for text in ("{}", "[]", "3", '{"file_sizes": 3}', '{"file_sizes": {}}', "\udcff"):
         (copy / "fingerprint.json").write_text(text, errors="surrogateescape")
         with pytest.raises(DataError, match=r"fingerprint\.json (is damaged|has no )"):
-            PreparedDataset.open(copy)
+            PreparedDataset(copy)
 
 
 def test_a_table_of_another_length_is_noticed(copy):
@@ -147,7 +147,7 @@ def test_a_table_of_another_length_is_noticed(copy):
     fingerprint["file_sizes"]["samples.csv"] = (copy / "samples.csv").stat().st_size
     (copy / "fingerprint.json").write_text(json.dumps(fingerprint))
     with pytest.raises(DataError, match=r"samples\.csv is cut short"):
-        PreparedDataset.open(copy)
+        PreparedDataset(copy)
 
 
 def test_the_table_can_be_read_by_anything(made):

@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 import pytest
 
-from medseg.data import arrays, build, staging
 from medseg.data.datasets import KvasirSEG
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.prepared.build import pixel_sums, resize_image, resize_mask
+from medseg.data.prepared import arrays, build, staging
+from medseg.data.prepared.build import pixel_sums
 from medseg.data.prepared.prepare import prepare
+from medseg.data.prepared.resize import resize_image, resize_mask
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError
 from medseg.system import locks
@@ -439,7 +440,7 @@ def test_a_disk_that_fills_up_while_writing_is_the_same(tmp_path, downloads, mon
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, downloads, monkeypatch, code, words):
     monkeypatch.setattr(Path, "mkdir", fail(code))
     with pytest.raises(
-        DataError, match=rf"cannot be written \({words}\); choose another place with data_dir=DIR"
+        DataError, match=rf"cannot be written \({words}\); choose another folder with data_dir=DIR"
     ) as caught:
         prepare(Tiny(), image_size=16, data_dir=tmp_path / "new", source=downloads)
     one_line(caught)
@@ -554,7 +555,7 @@ def test_what_a_killed_preparation_of_other_data_left_is_removed(tmp_path, downl
     write_folder(tmp_path / "prepared" / ".tiny-8x8-000000000000.tmp", {"images.npy": b"half"})
     running = tmp_path / "prepared" / ".tiny-9x9-000000000000.tmp"
     write_folder(running, {"images.npy": b"half"})
-    with staging.locked(staging.lock_of(running.with_name("tiny-9x9-000000000000")), "something"):
+    with locks.held(staging.lock_of(running.with_name("tiny-9x9-000000000000")), "is busy with something"):
         prepared = prepare(Tiny(), image_size=16, data_dir=tmp_path, source=downloads)
     assert inside(tmp_path) == [running.name, prepared.folder.name]
 

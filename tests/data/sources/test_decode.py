@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.data.prepared.problems import SampleError
 from medseg.data.sources.decode import decode_image, decode_labels, decode_pages, is_lossy
+from medseg.data.sources.problems import SampleError
 from tests.data.image_files import encode, grey_png, mask, picture, pillow
 
 LOSSLESS = [".png", ".bmp", ".tif", ".webp", ".ppm"]

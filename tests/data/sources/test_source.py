@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from medseg.data import zips
+from medseg.data.sources import zips
 from medseg.data.sources.finding import open_source
 from medseg.data.sources.source import (
     Archive,

@@ -4,23 +4,14 @@ from collections import Counter
 
 import pytest
 
+from experiments.splits.make_split_files import block_split, make_all, same_picture, write_split_files
 from medseg.config.checks.data import FOLDS
 from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG
 from medseg.data.datasets.base import Sample
 from medseg.data.sources.finding import open_source
-from medseg.data.splits.files import (
-    FOLD_COLUMNS,
-    SPLITS,
-    block_split,
-    check_fold,
-    computed_split,
-    draw,
-    file_split,
-    read_table,
-    split_files,
-    split_names,
-)
-from medseg.data.splits.make import make_all, same_picture, write_split_files
+from medseg.data.splits import SPLITS
+from medseg.data.splits.random_splits import draw, random_split
+from medseg.data.splits.split_files import FOLD_COLUMNS, check_fold, file_split, read_table, split_files, split_names
 from medseg.errors import ConfigError, DataError
 
 DATASETS = {"kvasir": KvasirSEG(), "isic": ISIC2018(), "dsb": DSB2018(), "isbi": ISBI2012()}
@@ -55,8 +46,8 @@ def test_writing_the_split_files_again_changes_nothing(tmp_path, monkeypatch):
     made = make_all()
     for dataset in made:
         (tmp_path / dataset).mkdir()
-    monkeypatch.setattr("medseg.data.splits.make.split_files", lambda dataset: tmp_path / dataset)
-    monkeypatch.setattr("medseg.data.splits.make.make_all", lambda: made)
+    monkeypatch.setattr("experiments.splits.make_split_files.split_files", lambda dataset: tmp_path / dataset)
+    monkeypatch.setattr("experiments.splits.make_split_files.make_all", lambda: made)
     write_split_files()
     for dataset, tables in made.items():
         for stem in tables:
@@ -150,7 +141,7 @@ def test_datasets_hand_out_their_files(dataset):
 
 
 def test_a_misspelt_split_names_the_close_matches():
-    with pytest.raises(ConfigError, match=r"Did you mean official\? \(it has official, random"):
+    with pytest.raises(ConfigError, match=r"did you mean 'official'\? \(it has official, random"):
         file_split("kvasir", [], "offical", None)
 
 
@@ -197,26 +188,26 @@ def test_drawing_is_in_proportion_to_the_types():
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(3, (1, 1, 1)), (9, (7, 1, 1)), (20, (16, 2, 2)), (50, (40, 5, 5))])
-def test_computed_split_is_80_10_10_with_one_image_at_least(count, sizes):
-    split = computed_split(IDS[:count], None, "key")
+def test_random_split_is_80_10_10_with_one_image_at_least(count, sizes):
+    split = random_split("key", IDS[:count], None, None)
     assert tuple(Counter(split.values())[part] for part in SPLITS) == sizes
-    assert split == computed_split(IDS[:count][::-1], None, "key")
+    assert split == random_split("key", IDS[:count][::-1], None, None)
 
 
 def test_one_more_image_moves_few_others():
-    before, after = computed_split(IDS[:40], None, "key"), computed_split(IDS[:41], None, "key")
+    before, after = random_split("key", IDS[:40], None, None), random_split("key", IDS[:41], None, None)
     assert sum(before[id_] != after[id_] for id_ in before) <= 3
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_too_few_images_for_a_split(count):
     with pytest.raises(DataError, match=f"{count} images are too few.*3 or more"):
-        computed_split(IDS[:count], None, "key")
+        random_split("key", IDS[:count], None, None)
 
 
 @pytest.mark.parametrize("count", [5, 7, 50])
-def test_computed_folds_test_every_image_once(count):
-    folds = [computed_split(IDS[:count], k, "key") for k in range(FOLDS)]
+def test_random_folds_test_every_image_once(count):
+    folds = [random_split("key", IDS[:count], None, k) for k in range(FOLDS)]
     assert Counter(id_ for fold in folds for id_, part in fold.items() if part == "test") == dict.fromkeys(
         IDS[:count], 1
     )
@@ -225,9 +216,9 @@ def test_computed_folds_test_every_image_once(count):
 
 def test_too_few_images_for_folds_and_wrong_folds():
     with pytest.raises(DataError, match="4 images are too few for 5 folds"):
-        computed_split(IDS[:4], 0, "key")
+        random_split("key", IDS[:4], None, 0)
     with pytest.raises(ConfigError, match="5 folds"):
-        computed_split(IDS, 5, "key")
+        random_split("key", IDS, None, 5)
 
 
 def test_block_split():

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 import medseg
-from medseg.data.prepared.build import as_grey, resize_image
+from medseg.data.prepared.resize import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
 from medseg.trained.files import KEY
 from medseg.trained.network import TrainedNetwork

@@ -1,0 +1,30 @@
+"""From an image as it is stored to one of the prepared size: what training, prediction and export have in common."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def as_grey(image: np.ndarray) -> np.ndarray:
+    """Turn an RGB image into grey levels, H x W x 1."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image, H x W x C uint8, to (height, width): by area where it shrinks, linearly where it grows."""
+    height, width = size
+    smaller = (min(width, image.shape[1]), min(height, image.shape[0]))
+    channels = image.shape[2]
+    if smaller != (image.shape[1], image.shape[0]):
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    if smaller != (width, height):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(image).reshape(height, width, channels)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a class map or instance map, H x W, to (height, width) by the nearest pixel: no new label appears."""
+    if mask.shape == size:
+        return np.ascontiguousarray(mask)
+    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)

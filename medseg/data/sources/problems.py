@@ -1,0 +1,100 @@
+"""What can be wrong with a dataset, by file name."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.errors import DataError
+from medseg.runs.files import write_rows
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding of the integrity check.
+
+    `kind` is one of `KINDS`. A `fatal` problem stops the preparation unless bad samples are skipped on request;
+    the others are only reported.
+    """
+
+    kind: str
+    file: str
+    detail: str = ""
+    sample: str = ""
+    """Id of the sample concerned, empty where no sample could be made."""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the sample cannot be used."""
+        return KINDS[self.kind]
+
+
+KINDS: dict[str, bool] = {
+    "missing mask": True,
+    "extra mask": False,
+    "size mismatch": True,
+    "unreadable": True,
+    "unexpected label": True,
+    "empty mask": False,
+    "duplicate image": False,
+    "near-duplicate across splits": False,
+}
+"""Kind of problem -> whether it is fatal."""
+
+
+class SampleError(DataError):
+    """One sample that cannot be used, raised by `Dataset.read`; the preparation collects these into its report.
+
+    Args:
+        kind: one of `KINDS`.
+        file: name of the file at fault, as it is in the source.
+        detail: a few words.
+    """
+
+    def __init__(self, kind: str, file: str, detail: str = "") -> None:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of problem {kind!r}; known: {', '.join(KINDS)}")
+        super().__init__(kind, file, detail)
+        self.kind = kind
+        self.file = file
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.kind}" + (f" ({self.detail})" if self.detail else "")
+
+
+def summary(problems: Sequence[Problem]) -> str:
+    """Count problems by kind, in words: `3 x empty mask, 1 x unreadable (left out)`."""
+    kinds = Counter(problem.kind + (" (left out)" if problem.fatal else "") for problem in problems)
+    return ", ".join(f"{number} x {kind}" for kind, number in kinds.items())
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write problems as a table, the fatal ones first."""
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        ordered = sorted(problems, key=lambda problem: not problem.fatal)
+        cells = [[each.kind, each.fatal, each.sample, each.file, each.detail] for each in ordered]
+        write_rows(file, [["kind", "fatal", "sample", "file", "detail"], *cells])
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """Read what `write_problems` has written."""
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [Problem(row["kind"], row["file"], row["detail"], row["sample"]) for row in csv.DictReader(file)]
+
+
+def refuse_fatal(problems: Sequence[Problem], title: str, path: Path) -> None:
+    """Raise `DataError` where any problem is fatal, after writing all of them to `path`."""
+    fatal = [problem for problem in problems if problem.fatal]
+    if not fatal:
+        return
+    write_problems(path, problems)
+    first = fatal[0]
+    detail = f" ({first.detail})" if first.detail else ""
+    raise DataError(
+        f"{title}: {len(fatal)} sample{'s' if len(fatal) > 1 else ''} cannot be used, first {first.file}: "
+        f"{first.kind}{detail}; all are listed in {path}; leave them out with data.skip_bad=true"
+    )
