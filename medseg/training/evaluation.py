@@ -50,7 +50,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Sequence[str]) -> Path:
     name = evaluation_name(datamodule, file, cfg.split, same_data=same_data)
     folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
     check_writable(folder)
-    trained = TrainedNetwork.of(checkpoint, trust=cfg.trust)
+    trained = TrainedNetwork.load(checkpoint, trust=cfg.trust)
     check_network(trained.network, datamodule)
     # An imported network has no names for its outputs.
     class_names = trained.class_names if metadata.data_identity else datamodule.prepared.class_names
