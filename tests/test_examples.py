@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import ConfigError
-from medseg.metrics.user_metrics import check_metrics
+from medseg.metrics.custom import check_metrics
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.reading import read_runs

@@ -7,10 +7,10 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
-from medseg.runs.environment import is_first_process
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.runs.show import print_run
+from medseg.system.process import is_first_process
 from medseg.training import start as training
 
 SUMMARY = """

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from medseg.config.targets import check_network_target, fitting
 from medseg.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from hydra.errors import InstantiationException
     from omegaconf import DictConfig
     from torch import nn
-
-
-def named_classes(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield every mapping with a `_target_` in plain mappings and lists, the outermost first, and its dotted key."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
-        for name, value in node.items():
-            yield from named_classes(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list | tuple):
-        for number, value in enumerate(node):
-            yield from named_classes(value, f"{key}[{number}]")
 
 
 def instantiation_error(error: InstantiationException) -> str:
@@ -56,8 +44,6 @@ def instantiate_network(model: DictConfig) -> nn.Module:
     Raises `ConfigError` where that names no network.
     """
     from torch import nn  # not above: torch takes seconds, and most commands can fail without it
-
-    from medseg.config.targets import check_network_target, fitting
 
     check_network_target(model)
     network = instantiate(fitting(model))

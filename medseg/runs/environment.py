@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import medseg
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 
 PACKAGES = (
     "torch", "lightning", "hydra-core", "omegaconf", "segmentation-models-pytorch", "torchmetrics", "albumentations",
@@ -31,11 +30,6 @@ def describe_environment() -> dict[str, Any]:
         "processor": processor(),
         "cpu_cores": available_cores(),
     }
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that the user started, not a further one of a distributed run."""
-    return all(os.environ.get(variable, "0") == "0" for variable in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def version(package: str) -> str | None:

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from medseg.errors import printable
-from medseg.runs.environment import is_first_process
+from medseg.system.process import is_first_process
 
 log = logging.getLogger("medseg")
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
-from medseg.runs.environment import is_first_process
+from medseg.system.process import is_first_process
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 """SIGTERM asks to end; SIGUSR2 is what submitit has SLURM send before a job is preempted or its time is over."""

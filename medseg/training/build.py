@@ -14,12 +14,13 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
+from medseg.acceleration import accelerate
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.metrics.user_metrics import Metric, as_metric, check_metrics
+from medseg.metrics.custom import Metric, as_metric, check_metrics
 from medseg.models.outputs import main_output
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 from medseg.training.checkpoints import CheckpointFiles
 from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
 
@@ -32,7 +33,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
     """
-    network = instantiate_network(model)
+    network = accelerate(instantiate_network(model))
     check_network(network, datamodule)
     if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
         check_batch_of_one(network, datamodule)

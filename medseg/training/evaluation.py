@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.runs.files import read_yaml
 from medseg.runs.folder import RunFolder, find_run
-from medseg.runs.show import print_scores
 from medseg.system.os_errors import check_writable
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork
@@ -29,12 +28,14 @@ NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
-def evaluate_checkpoint(cfg: DictConfig, overrides: Sequence[str]) -> Path:
-    """Score the checkpoint that `cfg.checkpoint` names, and return the folder the scores were written to.
+def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Path, dict[str, Any]]:
+    """Score the checkpoint that `cfg.checkpoint` names and write the scores.
 
-    `overrides`: the words that `cfg` was composed with. Data keys that they do not give are those of the training.
+    Args:
+        cfg: the configuration of the command.
+        overrides: the words it was composed of: what they do not name is as in the training.
 
-    Raises `UserError` for what the user can put right.
+    Returns the folder of the scores, and their summary. Raises `UserError` for what the user can put right.
     """
     quiet_libraries()
     metrics = build_metrics(cfg.metrics)
@@ -66,18 +67,15 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Sequence[str]) -> Path:
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    scores = score_split(trainer, task, datamodule, metrics)
-    scores.summary["checkpoint"] = str(file)
+    scores = score_split(trainer, task, datamodule, metrics).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
         draw_test_examples(folder / "images", datamodule, scores)
-        print_scores(scores.summary, run.path.name)
-        print(f"scores: {folder}")
-    return folder
+    return folder, scores.summary
 
 
-def given_keys(cfg: DictConfig, overrides: Sequence[str]) -> set[str]:
-    """Name the keys of `data` that the overrides give; `dataset` where another dataset is chosen."""
+def given_keys(cfg: DictConfig, overrides: Collection[str]) -> set[str]:
+    """Name the keys of `data` that the command line gives; `dataset` where another dataset is chosen."""
     words = {override.partition("=")[0].lstrip("+") for override in overrides}
     keys = {key.partition(".")[2] for key in words if key.startswith("data.")}
     return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys

@@ -16,10 +16,12 @@ from medseg.config.instantiate import instantiate
 from medseg.config.targets import check_targets, fitting
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
-from medseg.runs.environment import describe_environment, is_first_process
+from medseg.models.facts import record
+from medseg.runs.environment import describe_environment
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
+from medseg.system.process import is_first_process
 from medseg.trained.checkpoint import Checkpoint, checkpoint_metadata
 from medseg.training.build import (
     build_metrics,
@@ -137,15 +139,14 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         scores = score_split(trainer, task, datamodule, metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
-            scores.summary.update(
-                {
-                    "best_epoch": best.content["epoch"] + 1,
-                    "epochs": len(epochs),
-                    # Of all epochs, those before an interruption included.
-                    "training_seconds": round(sum(float(row["seconds"]) for row in epochs), 1),
-                    "parameters": sum(parameter.numel() for parameter in task.network.parameters()),
-                    "macs": macs_of(task.network, datamodule),
-                }
+            scores = scores.with_facts(
+                best_epoch=best.content["epoch"] + 1,
+                epochs=len(epochs),
+                # Of all epochs, those before an interruption included.
+                training_seconds=round(sum(float(row["seconds"]) for row in epochs), 1),
+                parameters=sum(parameter.numel() for parameter in task.network.parameters()),
+                macs=macs_of(task.network, datamodule),
+                network=record(task.network, plan.record["model"]),
             )
             write_results(folder, datamodule, scores, mirrors)
 

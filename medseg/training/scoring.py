@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import lightning
 import numpy as np
 
 from medseg.data.module import SegmentationDataModule
+from medseg.metrics.custom import Metric, describe, measure
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.metrics.user_metrics import Metric, describe, measure
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import write_predictions
 from medseg.training.panels import choose_examples, draw_examples
@@ -36,6 +36,10 @@ class Scores:
     ids: list[str]
     indices: np.ndarray
     class_maps: np.ndarray
+
+    def with_facts(self, **facts: Any) -> Scores:
+        """Return the scores with further entries in their summary."""
+        return replace(self, summary={**self.summary, **facts})
 
 
 def score_split(

@@ -46,8 +46,11 @@ def run_import(place: Path, source: Path, *overrides: str) -> Path:
 
 def run_evaluate(place: Path, checkpoint: Path, *overrides: str) -> list[dict[str, str]]:
     scores = place / "scores"
-    words = (f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}", "trainer.accelerator=cpu")
-    evaluate_checkpoint(compose_config("evaluate", *words, *overrides), overrides)
+    words = [
+        f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}", "trainer.accelerator=cpu",
+        *overrides,
+    ]  # fmt: skip
+    evaluate_checkpoint(compose_config("evaluate", *words), words)
     return read_csv(scores / "per_image.csv")
 
 

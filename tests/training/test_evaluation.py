@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from medseg import api
 from medseg.errors import ConfigError, UserError
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
@@ -27,8 +26,8 @@ def run(place: Path) -> RunFolder:
 def evaluate(place: Path, *overrides: str) -> Path:
     from medseg.training.evaluation import evaluate_checkpoint
 
-    words = (f"data_dir={place / 'data'}", *overrides)
-    return evaluate_checkpoint(compose_config("evaluate", *words), words)
+    words = [f"data_dir={place / 'data'}", *overrides]
+    return evaluate_checkpoint(compose_config("evaluate", *words), words)[0]
 
 
 def test_a_run_evaluated_again_has_exactly_its_own_scores(run: RunFolder, place: Path) -> None:
@@ -38,8 +37,6 @@ def test_a_run_evaluated_again_has_exactly_its_own_scores(run: RunFolder, place:
     again = json.loads((folder / "summary.json").read_text())
     assert again["headline"] == json.loads(run.summary.read_text())["headline"]
     assert (folder / "images" / "worst.png").stat().st_size > 1000
-    words = (f"data_dir={place / 'data'}", "trainer.accelerator=cpu")
-    assert api.evaluate(run.path, words)["headline"] == again["headline"]
 
 
 def test_another_split_and_another_checkpoint(run: RunFolder, place: Path) -> None:

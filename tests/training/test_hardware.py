@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from medseg.errors import ConfigError
 from medseg.runs.files import read_csv
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 from medseg.training.build import build_trainer
 from medseg.training.hardware import check_compiler
 from medseg.training.task import SegmentationTask

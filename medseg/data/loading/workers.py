@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, get_worker_info
 
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 from medseg.system.signals import block_signals, exit_with, kill_loading_processes
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 
 T = TypeVar("T")
 

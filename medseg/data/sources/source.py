@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from medseg.data.sources.zips import CheckedZip, is_junk, list_contents
+from medseg.data.sources.zips import READ_ERRORS, check_members, is_junk
 from medseg.errors import DataError
 
 
@@ -37,7 +39,7 @@ class Archive:
 
 
 class Source(ABC):
-    """Files by name. Can be pickled and read from several threads or processes at once."""
+    """Files by name. Can be read from several threads at once."""
 
     names: list[str]
     """Sorted, '/'-separated, relative; without folders and without what an operating system left behind."""
@@ -58,34 +60,66 @@ class Source(ABC):
 
 
 class ZipSource(Source):
-    """A zip archive; see `medseg.data.sources.zips.CheckedZip` for what is refused."""
+    """A zip archive whose list of members has been checked.
+
+    Args:
+        path: the archive.
+        sha256: its published checksum, where there is one.
+
+    Raises `DataError` for a file that is no zip archive or is damaged, and for a member with an absolute path, `..`,
+    a backslash or a drive in its name, a symbolic link or special file, an encrypted member, two members of one name,
+    and sizes that no honest archive has.
+    """
 
     def __init__(self, path: str | Path, sha256: str | None = None) -> None:
         self.path = Path(path)
         self.sha256 = sha256
         self.location = str(path)
-        self._open()
-
-    def _open(self) -> None:
-        self._zip = CheckedZip(self.path)
-        self.names = sorted(self._zip.members)
-        self.identity = hash_lines(list_contents(self._zip.members))
+        self._lock = threading.Lock()
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+        except (*READ_ERRORS, NotImplementedError) as error:
+            raise DataError(f"{path}: not a zip archive, or cut short or damaged ({error}); fetch it again") from None
+        try:
+            self._members = check_members(self._archive.infolist(), self.path)
+        except DataError:
+            self._archive.close()
+            raise
+        self.names = sorted(self._members)
+        self.identity = hash_lines([(name, info.file_size, info.CRC) for name, info in sorted(self._members.items())])
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one file."""
-        return self._zip.read(name)
+        """Return the bytes of one member; raises `DataError` when it is damaged or not as long as declared."""
+        info = self._members.get(name)
+        if info is None:
+            raise DataError(f"{self.path}: has no member '{name}'")
+        try:
+            # `open` and `close` count the users of one file handle and are not safe between threads; `read` is.
+            with self._lock:
+                member = self._archive.open(info)
+            try:
+                # With a limit no more than the declared size is ever unpacked, whatever the stream holds.
+                content = member.read(info.file_size + 1)
+            finally:
+                with self._lock:
+                    member.close()
+        except OSError as error:
+            raise DataError(f"{self.path}: '{name}' cannot be read ({error.strerror or error})") from None
+        except (*READ_ERRORS, NotImplementedError, RuntimeError) as error:
+            reason = str(error) or "it ends too early"
+            raise DataError(f"{self.path}: '{name}' is damaged ({reason}); fetch the archive again") from None
+        if len(content) != info.file_size:
+            raise DataError(f"{self.path}: '{name}' has {len(content)} bytes where {info.file_size} are declared")
+        return content
 
     @property
     def archives(self) -> list[tuple[Path, str | None]]:
         """The archive files, each with its published SHA-256."""
         return [(self.path, self.sha256)]
-
-    def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "sha256": self.sha256, "location": self.location}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._open()
 
 
 class FolderSource(Source):

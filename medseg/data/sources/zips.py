@@ -1,4 +1,4 @@
-"""Read zip archives that nobody has vouched for: every name checked, every member checked, nothing extracted."""
+"""Check zip archives that nobody has vouched for: every name and every member, before anything is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import lzma
 import re
 import stat
 import struct
-import threading
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -24,7 +23,7 @@ a thousandfold; among the archives in use, the ISBI 2012 labels come highest, at
 
 JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
-_READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, OverflowError)
+READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, OverflowError)
 
 
 def is_junk(name: str) -> bool:
@@ -33,67 +32,8 @@ def is_junk(name: str) -> bool:
     return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1].lower() in JUNK_NAMES
 
 
-class CheckedZip:
-    """A zip archive whose list of members has been checked; safe to read from several threads.
-
-    Args:
-        path: the archive.
-
-    `members` maps the name of each file, '/'-separated and without `./`, to its entry; folders and junk are left out.
-
-    Raises `DataError` for a file that is no zip archive or is damaged, and for a member with an absolute path, `..`,
-    a backslash or a drive in its name, a symbolic link or special file, an encrypted member, two members of one name,
-    and sizes that no honest archive has.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        try:
-            self._archive = zipfile.ZipFile(path)
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file") from None
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-        except (*_READ_ERRORS, NotImplementedError) as error:
-            raise DataError(f"{path}: not a zip archive, or cut short or damaged ({error}); fetch it again") from None
-        try:
-            self.members = check_members(self._archive.infolist(), path)
-        except DataError:
-            self._archive.close()
-            raise
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one member; raises `DataError` when it is damaged or not as long as declared."""
-        info = self.members.get(name)
-        if info is None:
-            raise DataError(f"{self.path}: has no member '{name}'")
-        try:
-            # `open` and `close` count the users of one file handle and are not safe between threads; `read` is.
-            with self._lock:
-                member = self._archive.open(info)
-            try:
-                # With a limit no more than the declared size is ever unpacked, whatever the stream holds.
-                content = member.read(info.file_size + 1)
-            finally:
-                with self._lock:
-                    member.close()
-        except OSError as error:
-            raise DataError(f"{self.path}: '{name}' cannot be read ({error.strerror or error})") from None
-        except (*_READ_ERRORS, NotImplementedError, RuntimeError) as error:
-            reason = str(error) or "it ends too early"
-            raise DataError(f"{self.path}: '{name}' is damaged ({reason}); fetch the archive again") from None
-        if len(content) != info.file_size:
-            raise DataError(f"{self.path}: '{name}' has {len(content)} bytes where {info.file_size} are declared")
-        return content
-
-    def close(self) -> None:
-        """Close the file."""
-        self._archive.close()
-
-
 def check_members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Check the members of an archive and return those that are files, by their normalised name; see `CheckedZip`."""
+    """Check the members of an archive and return those that are files, by their normalised name; see `ZipSource`."""
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         # `filename` has been cut at a null byte and had its separators replaced; check the name that is in the archive.
@@ -148,8 +88,3 @@ def entry_fault(info: zipfile.ZipInfo) -> str | None:
     if info.file_size > LARGE_MEMBER and info.file_size > MAX_RATIO * max(1, info.compress_size):
         return f"unpacks to more than {MAX_RATIO} times its size, as in a zip bomb"
     return None
-
-
-def list_contents(members: dict[str, zipfile.ZipInfo]) -> list[tuple[str, int, int]]:
-    """Return (name, size, CRC-32) of every member, sorted."""
-    return sorted((name, info.file_size, info.CRC) for name, info in members.items())

@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
 import shutil
 import stat
 import struct
@@ -90,15 +89,6 @@ def test_folder_identity_changes_with_a_file(tmp_path):
     assert FolderSource(folder).identity == before
     os.utime(folder / "Top/masks/a.png", ns=(1, 1))
     assert FolderSource(folder).identity != before
-
-
-def test_sources_survive_pickling(tmp_path):
-    packed = ZipSource(write_zip(tmp_path / "x.zip", FILES))
-    folder = FolderSource(write_folder(tmp_path / "d", FILES))
-    for source in (packed, folder, CombinedSource({"A": packed, "B": folder}), EmptySource()):
-        copy = pickle.loads(pickle.dumps(source))
-        assert contents(copy) == contents(source)
-        assert copy.identity == source.identity
 
 
 def test_a_zip_is_read_by_many_threads_at_once(tmp_path):

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.metrics.user_metrics import describe, measure
+from medseg.metrics.custom import describe, measure
 from medseg.training.build import build_metrics
 
 DICE = {
