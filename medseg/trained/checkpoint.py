@@ -169,15 +169,20 @@ def check_metadata(content: Any, file: Path) -> Metadata:
         for key, value in values_in(content):
             check_plain(key, value)
         metadata = Metadata.model_validate(content)
-        data = metadata.configuration.data
+        names, mean, std = metadata.class_names, metadata.mean, metadata.std
+        data, model = metadata.configuration.data, metadata.configuration.model
         size = data.get("image_size")
         checked("data.image_size", list(size) if isinstance(size, tuple) else size, SIZE)
         channels = checked("data.in_channels", data.get("in_channels"), CHANNELS)
-        check_class_names(metadata)
-        for name, values in (("mean", metadata.mean), ("std", metadata.std)):
+        for classes in (data.get("num_classes"), model.get("num_classes")):
+            if isinstance(classes, int) and len(names) != classes:
+                raise ValueError(f"class_names has {len(names)} names for {classes} classes")
+        if len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
+            raise ValueError("class_names are not different, printable names")
+        for key, values in (("mean", mean), ("std", std)):
             if values is not None and len(values) != channels:
-                raise ValueError(f"{name} has {len(values)} values for {channels} channels")
-        if metadata.std is not None and min(metadata.std) <= 0:
+                raise ValueError(f"{key} has {len(values)} values for {channels} channels")
+        if std is not None and min(std) <= 0:
             raise ValueError("std has a value that is not above 0")
     except ValidationError as error:
         first = error.errors()[0]
@@ -185,16 +190,6 @@ def check_metadata(content: Any, file: Path) -> Metadata:
     except (ValueError, TypeError, ConfigError) as error:
         raise refused(file, error) from None
     return metadata
-
-
-def check_class_names(metadata: Metadata) -> None:
-    """Raise `ValueError` for class names that are not one for each class, different and printable."""
-    names, configuration = metadata.class_names, metadata.configuration
-    for classes in (configuration.data.get("num_classes"), configuration.model.get("num_classes")):
-        if isinstance(classes, int) and len(names) != classes:
-            raise ValueError(f"class_names has {len(names)} names for {classes} classes")
-    if len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
-        raise ValueError("class_names are not different, printable names")
 
 
 def check_plain(key: str, value: Any) -> None:

@@ -200,11 +200,8 @@ def given_normalisation(cfg: DictConfig, in_channels: int) -> tuple[Sequence[flo
     if cfg.mean is None and cfg.std is None:
         return None
     for name, values in (("mean", cfg.mean), ("std", cfg.std)):
-        numbers = OmegaConf.is_list(values) and all(isinstance(value, int | float) for value in values)
-        if not numbers or len(values) != in_channels:
+        if values is None or len(values) != in_channels:
             raise ConfigError(f"{name}={values} must be {in_channels} numbers, [...]; mean and std go together")
-    if min(cfg.std) <= 0:
-        raise ConfigError(f"std={cfg.std} must be above 0")
     order = -1 if cfg.bgr else 1
     return [float(value) for value in cfg.mean][::order], [float(value) for value in cfg.std][::order]
 

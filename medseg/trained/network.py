@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medseg.config.checks.kinds import DEVICE, checked
 from medseg.data.normalisation import normalise
 from medseg.data.prepared.resize import as_grey, resize_image
 from medseg.errors import ConfigError, UserError
@@ -50,18 +51,14 @@ class TrainedNetwork:
     precision: str = "32-true"
 
     @classmethod
-    def load(cls, file: Path, *, trust: bool = False) -> TrainedNetwork:
-        """Build the network of a checkpoint, on the CPU.
+    def load(cls, checkpoint: Path | Checkpoint, *, trust: bool = False) -> TrainedNetwork:
+        """Build the network of a checkpoint, a file or one that was read, on the CPU.
 
         `trust`: build a network that is not medseg's own. Raises `UserError` for a checkpoint that cannot be read or
         trusted.
         """
-        return cls.of(Checkpoint.read(file), trust=trust)
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, *, trust: bool = False) -> TrainedNetwork:
-        """Build the network of a checkpoint that was read; see `load`."""
-        return cls(checkpoint.file, checkpoint.build(trust=trust).eval(), checkpoint.metadata)
+        read = Checkpoint.read(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+        return cls(read.file, read.build(trust=trust).eval(), read.metadata)
 
     def to(self, device: torch.device, precision: str | None = None) -> TrainedNetwork:
         """Move the network to a device, to compute in a precision; None is that of its training.
@@ -158,19 +155,11 @@ def pick_device(wanted: str) -> torch.device:
 
     Raises `ConfigError` for one that is not there.
     """
+    checked("device", wanted, DEVICE)
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device("cuda" if wanted == "gpu" else wanted)
-    except RuntimeError:
-        device = torch.device("meta")
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.device_count() > (device.index or 0),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if device.type not in there:
-        raise ConfigError(f"device is {wanted!r}; it must be auto, cpu, gpu, cuda:<number> or mps")
-    if not there[device.type]:
+    device = torch.device("cuda" if wanted == "gpu" else wanted)
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[device.type]
+    if (device.index or 0) >= count:
         raise ConfigError(f"device={wanted}: PyTorch finds no such device here; use device=auto or cpu")
     return device

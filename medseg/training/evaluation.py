@@ -51,7 +51,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     name = evaluation_name(datamodule, file, cfg.split, same_data=same_data)
     folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
     check_writable(folder)
-    trained = TrainedNetwork.of(checkpoint, trust=cfg.trust)
+    trained = TrainedNetwork.load(checkpoint, trust=cfg.trust)
     check_network(trained.network, datamodule)
     # An imported network has no names for its outputs.
     class_names = trained.class_names if metadata.data_identity else datamodule.prepared.class_names

@@ -237,7 +237,7 @@ def test_an_imported_network_is_trained_further(golden: Path, tmp_path: Path, fi
     assert all(torch.equal(trained[key], imported[key]) for key in learnt)
 
 
-def test_what_is_to_be_typed_next_is_said(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_next_commands_are_printed(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_import(tmp_path, golden / "unet_base4_transposed.npz", "model=unet")
     said = capsys.readouterr().out
     assert f"medseg evaluate {tmp_path / 'unet_base4_transposed.ckpt'} data=..." in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,14 +46,15 @@ def write_onnx(program: ExportedProgram, metadata: Mapping[str, Any], file: Path
 
     output_name = str(metadata["output"]).partition(":")[0]
     with quiet():
-        made = torch.onnx.export(program, input_names=["image"], output_names=[output_name], verbose=False)
+        made = torch.onnx.export(
+            program,
+            input_names=["image"],
+            output_names=[output_name],
+            dynamic_shapes={"image": {0: "N", 2: "H", 3: "W"}},  # names of the sizes that the program leaves open
+            verbose=False,
+        )
     assert made is not None
     model: Any = made.model
-    symbols = {str(size): name for size, name in zip(model.graph.inputs[0].shape, ("N", None, "H", "W"), strict=True)}
-    for value in (*model.graph.inputs, *model.graph.outputs, *(out for node in model.graph for out in node.outputs)):
-        if value.shape is not None:
-            # s40, s73, s6 are called by what they are.
-            value.shape = type(value.shape)([renamed(size, symbols) for size in value.shape])
     for node in model.graph:
         node.metadata_props.clear()  # where in the source it comes from
     metadata = {**metadata, "opset": model.opset_imports[""]}
@@ -63,13 +63,6 @@ def write_onnx(program: ExportedProgram, metadata: Mapping[str, Any], file: Path
     model.producer_version = str(metadata["medseg_version"])
     made.save(file, external_data=False)
     return metadata
-
-
-def renamed(size: Any, symbols: Mapping[str, str | None]) -> Any:
-    """Return a size with other names for the symbols in it; a number as it is."""
-    if isinstance(size, int) or size.value is None:
-        return size
-    return re.sub(r"\w+", lambda word: symbols.get(word[0]) or word[0], str(size.value))
 
 
 def write_torch(program: ExportedProgram, metadata: Mapping[str, Any], file: Path) -> dict[str, Any]:
