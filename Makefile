@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 JOBS ?= 2
-ALL := .[dev,ray,submitit,export,demo,docs]
+ALL := .[dev,ray,submitit,export,demo,notebook,docs]
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow lint types docs format lock clean

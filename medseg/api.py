@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medseg.reporting.report import Report
+    from medseg.runs.reading import RunTree
     from medseg.runs.run import Run
+    from medseg.trained.predicting.predictor import Predictor
 
 
 def fit(model: str = "convunext", data: str = "synthetic", overrides: Sequence[str] = ()) -> Run:
@@ -29,13 +33,123 @@ def fit(model: str = "convunext", data: str = "synthetic", overrides: Sequence[s
     from medseg.config.overrides import add_keys
     from medseg.runs.plan import plan_run
     from medseg.runs.reading import read_runs
-    from medseg.system.logs import set_up_logging
     from medseg.training.start import train
 
-    if not logging.getLogger("medseg").handlers:
-        set_up_logging()
+    show_messages()
     words = add_keys([model, data, *overrides], ("model", "data"), "train")
     cfg, hydra_config = compose("train", words)
     folder = train(cfg, plan_run(cfg, hydra_config))
     (run,) = read_runs([folder.path]).runs
     return run
+
+
+def evaluate(
+    run: Run | str | Path, data: str | None = None, split: str = "test", overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Score a trained network on any data and split, as `medseg evaluate` does, and return the summary of its scores.
+
+        summary = medseg.evaluate("runs/main/RUN", data="cvc")
+        summary["headline"]["dice"]["mean"]
+
+    Args:
+        run: a run, its folder, or a checkpoint file.
+        data: option of the group `data`, or the folder of the user's own images; None for the data of its training.
+        split: `train`, `val` or `test`.
+        overrides: further words of the command line.
+
+    Raises `medseg.errors.UserError` for what the user can put right.
+    """
+    from medseg.config.compose import compose
+    from medseg.config.overrides import add_keys
+    from medseg.training.evaluation import evaluate_checkpoint
+
+    show_messages()
+    checkpoint = str(run) if isinstance(run, str | Path) else str(run.folder)
+    named = [checkpoint] if data is None else [checkpoint, data]
+    words = add_keys([*named, f"split={split}", *overrides], ("checkpoint", "data"), "evaluate")
+    return evaluate_checkpoint(compose("evaluate", words)[0], words)[1]
+
+
+def load(
+    checkpoint: str | Path | Sequence[str | Path],
+    *,
+    tta: bool = False,
+    scale: float | None = None,
+    tile: int | None = None,
+    overlap: float = 0.25,
+    device: str = "auto",
+    precision: str | None = None,
+    trust: bool = False,
+) -> Predictor:
+    """Load a trained network, or several to be averaged, to predict images with.
+
+    `medseg.load("runs/main/RUN").predict(image)` has a `mask` (H x W uint8, class indices), `probabilities` (classes
+    x H x W float32) and `class_names`; a notebook shows it as the image with the outlines of its mask. `image` is a
+    file, an array (H x W or H x W x (1, 3 or 4), uint8 or uint16, RGB), or a list of these, which gives a list. All
+    that the network needs to know about images is in its checkpoint.
+
+    Args:
+        checkpoint: a run folder, a checkpoint file, a pattern with `*` that finds some, or a list of these.
+        tta: average over the image and its three flips.
+        scale: None resizes the whole image to the size that the network was trained at; a number keeps the image's own
+            resolution, times this number, and cuts it into overlapping windows.
+        tile: side of these windows, in pixels as the network sees them; given without `scale` it means scale 1.
+        overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
+        device: `auto`, `cpu`, `gpu`, `cuda:<number>` or `mps`.
+        precision: `32-true`, `bf16-mixed` or `16-mixed`; None is that of the training.
+        trust: build networks that are not medseg's own.
+
+    Raises `medseg.errors.UserError` for what cannot be found, read, trusted or averaged.
+    """
+    from medseg.trained.predicting import predictor  # torch takes seconds, and not every use of medseg needs it
+
+    return predictor.load(
+        checkpoint, device=device, precision=precision, trust=trust, tta=tta, scale=scale, tile=tile, overlap=overlap
+    )
+
+
+def read_runs(folders: str | Path | Sequence[str | Path]) -> RunTree:
+    """Read every run below some folders: `for run in medseg.read_runs("runs/main")`.
+
+    `.to_frame()` makes a pandas DataFrame of them, one row a run; a notebook shows them as a table.
+
+    Args:
+        folders: of runs, experiments or sweeps.
+
+    Raises `medseg.errors.UserError` where there are no runs.
+    """
+    from medseg.runs import reading
+
+    return reading.read_runs([folders] if isinstance(folders, str | Path) else folders)
+
+
+def compare(
+    runs: RunTree | str | Path | Sequence[str | Path],
+    score: str | None = None,
+    convention: str = "per_image",
+    names: Mapping[str, str] | None = None,
+) -> Report:
+    """Compare runs, as `medseg report` does; a notebook shows the comparison, `.write(folder)` writes the report.
+
+    Args:
+        runs: what `read_runs` returns, or the folders.
+        score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd` or a user's own; None for the
+            convention's.
+        convention: `per_image`, `pooled`, `mean_iou_with_background` or `accuracy`.
+        names: printed names of networks and datasets.
+
+    Raises `medseg.errors.UserError` for an unknown score, and where no run is finished.
+    """
+    from medseg import reporting
+    from medseg.runs.reading import RunTree
+
+    tree = runs if isinstance(runs, RunTree) else read_runs(runs)
+    return reporting.compare(tree, score=score, convention=convention, names=names)
+
+
+def show_messages() -> None:
+    """Show medseg's messages, such as the scores of each epoch, unless the caller has chosen how."""
+    if not logging.getLogger("medseg").handlers:
+        from medseg.system.logs import set_up_logging
+
+        set_up_logging()

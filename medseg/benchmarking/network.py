@@ -9,13 +9,13 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from medseg.acceleration import accelerate
 from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.timing import StepTimer
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
-from medseg.models.fused import use_fused
 from medseg.runs.environment import processor
 from medseg.training.hardware import check_compiler, pick_accelerator, pick_precision
 
@@ -88,8 +88,7 @@ class NetworkBenchmark:
         if "encoder_weights" in arguments:
             arguments["encoder_weights"] = None  # nothing is downloaded; random ones are as fast
         network = instantiate_network(OmegaConf.create(arguments))
-        use_fused(network, self.setting.acceleration)
-        return network
+        return accelerate(network) if self.setting.acceleration else network
 
     def to_device(self, image: torch.Tensor) -> torch.Tensor:
         """Return images on the device, in the memory layout."""

@@ -79,7 +79,7 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
     return Subject(
         cell=cell,
         runs=finished,
-        network=find_network(str(first.config.get("model", {}).get("_target_", first.model))),
+        network=find_network(first),
         data=data,
         classes=score_classes(cell, finished),
         elsewhere=find_evaluations(finished),

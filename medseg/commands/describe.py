@@ -59,6 +59,7 @@ def describe_one(cfg: DictConfig) -> str:
     # Imported here, not above: torch takes seconds, and --help and a misspelt option need none of it.
     from medseg.measure import measure_cost, receptive_field
     from medseg.measure.show import Description, write_description
+    from medseg.models.facts import facts_of
 
     in_channels, num_classes = cfg.in_channels or 3, cfg.num_classes or 2
     network = build(cfg.model, in_channels, num_classes)
@@ -80,6 +81,7 @@ def describe_one(cfg: DictConfig) -> str:
         cost=cost,
         min_size=min_size,
         field=field,
+        facts=facts_of(network),
     )
     return write_description(described, cfg.format)
 
@@ -87,16 +89,18 @@ def describe_one(cfg: DictConfig) -> str:
 def describe_all(cfg: DictConfig) -> str:
     """Measure every network of the papers and write their table."""
     from medseg.measure import measure_cost
-    from medseg.measure.papers import ROWS
-    from medseg.measure.show import write_sizes
+    from medseg.measure.show import Measured, write_sizes
+    from medseg.models.facts import published_networks
 
     measured = []
-    for row in ROWS:
-        log.info("measuring %s", row.name)
-        in_channels, num_classes = cfg.in_channels or row.in_channels, cfg.num_classes or row.num_classes
-        network = build(compose("describe", f"model={row.overrides}".split())[0].model, in_channels, num_classes)
-        cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
-        measured.append((row, in_channels, num_classes, cost))
+    for facts in published_networks():
+        for size in facts.sizes:
+            log.info("measuring %s", size.name)
+            in_channels, num_classes = cfg.in_channels or size.in_channels, cfg.num_classes or size.num_classes
+            network = build(compose("describe", f"model={size.model}".split())[0].model, in_channels, num_classes)
+            cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
+            claims = facts.claims if size is facts.sizes[0] else {}
+            measured.append(Measured(size, claims, in_channels, num_classes, cost))
     return write_sizes(measured, size_of(cfg), cfg.format)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
+from medseg.runs.environment import is_first_process
+from medseg.runs.folder import find_run
+from medseg.runs.show import print_scores
 from medseg.system.memory import keep_freed_memory
 
 SUMMARY = """
@@ -25,7 +29,10 @@ def evaluate(cfg: DictConfig) -> None:
     from medseg.training.evaluation import evaluate_checkpoint
 
     keep_freed_memory()
-    evaluate_checkpoint(cfg)
+    folder, summary = evaluate_checkpoint(cfg, list(HydraConfig.get().overrides.task))
+    if is_first_process():
+        print_scores(summary, find_run(cfg.checkpoint)[0].path.name)
+        print(f"scores: {folder}")
 
 
 COMMAND = Command("evaluate", evaluate, SUMMARY, EXAMPLES, positional=("checkpoint", "data"))

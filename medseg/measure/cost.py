@@ -7,7 +7,7 @@ takes a second where the arithmetic takes minutes. A network that cannot run so 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,8 @@ def measure_cost(network: nn.Module, *, in_channels: int, size: tuple[int, int])
     """
     parts = find_stages(network)
     # Eval mode takes a single image; batch norm does not while training, at the bottom of a small image.
-    outputs, macs, all_macs = _run(network, parts, (1, in_channels, *size), _count_macs, training=False)
-    _, kept, all_kept = _run(network, parts, (2, in_channels, *size), _count_kept, training=True)
+    outputs, macs, all_macs = _run(network, parts, (1, in_channels, *size), training=False)
+    _, kept, all_kept = _run(network, parts, (2, in_channels, *size), training=True)
     stages, seen = [], set[int]()
     for name, (inside, module) in parts.items():
         own = {id(parameter): parameter.numel() for parameter in module.parameters()}
@@ -97,7 +97,7 @@ def measure_cost(network: nn.Module, *, in_channels: int, size: tuple[int, int])
 
 def count_macs(network: nn.Module, *, in_channels: int, size: tuple[int, int]) -> int:
     """Count the multiply-accumulates for one image; arguments and errors as of `measure_cost`."""
-    _, _, twice = _run(network, {}, (1, in_channels, *size), _count_macs, training=False)
+    _, _, twice = _run(network, {}, (1, in_channels, *size), training=False)
     return twice // 2
 
 
@@ -134,32 +134,27 @@ def _children(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]
             yield f"{prefix}{name}", child
 
 
-Counting = Callable[[Mapping[str, Tensor]], tuple[AbstractContextManager[Any], Callable[[], int]]]
-"""Takes the network's parameters and buffers; returns what to run the network in, and what it has counted so far."""
-
 Counted = tuple[dict[str, tuple[int, ...]], dict[str, int], int]
 """Output shape for one image by stage, what was counted by stage, what was counted in all."""
 
 
 def _run(
-    network: nn.Module,
-    parts: Mapping[str, tuple[str, nn.Module]],
-    shape: tuple[int, ...],
-    counting: Counting,
-    *,
-    training: bool,
+    network: nn.Module, parts: Mapping[str, tuple[str, nn.Module]], shape: tuple[int, ...], *, training: bool
 ) -> Counted:
-    """Run a network on images of no values, or on real ones if it cannot, and count."""
+    """Run a network on images of no values, or on real ones if it cannot, and count.
+
+    In training mode the bytes that autograd keeps, in evaluation mode twice the multiply-accumulates.
+    """
     modes = {module: module.training for module in network.modules()}
     network.train(training)
     try:
         try:
-            return _run_once(network, parts, shape, counting, FakeTensorMode(allow_non_fake_inputs=True))
+            return _run_once(network, parts, shape, FakeTensorMode(allow_non_fake_inputs=True))
         except UserError:
             raise
         except Exception:
             # It looks at values, or does what PyTorch cannot pretend. A fault of its own shows again.
-            return _run_once(network, parts, shape, counting, None)
+            return _run_once(network, parts, shape, None)
     except UserError:
         raise
     except Exception as error:
@@ -174,7 +169,6 @@ def _run_once(
     network: nn.Module,
     parts: Mapping[str, tuple[str, nn.Module]],
     shape: tuple[int, ...],
-    counting: Counting,
     fake: FakeTensorMode | None,
 ) -> Counted:
     """Run a network once, on tensors without values if `fake`, and count."""
@@ -183,31 +177,9 @@ def _run_once(
         copy = value.detach().cpu()  # a network that was trained on a GPU
         copy = (copy if fake else copy.clone()).requires_grad_(value.requires_grad)
         state[name] = fake.from_tensor(copy) if fake else copy
-    context, counted = counting(state)
-    with fake or nullcontext(), _watching(parts, counted) as (outputs, spent), context:
-        result = functional_call(network, state, (torch.zeros(shape),))
-        # While the result is there, so is all that autograd keeps.
-        total = counted()
-        del result
-    return outputs, spent, total
-
-
-def _count_macs(state: Mapping[str, Tensor]) -> tuple[AbstractContextManager[Any], Callable[[], int]]:
-    """Count twice the multiply-accumulates."""
-    flops = FlopCounterMode(display=False)
-
-    @contextmanager
-    def counting() -> Iterator[None]:
-        with torch.no_grad(), flops:
-            yield
-
-    return counting(), flops.get_total_flops
-
-
-def _count_kept(state: Mapping[str, Tensor]) -> tuple[AbstractContextManager[Any], Callable[[], int]]:
-    """Count the bytes that autograd keeps."""
     own = {_storage(value) for value in state.values()}
     kept: dict[int, torch.UntypedStorage] = {}
+    flops = FlopCounterMode(display=False)
 
     def keep(tensor: Tensor) -> Tensor:
         if _storage(tensor) not in own:
@@ -215,9 +187,20 @@ def _count_kept(state: Mapping[str, Tensor]) -> tuple[AbstractContextManager[Any
         return tensor
 
     def count() -> int:
-        return sum(storage.nbytes() for storage in kept.values())
+        return sum(storage.nbytes() for storage in kept.values()) if network.training else flops.get_total_flops()
 
-    return torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), count
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with (
+        fake or nullcontext(),
+        torch.set_grad_enabled(network.training),
+        _watching(parts, count) as (outputs, spent),
+        hooks if network.training else flops,
+    ):
+        result = functional_call(network, state, (torch.zeros(shape),))
+        # While the result is there, so is all that autograd keeps.
+        total = count()
+        del result
+    return outputs, spent, total
 
 
 def _storage(tensor: Tensor) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from medseg.measure.cost import Cost, Stage
-from medseg.measure.papers import Row
+from medseg.models.facts import NetworkFacts, Size
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.markdown import as_markdown
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text
 
 MACS = "multiply-accumulates of convolutions and matrix products for one image; FLOPs are twice as many"
+TENTHS = "{:.1f}"
 ACTIVATIONS = "kept for the backward pass of one image in float32, parameters left out"
 
 
@@ -28,6 +29,7 @@ class Description:
         cost: see `measure_cost`.
         min_size: smallest height and width that it takes, in pixels; None if it does not say.
         field: what `receptive_field` returned; None if it could not be measured.
+        facts: of its class; None where it has none.
     """
 
     title: str
@@ -37,6 +39,21 @@ class Description:
     cost: Cost
     min_size: int | None
     field: tuple[int | None, int | None] | None
+    facts: NetworkFacts | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of the size table: a network of a paper, and its cost with so many channels and classes.
+
+    `claims`: those of `NetworkFacts`; of the first size of a network only.
+    """
+
+    size: Size
+    claims: Mapping[str, str | None]
+    in_channels: int
+    num_classes: int
+    cost: Cost
 
 
 def write_description(described: Description, form: str) -> str:
@@ -52,10 +69,10 @@ def write_description(described: Description, form: str) -> str:
         Column("stage", "stage", lambda s: s.name),
         Column("inside", value=lambda s: s.inside),
         Column("output", "output", lambda s: s.output and by(*s.output)),
-        Column("parameters", "parameters", lambda s: s.parameters, thousands, number=True),
-        Column("parameters_percent", "%", lambda s: percent(s.parameters, cost.parameters), tenths, number=True),
+        Column("parameters", "parameters", lambda s: s.parameters, "{:,}".format, number=True),
+        Column("parameters_percent", "%", lambda s: percent(s.parameters, cost.parameters), TENTHS.format, number=True),
         Column("macs", "MACs (G)", lambda s: s.macs, giga, number=True),
-        Column("macs_percent", "%", lambda s: percent(s.macs, cost.macs), tenths, number=True),
+        Column("macs_percent", "%", lambda s: percent(s.macs, cost.macs), TENTHS.format, number=True),
         Column("activation_bytes", "activations (MiB)", lambda s: s.activation_bytes, mebi, number=True),
         Column("min_size", value=lambda s: described.min_size if s is total else None),
         Column("field_height", value=lambda s: field[0] if s is total else None),
@@ -71,15 +88,17 @@ def write_description(described: Description, form: str) -> str:
         f"images of {by(*described.size)} pixels (height x width)"
     )
     facts = {
-        "parameters": thousands(cost.parameters),
+        "parameters": f"{cost.parameters:,}",
         "MACs": f"{giga(cost.macs)} G ({MACS})",
         "activation memory": f"{mebi(cost.activation_bytes)} MiB ({ACTIVATIONS})",
         "smallest image": f"{by(described.min_size, described.min_size)} pixels" if described.min_size else "-",
         "receptive field": field_of(described.field),
     }
-    if form == "markdown":
-        return "\n".join([heading, "", *(f"- {name}: {fact}" for name, fact in facts.items()), "", as_markdown(table)])
-    return "\n".join([heading, "", *(f"{name:<19}{fact}" for name, fact in facts.items()), "", as_text(table)])
+    if described.facts:
+        known = {"paper": described.facts.paper, "released code": described.facts.code}
+        facts |= {name: text for name, text in known.items() if text}
+    line, written = ("- {}: {}", as_markdown) if form == "markdown" else ("{:<19}{}", as_text)
+    return "\n".join([heading, "", *(line.format(name, fact) for name, fact in facts.items()), "", written(table)])
 
 
 def constants(**values: Any) -> list[Column[Any]]:
@@ -88,22 +107,23 @@ def constants(**values: Any) -> list[Column[Any]]:
 
 
 def write_sizes(measured: Sequence[Measured], size: tuple[int, int], form: str) -> str:
-    """Write the size table of the papers: its rows, each with its numbers of channels and classes, and its cost."""
-    parameters = {row.name: cost.parameters for row, _, _, cost in measured}
+    """Write the size table of the papers."""
+    parameters = {row.size.name: row.cost.parameters for row in measured}
 
-    def counted(record: Measured) -> tuple[str, ...]:
-        row, cost = record[0], record[3]
-        return tuple(claim.count(cost.parameters, parameters) for claim in row.claims)
+    def counted(row: Measured) -> tuple[str, ...]:
+        return tuple(
+            count_claim(text, row.cost.parameters, parameters.get(of or "")) for text, of in row.claims.items()
+        )
 
     columns: Sequence[Column[Measured]] = (
-        Column("network", "network", lambda m: m[0].name),
-        Column("model", "model=", lambda m: m[0].overrides),
-        Column("in_channels", "channels", lambda m: m[1], number=True),
-        Column("num_classes", "classes", lambda m: m[2], number=True),
-        Column("parameters", "parameters", lambda m: m[3].parameters, thousands, number=True),
-        Column("macs", "MACs (G)", lambda m: m[3].macs, giga, number=True),
-        Column("activation_bytes", "activations (MiB)", lambda m: m[3].activation_bytes, mebi, number=True),
-        Column("claimed", "parameters, as claimed", lambda m: tuple(claim.says for claim in m[0].claims)),
+        Column("network", "network", lambda m: m.size.name),
+        Column("model", "model=", lambda m: m.size.model),
+        Column("in_channels", "channels", lambda m: m.in_channels, number=True),
+        Column("num_classes", "classes", lambda m: m.num_classes, number=True),
+        Column("parameters", "parameters", lambda m: m.cost.parameters, "{:,}".format, number=True),
+        Column("macs", "MACs (G)", lambda m: m.cost.macs, giga, number=True),
+        Column("activation_bytes", "activations (MiB)", lambda m: m.cost.activation_bytes, mebi, number=True),
+        Column("claimed", "parameters, as claimed", lambda m: tuple(m.claims)),
         Column("counted", "counted", counted),
         *constants(height=size[0], width=size[1]),
     )
@@ -111,13 +131,20 @@ def write_sizes(measured: Sequence[Measured], size: tuple[int, int], form: str) 
     if form == "csv":
         return as_csv(table).rstrip("\n")
     heading = [f"images of {by(*size)} pixels (height x width)", f"MACs: {MACS}", f"activations: {ACTIVATIONS}"]
-    if form == "markdown":
-        return "\n".join(["; ".join(heading), "", as_markdown(table)])
-    return "\n".join([*heading, "", as_text(table)])
+    return "\n".join(
+        ["; ".join(heading), "", as_markdown(table)] if form == "markdown" else [*heading, "", as_text(table)]
+    )
 
 
-Measured = tuple[Row, int, int, Cost]
-"""A row of the size table: its network, numbers of channels and classes, its cost."""
+def count_claim(text: str, parameters: int, others: int | None) -> str:
+    """Count what a paper claims of a network's parameters, `60 % of U-Net` or `20 % fewer than U-Net`.
+
+    `others`: the parameters of the network that it is compared with; None where that is not public or not here.
+    """
+    if others is None:
+        return "unknown: the other network is not public"
+    share = 100 * parameters / others
+    return f"{100 - share:.1f} % fewer" if "fewer" in text else f"{share:.1f} %"
 
 
 def field_of(field: tuple[int | None, int | None] | None) -> str:
@@ -132,19 +159,9 @@ def by(*sides: object) -> str:
     return " x ".join(map(str, sides))
 
 
-def thousands(number: int) -> str:
-    """Write 1234567 as 1,234,567."""
-    return f"{number:,}"
-
-
 def percent(part: int, whole: int) -> float:
     """Return what share of the whole a part is, in percent."""
     return round(100 * part / whole, 2) if whole else 0.0
-
-
-def tenths(number: float) -> str:
-    """Write 12.34 as 12.3."""
-    return f"{number:.1f}"
 
 
 def giga(number: int) -> str:

@@ -1,9 +1,7 @@
-"""Attention U-Net: a U-Net whose skip connections pass a gate that the decoder steers.
+"""Attention U-Net, in the form that 2D papers compare with, LeeJunHyun/Image_Segmentation.
 
-Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018 (arXiv:1804.03999), in the form
-that 2D papers compare with, LeeJunHyun/Image_Segmentation: the gate takes both features at one resolution (the
-authors' own 3D code strides the encoder's), up-sampling is nearest followed by a convolution. 34,878,573 parameters
-with 3 channels and 1 class (66.43 GMAC at 256 x 256); `base_channels=32` with 2 classes has 8,726,110 (16.64).
+The gate takes both features at one resolution (the authors' own 3D code strides the encoder's), up-sampling is nearest
+followed by a convolution.
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). The released network takes multiples of 16 only; this one pads its features to any size. Initial weights are
@@ -18,6 +16,7 @@ from itertools import pairwise
 from torch import nn
 
 from medseg.models.blocks import Block, DoubleConv, choose_block
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.skips import make_skip
 from medseg.models.stages import make_encoder_stage, make_stem, smallest_image
 from medseg.models.ushape import DecoderStage, UShape
@@ -34,6 +33,17 @@ class AttentionUNet(UShape):
             blocks of `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`.
         deep_supervision: see `UShape`.
     """
+
+    facts = NetworkFacts(
+        about="A U-Net whose skip connections pass a gate that the decoder steers.",
+        paper='Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", MIDL 2018 (arXiv:1804.03999)',
+        year=2018,
+        code="LeeJunHyun/Image_Segmentation",
+        sizes=(
+            Size("Attention U-Net", "attention_unet", 34_878_573, 66.425, num_classes=1),
+            Size("Attention U-Net 32", "attention_unet_32", 8_726_110, 16.639, publications=("Attention U-Net",)),
+        ),
+    )
 
     def __init__(
         self,

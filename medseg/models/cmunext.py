@@ -1,8 +1,4 @@
-"""CMUNeXt: a light U-shaped network of large depth-wise kernels and a grouped skip fusion.
-
-Tang et al., "CMUNeXt: An Efficient Medical Image Segmentation Network based on Large Kernel and Skip Fusion",
-ISBI 2024 (arXiv:2308.01239). 3,149,185 parameters with 3 channels and 1 class (7.23 GMAC at 256 x 256); the small
-form has 417,505 (1.01), the large one 8,286,721 (16.85).
+"""CMUNeXt.
 
 The same function as the released code (FengheTan9/CMUNeXt, MIT), proved by a golden vector; written from a description
 of it. Initial weights are PyTorch's own, as there. The released network takes multiples of 16 only; this one pads its
@@ -20,6 +16,7 @@ from torch import nn
 from medseg.errors import ConfigError
 from medseg.models.blocks import Block, CMUNeXtBlock, choose_block, widening
 from medseg.models.blocks.cmunext import SkipFusion
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.skips import make_skip
 from medseg.models.stages import smallest_image
 from medseg.models.ushape import DecoderStage, UShape
@@ -38,6 +35,19 @@ class CMUNeXt(UShape):
             `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`.
         deep_supervision: see `UShape`.
     """
+
+    facts = NetworkFacts(
+        about="A light U-shaped network of large depth-wise kernels and a grouped skip fusion.",
+        paper='Tang et al., "CMUNeXt: An Efficient Medical Image Segmentation Network based on Large Kernel and Skip '
+        'Fusion", ISBI 2024 (arXiv:2308.01239)',
+        year=2024,
+        code="FengheTan9/CMUNeXt",
+        sizes=(
+            Size("CMUNeXt-S", "cmunext_s", 417_505, 1.012, num_classes=1),
+            Size("CMUNeXt", "cmunext", 3_149_185, 7.231, num_classes=1),
+            Size("CMUNeXt-L", "cmunext_l", 8_286_721, 16.853, num_classes=1),
+        ),
+    )
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""A U-shaped network of freely chosen parts: any encoder block, skip module and decoder block.
+"""A U-shaped network of freely chosen parts, not from a paper.
 
-Not from a paper. The frame is that of U-Net, ConvUNeXt and AMSUnet: widths c, 2 c, 4 c, 8 c, ... and the deepest two
+The frame is that of U-Net, ConvUNeXt and AMSUnet: widths c, 2 c, 4 c, 8 c, ... and the deepest two
 levels alike, so that every decoder stage joins two features of the same width.
 """
 
@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from medseg.errors import ConfigError
 from medseg.models.blocks import choose_block
+from medseg.models.facts import NetworkFacts
 from medseg.models.layers import make_upsampling
 from medseg.models.skips import make_skip
 from medseg.models.stages import make_encoder_stage, make_stem, smallest_image
@@ -32,6 +33,10 @@ class ComposedUShape(UShape):
         upsampling: `bilinear` (corners aligned), `nearest`, or `transposed` (2x2 convolution).
         deep_supervision: see `UShape`.
     """
+
+    facts = NetworkFacts(
+        about="A U-shaped network of freely chosen parts: any encoder block, skip module and decoder block."
+    )
 
     def __init__(
         self,

@@ -1,10 +1,7 @@
-"""ConvUNeXt: a U-Net of large-kernel ConvNeXt blocks with gated skip connections.
+"""ConvUNeXt.
 
-Han, Jian, Wang, "ConvUNeXt: An efficient convolution neural network for medical image segmentation",
-Knowledge-Based Systems 253:109512, 2022 (doi 10.1016/j.knosys.2022.109512). What it changes in U-Net: 7x7 depth-wise
-blocks with an inverted bottleneck, stage depths 1:1:1:3:1, down-sampling by a strided convolution after a norm, and a
-gate through which the decoder filters the encoder feature. 3,505,730 parameters with 3 channels and 2 classes;
-7.12 GMAC at 256 x 256.
+What it changes in U-Net: 7x7 depth-wise blocks with an inverted bottleneck, stage depths 1:1:1:3:1, down-sampling by a
+strided convolution after a norm, and a gate through which the decoder filters the encoder feature.
 
 The same function as the released code, proved by golden vectors (in float32 to 2e-5, which the order of summation alone
 makes); written from a description of it (the code has no licence).
@@ -22,8 +19,9 @@ from torch import nn
 
 from medseg.errors import ConfigError
 from medseg.models.blocks import ConvUNeXtBlock, choose_block, widening
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.layers import make_norm
-from medseg.models.stages import NormedStem, make_encoder_stage, make_normed_decoder_stage, smallest_image
+from medseg.models.stages import make_encoder_stage, make_normed_decoder_stage, normed_stem, smallest_image
 from medseg.models.ushape import UShape
 
 
@@ -45,6 +43,20 @@ class ConvUNeXt(UShape):
             closing are those of `convunext` alone.
         deep_supervision: see `UShape`.
     """
+
+    facts = NetworkFacts(
+        about="A U-Net of large-kernel ConvNeXt blocks with gated skip connections.",
+        paper='Han, Jian, Wang, "ConvUNeXt: An efficient convolution neural network for medical image segmentation", '
+        "Knowledge-Based Systems 253:109512, 2022 (doi 10.1016/j.knosys.2022.109512)",
+        year=2022,
+        code="1914669687/ConvUNeXt",
+        sizes=(
+            Size("ConvUNeXt", "convunext", 3_505_730, 7.124),
+            Size("ConvUNeXt 16", "convunext model.base_channels=16", 901_154, 1.951),
+            Size("ConvUNeXt 64", "convunext model.base_channels=64", 13_825_154, 27.133),
+        ),
+        claims={"20 % fewer than U-Net": "U-Net"},
+    )
 
     def __init__(
         self,
@@ -75,11 +87,8 @@ class ConvUNeXt(UShape):
         down = [c, 2 * c, 4 * c, 8 * c, 8 * c]
         up = [8 * c, 4 * c, 2 * c, c, c]
         super().__init__(
-            stem=NormedStem(
-                nn.Conv2d(in_channels, c, 7, padding=3, padding_mode="reflect"),
-                make_norm(norm, c),
-                nn.GELU(),
-                encode(c, c),
+            stem=normed_stem(
+                nn.Conv2d(in_channels, c, 7, padding=3, padding_mode="reflect"), make_norm(norm, c), encode(c, c)
             ),
             encoder=[
                 make_encoder_stage(encode, down[k], down[k + 1], downsampling=downsampling, norm=norm, depth=depths[k])

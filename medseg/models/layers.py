@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +55,23 @@ def norm_room(name: str, channels: int) -> int:
     return 2 if alone else 1
 
 
+def depthwise_conv(
+    channels: int,
+    kernel: int | tuple[int, int],
+    *,
+    dilation: int = 1,
+    reflect: bool = False,
+) -> nn.Conv2d:
+    """Build a depth-wise convolution that keeps H and W, of a kernel with odd sides.
+
+    `reflect`: borders are reflected; zeros otherwise.
+    """
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (dilation * (sides[0] // 2), dilation * (sides[1] // 2))
+    mode: Literal["reflect", "zeros"] = "reflect" if reflect else "zeros"
+    return nn.Conv2d(channels, channels, sides, padding=padding, dilation=dilation, groups=channels, padding_mode=mode)
+
+
 def make_activation(name: str) -> nn.Module:
     """Build the activation `name`; raises `ConfigError` for an unknown name."""
     check_choice("activation", name, ACTIVATIONS)
@@ -74,6 +92,14 @@ def make_upsampling(name: str, in_channels: int, out_channels: int) -> nn.Module
 def bilinear_upsampling() -> nn.Upsample:
     """Double height and width bilinearly, corners aligned, as the released U-Net relatives do."""
     return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def init_by_fan_out(conv: nn.Conv2d) -> None:
+    """Draw weights from a normal distribution of variance 2 / fan-out, counted in one group; biases begin at 0."""
+    fan_out = math.prod(conv.kernel_size) * conv.out_channels // conv.groups
+    nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 def check_choice(argument: str, value: str, choices: Collection[str]) -> None:

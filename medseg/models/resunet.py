@@ -1,9 +1,6 @@
-"""ResUNet: a U-Net of pre-activation residual blocks that down-sample by their own stride.
+"""ResUNet, as rishikksh20/ResUnet releases it: the size is halved three times only, the shortcuts are 3x3 convolutions.
 
-Zhang, Liu, Wang, "Road Extraction by Deep Residual U-Net", IEEE Geoscience and Remote Sensing Letters 15(5), 2018
-(arXiv:1711.10684), as rishikksh20/ResUnet releases it: the size is halved three times only, and the shortcuts are 3x3
-convolutions. 13,043,009 parameters with 3 channels and 1 class (71.10 GMAC at 256 x 256); `base_channels=32` has
-3,265,185 (17.83). AMSUnet's paper counts another ResUNet, whose configuration is not public.
+AMSUnet's paper counts another ResUNet, whose configuration is not public.
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). It returns logits where the released network ends in a sigmoid, and takes any size where that one takes
@@ -17,6 +14,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from medseg.models.blocks import ResidualBlock, choose_block
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.skips import make_skip
 from medseg.models.stages import make_encoder_stage, make_stem, smallest_image
 from medseg.models.ushape import DecoderStage, UShape
@@ -34,6 +32,25 @@ class ResUNet(UShape):
             halves the size by max pooling.
         deep_supervision: see `UShape`.
     """
+
+    facts = NetworkFacts(
+        about="A U-Net of pre-activation residual blocks that down-sample by their own stride.",
+        paper='Zhang, Liu, Wang, "Road Extraction by Deep Residual U-Net", IEEE Geoscience and Remote Sensing Letters '
+        "15(5), 2018 (arXiv:1711.10684)",
+        year=2018,
+        code="rishikksh20/ResUnet",
+        sizes=(
+            Size("ResUNet", "resunet", 13_043_009, 71.098, num_classes=1, publications=("Residual U-Net",)),
+            Size(
+                "ResUNet 32",
+                "resunet_32",
+                3_265_185,
+                17.832,
+                num_classes=1,
+                publications=("ResUNet", "ResU-Net", "Residual U-Net"),
+            ),
+        ),
+    )
 
     def __init__(
         self,

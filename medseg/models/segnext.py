@@ -1,12 +1,8 @@
-"""SegNeXt: a convolutional encoder with multi-scale attention (MSCAN) and a light Hamburger head.
+"""SegNeXt, whose multi-scale attention inspired AMSUnet's.
 
-Guo et al., "SegNeXt: Rethinking Convolutional Attention Design for Semantic Segmentation", NeurIPS 2022
-(arXiv:2209.08575), whose multi-scale attention inspired AMSUnet's. 4,225,121 parameters with 3 channels and 1 class
-(4,225,378 with 2) and 1.56 GMAC at 256 x 256: that is SegNeXt-T. S, B and L are other numbers for the same arguments,
-`conf/model/segnext_{s,b,l}.yaml`: 13,894,593 (3.87), 27,559,873 (8.61) and 48,773,825 (17.31).
-
-The same function as the released code (Visual-Attention-Network/SegNeXt, Apache-2.0), proved by a golden vector;
-written from a description of it. Differences:
+The defaults are SegNeXt-T; S, B and L are other numbers for the same arguments, `conf/model/segnext_{s,b,l}.yaml`. The
+same function as the released code (Visual-Attention-Network/SegNeXt, Apache-2.0), proved by a golden vector; written
+from a description of it. Differences:
 
 - Evaluation repeats. The released head draws the bases of its matrix factorisation at random in every pass; here this
   holds for training only, and evaluation starts from fixed bases (`medseg.models.hamburger.NMF`). It neither uses nor
@@ -19,7 +15,6 @@ written from a description of it. Differences:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -28,8 +23,9 @@ from torch import Tensor, nn
 
 from medseg.errors import ConfigError
 from medseg.models.blocks import MSCABlock
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.hamburger import LightHamburgerHead
-from medseg.models.layers import LayerNorm2d, check_size
+from medseg.models.layers import LayerNorm2d, check_size, init_by_fan_out
 
 
 class Stage(nn.Sequential):
@@ -69,6 +65,20 @@ class SegNeXt(nn.Module):
         train_steps, eval_steps: number of its updates in training and in evaluation.
         dropout: probability that a channel is left out before the classifier, in training.
     """
+
+    facts = NetworkFacts(
+        about="A convolutional encoder with multi-scale attention (MSCAN) and a light Hamburger head.",
+        paper='Guo et al., "SegNeXt: Rethinking Convolutional Attention Design for Semantic Segmentation", NeurIPS 2022'
+        " (arXiv:2209.08575)",
+        year=2022,
+        code="Visual-Attention-Network/SegNeXt",
+        sizes=(
+            Size("SegNeXt-T", "segnext_t", 4_225_121, 1.563, num_classes=1),
+            Size("SegNeXt-S", "segnext_s", 13_894_593, 3.873, num_classes=1),
+            Size("SegNeXt-B", "segnext_b", 27_559_873, 8.611, num_classes=1),
+            Size("SegNeXt-L", "segnext_l", 48_773_825, 17.312, num_classes=1),
+        ),
+    )
 
     def __init__(
         self,
@@ -142,10 +152,7 @@ class SegNeXt(nn.Module):
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                init_by_fan_out(module)
         nn.init.normal_(self.head.classifier.weight, std=0.01)
 
 

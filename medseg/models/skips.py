@@ -8,20 +8,15 @@ on the skeleton of `ushape.py`. Below, s() is the sigmoid and GAP the mean over 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from medseg.models.fused import PointwiseConv2d
 from medseg.models.layers import check_choice
 
 
 class IdentitySkip(nn.Module):
     """The plain skip connection of U-Net: the encoder feature as it is. No parameters."""
-
-    pixelwise = True
-    """Whether each pixel of the output depends on that pixel alone, so that it can be computed band by band."""
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         """Return `skip`."""
@@ -146,20 +141,17 @@ class ConvUNeXtGate(nn.Module):
         up_channels: of the decoder feature; C by default.
     """
 
-    pixelwise = True
-    """Whether each pixel of the output depends on that pixel alone, so that it can be computed band by band."""
-
     def __init__(self, channels: int, up_channels: int | None = None) -> None:
         super().__init__()
-        self.gate = PointwiseConv2d(up_channels or channels, 3 * channels)
-        self.keep = PointwiseConv2d(channels, channels)
-        self.mix = PointwiseConv2d(channels, channels)
+        self.gate = nn.Conv2d(up_channels or channels, 3 * channels, 1)
+        self.keep = nn.Conv2d(channels, channels, 1)
+        self.mix = nn.Conv2d(channels, channels, 1)
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         """Return the gated feature, N x C x H x W like both arguments."""
         g1, g2, g3 = self.gate(up).chunk(3, dim=1)
         kept = torch.sigmoid(self.keep(g1 + skip)) * skip
-        return cast(Tensor, self.mix(kept + torch.sigmoid(g2) * torch.tanh(g3)))
+        return self.mix(kept + torch.sigmoid(g2) * torch.tanh(g3))
 
 
 SKIPS: dict[str, Callable[[int, int], nn.Module]] = {

@@ -1,9 +1,8 @@
-"""The sliding-window patch classifier that U-Net replaced: every pixel is classified from the window around it.
+"""The sliding-window patch classifier that U-Net replaced.
 
-Ciresan, Giusti, Gambardella, Schmidhuber, "Deep Neural Networks Segment Neuronal Membranes in Electron Microscopy
-Images", NIPS 2012: the best of the ISBI 2012 challenge before U-Net, whose paper finds it slow, since the network runs
-for every window by itself and neighbouring windows overlap. 220,826 parameters with 3 channels and 2 classes. One 256 x
-256 image costs 8,812 GMAC by windows, 134.5 MMAC each, and 19.65 GMAC by one dense pass: 449 times less.
+It was the best of the ISBI 2012 challenge before U-Net, whose paper finds it slow, since the network runs for every
+window by itself and neighbouring windows overlap. One 256 x 256 image costs 8,812 GMAC by windows, 134.5 MMAC each, and
+19.65 GMAC by one dense pass: 449 times less.
 
 The dense pass is the same function (Giusti et al., "Fast Image Scanning with Deep Max-Pooling Convolutional Neural
 Networks", 2013, arXiv:1302.1700; here by dilated convolutions), so that this network can be trained and compared like
@@ -25,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
+from medseg.models.facts import NetworkFacts
 from medseg.models.layers import check_choice, check_size, is_open
 from medseg.models.mirror import mirror_pad
 
@@ -53,6 +53,14 @@ class SlidingWindowNet(nn.Module):
         windows_per_pass: number of windows that `patches` classifies together: in evaluation its memory is theirs
             (the first maps of one window are 1.6 MB by default). Training keeps the features of all the windows.
     """
+
+    facts = NetworkFacts(
+        about="The sliding-window patch classifier that U-Net replaced: every pixel is classified from the window "
+        "around it.",
+        paper='Ciresan, Giusti, Gambardella, Schmidhuber, "Deep Neural Networks Segment Neuronal Membranes in Electron '
+        'Microscopy Images", NIPS 2012',
+        year=2012,
+    )
 
     min_size = 1
 

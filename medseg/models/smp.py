@@ -1,9 +1,5 @@
 """Any network of segmentation-models-pytorch, with any of its encoders and of timm's that fits it.
 
-Iakubovskii, segmentation-models-pytorch (github.com/qubvel-org/segmentation_models.pytorch, MIT); Wightman, timm
-(github.com/huggingface/pytorch-image-models, Apache-2.0). U-Net with a ResNet-18 has 14,328,354 parameters with
-3 channels and 2 classes; 5.41 GMAC at 256 x 256.
-
 The library's own networks, with three differences: images of any size are padded to what the encoder takes and the
 logits cropped, where most of its networks refuse them; timm's encoders of one image size, Swin among them, are opened
 to others where timm can; what does not exist or fit together is refused in one line.
@@ -21,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
+from medseg.models.facts import NetworkFacts
 from medseg.models.layers import check_size, pad_to, pad_to_multiple
 
 TIMM = "tu-"
@@ -53,6 +50,13 @@ class SMPNetwork(nn.Module):
 
     Raises `ConfigError` for names, options and combinations that the library does not have.
     """
+
+    facts = NetworkFacts(
+        about="Any network of segmentation-models-pytorch, with any of its encoders and of timm's that fits it.",
+        paper="Iakubovskii, segmentation-models-pytorch (github.com/qubvel-org/segmentation_models.pytorch, MIT); "
+        "Wightman, timm (github.com/huggingface/pytorch-image-models, Apache-2.0)",
+        code="qubvel-org/segmentation_models.pytorch",
+    )
 
     min_size: int
     """Smallest height and width that the network takes, in pixels."""

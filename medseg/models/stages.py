@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from medseg.models.blocks import Block
-from medseg.models.fused import banded, can_fuse, measure, scale_and_shift
 from medseg.models.layers import bilinear_upsampling, check_choice, make_norm, norm_room
 from medseg.models.skips import make_skip
 from medseg.models.ushape import DecoderStage
@@ -17,50 +13,9 @@ DOWNSAMPLINGS = ("conv", "pool")
 """The names that a network's `downsampling` argument takes."""
 
 
-class NormedStem(nn.Sequential):
-    """A convolution, a norm, GELU and a block: a first stage, N x in x H x W -> N x out x H x W."""
-
-    fused = True
-    """Whether to compute in the form of `medseg.models.fused` where that can be."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the block's output."""
-        conv, norm, activate, block = self
-        x = conv(image)
-        if can_fuse(self, x, norm):
-            vectors = scale_and_shift(norm, measure(norm, x))
-            x, _ = banded(lambda x, a, b: activate(torch.addcmul(b, x, a)), (x,), vectors, channels=x.shape[1])
-        else:
-            x = activate(norm(x))
-        return cast(Tensor, block(x))
-
-
-class HalvingStage(nn.Sequential):
-    """A norm, a 2x2 convolution of stride 2 and blocks, N x in x H x W -> N x out x H/2 x W/2 (rounded down)."""
-
-    fused = True
-    """Whether to compute in the form of `medseg.models.fused` where that can be."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the last block's output."""
-        norm, halve, *blocks = self
-        assert isinstance(halve, nn.Conv2d)
-        if can_fuse(self, x, norm):
-            vectors = scale_and_shift(norm, measure(norm, x))
-            channels = max(halve.in_channels, halve.out_channels)
-            x, _ = banded(
-                lambda x, a, b: halve(torch.addcmul(b, x, a)),
-                (x,),
-                vectors,
-                modules=[halve],
-                channels=channels,
-                stride=2,
-            )
-        else:
-            x = halve(norm(x))
-        for block in blocks:
-            x = block(x)
-        return x
+def normed_stem(conv: nn.Module, norm: nn.Module, block: nn.Module) -> nn.Sequential:
+    """Return a first stage, a convolution, a norm, GELU and a block: N x in x H x W -> N x out x H x W."""
+    return nn.Sequential(conv, norm, nn.GELU(), block)
 
 
 def make_stem(block: Block, in_channels: int, out_channels: int) -> nn.Module:
@@ -71,12 +26,8 @@ def make_stem(block: Block, in_channels: int, out_channels: int) -> nn.Module:
     """
     if block.takes_image:
         return block(in_channels, out_channels)
-    return NormedStem(
-        nn.Conv2d(in_channels, out_channels, 3, padding=1),
-        nn.BatchNorm2d(out_channels),
-        nn.GELU(),
-        block(out_channels, out_channels),
-    )
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+    return normed_stem(conv, nn.BatchNorm2d(out_channels), block(out_channels, out_channels))
 
 
 def make_encoder_stage(
@@ -93,7 +44,7 @@ def make_encoder_stage(
     if downsampling == "pool":
         return nn.Sequential(nn.MaxPool2d(2), block(in_channels, out_channels), *further)
     halve = nn.Conv2d(in_channels, out_channels, 2, stride=2)
-    return HalvingStage(make_norm(norm, in_channels), halve, block(out_channels, out_channels), *further)
+    return nn.Sequential(make_norm(norm, in_channels), halve, block(out_channels, out_channels), *further)
 
 
 def make_normed_decoder_stage(block: Block, channels: int, out_channels: int, *, skip: str, norm: str) -> DecoderStage:

@@ -1,12 +1,9 @@
 """U-Net in the form that ConvUNeXt and AMSUnet compare with.
 
-Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015
-(arXiv:1505.04597). The structure is that of the modern baseline: 3x3 convolutions padded to keep the size, batch
-norm, and by default bilinear up-sampling, which halves the deepest stages (4,318,434 parameters with 3 channels and
-2 classes; 10.03 GMAC at 256 x 256). `upsampling=transposed` up-samples with transposed convolutions (7,763,074;
-12.07 GMAC). The same function as the baseline's released code, proved by golden vectors; written from a description
-of it. The network as the paper published it is `unet2015.py`. Initial weights are
-PyTorch's own, as in the baseline's code.
+The structure is that of the modern baseline: 3x3 convolutions padded to keep the size, batch norm, and by default
+bilinear up-sampling, which halves the deepest stages. `upsampling=transposed` up-samples with transposed convolutions.
+The same function as the baseline's released code, proved by golden vectors; written from a description of it. The
+network as the paper published it is `unet2015.py`. Initial weights are PyTorch's own, as in the baseline's code.
 """
 
 from __future__ import annotations
@@ -18,10 +15,16 @@ from torch import nn
 
 from medseg.errors import ConfigError
 from medseg.models.blocks import Block, DoubleConv, choose_block
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.layers import UPSAMPLINGS, check_choice, make_upsampling
 from medseg.models.skips import make_skip
 from medseg.models.stages import make_encoder_stage, make_stem, smallest_image
 from medseg.models.ushape import DecoderStage, UShape
+
+UNET_PAPER = (
+    'Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015 '
+    "(arXiv:1505.04597)"
+)
 
 
 class UNet(UShape):
@@ -43,6 +46,24 @@ class UNet(UShape):
             those of `double_conv` alone.
         deep_supervision: see `UShape`.
     """
+
+    facts = NetworkFacts(
+        about="U-Net in the form that ConvUNeXt and AMSUnet compare with.",
+        paper=UNET_PAPER,
+        year=2015,
+        code="WZMIAOMIAO/deep-learning-for-image-processing",
+        sizes=(
+            Size("U-Net", "unet", 4_318_434, 10.026, publications=("U-Net base 32 bilinear",)),
+            Size("U-Net, transposed convolutions", "unet model.upsampling=transposed", 7_763_074, 12.073),
+            Size("U-Net 64", "unet model.base_channels=64", 17_263_042, 39.984),
+            Size(
+                "U-Net 64, transposed convolutions",
+                "unet model.base_channels=64 model.upsampling=transposed",
+                31_037_698,
+                48.172,
+            ),
+        ),
+    )
 
     def __init__(
         self,

@@ -1,11 +1,9 @@
-"""U-Net as its paper published it: valid convolutions, and mirrored borders around what they cannot see.
+"""U-Net as its paper published it.
 
-Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015
-(arXiv:1505.04597). 23 convolutional layers: 18 of 3x3, unpadded, with bias, ReLU and no norm; 4 transposed ones of
-2x2, which halve the channels; one of 1x1. Max pooling; the encoder features are cut to the decoder's size and
-concatenated. 31,031,810 parameters with 3 channels and 2 classes, 31,030,658 with 1 channel. 150.8 GMAC (150.4 with 1
-channel) for the paper's 572 x 572 pixels, of which 388 x 388 come out; 78.5 GMAC for an image of 256 x 256, which is
-mirrored to 444 x 444. The baseline that others call U-Net is `unet.py`.
+23 convolutional layers: 18 of 3x3, unpadded, with bias, ReLU and no norm; 4 transposed ones of 2x2, which halve the
+channels; one of 1x1. Max pooling; the encoder features are cut to the decoder's size and concatenated. 150.4 GMAC for
+the paper's 572 x 572 pixels, of which 388 x 388 come out; an image of 256 x 256 is mirrored to 444 x 444. The baseline
+that others call U-Net is `unet.py`.
 
 Written from the paper; there are no golden vectors, and the sizes of every level are tested instead. The paper leaves
 open, and this network decides:
@@ -25,9 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.layers import check_size, crop_to
 from medseg.models.overlap_tile import ValidSizes, predict_mirrored
 from medseg.models.skips import make_skip
+from medseg.models.unet import UNET_PAPER
 from medseg.models.ushape import DecoderStage, UShape
 
 SIZES = ValidSizes(margin=92, step=16, smallest=4)
@@ -53,6 +53,13 @@ class UNet2015(UShape):
         deep_supervision: see `UShape`; the logits of the coarser stages are aligned with the others exactly.
         tile: None, or the height and width of the tiles in evaluation, 16 k + 4 pixels, 20 at least (388 in the paper).
     """
+
+    facts = NetworkFacts(
+        about="U-Net as its paper published it: valid convolutions, and mirrored borders around what they cannot see.",
+        paper=UNET_PAPER,
+        year=2015,
+        sizes=(Size("U-Net 2015", "unet2015", 31_030_658, 78.270, in_channels=1),),
+    )
 
     def __init__(
         self,

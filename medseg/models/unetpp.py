@@ -1,8 +1,4 @@
-"""UNet++: a U-Net whose skip connections are filled with convolutions, each fed by all before it on its level.
-
-Zhou, Siddiquee, Tajbakhsh, Liang, "UNet++: A Nested U-Net Architecture for Medical Image Segmentation", DLMIA 2018
-(arXiv:1807.10165), in the form of 4uiiurz1/pytorch-nested-unet. 9,163,362 parameters with 3 channels and 2 classes,
-9,163,560 with deep supervision; 34.49 GMAC at 256 x 256.
+"""UNet++, in the form of 4uiiurz1/pytorch-nested-unet.
 
 The same function as that code, proved by golden vectors; written from a description of it. Differences: up-sampled
 features are padded to the skip connection's size, so that any size is taken, where the released code takes multiples
@@ -15,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.models.blocks import DoubleConv
+from medseg.models.facts import NetworkFacts, Size
 from medseg.models.layers import bilinear_upsampling, check_size, pad_to
 
 LEVELS = 5
@@ -34,6 +31,18 @@ class UNetPlusPlus(nn.Module):
         deep_supervision: give each of the nodes 0_1, 0_2, 0_3 and 0_4 a head, and return the logits of all four, in
             this order, while training; in evaluation those of 0_4.
     """
+
+    facts = NetworkFacts(
+        about="A U-Net whose skip connections are filled with convolutions, each fed by all before it on its level.",
+        paper='Zhou, Siddiquee, Tajbakhsh, Liang, "UNet++: A Nested U-Net Architecture for Medical Image Segmentation",'
+        " DLMIA 2018 (arXiv:1807.10165)",
+        year=2018,
+        code="4uiiurz1/pytorch-nested-unet",
+        sizes=(
+            Size("UNet++", "unetpp", 9_163_329, 34.486, num_classes=1),
+            Size("UNet++, deep supervision", "unetpp model.deep_supervision=true", 9_163_428, 34.486, num_classes=1),
+        ),
+    )
 
     min_size = 2 ** (LEVELS - 1)
     """Smallest height and width that the network takes, in pixels."""

@@ -1,13 +1,4 @@
-"""UNeXt: a small U-Net whose deepest levels are MLPs over shifted channels.
-
-Valanarasu, Patel, "UNeXt: MLP-based Rapid Medical Image Segmentation Network", MICCAI 2022 (arXiv:2203.04967): three
-convolutional levels, two tokenised ones, skip connections that are added, not concatenated. With 3 channels and
-2 classes, MACs at 256 x 256:
-
-              channels                 parameters     GMAC
-    UNeXt-S   8, 16, 32, 64, 128          253,570    0.100
-    UNeXt     16, 32, 128, 160, 256     1,471,938    0.563
-    UNeXt-L   32, 64, 128, 256, 512     3,985,666    1.406
+"""UNeXt: three convolutional levels, two tokenised ones, skip connections that are added, not concatenated.
 
 The same function as the released code (jeya-maria-jose/UNeXt-pytorch), proved by golden vectors; written from a
 description of it. Differences: images of any size are padded to multiples of 32 and the logits cropped, and of any
@@ -17,7 +8,6 @@ only the axis along which it moves. The released code ends at UNeXt; UNeXt-L is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -25,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
-from medseg.models.layers import LayerNorm2d, check_size, pad_to, pad_to_multiple
+from medseg.models.facts import NetworkFacts, Size
+from medseg.models.layers import LayerNorm2d, check_size, init_by_fan_out, pad_to, pad_to_multiple
 
 
 class Shift(nn.Module):
@@ -91,6 +82,19 @@ class UNeXt(nn.Module):
         shift_size: number of channel groups that are shifted apart in the MLPs, odd; 1 shifts nothing, which leaves
             plain MLPs.
     """
+
+    facts = NetworkFacts(
+        about="A small U-Net whose deepest levels are MLPs over shifted channels.",
+        paper='Valanarasu, Patel, "UNeXt: MLP-based Rapid Medical Image Segmentation Network", MICCAI 2022 '
+        "(arXiv:2203.04967)",
+        year=2022,
+        code="jeya-maria-jose/UNeXt-pytorch",
+        sizes=(
+            Size("UNeXt", "unext", 1_471_921, 0.562, num_classes=1),
+            Size("UNeXt-S", "unext_s", 253_561, 0.099, num_classes=1),
+            Size("UNeXt-L", "unext_l", 3_985_633, 1.404, num_classes=1),
+        ),
+    )
 
     min_size = 32
     """Smallest height and width that the network takes, in pixels."""
@@ -158,10 +162,9 @@ class UNeXt(nn.Module):
 def _initialise(module: nn.Module) -> None:
     """Draw the weights of patch embeddings and blocks as the released code does; biases begin at 0."""
     if isinstance(module, nn.Conv2d):
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
         if module.kernel_size == (1, 1):  # Linear layers in the released code
+            assert module.bias is not None
             nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
         else:
-            fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
-            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+            init_by_fan_out(module)

@@ -20,14 +20,12 @@ A network is a choice of parts. Every part is a plain module with a plain signat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
-from medseg.models.blocks import Widened
 from medseg.models.layers import check_size, crop_to, pad_to
 
 
@@ -69,14 +67,8 @@ class DecoderStage(nn.Module):
             feature = crop_to(feature, x.shape[-2:])
         else:
             x = pad_to(x, feature.shape[-2:])
-        if not isinstance(self.fuse, Widened):
-            return cast(Tensor, self.fuse(self._concatenate(self.skip(feature, x), x)))
-        if getattr(self.skip, "pixelwise", False):
-            return self.fuse.joined(lambda f, x: self._concatenate(self.skip(f, x), x), (feature, x), [self.skip])
-        return self.fuse.joined(self._concatenate, (self.skip(feature, x), x))
-
-    def _concatenate(self, feature: Tensor, x: Tensor) -> Tensor:
-        return torch.cat([x, feature] if self.up_first else [feature, x], dim=1)
+        feature = self.skip(feature, x)
+        return self.fuse(torch.cat([x, feature] if self.up_first else [feature, x], dim=1))
 
 
 class UShape(nn.Module):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -33,30 +33,6 @@ COLUMNS = (
     "source", "year", "dataset", "split", "image_size", "model", "params_m", "macs_g", "dice", "iou",
     "metric_convention", "note",
 )  # fmt: skip
-
-NETWORKS = {
-    "unet": ("U-Net", "U-Net base 32 bilinear", "U-Net (with their augmentations)"),
-    "unet2015": ("U-Net (2015)",),
-    "attention_unet": ("Attention U-Net",),
-    "attention_unet_32": ("Attention U-Net",),
-    "unetpp": ("UNet++", "U-Net++"),
-    "resunet": ("ResUNet", "ResU-Net", "Residual U-Net"),
-    "resunet_32": ("ResUNet", "ResU-Net", "Residual U-Net"),
-    "convunext": ("ConvUNeXt",),
-    "amsunet": ("AMSUnet",),
-    "unext": ("UNeXt", "UNeXt (re-implemented)"),
-    "cmunext": ("CMUNeXt",),
-    "cmunext_s": ("CMUNeXt-S",),
-    "cmunext_l": ("CMUNeXt-L",),
-    "smp_unet_resnet18": ("U-Net ResNet-18",),
-    "smp_unet_resnet34": ("U-Net ResNet-34",),
-    "smp_unet_resnet50": ("U-Net ResNet-50",),
-    "smp_unet_efficientnet-b0": ("U-Net EfficientNet-B0",),
-    "smp_unet_mobilenet_v2": ("U-Net MobileNetV2",),
-    "smp_unet_densenet121": ("U-Net DenseNet-121",),
-    "smp_unet_mit_b0": ("U-Net MiT-B0",),
-}
-"""Our name of a network -> the names that sources give it."""
 
 DATASETS = {"kvasir": "Kvasir-SEG", "isic": "ISIC 2018", "dsb": "DSB 2018"}
 """Our name of a dataset -> the name in the files."""
@@ -176,6 +152,7 @@ def find(
     data: str,
     score: str,
     *,
+    names: Collection[str] = (),
     split: str | None = None,
     image_size: int = 256,
 ) -> list[Published]:
@@ -186,15 +163,16 @@ def find(
         model, data: our names, `Run.model` and `Run.data`.
         score: `dice` or `iou` for all that was published as such, whatever the convention (`Published.ours` tells with
             what it compares); `pooled_dice`, `pooled_iou` or `mean_iou_with_background` for what was taken in that way.
+        names: what publications call the network, besides the name that is ours in other letters.
         split: our way to split; None is the dataset's default.
         image_size: ours, in pixels.
 
     Closest: the same split before another before an unknown one; then a convention that we compute before one that is
     not stated before one that cannot be compared; then the image size; then the newest; then the source's name.
     """
-    networks, dataset, same = NETWORKS.get(model, ()), DATASETS.get(data), SPLITS.get((data, split))
+    dataset, same = DATASETS.get(data), SPLITS.get((data, split))
     scores = []
-    of_cell = [row for row in rows if row["model"] in networks and row["dataset"] == dataset]
+    of_cell = [row for row in rows if row["dataset"] == dataset and is_of(model, names, row["model"])]
     for row, column in product(of_cell, WORDS):
         kind = kind_of(row["metric_convention"], column)
         ours = OURS.get((kind, column))
@@ -202,6 +180,16 @@ def find(
             same_split = same is not None and re.search(same, row["split"]) is not None
             scores.append(Published(row, column, float(row[column]), kind, ours, same_split))
     return sorted(scores, key=lambda item: distance(item, image_size))
+
+
+def is_of(model: str, names: Collection[str], theirs: str) -> bool:
+    """Tell whether a source's name of a network is one of `names`, or ours in other letters: UNet++ is unetpp.
+
+    A remark in brackets is no part of a name, a year is: U-Net (2015).
+    """
+    without_remark = re.sub(r"\(\D*\)", "", theirs)
+    ours, plain = (re.sub("[^a-z0-9]", "", name.lower().replace("+", "p")) for name in (model, without_remark))
+    return theirs in names or ours.removeprefix("smp") == plain
 
 
 def kind_of(convention: str, score: str) -> str:
@@ -261,7 +249,9 @@ def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> li
         if cell is None or run is None:
             continue
         size = size_of(run) or (256, 256)
-        sources = find(rows, row.name, column.name, score, split=run.summary.get("split_name"), image_size=max(size))
+        names = (run.summary.get("network") or {}).get("publications") or ()
+        split = run.summary.get("split_name")
+        sources = find(rows, row.name, column.name, score, names=names, split=split, image_size=max(size))
         name = (sources[0].ours or sources[0].score) if sources else ""
         if name in cell.scores:
             comparable = sources[0].ours is not None or sources[0].kind == "not stated"

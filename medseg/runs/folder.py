@@ -10,7 +10,7 @@ train.log            what was said while it ran
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
 test/per_image.csv   one row per image and foreground class
 test/predictions.npz the class map predicted for each test image
-test/summary.json    the scores made from it
+test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
 images/*.png         the best, median and worst test images; the training curves
 status.json          running, interrupted, failed or finished; `finished` is written last
 """

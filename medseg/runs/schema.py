@@ -94,6 +94,7 @@ SUMMARY: Schema = {
     "data_identity": (str, None),
     "prepared": (str, None),
     "split_name": (str, None),
+    "network": ({"about": (str, None), "paper": (str, None), "publications": ([str], None)}, None),
 }
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}

@@ -14,6 +14,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
+from medseg.acceleration import accelerate
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
@@ -32,7 +33,7 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
     """
-    network = instantiate_network(model)
+    network = accelerate(instantiate_network(model))
     check_network(network, datamodule)
     if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
         check_batch_of_one(network, datamodule)

@@ -8,7 +8,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.instantiate import instantiate
@@ -16,7 +15,6 @@ from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.runs.files import read_yaml
 from medseg.runs.folder import RunFolder, find_run
-from medseg.runs.show import print_scores
 from medseg.system.os_errors import check_writable
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork
@@ -30,17 +28,21 @@ NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
-def evaluate_checkpoint(cfg: DictConfig) -> Path:
-    """Score the checkpoint that `cfg.checkpoint` names, and return the folder the scores were written to.
+def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Path, dict[str, Any]]:
+    """Score the checkpoint that `cfg.checkpoint` names and write the scores.
 
-    Raises `UserError` for what the user can put right.
+    Args:
+        cfg: the configuration of the command.
+        overrides: the words it was composed of: what they do not name is as in the training.
+
+    Returns the folder of the scores, and their summary. Raises `UserError` for what the user can put right.
     """
     quiet_libraries()
     metrics = build_metrics(cfg.metrics)
     run, file = find_run(cfg.checkpoint)
     checkpoint = Checkpoint.read(file)
     metadata = checkpoint.metadata
-    given = given_keys(cfg)
+    given = given_keys(cfg, overrides)
     datamodule = data_to_score(checkpoint, run, cfg, given)
     check_classes(datamodule, metadata.class_names, file)
     same_data = datamodule.prepared.identity == metadata.data_identity
@@ -69,14 +71,12 @@ def evaluate_checkpoint(cfg: DictConfig) -> Path:
     if trainer.is_global_zero:
         write_scores(folder, scores)
         draw_test_examples(folder / "images", datamodule, scores)
-        print_scores(scores.summary, run.path.name)
-        print(f"scores: {folder}")
-    return folder
+    return folder, scores.summary
 
 
-def given_keys(cfg: DictConfig) -> set[str]:
+def given_keys(cfg: DictConfig, overrides: Collection[str]) -> set[str]:
     """Name the keys of `data` that the command line gives; `dataset` where another dataset is chosen."""
-    words = {override.partition("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+    words = {override.partition("=")[0].lstrip("+") for override in overrides}
     keys = {key.partition(".")[2] for key in words if key.startswith("data.")}
     return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys
 

@@ -16,6 +16,7 @@ from medseg.config.instantiate import instantiate
 from medseg.config.targets import check_targets, fitting
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
+from medseg.models.facts import record
 from medseg.runs.environment import describe_environment, is_first_process
 from medseg.runs.files import read_csv, replacing_text, write_json
 from medseg.runs.folder import RunFolder, find_run
@@ -144,6 +145,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                 training_seconds=round(sum(float(row["seconds"]) for row in epochs), 1),
                 parameters=sum(parameter.numel() for parameter in task.network.parameters()),
                 macs=macs_of(task.network, datamodule),
+                network=record(task.network, plan.record["model"]),
             )
             write_results(folder, datamodule, scores, mirrors)
 

@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,8 @@ def test_the_card_of_a_run(run: RunFolder) -> None:
     assert f"parameters: {summary['parameters']:,}" in section(text, "Network")
     assert "arXiv:1505.04597" in section(text, "Citation")
     assert "base_channels 4" in section(text, "Network")
+    assert "U-Net in the form that ConvUNeXt and AMSUnet compare with." in section(text, "Network")
+    assert summary["network"]["publications"] == ["U-Net", "U-Net base 32 bilinear"]
     assert "64 x 64 pixels" in section(text, "Network")
     assert "licence: CC0-1.0" in section(text, "Data")
     assert "images: 24 train, 3 val, 3 test" in section(text, "Data")
@@ -219,11 +223,18 @@ def test_what_makes_no_card(sweep: Path, tmp_path: Path) -> None:
     assert run_of(str(checkpoint)) == checkpoint.parent.parent
 
 
+def run_with(target: str, **summary: Any) -> Any:
+    """A run, as far as the card looks at it for its network."""
+    return SimpleNamespace(config={"model": {"_target_": target}}, model="custom", summary=summary)
+
+
 @pytest.mark.parametrize("name", [name for name in models.__all__ if name[0].isupper()])
 def test_every_network_says_what_it_is_and_whose(name: str) -> None:
-    network = find_network(f"medseg.models.{name}")
+    network = find_network(run_with(f"medseg.models.{name}"))
     assert network.name == name
     assert network.about.endswith(".")
+    recorded = run_with("somewhere.else.Net", network={"about": network.about, "paper": network.citation})
+    assert find_network(recorded) == replace(network, name="Net"), "of a run whose folder has it, nothing is imported"
     if name == "ComposedUShape":
         assert network.citation is None
         return
@@ -234,7 +245,7 @@ def test_every_network_says_what_it_is_and_whose(name: str) -> None:
 
 
 def test_a_network_of_your_own_is_not_run() -> None:
-    network = find_network("no_such_package.MyNet")
+    network = find_network(run_with("no_such_package.MyNet", network=None))
     assert (network.name, network.about, network.citation) == ("MyNet", "", None)
 
 

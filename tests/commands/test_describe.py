@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from medseg import models
 from medseg.commands import describe
-from medseg.config.compose import compose
 from medseg.errors import ConfigError, UserError
-from medseg.measure import papers
+from medseg.models import facts
 from tests.helpers import command, compose_config
+from tests.models.builds import compose_model
 
 
 def described(capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
@@ -30,16 +32,18 @@ def test_one_network_in_text(capsys: pytest.CaptureFixture[str]) -> None:
         "ConvUNeXt model=convunext model.base_channels=4: 3 channels, 2 classes, images of 64 x 96 pixels "
         "(height x width)"
     )
-    facts = {line[:19].strip(): line[19:] for line in lines[2:7]}
-    assert facts["parameters"] == "65,594"
-    assert facts["MACs"].startswith("0.0")
-    assert "multiply-accumulates" in facts["MACs"]
-    assert "MiB" in facts["activation memory"]
-    assert facts["smallest image"] == "64 x 64 pixels"
-    assert facts["receptive field"] == "432 x 432 pixels"
-    assert lines[8].split() == ["stage", "output", "parameters", "%", "MACs", "(G)", "%", "activations", "(MiB)"]
-    assert lines[10].startswith("stem ")
-    assert "4 x 64 x 96" in lines[10]
+    listed = {line[:19].strip(): line[19:] for line in lines[2:9]}
+    assert listed["parameters"] == "65,594"
+    assert listed["MACs"].startswith("0.0")
+    assert "multiply-accumulates" in listed["MACs"]
+    assert "MiB" in listed["activation memory"]
+    assert listed["smallest image"] == "64 x 64 pixels"
+    assert listed["receptive field"] == "432 x 432 pixels"
+    assert listed["paper"].startswith("Han, Jian, Wang")
+    assert listed["released code"] == "1914669687/ConvUNeXt"
+    assert lines[10].split() == ["stage", "output", "parameters", "%", "MACs", "(G)", "%", "activations", "(MiB)"]
+    assert lines[12].startswith("stem ")
+    assert "4 x 64 x 96" in lines[12]
     assert lines[-1].startswith("total ")
 
 
@@ -98,7 +102,7 @@ def test_what_cannot_be_measured_is_left_open(capsys: pytest.CaptureFixture[str]
 
 
 def test_pretrained_weights_are_not_downloaded_for_a_count() -> None:
-    model = compose("describe", ["model=smp", "model.encoder_weights=imagenet"])[0].model
+    model = compose_model("smp model.encoder_weights=imagenet")
     assert describe.build(model, 3, 2).min_size
     assert model.encoder_weights == "imagenet", "the caller's own is left as it is"
 
@@ -107,11 +111,15 @@ def test_all_networks_of_the_papers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     chosen = ("U-Net", "ResUNet 32", "ConvUNeXt", "AMSUnet")
-    monkeypatch.setattr(papers, "ROWS", tuple(row for row in papers.ROWS if row.name in chosen))
+    networks = [
+        replace(network, sizes=tuple(size for size in network.sizes if size.name in chosen))
+        for network in facts.published_networks()
+    ]
+    monkeypatch.setattr(facts, "published_networks", lambda: networks)
     rows = {row["network"]: row for row in parsed(described(capsys, "all=true", "image_size=128", "format=csv"))}
-    assert list(rows) == list(chosen)
+    assert list(rows) == list(chosen), "by year"
     assert rows["AMSUnet"]["claimed"] == "60.6 % of U-Net; 74.6 % of ConvUNeXt; 47.3 % of ResUNet"
-    assert rows["AMSUnet"]["counted"] == "60.7 %; 74.7 %; unknown: which ResUNet is not public"
+    assert rows["AMSUnet"]["counted"] == "60.7 %; 74.7 %; unknown: the other network is not public"
     assert (rows["ConvUNeXt"]["claimed"], rows["ConvUNeXt"]["counted"]) == ("20 % fewer than U-Net", "18.8 % fewer")
     assert (rows["ResUNet 32"]["num_classes"], rows["ResUNet 32"]["parameters"]) == ("1", "3265185")
     # A quarter of the MACs at 256 x 256.
@@ -123,13 +131,14 @@ def test_all_networks_of_the_papers(
     )
     text = " ".join(file.read_text().split())
     assert text.startswith("images of 64 x 64 pixels (height x width); MACs: multiply-accumulates")
-    assert "| ResUNet 32 | resunet model.base_channels=32 | 3 | 3 |" in text
+    assert "| ResUNet 32 | resunet_32 | 3 | 3 |" in text
     assert "60.6 % of U-Net<br>74.6 % of ConvUNeXt<br>47.3 % of ResUNet" in text
 
 
 def test_every_row_of_the_table_can_be_asked_for() -> None:
-    for row in papers.ROWS:
-        assert compose("describe", f"model={row.overrides}".split())[0].model["_target_"].startswith("medseg.models.")
+    for network in facts.published_networks():
+        classes = {compose_model(size.model)["_target_"].rpartition(".")[2] for size in network.sizes}
+        assert [facts.facts_of(getattr(models, name)) for name in classes] == [network]
 
 
 @pytest.mark.parametrize(

@@ -7,85 +7,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medseg.commands.describe import build, compose_model
+from medseg.commands.describe import build
 from medseg.errors import ConfigError, UserError
 from medseg.measure import measure_cost
-from medseg.measure.papers import ROWS
 from medseg.models import ConvUNeXt, UNet
+from medseg.models.facts import Size, published_networks
+from tests.models.builds import compose_model
 
-# papers.md, section 5, measured on the released code: GMAC at 256 x 256, 3 channels and the classes of the size table.
-GMACS = {
-    "U-Net": 10.026,
-    "U-Net, transposed convolutions": 12.073,
-    "U-Net 64": 39.984,
-    "U-Net 64, transposed convolutions": 48.172,
-    "Attention U-Net": 66.43,
-    "Attention U-Net 32": 16.64,
-    "UNet++": 34.49,
-    "ResUNet": 71.10,
-    "ResUNet 32": 17.83,
-    "ConvUNeXt": 7.124,
-    "AMSUnet": 6.001,
-    "UNeXt": 0.562,
-    "UNeXt-S": 0.099,
-    "UNeXt-L": 1.404,
-    "CMUNeXt-S": 1.012,
-    "CMUNeXt": 7.231,
-    "CMUNeXt-L": 16.85,
-    "SegNeXt-T": 1.563,
-    "SegNeXt-S": 3.873,
-    "SegNeXt-B": 8.611,
-    "SegNeXt-L": 17.31,
-}
-PARAMETERS = {
-    "U-Net": 4_318_434,
-    "U-Net, transposed convolutions": 7_763_074,
-    "U-Net 64": 17_263_042,
-    "U-Net 64, transposed convolutions": 31_037_698,
-    "U-Net 2015": 31_030_658,
-    "Attention U-Net": 34_878_573,
-    "Attention U-Net 32": 8_726_110,
-    "UNet++": 9_163_329,
-    "UNet++, deep supervision": 9_163_428,
-    "ResUNet": 13_043_009,
-    "ResUNet 32": 3_265_185,
-    "ConvUNeXt": 3_505_730,
-    "ConvUNeXt 16": 901_154,
-    "ConvUNeXt 64": 13_825_154,
-    "AMSUnet": 2_619_898,
-    "AMSUnet 16": 686_974,
-    "AMSUnet 64": 10_223_602,
-    "UNeXt": 1_471_921,
-    "UNeXt-S": 253_561,
-    "UNeXt-L": 3_985_633,
-    "CMUNeXt-S": 417_505,
-    "CMUNeXt": 3_149_185,
-    "CMUNeXt-L": 8_286_721,
-    "SegNeXt-T": 4_225_121,
-    "SegNeXt-S": 13_894_593,
-    "SegNeXt-B": 27_559_873,
-    "SegNeXt-L": 48_773_825,
-}
-by_name = {row.name: row for row in ROWS}
+SIZES = [size for facts in published_networks() for size in facts.sizes]
 
 
 def built(overrides: str, *, num_classes: int, in_channels: int = 3) -> nn.Module:
     return build(compose_model(overrides), in_channels, num_classes)
 
 
-def test_the_size_table_has_every_network_of_the_papers() -> None:
-    assert list(PARAMETERS) == [row.name for row in ROWS]
-    assert GMACS.keys() <= PARAMETERS.keys()
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_the_size_table_is_that_of_the_released_code(name: str) -> None:
-    row = by_name[name]
-    network = built(row.overrides, num_classes=row.num_classes, in_channels=row.in_channels)
-    cost = measure_cost(network, in_channels=row.in_channels, size=(256, 256))
-    assert cost.parameters == PARAMETERS[name]
-    if name in GMACS:
-        assert cost.macs / 1e9 == pytest.approx(GMACS[name], rel=0.005)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: size.name)
+def test_a_network_has_the_counts_of_its_facts(size: Size) -> None:
+    """They are those of the released code, measured there."""
+    network = built(size.model, num_classes=size.num_classes, in_channels=size.in_channels)
+    cost = measure_cost(network, in_channels=size.in_channels, size=(256, 256))
+    assert cost.parameters == size.parameters
+    assert cost.macs / 1e9 == pytest.approx(size.gmacs, rel=0.005)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import hydra
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from medseg.config import yaml_files
@@ -59,6 +59,11 @@ def build(name: str, *overrides: str, seed: int = 0) -> nn.Module:
     network = hydra.utils.instantiate(settings(name, *overrides), _convert_="all")
     assert isinstance(network, nn.Module)
     return network
+
+
+def compose_model(choice: str) -> DictConfig:
+    """Compose the `model` group from `unet model.base_channels=64`, as `medseg describe` would."""
+    return compose_config("describe", *f"model={choice}".split()).model
 
 
 def logits_of(network: nn.Module, image: torch.Tensor) -> torch.Tensor:

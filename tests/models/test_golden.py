@@ -60,7 +60,7 @@ def test_same_function_in_double_precision(golden: Path, file: str, tolerance: f
 def test_same_function_in_single_precision(golden: Path, file: str) -> None:
     # Each in the layout of the released code: ConvUNeXt has its data channels last by its Linear layers. In the other
     # layout ConvUNeXt's error is 4e-6 with one thread and 2.2e-5 with two, since oneDNN sums in another order; in this
-    # one it is 5e-6, and 1.2e-5 in the fused form.
+    # one it is 5e-6.
     state, image, expected = load(golden, file)
     layout = torch.channels_last if file == "convunext_base4" else torch.contiguous_format
     network = import_reference(NAMES[file], state).to(memory_format=layout)

@@ -12,12 +12,12 @@ import pytest
 from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
+from medseg.models.facts import published_networks
 from medseg.reporting.layout import Line
 from medseg.reporting.published import (
     COLUMNS,
     DATASETS,
     KINDS,
-    NETWORKS,
     OURS,
     find,
     find_published,
@@ -83,13 +83,38 @@ def test_shipped_rows_are_facts(shared_data: Path) -> None:
 
 
 def test_names_are_those_of_our_networks_and_datasets() -> None:
-    networks = set(yaml_files.options("model"))
-    assert {name for name in NETWORKS if not name.startswith("smp_")} <= networks
     assert set(DATASETS) <= set(yaml_files.options("data"))
     published = {row["model"] for row in read_published(published_files())}
-    assert {name for names in NETWORKS.values() for name in names} & published
+    # Every further name of a network's facts is that of a published row.
+    sizes = [size for facts in published_networks() for size in facts.sizes]
+    assert {name for size in sizes for name in size.publications} <= published
     assert set(OURS.values()) <= set(MEASURES)
     assert {score for _, score in OURS} <= {measure.score for measure in MEASURES.per_image}
+
+
+@pytest.mark.parametrize(
+    ("model", "theirs"),
+    [
+        ("unet", "U-Net"), ("unetpp", "UNet++"), ("unetpp", "U-Net++"), ("unet2015", "U-Net (2015)"),
+        ("attention_unet", "Attention U-Net"), ("resunet", "ResU-Net"), ("cmunext_s", "CMUNeXt-S"),
+        ("unext", "UNeXt (re-implemented)"), ("smp_unet_resnet34", "U-Net ResNet-34"),
+        ("smp_unet_efficientnet-b0", "U-Net EfficientNet-B0"),
+        ("smp_unet_mit_b0", "U-Net MiT-B0"),
+    ],
+)  # fmt: skip
+def test_a_network_is_known_by_its_name_in_other_letters(model: str, theirs: str) -> None:
+    rows = [{**ROW, "model": name} for name in (theirs, "U-Net3+", "Residual U-Net")]
+    assert [found.row["model"] for found in find(rows, model, "kvasir", "dice")] == [theirs]
+
+
+def test_a_network_is_known_by_the_names_that_its_run_has() -> None:
+    rows = [{**ROW, "model": "Residual U-Net"}]
+    assert find(rows, "resunet", "kvasir", "dice") == []
+    assert len(find(rows, "resunet", "kvasir", "dice", names=("Residual U-Net",))) == 1
+    comparison = compared("resunet", dice=0.9)
+    (run,) = next(iter(comparison.cells.values())).runs
+    run.summary["network"] = {"publications": ["ResUNet", "Residual U-Net"]}
+    assert [cell.published.row["model"] for cell in find_published(comparison, rows)] == ["Residual U-Net"]
 
 
 # The search.

@@ -46,12 +46,11 @@ def run_import(place: Path, source: Path, *overrides: str) -> Path:
 
 def run_evaluate(place: Path, checkpoint: Path, *overrides: str) -> list[dict[str, str]]:
     scores = place / "scores"
-    evaluate_checkpoint(
-        compose_config(
-            "evaluate", f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}",
-            "trainer.accelerator=cpu", *overrides,
-        )
-    )  # fmt: skip
+    words = [
+        f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}", "trainer.accelerator=cpu",
+        *overrides,
+    ]  # fmt: skip
+    evaluate_checkpoint(compose_config("evaluate", *words), words)
     return read_csv(scores / "per_image.csv")
 
 
@@ -241,7 +240,7 @@ def test_an_imported_network_is_trained_further(golden: Path, tmp_path: Path, fi
 def test_what_is_to_be_typed_next_is_said(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_import(tmp_path, golden / "unet_base4_transposed.npz", "model=unet")
     said = capsys.readouterr().out
-    assert f"medseg.evaluate checkpoint={tmp_path / 'unet_base4_transposed.ckpt'} data=..." in said
+    assert f"medseg evaluate {tmp_path / 'unet_base4_transposed.ckpt'} data=..." in said
     assert "medseg.train model=unet model.base_channels=4 model.upsampling=transposed initial_weights=" in said
     run_import(tmp_path, golden / "unext_s.npz", "model=unext_s", *DATA)
     said = capsys.readouterr().out
@@ -255,7 +254,7 @@ class Unplain:
 @pytest.mark.parametrize(
     ("content", "words", "error", "message"),
     [
-        ({"model": Unplain()}, ["model=unet"], UserError, r"refused, .*\(tests\.training\.test_importing\.Unplain\)"),
+        ({"model": Unplain()}, ["model=unet"], UserError, r"refused, .*\(tests\.trained\.test_importing\.Unplain\)"),
         (nn.Conv2d(1, 1, 1), ["model=unet"], UserError, "refused, since it holds more than tensors and plain values"),
         ({"epoch": 3, "best": 0.7}, ["model=unet"], UserError, "no state dict in it \\(it holds epoch, best\\)"),
         ([1, 2], ["model=unet"], UserError, "holds a list where a state dict is needed"),

@@ -26,7 +26,8 @@ def run(place: Path) -> RunFolder:
 def evaluate(place: Path, *overrides: str) -> Path:
     from medseg.training.evaluation import evaluate_checkpoint
 
-    return evaluate_checkpoint(compose_config("evaluate", f"data_dir={place / 'data'}", *overrides))
+    words = [f"data_dir={place / 'data'}", *overrides]
+    return evaluate_checkpoint(compose_config("evaluate", *words), words)[0]
 
 
 def test_a_run_evaluated_again_has_exactly_its_own_scores(run: RunFolder, place: Path) -> None:

@@ -84,7 +84,8 @@ def test_it_is_scored_again_without_the_border_maps(run: RunFolder, place: Path,
     from medseg.training.evaluation import evaluate_checkpoint
 
     monkeypatch.setattr(module, "prepare_border", lambda *a, **k: pytest.fail("evaluation needs no border maps"))
-    folder = evaluate_checkpoint(compose_config("evaluate", f"checkpoint={run.path}", "trainer.accelerator=cpu"))
+    words = [f"checkpoint={run.path}", "trainer.accelerator=cpu"]
+    folder, _ = evaluate_checkpoint(compose_config("evaluate", *words), words)
     assert (folder / "per_image.csv").read_bytes() == (run.test / "per_image.csv").read_bytes()
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from medseg.models.blocks.amse import AMSEBlock
 from medseg.models.blocks.cmunext import CMUNeXtBlock
@@ -14,7 +13,6 @@ from medseg.models.blocks.convunext import ConvUNeXtBlock
 from medseg.models.blocks.double_conv import DoubleConv
 from medseg.models.blocks.msca import MSCABlock
 from medseg.models.blocks.residual import ResidualBlock
-from medseg.models.fused import PointwiseConv2d, banded, can_fuse
 from medseg.models.layers import check_choice
 
 
@@ -37,41 +35,13 @@ class Block:
         return self.build(in_channels, out_channels)
 
 
-class Widened(nn.Sequential):
-    """A 1x1 convolution, N x in x H x W -> N x out x H x W, and a block that keeps its channels."""
-
-    fused = True
-    """Whether to compute in the form of `medseg.models.fused` where that can be."""
-
-    def joined(
-        self, join: Callable[..., Tensor], features: Sequence[Tensor], modules: Sequence[nn.Module] = ()
-    ) -> Tensor:
-        """Return what this makes of `join(*features)`, N x in x H x W, which need not be whole anywhere.
-
-        Args:
-            join: a function of each pixel of the features alone.
-            features: N x C x H x W each.
-            modules: those whose parameters it uses.
-        """
-        conv, block = cast(PointwiseConv2d, self[0]), self[1]
-        if not all(can_fuse(self, feature) for feature in features):
-            return cast(Tensor, self(join(*features)))
-        x, _ = banded(
-            lambda *bands: conv(join(*bands)),
-            features,
-            modules=[*modules, conv],
-            channels=conv.in_channels + conv.out_channels,
-        )
-        return cast(Tensor, block(x))
-
-
 def widening(build: Callable[[int], nn.Module], *, min_size: int = 1) -> Block:
     """Let a block that keeps its channels change them, by a 1x1 convolution before it where that is needed."""
 
     def widened(in_channels: int, out_channels: int) -> nn.Module:
         if in_channels == out_channels:
             return build(out_channels)
-        return Widened(PointwiseConv2d(in_channels, out_channels), build(out_channels))
+        return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), build(out_channels))
 
     return Block(widened, min_size=min_size)
 
@@ -107,7 +77,6 @@ __all__ = [
     "DoubleConv",
     "MSCABlock",
     "ResidualBlock",
-    "Widened",
     "choose_block",
     "widening",
 ]

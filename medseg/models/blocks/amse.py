@@ -8,18 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
-from medseg.models.fused import (
-    DepthwiseConv2d,
-    PointwiseConv2d,
-    banded,
-    can_fuse,
-    fold,
-    measure,
-    pointwise,
-    scale_and_shift,
-    uses_batch,
-)
-from medseg.models.layers import check_choice, make_norm
+from medseg.models.layers import check_choice, depthwise_conv, make_norm
 
 NORM_PLACEMENTS = ("before", "after")
 """Whether a norm stands before attention and feed-forward part each (released) or after."""
@@ -37,14 +26,12 @@ class AMS(nn.Module):
     ) -> None:
         super().__init__()
         k = local_kernel
-        self.local = DepthwiseConv2d(channels, k) if undilated else None
-        self.atrous = DepthwiseConv2d(channels, k, dilation=dilation)
+        self.local = depthwise_conv(channels, k) if undilated else None
+        self.atrous = depthwise_conv(channels, k, dilation=dilation)
         self.strips = nn.ModuleList(
-            nn.Sequential(DepthwiseConv2d(channels, (1, s)), DepthwiseConv2d(channels, (s, 1))) for s in strip_kernels
+            nn.Sequential(depthwise_conv(channels, (1, s)), depthwise_conv(channels, (s, 1))) for s in strip_kernels
         )
-        self.mix = PointwiseConv2d(channels, channels)
-        # Rows above and below a pixel that it depends on.
-        self.reach = (k // 2) * (dilation + undilated) + max(strip_kernels, default=1) // 2
+        self.mix = nn.Conv2d(channels, channels, 1)
 
     def forward(self, u: Tensor) -> Tensor:
         """Return the weighted input, N x C x H x W."""
@@ -75,9 +62,6 @@ class AMSEBlock(nn.Module):
         closing_gelu: apply GELU after the last sum.
     """
 
-    fused = True
-    """Whether to compute in the form of `medseg.models.fused` where that can be."""
-
     def __init__(
         self,
         channels: int,
@@ -103,7 +87,7 @@ class AMSEBlock(nn.Module):
         check_choice("norm_placement", norm_placement, NORM_PLACEMENTS)
         self.norm1 = make_norm(norm, channels)
         self.attention = nn.Sequential(
-            PointwiseConv2d(channels, channels),
+            nn.Conv2d(channels, channels, 1),
             nn.GELU(),
             AMS(
                 channels,
@@ -112,14 +96,14 @@ class AMSEBlock(nn.Module):
                 undilated=undilated,
                 strip_kernels=strip_kernels,
             ),
-            PointwiseConv2d(channels, channels),
+            nn.Conv2d(channels, channels, 1),
         )
         self.norm2 = make_norm(norm, channels)
         self.ffn = nn.Sequential(
-            PointwiseConv2d(channels, 4 * channels),
-            DepthwiseConv2d(4 * channels, 3),
+            nn.Conv2d(channels, 4 * channels, 1),
+            depthwise_conv(4 * channels, 3),
             nn.GELU(),
-            PointwiseConv2d(4 * channels, channels),
+            nn.Conv2d(4 * channels, channels, 1),
         )
         self.norm_placement = norm_placement
         self.shortcuts = shortcuts
@@ -128,43 +112,8 @@ class AMSEBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output, N x C x H x W."""
         before = self.norm_placement == "before"
-        if before and can_fuse(self, x, self.norm1, self.norm2):
-            return self._fused(x)
         y = self.attention(self.norm1(x)) if before else self.norm1(self.attention(x))
         if self.shortcuts == 2:
             x = y = x + y
         y = self.ffn(self.norm2(y)) if before else self.norm2(self.ffn(y))
-        return self._close(x, y)
-
-    def _close(self, x: Tensor, y: Tensor) -> Tensor:
         return F.gelu(x + y) if self.closing_gelu else x + y
-
-    def _fused(self, x: Tensor) -> Tensor:
-        channels = x.shape[1]
-        enter, activate, attend, leave = self.attention
-        expand, *rest = self.ffn
-        assert isinstance(enter, nn.Conv2d)
-        assert isinstance(expand, nn.Conv2d)
-        assert isinstance(attend, AMS)
-
-        def attention(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            y = leave(attend(activate(pointwise(x, weight, bias))))
-            return x + y if self.shortcuts == 2 else y
-
-        def feed_forward(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-            hidden = pointwise(y, weight, bias)
-            for layer in rest:
-                hidden = layer(hidden)
-            return self._close(y if self.shortcuts == 2 else x, hidden)
-
-        y, measured = banded(
-            attention,
-            (x,),
-            fold(enter, *scale_and_shift(self.norm1, measure(self.norm1, x))),
-            modules=[attend, leave],
-            channels=2 * channels,
-            halo=attend.reach,
-            statistics=uses_batch(self.norm2),
-        )
-        vectors = fold(expand, *scale_and_shift(self.norm2, measured))
-        return banded(feed_forward, (x, y), vectors, modules=rest, channels=4 * channels, halo=1)[0]

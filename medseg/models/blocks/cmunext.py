@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from medseg.models.fused import DepthwiseConv2d
+from medseg.models.layers import depthwise_conv
 
 
 class CMUNeXtBlock(nn.Module):
@@ -17,7 +17,7 @@ class CMUNeXtBlock(nn.Module):
     def __init__(self, channels: int, *, kernel_size: int = 7) -> None:
         super().__init__()
         self.depthwise = nn.Sequential(
-            DepthwiseConv2d(channels, kernel_size),
+            depthwise_conv(channels, kernel_size),
             nn.GELU(),
             nn.BatchNorm2d(channels),
         )

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from torch import nn
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from medseg.models.fused import can_fuse, fold_into, scale_and_shift, uses_batch
 from medseg.models.layers import make_activation, make_norm
 
 
@@ -21,9 +16,6 @@ class DoubleConv(nn.Sequential):
         norm, activation: one of `medseg.models.layers.NORMS` and `ACTIVATIONS`.
         bias: of the convolutions; by default only where no norm follows, which would undo it.
     """
-
-    fused = True
-    """Whether to compute in the form of `medseg.models.fused` where that can be: in inference."""
 
     def __init__(
         self,
@@ -45,14 +37,3 @@ class DoubleConv(nn.Sequential):
             make_norm(norm, out_channels),
             make_activation(activation),
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output."""
-        conv1, norm1, activate1, conv2, norm2, activate2 = self
-        if torch.is_grad_enabled() or not can_fuse(self, x, norm1, norm2) or uses_batch(norm1) or uses_batch(norm2):
-            return cast(Tensor, super().forward(x))  # type: ignore[no-untyped-call]
-        # A norm with fixed statistics is a scale and a shift of each channel, which the convolution can have in it.
-        for conv, norm, activate in ((conv1, norm1, activate1), (conv2, norm2, activate2)):
-            weight, bias = fold_into(cast(nn.Conv2d, conv), *scale_and_shift(norm, None))
-            x = activate(F.conv2d(x, weight, bias, padding=1))
-        return x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from medseg.models.fused import DepthwiseConv2d
+from medseg.models.layers import depthwise_conv
 
 
 class MSCA(nn.Module):
@@ -16,9 +16,9 @@ class MSCA(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.local = DepthwiseConv2d(channels, 5)
+        self.local = depthwise_conv(channels, 5)
         self.strips = nn.ModuleList(
-            nn.Sequential(DepthwiseConv2d(channels, (1, k)), DepthwiseConv2d(channels, (k, 1))) for k in (7, 11, 21)
+            nn.Sequential(depthwise_conv(channels, (1, k)), depthwise_conv(channels, (k, 1))) for k in (7, 11, 21)
         )
         self.mix = nn.Conv2d(channels, channels, 1)
 

@@ -1,0 +1,152 @@
+"""Depth-wise convolutions with a backward pass that is fast on a CPU.
+
+oneDNN, which computes PyTorch's convolutions there, has fast code for the gradient of a depth-wise kernel up to three
+columns wide; a wider one, or one with a dilation, takes 10 to 30 times as long as its forward pass. The same sums are
+put together here from narrow kernels: a kernel of seven columns is three of three columns, each on the input moved to
+the left by as much, and a dilated kernel is a plain one on every d-th row and column. `docs/performance.md` has the
+times.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+COLUMNS = 3
+"""The widest kernel whose gradient oneDNN computes fast."""
+
+Pair = tuple[int, int]
+"""Vertical, horizontal."""
+
+
+def accelerate(network: nn.Module) -> nn.Module:
+    """Let a network's wide and dilated depth-wise convolutions compute their gradients fast, and return the network.
+
+    The network stays the same function of the same parameters, under the same names. Its convolutions become
+    `DepthwiseConv2d`, which differs from `nn.Conv2d` in training on a CPU in the channels-last layout only.
+    """
+    for module in network.modules():
+        if is_slow(module):
+            module.__class__ = DepthwiseConv2d
+    return network
+
+
+def is_slow(module: nn.Module) -> bool:
+    """Tell whether a module is a convolution whose gradient PyTorch computes slowly and `DepthwiseConv2d` can compute.
+
+    Only of PyTorch's own class: what a subclass does is not known.
+    """
+    if type(module) is not nn.Conv2d or isinstance(module.padding, str):
+        return False
+    depthwise = module.groups == module.in_channels == module.out_channels > 1 and module.stride == (1, 1)
+    slow = module.kernel_size[1] > COLUMNS or module.dilation != (1, 1)
+    sides = zip(module.kernel_size, module.dilation, module.padding, strict=True)
+    return depthwise and slow and all(padding <= dilation * (side - 1) for side, dilation, padding in sides)
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """A depth-wise `nn.Conv2d` of stride 1 whose gradients are fast on a CPU; differentiable once there."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map N x C x H x W to N x C x H' x W'."""
+        if not self._is_trained_here(input):
+            return super().forward(input)
+        weight, bias, padding = self.weight, self.bias, cast(Pair, self.padding)
+        if self.padding_mode != "zeros":
+            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = (0, 0)
+        if torch.is_autocast_enabled("cpu"):
+            dtype = torch.get_autocast_dtype("cpu")
+            input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        with torch.autocast("cpu", enabled=False):
+            return cast(Tensor, Depthwise.apply(input, weight, bias, padding, self.dilation))  # type: ignore[no-untyped-call]
+
+    def _is_trained_here(self, x: Tensor) -> bool:
+        return (
+            not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
+            and torch.is_grad_enabled()
+            and (x.requires_grad or self.weight.requires_grad)
+            and x.device.type == "cpu"
+            and x.dim() == 4
+            and x.is_contiguous(memory_format=torch.channels_last)
+        )
+
+
+class Depthwise(torch.autograd.Function):
+    """The convolution, with the gradients of its input, kernel and bias."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:  # type: ignore[override]
+        """Convolve N x C x H x W with a kernel C x 1 x kh x kw."""
+        return F.conv2d(x, weight, bias, 1, padding, dilation, len(weight))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep what the gradients need."""
+        x, weight, _, ctx.padding, ctx.dilation = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[misc]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of what `forward` takes."""
+        x, weight = ctx.saved_tensors
+        wants_input, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        return (
+            input_gradient(grad, weight, ctx.padding, ctx.dilation) if wants_input else None,
+            weight_gradient(grad, x, weight, ctx.padding, ctx.dilation) if wants_weight else None,
+            grad.sum((0, 2, 3)) if wants_bias else None,
+            None,
+            None,
+        )
+
+
+def input_gradient(grad: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+    """Return the gradient of the input: the convolution of the output's with the kernel turned round."""
+    around = [d * (side - 1) - p for side, p, d in zip(weight.shape[2:], padding, dilation, strict=True)]
+    return F.conv2d(grad, weight.flip(2, 3), None, 1, around, dilation, len(weight))
+
+
+def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+    """Return the gradient of the kernel, C x 1 x kh x kw."""
+    (kh, kw), (ph, pw), (dh, dw) = weight.shape[2:], padding, dilation
+    if (dh, dw) != (1, 1):
+        # Whole steps of the dilation: beyond the output its gradient is 0, so what is read there does not matter.
+        height, width = grad.shape[2:]
+        rows, columns = -(-height // dh), -(-width // dw)
+        below, right = dh * (rows + kh - 1) - x.shape[2] - ph, dw * (columns + kw - 1) - x.shape[3] - pw
+        x = phases(F.pad(x, (pw, right, ph, below)), dh, dw)
+        grad = phases(F.pad(grad, (0, dw * columns - width, 0, dh * rows - height)), dh, dw)
+        ph = pw = 0
+    elif pw:
+        x, pw = F.pad(x, (pw, pw)), 0
+    narrow = min(kw, COLUMNS)
+    gradient = torch.empty_like(weight)
+    for column in range(0, kw, narrow):
+        left = min(column, kw - narrow)
+        gradient[..., left : left + narrow] = torch.ops.aten.convolution_backward(
+            grad,
+            x[..., left : left + grad.shape[3] + narrow - 1],
+            weight[..., :narrow],  # of this one, only the shape matters
+            None,
+            [1, 1],
+            [ph, 0],
+            [1, 1],
+            False,
+            [0, 0],
+            len(weight),
+            [False, True, False],
+        )[1]
+    return gradient
+
+
+def phases(x: Tensor, vertical: int, horizontal: int) -> Tensor:
+    """Take every d-th row and e-th column as an image of its own: N x C x d h x e w -> N d e x C x h x w."""
+    n, channels, height, width = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, height // vertical, vertical, width // horizontal, horizontal, channels)
+    x = x.permute(0, 2, 4, 1, 3, 5).reshape(-1, height // vertical, width // horizontal, channels)
+    return x.permute(0, 3, 1, 2)
