@@ -30,11 +30,12 @@ def card(cfg: DictConfig) -> None:
     from medseg.cards.collect import collect
     from medseg.cards.document import default_file, write_card
     from medseg.runs.files import replacing_text
+    from medseg.runs.folder import run_folder
     from medseg.runs.reading import read_runs
 
     if not cfg.runs:
         raise ConfigError("which run? Give its folder: medseg card runs/main/RUN")
-    tree = read_runs([run_of(given) for given in cfg.runs]).checked()
+    tree = read_runs([run_folder(given) for given in cfg.runs]).checked()
     tree.warn()
     subject = collect(tree.runs, data_name=cfg.data_name, data_licence=cfg.data_licence)
     file = Path(cfg.output).expanduser() if cfg.output else default_file(subject.cell.runs)
@@ -47,20 +48,6 @@ def card(cfg: DictConfig) -> None:
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); choose another file with output=FILE") from None
     print(f"written: {file}")
-
-
-def run_of(given: str) -> Path:
-    """Return the run folder of a path; of a checkpoint, the folder of its run.
-
-    Raises `UserError` for a checkpoint without a run, such as an imported one.
-    """
-    path = Path(given).expanduser()
-    if not path.is_file():
-        return path
-    folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    if not (folder / "status.json").exists():
-        raise UserError(f"{path}: not in the folder of a run, so nothing but the weights is known of it")
-    return folder
 
 
 COMMAND = Command("card", card, SUMMARY, EXAMPLES, positional=("runs*",))

@@ -145,3 +145,17 @@ def find_run(path: str | Path) -> tuple[RunFolder, Path]:
     if not path.exists():
         raise UserError(f"{path}: no such run folder or checkpoint")
     return RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent), path
+
+
+def run_folder(given: str | Path) -> Path:
+    """Return the run folder of a path; of a checkpoint, the folder of its run.
+
+    Raises `UserError` for a checkpoint without a run, such as an imported one.
+    """
+    path = Path(given).expanduser()
+    if not path.is_file():
+        return path
+    folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    if not (folder / "status.json").exists():
+        raise UserError(f"{path}: not in the folder of a run, so nothing but the weights is known of it")
+    return folder

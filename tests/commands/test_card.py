@@ -21,11 +21,10 @@ from medseg.cards.collect import Subject, collect
 from medseg.cards.document import write_card
 from medseg.cards.network import find_network
 from medseg.cards.recipe import in_words
-from medseg.commands.card import run_of
 from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.runs.files import read_csv
-from medseg.runs.folder import RunFolder
+from medseg.runs.folder import RunFolder, run_folder
 from medseg.runs.reading import read_runs
 from tests.helpers import train
 from tests.reporting.fabricate import fabricate
@@ -216,11 +215,11 @@ def test_what_makes_no_card(sweep: Path, tmp_path: Path) -> None:
     imported = tmp_path / "imported.ckpt"
     imported.touch()
     with pytest.raises(UserError, match="not in the folder of a run"):
-        run_of(str(imported))
+        run_folder(str(imported))
     checkpoint = next(sweep.glob("unet-*seed0")) / "checkpoints" / "best.ckpt"
     checkpoint.parent.mkdir()
     checkpoint.touch()
-    assert run_of(str(checkpoint)) == checkpoint.parent.parent
+    assert run_folder(str(checkpoint)) == checkpoint.parent.parent
 
 
 def run_with(target: str, **summary: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from medseg import models
 from medseg.commands import describe
 from medseg.errors import ConfigError, UserError
+from medseg.measure.describe import build
 from medseg.models import facts
 from tests.helpers import command, compose_config
 from tests.models.builds import compose_model
@@ -103,7 +104,7 @@ def test_what_cannot_be_measured_is_left_open(capsys: pytest.CaptureFixture[str]
 
 def test_pretrained_weights_are_not_downloaded_for_a_count() -> None:
     model = compose_model("smp model.encoder_weights=imagenet")
-    assert describe.build(model, 3, 2).min_size
+    assert build(model, 3, 2).min_size
     assert model.encoder_weights == "imagenet", "the caller's own is left as it is"
 
 

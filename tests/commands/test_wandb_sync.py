@@ -14,6 +14,7 @@ from medseg.reporting.comparison import compare_runs
 from medseg.reporting.wandb_report import log_comparison
 from medseg.runs.reading import read_runs
 from medseg.training import wandb_login as account
+from medseg.training import wandb_offline
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
 from tests.training.test_loggers import history, opened, records
@@ -36,7 +37,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         commands.append(words)
         return Done()
 
-    monkeypatch.setattr(wandb_sync.subprocess, "run", run)
+    monkeypatch.setattr(wandb_offline.subprocess, "run", run)
     monkeypatch.setattr(wandb_sync, "check_wandb_account", lambda: None)
     return commands
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medseg.commands.describe import build
 from medseg.errors import ConfigError, UserError
 from medseg.measure import measure_cost
+from medseg.measure.describe import build
 from medseg.models import ConvUNeXt, UNet
 from medseg.models.facts import Size, published_networks
 from tests.models.builds import compose_model
