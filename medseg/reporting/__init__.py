@@ -8,8 +8,8 @@
 
 `medseg.runs.reading` reads the folders; `layout` sorts runs into rows and columns by their settings; `samples` puts the
 scores of a cell together; `rule` is the one verdict, on the arrays of `statistics`; `comparison` is the result as plain
-data. `tables` has one entry for each column that is printed, and `render` writes them in every format; `report` is the
-whole, which `compare` returns.
+data. `tables` has one entry for each column that is printed, and `render` writes them in every format; `contents` has
+the sections, and `report` is the whole, which `compare` returns.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.layout import Facts, Line, as_text, label_lines, short
+from medseg.reporting.layout import as_text, label_lines, short
+from medseg.reporting.line import Facts, Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.runs.run import Run
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting.costs import Costs, Size, costs_of, read_benchmarks
-from medseg.reporting.layout import Layout, Line, lay_out
+from medseg.reporting.layout import Layout, lay_out
+from medseg.reporting.line import Line
 from medseg.reporting.names import Names
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, compare_pairs, count_wins, sides_of
 from medseg.reporting.planning import Plan, Variances, plan

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
 from medseg.runs.equivalence import fill_in_defaults, option_of
 from medseg.runs.naming import is_ignored
@@ -37,29 +38,11 @@ NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 NO_CHOICE = ("model", "data", "experiments", "protocol", "budget")
 """Groups that are named otherwise, or that set keys of other groups."""
 
-Facts = tuple[tuple[str, str], ...]
-"""(key, value) pairs, sorted."""
-
 ALL_FOLDS = ("test", "all folds")
 """Fact of a column of cross-validation."""
 
 Scope = tuple[str, str]
 """A group, and the option in it."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row or a column.
-
-    Args:
-        label: what is printed: what tells it from the others shown.
-        name: of the network or of the dataset.
-        facts: chosen options and values other than the default that its runs share.
-    """
-
-    label: str
-    name: str
-    facts: Facts
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medseg.errors import ConfigError, UserError
+from medseg.reporting.line import Line
 from medseg.runs.files import read_yaml
-
-if TYPE_CHECKING:
-    from medseg.reporting.layout import Line
 
 log = logging.getLogger("medseg")
 

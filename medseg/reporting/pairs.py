@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.rule import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement, PairInput, judge, superiority
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Side, TrainingVariance

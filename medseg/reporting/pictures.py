@@ -15,7 +15,7 @@ from medseg.runs.run import Run
 if TYPE_CHECKING:
     from medseg.data.prepared.dataset import PreparedDataset
     from medseg.reporting.comparison import Comparison
-    from medseg.reporting.layout import Line
+    from medseg.reporting.line import Line
 
 IMAGES = 5
 """Most disputed images, by default."""

@@ -27,7 +27,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Comparison, Score
 from medseg.reporting.costs import size_of
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 
 COLUMNS = (
     "source", "year", "dataset", "split", "image_size", "model", "params_m", "macs_g", "dice", "iou",

@@ -10,26 +10,22 @@ from typing import Any
 from urllib.parse import quote
 
 from medseg.errors import UserError
-from medseg.reporting.ablation import Ablation, find_ablations
-from medseg.reporting.claims import JudgedPaper, judge_papers
+from medseg.reporting.ablation import find_ablations
+from medseg.reporting.claims import judge_papers
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
+from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.costs import Size
 from medseg.reporting.figures import FIGURES, Drawing, draw
-from medseg.reporting.formatting import count
 from medseg.reporting.names import read_names
-from medseg.reporting.published import PublishedCell, find_published, published_files, read_published
+from medseg.reporting.published import find_published, published_files, read_published
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
-from medseg.reporting.render.table import Table
 from medseg.reporting.render.text import as_text
-from medseg.reporting.tables.outlook import planning_table, stability_tables
-from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
-from medseg.reporting.tables.scores import comparison_table, score_tables
-from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
+from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.files import replacing_text
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run
@@ -37,54 +33,10 @@ from medseg.runs.run import Run
 IMAGES = 60
 """Most test images of a dataset in the HTML page."""
 
-STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
-
 
 @dataclass(frozen=True)
-class Report:
-    """Everything that a report is made of: runs in whatever state, their comparison, what follows from it.
-
-    Args:
-        judged: claims of papers that there are runs for.
-        notes: lines of plain text on what was left out: copies of runs, damaged files.
-    """
-
-    runs: Sequence[Run]
-    comparison: Comparison
-    ablations: Sequence[Ablation]
-    published: Sequence[PublishedCell]
-    judged: Sequence[JudgedPaper] = ()
-    notes: Sequence[str] = ()
-
-    @property
-    def title(self) -> str:
-        """The experiments."""
-        return ", ".join(sorted({run.experiment for run in self.runs}))
-
-    @property
-    def opening(self) -> str:
-        """What was compared, and how many runs there are, as a sentence of plain text."""
-        states = [run.state for run in self.runs]
-        counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
-        folds = {run.fold for run in self.runs if run.fold is not None}
-        amounts = {"row": self.comparison.rows, "dataset": self.comparison.columns, "seed": {r.seed for r in self.runs}}
-        parts = [count(len(several), what) for what, several in (amounts | ({"fold": folds} if folds else {})).items()]
-        return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
-
-    @property
-    def made_with(self) -> tuple[str, ...]:
-        """What all rows share, and what the finished runs were made with, in lines of plain text."""
-        first, *rest = (set(row.facts) for row in self.comparison.rows)
-        facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
-        for title, key in {
-            "Device": "device",
-            "Precision": "precision",
-            "medseg": "medseg",
-            "Commit": "git_commit",
-        }.items():
-            values = {str(run.environment[key]) for run in self.runs if run.finished and run.environment.get(key)}
-            facts[title] = "; ".join(sorted(values))
-        return tuple(f"{title}: {text}." for title, text in facts.items() if text)
+class Report(Contents):
+    """A report that is displayed in a terminal and in a notebook, and written in every format."""
 
     def __str__(self) -> str:
         """What was compared, and the comparison, for a terminal."""
@@ -124,7 +76,7 @@ class Report:
             for name, table in {table.csv or table.name: table for table in tables}.items():
                 write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
         if form in ("html", "all"):
-            from medseg.reporting.page import as_html  # not above: the other formats need none of it
+            from medseg.reporting.page.document import as_html  # not above: the other formats need none of it
 
             written["HTML"] = folder / "report.html"
             write(written["HTML"], as_html(self, parts, images))
@@ -186,35 +138,6 @@ def report_of(runs: Sequence[Run], comparison: Comparison, notes: Sequence[str] 
         judged=judge_papers(comparison),
         notes=notes,
     )
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the report; `paragraphs` are Markdown."""
-
-    title: str
-    tables: tuple[Table[Any], ...] = ()
-    paragraphs: tuple[str, ...] = ()
-
-
-def sections(report: Report) -> list[Section]:
-    """Return the sections of a report in their order; a section in which nothing is displayed is left out."""
-    comparison = report.comparison
-    ranking = [ranking_table(comparison.ranking, comparison.measure)] if comparison.ranking else []
-    tables: dict[str, list[Table[Any]]] = {
-        "Comparison": [comparison_table(comparison)],
-        "Next to published figures": [published_table(report.published)],
-        "Scores": [*score_tables(comparison)],
-        "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
-        "Rank stability": [*stability_tables(comparison)],
-        "Planning": [planning_table(comparison)],
-        "Ablations": [*ablation_tables(report.ablations, comparison)],
-        "Claims of papers": [*claims_tables(report.judged)],
-        "Runs that are not finished": [unfinished_table(report.runs, comparison)],
-    }
-    made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
-    made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, report.made_with))))
-    return [section for section in made if section.tables or section.paragraphs]
 
 
 def pictures(files: Sequence[Path]) -> tuple[str, ...]:

@@ -218,3 +218,10 @@ def join(folds: Sequence[Run], seed: int, only: str | None = None) -> Sample:
         np.concatenate([part.counts for part in parts])[None, order],
         np.concatenate([part.background for part in parts])[None, order],
     )
+
+
+def curves_of(runs: Sequence[Run], key: str) -> Array:
+    """Return a column of `metrics.csv` of each finished run, runs x epochs, up to the last epoch that all have."""
+    every = [run.epochs for run in runs if run.finished]
+    shared = min(map(len, every), default=0)
+    return np.array([[row.get(key, np.nan) for row in rows[:shared]] for rows in every]).reshape(len(every), shared)

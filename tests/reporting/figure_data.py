@@ -13,7 +13,7 @@ import numpy as np
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.costs import Costs
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair
 from medseg.reporting.ranks import Shares, Stability
 from medseg.reporting.samples import Sample

@@ -16,7 +16,7 @@ from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting import claims
 from medseg.reporting.claims import Verdict, as_rows, judge, judge_papers
 from medseg.reporting.claims_file import EPOCHS, SIZE, read_claims
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.published import experiments_folder
 from medseg.runs.naming import flatten
 from medseg.runs.run import Run

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medseg.reporting.report import Report, as_page, file_name, pictures, sections
+from medseg.reporting.contents import sections
+from medseg.reporting.report import Report, as_page, file_name, pictures
 from tests.reporting.tables.made import make_ablation, make_comparison, make_run
 
 

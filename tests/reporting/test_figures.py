@@ -22,7 +22,6 @@ from PIL import Image
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import best_row
-from medseg.reporting.curves import curves_of
 from medseg.reporting.figures import Drawing, draw, style
 from medseg.reporting.figures.content import Verdicts, content_of, shares_of
 from medseg.reporting.figures.curves import draw_curves
@@ -31,9 +30,10 @@ from medseg.reporting.figures.scales import labelled, linear, round_numbers, who
 from medseg.reporting.figures.scores import histogram
 from medseg.reporting.figures.style import COLOURS, in_style, looks
 from medseg.reporting.figures.text import FAMILY, clean, plain_font, text_width, wrap
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.pairs import find_pair
 from medseg.reporting.ranks import Shares, Stability
+from medseg.reporting.samples import curves_of
 from tests.reporting.figure_data import LONG, compared, pair
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -23,13 +23,14 @@ from medseg.data.prepared.prepare import prepare
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare_runs
+from medseg.reporting.contents import sections
 from medseg.reporting.layout import lay_out
 from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
 from medseg.reporting.render.table import superscript
-from medseg.reporting.report import Report, report_of, sections
+from medseg.reporting.report import Report, report_of
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.files import read_csv, write_csv, write_json

@@ -13,7 +13,7 @@ from medseg.data.prepared.prepare import prepare
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Comparison, compare_runs
 from medseg.reporting.formatting import chance, count, difference, level, p_value, verdict
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair
 from medseg.reporting.report import Report
 from tests.browsing import DESKTOP, PHONE, open_page

@@ -13,7 +13,7 @@ from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.models.facts import published_networks
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.published import (
     COLUMNS,
     DATASETS,

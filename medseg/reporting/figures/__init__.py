@@ -24,6 +24,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
+from medseg.system.cores import available_cores
 from medseg.system.signals import exit_with
 
 if TYPE_CHECKING:
@@ -34,17 +35,16 @@ FIGURES = "figures"
 
 
 WORKERS = 2
-"""Processes that draw: one takes longer than all else of a report does."""
+"""Most processes that draw: one takes longer than all else of a report does."""
 
 
 class Drawing:
     """Figures that other processes draw: make it early, since to import matplotlib takes them 0.4 s."""
 
     def __init__(self) -> None:
-        # Forked: what is imported by now need not be imported again.
-        self.pool = ProcessPoolExecutor(
-            WORKERS, multiprocessing.get_context("fork"), initializer=prepare, initargs=(os.getpid(),)
-        )
+        # A core is for the tables and the page. Forked: what is imported by now need not be imported again.
+        workers, fork = max(1, min(WORKERS, available_cores() - 1)), multiprocessing.get_context("fork")
+        self.pool = ProcessPoolExecutor(workers, fork, initializer=prepare, initargs=(os.getpid(),))
         self.pool.submit(int)  # has the processes begin
         self.parts: list[Future[list[Path]]] = []
 

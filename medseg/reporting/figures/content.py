@@ -12,10 +12,10 @@ import numpy as np
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import best_row
-from medseg.reporting.curves import curves_of
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.pictures import Candidate, prediction_candidates
+from medseg.reporting.samples import curves_of
 from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:

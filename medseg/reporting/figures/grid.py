@@ -26,7 +26,7 @@ from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
     from medseg.data.prepared.dataset import PreparedDataset
-    from medseg.reporting.layout import Line
+    from medseg.reporting.line import Line
 
 log = logging.getLogger("medseg")
 

@@ -18,7 +18,7 @@ from medseg.reporting.figures.style import save
 from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
-    from medseg.reporting.layout import Line
+    from medseg.reporting.line import Line
     from medseg.reporting.pairs import Pair
 
 STATES: Mapping[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
     from medseg.reporting.costs import Size
-    from medseg.reporting.layout import Line
+    from medseg.reporting.line import Line
 
 log = logging.getLogger("medseg")
 

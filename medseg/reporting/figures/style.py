@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medseg.reporting.figures.text import FAMILY, LABEL, plain_font
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.runs.files import replacing
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")

@@ -9,9 +9,3 @@ curves.py     validation scores and losses over the epochs
 settings.py   the runs and what they were made with
 markup.py     controls and sections as HTML
 """
-
-from __future__ import annotations
-
-from medseg.reporting.page.document import as_html
-
-__all__ = ["as_html"]

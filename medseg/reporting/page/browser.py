@@ -17,7 +17,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.formatting import count
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
 from medseg.reporting.render.html import plain

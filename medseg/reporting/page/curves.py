@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.curves import curves_of
 from medseg.reporting.page.markup import controls_html, legend_html, select_html
 from medseg.reporting.page.scores import dataset_options, significant
+from medseg.reporting.samples import curves_of
 from medseg.runs.run import Run
 
 KEYS = {

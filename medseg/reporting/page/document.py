@@ -23,7 +23,7 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 
 if TYPE_CHECKING:
-    from medseg.reporting.report import Report, Section
+    from medseg.reporting.contents import Contents, Section
 
 PACKAGE = "medseg.reporting.page"
 
@@ -31,9 +31,9 @@ SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "
 """In the order they run: the first makes what the others use."""
 
 
-def as_html(report: Report, sections: Sequence[Section], images: int) -> str:
+def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str:
     """Write the page with the tables of the other formats; `images`: most test images of a dataset, 0 for none."""
-    comparison = report.comparison
+    comparison = contents.comparison
     comparisons = every_measure(comparison)
     curves = curves_data(comparison)
     pictures = browser_data(comparison, images) if images else []
@@ -52,14 +52,14 @@ def as_html(report: Report, sections: Sequence[Section], images: int) -> str:
         ("ablations", "Ablations", tables.get("Ablations", "")),
         ("curves-of-training", "Training curves", curves_html(comparison, curves)),
         ("unfinished", "Runs that are not finished", tables.get("Runs that are not finished", "")),
-        ("runs", "Runs and their settings", runs_html(report.runs, comparison)),
-        ("made-with", "What the runs were made with", "".join(f"<p>{plain(line)}</p>" for line in report.made_with)),
+        ("runs", "Runs and their settings", runs_html(contents.runs, comparison)),
+        ("made-with", "What the runs were made with", "".join(f"<p>{plain(line)}</p>" for line in contents.made_with)),
     ]
     parts = [part for part in parts if part[2]]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
     body = [
-        f"<h1>{plain(report.title)}</h1>\n<p>{escape(report.opening)}</p>",
-        f'<div class="warnings">{notes_html([*report.notes, *comparison.warnings])}</div>',
+        f"<h1>{plain(contents.title)}</h1>\n<p>{escape(contents.opening)}</p>",
+        f'<div class="warnings">{notes_html([*contents.notes, *comparison.warnings])}</div>',
         f'<nav class="contents" aria-label="sections">{links}</nav>',
         "<noscript><p>Sorting, plots and pictures need JavaScript; the tables do not.</p></noscript>",
         *(section_html(*part) for part in parts),
@@ -69,7 +69,7 @@ def as_html(report: Report, sections: Sequence[Section], images: int) -> str:
     ]
     scripts = [read_asset(PACKAGE, name) for name in SCRIPTS]
     return make_page(
-        f"{report.title}: report",
+        f"{contents.title}: report",
         "\n".join(body),
         styles=[read_asset(PACKAGE, "report.css")],
         scripts=[read_asset("medseg.pages", "tables.js"), *scripts],

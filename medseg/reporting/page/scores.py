@@ -9,7 +9,7 @@ from typing import Any
 from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
 from medseg.reporting.formatting import chance, count, level, margin, number, p_value, point_digits, size
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.page.markup import controls_html, faint, filter_html, folded, legend_html, select_html
 from medseg.reporting.pairs import opposite_of
 from medseg.reporting.render.html import as_html as table_html

@@ -11,7 +11,7 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison, Score, ranks_of
 from medseg.reporting.costs import Costs
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, size, spread, where
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import effective_number
 

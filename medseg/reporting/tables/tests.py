@@ -10,7 +10,7 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.ablation import Ablation, Block
 from medseg.reporting.comparison import Comparison, best_row
 from medseg.reporting.formatting import chance, count, difference, fixed, level, margin, number, p_value, verdict
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Entry, Table

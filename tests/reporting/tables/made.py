@@ -13,7 +13,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import Ablation, Block
 from medseg.reporting.comparison import Cell, Comparison, Score
 from medseg.reporting.costs import Costs
-from medseg.reporting.layout import Line
+from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair
 from medseg.reporting.planning import Plan
 from medseg.reporting.ranks import Ranking, Shares, Stability

@@ -1,0 +1,99 @@
+"""What a report is made of, and its sections in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medseg.reporting.ablation import Ablation
+from medseg.reporting.claims import JudgedPaper
+from medseg.reporting.comparison import Comparison
+from medseg.reporting.formatting import count
+from medseg.reporting.published import PublishedCell
+from medseg.reporting.render.markdown import escape_line
+from medseg.reporting.render.table import Table
+from medseg.reporting.tables.outlook import planning_table, stability_tables
+from medseg.reporting.tables.papers import claims_tables, published_table
+from medseg.reporting.tables.runs import unfinished_table
+from medseg.reporting.tables.scores import comparison_table, score_tables
+from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
+from medseg.runs.run import Run
+
+STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything that a report is made of: runs in whatever state, their comparison, what follows from it.
+
+    Args:
+        judged: claims of papers that there are runs for.
+        notes: lines of plain text on what was left out: copies of runs, damaged files.
+    """
+
+    runs: Sequence[Run]
+    comparison: Comparison
+    ablations: Sequence[Ablation]
+    published: Sequence[PublishedCell]
+    judged: Sequence[JudgedPaper] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """The experiments."""
+        return ", ".join(sorted({run.experiment for run in self.runs}))
+
+    @property
+    def opening(self) -> str:
+        """What was compared, and how many runs there are, as a sentence of plain text."""
+        states = [run.state for run in self.runs]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
+        folds = {run.fold for run in self.runs if run.fold is not None}
+        amounts = {"row": self.comparison.rows, "dataset": self.comparison.columns, "seed": {r.seed for r in self.runs}}
+        parts = [count(len(several), what) for what, several in (amounts | ({"fold": folds} if folds else {})).items()]
+        return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
+
+    @property
+    def made_with(self) -> tuple[str, ...]:
+        """What all rows share, and what the finished runs were made with, in lines of plain text."""
+        first, *rest = (set(row.facts) for row in self.comparison.rows)
+        facts = {"All rows": ", ".join(f"{key}={value}" for key, value in sorted(first.intersection(*rest)))}
+        for title, key in {
+            "Device": "device",
+            "Precision": "precision",
+            "medseg": "medseg",
+            "Commit": "git_commit",
+        }.items():
+            values = {str(run.environment[key]) for run in self.runs if run.finished and run.environment.get(key)}
+            facts[title] = "; ".join(sorted(values))
+        return tuple(f"{title}: {text}." for title, text in facts.items() if text)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; `paragraphs` are Markdown."""
+
+    title: str
+    tables: tuple[Table[Any], ...] = ()
+    paragraphs: tuple[str, ...] = ()
+
+
+def sections(contents: Contents) -> list[Section]:
+    """Return the sections in their order; a section in which nothing is displayed is left out."""
+    comparison = contents.comparison
+    ranking = [ranking_table(comparison.ranking, comparison.measure)] if comparison.ranking else []
+    tables: dict[str, list[Table[Any]]] = {
+        "Comparison": [comparison_table(comparison)],
+        "Next to published figures": [published_table(contents.published)],
+        "Scores": [*score_tables(comparison)],
+        "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
+        "Rank stability": [*stability_tables(comparison)],
+        "Planning": [planning_table(comparison)],
+        "Ablations": [*ablation_tables(contents.ablations, comparison)],
+        "Claims of papers": [*claims_tables(contents.judged)],
+        "Runs that are not finished": [unfinished_table(contents.runs, comparison)],
+    }
+    made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
+    made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, contents.made_with))))
+    return [section for section in made if section.tables or section.paragraphs]

@@ -1,0 +1,23 @@
+"""A row or a column of a report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Facts = tuple[tuple[str, str], ...]
+"""(key, value) pairs, sorted."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row or a column.
+
+    Args:
+        label: what is printed: what tells it from the others shown.
+        name: of the network or of the dataset.
+        facts: chosen options and values other than the default that its runs share.
+    """
+
+    label: str
+    name: str
+    facts: Facts
