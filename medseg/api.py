@@ -124,7 +124,7 @@ def read_runs(folders: str | Path | Sequence[str | Path]) -> RunTree:
 
 
 def compare(
-    runs: RunTree | str | Path | Sequence[str | Path],
+    runs: RunTree | str | Path | Sequence[Run | str | Path],
     score: str | None = None,
     convention: str = "per_image",
     names: Mapping[str, str] | None = None,
@@ -132,7 +132,7 @@ def compare(
     """Compare runs, as `medseg report` does; a notebook shows the comparison, `.write(folder)` writes the report.
 
     Args:
-        runs: what `read_runs` returns, or the folders.
+        runs: what `read_runs` returns or some of these, or the folders.
         score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd` or a user's own; None for the
             convention's.
         convention: `per_image`, `pooled`, `mean_iou_with_background` or `accuracy`.
@@ -141,10 +141,11 @@ def compare(
     Raises `medseg.errors.UserError` for an unknown score, and where no run is finished.
     """
     from medseg import reporting
-    from medseg.runs.reading import RunTree
 
-    tree = runs if isinstance(runs, RunTree) else read_runs(runs)
-    return reporting.compare(tree, score=score, convention=convention, names=names)
+    several: Any = [runs] if isinstance(runs, str | Path) else runs
+    if all(isinstance(one, str | Path) for one in several):
+        several = read_runs(several)
+    return reporting.compare(several, score=score, convention=convention, names=names)
 
 
 def show_messages() -> None:

@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one clear line that says what is wrong, where, and what to do."""
+"""Errors that a user can cause: one clear line: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """Data that is missing, damaged or not what the dataset's published layout says."""
+    """Data that is missing, damaged or not in the dataset's published layout."""
 
 
 def as_bytes(text: str) -> bytes:
@@ -36,6 +36,14 @@ def printable(text: str) -> str:
     """
     odd = {each for each in set(text) - {"\n", "\t"} if unicodedata.category(each)[0] == "C"}
     return text.translate({ord(each): each.encode("unicode_escape").decode() for each in odd}) if odd else text
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error that is not empty, with the next one where it ends in a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def close_matches(word: str, known: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from scipy import special
 
 from medseg.reporting.ranks import draw_weights
 from medseg.reporting.rule import BETTER, WORSE, PairInput, judge, superiority
-from medseg.reporting.statistics import Side, TrainingVariance, estimate_mean, holm, wilcoxon_each
+from medseg.reporting.statistics import Side, TrainingVariance, estimate_means, holm, wilcoxon_each
 
 Array = np.ndarray
 
@@ -172,7 +172,7 @@ def coverage_rows(task: tuple[Cell, int, int]) -> list[dict[str, object]]:
             scores = draw(cell, difference, random)
             pairs, sides, trainings = inputs(cell, scores)
             if difference == 0:
-                low, high = estimate_mean(sides[0], 0, trainings).interval()
+                low, high = (ends[0] for ends in estimate_means(sides, trainings).interval())
                 new.append(low <= TRUTH[cell.data] <= high)
                 if cell.networks == 1:  # other networks change nothing
                     low, high = bootstrap(scores[0], random)

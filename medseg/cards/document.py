@@ -14,9 +14,9 @@ from medseg.cards.recipe import arguments_in_words, in_words
 from medseg.cards.scores import describe_scores
 from medseg.data.prepared.report import as_text
 from medseg.metrics.measures import MEASURES
+from medseg.reporting.formatting import count, interval, number
 from medseg.reporting.layout import as_text as setting_text
 from medseg.reporting.render.markdown import escape_markdown
-from medseg.reporting.words import count, interval, number
 from medseg.runs.run import Run
 
 PARTS = ("optimizer", "scheduler", "loss")
@@ -73,16 +73,16 @@ def describe_network(subject: Subject) -> str:
     network, settings = subject.network, subject.config.get("model", {})
     channels = settings.get("in_channels")
     arguments = {key: value for key, value in settings.items() if key not in ("in_channels", "num_classes")}
-    said = subject.data.fingerprint
+    fingerprint = subject.data.fingerprint
     size = subject.runs[0].summary.get("evaluation_size")
     parameters = subject.runs[0].parameters
-    background = said["class_names"][:1] if said else ["background"]
+    background = fingerprint["class_names"][:1] if fingerprint else ["background"]
     facts = {
         "class": f"`{settings.get('_target_', network.name)}`",
         "option": f"`model={subject.runs[0].model}`",
-        "parameters": "not told" if parameters is None else f"{parameters:,}",
-        "trained on images of": f"{size[0]} x {size[1]} pixels" if size else "a size that is not told",
-        "channels": {1: "1 (grey)", 3: "3 (RGB)"}.get(channels, "not told"),
+        "parameters": "not known" if parameters is None else f"{parameters:,}",
+        "trained on images of": f"{size[0]} x {size[1]} pixels" if size else "an unknown size",
+        "channels": {1: "1 (grey)", 3: "3 (RGB)"}.get(channels, "not known"),
         "classes": ", ".join(escape_markdown(name) for name in [*background, *foreground_names(subject)]),
         "arguments": arguments_in_words(arguments) or "none",
         "paper": escape_markdown(network.citation) if network.citation else "none known",
@@ -93,7 +93,7 @@ def describe_network(subject: Subject) -> str:
 
 def describe_data(subject: Subject) -> str:
     """Tell what it was trained on."""
-    data, said = subject.data, subject.data.fingerprint
+    data, fingerprint = subject.data, subject.data.fingerprint
     facts: dict[str, Any] = {
         "dataset": data.title,
         "licence": data.licence or "not known to medseg",
@@ -101,19 +101,19 @@ def describe_data(subject: Subject) -> str:
     }
     if data.counts:
         facts["images"] = ", ".join(f"{number} {part}" for part, number in data.counts.items())
-    if said:
-        facts["part of all pixels"] = as_text(said["class_fractions"])
-        height, width = said["native_height"], said["native_width"]
+    if fingerprint:
+        facts["part of all pixels"] = as_text(fingerprint["class_fractions"])
+        height, width = fingerprint["native_height"], fingerprint["native_width"]
         facts["originals, height x width"] = (
             f"median {height['median']:.0f} x {width['median']:.0f}, from {height['min']:.0f} x {width['min']:.0f} to "
             f"{height['max']:.0f} x {width['max']:.0f}"
         )
-        facts["left out as unusable"] = str(len(said["skipped"]))
-        facts["problems found"] = as_text(said["problems"])
-        facts["SHA-256 of the archives"] = as_text(said["archive_sha256"])
+        facts["left out as unusable"] = str(len(fingerprint["skipped"]))
+        facts["problems found"] = as_text(fingerprint["problems"])
+        facts["SHA-256 of the archives"] = as_text(fingerprint["archive_sha256"])
     else:
         facts["prepared data"] = "not described in the folder of this run, which an older version made"
-    facts["identity of the prepared data"] = subject.runs[0].summary.get("data_identity", "not told")
+    facts["identity of the prepared data"] = subject.runs[0].summary.get("data_identity", "not known")
     about = f"{escape_markdown(data.about)}\n\n" if data.about else ""
     return about + bullets([f"{key}: {escape_markdown(str(value))}" for key, value in facts.items()])
 
@@ -153,7 +153,7 @@ def describe_training(subject: Subject) -> str:
         facts["augmentation"] = "; ".join(map(in_words, steps)) or "none"
     if settings.get("callbacks"):
         facts["callbacks"] = "; ".join(map(in_words, settings["callbacks"].values()))
-    facts["images per step"] = str(settings.get("data", {}).get("batch_size", "not told"))
+    facts["images per step"] = str(settings.get("data", {}).get("batch_size", "not known"))
     facts["epochs"] = "; ".join(
         f"{run.summary.get('epochs')}, the best {run.summary.get('best_epoch')} (seed {run.seed}{fold_of(run)})"
         for run in subject.runs
@@ -181,28 +181,29 @@ def fold_of(run: Run) -> str:
 def describe_use(subject: Subject) -> str:
     """Show the commands that use it."""
     run = subject.best
-    # A place that means something to others as well: below the folder of the project.
+    # A path that others have as well: below the folder of the project.
     named = run.folder.name == run.name and not run.folder.is_absolute() and ".." not in run.folder.parts
-    place = str(run.folder) if named else run.name
+    path = str(run.folder) if named else run.name
     which = (
         "The network of the run with the best validation score:\n\n"
         if len(subject.runs) > 1
         else f"`{run.name}` is the folder of the run, which holds its checkpoint:\n\n"
     )
-    commands = f"medseg predict {place} my_images my_masks"
+    commands = f"medseg predict {path} my_images my_masks"
     code = "\n".join(
         [
             "import medseg",
             "",
-            f'network = medseg.load("{place}")',
+            f'network = medseg.load("{path}")',
             "prediction = network.predict(image)  # H x W x 3 uint8, RGB",
             "prediction.mask  # H x W uint8, class indices",
         ]
     )
     return (
         f"{which}```bash\n{commands}\n```\n\n```python\n{code}\n```\n\n"
-        "Resizing and normalisation travel in the checkpoint. To score it on your own images before you trust it:\n\n"
-        f"```bash\nmedseg evaluate {place} data=folder data.root=my_labelled_images\n```"
+        "The checkpoint knows how images are resized and normalised. To score it on your own images before you trust "
+        "it:\n\n"
+        f"```bash\nmedseg evaluate {path} data=folder data.root=my_labelled_images\n```"
     )
 
 
@@ -210,11 +211,11 @@ def describe_environment(subject: Subject) -> str:
     """Tell what it was trained with; where runs differ, all of it."""
     facts: dict[str, list[str]] = {}
     for run in subject.runs:
-        said = run.environment
-        packages = said.get("packages", {})
+        environment = run.environment
+        packages = environment.get("packages", {})
         for key in ("medseg", "git_commit", "python", "platform", "processor", "device", "precision", "processes"):
-            if said.get(key) is not None:
-                facts.setdefault(key.replace("_", " "), []).append(str(said[key]))
+            if environment.get(key) is not None:
+                facts.setdefault(key.replace("_", " "), []).append(str(environment[key]))
         if packages:
             facts.setdefault("packages", []).append(", ".join(f"{n} {v}" for n, v in packages.items() if v))
     lines = [f"{key}: {escape_markdown('; '.join(dict.fromkeys(values)))}" for key, values in facts.items()]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from medseg.cards.collect import Subject, is_external
-from medseg.reporting.words import count, number
+from medseg.reporting.formatting import count, number
 
 LOW = 0.5
 """A Dice below which less than half of an object is found, or as much beside it."""
@@ -95,24 +95,24 @@ def of_training(subject: Subject) -> Iterator[str]:
 
 def of_data(subject: Subject) -> Iterator[str]:
     """Limits of what it has seen."""
-    data, said = subject.data, subject.data.fingerprint
+    data, fingerprint = subject.data, subject.data.fingerprint
     size = subject.runs[0].summary.get("evaluation_size")
     if size:
         native = ""
-        if said:
-            height, width = said["native_height"]["median"], said["native_width"]["median"]
+        if fingerprint:
+            height, width = fingerprint["native_height"]["median"], fingerprint["native_width"]["median"]
             native = f" (the originals have a median of {height:.0f} x {width:.0f})"
         yield (
-            f"It sees images of {size[0]} x {size[1]} pixels{native}, whose shape was not kept. Finer detail is lost, "
-            "and distances are in pixels of that size."
+            f"It sees images of {size[0]} x {size[1]} pixels{native}, whatever their aspect ratio. Finer detail is "
+            "lost, and distances are in pixels of that size."
         )
     if data.counts:
         what = data.about.partition(": ")[2] or data.about
         kinds = f" It knows no other images than these: {what}" if what else ""
         yield f"Trained on {count(data.counts['train'], 'image')}.{kinds}"
-    problems = said.get("problems", {}) if said else {}
+    problems = fingerprint.get("problems", {}) if fingerprint else {}
     if problems.get("near-duplicate across splits"):
         pairs = count(problems["near-duplicate across splits"], "pair")
         yield f"The data hold {pairs} of images in different parts of the default split that show the same thing."
-    if said and said.get("skipped"):
-        yield f"{count(len(said['skipped']), 'image')} could not be used and were left out."
+    if fingerprint and fingerprint.get("skipped"):
+        yield f"{count(len(fingerprint['skipped']), 'image')} could not be used and were left out."

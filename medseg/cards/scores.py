@@ -8,9 +8,9 @@ from typing import Any
 from medseg.cards.collect import Subject, is_external
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Score
+from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
 from medseg.reporting.render.table import Column, Table
-from medseg.reporting.words import account, count, fixed, interval, number, spread
 from medseg.runs.run import Run
 
 
@@ -43,7 +43,9 @@ def describe_scores(subject: Subject) -> str:
     if len(subject.runs) > 1:
         parts += ["### Each run", as_markdown(Table("runs", "", RUNS, subject.runs))]
     if subject.cell.unfinished:
-        parts.append(escape_markdown(f"Not finished, and not in these scores: {account(subject.cell.unfinished)}."))
+        parts.append(
+            escape_markdown(f"Not finished, and not in these scores: {describe_runs(subject.cell.unfinished)}.")
+        )
     if subject.elsewhere:
         parts += ["### Other evaluations", evaluation_table(subject)]
     return "\n\n".join(parts)

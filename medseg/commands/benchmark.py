@@ -13,6 +13,7 @@ from medseg.benchmarking.setting import find_settings
 from medseg.benchmarking.table import write_table
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
+from medseg.config.explain import user_config_dir
 from medseg.errors import ConfigError, UserError
 
 SUMMARY = """
@@ -36,7 +37,7 @@ def benchmark(cfg: DictConfig) -> list[Path]:
     Raises `UserError` when one of them could not be measured, after the others have been.
     """
     check(cfg)
-    settings = find_settings(cfg.models, HydraConfig.get().overrides.task)
+    settings = find_settings(cfg.models, [*user_config_dir(), *HydraConfig.get().overrides.task])
     measured, failed = measure(settings, repeats=cfg.repeats, seconds=cfg.seconds)
     benchmarks = {number: describe(settings[number], values, cfg.repeats) for number, values in measured.items()}
     folder = Path(cfg.output or Path(cfg.runs_dir) / cfg.experiment / "benchmarks").expanduser()

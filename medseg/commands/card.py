@@ -50,7 +50,7 @@ def card(cfg: DictConfig) -> None:
 
 
 def run_of(given: str) -> Path:
-    """Return the run folder that is meant; a checkpoint means its run.
+    """Return the run folder of a path; of a checkpoint, the folder of its run.
 
     Raises `UserError` for a checkpoint without a run, such as an imported one.
     """

@@ -22,8 +22,8 @@ from medseg.config.explain import unknown_key
 from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split
 from medseg.errors import ConfigError
 from medseg.sweeps.conditions import read_conditions
-from medseg.sweeps.handed import handed
 from medseg.sweeps.options import check_options, check_sweeper
+from medseg.sweeps.planned_config import read_planned_config
 from medseg.sweeps.sweep import SweptCommand, register
 from medseg.system import signals
 from medseg.system.logs import set_up_logging
@@ -51,7 +51,7 @@ def run_command(command: Command) -> None:
     signals.exit_with_parent()
     signals.install_signal_handlers()
     set_up_logging()
-    planned = handed(command.arguments)
+    planned = read_planned_config(command.arguments)
     # As for `python -m`: a user's own classes are found in the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

@@ -193,13 +193,13 @@ def known_keys(config_name: str, words: Sequence[str]) -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(yaml_files.config_dir()), version_base="1.3"):
         try:
-            cfg = compose(config_name, overrides=[*own_folder(), *chosen])
+            cfg = compose(config_name, overrides=[*user_config_dir(), *chosen])
         except Exception:  # what is wrong with another word is not what is asked here
             cfg = compose(config_name)
     return sorted({*groups, *flat_keys(cfg)})
 
 
-def own_folder() -> list[str]:
+def user_config_dir() -> list[str]:
     """Return the word that tells Hydra of the user's folder of configurations, where the command line names one."""
     given = [sys.argv[at + 1] for at, flag in enumerate(sys.argv[:-1]) if flag in ("--config-dir", "-cd")]
     return [f"hydra.searchpath=['{given[0]}']"] if given else []

@@ -12,18 +12,6 @@ from medseg.inspecting.samples import Draw
 from medseg.inspecting.sections import at_a_glance, fingerprint, foreground, intensities, problems, sizes, splits
 from medseg.pages import make_page, read_asset
 
-SECTIONS = {
-    "problems": "Problems found",
-    "samples": "Samples",
-    "augmented": "As training sees them",
-    "sizes": "Sizes of the originals",
-    "foreground": "Foreground",
-    "splits": "Balance of the splits",
-    "intensities": "Intensities and colours",
-    "fingerprint": "Fingerprint",
-}
-"""Every section by its id, in the order of the page."""
-
 
 def write_page(
     facts: Facts,
@@ -44,18 +32,18 @@ def write_page(
         recipe: what augmentation does, step by step.
     """
     content = {
-        "problems": problems(facts),
-        "samples": chosen_samples(facts, samples, extremes),
-        "augmented": augmented(facts, draws, recipe),
-        "sizes": sizes(facts),
-        "foreground": foreground(facts),
-        "splits": splits(facts, split),
-        "intensities": intensities(facts),
-        "fingerprint": fingerprint(facts),
+        "problems": ("Problems found", problems(facts)),
+        "samples": ("Samples", chosen_samples(facts, samples, extremes)),
+        "augmented": ("As training sees them", augmented(facts, draws, recipe)),
+        "sizes": ("Sizes of the originals", sizes(facts)),
+        "foreground": ("Foreground", foreground(facts)),
+        "splits": ("Balance of the splits", splits(facts, split)),
+        "intensities": ("Intensities and colours", intensities(facts)),
+        "fingerprint": ("Fingerprint", fingerprint(facts)),
     }
-    links = "".join(f'<a href="#{id_}">{title}</a>' for id_, title in SECTIONS.items())
+    links = "".join(f'<a href="#{id_}">{title}</a>' for id_, (title, _) in content.items())
     sections = "".join(
-        f'<section id="{id_}"><h2>{title}</h2>{content[id_]}</section>' for id_, title in SECTIONS.items()
+        f'<section id="{id_}"><h2>{title}</h2>{html}</section>' for id_, (title, html) in content.items()
     )
     title = facts.prepared.title
     body = (

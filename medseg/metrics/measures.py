@@ -91,7 +91,7 @@ class Measures(dict[str, Measure]):
         """Every convention once."""
         return list(dict.fromkeys(measure.convention for measure in self.values()))
 
-    def with_own(self, described: Mapping[str, Mapping[str, Any]]) -> Measures:
+    def with_custom(self, described: Mapping[str, Mapping[str, Any]]) -> Measures:
         """Return a table with scores of the user's own added, as `test/summary.json` describes them.
 
         Args:

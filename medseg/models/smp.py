@@ -7,7 +7,6 @@ to others where timm can; what does not exist or fit together is refused in one 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, close_matches, first_line
 from medseg.models.facts import NetworkFacts
 from medseg.models.layers import check_size, pad_to, pad_to_multiple
 
@@ -95,7 +94,7 @@ class SMPNetwork(nn.Module):
                 **_size_options(encoder_name) | options,
             )
         except Exception as error:
-            raise ConfigError(f"{_called(arch, encoder_name)} cannot be built: {_first_line(error)}") from error
+            raise ConfigError(f"{_called(arch, encoder_name)} cannot be built: {first_line(error)}") from error
         self.no_onnx = NO_ONNX.get(arch, "")
         # dpt halves the features of vision transformers down to 1/32, whatever the size of their patches.
         stride = math.lcm(int(self.network.encoder.output_stride), 32 if arch == "dpt" else 1)
@@ -119,7 +118,7 @@ def _sizes(network: nn.Module, stride: int, in_channels: int, called: str) -> tu
         try:
             height, width = network(torch.zeros(1, in_channels, size, size, device=device)).shape[-2:]
         except Exception as error:
-            reasons.append(_first_line(error))
+            reasons.append(first_line(error))
             return False
         reasons.append(f"it returns {height} x {width} pixels for {size} x {size}")
         return height == width == size
@@ -148,7 +147,7 @@ def _check_arch(arch: str) -> None:
     """Raise `ConfigError` unless the library has a network `arch`."""
     known = _architectures()
     if arch not in known:
-        raise ConfigError(f"unknown arch '{arch}'{_close_matches(arch, known)} (there are: {', '.join(known)})")
+        raise ConfigError(f"unknown arch '{arch}'{close_matches(arch, known)} (there are: {', '.join(known)})")
 
 
 def _check_encoder(encoder_name: str) -> None:
@@ -166,7 +165,7 @@ def _check_encoder(encoder_name: str) -> None:
         return
     known = [*own, *(f"{TIMM}{each}" for each in timm.list_models())]
     raise ConfigError(
-        f"unknown encoder_name '{encoder_name}'{_close_matches(encoder_name, known)} (there are"
+        f"unknown encoder_name '{encoder_name}'{close_matches(encoder_name, known)} (there are"
         f" segmentation-models-pytorch's own {len(own)}, such as {own[0]}, and timm's {len(known) - len(own)} with"
         f" {TIMM} before their name)"
     )
@@ -187,7 +186,7 @@ def _check_options(arch: str, encoder_name: str, options: Iterable[str]) -> None
         excluded = key in ("activation", "aux_params") or loads
         if key not in own and (excluded or not encoder_name.startswith(TIMM)):
             raise ConfigError(
-                f"{_called(arch, encoder_name)} takes no '{key}'{_close_matches(key, own)}"
+                f"{_called(arch, encoder_name)} takes no '{key}'{close_matches(key, own)}"
                 f" (it takes: {', '.join(sorted(own))})"
             )
 
@@ -216,15 +215,3 @@ def _architectures() -> dict[str, type[nn.Module]]:
     import segmentation_models_pytorch as smp
 
     return smp.MODEL_ARCHITECTURES_MAPPING
-
-
-def _close_matches(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'a' or 'b'?` for the known words most like `word`, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=3)
-    return f"; did you mean {' or '.join(map(repr, matches))}?" if matches else ""
-
-
-def _first_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    text = str(error.args[0]) if error.args else ""
-    return text.strip().partition("\n")[0] or type(error).__name__

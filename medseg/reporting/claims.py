@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
-from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, words
+from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, selector_text
 from medseg.reporting.comparison import Cell, Comparison, pairs_under
 from medseg.reporting.layout import Facts, Line
 from medseg.reporting.pairs import Pair, find_pair
@@ -264,10 +264,13 @@ def judge_settings(
         below = [(column.label, text) for run in used if (text := outside(protocol, run))]
         runs += used
         too_small += below
-        datasets += [] if below else [OnDataset(words(other), pair)]
+        datasets += [] if below else [OnDataset(selector_text(other), pair)]
     if not runs:
         return Verdict(claim, "no runs", remarks=unique(notes))
-    sides = {words(other): [on.pair.state for on in datasets if on.against == words(other)] for other in claim.than}
+    sides = {
+        selector_text(other): [on.pair.state for on in datasets if on.against == selector_text(other)]
+        for other in claim.than
+    }
     state, reasons = decide(list(sides.values())), []
     if not datasets:
         state, reasons = "not comparable", [text for _, text in too_small]
@@ -336,7 +339,7 @@ def decide(sides: Iterable[Iterable[str]]) -> str:
 
 def judge_share(claim: Claim, percent: float, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
     """Judge a claim of a share of parameters."""
-    sides = [(words(selected), sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
+    sides = [(selector_text(selected), sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
     measured = sum(run.parameters is not None for run in runs)
     several = tuple(f"several sizes of {name}; name what tells them apart" for name, sizes in sides if len(sizes) > 1)
     if several:

@@ -44,7 +44,7 @@ def changes_network(run: Run, *selectors: Selector) -> bool:
     return any(key.startswith("model.") and all(key not in selected for selected in selectors) for key in keys)
 
 
-def words(selected: Selector) -> str:
+def selector_text(selected: Selector) -> str:
     """Write a selector for people: `unet, norm=layer`."""
     shown = {key: value if isinstance(value, str) else json.dumps(value) for key, value in selected.items()}
     return ", ".join(text if key == "model" else f"{key.rpartition('.')[2]}={text}" for key, text in shown.items())

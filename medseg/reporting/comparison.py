@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, compare_pairs, cou
 from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Sample, gather, groups_of
-from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_mean
+from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_means
 from medseg.runs.run import Run
 
 CUT = 0.1
@@ -122,7 +122,7 @@ def measures_of(runs: Sequence[Run]) -> Measures:
     measures = MEASURES
     for run in runs:
         if run.finished:
-            measures = measures.with_own(run.summary.get("own_metrics", {}))
+            measures = measures.with_custom(run.summary.get("own_metrics", {}))
     return measures
 
 
@@ -197,25 +197,25 @@ def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Li
     scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
     for name, measure in measures.items():
         sides = sides_of(samples, measure)
-        trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
-        for number, (row, side) in enumerate(sides.items()):
-            scores[row][name] = score_of(side, number, trainings, measure)
+        if sides:
+            trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+            ends = estimate_means(list(sides.values()), trainings).interval()
+            for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True):
+                scores[row][name] = score_of(side, low, high, measure)
     return scores
 
 
-def score_of(side: Side, number: int, trainings: TrainingVariance, measure: Measure) -> Score:
+def score_of(side: Side, low: float, high: float, measure: Measure) -> Score:
     """Return a measure of a row; an interval that leaves the range of the score says that there is too little."""
-    estimate = estimate_mean(side, number, trainings)
     sd = float(side.seed_means.std(ddof=1)) if side.seeds > 1 else None
     if len(side.per_unit) < 2:
-        return Score(estimate.mean, sd, None, None)
-    low, high = estimate.interval()
+        return Score(side.mean, sd, None, None)
     lowest = -np.inf if measure.lowest is None else measure.lowest
     highest = np.inf if measure.highest is None else measure.highest
     if (low < lowest or high > highest) and not (measure.highest is not None and high - low < 2 * CUT):
         few = "seeds" if 1 < side.seeds < FEW_SEEDS else "images"
-        return Score(estimate.mean, sd, None, None, f"too few {few}")
-    return Score(estimate.mean, sd, max(low, lowest), min(high, highest))
+        return Score(side.mean, sd, None, None, f"too few {few}")
+    return Score(side.mean, sd, max(low, lowest), min(high, highest))
 
 
 def under(comparison: Comparison, measure: Measure) -> Comparison:
@@ -277,32 +277,42 @@ def restricted(samples: Mapping[Line, Sample], images: Set[str]) -> dict[Line, S
     }
 
 
-def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
-    """Mark the best cells of a column, the second of at least three, and those not shown to differ from the best.
-
-    With one seed nothing is marked: its mean is that of one training.
-
-    Args:
-        cells: of the column.
-        measure: by which they are ranked.
-        pairs: of the column.
-    """
+def means_of(cells: Iterable[Cell], measure: Measure) -> dict[Line, float]:
+    """Return the mean of each row of a column that has the measure, the lower the better."""
     sign = -1 if measure.higher_is_better else 1
-    means = {cell.row: sign * cell.scores[measure.name].mean for cell in cells if measure.name in cell.scores}
+    return {cell.row: sign * cell.scores[measure.name].mean for cell in cells if measure.name in cell.scores}
+
+
+def best_row(cells: Iterable[Cell], measure: Measure) -> Line | None:
+    """Return the row with the best mean of a column, the first of equal ones; None where none has the measure."""
+    means = means_of(cells, measure)
+    return min(means, key=lambda row: means[row], default=None)
+
+
+def ranks_of(cells: Sequence[Cell], measure: Measure) -> dict[Line, int]:
+    """Return 1 for the best rows of a column, and 2 for the second of at least three; equal means share a rank.
+
+    Nothing where a row has one seed: its mean is that of one training.
+    """
+    means = means_of(cells, measure)
     one_seed = any(cell.sample is None or len(cell.sample.seeds) < 2 for cell in cells if cell.row in means)
     if len(means) < 2 or one_seed:
-        return [replace(cell, rank=None, like_best=False) for cell in cells]
-    order = sorted(set(means.values()))
-    ranks = {mean: rank for rank, mean in enumerate(order[: 2 if len(means) > 2 else 1], start=1)}
-    best = min(means, key=lambda row: means[row])
+        return {}
+    ranks = dict(zip(sorted(set(means.values())), (1, 2) if len(means) > 2 else (1,), strict=False))
+    return {row: ranks[mean] for row, mean in means.items() if mean in ranks}
+
+
+def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -> list[Cell]:
+    """Mark the best cells of a column, the second, and those not shown to differ from the best; `pairs`: of it."""
+    ranks, best = ranks_of(cells, measure), best_row(cells, measure)
     alike = {
         row
         for pair in pairs
-        if pair.state in NOT_SHOWN_TO_DIFFER and best in (pair.first, pair.second)
+        if ranks and pair.state in NOT_SHOWN_TO_DIFFER and best in (pair.first, pair.second)
         for row in (pair.first, pair.second)
-        if means[row] > order[0]
+        if ranks.get(row) != 1
     }
-    return [replace(cell, rank=ranks.get(means.get(cell.row, np.nan)), like_best=cell.row in alike) for cell in cells]
+    return [replace(cell, rank=ranks.get(cell.row), like_best=cell.row in alike) for cell in cells]
 
 
 def check_own_metrics(runs: Sequence[Run]) -> list[str]:

@@ -17,10 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 from medseg.reporting.names import Names
+from medseg.runs.equivalence import fill_in_defaults, option_of
 from medseg.runs.naming import is_ignored
-from medseg.runs.reading import moved
+from medseg.runs.reading import is_renamed
 from medseg.runs.run import Run
-from medseg.runs.same import completed, option_of
 
 OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
 """Keys of `data` that belong to the training; the others make it other data."""
@@ -113,7 +113,7 @@ class Settings:
         self.begun = {self.keys[id(run)]: run for run in sorted(begun, key=lambda run: run.finished)}
         alike = same_data(self.begun.values())
         self.texts = {self.keys[id(run)]: given(run) for run in runs}
-        for (key, run), settings in zip(self.begun.items(), completed(self.begun.values()), strict=True):
+        for (key, run), settings in zip(self.begun.items(), fill_in_defaults(self.begun.values()), strict=True):
             texts = {name: as_text(value) for name, value in sorted(settings.items())}
             self.texts[key] = {name: alike.get((run.data, name, text), text) for name, text in texts.items()}
         self.by_column = self._by_column()
@@ -273,7 +273,7 @@ def distinguish(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[i
                 apart |= {id(run): ((key, fact(run)),) for run in runs if rows[id(run)] == row}
                 break
         else:
-            again = [run for several in groups for run in sorted(several, key=moved)[1:]]
+            again = [run for several in groups for run in sorted(several, key=is_renamed)[1:]]
             apart |= {id(run): (("folder", str(run.folder)),) for run in again}
     return apart
 

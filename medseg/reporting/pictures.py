@@ -30,7 +30,7 @@ class Candidate:
     scores: Mapping[str, float]
 
 
-def find_candidates(comparison: Comparison, column: Line, score: str) -> list[Candidate]:
+def prediction_candidates(comparison: Comparison, column: Line, score: str) -> list[Candidate]:
     """Choose a run of each row: of the first seed (and fold) that most of the rows have predictions of.
 
     Args:

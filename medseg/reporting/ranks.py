@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medseg.reporting.statistics import ALPHA, Array
+from medseg.reporting.statistics import ALPHA, Array, average_ties
 
 FEWEST_DATASETS = 5
 """Of a Friedman test. Its chi-square is an approximation that needs more than 10 to be good (Demsar, JMLR 2006)."""
@@ -83,10 +83,8 @@ def rank(
 
 def average_ranks(scores: ArrayLike, *, higher_is_better: bool = True) -> Array:
     """Rank K networks on each of D datasets, 1 is best, ties share; return the mean over datasets. D x K -> K."""
-    from scipy import stats
-
     values = np.asarray(scores, dtype=np.float64)
-    return stats.rankdata(-values if higher_is_better else values, axis=1).mean(axis=0)
+    return average_ties(-values if higher_is_better else values)[0].mean(axis=0)
 
 
 def friedman(scores: ArrayLike) -> float:

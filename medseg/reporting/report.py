@@ -15,6 +15,7 @@ from medseg.reporting.claims import JudgedPaper, judge_papers
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
 from medseg.reporting.costs import Size
 from medseg.reporting.figures import FIGURES, Drawing, draw
+from medseg.reporting.formatting import count
 from medseg.reporting.names import read_names
 from medseg.reporting.published import PublishedCell, find_published, published_files, read_published
 from medseg.reporting.render.csv import as_csv
@@ -29,7 +30,6 @@ from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
-from medseg.reporting.words import count
 from medseg.runs.files import replacing_text
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run

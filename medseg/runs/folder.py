@@ -6,7 +6,7 @@ data.json            what it is trained on: title, licence, citation, classes, i
 images.csv           id, split and group (patient, video) of every image
 environment.json     versions, machine, command, what was picked (precision, device)
 metrics.csv          one row per epoch
-train.log            what was said while it ran
+train.log            what the run logged
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
 test/per_image.csv   one row per image and foreground class
 test/predictions.npz the class map predicted for each test image
@@ -83,10 +83,10 @@ class RunFolder:
         """
         if state not in STATES:
             raise ValueError(f"{state!r} is not one of {STATES}")
-        kept = {key: value for key, value in self.status.items() if key != "error"}
+        earlier = {key: value for key, value in self.status.items() if key != "error"}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         process = {"host": platform.node(), "pid": os.getpid(), "updated": now}
-        write_json(self.state_file, {**kept, **process, **details, "state": state})
+        write_json(self.state_file, {**earlier, **process, **details, "state": state})
 
     @contextmanager
     def locked(self, wait: float = 0) -> Iterator[None]:
@@ -107,8 +107,8 @@ class RunFolder:
                 with suppress(OSError):
                     folder.rmdir()
 
-    def keep(self, text: str) -> None:
-        """Add to the run's log what the console is told in another way."""
+    def append_log(self, text: str) -> None:
+        """Add text to the run's log."""
         with self.log.open("a", encoding="utf-8") as stream:
             stream.write(f"{text.rstrip()}\n")
 

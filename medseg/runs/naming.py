@@ -32,7 +32,7 @@ LATER = ("continue_from",)
 EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
 
-SHOWN_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
+NAMED_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
 
@@ -53,7 +53,7 @@ def run_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Ma
 def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Mapping[str, str | None]) -> str:
     """Name what the runs of all seeds share."""
     parts = [model_name(config, choices), choices["data"]]
-    for group in SHOWN_GROUPS:
+    for group in NAMED_GROUPS:
         choice = choices.get(group)
         if choice is not None and choice != defaults.get(group):
             parts.append(choice)
@@ -62,10 +62,10 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
     if config["data"].get("fold") is not None:
         parts.append(f"fold{config['data']['fold']}")
     parts.append(config_hash(config))
-    return plain("-".join(parts))
+    return file_name("-".join(parts))
 
 
-def plain(name: str) -> str:
+def file_name(name: str) -> str:
     """Return a name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
@@ -92,12 +92,13 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept = {}
+    settings = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
         if key not in IGNORED and not (value is None and key in LATER):
-            kept[name] = _without_ignored(value, f"{key}.") if isinstance(value, Mapping) else normal(key, value)
-    return kept
+            nested = isinstance(value, Mapping)
+            settings[name] = _without_ignored(value, f"{key}.") if nested else normalized(key, value)
+    return settings
 
 
 @lru_cache(maxsize=4096)
@@ -108,10 +109,10 @@ def is_ignored(key: str) -> bool:
 
 def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change the result, by their keys with dots; of an equal meaning, equal ones."""
-    return {key: normal(key, value) for key, value in flatten(config).items() if not is_ignored(key)}
+    return {key: normalized(key, value) for key, value in flatten(config).items() if not is_ignored(key)}
 
 
-def normal(key: str, value: Any) -> Any:
+def normalized(key: str, value: Any) -> Any:
     """Write a value in the one form that others of its meaning are written in.
 
     A square size is one number; a run to begin with is what the runs of all seeds share.

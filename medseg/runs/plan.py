@@ -16,11 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
+from medseg.runs.equivalence import find_equivalent
 from medseg.runs.files import read_json, write_json
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import canonical, leaves, model_name, plain, run_name
+from medseg.runs.naming import canonical, file_name, leaves, model_name, run_name
 from medseg.runs.run import Run, from_record
-from medseg.runs.same import find_same
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RunPlan:
 def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     """Plan the run that a composed training configuration means.
 
-    That is the run of the exact name, or else one of the same experiment that means the same (`medseg.runs.same`).
+    That is the run of the exact name, or else one of the same experiment with equivalent settings (`equivalence`).
 
     Args:
         cfg: the configuration.
@@ -104,8 +104,8 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
         return run.with_settings({**run.settings, "data.root": written}) if same_root else run
 
     if not (here / parent / name).is_dir():
-        start = plain(f"{facts['model']}-{choices['data']}-")
-        older = find_same(here / parent, start, end, planned)
+        start = file_name(f"{facts['model']}-{choices['data']}-")
+        older = find_equivalent(here / parent, start, end, planned)
         if older is not None:
             facts |= {"name": older.path.name, "setting": older.path.name.removesuffix(end)}
     return RunPlan(

@@ -99,6 +99,8 @@ def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
     """
     if isinstance(paths, str | Path):
         paths = [paths]
+    if not paths:
+        raise UserError("which runs? Give a folder, such as runs/main")
     tree = RunTree(folders=[Path(path) for path in paths])
     seen: set[Path] = set()
     for given in paths:
@@ -106,7 +108,7 @@ def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; give a folder below runs/, such as runs/main")
         before, again = len(tree.runs) + len(tree.problems), path.resolve() in seen
-        tree.runs += below(path, seen, tree.problems)
+        tree.runs += find_runs(path, seen, tree.problems)
         if len(tree.runs) + len(tree.problems) == before and not again:
             raise UserError(f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main")
     if not tree.runs:
@@ -116,7 +118,7 @@ def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
     return tree
 
 
-def below(
+def find_runs(
     path: Path, seen: set[Path], problems: list[str], positions: Mapping[str, int] | None = None
 ) -> Iterator[Run]:
     """Yield the runs at and below a folder, and the jobs that have no folder yet.
@@ -147,7 +149,7 @@ def below(
         problems.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
         return
     for child in children:
-        yield from below(child, seen, problems, positions)
+        yield from find_runs(child, seen, problems, positions)
 
 
 def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -173,23 +175,23 @@ def without_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
     A copy has the settings, the seed and the scores of another run, or, while it is not finished, or lacks or has
     damaged files, its id or its name. The original is the one that still has its name and is in its experiment.
     """
-    trained = Counter[Any](run.training for run in runs if run.training)
+    trained = Counter[Any](run.training_key for run in runs if run.training_key)
     # Runs that may be copies of each other are read to the end: a damaged one must not stand for a sound one.
-    runs = [run.checked if trained[run.training] > 1 else run for run in runs]
+    runs = [run.checked if trained[run.training_key] > 1 else run for run in runs]
     originals: dict[Hashable, Run] = {}
     unique: list[Run] = []
     lines: dict[Path, str] = {}
 
     def order(run: Run) -> tuple[Any, ...]:
-        return (not run.finished, run.training is None, run.state == WAITING, *moved(run), str(run.folder))
+        return (not run.finished, run.training_key is None, run.state == WAITING, *is_renamed(run), str(run.folder))
 
     for run in sorted(runs, key=order):
-        scores = run.per_image.content if trained[run.training] > 1 else None
-        alike = {(run.training, scores)} if run.training else run.marks
+        scores = run.per_image.content if trained[run.training_key] > 1 else None
+        alike = {(run.training_key, scores)} if run.training_key else run.identifiers
         original = next((originals[key] for key in alike if key in originals), None)
         if original is None:
             unique.append(run)
-            for key in run.marks | alike:
+            for key in run.identifiers | alike:
                 originals.setdefault(key, run)
         elif is_run(run.folder) and run.folder.resolve() != original.folder.resolve():  # no job of a sweep by itself
             damage = f"{run.error}; " if run.state == DAMAGED else f"{run.folder}: "
@@ -199,6 +201,6 @@ def without_copies(runs: Sequence[Run], copies: list[str]) -> list[Run]:
     return unique
 
 
-def moved(run: Run) -> tuple[bool, bool]:
+def is_renamed(run: Run) -> tuple[bool, bool]:
     """Whether a run's folder has another name than it was given, or is not in the folder of its experiment."""
     return run.folder.name != run.name, run.folder.parent.name != Path(run.experiment).name

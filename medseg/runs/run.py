@@ -76,7 +76,7 @@ class Run:
 
     @cached_property
     def files(self) -> RunFolder:
-        """What lies where."""
+        """The paths of its files."""
         return RunFolder(self.folder)
 
     @cached_property
@@ -139,7 +139,7 @@ class Run:
         """The table of scores, with those of the user's own that this run was scored by."""
         from medseg.metrics.measures import MEASURES
 
-        return MEASURES.with_own(self.summary.get("own_metrics", {}))
+        return MEASURES.with_custom(self.summary.get("own_metrics", {}))
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -178,7 +178,7 @@ class Run:
         return options | {key: self.settings[key] for key in sorted(self.changed) if key in self.settings}
 
     @cached_property
-    def training(self) -> tuple[str, int, int | None] | None:
+    def training_key(self) -> tuple[str, int, int | None] | None:
         """What a finished run trained: digest of its settings, seed, fold. Copies share it, so do repeated trainings.
 
         None where it is not finished, or lacks its configuration or its scores.
@@ -190,7 +190,7 @@ class Run:
         return (self._configuration[2], self.seed, self.fold) if whole else None
 
     @property
-    def marks(self) -> set[Hashable]:
+    def identifiers(self) -> set[Hashable]:
         """What a copy shares with it even where it is damaged: its id, and its name in its experiment."""
         job: Hashable = ("job", self.name, self.experiment)
         return {job, ("id", self.id)} if self.id else {job}
@@ -216,7 +216,7 @@ class Run:
     def damaged(self, reason: str) -> Run:
         """Return the same run in the state `damaged`, with what of its files can be read."""
         run = replace(self, state=DAMAGED, error=reason)
-        for name, empty in NOTHING.items():
+        for name, empty in EMPTY.items():
             try:
                 getattr(run, name)
             except UserError:  # read once, so nothing fails on it later
@@ -268,7 +268,7 @@ FACTS = (
 Configuration = tuple[dict[str, Any], dict[str, Any], str]
 """A configuration, its settings by their keys with dots, and a digest of these."""
 
-NOTHING: Mapping[str, Any] = {
+EMPTY: Mapping[str, Any] = {
     "_configuration": ({}, {}, ""), "environment": {}, "dataset": {}, "images": [], "summary": {},
 }  # fmt: skip
 """What a damaged run has where its files cannot be read."""

@@ -24,7 +24,7 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     table.add_column("mean ± deviation over images")
     for name in columns:
         table.add_column(name, justify="right")
-    measures = MEASURES.with_own(summary.get("own_metrics", {}))
+    measures = MEASURES.with_custom(summary.get("own_metrics", {}))
     for measure in measures.per_image:
         title = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
         table.add_row(title, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))

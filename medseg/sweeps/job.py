@@ -1,4 +1,4 @@
-"""One job of a multirun, wherever a launcher runs it: a process of its own in run mode, a record of how it ended."""
+"""One job of a multirun, wherever a launcher runs it: a separate process in run mode, a record of how it ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from medseg.config import yaml_files
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
-from medseg.sweeps.handed import KEY, adopt, standard_input
+from medseg.sweeps.planned_config import KEY, standard_input, use_config
 from medseg.sweeps.process import JobProcess, describe_exit
 from medseg.system.locks import BusyError
 from medseg.system.signals import SIGNALS
@@ -44,7 +44,7 @@ class Outcome:
         job: its name, or its overrides where it has no run folder.
         state: finished, interrupted, failed, or busy: another process works on its run.
         error: why it is not finished, in one line.
-        lines: the last ones it said.
+        lines: the last ones it printed.
     """
 
     job: str
@@ -59,7 +59,7 @@ class IsolatedJob:
 
     Args:
         program: how the job is started: `python -m <program>`.
-        planner: says which run a configuration means; None for a command without run folders.
+        planner: tells which run a configuration means; None for a command without run folders.
         total: how many jobs are launched.
     """
 
@@ -75,10 +75,10 @@ class IsolatedJob:
         """
         from medseg.system.logs import set_up_logging
 
-        if not logging.getLogger("medseg").handlers:  # in a launcher's own process
+        if not logging.getLogger("medseg").handlers:  # in a process of the launcher
             set_up_logging()
-        number, handed = HydraConfig.get().job.num, str(cfg[KEY])
-        cfg = adopt(handed)
+        number, packed = HydraConfig.get().job.num, str(cfg[KEY])
+        cfg = use_config(packed)
         hydra_config = HydraConfig.get()
         here = Path(hydra_config.runtime.cwd)
         overrides = list(hydra_config.overrides.task)
@@ -87,19 +87,19 @@ class IsolatedJob:
         log.info("job %d of %d: %s", number + 1, self.total, name)
         if plan is not None:
             plan = replace(plan, folder=RunFolder(here / plan.folder.path))
-        arguments = [*overrides, *own_options(hydra_config, self.program[-1])]
+        arguments = [*overrides, *repeat_options(hydra_config, self.program[-1])]
         command = [sys.executable, "-m", *self.program, *arguments]
         code = BusyError.exit_code
         while code == BusyError.exit_code:
             if plan is not None:
                 try:
-                    # Not held: the job takes it itself, and says so where another one was faster.
+                    # Not held: the job takes it itself, and reports where another one was faster.
                     with plan.folder.locked(LOCK_WAIT):
                         pass
                 except BusyError as error:
                     return Outcome(name, "busy", str(error))
             try:
-                with standard_input(self.program, arguments, handed) as given:
+                with standard_input(self.program, arguments, packed) as given:
                     job = JobProcess(command, here, given)
             except OSError as error:
                 return failed(plan, name, f"cannot be started: {error}", [])
@@ -119,37 +119,39 @@ class IsolatedJob:
         return outcome
 
 
-def own_options(hydra_config: Any, program: str) -> list[str]:
+def repeat_options(hydra_config: Any, program: str) -> list[str]:
     """Return the options with which a person repeats a job; the job itself is handed what they come to."""
-    own = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
+    options = [override for override in hydra_config.overrides.hydra if override.startswith("hydra.searchpath")]
     if hydra_config.job.config_name != program.rpartition(".")[2]:
-        own += ["--config-name", hydra_config.job.config_name]
-    options = {"command-line": "--config-dir", "main": "--config-path"}
+        options += ["--config-name", hydra_config.job.config_name]
+    flags = {"command-line": "--config-dir", "main": "--config-path"}
     for source in hydra_config.runtime.config_sources:
-        if source.provider in options and source.path != str(yaml_files.config_dir()):
-            own += [options[source.provider], source.path]
-    return own
+        if source.provider in flags and source.path != str(yaml_files.config_dir()):
+            options += [flags[source.provider], source.path]
+    return options
 
 
 def job_outcome(plan: RunPlan | None, name: str, job: JobProcess, code: int) -> Outcome:
-    """Say how a job ended that nothing stopped from outside, and record what it could not record itself."""
-    said = [line for line in job.lines if line]
+    """Tell how a job ended that nothing stopped from outside, and record what it could not record itself."""
+    printed = [line for line in job.lines if line]
     if code == 0 and (plan is None or plan.folder.finished):
         return Outcome(name, "finished")
     # Those are the signals that end a job which does not listen to them yet.
     if code in (130, -signal.SIGINT, *(-number for number in SIGNALS)):
-        return Outcome(name, "interrupted", "the same command resumes it", tuple(said[-SHOWN:]))
+        return Outcome(name, "interrupted", "the same command resumes it", tuple(printed[-SHOWN:]))
     status = plan.folder.status if plan is not None else {}
     if status.get("pid") == job.pid and status["state"] == "failed":
-        return Outcome(name, "failed", status["error"], tuple(said[-SHOWN:]))
-    # Killed, or ended before its folder was begun. A user's error is what a command says last.
-    error = said[-1].removeprefix("error: ") if said and said[-1].startswith("error: ") else describe_exit(code)
-    return failed(plan, name, error, said)
+        return Outcome(name, "failed", status["error"], tuple(printed[-SHOWN:]))
+    # Killed, or ended before its folder was begun. A user's error is what a command prints last.
+    error = (
+        printed[-1].removeprefix("error: ") if printed and printed[-1].startswith("error: ") else describe_exit(code)
+    )
+    return failed(plan, name, error, printed)
 
 
-def failed(plan: RunPlan | None, name: str, error: str, said: list[str]) -> Outcome:
-    """Say that a job failed, and write so to its run's folder, with what it said last and its log does not have."""
-    lines = said if said and said[-1].endswith(error) else [*said, error]
+def failed(plan: RunPlan | None, name: str, error: str, printed: list[str]) -> Outcome:
+    """Return the outcome of a failed job; its run's folder gets what it printed last and the log does not have."""
+    lines = printed if printed and printed[-1].endswith(error) else [*printed, error]
     if plan is not None:
         folder = plan.folder
         try:
@@ -158,7 +160,9 @@ def failed(plan: RunPlan | None, name: str, error: str, said: list[str]) -> Outc
                     plan.write_record()
                     logged = "\n".join(folder.last_lines(50))
                     # The console's lines begin with their level, the log's with the time.
-                    folder.keep("\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged))
+                    folder.append_log(
+                        "\n".join(line for line in lines if (line.partition(" ")[2] or line) not in logged)
+                    )
                     folder.set_state("failed", error=error)
         except BusyError as busy:
             return Outcome(name, "busy", str(busy))

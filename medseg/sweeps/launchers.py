@@ -1,4 +1,4 @@
-"""What Hydra's launchers are told about medseg's jobs: how many GPUs each one needs."""
+"""What Hydra's launchers need to know about medseg's jobs: how many GPUs each one needs."""
 
 from __future__ import annotations
 
@@ -81,26 +81,26 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
     if not ray.is_initialized():
         arguments: dict[str, Any] = OmegaConf.to_container(ray_config.init, resolve=True)  # type: ignore[assignment]
         if arguments.get("address") is None:
-            arguments["address"] = "local"  # Ray takes None for any cluster that it finds
+            arguments["address"] = "local"  # Ray takes None for any cluster there is
         else:
-            arguments.pop("object_store_memory", None)  # the cluster has its own
+            arguments.pop("object_store_memory", None)  # the cluster decides that
         try:
             ray.init(**arguments)
         except (ConnectionError, ValueError) as error:
             raise UserError(f"hydra.launcher.ray.init: {error}") from error
     nodes = ray.nodes()  # type: ignore[no-untyped-call]
-    found = max((node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]), default=0.0)
+    available = max((node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]), default=0.0)
     wanted = ray_config.remote.get("num_gpus")
     if wanted is None:
-        wanted = need if need is not None else min(1, found)
-    if wanted > found and ray_config.init.get("address") is None:
-        raise UserError(f"a job asks Ray for {wanted:g} GPUs, and this machine has {found:g}")
-    on_gpus = f"; {found // wanted:g} jobs at a time on the GPUs of a node" if wanted else ""
-    log.info("Ray: %d nodes, %g GPUs on one; %g for a job%s", len(nodes), found, wanted, on_gpus)
+        wanted = need if need is not None else min(1, available)
+    if wanted > available and ray_config.init.get("address") is None:
+        raise UserError(f"a job asks Ray for {wanted:g} GPUs, and this machine has {available:g}")
+    on_gpus = f"; {available // wanted:g} jobs at a time on the GPUs of a node" if wanted else ""
+    log.info("Ray: %d nodes, %g GPUs on one; %g for a job%s", len(nodes), available, wanted, on_gpus)
     return float(wanted)
 
 
-def wait_for_all(launcher: DictConfig) -> None:
+def wait_for_every_job(launcher: DictConfig) -> None:
     """Have a launcher wait for each of its jobs, however the others end.
 
     The plugins raise where a job is lost, and the jobs after it are no longer waited for.
@@ -128,7 +128,7 @@ def wait_for_ray() -> None:
     plugin.ray = SimpleNamespace(get=end_of)
 
 
-def leave(launcher: DictConfig) -> None:
+def shutdown_launcher(launcher: DictConfig) -> None:
     """End what a launcher started on this machine, so that its jobs end too."""
     if launcher.get("_target_") == RAY:
         import ray

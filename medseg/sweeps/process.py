@@ -1,4 +1,4 @@
-"""A job in a process group of its own: watched over, listened to, ended with all that it started."""
+"""A job in a separate process group: watched, read, ended with all that it started."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class JobProcess:
         folder: where it runs.
         given: what it reads on standard input; None for nothing.
 
-    What it says on standard error is passed on, and its last lines are kept.
+    Its standard error is passed on, and its last lines are stored.
     """
 
     def __init__(self, command: Sequence[str], folder: Path, given: IO[bytes] | None = None) -> None:
         self.lines: deque[str] = deque(maxlen=20)
-        # A group of its own: Ctrl-C reaches the sweep alone, and nothing that the job started is left when it ends.
+        # A separate group: Ctrl-C reaches the sweep alone, and nothing that the job started is left when it ends.
         # No other input: a job that asked for some would wait for ever.
         self.process = subprocess.Popen(
             command,
@@ -55,7 +55,7 @@ class JobProcess:
         self.listener.start()
 
     def install_signal_handlers(self, stream: IO[bytes]) -> None:
-        """Pass on what the job says."""
+        """Pass on what the job prints."""
         for line in stream:
             text = line.decode(errors="replace")
             self.lines.append(text.rstrip())
@@ -79,7 +79,7 @@ class JobProcess:
         return self.process.returncode
 
     def wait(self, seconds: float = float("inf")) -> None:
-        """Wait until the job has ended; its number stays its own until `end`."""
+        """Wait until the job has ended; its number is not reused until `end`."""
         limit = time.monotonic() + seconds
         while not os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) and time.monotonic() < limit:
             time.sleep(POLL)

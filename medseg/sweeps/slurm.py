@@ -42,8 +42,8 @@ class Watcher(plugin.SlurmInfoWatcher):
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
         text = string if isinstance(string, str) else string.decode()
         rows = (line.split("|") for line in text.splitlines()[1:])
-        found = {row[0]: {"JobID": row[0], "State": row[1], "NodeList": row[2]} for row in rows}
-        return {job: found.get(job, {"JobID": job, "State": FORGOTTEN}) for job in self._registered - self._finished}
+        states = {row[0]: {"JobID": row[0], "State": row[1], "NodeList": row[2]} for row in rows}
+        return {job: states.get(job, {"JobID": job, "State": FORGOTTEN}) for job in self._registered - self._finished}
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
         return self.get_state(job_id, mode=mode) in (*OVER, FORGOTTEN)
@@ -59,8 +59,10 @@ class Job(plugin.SlurmJob):
             return super().results()
         except (UncompletedJobError, FailedJobError) as error:
             state = self.watcher.get_state(self.job_id, mode="force").lower()
-            said = str(error).strip().splitlines()[-1] if isinstance(error, FailedJobError) else state
-            reason = f"SLURM's job {self.job_id} ended without a result: {said} (what it printed: {self.paths.stderr})"
+            reported = str(error).strip().splitlines()[-1] if isinstance(error, FailedJobError) else state
+            reason = (
+                f"SLURM's job {self.job_id} ended without a result: {reported} (what it printed: {self.paths.stderr})"
+            )
             return [JobReturn(status=JobStatus.FAILED, _return_value=RuntimeError(reason))]
 
 

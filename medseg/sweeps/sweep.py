@@ -26,11 +26,19 @@ from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError, UserError
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
-from medseg.sweeps import handed
+from medseg.sweeps import planned_config
 from medseg.sweeps.conditions import Condition, check_all_used, read_conditions
 from medseg.sweeps.job import IsolatedJob, Outcome, Planner
-from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, leave, wait_for_all, with_gpus
-from medseg.sweeps.listed import record
+from medseg.sweeps.job_list import add_to_job_list
+from medseg.sweeps.launchers import (
+    RAY,
+    SLURM,
+    check_installed,
+    gpus_needed,
+    shutdown_launcher,
+    wait_for_every_job,
+    with_gpus,
+)
 from medseg.sweeps.options import check_sweep
 
 log = logging.getLogger(__name__)
@@ -39,7 +47,7 @@ MOST_JOBS = 10_000
 """Jobs of a multirun; more are taken for a mistake, since all are composed before the first begins."""
 
 SETTLE = 30.0
-"""Seconds that a stopped sweep waits for jobs in a launcher's own processes to say that they are interrupted."""
+"""Seconds that a stopped sweep waits for jobs in a launcher's processes to record that they are interrupted."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,8 @@ class SweptCommand:
     Args:
         program: how a job is started: `python -m <program>`.
         config_name: of its primary configuration.
-        check: raises `UserError` for a configuration that cannot be meant.
-        planner: says which run a configuration means; None for a command without run folders.
+        check: raises `UserError` for an invalid configuration.
+        planner: tells which run a configuration means; None for a command without run folders.
         conditions: overrides of the command line for some of the jobs.
     """
 
@@ -63,11 +71,11 @@ class SweptCommand:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job before it begins: its overrides, its configuration, also as it is handed to it, the run it means."""
+    """A job before it begins: its overrides, its configuration, also packed for its process, the run it means."""
 
     overrides: tuple[str, ...]
     cfg: DictConfig
-    handed: str
+    packed: str
     launcher: DictConfig
     plan: RunPlan | None
 
@@ -76,7 +84,7 @@ class PlannedJob:
         return self.plan.folder.path.name if self.plan else " ".join(self.overrides)
 
     @property
-    def place(self) -> str:
+    def key(self) -> str:
         """What no two jobs share."""
         return self.plan.identity if self.plan else self.name
 
@@ -111,7 +119,7 @@ class Sweep(Sweeper):
         any is not finished.
         """
         jobs = self.plan(self.combinations(arguments))
-        record(job.plan for job in jobs if job.plan)
+        add_to_job_list(job.plan for job in jobs if job.plan)
         finished: list[PlannedJob] = []
         due: list[PlannedJob] = []
         for job in jobs:
@@ -174,7 +182,7 @@ class Sweep(Sweeper):
     def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
         """Compose every job; combinations that mean the same run are one job.
 
-        Raises `UserError`: a misspelt word is better said now than after hours.
+        Raises `UserError`: a misspelt word is reported now, not after hours.
         """
         jobs: dict[str, PlannedJob] = {}
         for number, overrides in enumerate(combinations, 1):
@@ -189,9 +197,9 @@ class Sweep(Sweeper):
                 failure = UserError(f"{text}{where if len(combinations) > 1 else ''}")
                 failure.exit_code = 2
                 raise failure from error
-            if job.place in jobs:
+            if job.key in jobs:
                 log.warning("the same run as another job, so left out: %s", " ".join(overrides))
-            jobs.setdefault(job.place, job)
+            jobs.setdefault(job.key, job)
         return list(jobs.values())
 
     def compose(self, overrides: tuple[str, ...]) -> PlannedJob:
@@ -200,13 +208,13 @@ class Sweep(Sweeper):
         assert self.config is not None
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         HydraConfig.instance().set_config(composed)
-        handed.resolve_values(composed)
+        planned_config.resolve_values(composed)
         launcher, cfg = composed.hydra.launcher, composed.copy()
         with open_dict(cfg):
             del cfg["hydra"]
         self.command.check(cfg)
         plan = self.command.planner(cfg, composed.hydra) if self.command.planner else None
-        return PlannedJob(overrides, cfg, handed.packed(composed), launcher, plan)
+        return PlannedJob(overrides, cfg, planned_config.pack(composed), launcher, plan)
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
         """Run the jobs, those that need the same of a machine together."""
@@ -219,12 +227,12 @@ class Sweep(Sweeper):
         outcomes: list[Outcome] = []
         for need, group in groups.items():
             launcher = self.launcher_for(with_gpus(self.config.hydra.launcher, need) if asks else None, len(jobs))
-            wait_for_all(self.config.hydra.launcher)
+            wait_for_every_job(self.config.hydra.launcher)
             size = self.max_batch_size or len(group)
             for start in range(0, len(group), size):
                 batch = group[start : start + size]
                 ends = run_batch(launcher, batch, len(outcomes))
-                outcomes += [seen_again(job, end) for job, end in zip(batch, ends, strict=True)]
+                outcomes += [or_finished_elsewhere(job, end) for job, end in zip(batch, ends, strict=True)]
         return outcomes
 
     def launcher_for(self, launcher: DictConfig | None, total: int) -> Launcher:
@@ -242,7 +250,7 @@ class Sweep(Sweeper):
 def register(command: SweptCommand) -> None:
     """Have Hydra's multirun run `command` this way."""
     Sweep.command = command
-    # Hydra takes a sweeper from its own modules or from a package of plugins; this one stands in for the basic one.
+    # Hydra takes a sweeper from its modules or from a package of plugins; this one stands in for the basic one.
     # `hydra.sweeper.params` of the command line is merged with it, and Hydra cannot merge with nothing.
     store = ConfigStore.instance()
     store.store(group="hydra/sweeper", name="basic", node=BasicSweeperConf(params={}), provider="hydra")
@@ -252,18 +260,20 @@ def register(command: SweptCommand) -> None:
 def run_batch(launcher: Launcher, jobs: Sequence[PlannedJob], first: int) -> list[Outcome]:
     """Have a launcher run jobs and return how each one ended, also where the launcher itself fails."""
     try:
-        results = launcher.launch([(*job.overrides, job.handed) for job in jobs], initial_job_idx=first)
+        results = launcher.launch([(*job.overrides, job.packed) for job in jobs], initial_job_idx=first)
     except Exception as error:
         log.error("the launcher failed: %s: %s", type(error).__name__, " ".join(str(error).split()))
-        return [outcome_of_lost(job, "the launcher failed before it ended") for job in jobs]
+        return [lost_job_outcome(job, "the launcher failed before it ended") for job in jobs]
     return [
-        result.return_value if result.status == JobStatus.COMPLETED else outcome_of_lost(job, str(result._return_value))
+        result.return_value
+        if result.status == JobStatus.COMPLETED
+        else lost_job_outcome(job, str(result._return_value))
         for job, result in zip(jobs, results, strict=True)
     ]
 
 
-def outcome_of_lost(job: PlannedJob, reason: str) -> Outcome:
-    """Return what became of a job whose launcher has lost it, and write so where its run says that it is running."""
+def lost_job_outcome(job: PlannedJob, reason: str) -> Outcome:
+    """Return what became of a job whose launcher has lost it, and record it where its run is marked as running."""
     folder = job.plan.folder if job.plan else None
     if folder is not None and folder.status.get("state") == "running":
         with suppress(UserError), folder.locked():  # it does run where another process holds it
@@ -272,13 +282,13 @@ def outcome_of_lost(job: PlannedJob, reason: str) -> Outcome:
     return outcome_on_disk(job, reason)
 
 
-def seen_again(job: PlannedJob, outcome: Outcome) -> Outcome:
+def or_finished_elsewhere(job: PlannedJob, outcome: Outcome) -> Outcome:
     """Return how a job ended: another process that worked on its run may have finished it since."""
     return Outcome(job.name, "finished") if outcome.state == "busy" and state_of(job) == "finished" else outcome
 
 
 def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:
-    """Return what a job's folder says of it; `reason`: why it has to be asked."""
+    """Return the outcome that a job's folder records; `reason`: why its process does not tell."""
     if job.plan is None:
         return Outcome(job.name, "failed", reason)
     folder = job.plan.folder
@@ -301,7 +311,7 @@ def wait_for_jobs(jobs: Sequence[PlannedJob]) -> None:
         return
     if str(launcher.get("_target_")).endswith(".BasicLauncher"):  # its jobs have ended; what runs is another sweep's
         return
-    leave(launcher)
+    shutdown_launcher(launcher)
     limit = time.monotonic() + SETTLE
     with suppress(KeyboardInterrupt):
         while time.monotonic() < limit and any(state_of(job) == "running" for job in jobs):
@@ -310,8 +320,8 @@ def wait_for_jobs(jobs: Sequence[PlannedJob]) -> None:
 
 def count(states: Iterable[str]) -> str:
     """Say how many jobs are in which state."""
-    found = list(states)
-    return ", ".join(f"{found.count(state)} {state}" for state in dict.fromkeys(found))
+    listed = list(states)
+    return ", ".join(f"{listed.count(state)} {state}" for state in dict.fromkeys(listed))
 
 
 def report(outcomes: Sequence[Outcome]) -> None:

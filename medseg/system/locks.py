@@ -2,7 +2,7 @@
 
 The operating system lets go of the lock of a process that dies. Where a file system has no such locks, a file that is
 there stands for one; it stays behind when its process is killed. On the same machine the next process removes it; of
-another machine's processes nothing is known here, so it says which file to delete.
+another machine's processes nothing is known here, so the message names the file to delete.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def held(file: Path, busy: str, wait: float = 0) -> Iterator[None]:
     Args:
         file: of the lock; it holds the number and the machine of the process that has it.
         busy: what another process is doing that holds it, such as `is working on this run`.
-        wait: seconds to wait for it, which is said; infinite to wait for as long as it takes.
+        wait: seconds to wait for it, which is logged; infinite to wait for as long as it takes.
 
-    Raises `BusyError`, which says who holds it, and `OSError` where it cannot be written.
+    Raises `BusyError`, which names its holder, and `OSError` where it cannot be written.
     """
     with ExitStack() as stack:
         for attempt in range(1, ATTEMPTS + 1):
@@ -97,13 +97,13 @@ def _wait_for(lock: BaseFileLock, file: Path, busy: str, wait: float) -> None:
 
 def _describe(file: Path, busy: str) -> str:
     """Say that a lock is held and, where that is written, by whom."""
-    said = f"{file.parent}: another process {busy}"
+    message = f"{file.parent}: another process {busy}"
     for written in (marker_of(file), file):
         with suppress(OSError, ValueError):
             pid, host, *_ = written.read_text(encoding="utf-8").splitlines()
             # filelock adds the container to the machine's name.
-            return f"{said} (process {int(pid)} on {host.partition('?')[0]})"
-    return said
+            return f"{message} (process {int(pid)} on {host.partition('?')[0]})"
+    return message
 
 
 def _way_out(file: Path) -> str:
@@ -111,7 +111,7 @@ def _way_out(file: Path) -> str:
     if not marker_of(file).exists():
         return ""
     return (
-        "; this file system has no locks of its own, so if that process was killed, or its machine is gone, delete "
+        "; this file system has no locks, so if that process was killed, or its machine is gone, delete "
         f"{marker_of(file)} and repeat the command"
     )
 

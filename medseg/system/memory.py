@@ -1,4 +1,4 @@
-"""How the process's memory is handed out, and how it is known that there is none left."""
+"""How the process's memory is allocated, and which errors mean that there is none left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
     as the arithmetic of a training step. The process's memory stays at its peak until it ends.
 
     Returns:
-        whether it is so now: with glibc (Linux) only, and not where the environment already says how
+        whether it is so now: with glibc (Linux) only, and not where the environment already sets it
         (`MALLOC_MMAP_MAX_`, `MALLOC_TRIM_THRESHOLD_`).
     """
     if not sys.platform.startswith("linux") or {"MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"} & set(os.environ):
@@ -30,9 +30,9 @@ def keep_freed_memory() -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory is short, of the machine or of a GPU.
+    """Tell whether an exception means that memory is short, of the machine or of a GPU.
 
-    PyTorch has a class of its own for a GPU's alone.
+    PyTorch has a class for a GPU's alone.
     """
     text = str(error).lower()
     words = ("out of memory", "can't allocate memory", "bad_alloc", "insufficient memory")

@@ -6,7 +6,7 @@ import os
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use: those it is kept to, where the system says which."""
+    """Return the number of cores that this process may use: those it is bound to, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,8 +1,8 @@
-"""Being told to end: Ctrl-C, SIGTERM, a scheduler's warning; and ending with whoever started this process.
+"""Interruptions: Ctrl-C, SIGTERM, a scheduler's warning; and ending with whoever started this process.
 
 All of them raise `KeyboardInterrupt`, so that a run has one way of being interrupted. What it keeps is the checkpoint
 of its last epoch. The epoch it was in is repeated: a resumed run equals an unbroken one to the last bit, and Lightning
-does not restore the middle of an epoch (the place in the data, the random state) so exactly.
+does not restore the middle of an epoch (the position in the data, the random state) so exactly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def install_signal_handlers() -> None:
-    """Take `SIGNALS` as Ctrl-C, from now on or again: Lightning puts a handler of its own in its place."""
+    """Take `SIGNALS` as Ctrl-C, from now on or again: Lightning replaces the handler."""
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, interrupt)

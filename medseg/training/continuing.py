@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from medseg.errors import ConfigError
+from medseg.runs.equivalence import fill_in_defaults, find_equivalent
 from medseg.runs.folder import RunFolder, find_run
-from medseg.runs.naming import canonical, plain
+from medseg.runs.naming import canonical, file_name
 from medseg.runs.plan import RunPlan
 from medseg.runs.run import Run, read_run
-from medseg.runs.same import completed, find_same
 
 EPOCHS = "trainer.max_epochs"
 MAY_DIFFER = (EPOCHS, "continue_from")
@@ -33,7 +33,7 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
     here = plan.planned(run.settings)
     if run.seed != here.seed:
         raise ConfigError(f"{key}: this run has seed {run.seed}; give seed={run.seed}")
-    one, other = completed([run, here])
+    one, other = fill_in_defaults([run, here])
     differing = [name for name in {**one, **other} if canonical(one.get(name)) != canonical(other.get(name))]
     differing = [name for name in differing if name not in MAY_DIFFER]
     if differing:
@@ -67,6 +67,6 @@ def find_shorter(plan: RunPlan) -> RunFolder | None:
         shorter = isinstance(epochs, int) and epochs < run.settings[EPOCHS]
         return run.with_settings({**run.settings, EPOCHS: epochs}) if shorter else run
 
-    start, end = plain(f"{plan.facts['model']}-{plan.facts['data']}-"), f"-seed{plan.facts['seed']}"
-    shorter = find_same(plan.folder.path.parent, start, end, planned)
+    start, end = file_name(f"{plan.facts['model']}-{plan.facts['data']}-"), f"-seed{plan.facts['seed']}"
+    shorter = find_equivalent(plan.folder.path.parent, start, end, planned)
     return shorter if shorter is not None and shorter.finished else None

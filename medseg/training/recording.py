@@ -89,7 +89,7 @@ def record_failure(folder: RunFolder, trainer: lightning.Trainer, error: Excepti
             message = f"process {trainer.global_rank}: {message}"
     if folder.status.get("state") != "failed":
         folder.set_state("failed", error=message)
-        folder.keep(details)
+        folder.append_log(details)
     return error if isinstance(error, UserError) else UserError(f"{message} (the traceback is in {folder.log})")
 
 

@@ -14,7 +14,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import Cell, Comparison, compare_runs, score_of
 from medseg.reporting.published import find_published
-from medseg.reporting.statistics import Side, TrainingVariance
+from medseg.reporting.statistics import Side, TrainingVariance, estimate_means
 from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
@@ -364,7 +364,8 @@ def test_an_interval_beyond_the_range_of_the_score_is_not_printed(
 ) -> None:
     noise = np.random.default_rng(0).normal(0, spread, 20)
     side = Side.of(np.array(seeds)[:, None] + noise - noise.mean())
-    score = score_of(side, 0, TrainingVariance.of([seeds]), MEASURES[name])
+    (low,), (high,) = estimate_means([side], TrainingVariance.of([seeds])).interval()
+    score = score_of(side, low, high, MEASURES[name])
     assert score.mean == pytest.approx(np.mean(seeds))
     assert score.remark == remark
     if remark:

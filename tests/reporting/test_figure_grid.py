@@ -25,7 +25,7 @@ from medseg.reporting.comparison import compare_runs
 from medseg.reporting.figures.content import content_of
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
 from medseg.reporting.figures.style import in_style
-from medseg.reporting.pictures import Candidate, find_candidates, most_disputed
+from medseg.reporting.pictures import Candidate, most_disputed, prediction_candidates
 from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import read_predictions, write_predictions
 from medseg.runs.reading import read_runs
@@ -142,7 +142,7 @@ def test_a_run_that_is_not_finished_is_not_shown(sweep: Path) -> None:
     (first,) = sweep.glob("unet-*-seed0")
     (first / "status.json").write_text('{"state": "failed"}')
     comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
-    candidates = find_candidates(comparison, comparison.columns[0], "dice")
+    candidates = prediction_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 
 
@@ -150,7 +150,7 @@ def test_a_grid_takes_the_seed_that_most_networks_have_predictions_of(sweep: Pat
     (lost,) = sweep.glob("unet-*-seed0")
     (lost / "test" / "predictions.npz").unlink()
     comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
-    candidates = find_candidates(comparison, comparison.columns[0], "dice")
+    candidates = prediction_candidates(comparison, comparison.columns[0], "dice")
     assert [(one.row.label, one.run.seed) for one in candidates] == [(name, 1) for name in NETWORKS]
 
 

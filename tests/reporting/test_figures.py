@@ -21,9 +21,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from medseg.metrics.measures import MEASURES
+from medseg.reporting.comparison import best_row
 from medseg.reporting.curves import curves_of
 from medseg.reporting.figures import Drawing, draw, style
-from medseg.reporting.figures.content import Verdicts, against_best, best_rows, content_of, shares_of
+from medseg.reporting.figures.content import Verdicts, content_of, shares_of
 from medseg.reporting.figures.curves import draw_curves
 from medseg.reporting.figures.ranks import draw_differences, draw_ranks
 from medseg.reporting.figures.scales import labelled, linear, round_numbers, whole
@@ -31,6 +32,7 @@ from medseg.reporting.figures.scores import histogram
 from medseg.reporting.figures.style import COLOURS, in_style, looks
 from medseg.reporting.figures.text import FAMILY, clean, plain_font, text_width, wrap
 from medseg.reporting.layout import Line
+from medseg.reporting.pairs import find_pair
 from medseg.reporting.ranks import Shares, Stability
 from tests.reporting.figure_data import LONG, compared, pair
 
@@ -294,7 +296,7 @@ def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures
         pair(one, three, data, 0.5, 0.4, 0.6, "better"),
         pair(two, three, data, 0.02, None, None, "not judged"),
     ]
-    against = against_best(pairs, data, two)
+    against: Any = {row: find_pair(pairs, row, two, data) for row in (one, three)}
     assert (against[one].state, against[three].state, against[three].difference) == ("worse", "not judged", -0.02)
     verdicts = Verdicts((one, two, three), MEASURES["dice"], {data: two}, {data: against}, {})
     with in_style():
@@ -312,9 +314,10 @@ def test_differences_are_from_the_best_network_in_points(tmp_path: Path, figures
 
 def test_the_best_network_has_the_lowest_distance() -> None:
     comparison = compared(SHORT, ("a", "b"), measure="hd95")
-    for column, row in best_rows(comparison).items():
-        means = {of: comparison.cells[of, column].scores["hd95"].mean for of in comparison.rows}
-        assert means[row] == min(means.values())
+    for column in comparison.columns:
+        cells = [comparison.cells[row, column] for row in comparison.rows]
+        means = {cell.row: cell.scores["hd95"].mean for cell in cells}
+        assert means[best_row(cells, comparison.measure)] == min(means.values())
 
 
 def test_ranks_are_sorted_by_the_first_panel(tmp_path: Path, figures: dict[str, Figure]) -> None:

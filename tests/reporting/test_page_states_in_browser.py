@@ -12,10 +12,10 @@ from medseg.data.datasets.synthetic import Synthetic
 from medseg.data.prepared.prepare import prepare
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Comparison, compare_runs
+from medseg.reporting.formatting import chance, count, difference, level, p_value, verdict
 from medseg.reporting.layout import Line
 from medseg.reporting.pairs import Pair
 from medseg.reporting.report import Report
-from medseg.reporting.words import chance, count, difference, level, p_value, verdict
 from tests.browsing import DESKTOP, PHONE, open_page
 from tests.reporting.fabricate import fabricate
 from tests.reporting.tables.made import make_ablation, make_comparison, make_run

@@ -323,7 +323,7 @@ def test_todays_options_change_no_byte(sweep: Path, tmp_path: Path, monkeypatch:
     file = other / "model" / "convunext.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("kernel_size: 7", "kernel_size: 9"), encoding="utf-8")
     assert "kernel_size: 9" in file.read_text(encoding="utf-8")
-    monkeypatch.setattr("medseg.config.config_dir", lambda: other)
+    monkeypatch.setattr("medseg.config.yaml_files.config_dir", lambda: other)
     assert write(sweep, tmp_path / "after") == before
 
 

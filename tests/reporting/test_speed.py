@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,20 @@ def test_scores_are_read_once_for_tables_page_and_figures(tmp_path: Path, monkey
 def test_pairs_of_as_many_images_are_tested_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(stats.wilcoxon)
     monkeypatch.setattr(stats, "wilcoxon", counted)
-    differences = np.random.default_rng(0).normal(0.1, 1, (45, 80))
+    differences = np.random.default_rng(0).normal(0.1, 1, (45, 40))
     found = wilcoxon_each(differences)
     assert counted.calls == 1
     assert found == [wilcoxon_each([difference])[0] for difference in differences]
+
+
+def test_few_datasets_of_many_images_need_no_scipy_stats(tmp_path: Path) -> None:
+    fabricate(tmp_path / "s", NETWORKS, seeds=(0, 1), images=200)
+    code = (
+        "import sys; from medseg.reporting import compare; from medseg.runs.reading import read_runs\n"
+        f"compare(read_runs({str(tmp_path / 's')!r})).write({str(tmp_path / 'out')!r}, figures=False)\n"
+        "assert 'scipy.special' in sys.modules and 'scipy.stats' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("images", [4, 13, 14, 50, 51, 200])

@@ -15,8 +15,9 @@ from medseg.reporting.statistics import (
     Part,
     Side,
     TrainingVariance,
+    average_ties,
     effective_number,
-    estimate_mean,
+    estimate_means,
     holm,
     intraclass_correlation,
     wilcoxon_each,
@@ -94,18 +95,24 @@ def test_what_does_not_vary_is_certain() -> None:
 def test_a_bracket_is_over_units_alone_with_one_seed() -> None:
     values = np.random.default_rng(1).beta(8, 2, (1, 30))
     # Another network with three seeds does not change it.
-    trainings = TrainingVariance.of([values.mean(axis=1), [0.7, 0.8, 0.9]])
-    result = estimate_mean(Side.of(values), 0, trainings)
+    other = np.random.default_rng(2).beta(8, 2, (3, 30))
+    sides = [Side.of(values), Side.of(other)]
+    result = estimate_means(sides, TrainingVariance.of([side.seed_means for side in sides]))
     expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values[0]))
-    assert result.interval() == pytest.approx(expected)
+    assert [end[0] for end in result.interval()] == pytest.approx(expected)
 
 
 def test_a_bracket_has_units_and_trainings() -> None:
     values = np.random.default_rng(1).beta(8, 2, (3, 30))
     seeds = values.mean(axis=1)
-    result = estimate_mean(Side.of(values), 0, TrainingVariance.of([seeds]))
-    assert result.mean == pytest.approx(values.mean())
-    assert result.error**2 == pytest.approx(values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3)
+    result = estimate_means([Side.of(values)], TrainingVariance.of([seeds]))
+    assert result.mean == pytest.approx([values.mean()])
+    assert result.error**2 == pytest.approx([values.mean(axis=0).var(ddof=1) / 30 + seeds.var(ddof=1) / 3])
+
+
+def test_a_single_unit_and_a_single_training_add_nothing() -> None:
+    result = estimate_means([Side.of(np.array([[0.7]]))], TrainingVariance.of([[0.7]]))
+    assert (result.error.tolist(), result.freedom.tolist()) == ([0.0], [np.inf])
 
 
 def test_the_residual_is_that_of_the_analysis_of_variance() -> None:
@@ -127,8 +134,9 @@ def test_the_variance_of_trainings_is_pooled_over_networks() -> None:
     both, nothing = result.of_differences(np.array([[0], [1]]), np.array([[2], [3]]))
     assert both == Part(pytest.approx([0.001 / 3 * (1 / 2 + 1 / 3)]), 3.0)
     assert nothing == Part(0.0, np.inf)
-    assert result.of_mean(1, 3) == (Part(pytest.approx(0.001 / 9), 3.0),)
-    assert result.of_mean(2, 1) == ()
+    of_means = result.of_means(np.array([2, 3, 1]))
+    assert of_means.variance == pytest.approx([0.001 / 6, 0.001 / 9, 0.0])
+    assert of_means.freedom.tolist() == [3.0, 3.0, np.inf]
 
 
 def test_a_network_that_visibly_deviates_more_gets_a_separate_variance() -> None:
@@ -235,6 +243,22 @@ def test_wilcoxon_for_many_images_by_its_normal_approximation() -> None:
     assert direction == pytest.approx((2 * up - ranks.sum()) / ranks.sum())
 
 
+@pytest.mark.parametrize("digits", [1, 2, 12])
+def test_wilcoxon_is_scipys_with_and_without_ties(digits: int) -> None:
+    random = np.random.default_rng(digits)
+    for images in (5, 13, 14, 49, 50, 51, 52, 200):
+        difference = np.round(random.normal(0.1, 1, images), digits)
+        difference = difference[difference != 0]
+        expected = stats.wilcoxon(difference)
+        p, direction = wilcoxon(difference)
+        assert p == pytest.approx(expected.pvalue, rel=1e-12)
+        ranks, ties = average_ties(np.abs(difference)[None])
+        assert (ranks[0] == stats.rankdata(np.abs(difference))).all()
+        assert (ties[0] == [(np.abs(difference) == one).sum() for one in np.abs(difference)]).all()
+        assert min(ranks[0][difference > 0].sum(), ranks[0][difference < 0].sum()) == expected.statistic
+        assert direction == pytest.approx((ranks[0] * np.sign(difference)).sum() / ranks.sum())
+
+
 def test_wilcoxon_leaves_out_what_is_equal_or_missing() -> None:
     difference = np.array([0.3, -0.1, 0.2, 0.5, 0.4])
     more = np.r_[difference, 0.0, np.nan, 0.0]
@@ -293,6 +317,6 @@ def test_a_known_difference_is_found() -> None:
 
 def test_two_seeds_are_enough_to_know_that_trainings_deviate() -> None:
     trainings = TrainingVariance.of([[0.7, 0.8], [0.75, 0.75]])
-    (part,) = trainings.of_mean(1, 2)
-    assert (part.variance, part.freedom) == (pytest.approx(0.005 / 2 / 2), 2)
-    assert trainings.of_mean(1, 1) == ()
+    part = trainings.of_means(np.array([1, 2]))
+    assert (part.variance[1], part.freedom[1]) == (pytest.approx(0.005 / 2 / 2), 2)
+    assert (part.variance[0], part.freedom[0]) == (0.0, np.inf)

@@ -355,6 +355,8 @@ def test_no_folder_and_no_runs_are_errors(tmp_path: Path) -> None:
         read_runs([tmp_path])
     with pytest.raises(UserError, match="no runs in it"):
         read_runs([RECORDED, tmp_path])
+    with pytest.raises(UserError, match="which runs"):
+        read_runs([])
 
 
 def test_one_class_of_several_is_scored_by_itself(tmp_path: Path) -> None:

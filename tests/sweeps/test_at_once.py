@@ -74,7 +74,7 @@ with folder.locked():
 def test_a_job_that_comes_second_tries_again(cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     folder = RunFolder(tmp_path / plan_run(cfg, HydraConfig.get()).folder.path)
     (tmp_path / "slower.py").write_text(SLOWER)
-    monkeypatch.setattr(jobs, "own_options", lambda *_: [f"folder={folder.path}"])
+    monkeypatch.setattr(jobs, "repeat_options", lambda *_: [f"folder={folder.path}"])
     outcome = IsolatedJob(("slower",), plan_run, 1)(carrying(cfg))
     assert (outcome.state, folder.status["state"]) == ("finished", "finished")
 

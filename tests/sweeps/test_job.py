@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
-from medseg.sweeps.handed import KEY, packed
 from medseg.sweeps.job import IsolatedJob, Outcome, job_outcome
+from medseg.sweeps.planned_config import KEY, pack
 from medseg.sweeps.process import JobProcess, describe_exit
 from tests.faults import processes_of
 from tests.helpers import TINY, compose_config
@@ -42,7 +42,7 @@ def carrying(cfg: DictConfig) -> DictConfig:
     """Return a configuration with the planned one in it, as a launcher composes it."""
     with open_dict(full := cfg.copy()):
         full.hydra = HydraConfig.get()
-    return OmegaConf.create({KEY: packed(full).partition("'")[2].rstrip("'")})
+    return OmegaConf.create({KEY: pack(full).partition("'")[2].rstrip("'")})
 
 
 def test_a_job_that_cannot_be_started(cfg: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

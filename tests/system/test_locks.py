@@ -99,7 +99,7 @@ def test_the_lock_of_a_dead_process_on_another_machine_is_explained(file: Path, 
         pass
     assert str(caught.value) == (
         f"{file.parent}: another process is working on this run (process 4321 on node17); wait for it or end it; this "
-        "file system has no locks of its own, so if that process was killed, or its machine is gone, delete "
+        "file system has no locks, so if that process was killed, or its machine is gone, delete "
         f"{marker_of(file)} and repeat the command"
     )
     marker_of(file).unlink()

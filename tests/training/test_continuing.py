@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import ConfigError
+from medseg.runs.equivalence import same
 from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
-from medseg.runs.same import same
 from tests.helpers import train
 
 CONSTANT = ("scheduler=none", "data.image_size=32")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config.checks.commands import COMMANDS
 from medseg.config.checks.data import OF_DATA
 from medseg.config.checks.kinds import Settings, checked, shown
-from medseg.config.checks.launchers import OF_LAUNCHERS
+from medseg.config.checks.launchers import LAUNCHER_SETTINGS
 from medseg.config.checks.training import OF_TRAINING
 from medseg.config.walk import named_classes
 from medseg.errors import ConfigError
@@ -42,7 +42,7 @@ def check(cfg: DictConfig, command: str) -> None:
     # The job of a multirun has none: its configuration was checked with the launcher when it was planned.
     if HydraConfig.initialized() and not OmegaConf.is_missing(HydraConfig.get(), "launcher"):
         launcher: Any = OmegaConf.to_container(HydraConfig.get().launcher)
-        refused += wrong_values(None, "hydra.launcher.", launcher, OF_LAUNCHERS.get(launcher.get("_target_"), {}))
+        refused += wrong_values(None, "hydra.launcher.", launcher, LAUNCHER_SETTINGS.get(launcher.get("_target_"), {}))
     if refused:
         # A value that refers to another one (`${...}`) is wrong where that is; its error comes first.
         raise min(refused, key=lambda error: error[0])[1]

@@ -11,7 +11,7 @@ from medseg.config.checks.kinds import PATH, SWITCH, TEXT, Settings, number, sev
 TIMES: Any = whole(0, 1_000_000)
 MINUTES: Any = whole(1, 1_000_000)
 
-OF_LAUNCHERS: dict[str, Settings] = {
+LAUNCHER_SETTINGS: dict[str, Settings] = {
     "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher": {
         "ray": {
             "init": {

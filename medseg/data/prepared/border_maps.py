@@ -20,7 +20,7 @@ import numpy as np
 from medseg.data.datasets.base import Dataset
 from medseg.data.prepared.arrays import ArrayFile
 from medseg.data.prepared.border_weights import balance, closeness, separate
-from medseg.data.prepared.dataset import PreparedDataset, read_fingerprint
+from medseg.data.prepared.dataset import PreparedDataset, is_complete, read_fingerprint, write_fingerprint
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.resize import resize_mask
 from medseg.data.prepared.staging import build_once, writing
@@ -28,7 +28,6 @@ from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.finding import open_source
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
-from medseg.runs.files import sync
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,8 @@ def prepare_border(
     Raises `DataError` where that is missing or another one than was prepared, and for a disk that cannot be written.
     """
     folder = border_folder(prepared, sigma)
-    if not is_complete(folder):
+    complete = partial(is_complete, arrays=ARRAYS, keys=frozenset[str]())
+    if not complete(folder):
         opened = open_source(dataset, source, data_dir, download)
         if opened.identity != prepared.fingerprint["source_identity"]:
             raise DataError(
@@ -105,18 +105,9 @@ def prepare_border(
             )
         fill = partial(build, dataset, opened, prepared, sigma, thread_count(num_workers))
         busy = f"is busy with computing border weights of {dataset.title}"
-        if build_once(folder, busy, is_complete, fill) is not None:
+        if build_once(folder, busy, complete, fill) is not None:
             log.info("%s: border weights prepared in %s", dataset.title, folder)
     return BorderMaps(folder)
-
-
-def is_complete(folder: Path) -> bool:
-    """Tell whether a folder holds complete border maps; looks at sizes only."""
-    try:
-        BorderMaps(folder)
-    except DataError:
-        return False
-    return True
 
 
 def build(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: float, workers: int, folder: Path) -> int:
@@ -153,6 +144,5 @@ def build(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: fl
         "seconds": round(time.perf_counter() - started, 2),
         "workers": workers,
     }
-    (folder / "fingerprint.json").write_text(json.dumps(fingerprint, indent=2) + "\n", encoding="utf-8")
-    sync(folder / "fingerprint.json")
+    write_fingerprint(folder, fingerprint)
     return count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from medseg.data.datasets.base import Dataset, Sample
 from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
-from medseg.runs.files import write_rows
+from medseg.runs.files import sync, write_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,23 @@ def read_fingerprint(folder: Path, *, arrays: Sequence[str] = (), keys: frozense
     if missing:
         raise incomplete(folder, f"fingerprint.json has no {', '.join(missing)}")
     return fingerprint
+
+
+def is_complete(folder: Path, *, arrays: Sequence[str] = (), keys: frozenset[str] = KEYS) -> bool:
+    """Tell whether a folder holds complete data; looks at sizes only. Arguments as for `read_fingerprint`."""
+    try:
+        read_fingerprint(folder, arrays=arrays, keys=keys)
+    except DataError:
+        return False
+    return True
+
+
+def write_fingerprint(folder: Path, fingerprint: Mapping[str, Any]) -> None:
+    """Write `fingerprint.json`, which comes last: with it, the folder is complete."""
+    file = folder / "fingerprint.json"
+    text = json.dumps(fingerprint, indent=2, ensure_ascii=False, default=str)
+    file.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+    sync(file)
 
 
 def incomplete(folder: Path, why: str) -> DataError:

@@ -25,7 +25,14 @@ from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset, Listing
 from medseg.data.prepared.border_maps import prepare_border
 from medseg.data.prepared.build import build_arrays
-from medseg.data.prepared.dataset import PreparedDataset, as_samples, read_fingerprint, write_samples
+from medseg.data.prepared.dataset import (
+    PreparedDataset,
+    as_samples,
+    is_complete,
+    read_fingerprint,
+    write_fingerprint,
+    write_samples,
+)
 from medseg.data.prepared.duplicates import find_duplicates
 from medseg.data.prepared.fingerprint import describe_contents, describe_origin, sha256_file
 from medseg.data.prepared.staging import build_once, writing
@@ -156,15 +163,6 @@ def check_num_classes(dataset: Dataset, asked: int | None, class_names: Sequence
         )
 
 
-def is_complete(folder: Path) -> bool:
-    """Tell whether a folder holds complete prepared data; looks at sizes only."""
-    try:
-        read_fingerprint(folder)
-    except DataError:
-        return False
-    return True
-
-
 def newest_prepared(request: Request, prepared_dir: Path) -> Path | None:
     """Find the newest prepared data of a request, whatever their source."""
     candidates: list[tuple[str, Path]] = []
@@ -231,9 +229,7 @@ def build(
     }
     for name in ("samples.csv", "problems.csv"):
         sync(folder / name)
-    text = json.dumps(fingerprint, indent=2, ensure_ascii=False, default=str)
-    (folder / "fingerprint.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
-    sync(folder / "fingerprint.json")
+    write_fingerprint(folder, fingerprint)
     failed.unlink(missing_ok=True)
     return problems
 

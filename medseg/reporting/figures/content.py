@@ -11,15 +11,16 @@ import numpy as np
 
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
+from medseg.reporting.comparison import best_row
 from medseg.reporting.curves import curves_of
 from medseg.reporting.layout import Line
-from medseg.reporting.pictures import Candidate, find_candidates
+from medseg.reporting.pairs import Pair, find_pair
+from medseg.reporting.pictures import Candidate, prediction_candidates
 from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
     from medseg.reporting.costs import Costs
-    from medseg.reporting.pairs import Pair
     from medseg.reporting.ranks import Stability
 
 log = logging.getLogger("medseg")
@@ -76,7 +77,7 @@ def content_of(comparison: Comparison) -> Content:
     candidates = {}
     for column in comparison.columns if samples else ():
         try:
-            chosen = find_candidates(comparison, column, image_measure.score)
+            chosen = prediction_candidates(comparison, column, image_measure.score)
             # The run without all that has been read of it.
             candidates[column] = [replace(one, run=replace(one.run)) for one in chosen]
         except UserError as error:
@@ -116,8 +117,13 @@ class Verdicts:
 
 def verdicts_of(comparison: Comparison) -> Verdicts:
     """Return what the figures show of the tests."""
-    best = best_rows(comparison)
-    against = {column: against_best(comparison.pairs, column, row) for column, row in best.items()}
+    columns, rows, cells = comparison.columns, comparison.rows, comparison.cells
+    here = {column: [cells[row, column] for row in rows if (row, column) in cells] for column in columns}
+    best = {column: row for column, of in here.items() if (row := best_row(of, comparison.measure))}
+    against = {}
+    for column, first in best.items():
+        pairs = [pair for pair in comparison.pairs if pair.column == column]
+        against[column] = {row: pair for row in rows if (pair := find_pair(pairs, row, first, column))}
     return Verdicts(
         rows=comparison.rows,
         measure=replace(comparison.measure, function=None),
@@ -125,26 +131,6 @@ def verdicts_of(comparison: Comparison) -> Verdicts:
         against={column: pairs for column, pairs in against.items() if pairs},
         shares=shares_of(comparison.rows, comparison.stability),
     )
-
-
-def best_rows(comparison: Comparison) -> dict[Line, Line]:
-    """Return dataset -> its network with the best mean, the first of equal ones."""
-    measure = comparison.measure
-    sign = -1 if measure.higher_is_better else 1
-    best = {}
-    for column in comparison.columns:
-        cells = [comparison.cells.get((row, column)) for row in comparison.rows]
-        scored = [cell for cell in cells if cell is not None and measure.name in cell.scores]
-        if scored:
-            best[column] = min(scored, key=lambda cell: sign * cell.scores[measure.name].mean).row
-    return best
-
-
-def against_best(pairs: Sequence[Pair], column: Line, best: Line) -> dict[Line, Pair]:
-    """Return network -> its pair with the best one of a dataset, the network first."""
-    here = [pair for pair in pairs if pair.column == column and best in (pair.first, pair.second)]
-    turned = [pair if pair.second == best else pair.reversed() for pair in here]
-    return {pair.first: pair for pair in turned}
 
 
 def shares_of(rows: Sequence[Line], stability: Stability[Line, Line] | None) -> dict[str, Array]:

@@ -16,6 +16,7 @@ import numpy as np
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.formatting import count
 from medseg.reporting.layout import Line
 from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
@@ -23,7 +24,6 @@ from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Array
-from medseg.reporting.words import count
 from medseg.runs.folder import RunFolder
 from medseg.runs.predictions import read_predictions
 

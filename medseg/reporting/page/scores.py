@@ -8,6 +8,7 @@ from typing import Any
 
 from medseg.reporting.comparison import Comparison, under
 from medseg.reporting.costs import Costs
+from medseg.reporting.formatting import chance, count, level, margin, number, p_value, point_digits, size
 from medseg.reporting.layout import Line
 from medseg.reporting.page.markup import controls_html, faint, filter_html, folded, legend_html, select_html
 from medseg.reporting.pairs import opposite_of
@@ -16,8 +17,7 @@ from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import Table, one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 from medseg.reporting.tables.outlook import stability_tables
-from medseg.reporting.tables.scores import COSTS, ONE_SEED, Scored, cell_entry, comparison_table
-from medseg.reporting.words import chance, count, level, margin, number, p_value, point_digits, size
+from medseg.reporting.tables.scores import COSTS, ONE_SEED, ScoreRow, cell_entry, comparison_table
 
 Comparisons = Mapping[str, Comparison]
 """Name of a measure -> the comparison under it, that of the report first."""
@@ -182,7 +182,7 @@ def measure_data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def score_data(record: Scored | None) -> list[Any] | None:
+def score_data(record: ScoreRow | None) -> list[Any] | None:
     """Return mean, ends of the interval, text of a cell, and how it compares with the others of its dataset."""
     if record is None or record.score is None:
         return None

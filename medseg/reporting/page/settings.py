@@ -7,12 +7,12 @@ from html import escape
 from typing import Any
 
 from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.formatting import where
 from medseg.reporting.layout import as_text
 from medseg.reporting.page.markup import controls_html, faint, filter_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import plain
 from medseg.reporting.tables.runs import runs_table
-from medseg.reporting.words import where
 from medseg.runs.run import Run
 
 ENVIRONMENT = {

@@ -23,7 +23,7 @@ def as_csv(table: Table[Any]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([plain(column.key) for column in columns])
-    writer.writerows([[plain(column.raw(record)) for column in columns] for record in table.records])
+    writer.writerows([[plain(column.value_of(record)) for column in columns] for record in table.records])
     return stream.getvalue()
 
 

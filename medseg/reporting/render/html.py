@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from medseg.reporting.render.table import Shown, Table, one_line, superscript
+from medseg.reporting.render.table import GridCell, Table, one_line, superscript
 
 LONG = 40
 """Characters from which on a cell is a sentence, which must not be made too narrow."""
@@ -45,7 +45,7 @@ def attribute(name: str, value: str) -> str:
     return f' {name}="{escape(value)}"' if value else ""
 
 
-def cell_html(cell: Shown, numeric: bool, label: str, header: bool) -> str:
+def cell_html(cell: GridCell, numeric: bool, label: str, header: bool) -> str:
     """Write a cell of a column that is sorted by numbers or not; `label`: its heading in a table of sentences."""
     length = len(cell.text)
     kind = "number" if numeric else "long" if length > LONG else "short" if label and length <= SHORT else ""
@@ -55,7 +55,7 @@ def cell_html(cell: Shown, numeric: bool, label: str, header: bool) -> str:
     return f"<{tag}{more}{attribute('class', kind)}{order}{named}>{entry_html(cell)}</{tag}>"
 
 
-def entry_html(cell: Shown) -> str:
+def entry_html(cell: GridCell) -> str:
     """Write the content of a cell: what is emphasised, what follows, the marks of its footnotes."""
     text = escape(cell.entry.text).replace("\n", "<br>")
     if cell.entry.text in VERDICTS:

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from medseg.reporting.render.latex_text import BOLD, escape_latex, text_width, wrap
-from medseg.reporting.render.table import Grid, Heading, Shown, Table
+from medseg.reporting.render.table import Grid, GridCell, Heading, Table
 
 WIDTH, HEIGHT = 81.0, 52.0
 """Of a page of an article (345 x 550 pt, less the caption) in footnotesize; smaller is hard to read."""
@@ -28,7 +28,7 @@ NAME, WORD = 22.0, 14.0
 LINE, LINE_WORD, NOTE = 88.0, 20.0, 0.85
 """Width of a line of notes, of the widest word in one that is not broken, and the height of the line."""
 
-Row = tuple[Shown, ...]
+Row = tuple[GridCell, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Field:
         share = f"{self.width / WIDTH:.3f}"
         return rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}" if self.words and self.narrow else self.side
 
-    def lines(self, cell: Shown) -> list[str]:
+    def lines(self, cell: GridCell) -> list[str]:
         """Return the lines of a cell, as far as they can be foreseen."""
         if self.words:
             return [line for text in cell.text.split("\n") for line in wrap(text, self.width)]
@@ -91,7 +91,7 @@ class Field:
         """Write a heading in lines of a width."""
         return self.stack(map(escape_latex, wrap(text, width)), "b")
 
-    def cell(self, cell: Shown) -> str:
+    def cell(self, cell: GridCell) -> str:
         """Write a cell, with the marks of its footnotes."""
         entry, width = cell.entry, self.width if self.words else 0.0
         lines = [escape_latex(line, width / BOLD if entry.rank == 1 else width) for line in entry.text.split("\n")]
@@ -173,13 +173,13 @@ def protect(line: str) -> str:
 # What fits.
 
 
-def cell_width(cell: Shown, lines: Sequence[str]) -> float:
+def cell_width(cell: GridCell, lines: Sequence[str]) -> float:
     """Return how wide the lines of a cell are."""
     marks = 0.8 * sum(1 + len(str(mark)) for mark in cell.marks)
     return marks + max(text_width(line, bold=cell.entry.rank == 1) for line in lines)
 
 
-def halves(cell: Shown) -> list[str]:
+def halves(cell: GridCell) -> list[str]:
     """Return the lines that a cell of numbers may be broken into: a number, and its interval."""
     before, bracket, after = cell.text.partition(" [")
     return [before, f"[{after}"] if bracket else [before]

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from medseg.reporting.render.table import Shown, Table, one_line, superscript
+from medseg.reporting.render.table import GridCell, Table, one_line, superscript
 from medseg.reporting.render.text import aligned
 
 EMPHASIS = {1: ("**", "**"), 2: ("<ins>", "</ins>")}
@@ -21,7 +21,7 @@ def as_markdown(table: Table[Any]) -> str:
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), *(["", *notes] if notes else [])])
 
 
-def markdown_cell(cell: Shown) -> str:
+def markdown_cell(cell: GridCell) -> str:
     """Write a cell with the marks of its footnotes."""
     before, behind = EMPHASIS.get(cell.entry.rank or 0, ("", ""))
     text = "<br>".join(map(escape_markdown, cell.entry.text.split("\n")))

@@ -70,7 +70,7 @@ class Column(Generic[R]):
     order: str = ""
     repeated: bool = False
 
-    def raw(self, record: R) -> Any:
+    def value_of(self, record: R) -> Any:
         """Return the raw value of a record."""
         if self.value is not None:
             return self.value(record)
@@ -79,7 +79,7 @@ class Column(Generic[R]):
     def entry(self, record: R) -> Entry:
         """Return what is displayed for a record."""
         if self.text is None:
-            value = self.raw(record)
+            value = self.value_of(record)
             lines = value if isinstance(value, tuple) else (value,)
             return Entry("\n".join("-" if line is None else one_line(self.show(line)) for line in lines))
         entry = self.text(record)
@@ -124,10 +124,10 @@ class Heading(NamedTuple):
     def of(self, row: Mapping[Any, Any]) -> tuple[Entry, Any]:
         """Return the entry and the value of a row: block -> record."""
         record = row.get(self.key) if self.column.repeated else next(iter(row.values()))
-        return (Entry("-"), None) if record is None else (self.column.entry(record), self.column.raw(record))
+        return (Entry("-"), None) if record is None else (self.column.entry(record), self.column.value_of(record))
 
 
-class Shown(NamedTuple):
+class GridCell(NamedTuple):
     """A displayed cell: its entry, the value that it is sorted by, the numbers of its footnotes."""
 
     entry: Entry
@@ -144,7 +144,7 @@ class Grid:
     """A table as it is displayed; `footnotes` in the order of their marks, which begin with 1."""
 
     headings: tuple[Heading, ...]
-    rows: tuple[tuple[Shown, ...], ...]
+    rows: tuple[tuple[GridCell, ...], ...]
     footnotes: tuple[str, ...]
 
     @property
@@ -197,9 +197,9 @@ class Table(Generic[R]):
         ]
         marks: dict[str, int] = {}
 
-        def marked(entry: Entry, value: Any) -> Shown:
+        def marked(entry: Entry, value: Any) -> GridCell:
             numbers = [marks.setdefault(one_line(note), len(marks) + 1) for note in entry.notes]
-            return Shown(entry, value, tuple(sorted(numbers)))
+            return GridCell(entry, value, tuple(sorted(numbers)))
 
         lines = tuple(
             tuple(marked(*cell) for cell in line) for line in zip(*(cells for _, cells in shown), strict=True)

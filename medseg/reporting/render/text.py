@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-from medseg.reporting.render.table import Grid, Shown, Table, superscript
+from medseg.reporting.render.table import Grid, GridCell, Table, superscript
 
 EMPHASIS = {1: "**", 2: "_"}
 """Before and after what is best and second."""
@@ -21,7 +21,7 @@ def as_text(table: Table[Any]) -> str:
     return "\n".join([*lines, *(["", *table.all_notes] if table.all_notes else [])])
 
 
-def text_cell(cell: Shown) -> str:
+def text_cell(cell: GridCell) -> str:
     """Write a cell with the marks of its footnotes."""
     mark = EMPHASIS.get(cell.entry.rank or 0, "")
     return f"{mark}{cell.entry.text}{mark}{cell.entry.after}{superscript(*cell.marks)}"

@@ -8,11 +8,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from medseg.reporting.comparison import Comparison
+from medseg.reporting.formatting import fixed, percent
 from medseg.reporting.layout import Line
 from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Plan
 from medseg.reporting.ranks import RESAMPLES
 from medseg.reporting.render.table import Blocks, Column, Table
-from medseg.reporting.words import fixed, percent
 
 MOST_RANKS = 6
 """Displayed of a network; all are in CSV."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from medseg.reporting.claims import JudgedPaper, as_rows
+from medseg.reporting.formatting import count, fixed, interval, number, signed
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.table import Column, Entry, Table
-from medseg.reporting.words import count, fixed, interval, number, signed
 
 Row = Mapping[str, str | None]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.formatting import fixed, last_line, where
 from medseg.reporting.render.table import Column, Table
-from medseg.reporting.words import fixed, last_line, where
 from medseg.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Listed:
+class RunRow:
     """A run and its cell; None for a run of no cell."""
 
     run: Run
@@ -27,22 +27,22 @@ class Listed:
         return dict(self.run.summary) if self.run.finished else {}
 
 
-def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
+def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[RunRow]:
     """One row for each run."""
     cells = {id(run): cell for cell in comparison.cells.values() for run in cell.runs}
-    records = [Listed(run, cells.get(id(run))) for run in runs]
+    records = [RunRow(run, cells.get(id(run))) for run in runs]
 
-    def of_run(key: str, title: str = "") -> Column[Listed]:
+    def of_run(key: str, title: str = "") -> Column[RunRow]:
         return Column(key, title, lambda r: getattr(r.run, key))
 
-    def of_summary(key: str, title: str = "", show: Callable[[Any], str] = str) -> Column[Listed]:
+    def of_summary(key: str, title: str = "", show: Callable[[Any], str] = str) -> Column[RunRow]:
         return Column(key, title, lambda r: r.summary.get(key), show, number=True)
 
-    def score(measure: Measure) -> Column[Listed]:
+    def score(measure: Measure) -> Column[RunRow]:
         title = measure.heading if measure.name == comparison.measure.name else ""
         return Column(measure.name, title, lambda r: r.run.scores.get(measure.name), fixed(measure.digits), number=True)
 
-    columns: list[Column[Listed]] = [
+    columns: list[Column[RunRow]] = [
         Column("", "network", lambda r: r.cell.row.label if r.cell else r.run.model),
         Column("", "dataset", lambda r: r.cell.column.label if r.cell else r.run.data),
         Column("", "seed", lambda r: where(r.run)),
@@ -60,13 +60,13 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
     return Table("runs", "Runs", columns, records)
 
 
-def epoch(record: Listed) -> str:
+def epoch(record: RunRow) -> str:
     """Write how many epochs a run has behind it, and how many it should have."""
     status = record.run.status
     return "-" if status.get("max_epochs") is None else f"{status.get('epoch', 0)} of {status['max_epochs']}"
 
 
-def unfinished_table(runs: Sequence[Run], comparison: Comparison) -> Table[Listed]:
+def unfinished_table(runs: Sequence[Run], comparison: Comparison) -> Table[RunRow]:
     """The runs that are not finished, with the last line of their error. CSV: all runs."""
     table = runs_table(runs, comparison)
     shown = [record for record in table.records if not record.run.finished]

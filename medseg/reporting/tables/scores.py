@@ -8,12 +8,12 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Cell, Comparison, Score
+from medseg.reporting.comparison import Cell, Comparison, Score, ranks_of
 from medseg.reporting.costs import Costs
+from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, size, spread, where
 from medseg.reporting.layout import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import effective_number
-from medseg.reporting.words import account, count, fixed, interval, number, size, spread, where
 
 STATES = ("failed", "damaged", "interrupted", "running", "waiting")
 """What a cell without a finished run shows, the worst first."""
@@ -41,7 +41,7 @@ COSTS = {
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoreRow:
     """A cell under a measure, with the costs of its row.
 
     `rank` is 1 for bold, 2 for underlined; `rivals`: other cells of its dataset have a score.
@@ -84,7 +84,7 @@ class Scored:
         return len(self.cell.runs) - len(self.cell.unfinished) - len(self.cell.unused)
 
 
-Values = Sequence[Column[Scored]]
+Values = Sequence[Column[ScoreRow]]
 
 NAMES: Values = (
     Column("network", "network", lambda r: r.cell.row.label),
@@ -93,7 +93,7 @@ NAMES: Values = (
     Column("measure", value=lambda r: r.measure.name),
 )
 
-MEAN: Column[Scored] = Column("mean", "mean", lambda r: r.score and r.score.mean, repeated=True)
+MEAN: Column[ScoreRow] = Column("mean", "mean", lambda r: r.score and r.score.mean, repeated=True)
 
 SCORE: Values = (
     Column("sd_over_seeds", value=lambda r: r.score and r.score.sd),
@@ -104,7 +104,7 @@ SCORE: Values = (
 """What CSV has of a score beside its mean."""
 
 
-def comparison_table(comparison: Comparison) -> Table[Scored]:
+def comparison_table(comparison: Comparison) -> Table[ScoreRow]:
     """The networks on the datasets: score, spread, interval, runs; and what the networks cost. CSV: a row for each."""
     measure = comparison.measure
     order = "descending" if measure.higher_is_better else "ascending"
@@ -114,7 +114,7 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
         *SCORE,
         Column("rank"),
         Column("like_best", value=lambda r: r.cell.like_best),
-        *map(Column[Scored], ("seeds", "images", "groups", "effective_images")),
+        *map(Column[ScoreRow], ("seeds", "images", "groups", "effective_images")),
         Column("runs", value=lambda r: len(r.cell.runs)),
         Column("runs_finished", value=lambda r: len(r.cell.runs) - len(r.cell.unfinished)),
         Column("runs_used"),
@@ -127,20 +127,20 @@ def comparison_table(comparison: Comparison) -> Table[Scored]:
     for column in comparison.columns:
         cells = comparison.column_cells(column)
         rivals = sum(measure.name in cell.scores for cell in cells) > 1
-        here = [Scored(cell, measure, comparison.costs[cell.row], cell.rank, rivals) for cell in cells]
+        here = [ScoreRow(cell, measure, comparison.costs[cell.row], cell.rank, rivals) for cell in cells]
         headings[column] = column_heading(column, here)
         records += here
     notes = (*legend(records, measure), *cost_notes(comparison), *comparison.warnings)
     position = {row: k for k, row in enumerate(comparison.rows)}
     records.sort(key=lambda record: position[record.cell.row])
-    blocks: Blocks[Scored] = Blocks(lambda r: r.cell.row, lambda r: r.cell.column, headings)
+    blocks: Blocks[ScoreRow] = Blocks(lambda r: r.cell.row, lambda r: r.cell.column, headings)
     return Table("comparison", f"{measure.heading} of every network on every dataset", columns, records, notes, blocks)
 
 
-def cell_entry(record: Scored) -> Entry:
+def cell_entry(record: ScoreRow) -> Entry:
     """Write a cell; what it lacks becomes a footnote."""
     cell, score, notes = record.cell, record.score, []
-    lacking = [account(cell.unfinished)] if cell.unfinished else []
+    lacking = [describe_runs(cell.unfinished)] if cell.unfinished else []
     if cell.unused:
         lacking.append(f"not used, since another fold is missing: {', '.join(map(where, cell.unused))}")
     if lacking:
@@ -156,14 +156,14 @@ def cell_entry(record: Scored) -> Entry:
     return replace(entry, after=after, notes=tuple(notes))
 
 
-def score_entry(record: Scored) -> Entry:
+def score_entry(record: ScoreRow) -> Entry:
     """Write a score with its deviation."""
     assert record.score is not None
     text = number(record.score.mean, record.measure.digits)
     return Entry(text, spread(record.score, record.measure), record.rank)
 
 
-def column_heading(column: Line, records: Sequence[Scored]) -> str:
+def column_heading(column: Line, records: Sequence[ScoreRow]) -> str:
     """Name a dataset, with its test images, and the groups of these, where they are the same for all networks."""
     having = [record for record in records if record.cell.sample]
     if len({record.cell.sample.ids for record in having if record.cell.sample}) != 1:
@@ -184,11 +184,11 @@ def cost_columns(comparison: Comparison) -> Values:
     columns = []
     for name, cost in COSTS.items():
         title, show = f"{cost.title}{at if cost.at else ''}", fixed(cost.digits, cost.unit)
-        columns.append(Column[Scored](name, title, attrgetter(f"costs.{name}"), show, number=True, order="ascending"))
+        columns.append(Column[ScoreRow](name, title, attrgetter(f"costs.{name}"), show, number=True, order="ascending"))
     return columns
 
 
-def legend(records: Sequence[Scored], measure: Measure) -> list[str]:
+def legend(records: Sequence[ScoreRow], measure: Measure) -> list[str]:
     """Explain the cells."""
     shown = [(record, record.score, record.cell.sample) for record in records if record.score and record.cell.sample]
     what = "mean over images" if measure.convention == "per_image" else "of all images together"
@@ -244,7 +244,7 @@ def cost_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def score_tables(comparison: Comparison) -> list[Table[Scored]]:
+def score_tables(comparison: Comparison) -> list[Table[ScoreRow]]:
     """Every score of each dataset, then what other conventions make of the same runs. CSV: a row for each score."""
     columns: Values = (*NAMES, replace(MEAN, text=score_entry, number=True), *SCORE)
     by_column = {
@@ -261,19 +261,16 @@ def score_tables(comparison: Comparison) -> list[Table[Scored]]:
                 if (record.measure.convention == "per_image") == single or record.measure.name in ("dice", "iou")
             ]
             headings = {record.measure: record.measure.heading for record in shown}
-            blocks: Blocks[Scored] = Blocks(lambda r: r.cell.row, lambda r: r.measure, headings)
+            blocks: Blocks[ScoreRow] = Blocks(lambda r: r.cell.row, lambda r: r.measure, headings)
             table = Table(f"{name}-{column.label}", f"{title}: {column.label}", columns, records, blocks=blocks)
             tables += [replace(table, displayed=shown, csv="scores")] if shown else []
     return tables
 
 
-def ranked(comparison: Comparison, column: Line, measure: Measure) -> list[Scored]:
-    """Mark the best and the second mean of a dataset, of three networks and more; nothing where one has one seed."""
+def ranked(comparison: Comparison, column: Line, measure: Measure) -> list[ScoreRow]:
+    """Return the cells of a dataset that have a measure, with their ranks by it."""
     having = [cell for cell in comparison.column_cells(column) if measure.name in cell.scores]
-    judged = len(having) > 1 and all(cell.sample is None or len(cell.sample.seeds) > 1 for cell in having)
-    order = sorted({cell.scores[measure.name].mean for cell in having}, reverse=measure.higher_is_better)
-    places = dict(zip(order, (1, 2) if len(having) > 2 else (1,), strict=False)) if judged else {}
+    ranks = ranks_of(having, measure)
     return [
-        Scored(cell, measure, comparison.costs[cell.row], places.get(cell.scores[measure.name].mean), len(having) > 1)
-        for cell in having
+        ScoreRow(cell, measure, comparison.costs[cell.row], ranks.get(cell.row), len(having) > 1) for cell in having
     ]

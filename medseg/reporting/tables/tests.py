@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.ablation import Ablation, Block
-from medseg.reporting.comparison import Comparison
+from medseg.reporting.comparison import Comparison, best_row
+from medseg.reporting.formatting import chance, count, difference, fixed, level, margin, number, p_value, verdict
 from medseg.reporting.layout import Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import ALPHA
 from medseg.reporting.tables.scores import ONE_SEED
-from medseg.reporting.words import chance, count, difference, fixed, level, margin, number, p_value, verdict
 
 MOST_PAIRS = 15
 """Up to six networks, all pairs are displayed; beyond, those with the best network of each dataset."""
@@ -70,12 +70,9 @@ def pairs_table(comparison: Comparison) -> Table[Pair]:
 
 def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs of a dataset that its best network is in, seen from that."""
-    column, name = pairs[0].column, comparison.measure.name
-    having = [cell for cell in comparison.column_cells(column) if name in cell.scores]
-    sign = 1 if comparison.measure.higher_is_better else -1
-    best = max(having, key=lambda cell: sign * cell.scores[name].mean).row
-    seen = (find_pair(pairs, best, row, column) for row in comparison.rows if row != best)
-    return [pair for pair in seen if pair is not None]
+    column = pairs[0].column
+    best = best_row(comparison.column_cells(column), comparison.measure)
+    return [pair for row in comparison.rows if best and (pair := find_pair(pairs, best, row, column))]
 
 
 def pair_notes(pairs: Iterable[Pair], measure: Measure) -> list[str]:
@@ -184,7 +181,7 @@ def ranking_table(ranking: Ranking[Line], measure: Measure) -> Table[int]:
 
 
 @dataclass(frozen=True)
-class Varied:
+class AblationRow:
     """A value of a factor on a dataset; `pair` is its comparison with the default, None of the default itself."""
 
     ablation: Ablation
@@ -203,11 +200,11 @@ class Varied:
         return self.row == self.block.default
 
 
-def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> list[Table[Varied]]:
+def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> list[Table[AblationRow]]:
     """A table for each factor: the score of each value, and its difference from the default. CSV: one for all."""
     measure = comparison.measure
     records = [
-        Varied(ablation, block, row, column, score.mean if score else None, block.pairs.get((row, column)))
+        AblationRow(ablation, block, row, column, score.mean if score else None, block.pairs.get((row, column)))
         for ablation in ablations
         for block in ablation.blocks
         for row in block.values
@@ -216,15 +213,15 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         for score in [cell.scores.get(measure.name) if cell else None]
     ]
 
-    def of_pair(column: Column[Pair]) -> Column[Varied]:
-        def text(record: Varied) -> str | Entry:
+    def of_pair(column: Column[Pair]) -> Column[AblationRow]:
+        def text(record: AblationRow) -> str | Entry:
             return ("" if record.default else "-") if record.pair is None else column.entry(record.pair)
 
         shown = column.title if column.key in ("difference", "p_holm", "verdict") else ""
-        made = Column[Varied](column.key, shown, lambda v: v.pair and column.raw(v.pair), text=text)
+        made = Column[AblationRow](column.key, shown, lambda v: v.pair and column.value_of(v.pair), text=text)
         return replace(made, number=column.number, repeated=bool(shown))
 
-    columns: Sequence[Column[Varied]] = (
+    columns: Sequence[Column[AblationRow]] = (
         Column("factor", value=lambda v: v.ablation.factor),
         Column("block", "network", lambda v: v.block.label),
         Column("value", "value", text=lambda v: f"{v.value} (default)" if v.default else v.value),
@@ -244,7 +241,7 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         if guessed:
             notes.append(f"The default is not among the values, so the first is taken for it: {', '.join(guessed)}.")
         headings = {column: column.label for column in comparison.columns}
-        blocks: Blocks[Varied] = Blocks(lambda v: (v.block.label, v.row), lambda v: v.column, headings)
+        blocks: Blocks[AblationRow] = Blocks(lambda v: (v.block.label, v.row), lambda v: v.column, headings)
         title = f"Ablation: {ablation.title} ({measure.title})"
         name = f"ablation-{ablation.title}"
         tables.append(Table(name, title, columns, records, tuple(notes), blocks, here, csv="ablations"))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from medseg.errors import UserError
+from medseg.errors import UserError, first_line
 
 
 def make_program(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
@@ -68,14 +68,6 @@ def smallest_size(program: ExportedProgram) -> int:
     image = next(node for node in program.graph.nodes if node.name == program.graph_signature.user_inputs[0])
     ranges = program.range_constraints
     return max(int(ranges[size.node.expr].lower) for size in image.meta["val"].shape[2:])
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error that is not empty, with the next one where it ends in a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 @contextmanager

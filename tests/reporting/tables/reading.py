@@ -6,7 +6,7 @@ import csv
 import io
 
 from medseg.reporting.render.csv import as_csv
-from medseg.reporting.render.table import Shown, Table
+from medseg.reporting.render.table import GridCell, Table
 
 MARKS = {None: "", 1: "**", 2: "__"}
 
@@ -17,7 +17,7 @@ def displayed(table: Table) -> list[dict[str, str]]:
     return [dict(zip(headings, map(read, row), strict=True)) for row in table.grid.rows]
 
 
-def read(cell: Shown) -> str:
+def read(cell: GridCell) -> str:
     mark = MARKS[cell.entry.rank]
     return f"{mark}{cell.entry.text}{mark}{cell.entry.after}{''.join(f'^{number}' for number in cell.marks)}"
 

@@ -10,11 +10,11 @@ import pytest
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import Comparison, compare_runs
+from medseg.reporting.formatting import p_value
 from medseg.reporting.pairs import Pair
 from medseg.reporting.ranks import Ranking
 from medseg.reporting.render.markdown import as_markdown
 from medseg.reporting.tables.tests import MOST_PAIRS, ablation_tables, pairs_table, ranking_table, wins_table
-from medseg.reporting.words import p_value
 from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate
 from tests.reporting.tables.made import make_ablation, make_comparison

@@ -1,6 +1,6 @@
 """How a sweep hands a job the configuration that it planned, so that the job composes nothing again.
 
-A command line says only part of it: `--config-name`, `--config-dir`, `hydra.*`, the environment and the files that it
+A command line has only part of it: `--config-name`, `--config-dir`, `hydra.*`, the environment and the files that it
 is composed of count as well, and may be others when the job begins. So the planned configuration itself goes to the
 launcher, as one more override, and from there to the job, as what it reads on standard input.
 """
@@ -41,7 +41,7 @@ PARTS = ("runtime", "overrides", "run", "job")
 
 
 def resolve_values(composed: DictConfig) -> None:
-    """Write down, in place, each value of a composed configuration that time, environment or Hydra decides.
+    """Replace each value of a composed configuration that time, environment or Hydra decides by that value.
 
     Raises `ConfigError` for one that has no value yet.
     """
@@ -68,7 +68,7 @@ def _resolve(parent: Any, key: Any) -> None:
             _resolve(node, child)
 
 
-def packed(composed: DictConfig) -> str:
+def pack(composed: DictConfig) -> str:
     """Write a composed configuration, with Hydra's part, as one override."""
     content = composed.copy()
     with read_write(content), open_dict(content):
@@ -77,7 +77,7 @@ def packed(composed: DictConfig) -> str:
     return f"+{KEY}='{base64.urlsafe_b64encode(text).decode()}'"
 
 
-def unpacked(text: str) -> DictConfig:
+def unpack(text: str) -> DictConfig:
     """Return a configuration, with Hydra's part, from the value of the override."""
     cfg = OmegaConf.create(zlib.decompress(base64.urlsafe_b64decode(text)).decode())
     assert isinstance(cfg, DictConfig)
@@ -85,9 +85,9 @@ def unpacked(text: str) -> DictConfig:
     return cfg
 
 
-def adopt(text: str) -> DictConfig:
+def use_config(text: str) -> DictConfig:
     """Make the handed configuration this process's, and return it without Hydra's part."""
-    full = unpacked(text)
+    full = unpack(text)
     HydraConfig.instance().set_config(full)
     cfg = full.copy()
     del cfg["hydra"]
@@ -103,7 +103,7 @@ def standard_input(program: Sequence[str], arguments: Sequence[str], text: str) 
     return file
 
 
-def handed(program: Sequence[str]) -> DictConfig | None:
+def read_planned_config(program: Sequence[str]) -> DictConfig | None:
     """Return the configuration that a sweep has handed to this process; None where none has.
 
     The further processes of a distributed job have its standard input as well, and its arguments before their own.
@@ -120,4 +120,4 @@ def handed(program: Sequence[str]) -> DictConfig | None:
     started, arguments, text = json.loads(content[len(MAGIC) :])
     if started != list(program) or sys.argv[1 : len(arguments) + 1] != arguments:
         return None
-    return adopt(text)
+    return use_config(text)

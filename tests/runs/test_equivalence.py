@@ -12,8 +12,8 @@ import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
+from medseg.runs import equivalence
 from medseg.runs import run as stored_runs
-from medseg.runs import same as same_runs
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan, plan_run
 from tests.helpers import TINY, compose_config, train
@@ -163,7 +163,7 @@ def test_nothing_is_read_where_no_run_may_be_meant(tmp_path: Path, monkeypatch: 
     keep(tmp_path, "unet-synthetic-cpu-00000000-seed3")
     keep(tmp_path, "unet-kvasir-cpu-00000000-seed0")
     keep(tmp_path, RECORDED.name)
-    monkeypatch.setattr(same_runs, "read_run", lambda *_, **__: pytest.fail("a run is read"))
+    monkeypatch.setattr(equivalence, "read_run", lambda *_, **__: pytest.fail("a run is read"))
     plan(tmp_path)
     plan(tmp_path, "model=convunext")
 

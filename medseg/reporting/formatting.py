@@ -110,7 +110,7 @@ def where(run: Run) -> str:
     return f"seed {run.seed}" + ("" if run.fold is None else f" fold {run.fold}")
 
 
-def account(runs: Sequence[Run]) -> str:
+def describe_runs(runs: Sequence[Run]) -> str:
     """Say what became of unfinished runs: `seed 1 failed (OutOfMemoryError: ...); seed 2, seed 3 waiting`."""
     alike: dict[tuple[str, str], list[str]] = {}
     for run in runs:

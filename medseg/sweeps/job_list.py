@@ -19,17 +19,17 @@ LOCK_WAIT = 60.0
 """Seconds to wait for another sweep that writes the same list."""
 
 
-def record(plans: Iterable[RunPlan]) -> None:
+def add_to_job_list(plans: Iterable[RunPlan]) -> None:
     """Add runs to the `sweep.json` of their experiments, where those of earlier multiruns stay.
 
     A job that never began, and that the same words now give another name, is replaced: nothing would ever run it.
     """
-    places: dict[Path, list[dict[str, Any]]] = {}
+    folders: dict[Path, list[dict[str, Any]]] = {}
     for plan in plans:
-        places.setdefault(plan.folder.path.parent, []).append(plan.record)
-    for place, records in places.items():
-        file = place / "sweep.json"
-        with held(place / ".sweep.lock", "is writing sweep.json", LOCK_WAIT):
+        folders.setdefault(plan.folder.path.parent, []).append(plan.record)
+    for folder, records in folders.items():
+        file = folder / "sweep.json"
+        with held(folder / ".sweep.lock", "is writing sweep.json", LOCK_WAIT):
             try:
                 known = [entry for entry in read_json(file, optional=True).get("jobs", []) if "name" in entry]
             except (UserError, TypeError) as error:
@@ -37,7 +37,9 @@ def record(plans: Iterable[RunPlan]) -> None:
                 log.warning("%s; written anew, with the jobs of this command alone", reason)
                 known = []
             renamed = {words(entry): entry for entry in records}
-            known = [entry if (place / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known]
+            known = [
+                entry if (folder / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known
+            ]
             merged = {entry["name"]: entry for entry in [*known, *records]}
             write_json(file, {"jobs": list(merged.values())})
 

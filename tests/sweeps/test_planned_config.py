@@ -17,8 +17,8 @@ from omegaconf import OmegaConf, open_dict
 from medseg.config.yaml_files import config_dir
 from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
-from medseg.sweeps.handed import packed, resolve_values, unpacked
 from medseg.sweeps.options import check_options, check_sweeper
+from medseg.sweeps.planned_config import pack, resolve_values, unpack
 from tests.helpers import compose_config
 from tests.sweeping import PROJECT
 
@@ -166,7 +166,7 @@ def test_a_configuration_arrives_as_it_was() -> None:
     with open_dict(full := cfg.copy()):
         full.hydra = HydraConfig.get()
     resolve_values(full)
-    arrived = unpacked(packed(full).partition("'")[2].rstrip("'"))
+    arrived = unpack(pack(full).partition("'")[2].rstrip("'"))
     assert arrived.hydra.overrides.task == HydraConfig.get().overrides.task
     assert arrived.hydra.runtime == HydraConfig.get().runtime
     del arrived["hydra"]

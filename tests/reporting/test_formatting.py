@@ -8,7 +8,7 @@ import pytest
 
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Score
-from medseg.reporting.words import (
+from medseg.reporting.formatting import (
     difference,
     fixed,
     interval,

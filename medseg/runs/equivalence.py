@@ -29,7 +29,7 @@ def option_of(run: Run, group: str, usual: str | None = None) -> str:
     return run.model if group == "model" else str(run.choices.get(group, usual))
 
 
-def completed(runs: Iterable[Run]) -> list[dict[str, Any]]:
+def fill_in_defaults(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Return the settings of each run, with those that it lacks and that another one of the same options has.
 
     They are at the default that the others tell, or `UNKNOWN`. A list of dictionaries has its length beside its parts:
@@ -84,11 +84,13 @@ def lengths(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def same(first: Run, second: Run) -> bool:
     """Tell whether two configurations mean the same, apart from their seed."""
-    one, other = completed([first, second])
+    one, other = fill_in_defaults([first, second])
     return one.keys() == other.keys() and all(canonical(one[key]) == canonical(other[key]) for key in one)
 
 
-def find_same(parent: Path, start: str, end: str, planned: Callable[[Mapping[str, Any]], Run]) -> RunFolder | None:
+def find_equivalent(
+    parent: Path, start: str, end: str, planned: Callable[[Mapping[str, Any]], Run]
+) -> RunFolder | None:
     """Find a run that means the same among the folders in `parent` whose names begin and end in this way.
 
     Args:
