@@ -71,7 +71,7 @@ def evaluate(
 
 
 def load(
-    checkpoint: str | Path | Sequence[str | Path],
+    checkpoint: Run | str | Path | Sequence[Run | str | Path],
     *,
     tta: bool = False,
     scale: float | None = None,
@@ -89,7 +89,7 @@ def load(
     that the network needs to know about images is in its checkpoint.
 
     Args:
-        checkpoint: a run folder, a checkpoint file, a pattern with `*` that finds some, or a list of these.
+        checkpoint: a run, its folder, a checkpoint file, a pattern with `*`, or a list of these.
         tta: average over the image and its three flips.
         scale: None resizes the whole image to the size that the network was trained at; a number keeps the image's own
             resolution, times this number, and cuts it into overlapping windows.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.utils import _locate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from medseg.config.walk import named_classes
 from medseg.errors import ConfigError, close_matches
 
 OF_THE_DATA = {"in_channels": re.compile("chan|in_|input"), "num_classes": re.compile("class|label|out")}
@@ -18,18 +19,6 @@ OF_THE_DATA = {"in_channels": re.compile("chan|in_|input"), "num_classes": re.co
 
 SHOWN = 15
 """Most arguments that are listed."""
-
-
-def named_classes(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield every mapping with a `_target_` in plain mappings and lists, the outermost first, and its dotted key."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield key, node
-        for name, value in node.items():
-            yield from named_classes(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list | tuple):
-        for number, value in enumerate(node):
-            yield from named_classes(value, f"{key}[{number}]")
 
 
 def check_targets(cfg: DictConfig) -> None:

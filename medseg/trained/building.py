@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from medseg.config.checks.kinds import SWITCH, checked
-from medseg.config.targets import named_classes
+from medseg.config.walk import named_classes
 from medseg.errors import UserError
 
 

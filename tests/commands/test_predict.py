@@ -22,6 +22,7 @@ from medseg.data.datasets.synthetic import Synthetic
 from medseg.errors import ConfigError, UserError
 from medseg.runs.files import read_csv
 from medseg.runs.predictions import read_predictions
+from medseg.runs.run import read_run
 from medseg.trained.predicting.folder import predict_images
 from medseg.trained.predicting.outputs import OutputFolder
 from tests.data.image_files import pillow
@@ -76,6 +77,8 @@ def test_the_files_of_a_run_get_the_masks_of_its_own_test(tmp_path: Path, capsys
         assert 0 < scored[id_].mean() < 1, "the test means nothing where all pixels are of one class"
         # The run predicted several images at once, which may move a pixel that is on the fence.
         assert (found[f"{id_}.png"] != scored[id_]).sum() <= 2
+    again = medseg.load(read_run(run.path)).predict(tmp_path / "images" / f"{ids[0]}.png")
+    assert np.array_equal(again.mask, found[f"{ids[0]}.png"])
 
 
 def test_a_folder_with_all_that_can_be_asked_for(checkpoint: Path, images: Path, tmp_path: Path) -> None:

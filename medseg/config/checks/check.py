@@ -13,7 +13,7 @@ from medseg.config.checks.data import OF_DATA
 from medseg.config.checks.kinds import Settings, checked, shown
 from medseg.config.checks.launchers import LAUNCHER_SETTINGS
 from medseg.config.checks.training import OF_TRAINING
-from medseg.config.targets import named_classes
+from medseg.config.walk import named_classes
 from medseg.errors import ConfigError
 
 MISSING = "???"

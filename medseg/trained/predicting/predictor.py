@@ -15,6 +15,7 @@ from medseg.config.checks.commands import PREDICTION
 from medseg.config.checks.kinds import check_arguments
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import find_run
+from medseg.runs.run import Run
 from medseg.trained.network import FLIPS, TrainedNetwork, pick_device
 from medseg.trained.predicting.inputs import as_rgb, matching, read_image
 from medseg.trained.predicting.prediction import Prediction, most_probable
@@ -26,6 +27,10 @@ WINDOW = 512
 
 Image = str | Path | np.ndarray
 """A file, or its pixels: H x W or H x W x (1, 3 or 4), uint8 or uint16, RGB."""
+
+
+Source = str | Path | Run
+"""A run, its folder, a checkpoint file, or a pattern with `*` that matches some."""
 
 
 class Predictor:
@@ -132,7 +137,7 @@ class Predictor:
 
 
 def load(
-    checkpoint: str | Path | Sequence[str | Path],
+    checkpoint: Source | Sequence[Source],
     *,
     device: str = "auto",
     precision: str | None = None,
@@ -148,12 +153,14 @@ def load(
     return Predictor([network.to(where, precision) for network in networks], **options)
 
 
-def find_checkpoints(given: str | Path | Sequence[str | Path]) -> list[Path]:
+def find_checkpoints(given: Source | Sequence[Source]) -> list[Path]:
     """Find the checkpoints that a user means, each once, those of a pattern sorted by name.
 
     Of what a pattern finds, folders that are no run and files that are no .ckpt do not count.
     Raises `UserError` where there is none.
     """
+    if isinstance(given, Run):
+        return [find_run(given.folder)[1]]
     if isinstance(given, str | Path):
         path = Path(given).expanduser()
         if path.exists() or not glob.has_magic(str(path)):
