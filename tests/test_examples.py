@@ -26,7 +26,7 @@ QUICK = ("trainer.max_epochs=1", "trainer=cpu", "data.num_workers=0", "logger=cs
 def arguments(start: str) -> list[str]:
     """The arguments of the command of the README that begins so."""
     (line,) = [line for line in LINES if line.startswith(start)]
-    return shlex.split(line)[3:]
+    return shlex.split(line)[3 if line.startswith("python -m") else 2 :]
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +73,17 @@ def test_own_metric_is_in_the_report(place: Path) -> None:
 def test_own_metric_of_a_checkpoint_is_measured_afterwards(place: Path) -> None:
     run = runs(place)[0]
     words = [word.replace("RUN", str(run.path)) for word in arguments("medseg evaluate")]
-    done = command("evaluate", *words, cwd=place)
+    theirs = "+metrics.mcc._target_=torchmetrics.classification.BinaryMatthewsCorrCoef"
+    done = command("evaluate", *words, theirs, cwd=place)
     assert done.returncode == 0, done.stderr
     (scored,) = run.path.glob("evaluations/*/per_image.csv")
-    assert [row["boundary_dice"] for row in read_csv(scored)] == [
-        row["boundary_dice"] for row in read_csv(run.per_image)
-    ]
+    rows = read_csv(scored)
+    assert [row["boundary_dice"] for row in rows] == [row["boundary_dice"] for row in read_csv(run.per_image)]
+    for row in rows:
+        tp, fp, fn, tn = (int(row[name]) for name in ("tp", "fp", "fn", "tn"))
+        product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+        if product:
+            assert float(row["mcc"]) == pytest.approx((tp * tn - fp * fn) / product**0.5, abs=1e-5)
     refused = command("evaluate", f"checkpoint={run.path}", cwd=place)
     assert refused.returncode == 1
     assert "if you trust the file, give trust=true" in refused.stderr

@@ -194,9 +194,7 @@ class Sweep(Sweeper):
                 if text is None:
                     raise
                 where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"
-                failure = UserError(f"{text}{where if len(combinations) > 1 else ''}")
-                failure.exit_code = 2
-                raise failure from error
+                raise ConfigError(f"{text}{where if len(combinations) > 1 else ''}") from error
             if job.key in jobs:
                 log.warning("the same run as another job, so left out: %s", " ".join(overrides))
             jobs.setdefault(job.key, job)

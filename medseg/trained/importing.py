@@ -168,7 +168,7 @@ def metadata_of(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[st
     Raises `ConfigError` for data that do not fit.
     """
     normalisation = given_normalisation(cfg, model["in_channels"])
-    cfg.data.in_channels = model["in_channels"]
+    cfg = OmegaConf.merge(cfg, {"data": {"in_channels": model["in_channels"]}})  # type: ignore[assignment]
     data: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
     num_classes = model["num_classes"]
     if "dataset" in cfg.data:

@@ -73,7 +73,7 @@ def test_the_part_of_a_copied_run_is_sent_once(tmp_path: Path, sent: list[list[s
 def test_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no such folder"):
         sync(tmp_path / "none")
-    with pytest.raises(UserError, match="no offline W&B runs; trainings keep them with logger=wandb"):
+    with pytest.raises(UserError, match="no offline W&B runs; trainings write them with logger=wandb"):
         sync(tmp_path)
     with pytest.raises(ConfigError, match="which runs"):
         wandb_sync.wandb_sync(compose_config("wandb_sync"))
