@@ -24,7 +24,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from medseg.reporting.figures.content import Content, Verdicts, content_of, verdicts_of
-from medseg.system.cores import available_cores
+from medseg.system.process import available_cores
 from medseg.system.signals import exit_with
 
 if TYPE_CHECKING:
