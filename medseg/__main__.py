@@ -63,7 +63,7 @@ def main() -> None:
     """Start from the command line."""
     first, *rest = sys.argv[1:] or ["--help"]
     name = first.replace("-", "_")
-    if first in ("--help", "-h"):
+    if first in ("--help", "-h", "help"):
         print(help_text())
     elif first == "--version":
         print(f"medseg {__version__}")

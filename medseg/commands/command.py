@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
+from medseg.errors import ConfigError
 from medseg.sweeps.job import Planner
 
 
@@ -44,13 +46,33 @@ class Command:
         """What the command is called on a command line."""
         return self.name.replace("_", "-")
 
+    @property
+    def usage(self) -> str:
+        """The command with the words that need no key, those that may be left out in brackets."""
+        required = missing_keys(OmegaConf.load(yaml_files.config_dir() / f"{self.name}.yaml"))
+        words = []
+        for key in self.positional:
+            word = f"{key.rstrip('*').upper()}{' ...' if key.endswith('*') else ''}"
+            words.append(word if key.rstrip("*") in required else f"[{word}]")
+        return " ".join(["medseg", self.title, *words])
+
+    def check_required(self, cfg: DictConfig) -> None:
+        """Raise `ConfigError` where a word that the command needs is not given."""
+        missing = [key for key in self.positional if key.rstrip("*") in missing_keys(cfg)]
+        if missing:
+            raise ConfigError(f"'{missing[0].rstrip('*')}' has no value; write {self.usage}")
+
+
+def missing_keys(cfg: Any) -> set[str]:
+    """Return the top-level keys of a configuration that have no value."""
+    return {str(key) for key in cfg if OmegaConf.is_missing(cfg, key)}
+
 
 def help_text(command: Command) -> str:
     """Write the help of a command: what it does, the groups with their options, the other keys, examples."""
     defaults, plain = yaml_files.primary(command.name)
-    words = [f"{key.rstrip('*').upper()}{' ...' if key.endswith('*') else ''}" for key in command.positional]
-    given = " ".join([*(f"[{word}]" for word in words), "[group=option ...]" if defaults else "", "[key=value ...]"])
-    lines = [command.summary.strip(), "", f"usage: medseg {command.title} {' '.join(given.split())}", ""]
+    options = f"{'[group=option ...] ' if defaults else ''}[key=value ...]"
+    lines = [command.summary.strip(), "", f"usage: {command.usage} {options}", ""]
     if defaults:
         lines += ["Groups (group=option; * is the default; -m group=a,b runs every combination):"]
     for group, default in defaults.items():

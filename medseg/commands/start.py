@@ -82,6 +82,7 @@ def run_command(command: Command) -> None:
         # Kept for later: what leaves this function, Hydra announces in a line of its own.
         try:
             check_sweeper()
+            command.check_required(cfg)
             check(cfg)
             composed.append(cfg)
             command.task(cfg)

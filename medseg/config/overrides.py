@@ -110,6 +110,8 @@ def with_key(key: str, values: Sequence[str], config_name: str) -> list[str]:
     if key in yaml_files.primary(config_name)[0]:
         if key == "data" and first not in yaml_files.options("data") and home(first).is_dir():
             return ["data=folder", f"data.root={quoted(first)}"]
+        if key == "data" and "/" in first:
+            raise ConfigError(f"{first}: no such folder")
         return [f"{key}={first}"]
     if len(values) == 1 and first.startswith("[") and not home(first).exists():
         return [f"{key}={first}"]
