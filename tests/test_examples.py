@@ -13,9 +13,9 @@ import pytest
 
 from medseg.errors import ConfigError
 from medseg.metrics.custom import check_metrics
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.reading import read_runs
+from medseg.system.files import read_csv
 from tests.helpers import command
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"

@@ -15,9 +15,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from medseg.sweeps.launchers import RAY, SLURM, check_installed, gpus_needed, with_gpus
+from medseg.system.files import read_csv
 from tests import fake_slurm
 from tests.faults import processes_of
 from tests.helpers import TINY, compose_config

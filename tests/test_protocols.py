@@ -16,8 +16,8 @@ from medseg.commands.command import help_text
 from medseg.commands.train import COMMAND
 from medseg.config import yaml_files
 from medseg.config.overrides import normalize_overrides
-from medseg.runs.files import read_csv
 from medseg.runs.plan import plan_run
+from medseg.system.files import read_csv
 from tests.helpers import command, compose_config, train
 
 # What each sets, written down once more.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from medseg.runs.files import read_csv, read_json
+from medseg.system.files import read_csv, read_json
 from tests.helpers import TINY
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medseg.errors import ConfigError, DataError, UserError
-from medseg.runs.files import read_csv
+from medseg.system.files import read_csv
 from tests.helpers import TINY, command, train
 
 NAMES = (b"a\rb", b"a\nb", b"\x1b[31mred", b"\xff\xfe", b"a,b", b"$x_y$", b"tab\t", "\u202egnp".encode())

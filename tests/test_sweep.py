@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from tests.faults import processes_of
 from tests.helpers import TINY, command
 from tests.sweeping import PROJECT, jobs_of, start, states, sweep, until_it_waits

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.profilers import SimpleProfiler
 
 from medseg.errors import UserError
-from medseg.runs.files import write_json
+from medseg.system.files import write_json
 
 NEXT = "[_TrainingEpochLoop].train_dataloader_next"
 """Lightning's name for fetching a batch from the training loader."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from medseg.benchmarking.setting import Setting
 from medseg.runs.environment import describe_environment
-from medseg.runs.files import write_json
 from medseg.runs.naming import digest
+from medseg.system.files import write_json
 
 
 def describe(setting: Setting, measured: Mapping[str, Any], repeats: int) -> dict[str, Any]:

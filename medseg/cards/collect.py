@@ -15,8 +15,8 @@ from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Cell, Score, compare_runs, measures_of, score_samples
 from medseg.reporting.samples import gather, groups_of
-from medseg.runs.files import read_json
 from medseg.runs.run import Run
+from medseg.system.files import read_json
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ def card(cfg: DictConfig) -> None:
     # Imported here, not above: numpy and OpenCV take a while, and --help and what is misspelt need none of them.
     from medseg.cards.collect import collect
     from medseg.cards.document import default_file, write_card
-    from medseg.runs.files import replacing_text
     from medseg.runs.folder import run_folder
     from medseg.runs.reading import read_runs
+    from medseg.system.files import replacing_text
 
     if not cfg.runs:
         raise ConfigError("which run? Give its folder: medseg card runs/main/RUN")

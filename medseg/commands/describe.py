@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
-from medseg.runs.files import replacing_text
+from medseg.system.files import replacing_text
 
 SUMMARY = """
 medseg describe measures a network without training it: parameters, multiply-accumulates, the memory that training

@@ -17,7 +17,7 @@ from medseg.errors import ConfigError, UserError
 from medseg.inspecting.facts import collect
 from medseg.inspecting.page import write_page
 from medseg.inspecting.samples import draw_augmented, extremes, spread
-from medseg.runs.files import replacing_text
+from medseg.system.files import replacing_text
 
 
 def inspect_data(cfg: DictConfig) -> Path:

@@ -31,7 +31,7 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measure, Measures
-from medseg.runs.files import read_yaml
+from medseg.system.files import read_yaml
 
 Selector = Mapping[str, Any]
 """Keys that runs must have, with their values."""

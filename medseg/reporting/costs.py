@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.files import read_json
 from medseg.runs.run import Run
 from medseg.runs.schema import Schema, check, is_size
+from medseg.system.files import read_json
 
 log = logging.getLogger("medseg")
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from medseg.errors import ConfigError, UserError
 from medseg.reporting.line import Line
-from medseg.runs.files import read_yaml
+from medseg.system.files import read_yaml
 
 log = logging.getLogger("medseg")
 

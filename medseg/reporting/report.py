@@ -26,9 +26,9 @@ from medseg.reporting.render.markdown import as_markdown, escape_line, escape_ma
 from medseg.reporting.render.text import as_text
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table
-from medseg.runs.files import replacing_text
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run
+from medseg.system.files import replacing_text
 
 IMAGES = 60
 """Most test images of a dataset in the HTML page."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.files import read_json, write_json
+from medseg.system.files import read_json, write_json
 from medseg.system.locks import held, marker_of
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from medseg.errors import UserError
-from medseg.runs.files import replacing, size_of
+from medseg.system.files import replacing, size_of
 
 
 def write_predictions(file: Path, ids: Sequence[str], class_maps: Iterable[np.ndarray]) -> None:

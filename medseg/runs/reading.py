@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import UserError
-from medseg.runs.files import damaged
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
 from medseg.runs.schema import RECORD, check, read_checked
 from medseg.runs.state import WAITING
+from medseg.system.files import damaged
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.files import MAX_BYTES, damaged, numbers, parse_yaml, read_csv, read_json, read_table, read_text
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
 from medseg.runs.state import WAITING, present_state
+from medseg.system.files import MAX_BYTES, damaged, numbers, parse_yaml, read_csv, read_json, read_table, read_text
 
 if TYPE_CHECKING:
     from medseg.metrics.measures import Measures

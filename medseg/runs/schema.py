@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medseg.runs.files import damaged, read_json
 from medseg.runs.folder import STATES
 from medseg.runs.state import WAITING
+from medseg.system.files import damaged, read_json
 
 Schema = Mapping[Any, Any]
 """Key -> kind of its value.

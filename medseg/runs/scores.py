@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medseg.errors import UserError
 from medseg.metrics.measures import mean_over_classes
-from medseg.runs.files import damaged, numbers, read_table
+from medseg.system.files import damaged, numbers, read_table
 
 COUNTS = ("tp", "fp", "fn", "tn")
 

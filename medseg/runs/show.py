@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.metrics.measures import MEASURES
-from medseg.runs.files import read_json
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_json
 
 
 def print_scores(summary: Mapping[str, Any], title: str) -> None:

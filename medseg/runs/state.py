@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from medseg.system.process import is_alive
 
 WAITING = "waiting"
 """State of a job that has not begun."""
@@ -24,20 +24,3 @@ def present_state(status: Mapping[str, Any]) -> tuple[str, str]:
     if status.get("host") == platform.node() and not is_alive(int(status.get("pid", 0))):
         return "interrupted", "its process is gone"
     return state, ""
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of that number on this machine."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of somebody else
-        return True
-    try:
-        # One that has ended keeps its number until somebody asks how.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not Path("/proc/self").exists()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.runs.files import read_json, write_json
 from medseg.runs.plan import RunPlan
+from medseg.system.files import read_json, write_json
 from medseg.system.locks import held
 
 log = logging.getLogger(__name__)

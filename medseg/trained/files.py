@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from medseg.errors import UserError
-from medseg.runs.files import replacing, size_of
+from medseg.system.files import replacing, size_of
 
 KEY = "medseg"
 """Key of the metadata in a checkpoint; see `medseg.trained.checkpoint`."""

@@ -12,8 +12,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, RichProgressBar
 
 from medseg.errors import UserError
-from medseg.runs.files import read_csv, write_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv, write_csv
 from medseg.system.signals import install_signal_handlers
 from medseg.training.checkpoints import MovableCheckpoint
 from medseg.training.wandb_mirror import ValidationImages

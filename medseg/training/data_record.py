@@ -12,8 +12,8 @@ from medseg.data.datasets.base import Dataset
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.dataset import first_few
 from medseg.data.splits import SPLITS
-from medseg.runs.files import write_csv, write_json
 from medseg.runs.folder import RunFolder
+from medseg.system.files import write_csv, write_json
 
 log = logging.getLogger(__name__)
 

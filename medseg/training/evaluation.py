@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import read_yaml
 from medseg.runs.folder import RunFolder, find_run
+from medseg.system.files import read_yaml
 from medseg.system.os_errors import check_writable
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork

@@ -13,8 +13,8 @@ import numpy as np
 from medseg.data.module import SegmentationDataModule
 from medseg.metrics.custom import Metric, describe, measure
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import write_predictions
+from medseg.system.files import write_csv, write_json
 from medseg.training.panels import choose_examples, draw_examples
 from medseg.training.task import SegmentationTask
 

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 
 from omegaconf import DictConfig
 
-from medseg.runs.files import read_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
+from medseg.system.files import read_json
 from medseg.system.memory import keep_freed_memory
 from medseg.system.process import is_first_process
 from medseg.training.continuing import find_shorter

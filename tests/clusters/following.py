@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from medseg.runs.files import read_csv, read_json
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv, read_json
 from medseg.trained.files import tensors_in
 from tests.sweeping import wait_until
 

@@ -23,9 +23,9 @@ from medseg.cards.network import find_network
 from medseg.cards.recipe import in_words
 from medseg.config import yaml_files
 from medseg.errors import UserError
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder, run_folder
 from medseg.runs.reading import read_runs
+from medseg.system.files import read_csv
 from tests.helpers import train
 from tests.reporting.fabricate import fabricate
 

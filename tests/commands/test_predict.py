@@ -20,9 +20,9 @@ import medseg
 from medseg.data.datasets.base import Sample
 from medseg.data.datasets.synthetic import Synthetic
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import read_csv
 from medseg.runs.predictions import read_predictions
 from medseg.runs.run import read_run
+from medseg.system.files import read_csv
 from medseg.trained.predicting.folder import predict_images
 from medseg.trained.predicting.outputs import OutputFolder
 from tests.data.image_files import pillow

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from medseg.errors import UserError
-from medseg.runs.files import write_csv, write_json
 from medseg.runs.folder import RunFolder
 from medseg.runs.progress import estimate_time_left, read_progress
 from medseg.runs.state import present_state
+from medseg.system.files import write_csv, write_json
 from tests.helpers import command
 from tests.reporting.fabricate import fabricate
 

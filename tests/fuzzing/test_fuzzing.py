@@ -9,7 +9,7 @@ import pytest
 
 from medseg.errors import printable
 from medseg.runs import files
-from medseg.runs.files import read_csv, write_csv
+from medseg.system.files import read_csv, write_csv
 from tests.fuzzing.run_folders import BOMB, COMMANDS, TAG, fuzz, trained
 from tests.helpers import command
 from tests.reporting.fabricate import fabricate

@@ -14,8 +14,8 @@ import numpy as np
 import yaml
 
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.runs.files import read_json, write_csv, write_json
 from medseg.runs.naming import digest, flatten, is_ignored
+from medseg.system.files import read_json, write_csv, write_json
 
 PARAMETERS = {"unet": 4_320_000, "convunext": 3_510_000, "amsunet": 2_620_000, "resunet": 5_540_000}
 

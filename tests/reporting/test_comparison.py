@@ -15,9 +15,9 @@ from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import Cell, Comparison, compare_runs, score_of
 from medseg.reporting.published import find_published
 from medseg.reporting.statistics import Side, TrainingVariance, estimate_means
-from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
+from medseg.system.files import read_csv, write_csv, write_json
 from tests.reporting.fabricate import fabricate
 
 DICE = MEASURES["dice"]

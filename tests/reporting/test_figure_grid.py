@@ -26,9 +26,9 @@ from medseg.reporting.figures.content import content_of
 from medseg.reporting.figures.grid import Band, draw_grids, in_bands, mosaic, paint
 from medseg.reporting.figures.style import in_style
 from medseg.reporting.pictures import Candidate, most_disputed, prediction_candidates
-from medseg.runs.files import write_csv, write_json
 from medseg.runs.predictions import read_predictions, write_predictions
 from medseg.runs.reading import read_runs
+from medseg.system.files import write_csv, write_json
 from tests.reporting.fabricate import fabricate
 from tests.reporting.figure_data import LONG
 from tests.reporting.test_figures import WIDE, check_layout, names

@@ -33,10 +33,10 @@ from medseg.reporting.render.table import superscript
 from medseg.reporting.report import Report, report_of
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
-from medseg.runs.files import read_csv, write_csv, write_json
 from medseg.runs.predictions import write_predictions
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
+from medseg.system.files import read_csv, write_csv, write_json
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
 from tests.reporting.tables.made import make_ablation, make_comparison, make_pair

@@ -11,11 +11,11 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
 from medseg.sweeps.job import IsolatedJob, failed
+from medseg.system.files import read_csv
 from tests.helpers import TINY, command
 from tests.sweeping import start
 from tests.sweeps.test_job import carrying, cfg  # noqa: F401 - a fixture

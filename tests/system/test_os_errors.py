@@ -15,7 +15,7 @@ import pytest
 from PIL import UnidentifiedImageError
 
 from medseg.commands import failures as cli
-from medseg.runs.files import replacing_text
+from medseg.system.files import replacing_text
 from medseg.system.os_errors import check_writable, explain_os_error
 
 SPACE = ("space", "quota")

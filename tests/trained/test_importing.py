@@ -21,7 +21,7 @@ from medseg.errors import ConfigError, UserError
 from medseg.metrics.counts import count_pixels
 from medseg.models import CMUNeXt, ResUNet, UNetPlusPlus, UNeXt, import_reference
 from medseg.models.reference import find_network
-from medseg.runs.files import read_csv
+from medseg.system.files import read_csv
 from medseg.trained.importing import import_released, read_state, with_background
 from medseg.training.evaluation import evaluate_checkpoint
 from tests.helpers import command, compose_config, train

@@ -9,9 +9,9 @@ import pytest
 
 from medseg.errors import ConfigError
 from medseg.runs.equivalence import same
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
+from medseg.system.files import read_csv
 from tests.helpers import train
 
 CONSTANT = ("scheduler=none", "data.image_size=32")

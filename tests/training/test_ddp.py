@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from medseg.models import UNet
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from tests.helpers import command
 
 

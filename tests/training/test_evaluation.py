@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from tests.helpers import TINY, command, compose_config, train
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.errors import ConfigError
-from medseg.runs.files import read_csv
+from medseg.system.files import read_csv
 from medseg.system.process import available_cores
 from medseg.training.build import build_trainer
 from medseg.training.hardware import check_compiler

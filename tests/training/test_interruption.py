@@ -12,8 +12,8 @@ import pytest
 
 from medseg.commands import start as cli
 from medseg.commands import status
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from tests.faults import processes_of
 from tests.helpers import TINY
 from tests.sweeping import PROJECT, wait_until

@@ -21,8 +21,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from tests.helpers import TINY, command, train
 
 

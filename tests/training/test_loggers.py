@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from tests.helpers import train
 
 

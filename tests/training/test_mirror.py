@@ -19,8 +19,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from medseg.training import mirror as guarding
 from medseg.training import wandb_mirror
 from medseg.training.loggers import RunInfo, tensorboard_logger

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from medseg.errors import UserError
-from medseg.runs.files import read_csv
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv
 from medseg.trained.files import read_checkpoint, tensors_in
 from medseg.training.job import checkpoint_to_resume
 from tests.helpers import train

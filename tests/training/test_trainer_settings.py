@@ -9,7 +9,7 @@ import pytest
 
 from medseg.config.checks.check import check
 from medseg.errors import ConfigError
-from medseg.runs.files import read_csv
+from medseg.system.files import read_csv
 from tests.helpers import TINY, command, compose_config, train
 from tests.training.test_resuming import ARGUMENTS, same_end
 

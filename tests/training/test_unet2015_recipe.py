@@ -14,8 +14,8 @@ from medseg.config import yaml_files
 from medseg.data.splits.split_files import read_table
 from medseg.errors import ConfigError
 from medseg.models import UNet2015
-from medseg.runs.files import read_csv, read_yaml
 from medseg.runs.folder import RunFolder
+from medseg.system.files import read_csv, read_yaml
 from medseg.training.losses import WeightedCrossEntropyLoss
 from medseg.training.task import SegmentationTask
 from tests.data.image_files import encode, pillow

@@ -16,7 +16,7 @@ import numpy as np
 from medseg.data.datasets.base import Dataset, Sample
 from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
-from medseg.runs.files import sync, write_rows
+from medseg.system.files import sync, write_rows
 
 
 @dataclass(frozen=True, slots=True)

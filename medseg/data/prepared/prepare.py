@@ -41,7 +41,7 @@ from medseg.data.sources.finding import is_url, missing_archives, open_source
 from medseg.data.sources.problems import Problem, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError, as_bytes
-from medseg.runs.files import sync
+from medseg.system.files import sync
 
 log = logging.getLogger(__name__)
 

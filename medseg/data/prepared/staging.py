@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from medseg.errors import DataError
-from medseg.runs.files import sync
+from medseg.system.files import sync
 from medseg.system.locks import BusyError, held
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.errors import DataError
-from medseg.runs.files import write_rows
+from medseg.system.files import write_rows
 
 
 @dataclass(frozen=True)

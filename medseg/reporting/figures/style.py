@@ -19,7 +19,7 @@ from PIL import Image
 
 from medseg.reporting.figures.text import FAMILY, LABEL, plain_font
 from medseg.reporting.line import Line
-from medseg.runs.files import replacing
+from medseg.system.files import replacing
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """Okabe and Ito's, which the colour-blind can tell apart; without yellow, which is faint on white."""

@@ -9,8 +9,8 @@ import torch
 from omegaconf import DictConfig
 
 from medseg.errors import ConfigError, UserError
-from medseg.runs.files import replacing
 from medseg.runs.folder import find_run
+from medseg.system.files import replacing
 from medseg.trained.exporting.check import TOLERANCE, Agreement, check
 from medseg.trained.exporting.formats import OPEN, SUFFIXES, WRITE
 from medseg.trained.exporting.module import Exported, file_metadata

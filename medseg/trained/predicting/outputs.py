@@ -24,7 +24,7 @@ import numpy as np
 
 from medseg import __version__
 from medseg.errors import ConfigError
-from medseg.runs.files import read_csv, replacing, replacing_text, write_csv, write_json
+from medseg.system.files import read_csv, replacing, replacing_text, write_csv, write_json
 from medseg.system.locks import held
 from medseg.trained.predicting.inputs import Input
 from medseg.trained.predicting.measures import Region

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import UserError
-from medseg.runs.files import read_csv, read_json, read_yaml, replacing_text, write_csv, write_json
+from medseg.system.files import read_csv, read_json, read_yaml, replacing_text, write_csv, write_json
 
 
 def test_tables_are_written_whole(tmp_path: Path) -> None:

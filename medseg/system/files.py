@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.state import is_alive
+from medseg.system.process import is_alive
 
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where that is there: a run's configuration takes 2 ms instead of 20."""
