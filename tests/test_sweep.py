@@ -185,7 +185,7 @@ def test_your_own_configuration_folder_reaches_the_jobs(tmp_path: Path) -> None:
 PLAN = """
 import sys
 from medseg.sweeps import sweep
-from medseg.sweeps.job import Outcome
+from medseg.sweeps.outcome import Outcome
 sweep.run_batch = lambda launcher, jobs, first: [Outcome(job.name, "finished") for job in jobs]
 from medseg.train import main
 main()

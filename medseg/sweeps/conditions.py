@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
 from medseg.config import yaml_files
+from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError
 
 PATTERN = re.compile(r"(?:(\w+)=)?([A-Za-z_][\w-]*):([+~]{0,2}[A-Za-z_][\w.@/]*=.*)", re.DOTALL)
@@ -63,8 +69,34 @@ def read_conditions(words: Iterable[str]) -> tuple[list[str], list[Condition]]:
     return plain, conditions
 
 
-def check_all_used(conditions: Iterable[Condition], used: Iterable[Condition]) -> None:
-    """Raise `ConfigError` for a condition that no job fulfils."""
+def add_overrides(
+    jobs: Sequence[Sequence[str]], conditions: Sequence[Condition], loader: ConfigLoader, master: DictConfig
+) -> list[list[str]]:
+    """Add to each job the overrides whose condition it fulfils; several values make several jobs.
+
+    Args:
+        jobs: the overrides of each job.
+        conditions: of the multirun.
+        loader: Hydra's.
+        master: the configuration of the multirun.
+
+    Raises `ConfigError` for a condition that no job fulfils.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    extended: list[list[str]] = []
+    used: set[Condition] = set()
+    for job in jobs:
+        try:
+            choices = loader.load_sweep_config(master, normalize_overrides(job)).hydra.runtime.choices
+        except Exception:  # it is composed again when it is planned, which explains what is wrong
+            extended.append(list(job))
+            continue
+        applying = [condition for condition in conditions if condition.applies(choices)]
+        used.update(applying)
+        overrides = parser.parse_overrides([condition.override for condition in applying])
+        (batch,) = BasicSweeper.split_arguments(overrides, None)
+        extended += [[*job, *extra] for extra in batch]
     for condition in conditions:
         if condition not in used:
             raise ConfigError(f"'{condition.text}': no job has the option '{condition.option}'; no job was started")
+    return extended

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from medseg.config import yaml_files
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
+from medseg.sweeps.outcome import Outcome
 from medseg.sweeps.planned_config import KEY, standard_input, use_config
 from medseg.sweeps.process import JobProcess, describe_exit
 from medseg.system.locks import BusyError
@@ -34,23 +35,6 @@ LOCK_WAIT = 60.0
 
 SHOWN = 5
 """Lines of a failed job that are shown at the end."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended.
-
-    Args:
-        job: its name, or its overrides where it has no run folder.
-        state: finished, interrupted, failed, or busy: another process works on its run.
-        error: why it is not finished, in one line.
-        lines: the last ones it printed.
-    """
-
-    job: str
-    state: str
-    error: str = ""
-    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -24,11 +24,9 @@ from omegaconf import DictConfig, open_dict
 from medseg.config.explain import explain
 from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError, UserError
-from medseg.runs.plan import RunPlan
-from medseg.runs.state import present_state
 from medseg.sweeps import planned_config
-from medseg.sweeps.conditions import Condition, check_all_used, read_conditions
-from medseg.sweeps.job import IsolatedJob, Outcome, Planner
+from medseg.sweeps.conditions import Condition, add_overrides, read_conditions
+from medseg.sweeps.job import IsolatedJob, Planner
 from medseg.sweeps.job_list import add_to_job_list
 from medseg.sweeps.launchers import (
     RAY,
@@ -40,6 +38,8 @@ from medseg.sweeps.launchers import (
     with_gpus,
 )
 from medseg.sweeps.options import check_sweep
+from medseg.sweeps.outcome import Outcome, count, report
+from medseg.sweeps.planned_job import PlannedJob, lost_job_outcome, or_finished_elsewhere, state_of
 
 log = logging.getLogger(__name__)
 
@@ -67,26 +67,6 @@ class SweptCommand:
     check: Callable[[DictConfig], None]
     planner: Planner | None
     conditions: tuple[Condition, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlannedJob:
-    """A job before it begins: its overrides, its configuration, also packed for its process, the run it means."""
-
-    overrides: tuple[str, ...]
-    cfg: DictConfig
-    packed: str
-    launcher: DictConfig
-    plan: RunPlan | None
-
-    @property
-    def name(self) -> str:
-        return self.plan.folder.path.name if self.plan else " ".join(self.overrides)
-
-    @property
-    def key(self) -> str:
-        """What no two jobs share."""
-        return self.plan.identity if self.plan else self.name
 
 
 class Sweep(Sweeper):
@@ -138,6 +118,7 @@ class Sweep(Sweeper):
     def combinations(self, arguments: list[str]) -> list[tuple[str, ...]]:
         """List the overrides of every job, from the command line and from `hydra.sweeper.params`."""
         assert self.hydra_context is not None
+        assert self.config is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params, conditions = read_conditions(self.params)
         conditions += self.command.conditions
@@ -151,33 +132,8 @@ class Sweep(Sweeper):
                 raise ConfigError(f"'{override.input_line}' makes more than {MOST_JOBS:,} jobs; no job was started")
         (batch,) = BasicSweeper.split_arguments(overrides, None)
         if conditions:
-            batch = [list(job) for job in self.with_conditions(batch, conditions)]
+            batch = add_overrides(batch, conditions, self.hydra_context.config_loader, self.config)
         return [tuple(normalize_overrides(job)) for job in batch]
-
-    def with_conditions(self, jobs: Sequence[Sequence[str]], conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
-        """Add to each job the overrides whose condition it fulfils; several values make several jobs.
-
-        Raises `ConfigError` for a condition that no job fulfils.
-        """
-        assert self.hydra_context is not None
-        assert self.config is not None
-        loader = self.hydra_context.config_loader
-        parser = OverridesParser.create(config_loader=loader)
-        extended: list[tuple[str, ...]] = []
-        used: set[Condition] = set()
-        for job in jobs:
-            try:
-                choices = loader.load_sweep_config(self.config, normalize_overrides(job)).hydra.runtime.choices
-            except Exception:  # it is composed again when it is planned, which explains what is wrong
-                extended.append(tuple(job))
-                continue
-            applying = [condition for condition in conditions if condition.applies(choices)]
-            used.update(applying)
-            overrides = parser.parse_overrides([condition.override for condition in applying])
-            (batch,) = BasicSweeper.split_arguments(overrides, None)
-            extended += [(*job, *extra) for extra in batch]
-        check_all_used(conditions, used)
-        return extended
 
     def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
         """Compose every job; combinations that mean the same run are one job.
@@ -270,35 +226,6 @@ def run_batch(launcher: Launcher, jobs: Sequence[PlannedJob], first: int) -> lis
     ]
 
 
-def lost_job_outcome(job: PlannedJob, reason: str) -> Outcome:
-    """Return what became of a job whose launcher has lost it, and record it where its run is marked as running."""
-    folder = job.plan.folder if job.plan else None
-    if folder is not None and folder.status.get("state") == "running":
-        with suppress(UserError), folder.locked():  # it does run where another process holds it
-            if folder.status.get("state") == "running":  # and may have ended since
-                folder.set_state("interrupted")
-    return outcome_on_disk(job, reason)
-
-
-def or_finished_elsewhere(job: PlannedJob, outcome: Outcome) -> Outcome:
-    """Return how a job ended: another process that worked on its run may have finished it since."""
-    return Outcome(job.name, "finished") if outcome.state == "busy" and state_of(job) == "finished" else outcome
-
-
-def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:
-    """Return the outcome that a job's folder records; `reason`: why its process does not tell."""
-    if job.plan is None:
-        return Outcome(job.name, "failed", reason)
-    folder = job.plan.folder
-    state, remark = present_state(folder.status)
-    return Outcome(job.name, state, remark or reason, tuple(folder.last_lines()))
-
-
-def state_of(job: PlannedJob) -> str:
-    """Return the state of a job, from its folder."""
-    return outcome_on_disk(job, "").state
-
-
 def wait_for_jobs(jobs: Sequence[PlannedJob]) -> None:
     """Wait for the jobs of a stopped sweep that still run on this machine."""
     if not jobs:
@@ -314,27 +241,3 @@ def wait_for_jobs(jobs: Sequence[PlannedJob]) -> None:
     with suppress(KeyboardInterrupt):
         while time.monotonic() < limit and any(state_of(job) == "running" for job in jobs):
             time.sleep(0.1)
-
-
-def count(states: Iterable[str]) -> str:
-    """Say how many jobs are in which state."""
-    listed = list(states)
-    return ", ".join(f"{listed.count(state)} {state}" for state in dict.fromkeys(listed))
-
-
-def report(outcomes: Sequence[Outcome]) -> None:
-    """Say how the jobs ended.
-
-    Raises `UserError` where any is not finished.
-    """
-    if len(outcomes) > 1:
-        log.info("sweep: %s", count(outcome.state for outcome in outcomes))
-    bad = [outcome for outcome in outcomes if outcome.state != "finished"]
-    for outcome in bad:
-        log.error("%s: %s", outcome.state, outcome.job)
-        for line in outcome.lines if outcome.lines and outcome.state == "failed" else (outcome.error,):
-            log.error("    %s", line)
-    if bad:
-        jobs = "1 job" if len(bad) == 1 else f"{len(bad)} jobs"
-        verb = "failed" if all(outcome.state == "failed" for outcome in bad) else "not finished"
-        raise UserError(f"{jobs} {verb} of {len(outcomes)}; the same command tries again what is not finished")

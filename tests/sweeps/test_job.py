@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import plan_run
 from medseg.sweeps import job as jobs
-from medseg.sweeps.job import IsolatedJob, Outcome, job_outcome
+from medseg.sweeps.job import IsolatedJob, job_outcome
+from medseg.sweeps.outcome import Outcome
 from medseg.sweeps.planned_config import KEY, pack
 from medseg.sweeps.process import JobProcess, describe_exit
 from tests.faults import processes_of

@@ -1,0 +1,62 @@
+"""A job before it begins, and its outcome where its process does not tell."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from medseg.errors import UserError
+from medseg.runs.plan import RunPlan
+from medseg.runs.state import present_state
+from medseg.sweeps.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job before it begins: its overrides, its configuration, also packed for its process, the run it means."""
+
+    overrides: tuple[str, ...]
+    cfg: DictConfig
+    packed: str
+    launcher: DictConfig
+    plan: RunPlan | None
+
+    @property
+    def name(self) -> str:
+        return self.plan.folder.path.name if self.plan else " ".join(self.overrides)
+
+    @property
+    def key(self) -> str:
+        """What no two jobs share."""
+        return self.plan.identity if self.plan else self.name
+
+
+def lost_job_outcome(job: PlannedJob, reason: str) -> Outcome:
+    """Return what became of a job whose launcher has lost it, and record it where its run is marked as running."""
+    folder = job.plan.folder if job.plan else None
+    if folder is not None and folder.status.get("state") == "running":
+        with suppress(UserError), folder.locked():  # it does run where another process holds it
+            if folder.status.get("state") == "running":  # and may have ended since
+                folder.set_state("interrupted")
+    return outcome_on_disk(job, reason)
+
+
+def or_finished_elsewhere(job: PlannedJob, outcome: Outcome) -> Outcome:
+    """Return how a job ended: another process that worked on its run may have finished it since."""
+    return Outcome(job.name, "finished") if outcome.state == "busy" and state_of(job) == "finished" else outcome
+
+
+def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:
+    """Return the outcome that a job's folder records; `reason`: why its process does not tell."""
+    if job.plan is None:
+        return Outcome(job.name, "failed", reason)
+    folder = job.plan.folder
+    state, remark = present_state(folder.status)
+    return Outcome(job.name, state, remark or reason, tuple(folder.last_lines()))
+
+
+def state_of(job: PlannedJob) -> str:
+    """Return the state of a job, from its folder."""
+    return outcome_on_disk(job, "").state
