@@ -36,7 +36,9 @@ def module(name: str) -> Any:
 def shown(lines: list[str]) -> list[str]:
     """The commands of some lines: those that stand alone, and those within a sentence that leave no word to fill in
     and are no message."""
-    inside = [match for line in lines for match in re.findall(r"`((?:python -m medseg\.train|medseg )[^`]+)`", line)]
+    inside = [
+        match for line in lines for match in re.findall(r"`((?:python -m medseg\.train|medseg [a-z-]+) [^`]+)`", line)
+    ]
     each = [line.strip() for line in lines] + [command for command in inside if not re.search("NAME| has no ", command)]
     return sorted({line for line in each if SHOWN.match(line) and command_of(line)[0] in command_names()})
 

@@ -63,7 +63,7 @@ def test_a_recipe_is_few_files() -> None:
 def test_a_command(project: Path) -> None:
     assert run(project, "hello", "you") == "hello, you\n"
     assert "hello              Greet somebody." in run(project)
-    assert "usage: medseg hello [NAME] [key=value ...]" in run(project, "hello", "--help")
+    assert "usage: medseg hello NAME [key=value ...]" in run(project, "hello", "--help")
 
 
 def test_a_network_on_a_dataset_with_a_score_in_a_column(project: Path) -> None:

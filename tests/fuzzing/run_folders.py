@@ -176,7 +176,7 @@ def ended(command: str, arguments: Sequence[str], said: Path) -> int | None:
         sys.argv = [command, *arguments]
         code: Any = 0
         try:
-            import_module(f"medseg.{command}").main()
+            import_module(f"medseg.commands.{command}").main()
         except SystemExit as end:
             code = end.code
         except BaseException:

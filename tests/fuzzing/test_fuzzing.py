@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import printable
-from medseg.runs import files
+from medseg.system import files
 from medseg.system.files import read_csv, write_csv
 from tests.fuzzing.run_folders import BOMB, COMMANDS, TAG, fuzz, trained
 from tests.helpers import command
