@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import pkgutil
+import re
 import runpy
 import sys
 
 from medseg import __version__, commands
 from medseg.config import yaml_files
+from medseg.config.overrides import add_keys
 from medseg.errors import close_matches
 
 COMPLETION = ("--shell-completion", "-sc")
@@ -33,20 +37,38 @@ def help_text() -> str:
 
 def complete(arguments: list[str]) -> None:
     """Print what a shell may complete, or the lines that make it ask: `eval "$(medseg -sc install=bash)"`."""
-    line = os.environ.get("COMP_LINE", "")
-    words = line.split(" ")
-    if "query=bash" in arguments and len(words) < 3:
-        print(" ".join(name.replace("_", "-") for name in command_names()))
-        return
-    name = words[1].replace("-", "_") if len(words) > 2 else "train"
-    if name not in command_names():
-        return
-    # Hydra completes a line that begins with a program and goes on with overrides.
-    rest = " ".join([words[0], *words[2:]])
-    os.environ["COMP_LINE"] = rest
-    os.environ["COMP_POINT"] = str(int(os.environ.get("COMP_POINT", 0)) - (len(line) - len(rest)))
     sys.argv = ["medseg", *arguments]  # Hydra asks the shell to complete the words after this name
-    importlib.import_module(f"medseg.commands.{name}").main()
+    if "query=bash" not in arguments:
+        if not any("=" in argument for argument in arguments):
+            print("error: write --shell-completion install=bash, query=bash or uninstall=bash", file=sys.stderr)
+            sys.exit(2)
+        importlib.import_module("medseg.commands.train").main()
+        return
+    words = re.split(" +", os.environ.get("COMP_LINE", ""))
+    names = [name.replace("_", "-") for name in command_names()]
+    if len(words) < 3:
+        print(" ".join(names))
+    elif words[1] in names:
+        with contextlib.redirect_stderr(io.StringIO()):  # what is wrong with a word is nothing for the prompt
+            complete_words(words[1].replace("-", "_"), words[2:-1], words[-1])
+
+
+def complete_words(name: str, words: list[str], last: str) -> None:
+    """Print what may complete the last word of a command's line."""
+    module = importlib.import_module(f"medseg.commands.{name}")
+    flags = [word for word in words if word.startswith("-")]
+    words = [word for word in words if not word.startswith("-")]
+    given = [word.partition("=")[0] for word in add_keys(words, module.COMMAND.positional, name)]
+    free = [key for key in module.COMMAND.positional if key.rstrip("*") not in given or key.endswith("*")]
+    if free and "=" not in last:
+        group = {"models*": "model"}.get(free[0], free[0])
+        known = yaml_files.options(group) if group in yaml_files.groups() else {}
+        start, comma, part = last.rpartition(",")
+        print(" ".join(f"{start}{comma}{option}" for option in known if option.startswith(part)))
+    # Hydra completes a line that begins with a program and goes on with overrides.
+    line = " ".join(["medseg", *flags, *add_keys(words, module.COMMAND.positional, name), last])
+    os.environ.update(COMP_LINE=line, COMP_POINT=str(len(line)))
+    module.main()
 
 
 def start(name: str, arguments: list[str]) -> None:
@@ -63,7 +85,9 @@ def main() -> None:
     """Start from the command line."""
     first, *rest = sys.argv[1:] or ["--help"]
     name = first.replace("-", "_")
-    if first in ("--help", "-h", "help"):
+    if first in ("--help", "-h", "help") and rest and rest[0].replace("-", "_") in command_names():
+        start(rest[0].replace("-", "_"), ["--help"])
+    elif first in ("--help", "-h", "help"):
         print(help_text())
     elif first == "--version":
         print(f"medseg {__version__}")
@@ -73,8 +97,9 @@ def main() -> None:
         start(name, rest)
     else:
         hint = close_matches(first, [known.replace("_", "-") for known in command_names()])
-        advice = f"write medseg train {first}" if "=" in first else "medseg alone lists the commands"
-        print(f"error: unknown command '{first}'{hint or f'; {advice}'}", file=sys.stderr)
+        trains = "=" in first or any(first in yaml_files.options(group) for group in ("model", "data"))
+        advice = f"write medseg train {first}" if trains else "medseg alone lists the commands"
+        print(f"error: unknown command '{first}'{hint if hint and not trains else f'; {advice}'}", file=sys.stderr)
         sys.exit(2)
 
 

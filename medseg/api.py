@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,41 +14,47 @@ if TYPE_CHECKING:
     from medseg.trained.predicting.predictor import Predictor
 
 
-def fit(model: str = "convunext", data: str = "synthetic", overrides: Sequence[str] = ()) -> Run:
-    """Train and test a network, as `medseg train model=... data=...` does in a shell, and return its run.
+def fit(model: str | None = None, data: str | Path | None = None, overrides: Sequence[str] = ()) -> Run:
+    """Train and test a network, as `medseg train MODEL DATA` does in a shell, and return its run.
 
-    A run that is finished is not repeated, and one that was interrupted is resumed.
+    A run that is finished is not repeated, and one that was interrupted is resumed. It trains in this process, so on
+    one device; `medseg train trainer=ddp` trains on several.
 
         run = medseg.fit("unet", data="kvasir", overrides=["trainer.max_epochs=50", "seed=1"])
         run.scores
 
     Args:
-        model: option of the group `model`, such as `unet`.
-        data: option of the group `data`, such as `kvasir`, or the folder of the user's own images.
+        model: option of the group `model`, such as `unet`; None for `convunext`, or for a class of the user's own:
+            `overrides=["+model._target_=my_package.MyNet"]`.
+        data: option of the group `data`, such as `kvasir`, or the folder of the user's own images; None for drawn
+            images.
         overrides: further words of the command line: `group=option` and `key=value`.
 
     Raises `medseg.errors.UserError` for what the user can put right.
     """
     from medseg.config.compose import compose
-    from medseg.config.overrides import add_keys
-    from medseg.runs.plan import plan_run
-    from medseg.runs.reading import read_runs
+    from medseg.errors import ConfigError
+    from medseg.training.continuing import plan_training
     from medseg.training.start import train
 
     show_messages()
-    words = add_keys([model, data, *overrides], ("model", "data"), "train")
+    words = _words("train", overrides, {"model": model, "data": data})
     cfg, hydra_config = compose("train", words)
-    folder = train(cfg, plan_run(cfg, hydra_config))
-    (run,) = read_runs([folder.path]).runs
+    if str(cfg.trainer.get("strategy", "auto")).startswith("ddp"):
+        raise ConfigError(
+            "medseg.fit trains in this process; for several processes give `medseg train trainer=ddp ...`"
+        )
+    folder = train(cfg, plan_training(cfg, hydra_config))
+    (run,) = read_runs(folder.path).runs
     return run
 
 
 def evaluate(
-    run: Run | str | Path, data: str | None = None, split: str = "test", overrides: Sequence[str] = ()
+    run: Run | str | Path, data: str | Path | None = None, split: str = "test", overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Score a trained network on any data and split, as `medseg evaluate` does, and return the summary of its scores.
 
-        summary = medseg.evaluate("runs/main/RUN", data="cvc")
+        summary = medseg.evaluate("runs/main/RUN", data="isic")
         summary["headline"]["dice"]["mean"]
 
     Args:
@@ -60,13 +66,11 @@ def evaluate(
     Raises `medseg.errors.UserError` for what the user can put right.
     """
     from medseg.config.compose import compose
-    from medseg.config.overrides import add_keys
     from medseg.training.evaluation import evaluate_checkpoint
 
     show_messages()
-    checkpoint = str(run) if isinstance(run, str | Path) else str(run.folder)
-    named = [checkpoint] if data is None else [checkpoint, data]
-    words = add_keys([*named, f"split={split}", *overrides], ("checkpoint", "data"), "evaluate")
+    (folder,) = _paths(run)
+    words = _words("evaluate", [f"split={split}", *overrides], {"checkpoint": folder, "data": data})
     return evaluate_checkpoint(compose("evaluate", words)[0], words)[1]
 
 
@@ -108,23 +112,24 @@ def load(
     )
 
 
-def read_runs(folders: str | Path | Sequence[str | Path]) -> RunTree:
+def read_runs(folders: Run | str | Path | Iterable[Run | str | Path]) -> RunTree:
     """Read every run below some folders: `for run in medseg.read_runs("runs/main")`.
 
     `.to_frame()` makes a pandas DataFrame of them, one row a run; a notebook shows them as a table.
 
     Args:
-        folders: of runs, experiments or sweeps.
+        folders: of runs, experiments or sweeps, or runs.
 
     Raises `medseg.errors.UserError` where there are no runs.
     """
     from medseg.runs import reading
 
-    return reading.read_runs([folders] if isinstance(folders, str | Path) else folders)
+    # The runs stay where they are when the program changes its folder.
+    return reading.read_runs([Path(folder).expanduser().absolute() for folder in _paths(folders)])
 
 
 def compare(
-    runs: RunTree | str | Path | Sequence[Run | str | Path],
+    runs: RunTree | Run | str | Path | Iterable[Run | str | Path],
     score: str | None = None,
     convention: str = "per_image",
     names: Mapping[str, str] | None = None,
@@ -141,11 +146,36 @@ def compare(
     Raises `medseg.errors.UserError` for an unknown score, and where no run is finished.
     """
     from medseg import reporting
+    from medseg.runs.reading import RunTree
+    from medseg.runs.run import Run
 
-    several: Any = [runs] if isinstance(runs, str | Path) else runs
-    if all(isinstance(one, str | Path) for one in several):
-        several = read_runs(several)
-    return reporting.compare(several, score=score, convention=convention, names=names)
+    chosen: Iterable[Run]
+    if isinstance(runs, RunTree):
+        chosen = runs
+    else:
+        several = [runs] if isinstance(runs, str | Path | Run) else list(runs)
+        read = [one for one in several if isinstance(one, Run)]
+        folders = [one for one in several if not isinstance(one, Run)]
+        chosen = [*read, *read_runs(folders)] if read and folders else read or read_runs(folders)
+    return reporting.compare(chosen, score=score, convention=convention, names=names)
+
+
+def _paths(given: Any) -> list[str | Path]:
+    """Return the folders of runs, or the paths, that are given one by one or in a list."""
+    from medseg.runs.run import Run
+
+    several = [given] if isinstance(given, str | Path | Run) else list(given)
+    return [one.folder if isinstance(one, Run) else one for one in several]
+
+
+def _words(command: str, overrides: Sequence[str], named: Mapping[str, str | Path | None]) -> list[str]:
+    """Return the words of a command line: overrides, and the keys that are given by name."""
+    from medseg.config.overrides import add_keys, with_key
+
+    if isinstance(overrides, str):
+        raise TypeError("overrides is a list of words, such as ['seed=1']")
+    given = [word for key, value in named.items() if value is not None for word in with_key(key, [str(value)], command)]
+    return add_keys([*given, *map(str, overrides)], (), command)
 
 
 def show_messages() -> None:

@@ -57,7 +57,7 @@ def run(command: str, *words: str, exit_code: int = 0, cores: Sequence[int] | No
     seconds = time.perf_counter() - started
     if done.returncode != exit_code:
         last = [f"it ended with {done.returncode}", *done.stderr.strip().splitlines()][-1]
-        raise RuntimeError(f"medseg.{command}: {last}")
+        raise RuntimeError(f"medseg {command}: {last}")
     return seconds
 
 
@@ -75,7 +75,7 @@ def measure_start() -> Iterator[Figure]:
     """Time `--help` of every command, and a misspelt option."""
     seconds = {name: run(name, "--help") for name in command_names()}
     slowest = max(seconds, key=lambda name: seconds[name])
-    yield Figure("help", seconds[slowest], "s", f"medseg.{slowest}, the slowest of {len(seconds)} commands")
+    yield Figure("help", seconds[slowest], "s", f"medseg {slowest}, the slowest of {len(seconds)} commands")
     yield Figure("misspelt option", run("train", "modle=unet", exit_code=2), "s", "medseg train modle=unet")
 
 

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
 from medseg.runs.folder import RunFolder
-from medseg.runs.plan import plan_run
 from medseg.runs.show import print_run
 from medseg.system.process import is_first_process
 from medseg.training import start as training
+from medseg.training.continuing import plan_training
 
 SUMMARY = """
 medseg train trains a segmentation network: it prepares the data, trains, selects the best epoch on the
@@ -31,14 +31,14 @@ EXAMPLES = (
 
 def train(cfg: DictConfig) -> RunFolder:
     """Run the job that `cfg` describes and print its scores. Returns the folder of the run."""
-    folder = training.train(cfg, plan_run(cfg, HydraConfig.get()))
+    folder = training.train(cfg, plan_training(cfg, HydraConfig.get()))
     if is_first_process():
         print_run(folder)
     return folder
 
 
 COMMAND = Command(
-    "train", train, SUMMARY, EXAMPLES, positional=("model", "data"), planner=plan_run, program=("medseg.train",)
+    "train", train, SUMMARY, EXAMPLES, positional=("model", "data"), planner=plan_training, program=("medseg.train",)
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -87,7 +88,7 @@ def add_keys(words: Sequence[str], keys: Sequence[str], config_name: str) -> lis
 
     Raises `ConfigError` for a word without a key that no key is left for.
     """
-    values = [word for word in words if is_value(word)]
+    values = [word for word in words if is_value(word, config_name)]
     others = [word for word in words if word not in values]
     given = {word.lstrip("+~").partition("=")[0] for word in others}
     free = [key for key in keys if key.rstrip("*") not in given]
@@ -101,48 +102,77 @@ def add_keys(words: Sequence[str], keys: Sequence[str], config_name: str) -> lis
     filled: dict[str, list[str]] = {}
     for key, value in zip(free, values, strict=False):
         filled.setdefault(key, []).append(value)
-    return [*others, *(word for key, value in filled.items() for word in with_key(key, value, config_name))]
+    result = [*others, *(word for key, value in filled.items() for word in with_key(key, value, config_name))]
+    return [word for each in result for word in with_data_folder(each, config_name)]
 
 
 def with_key(key: str, values: Sequence[str], config_name: str) -> list[str]:
     """Write a key with its values as Hydra reads them."""
     first = values[0]
     if key in yaml_files.primary(config_name)[0]:
-        if key == "data" and first not in yaml_files.options("data") and home(first).is_dir():
-            return ["data=folder", f"data.root={quoted(first)}"]
-        if key == "data" and "/" in first:
-            raise ConfigError(f"{first}: no such folder")
-        return [f"{key}={first}"]
-    if len(values) == 1 and first.startswith("[") and not home(first).exists():
+        is_folder = key == "data" and first not in yaml_files.options("data") and expanded(first).is_dir()
+        return [f"{key}={first}{os.sep if is_folder and os.sep not in first else ''}"]
+    if key == "models":
+        values = [
+            each for value in values for each in (value.split(",") if re.fullmatch(r"[\w,]+", value) else [value])
+        ]
+    if len(values) == 1 and first.startswith("[") and not expanded(first).exists():
         return [f"{key}={first}"]
     several = len(values) > 1 or key in ("runs", "models")
     return [f"{key}=[{','.join(map(quoted, values))}]" if several else f"{key}={quoted(first)}"]
 
 
+def with_data_folder(word: str, config_name: str) -> list[str]:
+    """Return `data=PATH`, where the path has a slash, as the choice of the user's own images; other words as they are.
+
+    Raises `ConfigError` where there is no such folder.
+    """
+    path = word.removeprefix("data=")
+    if path == word or os.sep not in path or "$" in path or "data" not in yaml_files.primary(config_name)[0]:
+        return [word]
+    if not expanded(path).is_dir():
+        hint = "; of several: -m data=folder data.root=A,B" if "," in path else ""
+        raise ConfigError(f"{path}: no such folder{hint}")
+    return ["data=folder", f"data.root={quoted(path)}"]
+
+
 def too_many(word: str, keys: Sequence[str], config_name: str) -> str:
     """Tell what to do about a word without a key that no key is left for."""
     groups = [group for group in yaml_files.primary(config_name)[0] if word in yaml_files.options(group)]
+    others = [group for group in groups if group not in keys]
+    if others:
+        return f"'{word}' has no key: write {others[0]}={word}"
+    usage = " ".join(["medseg", title(config_name), *(key.rstrip("*").upper() for key in keys)])
     if groups:
-        return f"'{word}' has no key: write {groups[0]}={word}"
-    takes = f"; without a key this command takes {' and '.join(keys)}" if keys else ""
-    return f"cannot read '{word}': write key=value{takes}"
+        return f"'{word}': there is one {groups[0]} at a time: {usage}"
+    return f"cannot read '{word}': write key=value{f'; without a key: {usage}' if keys else ''}"
+
+
+def expanded(path: str) -> Path:
+    """Return a path with its home folder filled in; `./~name` is a file of that name."""
+    filled = os.path.expanduser(path)  # noqa: PTH111 - a Path drops the `./`
+    return Path(os.path.abspath(filled) if filled.startswith("./~") else filled)  # noqa: PTH100
 
 
 def quoted(path: str) -> str:
     """Write a path as Hydra reads it, whatever characters it has."""
-    return "'" + str(home(path)).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + str(expanded(path)).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def is_value(word: str) -> bool:
-    """Tell a value, such as a path or a name, from a word for Hydra: one with `=`, or `~key`."""
+def is_value(word: str, config_name: str) -> bool:
+    """Tell a value, such as a path or a name, from a word for Hydra: `key=value`, or `~key`.
+
+    A word that begins with a key of the command is for Hydra, also where a file has that name.
+    """
     key = word.partition("=")[0]
-    bare = "=" not in word or ("/" in key and not key.lstrip("+~").startswith("hydra/"))
+    first = re.split("[.@]", key.lstrip("+~"))[0]
+    if "=" in word and (first in yaml_files.top_level_keys(config_name) | {"hydra"} or first.startswith("hydra/")):
+        return False
+    bare = "=" not in word or "/" in key
     try:
-        return Path(word).expanduser().exists() or (bare and not re.fullmatch(r"~[\w.]+", word))
+        return expanded(word).exists() or (bare and not re.fullmatch(r"~[\w.]+", word))
     except (OSError, ValueError):
         return bare
-    except RuntimeError:  # `~key`, and no user has that name
-        return False
 
 
 def check_overrides(words: Sequence[str], config_name: str) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from medseg.config.compose import compose
 from medseg.config.instantiate import instantiate_network
+from medseg.errors import UserError
 from medseg.measure.cost import measure_cost
 from medseg.measure.receptive_field import receptive_field
 from medseg.measure.show import Description, Measured, write_description, write_sizes
@@ -64,7 +65,11 @@ def describe_papers(cfg: DictConfig) -> str:
             log.info("measuring %s", size.name)
             in_channels, num_classes = cfg.in_channels or size.in_channels, cfg.num_classes or size.num_classes
             network = build(compose("describe", f"model={size.model}".split())[0].model, in_channels, num_classes)
-            cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
+            try:
+                cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
+            except UserError as error:
+                log.warning("%s is left out: %s", size.name, error)
+                continue
             claims = facts.claims if size is facts.sizes[0] else {}
             measured.append(Measured(size, claims, in_channels, num_classes, cost))
     return write_sizes(measured, size_of(cfg), cfg.format)

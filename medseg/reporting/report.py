@@ -98,7 +98,7 @@ def compare(
     *,
     scored: Callable[[Comparison], object] | None = None,
 ) -> Report:
-    """Compare runs, as `medseg.report` does.
+    """Compare runs, as `medseg report` does.
 
     Args:
         runs: such as those of `medseg.runs.reading.read_runs`, in whatever state.

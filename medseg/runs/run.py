@@ -28,7 +28,7 @@ DAMAGED = "damaged"
 """State of a run whose files cannot be read."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One run. What takes time to read is read on first use; a damaged file then raises `UserError`.
 
@@ -69,6 +69,9 @@ class Run:
     status: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
     position: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name}: {self.state}>"
 
     @property
     def finished(self) -> bool:

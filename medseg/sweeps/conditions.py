@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,11 @@ from omegaconf import DictConfig
 from medseg.config import yaml_files
 from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError
+from medseg.runs.defaults import choices_of
 
-PATTERN = re.compile(r"(?:(\w+)=)?([A-Za-z_][\w-]*):([+~]{0,2}[A-Za-z_][\w.@/]*=.*)", re.DOTALL)
+PATTERN = re.compile(
+    r"(?:(\w+)=)?([A-Za-z_][\w-]*):(\+{0,2}[A-Za-z_][\w.@/]*=.*|~[A-Za-z_][\w.@/]*(?:=.*)?)", re.DOTALL
+)
 """Group, option and override of `sgd:optimizer.lr=0.02` or `optimizer=sgd:optimizer.lr=0.02`."""
 
 
@@ -38,9 +42,8 @@ class Condition:
 
     def applies(self, choices: Mapping[str, Any]) -> bool:
         """Tell whether a job with these choices, group -> option, has the override."""
-        if self.group is not None:
-            return choices.get(self.group) == self.option
-        return self.option in choices.values()
+        chosen = choices.values() if self.group is None else [choices.get(self.group)]
+        return any(self.option in (each if isinstance(each, list) else [each]) for each in chosen)
 
 
 def read_conditions(words: Iterable[str]) -> tuple[list[str], list[Condition]]:
@@ -54,7 +57,7 @@ def read_conditions(words: Iterable[str]) -> tuple[list[str], list[Condition]]:
     plain: list[str] = []
     conditions: list[Condition] = []
     for word in words:
-        match = PATTERN.fullmatch(word)
+        match = None if os.path.exists(word) else PATTERN.fullmatch(word)  # noqa: PTH110 - any text
         if match is None or (match[1] is not None and match[1] not in groups):
             plain.append(word)
             continue
@@ -83,19 +86,25 @@ def add_overrides(
     Raises `ConfigError` for a condition that no job fulfils.
     """
     parser = OverridesParser.create(config_loader=loader)
-    extended: list[list[str]] = []
     used: set[Condition] = set()
-    for job in jobs:
+
+    def extend(job: list[str], done: frozenset[Condition]) -> Iterator[list[str]]:
         try:
-            choices = loader.load_sweep_config(master, normalize_overrides(job)).hydra.runtime.choices
+            choices = choices_of(loader.load_sweep_config(master, normalize_overrides(job)).hydra)
         except Exception:  # it is composed again when it is planned, which explains what is wrong
-            extended.append(list(job))
-            continue
-        applying = [condition for condition in conditions if condition.applies(choices)]
+            yield job
+            return
+        applying = [condition for condition in conditions if condition not in done and condition.applies(choices)]
+        if not applying:
+            yield job
+            return
         used.update(applying)
         overrides = parser.parse_overrides([condition.override for condition in applying])
         (batch,) = BasicSweeper.split_arguments(overrides, None)
-        extended += [[*job, *extra] for extra in batch]
+        for extra in batch:  # which may choose what another condition needs
+            yield from extend([*job, *extra], done.union(applying))
+
+    extended = [whole for job in jobs for whole in extend(list(job), frozenset())]
     for condition in conditions:
         if condition not in used:
             raise ConfigError(f"'{condition.text}': no job has the option '{condition.option}'; no job was started")

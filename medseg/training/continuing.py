@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from hydra.conf import HydraConf
+from omegaconf import DictConfig
 
 from medseg.errors import ConfigError
 from medseg.runs.equivalence import fill_in_defaults, find_equivalent
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import canonical, file_name
-from medseg.runs.plan import RunPlan
+from medseg.runs.plan import RunPlan, plan_run
 from medseg.runs.run import Run, read_run
 
 EPOCHS = "trainer.max_epochs"
 MAY_DIFFER = (EPOCHS, "continue_from")
 
 
+def plan_training(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
+    """Plan a run (`medseg.runs.plan.plan_run`), and check that it can go on from the run that it names.
+
+    Raises `UserError`.
+    """
+    plan = plan_run(cfg, hydra_config)
+    earlier_run(plan)
+    return plan
+
+
 def earlier_run(plan: RunPlan) -> RunFolder | None:
-    """Return the run that `continue_from` names; None where it names none.
+    """Return the run that `continue_from` names; None where it names none, or is gone and no longer needed.
 
     Raises `UserError` for a run that is not finished, that had other settings, or as many epochs.
     """
     given = plan.cfg.continue_from
     if given is None:
+        return None
+    if plan.folder.last_checkpoint.exists() and not plan.cfg.force and not Path(given).expanduser().exists():
         return None
     folder = find_run(given)[0]
     run = read_run(folder.path)
@@ -42,7 +58,21 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
     epochs = run.settings.get(EPOCHS)
     if not isinstance(epochs, int) or plan.cfg.trainer.max_epochs <= epochs:
         raise ConfigError(f"{key}: this run has {epochs} epochs; give {EPOCHS}=... with more")
+    trained = run.summary.get("epochs", epochs)
+    if trained < epochs:
+        raise ConfigError(
+            f"{key}: early stopping ended this run after {trained} epochs; a higher limit changes nothing"
+        )
     return folder
+
+
+def check_same_data(earlier: RunFolder, identity: str, given: str) -> None:
+    """Raise `ConfigError` where a run was trained on other data than those of this identity."""
+    from medseg.trained.checkpoint import Checkpoint  # not above: planning a run needs no torch
+
+    trained_on = Checkpoint.read(earlier.last_checkpoint).metadata.data_identity
+    if trained_on != identity:
+        raise ConfigError(f"continue_from={given}: this run was trained on other data than there are now")
 
 
 def copy_training(earlier: RunFolder, folder: RunFolder) -> None:
@@ -69,4 +99,8 @@ def find_shorter(plan: RunPlan) -> RunFolder | None:
 
     start, end = file_name(f"{plan.facts['model']}-{plan.facts['data']}-"), f"-seed{plan.facts['seed']}"
     shorter = find_equivalent(plan.folder.path.parent, start, end, planned)
-    return shorter if shorter is not None and shorter.finished else None
+    if shorter is None or not shorter.finished:
+        return None
+    run = read_run(shorter.path)
+    stopped_early = run.summary.get("epochs") != run.settings.get(EPOCHS)
+    return None if stopped_early else shorter

@@ -32,7 +32,7 @@ from medseg.training.build import (
     quiet_libraries,
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
-from medseg.training.continuing import copy_training, earlier_run
+from medseg.training.continuing import check_same_data, copy_training, earlier_run
 from medseg.training.data_record import warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
@@ -73,6 +73,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
+    if earlier is not None and (cfg.force or not folder.last_checkpoint.exists()):
+        check_same_data(earlier, prepared.identity, cfg.continue_from)
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
     cfg = OmegaConf.merge(cfg, {"data": {"num_classes": prepared.num_classes}})  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -127,3 +128,40 @@ def test_what_is_refused_before_anything_is_composed(command: str, word: str, me
 )
 def test_what_is_right_is_not_refused(word: str) -> None:
     check_overrides([word], "train")
+
+
+def test_words_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my images", "kvasir", "seed=0", "~r", "a:b.c=d"):
+        Path(name).mkdir()
+    train, predict = ("model", "data"), ("checkpoint*", "input", "output")
+    assert add_keys(["unet", "seed=1", "isic"], train, "train") == ["seed=1", "model=unet", "data=isic"]
+    assert add_keys(["data=isic", "unet"], train, "train") == ["data=isic", "model=unet"]
+    assert add_keys(["unet,amsunet"], train, "train") == ["model=unet,amsunet"]
+    # An option goes before a folder of its name, a key before a file of its word.
+    assert add_keys(["unet", "kvasir"], train, "train") == ["model=unet", "data=kvasir"]
+    assert add_keys(["unet", "./kvasir"], train, "train") == ["model=unet", "data=folder", "data.root='kvasir'"]
+    assert add_keys(["data=./kvasir"], train, "train") == ["data=folder", "data.root='kvasir'"]
+    assert add_keys(["unet", "my images"], train, "train") == ["model=unet", "data=folder", "data.root='my images'"]
+    assert add_keys(["seed=0"], train, "train") == ["seed=0"]
+    assert add_keys(["./seed=0"], ("runs*",), "report") == ["runs=['seed=0']"]
+    assert add_keys(["./~r"], ("runs*",), "report") == [f"runs=['{tmp_path / '~r'}']"]
+    assert add_keys(["A", "i", "o"], predict, "predict") == ["checkpoint='A'", "input='i'", "output='o'"]
+    assert add_keys(["A", "B", "i", "o"], predict, "predict")[0] == "checkpoint=['A','B']"
+    assert add_keys(["[A,B]", "i"], predict, "predict") == ["checkpoint=[A,B]", "input='i'"]
+    assert add_keys(["unet,unext"], ("models*",), "benchmark") == ["models=['unet','unext']"]
+
+
+@pytest.mark.parametrize(
+    ("words", "keys", "name", "message"),
+    [
+        (["unet", "isic", "adamw"], ("model", "data"), "train", "'adamw' has no key: write optimizer=adamw"),
+        (["unet", "unext"], ("model",), "describe", "'unext': there is one model at a time: medseg describe MODEL"),
+        (["unet", "isic", "x"], ("model", "data"), "train", "write key=value; without a key: medseg train MODEL DATA"),
+        (["no/folder"], ("data",), "inspect", "no/folder: no such folder"),
+        (["a/b,c/d"], ("data",), "inspect", "a/b,c/d: no such folder; of several: -m data=folder data.root=A,B"),
+    ],
+)
+def test_a_word_that_has_no_key_is_explained(words: list[str], keys: tuple[str, ...], name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        add_keys(words, keys, name)

@@ -41,6 +41,18 @@ def test_only_jobs_with_the_option_have_the_override(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_of_several_options_each_counts_and_a_condition_may_choose_what_another_needs(tmp_path: Path) -> None:
+    done = sweep(
+        tmp_path, "-m", "model=unet", "callbacks=[ema,early_stopping],none", "ema:callbacks.ema.decay=0.5",
+        "unet:optimizer=sgd", "sgd:optimizer.lr=0.02",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = read_runs([tmp_path / "main"]).runs
+    decays = sorted(str(run.config["callbacks"].get("ema", {}).get("decay")) for run in runs)
+    assert decays == ["0.5", "None"]
+    assert [run.config["optimizer"]["lr"] for run in runs] == [0.02, 0.02]
+
+
 def own_network(folder: Path) -> list[str]:
     """Write a network without a width, as an option of the user's own."""
     (folder / "conf" / "model").mkdir(parents=True)
@@ -81,10 +93,11 @@ def test_what_cannot_be_is_refused_before_the_first_job(words: list[str], messag
 
 def test_which_words_are_for_some_jobs() -> None:
     words = ["unet:model.base_channels=8", "optimizer=sgd:optimizer.lr=1", "+x.y='a:b=c'", "data.root=C:/a=b"]
-    plain, conditions = read_conditions([*words, "sgd:+a.b=1"])
+    plain, conditions = read_conditions([*words, "sgd:+a.b=1", "sgd:~seed"])
     assert plain == ["+x.y='a:b=c'", "data.root=C:/a=b"]
     assert [(each.group, each.option, each.override) for each in conditions] == [
         ("model", "unet", "model.base_channels=8"), ("optimizer", "sgd", "optimizer.lr=1"), (None, "sgd", "+a.b=1"),
+        (None, "sgd", "~seed"),
     ]  # fmt: skip
     assert Condition("", None, "sgd", "").applies({"optimizer": "sgd"})
     assert not Condition("", "model", "sgd", "").applies({"optimizer": "sgd"})

@@ -79,3 +79,35 @@ def test_runs_of_several_seeds_stay_one_row(folder: Path, short: RunFolder) -> N
     assert runs[0].seed != runs[1].seed
     assert same(*runs)
     assert runs[0].setting == runs[1].setting
+
+
+def test_a_run_that_early_stopping_ended_is_not_continued(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stop = ("callbacks=early_stopping", "+callbacks.early_stopping.stopping_threshold=0.0", "experiment=stopped")
+    stopped = train(folder, *CONSTANT, *stop, "trainer.max_epochs=3")
+    with pytest.raises(ConfigError, match="early stopping ended this run after 1 epochs"):
+        train(folder, *CONSTANT, *stop, "trainer.max_epochs=5", f"continue_from={stopped.path}")
+    with caplog.at_level(logging.INFO, logger="medseg"):
+        train(folder, *CONSTANT, *stop, "trainer.max_epochs=6")
+    assert "continue_from" not in caplog.text
+
+
+def test_a_continued_run_resumes_without_the_run_that_it_goes_on_from(folder: Path) -> None:
+    interrupt = "+callbacks.interrupt._target_=tests.training.test_job.Interrupt"  # in the third epoch
+    words = (*CONSTANT, "experiment=gone", interrupt)
+    short = train(folder, *words, "trainer.max_epochs=1")
+    longer = (*words, "trainer.max_epochs=4", f"continue_from={short.path}")
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, *longer)
+    short.path.rename(folder / "moved")
+    assert len(losses(train(folder, *longer))) == 4
+
+
+def test_other_data_are_refused_before_anything_is_written(folder: Path, short: RunFolder) -> None:
+    content = short.last_checkpoint.read_bytes()
+    other = train(folder, "scheduler=none", "data.image_size=32", "+data.dataset.seed=1", "trainer.max_epochs=2")
+    short.last_checkpoint.write_bytes(other.last_checkpoint.read_bytes())
+    before = set((folder / "runs" / "main").iterdir())
+    with pytest.raises(ConfigError, match="this run was trained on other data than there are now"):
+        train(folder, *CONSTANT, "trainer.max_epochs=9", f"continue_from={short.path}")
+    assert set((folder / "runs" / "main").iterdir()) == before
+    short.last_checkpoint.write_bytes(content)
