@@ -20,6 +20,8 @@ from medseg.benchmarking.rounds import measure
 from medseg.benchmarking.setting import Setting, find_settings
 from medseg.benchmarking.table import COLUMNS, heading, three_digits
 from medseg.config.compose import compose
+from medseg.config.overrides import add_keys
+from medseg.errors import UserError
 from medseg.reporting.render.table import Table
 from medseg.reporting.render.text import as_text
 
@@ -74,8 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["plain", "tuned"])
     options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    cfg, _ = compose("benchmark", options.overrides)
-    networks = find_settings(cfg.models, options.overrides)
+    try:
+        words = add_keys(options.overrides, ("models*",), "benchmark")
+        cfg, _ = compose("benchmark", words)
+        networks = find_settings(cfg.models, words)
+    except UserError as error:
+        parser.error(str(error))
     settings = [in_variant(network, name) for network in networks for name in options.variants]
     measured, failed = measure(settings, repeats=cfg.repeats, seconds=cfg.seconds)
     benchmarks = {number: describe(settings[number], values, cfg.repeats) for number, values in measured.items()}

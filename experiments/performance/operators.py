@@ -21,6 +21,8 @@ from torch.utils._pytree import tree_leaves
 
 from medseg.benchmarking.network import NetworkBenchmark
 from medseg.benchmarking.setting import find_settings
+from medseg.config.overrides import add_keys
+from medseg.errors import ConfigError, UserError
 
 
 class OperatorBytes(TorchDispatchMode):
@@ -76,7 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=10, help="operators to show")
     options = parser.parse_intermixed_args(arguments)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's messages about itself
-    (setting,) = find_settings(None, options.overrides)
+    try:
+        words = add_keys(options.overrides, ("model",), "benchmark")
+        if any(word.startswith("models=") for word in words):
+            raise ConfigError("give one network: model=NAME")
+        (setting,) = find_settings(None, words)
+    except UserError as error:
+        parser.error(str(error))
     network = NetworkBenchmark(setting, seconds=1.0)
     cuda = network.device.type == "cuda"
     for _ in range(2):
