@@ -73,7 +73,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
-    if earlier is not None and (cfg.force or not folder.last_checkpoint.exists()):
+    if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
+        earlier = None  # the run has gone on from it already
+    if earlier is not None:
         check_same_data(earlier, prepared.identity, cfg.continue_from)
     _ = datamodule.border  # computed before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
@@ -88,7 +90,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     settings = settings_of(cfg, plan.root)
     extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
-    resume = None if cfg.force else checkpoint_to_resume(folder)
+    resume = None if cfg.force or earlier is not None else checkpoint_to_resume(folder)
     # An older version had an id for W&B alone; the run goes on under it.
     run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
     info = RunInfo(folder.path, plan.record, run_id, settings)
@@ -131,10 +133,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     with record_run_status(folder, trainer, mirrors):
         if resume is not None:
             log.info("resuming after an interruption: %s", resume.file)
-        elif earlier is not None and trainer.is_global_zero:
+        elif earlier is not None:
             log.info("going on from %s", earlier.path)
-            copy_training(earlier, folder)
-            resume = checkpoint_to_resume(folder)
+            if trainer.is_global_zero:
+                copy_training(earlier, folder)
+            resume = checkpoint_to_resume(earlier)  # which every process can read at once
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
