@@ -160,6 +160,8 @@ def quiet_libraries() -> None:
         ".*does not have many workers.*",
         # Small data sets have few batches in an epoch.
         ".*The number of training batches.*",
+        # Scores are made of the counts of all processes.
+        r".*recommended to use `self.log\(.*sync_dist=True.*",
         # Resuming reuses the checkpoint folder on purpose.
         ".*Checkpoint directory .* exists and is not empty.*",
         # A run that is resumed from the end of an epoch.
