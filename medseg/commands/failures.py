@@ -58,7 +58,8 @@ def fail(message: str, exit_code: int) -> NoReturn:
     """Print `message` as one line on standard error and end the process; MEDSEG_DEBUG=1 shows where it comes from."""
     if os.environ.get("MEDSEG_DEBUG"):
         traceback.print_exc()
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    # In one piece, since the processes of a distributed run may fail at once.
+    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
     sys.exit(exit_code)
 
 
