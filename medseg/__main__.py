@@ -13,7 +13,7 @@ import sys
 
 from medseg import __version__, commands
 from medseg.config import yaml_files
-from medseg.config.overrides import add_keys
+from medseg.config.overrides import add_keys, command_title
 from medseg.errors import close_matches
 
 COMPLETION = ("--shell-completion", "-sc")
@@ -31,7 +31,7 @@ def help_text() -> str:
     lines = ["usage: medseg COMMAND ...", ""]
     for name in command_names():
         summary = yaml_files.describe(yaml_files.config_dir() / f"{name}.yaml")
-        lines.append(f"  {name.replace('_', '-'):<18} {summary}")
+        lines.append(f"  {command_title(name):<18} {summary}")
     return "\n".join([*lines, "", "medseg COMMAND --help describes one."])
 
 
@@ -45,7 +45,7 @@ def complete(arguments: list[str]) -> None:
         importlib.import_module("medseg.commands.train").main()
         return
     words = re.split(" +", os.environ.get("COMP_LINE", ""))
-    names = [name.replace("_", "-") for name in command_names()]
+    names = [command_title(name) for name in command_names()]
     if len(words) < 3:
         print(" ".join(names))
     elif words[1] in names:
@@ -57,8 +57,8 @@ def complete_words(name: str, words: list[str], last: str) -> None:
     """Print what may complete the last word of a command's line."""
     module = importlib.import_module(f"medseg.commands.{name}")
     flags = [word for word in words if word.startswith("-")]
-    words = [word for word in words if not word.startswith("-")]
-    given = [word.partition("=")[0] for word in add_keys(words, module.COMMAND.positional, name)]
+    keyed = add_keys([word for word in words if not word.startswith("-")], module.COMMAND.positional, name)
+    given = [word.partition("=")[0] for word in keyed]
     free = [key for key in module.COMMAND.positional if key.rstrip("*") not in given or key.endswith("*")]
     if free and "=" not in last:
         group = {"models*": "model"}.get(free[0], free[0])
@@ -66,7 +66,7 @@ def complete_words(name: str, words: list[str], last: str) -> None:
         start, comma, part = last.rpartition(",")
         print(" ".join(f"{start}{comma}{option}" for option in known if option.startswith(part)))
     # Hydra completes a line that begins with a program and goes on with overrides.
-    line = " ".join(["medseg", *flags, *add_keys(words, module.COMMAND.positional, name), last])
+    line = " ".join(["medseg", *flags, *keyed, last])
     os.environ.update(COMP_LINE=line, COMP_POINT=str(len(line)))
     module.main()
 
@@ -96,7 +96,7 @@ def main() -> None:
     elif name in command_names():
         start(name, rest)
     else:
-        hint = close_matches(first, [known.replace("_", "-") for known in command_names()])
+        hint = close_matches(first, [command_title(known) for known in command_names()])
         trains = "=" in first or any(first in yaml_files.options(group) for group in ("model", "data"))
         advice = f"write medseg train {first}" if trains else "medseg alone lists the commands"
         print(f"error: unknown command '{first}'{hint if hint and not trains else f'; {advice}'}", file=sys.stderr)

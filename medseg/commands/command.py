@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
+from medseg.config.overrides import command_title
 from medseg.errors import ConfigError
 from medseg.sweeps.job import Planner
 
@@ -44,7 +45,7 @@ class Command:
     @property
     def title(self) -> str:
         """What the command is called on a command line."""
-        return self.name.replace("_", "-")
+        return command_title(self.name)
 
     @property
     def usage(self) -> str:

@@ -142,7 +142,7 @@ def too_many(word: str, keys: Sequence[str], config_name: str) -> str:
     others = [group for group in groups if group not in keys]
     if others:
         return f"'{word}' has no key: write {others[0]}={word}"
-    usage = " ".join(["medseg", title(config_name), *(key.rstrip("*").upper() for key in keys)])
+    usage = " ".join(["medseg", command_title(config_name), *(key.rstrip("*").upper() for key in keys)])
     if groups:
         return f"'{word}': there is one {groups[0]} at a time: {usage}"
     return f"cannot read '{word}': write key=value{f'; without a key: {usage}' if keys else ''}"
@@ -193,7 +193,7 @@ def check_overrides(words: Sequence[str], config_name: str) -> None:
         if top != key and top in yaml_files.primary(config_name)[1]:
             raise ConfigError(f"'{word}': '{top}' has no keys of its own; give {top}=...")
         if override.is_delete() and key in yaml_files.top_level_keys(config_name):
-            raise ConfigError(f"'{word}' removes what medseg {title(config_name)} needs; {to_choose(key)}")
+            raise ConfigError(f"'{word}' removes what medseg {command_title(config_name)} needs; {to_choose(key)}")
         if key in yaml_files.groups() or key == "hydra" or "/" in key:
             check_group(override, config_name)
 
@@ -245,15 +245,18 @@ def other_group(group: str, config_name: str) -> str:
     """Return the message that a command has no such group, with those that it has and the commands that have it."""
     keys = yaml_files.plain_keys(config_name, group)
     if keys:
-        return f"'{group}' is no group of medseg {title(config_name)}: give its keys, such as {group}.{keys[-1]}=..."
+        command = command_title(config_name)
+        return f"'{group}' is no group of medseg {command}: give its keys, such as {group}.{keys[-1]}=..."
     ours = [name for name in yaml_files.primary(config_name)[0] if name in yaml_files.groups()]
     has = f"; it has {', '.join(ours)}" if ours else ""
     files = sorted(yaml_files.config_dir().glob("*.yaml"))
-    others = ", ".join(f"medseg {title(file.stem)}" for file in files if group in yaml_files.primary(file.stem)[0])
-    return f"medseg {title(config_name)} has no group '{group}'{has} ('{group}' is of {others})"
+    others = ", ".join(
+        f"medseg {command_title(file.stem)}" for file in files if group in yaml_files.primary(file.stem)[0]
+    )
+    return f"medseg {command_title(config_name)} has no group '{group}'{has} ('{group}' is of {others})"
 
 
-def title(config_name: str) -> str:
+def command_title(config_name: str) -> str:
     """Return what a command is called on a command line."""
     return config_name.replace("_", "-")
 

@@ -39,7 +39,8 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
     given = plan.cfg.continue_from
     if given is None:
         return None
-    if plan.folder.last_checkpoint.exists() and not plan.cfg.force and not Path(given).expanduser().exists():
+    has_gone_on = plan.folder.finished or plan.folder.last_checkpoint.exists()
+    if has_gone_on and not plan.cfg.force and not Path(given).expanduser().exists():
         return None
     folder = find_run(given)[0]
     run = read_run(folder.path)

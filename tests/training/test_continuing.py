@@ -99,7 +99,11 @@ def test_a_continued_run_resumes_without_the_run_that_it_goes_on_from(folder: Pa
     with pytest.raises(KeyboardInterrupt):
         train(folder, *longer)
     short.path.rename(folder / "moved")
-    assert len(losses(train(folder, *longer))) == 4
+    run = train(folder, *longer)
+    assert len(losses(run)) == 4
+    # A finished run needs neither that run nor checkpoints to be looked up again.
+    run.last_checkpoint.unlink()
+    assert train(folder, *longer).path == run.path
 
 
 def test_other_data_are_refused_before_anything_is_written(folder: Path, short: RunFolder) -> None:
