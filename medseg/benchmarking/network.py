@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from medseg.acceleration import accelerate
+from medseg.acceleration.precision import pick_precision
 from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.timing import StepTimer
@@ -17,7 +18,7 @@ from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
 from medseg.runs.environment import processor
-from medseg.training.hardware import check_compiler, pick_accelerator, pick_precision
+from medseg.training.hardware import check_compiler, pick_accelerator
 
 PRECISIONS: dict[str, torch.dtype | None] = {
     "32-true": None,

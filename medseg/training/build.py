@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from medseg.acceleration import accelerate
+from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
@@ -22,7 +23,7 @@ from medseg.metrics.custom import Metric, as_metric, check_metrics
 from medseg.models.outputs import main_output
 from medseg.system.process import available_cores
 from medseg.training.checkpoints import CheckpointFiles
-from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
+from medseg.training.hardware import describe_device, pick_accelerator
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,10 @@ def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> Non
             )
 
 
-def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
+def build_trainer(cfg: DictConfig, precision: tuple[str, str] | None = None, **extra: Any) -> lightning.Trainer:
     """Build the trainer, with device and precision picked where they are `auto`, and log them.
+
+    `precision`: Lightning's name of one, and why it is taken, instead of what `cfg` says.
 
     Raises `ConfigError` for a device that is not there.
     """
@@ -131,11 +134,11 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
             available_cores(),
             "" if available_cores() == 1 else "s",
         )
-    precision, reason = pick_precision(str(cfg.precision), accelerator)
-    log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
+    name, reason = precision or pick_precision(str(cfg.precision), accelerator)
+    log.info("device: %s; precision: %s (%s)", describe_device(accelerator), name, reason)
     trainer = instantiate(
         cfg,
-        **{"accelerator": accelerator, "precision": precision, **extra},
+        **{"accelerator": accelerator, "precision": name, **extra},
         # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
