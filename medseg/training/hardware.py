@@ -24,8 +24,13 @@ def pick_accelerator(wanted: str) -> str:
     return wanted
 
 
-def check_compiler(accelerator: str) -> None:
-    """Raise `ConfigError` where `torch.compile` needs a C++ compiler, on a CPU, and there is none."""
+def check_compiler(accelerator: str, *, activation_checkpointing: bool = False) -> None:
+    """Raise `ConfigError` where `torch.compile` needs a C++ compiler, on a CPU, and there is none.
+
+    Also with `activation_checkpointing`: a compiled network decides itself what it computes again.
+    """
+    if activation_checkpointing:
+        raise ConfigError("compile=true and activation_checkpointing=true do not go together: leave one of them out")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one that PyTorch takes
     if accelerator == "cpu" and not shutil.which(compiler):
         raise ConfigError(

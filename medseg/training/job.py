@@ -59,7 +59,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # What can be wrong is said before the data are prepared, which may take a while.
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
-        check_compiler(accelerator)
+        check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
@@ -85,7 +85,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
     warn_of_cut_groups(datamodule)
 
-    network = build_network(cfg.model, datamodule)
+    network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
