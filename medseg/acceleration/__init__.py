@@ -1,5 +1,5 @@
 """Faster operations for any network, put into it from outside; networks themselves are plain PyTorch."""
 
-from medseg.acceleration.depthwise import accelerate
+from medseg.acceleration.accelerate import accelerate
 
 __all__ = ["accelerate"]
