@@ -100,7 +100,7 @@ def load(
         tile: side of these windows, in pixels as the network sees them; given without `scale` it means scale 1.
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
         device: `auto`, `cpu`, `gpu`, `cuda:<number>` or `mps`.
-        precision: `32-true`, `bf16-mixed` or `16-mixed`; None is that of the training.
+        precision: `32-true`, `bf16-mixed` or `16-mixed`, `auto` for the faster one here; None is that of the training.
         trust: build networks that are not medseg's own.
 
     Raises `medseg.errors.UserError` for what cannot be found, read, trusted or averaged.

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from medseg.system.bf16 import share_bf16_speedup
+
 # Set before anything imports them: no test may reach the network or ask anybody anything.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 # Several tests share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What trainer.precision=auto comes to is one for all tests, also for those whose processes have another home.
+share_bf16_speedup()
 
 # Whoever starts the tests in the background has Ctrl-C ignored in them and in all that they start; tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

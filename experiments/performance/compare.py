@@ -25,10 +25,10 @@ from medseg.errors import UserError
 from medseg.reporting.render.table import Table
 from medseg.reporting.render.text import as_text
 
-SWITCHES = ("acceleration", "layout", "precision", "optimizer", "allocator", "compile")
+SWITCHES = ("acceleration", "layout", "precision", "optimizer", "allocator", "compile", "checkpointing")
 TUNED = set(SWITCHES)
 VARIANTS = {"plain": set(), **{name: {name} for name in SWITCHES}, "unaccelerated": TUNED - {"acceleration"}}
-VARIANTS["tuned"] = TUNED
+VARIANTS |= {"uncheckpointed": TUNED - {"checkpointing"}, "tuned": TUNED}
 """Which switches a variant leaves as configured; the others are off."""
 
 
@@ -47,6 +47,7 @@ def in_variant(setting: Setting, name: str) -> Setting:
         channels_last=setting.channels_last and "layout" in on,
         keep_memory="allocator" in on,
         compile=setting.compile and "compile" in on,
+        activation_checkpointing=setting.activation_checkpointing and "checkpointing" in on,
     )
 
 

@@ -1,5 +1,6 @@
-"""Faster operations for any network, put into it from outside; networks themselves are plain PyTorch."""
+"""Faster operations and less memory, put into any network from outside; networks themselves are plain PyTorch."""
 
 from medseg.acceleration.accelerate import accelerate
+from medseg.acceleration.checkpointing import checkpoint_activations
 
-__all__ = ["accelerate"]
+__all__ = ["accelerate", "checkpoint_activations"]

@@ -9,7 +9,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from medseg.acceleration import accelerate
+from medseg.acceleration import accelerate, checkpoint_activations
+from medseg.acceleration.precision import pick_precision
 from medseg.benchmarking.memory import MEBIBYTE, PeakMemory
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.timing import StepTimer
@@ -17,7 +18,7 @@ from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.errors import ConfigError
 from medseg.measure import measure_cost
 from medseg.runs.environment import processor
-from medseg.training.hardware import check_compiler, pick_accelerator, pick_precision
+from medseg.training.hardware import check_compiler, pick_accelerator
 
 PRECISIONS: dict[str, torch.dtype | None] = {
     "32-true": None,
@@ -45,7 +46,7 @@ class NetworkBenchmark:
             known = ", ".join(PRECISIONS)
             raise ConfigError(f"trainer.precision is {self.precision!r}; the benchmark knows auto, {known}")
         if setting.compile:
-            check_compiler(accelerator)
+            check_compiler(accelerator, activation_checkpointing=setting.activation_checkpointing)
         self.device = torch.device("cuda" if accelerator in ("gpu", "cuda") else accelerator)
         self.layout = torch.channels_last if setting.channels_last else torch.contiguous_format
         self.load_libraries()
@@ -58,6 +59,8 @@ class NetworkBenchmark:
             self.inference_image = self.to_device(images)
         mask = torch.randint(setting.num_classes, (setting.batch_size, *setting.image_size)).to(self.device)
         self.network = self.build().to(self.device).to(memory_format=self.layout)
+        if setting.activation_checkpointing:
+            checkpoint_activations(self.network, self.image[:1])
         self.loss = instantiate(OmegaConf.create(setting.loss_arguments)).to(self.device)
         takes_weight = getattr(self.loss, "takes_weight", False)
         self.target = (mask, torch.ones(mask.shape, device=self.device)) if takes_weight else (mask,)

@@ -21,7 +21,8 @@ def describe(setting: Setting, measured: Mapping[str, Any], repeats: int) -> dic
     model, overrides, arguments: the network, as in the `run.json` and the `config.yaml` of its runs; network: the same
     in a few words.
     in_channels, num_classes, image_size (height, width), batch_size, inference_batch_size, loss, optimizer, device
-    (type, name, threads), precision, channels_last, compile, repeats: what it was measured with.
+    (type, name, threads), precision, channels_last, compile, activation_checkpointing, repeats: what it was
+    measured with.
     train_images_per_second, inference_images_per_second: median, min and max over the repeats.
     latency_ms: p50, p95, min and max over the calls with one image, and their number.
     first_call_seconds: of the first train and inference step and the first single image, see
@@ -32,7 +33,7 @@ def describe(setting: Setting, measured: Mapping[str, Any], repeats: int) -> dic
     """
     names = (
         "model", "network", "overrides", "arguments", "in_channels", "num_classes", "image_size", "batch_size",
-        "inference_batch_size", "loss", "optimizer", "channels_last", "compile",
+        "inference_batch_size", "loss", "optimizer", "channels_last", "compile", "activation_checkpointing",
     )  # fmt: skip
     return {
         **{name: getattr(setting, name) for name in names},
@@ -53,7 +54,9 @@ def write_file(folder: Path, benchmark: Mapping[str, Any]) -> Path:
         "arguments", "batch_size", "inference_batch_size", "loss", "optimizer", "device", "precision", "channels_last",
         "compile",
     )  # fmt: skip
-    key = digest({name: benchmark[name] for name in keys})
+    # Without this option, a benchmark has the file that it had before there was one.
+    later = [name for name in ("activation_checkpointing",) if benchmark[name]]
+    key = digest({name: benchmark[name] for name in (*keys, *later)})
     height, width = benchmark["image_size"]
     model = re.sub(r"[^A-Za-z0-9._-]+", "_", benchmark["model"])
     file = folder / f"{model}-{height}x{width}-{key}.json"
@@ -74,6 +77,7 @@ def write_csv(path: Path, benchmarks: Sequence[Mapping[str, Any]]) -> Path:
 KEY = (
     "network", "variant", "in_channels", "num_classes", "height", "width", "batch_size", "inference_batch_size", "loss",
     "optimizer", "device", "threads", "precision", "channels_last", "compile",
+    "activation_checkpointing",
 )  # fmt: skip
 """The columns that tell the rows of a CSV file apart; `variant` is in those of experiments/performance alone."""
 

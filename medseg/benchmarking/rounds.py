@@ -12,6 +12,7 @@ import numpy as np
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.worker import Worker
 from medseg.errors import UserError
+from medseg.system.bf16 import share_bf16_speedup
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ def measure(
         workers.pop(number).close()
         measured.pop(number, None)
 
+    if any(setting.precision == "auto" and setting.accelerator in ("auto", "cpu") for setting in settings):
+        share_bf16_speedup()  # one choice for all networks
     try:
         for number, setting in enumerate(settings):
             log.info("warming up %s", setting.title)

@@ -29,6 +29,7 @@ class Setting:
         accelerator, precision: Lightning's, or "auto" as in training.
         channels_last: memory layout of images and weights.
         compile: whether the network goes through `torch.compile`.
+        activation_checkpointing: whether parts of the network are computed again in the backward pass.
         acceleration: whether the network has its replacements for the device, as in training.
         keep_memory: whether the process keeps freed memory, as in training.
         label: tells two settings of one network apart.
@@ -50,6 +51,7 @@ class Setting:
     precision: str
     channels_last: bool
     compile: bool
+    activation_checkpointing: bool = False
     acceleration: bool = True
     keep_memory: bool = True
     label: str = ""
@@ -105,4 +107,5 @@ def _setting(cfg: DictConfig, choices: Mapping[str, str], overrides: tuple[str, 
         precision=str(node["trainer"]["precision"]),
         channels_last=node["channels_last"],
         compile=node["compile"],
+        activation_checkpointing=node["activation_checkpointing"],
     )

@@ -73,7 +73,10 @@ def heading(benchmark: Mapping[str, Any]) -> list[str]:
     device = benchmark["device"]
     threads = f", {device['threads']} threads" if device["type"] == "cpu" else ""
     height, width = benchmark["image_size"]
-    chosen = [benchmark["precision"], *(name for name in ("channels_last", "compile") if benchmark[name])]
+    chosen = [
+        benchmark["precision"],
+        *(name for name in ("channels_last", "compile", "activation_checkpointing") if benchmark[name]),
+    ]
     versions = benchmark["environment"]["packages"]
     inference = benchmark["inference_batch_size"]
     others = f" ({inference} in inference)" if inference != benchmark["batch_size"] else ""

@@ -346,4 +346,12 @@ def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[
         warnings.append(f"{column.label}: the runs were tested at different sizes ({shown}); distances are in pixels")
     elif len({run.summary.get("data_identity") for run in used if run.fold is None}) > 1:
         warnings.append(f"{column.label}: the runs were tested on data that were prepared differently")
+    # One that was asked for is a setting like others; this one the machines have chosen.
+    automatic = [run.environment for run in used if run.settings.get("trainer.precision", "auto") == "auto"]
+    chosen = {str(environment["precision"]) for environment in automatic if environment.get("precision")}
+    if len(chosen) > 1:
+        shown = " and ".join(sorted(chosen))
+        warnings.append(
+            f"{column.label}: trainer.precision=auto has come to {shown} on different machines; give one of them to all"
+        )
     return warnings

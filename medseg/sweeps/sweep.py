@@ -19,7 +19,7 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from medseg.config.explain import explain
 from medseg.config.overrides import normalize_overrides
@@ -40,6 +40,7 @@ from medseg.sweeps.launchers import (
 from medseg.sweeps.options import check_sweep
 from medseg.sweeps.outcome import Outcome, count, report
 from medseg.sweeps.planned_job import PlannedJob, lost_job_outcome, or_finished_elsewhere, state_of
+from medseg.system.bf16 import share_bf16_speedup
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ class Sweep(Sweeper):
             (finished if job.plan and job.plan.folder.finished and not job.plan.repeated else due).append(job)
         for job in finished:
             log.info("finished already, so not repeated: %s", job.name)
+        if any(has_measured_precision(job) for job in due):
+            share_bf16_speedup()
         try:
             outcomes = self.launch(due)
         except KeyboardInterrupt:
@@ -199,6 +202,16 @@ class Sweep(Sweeper):
                 filled.hydra.launcher = launcher
         job = IsolatedJob(self.command.program, self.command.planner, total)
         return Plugins.instance().instantiate_launcher(self.hydra_context, job, filled)
+
+
+def has_measured_precision(job: PlannedJob) -> bool:
+    """Tell whether a measurement on this machine may decide a job's precision.
+
+    It is made once, before the first job: another program must not have two jobs of a sweep choose differently. A job
+    that SLURM or a Ray cluster starts on another kind of machine decides there.
+    """
+    precision, accelerator = (OmegaConf.select(job.cfg, f"trainer.{key}") for key in ("precision", "accelerator"))
+    return precision == "auto" and accelerator in ("auto", "cpu") and job.launcher.get("_target_") != SLURM
 
 
 def register(command: SweptCommand) -> None:

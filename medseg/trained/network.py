@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medseg.acceleration.precision import pick_precision
 from medseg.config.checks.kinds import DEVICE, checked
 from medseg.data.normalisation import normalise
 from medseg.data.prepared.resize import as_grey, resize_image
@@ -61,11 +62,11 @@ class TrainedNetwork:
         return cls(read.file, read.build(trust=trust).eval(), read.metadata)
 
     def to(self, device: torch.device, precision: str | None = None) -> TrainedNetwork:
-        """Move the network to a device, to compute in a precision; None is that of its training.
+        """Move the network to a device, to compute in a precision; None is that of its training, `auto` the faster one.
 
         Raises `ConfigError` for a precision that there is not.
         """
-        precision = precision or self.metadata.precision
+        precision, _ = pick_precision(precision or self.metadata.precision, device.type)
         if precision not in AUTOCAST:
             raise ConfigError(f"precision={precision}: it must be one of {', '.join(AUTOCAST)}")
         network = self.network.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]

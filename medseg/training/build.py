@@ -14,7 +14,8 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from torch import nn
 
-from medseg.acceleration import accelerate
+from medseg.acceleration import accelerate, checkpoint_activations
+from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate, instantiate_network
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
@@ -22,13 +23,17 @@ from medseg.metrics.custom import Metric, as_metric, check_metrics
 from medseg.models.outputs import main_output
 from medseg.system.process import available_cores
 from medseg.training.checkpoints import CheckpointFiles
-from medseg.training.hardware import describe_device, pick_accelerator, pick_precision
+from medseg.training.hardware import describe_device, pick_accelerator
 
 log = logging.getLogger(__name__)
 
 
-def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.Module:
+def build_network(
+    model: DictConfig, datamodule: SegmentationDataModule, *, activation_checkpointing: bool = False
+) -> nn.Module:
     """Build the network of a `model` configuration and check that it takes the data's images.
+
+    `activation_checkpointing`: see `medseg.acceleration.checkpointing`.
 
     Raises `ConfigError` when it cannot take this image size or number of channels, or returns another shape than
     N x num_classes x H x W.
@@ -37,14 +42,19 @@ def build_network(model: DictConfig, datamodule: SegmentationDataModule) -> nn.M
     check_network(network, datamodule)
     if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
         check_batch_of_one(network, datamodule)
-    return network
+    return checkpoint_activations(network, empty_image(datamodule)) if activation_checkpointing else network
+
+
+def empty_image(datamodule: SegmentationDataModule) -> torch.Tensor:
+    """Return an image of zeros as large as those of the data, 1 x C x H x W."""
+    return torch.zeros(1, datamodule.prepared.in_channels, *datamodule.prepared.images.shape[1:3])
 
 
 def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> None:
     """Raise `ConfigError` unless a network takes one empty image of the data and returns logits of the right shape."""
     prepared = datamodule.prepared
     height, width = prepared.images.shape[1:3]
-    image = torch.zeros(1, prepared.in_channels, height, width)
+    image = empty_image(datamodule)
     named = f"{type(network).__name__} cannot take {prepared.in_channels} x {height} x {width} images"
     was_training = network.training
     network.eval()
@@ -69,7 +79,7 @@ def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -
     trial = copy.deepcopy(network).train()  # batch norm changes when it trains
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            trial(torch.zeros(1, datamodule.prepared.in_channels, height, width))
+            trial(empty_image(datamodule))
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
             raise ConfigError(
@@ -116,8 +126,10 @@ def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> Non
             )
 
 
-def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
+def build_trainer(cfg: DictConfig, precision: tuple[str, str] | None = None, **extra: Any) -> lightning.Trainer:
     """Build the trainer, with device and precision picked where they are `auto`, and log them.
+
+    `precision`: Lightning's name of one, and why it is taken, instead of what `cfg` says.
 
     Raises `ConfigError` for a device that is not there.
     """
@@ -131,11 +143,11 @@ def build_trainer(cfg: DictConfig, **extra: Any) -> lightning.Trainer:
             available_cores(),
             "" if available_cores() == 1 else "s",
         )
-    precision, reason = pick_precision(str(cfg.precision), accelerator)
-    log.info("device: %s; precision: %s (%s)", describe_device(accelerator), precision, reason)
+    name, reason = precision or pick_precision(str(cfg.precision), accelerator)
+    log.info("device: %s; precision: %s (%s)", describe_device(accelerator), name, reason)
     trainer = instantiate(
         cfg,
-        **{"accelerator": accelerator, "precision": precision, **extra},
+        **{"accelerator": accelerator, "precision": name, **extra},
         # Ours: the sampler shares the images out, the callbacks write the files, a summary would repeat the log.
         use_distributed_sampler=False,
         num_sanity_val_steps=0,

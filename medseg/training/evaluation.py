@@ -59,7 +59,8 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
         trained.network, class_names=class_names, channels_last=metadata.configuration.channels_last
     )
     trainer = build_trainer(
-        OmegaConf.merge({"precision": metadata.precision}, cfg.trainer),  # type: ignore[arg-type]
+        cfg.trainer,
+        None if "precision" in cfg.trainer else (metadata.precision, "as in the training"),
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=run.path,

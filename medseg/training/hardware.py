@@ -1,4 +1,4 @@
-"""Pick what the machine is good at: the device and the precision."""
+"""The device that trains, and what it needs."""
 
 from __future__ import annotations
 
@@ -24,26 +24,13 @@ def pick_accelerator(wanted: str) -> str:
     return wanted
 
 
-def pick_precision(wanted: str, accelerator: str) -> tuple[str, str]:
-    """Return Lightning's precision and why, for `auto`; else what is wanted.
+def check_compiler(accelerator: str, *, activation_checkpointing: bool = False) -> None:
+    """Raise `ConfigError` where `torch.compile` needs a C++ compiler, on a CPU, and there is none.
 
-    bf16-mixed keeps weights in float32 and needs no loss scaling; it pays where the hardware multiplies bf16.
+    Also with `activation_checkpointing`: a compiled network decides itself what it computes again.
     """
-    if str(wanted) != "auto":
-        return str(wanted), "as configured"
-    if accelerator in ("gpu", "cuda"):
-        if torch.cuda.get_device_capability() >= (8, 0):
-            return "bf16-mixed", "this GPU multiplies bf16 natively"
-        return "32-true", "this GPU has no native bf16"
-    # The one way to ask; avx512_bf16 alone does not pay (measured: 0.6 to 1.25 times float32's speed).
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    if accelerator == "cpu" and amx():
-        return "bf16-mixed", "this CPU has AMX"
-    return "32-true", f"no native bf16 on this {accelerator}"
-
-
-def check_compiler(accelerator: str) -> None:
-    """Raise `ConfigError` where `torch.compile` needs a C++ compiler, on a CPU, and there is none."""
+    if activation_checkpointing:
+        raise ConfigError("compile=true and activation_checkpointing=true do not go together: leave one of them out")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one that PyTorch takes
     if accelerator == "cpu" and not shutil.which(compiler):
         raise ConfigError(

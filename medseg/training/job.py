@@ -12,6 +12,7 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate
 from medseg.config.targets import check_targets, fitting
 from medseg.data.module import SegmentationDataModule, build_datamodule
@@ -58,7 +59,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # What can be wrong is said before the data are prepared, which may take a while.
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
-        check_compiler(accelerator)
+        check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
@@ -84,19 +85,25 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
     warn_of_cut_groups(datamodule)
 
-    network = build_network(cfg.model, datamodule)
+    network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
     extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
-    resume = None if cfg.force or earlier is not None else checkpoint_to_resume(folder)
+    if earlier is not None:
+        resume = checkpoint_to_resume(earlier)  # which every process can read at once
+    else:
+        resume = None if cfg.force else checkpoint_to_resume(folder)
+    precision = choose_precision(str(cfg.trainer.precision), accelerator, resume)
     # An older version had an id for W&B alone; the run goes on under it.
-    run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if resume else new_id()
+    begun = resume is not None and earlier is None
+    run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if begun else new_id()
     info = RunInfo(folder.path, plan.record, run_id, settings)
     mirrors = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
+        precision,
         logger=mirrors or False,
         callbacks=[*core_callbacks(folder, loggers=bool(mirrors)), *extra_callbacks],
         default_root_dir=folder.path,
@@ -129,15 +136,14 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         if cfg.force:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
-        write_opening(plan, run_id, settings, datamodule, trainer)
+        write_opening(plan, run_id, settings, datamodule, trainer, reason=precision[1])
     with record_run_status(folder, trainer, mirrors):
-        if resume is not None:
-            log.info("resuming after an interruption: %s", resume.file)
-        elif earlier is not None:
+        if earlier is not None:
             log.info("going on from %s", earlier.path)
             if trainer.is_global_zero:
                 copy_training(earlier, folder)
-            resume = checkpoint_to_resume(earlier)  # which every process can read at once
+        elif resume is not None:
+            log.info("resuming after an interruption: %s", resume.file)
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
@@ -181,6 +187,16 @@ def check_optimizer(make_optimizer: Callable[..., Any], make_scheduler: Callable
         make_scheduler(optimizer, total_steps=10, steps_per_epoch=5)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"scheduler: {error}") from error
+
+
+def choose_precision(wanted: str, accelerator: str, resume: Checkpoint | None) -> tuple[str, str]:
+    """Return Lightning's precision and why; a training that goes on keeps the one that it began with."""
+    precision, reason = pick_precision(wanted, accelerator)
+    if wanted != "auto" or resume is None:
+        return precision, reason
+    if resume.metadata.precision == precision:
+        return precision, f"as the run began; {reason}"
+    return resume.metadata.precision, f"as the run began; here it would be {precision}: {reason}"
 
 
 def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
@@ -248,8 +264,10 @@ def write_opening(
     settings: Mapping[str, Any],
     datamodule: SegmentationDataModule,
     trainer: lightning.Trainer,
+    *,
+    reason: str,
 ) -> None:
-    """Write what is known before the first step."""
+    """Write what is known before the first step; `reason`: why the trainer has its precision."""
     folder = plan.folder
     folder.path.mkdir(parents=True, exist_ok=True)
     plan.write_record(run_id)
@@ -263,6 +281,7 @@ def write_opening(
             **describe_environment(),
             "device": describe_device("gpu" if trainer.strategy.root_device.type == "cuda" else "cpu"),
             "precision": trainer.precision,
+            "precision_reason": reason,
             "processes": trainer.world_size,
         },
     )

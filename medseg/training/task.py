@@ -133,10 +133,11 @@ class SegmentationTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         assert self.make_optimizer is not None
         assert self.make_scheduler is not None
-        # Lightning cannot clip gradients where the optimizer itself undoes the scaling of float16, as fused ones do.
-        clips_scaled = self.trainer.precision == "16-mixed" and self.trainer.gradient_clip_val is not None
+        # In a mixed precision, Lightning does not clip the gradients of an optimizer that could undo a scaling itself,
+        # as fused ones can, even where nothing is scaled.
+        clips_mixed = "mixed" in str(self.trainer.precision) and self.trainer.gradient_clip_val is not None
         fused = getattr(self.make_optimizer, "keywords", {}).get("fused")
-        optimizer = self.make_optimizer(self.parameters(), **({"fused": False} if fused and clips_scaled else {}))
+        optimizer = self.make_optimizer(self.parameters(), **({"fused": False} if fused and clips_mixed else {}))
         total_steps = int(self.trainer.estimated_stepping_batches)
         epochs = max(1, self.trainer.max_epochs or 1)
         scheduler = self.make_scheduler(

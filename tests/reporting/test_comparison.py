@@ -394,3 +394,12 @@ def test_other_sizes_and_other_data_are_said(tmp_path: Path) -> None:
     assert compared(folder).warnings == ("kvasir: the runs were tested on data that were prepared differently",)
     write_json(file, summary | {"evaluation_size": [64, 64]})
     assert "different sizes (64 x 64, 96 x 96)" in compared(folder).warnings[0]
+
+
+def test_precisions_that_machines_have_chosen_are_said(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
+    runs = runs_in(folder)
+    for precision, run in zip(["bf16-mixed", "32-true", *["32-true"] * len(runs)], runs, strict=False):
+        write_json(run.folder / "environment.json", {**run.environment, "precision": precision})
+    chosen = "trainer.precision=auto has come to 32-true and bf16-mixed on different machines; give one of them to all"
+    assert compared(folder).warnings == (f"kvasir: {chosen}",)
