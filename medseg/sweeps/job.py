@@ -85,7 +85,8 @@ class IsolatedJob:
                     return Outcome(name, "busy", str(error))
             try:
                 with standard_input(self.program, arguments, packed) as given:
-                    job = JobProcess(command, here, given, job_server(cfg, self.total))
+                    server = job_server(self.program, cfg, self.total)
+                    job = JobProcess(command, here, given, server)
             except OSError as error:
                 return failed(plan, name, f"cannot be started: {error}", [])
             try:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.system.forked import ForkServer
+
+PROGRAM = ("medseg.train",)
+"""Whose jobs are forked: other commands take longer than they need to start, or start in no time."""
 
 PRELOADED = (
     "medseg.commands.train",
@@ -16,22 +20,24 @@ PRELOADED = (
     "medseg.data.augmentation",
     "medseg.measure.cost",
 )
-"""What a job needs and takes a while to import. Nothing of it starts a thread, a GPU or a service."""
+"""What a training needs and takes a while to import. Nothing of it starts a thread, a GPU or a service."""
 
 
-def job_server(cfg: DictConfig, total: int) -> ForkServer | None:
+def job_server(program: Sequence[str], cfg: DictConfig, total: int) -> ForkServer | None:
     """Return the server that starts a job; None where it has to be started anew, or that is no slower.
 
     Args:
-        cfg: of the job.
+        program: of the job, `python -m <program>`.
+        cfg: its configuration.
         total: jobs of the multirun.
     """
-    one_process = "trainer" not in cfg or has_one_device(cfg.trainer)  # Lightning starts the others anew
-    # SLURM has a process for each job.
-    forks = sys.platform.startswith("linux") and "SUBMITIT_EXECUTOR" not in os.environ and total > 1
-    if not forks or not one_process or os.environ.get("MEDSEG_FORK") == "0" or server().useless:
+    if tuple(program) != PROGRAM or not sys.platform.startswith("linux") or os.environ.get("MEDSEG_FORK") == "0":
         return None
-    return server()
+    if total == 1 or "SUBMITIT_EXECUTOR" in os.environ:  # SLURM has a process for each job
+        return None
+    if not has_one_device(cfg.trainer):  # Lightning starts the others anew
+        return None
+    return None if server().useless else server()
 
 
 @cache

@@ -83,7 +83,6 @@ def test_a_job_finds_gpu_threads_and_services_untouched(tmp_path: Path, monkeypa
         ({"devices": 1}, 2, {}, True),
         ({"devices": "1"}, 2, {}, True),
         ({"devices": [3]}, 2, {}, True),
-        (None, 2, {}, True),
         ({"devices": 2}, 2, {}, False),
         ({"devices": -1}, 2, {}, False),
         ({"devices": "auto"}, 2, {}, False),
@@ -94,7 +93,7 @@ def test_a_job_finds_gpu_threads_and_services_untouched(tmp_path: Path, monkeypa
     ],
 )
 def test_which_jobs_are_forked(
-    trainer: dict[str, Any] | None,
+    trainer: dict[str, Any],
     total: int,
     variables: dict[str, str],
     forked: bool,
@@ -105,10 +104,11 @@ def test_which_jobs_are_forked(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    cfg = OmegaConf.create({} if trainer is None else {"trainer": trainer})
-    assert job_server(cfg, total) is (small if forked else None)
+    cfg = OmegaConf.create({"trainer": trainer})
+    assert job_server(["medseg.train"], cfg, total) is (small if forked else None)
+    assert job_server(["medseg", "predict"], cfg, total) is None
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert job_server(cfg, total) is None
+    assert job_server(["medseg.train"], cfg, total) is None
 
 
 def test_where_no_server_works_jobs_are_started_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
