@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import check_arguments
 from medseg.config.instantiate import instantiate
-from medseg.data.augmentation import Augmentation
 from medseg.data.datasets.base import Dataset
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import EpochSampler
@@ -25,6 +24,9 @@ from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import DataError
+
+if TYPE_CHECKING:  # albumentations is imported where images are changed
+    from medseg.data.augmentation import Augmentation
 
 
 class Images(torch.utils.data.Dataset):

@@ -131,13 +131,26 @@ def become(request: Request, descriptors: Sequence[int], set_by_imports: Mapping
         sys.path[0] = str(Path.cwd())
     sys.argv = [request.module, *request.arguments]
     importlib.invalidate_caches()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=os.isatty(1))
+    open_streams()
     # Random numbers differ between processes, as they do between new ones; `random` sees to that itself.
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.seed()
+
+
+def open_streams() -> None:
+    """Open the standard streams again, in the objects that libraries may have: a pipe is not what a file was."""
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if isinstance(stream, io.TextIOWrapper):
+            unbuffered = stream.write_through  # python -u
+            stream.__init__(  # type: ignore[misc]
+                os.fdopen(number, "wb" if number else "rb", 0 if unbuffered and number else -1, closefd=False),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                line_buffering=not unbuffered and (number == 2 or os.isatty(number)),
+                write_through=unbuffered,
+            )
 
 
 def show_command(command: Sequence[str]) -> None:
@@ -164,18 +177,18 @@ def main() -> None:
     if job is None:
         return
     request, descriptors = job
-    become(request, descriptors, set_by_imports)
-    os._exit(run(request.module))
+    os._exit(run(request, descriptors, set_by_imports))
 
 
-def run(module: str) -> int:
+def run(request: Request, descriptors: Sequence[int], set_by_imports: Mapping[str, str]) -> int:
     """Run a program to its end, as the interpreter does, and return its exit code.
 
     Only that nothing is taken apart then: it takes torch, lightning and triton two seconds.
     """
     code: Any = None
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        become(request, descriptors, set_by_imports)
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code
     except BaseException:

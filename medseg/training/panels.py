@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Trainer
-from matplotlib.figure import Figure
 
 from medseg.data.module import SegmentationDataModule
 from medseg.data.overlay import outline
@@ -71,6 +70,8 @@ def draw_examples(
         truths, predictions: class maps H x W.
         captions: one per row.
     """
+    from matplotlib.figure import Figure  # not above, nor below: only what draws needs it
+
     columns = ("image", "ground truth", "prediction", "errors")
     height, width = images[0].shape[:2]
     figure = Figure(figsize=(10, 0.9 + (2.4 * height / width + 0.22) * len(images)), layout="constrained")
@@ -111,6 +112,8 @@ def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> n
 
 def draw_curves(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw losses and validation scores over the epochs of `metrics.csv`."""
+    from matplotlib.figure import Figure
+
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -33,7 +33,8 @@ print(json.dumps({
     "group": os.getpgid(0) == os.getpid(), "parent": os.getppid(), "threads": threading.active_count(),
     "tasks": len(os.listdir("/proc/self/task")), "handlers": str(logging.getLogger().handlers),
     "hook": sys.excepthook is sys.__excepthook__, "filters": str(warnings.filters), "flags": str(sys.flags),
-    "streams": [[stream.encoding, stream.errors, stream.line_buffering, stream.isatty()]
+    "streams": [[stream.encoding, stream.errors, stream.line_buffering, stream.write_through, stream.isatty(),
+                 stream.seekable(), stream.buffer.mode]
                 for stream in (sys.stdin, sys.stdout, sys.stderr)],
 }))
 print(json.dumps([random.random(), numpy.random.rand()]))
@@ -61,8 +62,9 @@ def program(folder: Path, name: str, text: str) -> str:
     return name
 
 
-def test_a_forked_program_sees_what_a_new_one_sees(server: ForkServer, folder: Path) -> None:
-    arguments, environment = ["a b", "ü=\udcff"], {**os.environ, "MEDSEG_PROBE": "1"}
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_forked_program_sees_what_a_new_one_sees(unbuffered: str, server: ForkServer, folder: Path) -> None:
+    arguments, environment = ["a b", "ü=\udcff"], {**os.environ, "MEDSEG_PROBE": "1", "PYTHONUNBUFFERED": unbuffered}
     options: dict[str, Any] = {
         "cwd": folder, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
     }  # fmt: skip
