@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from medseg.system.forked import ForkServer
+from medseg.system.forked import ForkServer, NotForkedError
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -40,16 +42,26 @@ def variables(**given: str) -> dict[str, str]:
 
 def start_forked(module: str, *arguments: str, cwd: Path, **given: str) -> subprocess.Popen[str]:
     """Start `python -m module arguments` in the folder `cwd`, with pipes; `given`: variables of its environment."""
-    return server().popen(
-        module, arguments, cwd=cwd, env=variables(**given), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "cwd": cwd, "env": variables(**given), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE, "text": True,
+    }  # fmt: skip
+    try:
+        if sys.platform.startswith("linux"):
+            return server().popen(module, arguments, **options)
+    except NotForkedError:  # such as where an import starts a thread; slower, but the same
+        pass
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], process_group=0, **options)
 
 
 def run_forked(
     module: str, *arguments: str, cwd: Path, timeout: float = 200, **given: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m module arguments` in the folder `cwd` to its end; `given`: variables of its environment."""
-    return server().run(
-        module, arguments, cwd=cwd, env=variables(**given), stdin=subprocess.DEVNULL, text=True, timeout=timeout
-    )
+    with start_forked(module, *arguments, cwd=cwd, **given) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
