@@ -17,6 +17,7 @@ import io
 import json
 import os
 import runpy
+import signal
 import socket
 import sys
 import threading
@@ -156,11 +157,11 @@ def open_streams() -> None:
 def show_command(command: Sequence[str]) -> None:
     """Have `ps` and `/proc` show this command, in the memory of the process's arguments and its first environment."""
     fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    start, end = int(fields[45]), int(fields[48])  # arg_start, env_end of proc(5)
-    size = end - start
-    if size > 0:
-        text = " ".join(command).encode(errors="surrogateescape")[: size - 1]
-        ctypes.memmove(start, text.ljust(size, b"\0"), size)
+    start, end, limit = (int(fields[number]) for number in (45, 46, 48))  # arg_start, arg_end, env_end of proc(5)
+    if start < end < limit:
+        text = " ".join(command).encode(errors="surrogateescape")[: limit - start - 1]
+        text = text.ljust(end - start, b"\0") + b"\0"
+        ctypes.memmove(start, text, len(text))
 
 
 def main() -> None:
@@ -191,9 +192,9 @@ def run(request: Request, descriptors: Sequence[int], set_by_imports: Mapping[st
         runpy.run_module(request.module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-        code = 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
         code = 1
@@ -202,6 +203,9 @@ def run(request: Request, descriptors: Sequence[int], set_by_imports: Mapping[st
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     return (code or 0) & 0xFF
 
 

@@ -44,6 +44,7 @@ class ForkServer:
         self.environment: dict[str, str] = {}
         self.useless = False
         self.lock = threading.Lock()
+        atexit.register(self.close)
 
     def popen(
         self,
@@ -133,7 +134,6 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is not for it
             )
-        atexit.register(self.close)
         receive_exactly(self.connection, HEADER)
 
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:

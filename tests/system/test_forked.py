@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from medseg.system import forked
 from medseg.system.forked import ForkServer, NotForkedError
 from medseg.system.process import is_alive
 
@@ -113,6 +115,7 @@ def test_a_module_that_is_not_there(server: ForkServer, tmp_path: Path) -> None:
 
 USER = """
 import subprocess, time
+from medseg.system import forked
 from medseg.system.forked import ForkServer
 server = ForkServer(["numpy"])
 job = server.popen("waits", stdout=subprocess.PIPE)
@@ -172,6 +175,17 @@ def test_a_variable_that_is_read_at_an_import_needs_another_server(server: ForkS
         pids.append(server.process.pid)
     assert shown == ["None 1\n", "None 2\n", "3 2\n"]
     assert pids[0] == pids[1] != pids[2]
+
+
+def test_a_process_that_the_system_gives_to_another_one_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forked, "adopting_orphans", nullcontext)  # a system that has nothing like it
+    server = ForkServer([])
+    with pytest.raises(NotForkedError):
+        server.run(program(tmp_path, "runs", "open('ran', 'w')"), cwd=tmp_path)
+    time.sleep(0.5)
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
