@@ -67,6 +67,14 @@ def settings(name: str, *overrides: str) -> dict[str, Any]:
     return OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[return-value]
 
 
+def different() -> list[str]:
+    """List the networks but for those that are, made small, the same as one before them, such as SegNeXt-S and B."""
+    first: dict[str, str] = {}
+    for name in NETWORKS:
+        first.setdefault(repr(settings(name)), name)
+    return list(first.values())
+
+
 def build(name: str, *overrides: str, seed: int = 0) -> nn.Module:
     """Build the network `name`, made small, for 3 channels and 2 classes unless the overrides say otherwise."""
     torch.manual_seed(seed)

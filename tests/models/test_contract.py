@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from medseg.errors import UserError
-from tests.models.builds import NETWORKS, build, logits_of, settings
+from tests.models.builds import NETWORKS, build, different, logits_of, settings
 
-each_network = pytest.mark.parametrize("name", NETWORKS)
+each_network = pytest.mark.parametrize("name", different())
 
 ONE_OF_EACH = list({settings(name)["_target_"]: name for name in reversed(NETWORKS)}.values())
-DEEPLY_SUPERVISED = [name for name in NETWORKS if "deep_supervision" in settings(name)]
+DEEPLY_SUPERVISED = [name for name in different() if "deep_supervision" in settings(name)]
 
 
 @each_network
