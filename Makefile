@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 JOBS ?= 2
+PYTEST := -n $(JOBS) --durations 10
 ALL := .[dev,ray,submitit,export,demo,notebook,docs]
 
 .DEFAULT_GOAL := help
@@ -32,10 +33,10 @@ demo: $(VENV)/.run ## train and test ConvUNeXt on drawn images (2 to 4 minutes o
 	@echo "open in a browser: $(CURDIR)/runs/demo/report/report.html"
 
 test: $(VENV)/.dev ## run the tests, but for the slowest
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest $(PYTEST) -m "not slow" $(TESTS)
 
 slow: $(VENV)/.dev ## run the slowest tests: the whole demo, an experiment as a sweep, ONNX of every network
-	$(BIN)/python -m pytest -n $(JOBS) -m slow $(TESTS)
+	$(BIN)/python -m pytest $(PYTEST) -m slow $(TESTS)
 
 lint: $(VENV)/.dev ## check style and formatting
 	$(BIN)/ruff check .

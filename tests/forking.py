@@ -1,124 +1,67 @@
-"""Run many command lines fast: one process imports everything, and each command line is a fork of it.
+"""Run commands of medseg in processes that need not import it: a server has, and forks one for each of them.
 
-`python -m tests.forking` reads a JSON list of cases from standard input, and writes a JSON list of `Ended`.
+A command then starts within a tenth of a second instead of five. What is about the start itself (what is imported, how
+long that takes, variables that an import reads, `python medseg/train.py`) needs `subprocess` all the same.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from medseg.system.forked import ForkServer, NotForkedError
 
-LIMIT = 60.0
-"""Seconds after which a command line is killed, and has the exit code -9."""
+PROJECT = Path(__file__).resolve().parent.parent
 
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command line ended."""
-
-    module: str
-    words: list[str]
-    code: int
-    out: str
-    err: str
-    seconds: float
-
-    @property
-    def line(self) -> str:
-        return " ".join([self.module, *self.words])
-
-    @property
-    def errors(self) -> list[str]:
-        """The lines on standard error that are not progress."""
-        return [line for line in self.err.splitlines() if not line.startswith(("INFO ", "WARNING "))]
+IMPORTED = (
+    "matplotlib.font_manager", "matplotlib.backends.backend_agg", "medseg.config.checks.check",
+    "medseg.data.augmentation", "medseg.data.prepared.prepare", "medseg.measure.cost", "medseg.reporting.figures",
+    "medseg.reporting.report", "medseg.sweeps.process", "medseg.trained.exporting.export", "medseg.trained.importing",
+    "medseg.trained.predicting.folder", "medseg.training.evaluation", "medseg.training.job",
+    *(f"medseg.commands.{file.stem}" for file in sorted((PROJECT / "medseg" / "commands").glob("[!_]*.py"))),
+)  # fmt: skip
+"""What takes a while to import, and is needed by some command."""
 
 
-def run_all(cases: Sequence[tuple[str, Sequence[str]]], cwd: Path, **environment: str) -> list[Ended]:
-    """Run command lines, (module, words) each, one after another in the folder `cwd`."""
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    for variable in ("MEDSEG_DATA", "MEDSEG_RUNS", "HYDRA_FULL_ERROR"):
-        variables.pop(variable, None)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.forking"],
-        input=json.dumps([[module, list(words)] for module, words in cases]),
-        cwd=cwd,
-        env=variables,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return [Ended(**each) for each in json.loads(done.stdout)]
+@cache
+def server() -> ForkServer:
+    """Return the server of this process, which starts with its first command."""
+    return ForkServer(IMPORTED, may_differ=["*"])
 
 
-def run(module: str, words: list[str]) -> Ended:
-    """Fork, run a command line in the child, and say how it ended."""
-    started = time.monotonic()
-    with tempfile.TemporaryFile("w+b") as out, tempfile.TemporaryFile("w+b") as err:
-        child = os.fork()
-        if child == 0:
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            os._exit(in_child(module, words))
-        ended, status = 0, 0
-        while not ended and time.monotonic() - started < LIMIT:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            time.sleep(0.005)
-        if not ended:
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read().decode(errors="replace"))
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(module, words, code, *texts, seconds=round(time.monotonic() - started, 3))
+def variables(**given: str) -> dict[str, str]:
+    """Return the environment of a command: that of the tests, without what is for the runs of whoever starts them."""
+    unset = ("MEDSEG_DATA", "MEDSEG_RUNS", "HYDRA_FULL_ERROR")
+    inherited = {key: value for key, value in os.environ.items() if key not in unset}
+    return {**inherited, "PYTHONPATH": str(PROJECT), **given}
 
 
-def in_child(module: str, words: list[str]) -> int:
-    """Run a command line in this process and return its exit code."""
-    import traceback
-
-    sys.argv = [f"medseg {module}", *words]
+def start_forked(module: str, *arguments: str, cwd: Path, **given: str) -> subprocess.Popen[str]:
+    """Start `python -m module arguments` in the folder `cwd`, with pipes; `given`: variables of its environment."""
+    options: dict[str, Any] = {
+        "cwd": cwd, "env": variables(**given), "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE, "text": True,
+    }  # fmt: skip
     try:
-        importlib.import_module(f"medseg.commands.{module}").main()
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code
+        if sys.platform.startswith("linux"):
+            return server().popen(module, arguments, **options)
+    except NotForkedError:  # such as where an import starts a thread; slower, but the same
+        pass
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], process_group=0, **options)
 
 
-def main() -> None:
-    """Run the cases of standard input."""
-    cases = json.loads(sys.stdin.read())
-    # Whatever takes a while to import, so that it is imported once.
-    for name in (
-        "training.job",
-        "training.evaluation",
-        "trained.importing",
-        "trained.predicting.folder",
-        "trained.exporting.export",
-    ):
-        importlib.import_module(f"medseg.{name}")
-    for module, _ in cases:
-        importlib.import_module(f"medseg.commands.{module}")
-    json.dump([asdict(run(module, words)) for module, words in cases], sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+def run_forked(
+    module: str, *arguments: str, cwd: Path, timeout: float = 200, **given: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m module arguments` in the folder `cwd` to its end; `given`: variables of its environment."""
+    with start_forked(module, *arguments, cwd=cwd, **given) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

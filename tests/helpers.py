@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
@@ -15,6 +13,7 @@ from medseg.config.checks.check import check
 from medseg.config.overrides import normalize_overrides
 from medseg.config.yaml_files import config_dir
 from medseg.runs.folder import RunFolder
+from tests.forking import run_forked
 
 TINY = (
     "data.image_size=64",
@@ -50,17 +49,6 @@ def train(folder: Path, *overrides: str, tiny: bool = True) -> RunFolder:
     return command.train(compose_config("train", *(TINY if tiny else ()), *places, *overrides))
 
 
-def command(name: str, *arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess[str]:
-    """Run `medseg <name>` as a user would, in the folder `cwd`."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
-    for variable in ("MEDSEG_DATA", "MEDSEG_RUNS", "HYDRA_FULL_ERROR"):
-        environment.pop(variable, None)
-    return subprocess.run(
-        [sys.executable, "-m", "medseg", name, *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+def command(name: str, *arguments: str, cwd: Path, timeout: float = 200) -> CompletedProcess[str]:
+    """Run `medseg <name>` as a user would, in the folder `cwd`; forked, since its start takes seconds."""
+    return run_forked("medseg", name, *arguments, cwd=cwd, timeout=timeout)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from medseg.runs.folder import RunFolder
+from tests.forking import start_forked
 from tests.helpers import TINY, command
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -35,14 +34,9 @@ def sweep(folder: Path, *arguments: str, disarmed: bool = False) -> subprocess.C
 
 def start(folder: Path, *arguments: str, disarmed: bool = False, **variables: str) -> subprocess.Popen[str]:
     """Start a sweep as a terminal does: in a process group of its own."""
-    environment = {**os.environ, **variables, "PYTHONPATH": str(PROJECT), **({"DISARMED": "1"} if disarmed else {})}
-    for variable in ("MEDSEG_DATA", "MEDSEG_RUNS"):
-        environment.pop(variable, None)
     places = (f"runs_dir={folder / 'runs'}", f"data_dir={folder / 'data'}")
-    return subprocess.Popen(
-        [sys.executable, "-m", "medseg.train", "-m", *SWEEP, *places, *arguments],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
-    )  # fmt: skip
+    variables |= {"DISARMED": "1"} if disarmed else {}
+    return start_forked("medseg.train", "-m", *SWEEP, *places, *arguments, cwd=folder, **variables)
 
 
 def jobs_of(folder: Path) -> dict[str, RunFolder]:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,8 +16,9 @@ import torch
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
 from tests.faults import processes_of
+from tests.forking import run_forked
 from tests.helpers import TINY, command
-from tests.sweeping import PROJECT, jobs_of, start, states, sweep, until_it_waits
+from tests.sweeping import jobs_of, start, states, sweep, until_it_waits
 
 
 def same(first: RunFolder, second: RunFolder) -> bool:
@@ -181,23 +181,9 @@ def test_your_own_configuration_folder_reaches_the_jobs(tmp_path: Path) -> None:
     assert set(deviating) == {"data.image_size", "data.dataset.count", "data.batch_size", "trainer.max_epochs"}
 
 
-# What is planned, without running it.
-PLAN = """
-import sys
-from medseg.sweeps import sweep
-from medseg.sweeps.outcome import Outcome
-sweep.run_batch = lambda launcher, jobs, first: [Outcome(job.name, "finished") for job in jobs]
-from medseg.train import main
-main()
-"""
-
-
 def plan(folder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[dict]]:
     """Plan a multirun and return what it said and every job of its `sweep.json`."""
-    done = subprocess.run(
-        [sys.executable, "-c", PLAN, "-m", "runs_dir=runs", *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_forked("tests.planning", "-m", "runs_dir=runs", *arguments, cwd=folder)
     (*_, file) = [None, *folder.glob("runs/**/sweep.json")]
     return done, json.loads(file.read_text())["jobs"] if file else []
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import statistics
@@ -164,10 +165,10 @@ def measure_sharing(words: Sequence[str], temporary: Path, steps: int, jobs: Seq
         yield Figure(f"trainings at once: {count}", speed, "images/s", "medseg train, all in the second epoch")
 
 
-def measure_report(runs: Path, temporary: Path) -> Figure:
+def measure_report(runs: Path, temporary: Path) -> Iterator[Figure]:
     """Time `medseg report` of the runs in a folder."""
     seconds = run("report", str(runs), f"output={quoted(temporary / 'report')}")
-    return Figure("report", seconds, "s", f"medseg report of {len(list(runs.rglob('status.json')))} runs")
+    yield Figure("report", seconds, "s", f"medseg report of {len(list(runs.rglob('status.json')))} runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -177,24 +178,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="times that the data are prepared")
     parser.add_argument("--steps", type=int, default=40, help="training steps of an epoch at most")
     parser.add_argument("--jobs", type=int, nargs="+", default=[], help="numbers of trainings at the same time")
+    parser.add_argument("--no-start", action="store_true", help="leave out the start of every command")
     parser.add_argument("--report", type=Path, help="run or experiment folder whose report is timed")
     parser.add_argument("--csv", type=Path, help="file for the figures")
     options = parser.parse_intermixed_args(arguments)
     words = ["model=unext_s", *options.overrides]  # of two, the last counts
-    figures = list(measure_start())
+    of_data = [word for word in words if word.lstrip("+~").startswith("data")]
+    figures: list[Figure] = []
+    earlier: list[list[str]] = []  # of a file that is there: what is not measured again stays
+    if options.csv is not None and options.csv.exists():
+        with options.csv.open(encoding="utf-8", newline="") as file:
+            earlier = list(csv.reader(file))[1:]
     with tempfile.TemporaryDirectory(prefix="medseg-") as name:
         temporary = Path(name)
-        of_data = [word for word in words if word.lstrip("+~").startswith("data")]
-        figures += measure_prepare(of_data, temporary, options.repeats)
-        figures += measure_training(words, temporary, options.steps)
-        figures += measure_sharing(words, temporary, options.steps, options.jobs)
-        if options.report is not None:
-            figures.append(measure_report(options.report, temporary))
-    for figure in figures:
-        print(f"{figure.figure:32} {figure.value:10.4g} {figure.unit:9} {figure.how}")
-    if options.csv is not None:
-        with options.csv.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([Figure._fields, *figures])
+        parts = [
+            [] if options.no_start else measure_start(),
+            measure_prepare(of_data, temporary, options.repeats),
+            measure_training(words, temporary, options.steps),
+            measure_sharing(words, temporary, options.steps, options.jobs),
+            [] if options.report is None else measure_report(options.report, temporary),
+        ]
+        for figure in itertools.chain.from_iterable(parts):
+            print(f"{figure.figure:32} {figure.value:10.4g} {figure.unit:9} {figure.how}", flush=True)
+            figures.append(figure)
+            if options.csv is not None:  # each as soon as it is there: what comes after may take too long
+                rows = [*(row for row in earlier if row[0] not in {one.figure for one in figures}), *figures]
+                with options.csv.open("w", encoding="utf-8", newline="") as file:
+                    csv.writer(file, lineterminator="\n").writerows([Figure._fields, *rows])
 
 
 if __name__ == "__main__":

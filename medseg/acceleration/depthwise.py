@@ -22,19 +22,7 @@ Pair = tuple[int, int]
 """Vertical, horizontal."""
 
 
-def accelerate(network: nn.Module) -> nn.Module:
-    """Let a network's wide and dilated depth-wise convolutions compute their gradients fast, and return the network.
-
-    The network stays the same function of the same parameters, under the same names. Its convolutions become
-    `DepthwiseConv2d`, which differs from `nn.Conv2d` in training on a CPU in the channels-last layout only.
-    """
-    for module in network.modules():
-        if is_slow(module):
-            module.__class__ = DepthwiseConv2d
-    return network
-
-
-def is_slow(module: nn.Module) -> bool:
+def has_slow_gradient(module: nn.Module) -> bool:
     """Tell whether a module is a convolution whose gradient PyTorch computes slowly and `DepthwiseConv2d` can compute.
 
     Only of PyTorch's own class: what a subclass does is not known.
@@ -114,6 +102,9 @@ def input_gradient(grad: Tensor, weight: Tensor, padding: Pair, dilation: Pair) 
 def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
     """Return the gradient of the kernel, C x 1 x kh x kw."""
     (kh, kw), (ph, pw), (dh, dw) = weight.shape[2:], padding, dilation
+    if kh == 1 and (dh, dw) == (1, 1):  # one row: a column on transposed images, which is not wide
+        grad, x = (each.transpose(2, 3).contiguous(memory_format=torch.channels_last) for each in (grad, x))
+        return kernel_gradient(grad, x, weight.transpose(2, 3), (pw, ph)).transpose(2, 3)
     if (dh, dw) != (1, 1):
         # Whole steps of the dilation: beyond the output its gradient is 0, so what is read there does not matter.
         height, width = grad.shape[2:]
@@ -128,20 +119,15 @@ def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair, dila
     gradient = torch.empty_like(weight)
     for column in range(0, kw, narrow):
         left = min(column, kw - narrow)
-        gradient[..., left : left + narrow] = torch.ops.aten.convolution_backward(
-            grad,
-            x[..., left : left + grad.shape[3] + narrow - 1],
-            weight[..., :narrow],  # of this one, only the shape matters
-            None,
-            [1, 1],
-            [ph, 0],
-            [1, 1],
-            False,
-            [0, 0],
-            len(weight),
-            [False, True, False],
-        )[1]
+        part = x[..., left : left + grad.shape[3] + narrow - 1]
+        gradient[..., left : left + narrow] = kernel_gradient(grad, part, weight[..., :narrow], (ph, 0))
     return gradient
+
+
+def kernel_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair) -> Tensor:
+    """Return PyTorch's gradient of a depth-wise kernel without dilation, of which only the shape matters."""
+    options = ([1, 1], list(padding), [1, 1], False, [0, 0], len(weight))
+    return cast(Tensor, torch.ops.aten.convolution_backward(grad, x, weight, None, *options, [False, True, False])[1])
 
 
 def phases(x: Tensor, vertical: int, horizontal: int) -> Tensor:

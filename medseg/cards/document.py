@@ -148,9 +148,9 @@ def describe_training(subject: Subject) -> str:
     settings = subject.config
     trainer = settings.get("trainer", {})
     facts = {part: in_words(settings[part]) for part in PARTS if settings.get(part, {}).get("_target_")}
-    steps = settings.get("augmentation", {}).get("transforms")
-    if steps is not None:
-        facts["augmentation"] = "; ".join(map(in_words, steps)) or "none"
+    augmentation = settings.get("augmentation", {})
+    if augmentation:
+        facts["augmentation"] = "; ".join(map(in_words, augmentation.get("transforms", [augmentation]))) or "none"
     if settings.get("callbacks"):
         facts["callbacks"] = "; ".join(map(in_words, settings["callbacks"].values()))
     facts["images per step"] = str(settings.get("data", {}).get("batch_size", "not known"))

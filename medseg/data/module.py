@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
@@ -15,16 +15,19 @@ from omegaconf import DictConfig
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import check_arguments
 from medseg.config.instantiate import instantiate
-from medseg.data.augmentation import Augmentation
 from medseg.data.datasets.base import Dataset
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
 from medseg.data.normalisation import normalise
+from medseg.data.on_device import DrawnPositions, ImagesOnDevice, OnDeviceAugmentation
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import DataError
+
+if TYPE_CHECKING:  # albumentations is imported where images are changed
+    from medseg.data.augmentation import Augmentation
 
 
 class Images(torch.utils.data.Dataset):
@@ -35,7 +38,10 @@ class Images(torch.utils.data.Dataset):
     """
 
     def __init__(
-        self, prepared: PreparedDataset, augmentation: Augmentation | None, border: BorderMaps | None = None
+        self,
+        prepared: PreparedDataset,
+        augmentation: Augmentation | OnDeviceAugmentation | None,
+        border: BorderMaps | None = None,
     ) -> None:
         self.prepared = prepared
         self.augmentation = augmentation
@@ -80,7 +86,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         batch_size: images per step and process.
         num_workers: loading processes; "auto" picks what the machine has.
         skip_bad: leave unusable samples out instead of stopping.
-        augmentation: applied to training images.
+        augmentation: applied to training images; one that is on the device needs no loading processes in training.
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
@@ -109,7 +115,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         batch_size: int = 8,
         num_workers: int | str = "auto",
         skip_bad: bool = False,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | OnDeviceAugmentation | None = None,
         seed: int = 0,
         root: str | Path | None = None,
         border_weights: bool = False,
@@ -140,6 +146,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         check_arguments(DATA, "data.", **border)
         self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
         self.test_split = test_split
+        self.on_device: ImagesOnDevice | None = None  # once the first training batch is there
 
     @functools.cached_property
     def prepared(self) -> PreparedDataset:
@@ -227,20 +234,38 @@ class SegmentationDataModule(lightning.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
         )
+        images: torch.utils.data.Dataset = self.images(training=training)
+        num_workers = self.num_workers
+        if training and isinstance(self.augmentation, OnDeviceAugmentation):
+            height, width = self.prepared.image_size
+            images = DrawnPositions(self.augmentation, len(self.prepared.ids), square=height == width)
+            num_workers = 0
         return Loader(
-            self.images(training=training),
+            images,
             sampler=sampler,
             batch_size=self.batch_size,
             # One size for all training steps; a last batch of one image would also make poor batch statistics.
             drop_last=training and len(sampler) >= self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=as_sent,
             worker_init_fn=start_worker,
         )
 
+    def images_on_device(self, device: torch.device) -> ImagesOnDevice:
+        """Return the training images on a device; they are put there once."""
+        if self.on_device is None:
+            assert isinstance(self.augmentation, OnDeviceAugmentation)
+            arrays = {"image": self.prepared.images, "mask": self.prepared.masks}
+            if self.border is not None:
+                arrays |= {"mask": self.border.masks, "closeness": self.border.closeness}
+            self.on_device = ImagesOnDevice(self.augmentation, self.indices["train"], arrays, device)
+        return self.on_device
+
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> dict[str, torch.Tensor]:
+        if "drawn" in batch:
+            batch = self.images_on_device(batch["index"].device).batch(batch)
         # Bytes are sent to the device and become floats there: a quarter of the transfer. N x H x W x C seen as
         # N x C x H x W is the channels_last layout, without a copy.
         image = normalise(batch["image"].permute(0, 3, 1, 2), *self.normalisation)

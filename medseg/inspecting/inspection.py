@@ -58,7 +58,7 @@ def split_in_words(datamodule: SegmentationDataModule) -> str:
 def augmentation_in_words(augmentation: DictConfig) -> list[str]:
     """Say step by step what augmentation does."""
     plain: Any = OmegaConf.to_container(augmentation, resolve=True)
-    return [in_words(step) if isinstance(step, Mapping) else str(step) for step in plain.get("transforms", [])]
+    return [in_words(step) if isinstance(step, Mapping) else str(step) for step in plain.get("transforms", [plain])]
 
 
 def choice(group: str) -> str | None:

@@ -101,10 +101,11 @@ class RSC(nn.Module):
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         """Return `skip` and what its attention adds."""
-        weight = torch.sigmoid(self.spatial(skip)) * torch.sigmoid(self.weigh(_spatial_mean(skip)))
+        by_pixel, by_channel = torch.sigmoid(self.spatial(skip)), torch.sigmoid(self.weigh(_spatial_mean(skip)))
         if self.reading == "maps":
-            return skip + weight
-        return skip + skip * weight * (skip if self.reading == "released" else 1)
+            return torch.addcmul(skip, by_pixel, by_channel)
+        # Each multiplies a feature first: a product of the two alone would not have the feature's memory layout.
+        return skip + skip * by_pixel * (skip * by_channel if self.reading == "released" else by_channel)
 
 
 class AttentionGate(nn.Module):
@@ -149,7 +150,8 @@ class ConvUNeXtGate(nn.Module):
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         """Return the gated feature, N x C x H x W like both arguments."""
-        g1, g2, g3 = self.gate(up).chunk(3, dim=1)
+        # Copies: on a CPU, the sigmoid of a part of the channels takes several times as long as that of a whole tensor.
+        g1, g2, g3 = (part.clone() for part in self.gate(up).chunk(3, dim=1))
         kept = torch.sigmoid(self.keep(g1 + skip)) * skip
         return self.mix(kept + torch.sigmoid(g2) * torch.tanh(g3))
 

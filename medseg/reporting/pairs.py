@@ -17,6 +17,9 @@ from medseg.reporting.statistics import Side, TrainingVariance
 OPPOSITE = {BETTER: WORSE, WORSE: BETTER}
 NOT_SHOWN_TO_DIFFER = (UNDECIDED, EQUIVALENT)
 
+MOST_NETWORKS = 40
+"""That a picture shows against each other; 300 have 45,000 pairs, which no one can look at. The tables have all."""
+
 
 @dataclass(frozen=True)
 class Pair(Judgement):
@@ -103,6 +106,12 @@ def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure
         )
         for given, sample, judgement, chance in zip(inputs, shared, judged, chances, strict=True)
     ]
+
+
+def pairs_with(pairs: Sequence[Pair], row: Line) -> dict[Line, Pair]:
+    """Return each other row -> its pair with `row`, seen from `row`; `pairs` are of one dataset."""
+    seen = (pair if pair.first == row else pair.reversed() for pair in pairs if row in (pair.first, pair.second))
+    return {pair.second: pair for pair in seen}
 
 
 def find_pair(pairs: Sequence[Pair], first: Line, second: Line, column: Line) -> Pair | None:

@@ -20,6 +20,9 @@ FEWEST_DATASETS = 5
 RESAMPLES = 2000
 """Of the rank stability: a share of a half is then known to 1.1 points (standard error)."""
 
+MOST_VALUES = 2_000_000
+"""That are compared in one piece."""
+
 Row = TypeVar("Row", bound=Hashable)
 Column = TypeVar("Column", bound=Hashable)
 
@@ -210,7 +213,12 @@ def compare_all(values: Array) -> tuple[Array, Array]:
 
 def count_ranks(values: Array) -> Array:
     """Return the share of B samples in which each of K values is at each rank, the highest first. B x K -> K x K."""
-    better, equal = compare_all(values)
-    position = np.arange(values.shape[1])
-    at = (position >= better[..., None]) & (position < (better + equal)[..., None])  # B x K x K
-    return (at / equal[..., None]).mean(axis=0)
+    samples, networks = values.shape
+    position = np.arange(networks)
+    counts = np.zeros((networks, networks))
+    # Some samples at a time: B x K x K numbers of hundreds of networks are gigabytes.
+    for part in np.array_split(values, -(-samples * networks**2 // MOST_VALUES)):
+        better, equal = compare_all(part)
+        at = (position >= better[..., None]) & (position < (better + equal)[..., None])
+        counts += (at / equal[..., None]).sum(axis=0)
+    return counts / samples

@@ -23,6 +23,7 @@ from medseg.runs.plan import RunPlan
 from medseg.sweeps.outcome import Outcome
 from medseg.sweeps.planned_config import KEY, standard_input, use_config
 from medseg.sweeps.process import JobProcess, describe_exit
+from medseg.sweeps.server import job_server
 from medseg.system.locks import BusyError
 from medseg.system.signals import SIGNALS
 
@@ -84,7 +85,8 @@ class IsolatedJob:
                     return Outcome(name, "busy", str(error))
             try:
                 with standard_input(self.program, arguments, packed) as given:
-                    job = JobProcess(command, here, given)
+                    server = job_server(self.program, cfg, self.total)
+                    job = JobProcess(command, here, given, server)
             except OSError as error:
                 return failed(plan, name, f"cannot be started: {error}", [])
             try:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from medseg.system.forked import ForkServer, NotForkedError
 from medseg.system.signals import supervised
 
 log = logging.getLogger(__name__)
@@ -33,28 +34,26 @@ class JobProcess:
         command: what runs, with its arguments.
         folder: where it runs.
         given: what it reads on standard input; None for nothing.
+        server: starts the command, which is `python -m ...`; None where it is started anew.
 
     Its standard error is passed on, and its last lines are stored.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, given: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        given: IO[bytes] | None = None,
+        server: ForkServer | None = None,
+    ) -> None:
         self.lines: deque[str] = deque(maxlen=20)
-        # A separate group: Ctrl-C reaches the sweep alone, and nothing that the job started is left when it ends.
-        # No other input: a job that asked for some would wait for ever.
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=supervised(os.environ),
-            stdin=given or subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            process_group=0,
-        )
+        self.process = start(command, folder, given or subprocess.DEVNULL, server)
         self.pid = self.process.pid
         assert self.process.stderr is not None
-        self.listener = threading.Thread(target=self.install_signal_handlers, args=(self.process.stderr,), daemon=True)
+        self.listener = threading.Thread(target=self.pass_on, args=(self.process.stderr,), daemon=True)
         self.listener.start()
 
-    def install_signal_handlers(self, stream: IO[bytes]) -> None:
+    def pass_on(self, stream: IO[bytes]) -> None:
         """Pass on what the job prints."""
         for line in stream:
             text = line.decode(errors="replace")
@@ -97,6 +96,25 @@ class JobProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
         self.listener.join(timeout=5)
+
+
+def start(
+    command: Sequence[str], folder: Path, given: IO[bytes] | int, server: ForkServer | None
+) -> subprocess.Popen[bytes]:
+    """Start a job, forked where that is possible.
+
+    In a separate group: Ctrl-C reaches the sweep alone, and nothing that the job started is left when it ends. No other
+    input: a job that asked for some would wait for ever.
+    """
+    environment, error_output = supervised(os.environ), subprocess.PIPE
+    if server is not None:
+        python, option, module, *arguments = command
+        assert (python, option) == (sys.executable, "-m")
+        try:
+            return server.popen(module, arguments, cwd=folder, env=environment, stdin=given, stderr=error_output)
+        except NotForkedError as error:
+            log.info("%s: each job is started anew, which takes some seconds", error)
+    return subprocess.Popen(command, cwd=folder, env=environment, stdin=given, stderr=error_output, process_group=0)
 
 
 def describe_exit(code: int) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from lightning import Trainer
-from matplotlib.figure import Figure
 
 from medseg.data.module import SegmentationDataModule
 from medseg.data.overlay import outline
@@ -19,6 +19,12 @@ from medseg.training.task import SegmentationTask
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE = (60, 180, 75), (230, 60, 60), (60, 110, 240)
 """Colours of the error map, RGB."""
+
+PAGE, DPI = 1100, 110
+"""Width of a picture of examples, pixels, and pixels in an inch, which the size of the letters is given in."""
+
+HEADING, CAPTION, MARGIN = 64, 24, 8
+"""Pixels above the examples, below each of them, and around their pictures."""
 
 
 @torch.inference_mode()
@@ -71,28 +77,37 @@ def draw_examples(
         truths, predictions: class maps H x W.
         captions: one per row.
     """
+    from matplotlib.figure import Figure  # not above, nor below: only what draws needs it
+
     columns = ("image", "ground truth", "prediction", "errors")
     height, width = images[0].shape[:2]
-    figure = Figure(figsize=(10, 0.9 + (2.4 * height / width + 0.22) * len(images)), layout="constrained")
-    figure.suptitle(
-        f"{printable(title)}\nerrors: green correct, red false positive, blue false negative or wrong class",
-        fontsize=9,
-        parse_math=False,
-    )
-    axes = figure.subplots(len(images), len(columns), squeeze=False)
-    for row, (image, truth, prediction, caption) in enumerate(zip(images, truths, predictions, captions, strict=True)):
+    side = (PAGE - MARGIN) // len(columns) - MARGIN
+    tall = max(1, round(side * height / width))
+    lefts = [MARGIN + column * (side + MARGIN) for column in range(len(columns))]
+    tops = [HEADING + row * (tall + CAPTION) for row in range(len(images))]
+    # Pasted, not drawn: the axes of 16 pictures would take half a second.
+    page = np.full((HEADING + len(images) * (tall + CAPTION), PAGE, 3), 255, np.uint8)
+    for top, image, truth, prediction in zip(tops, images, truths, predictions, strict=True):
         rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image)
         pictures = (rgb, outline(rgb, truth), outline(rgb, prediction), error_map(rgb, truth, prediction))
-        for axis, column, picture in zip(axes[row], columns, pictures, strict=True):
-            axis.imshow(picture, interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if row == 0:
-                axis.set_title(column, fontsize=9)
-        # Above the second picture the caption has the width of the row.
-        axes[row][0].set_xlabel(printable(caption), fontsize=8, loc="left", parse_math=False)
+        for left, picture in zip(lefts, pictures, strict=True):
+            page[top : top + tall, left : left + side] = cv2.resize(
+                picture, (side, tall), interpolation=cv2.INTER_NEAREST
+            )
+    figure = Figure(figsize=(PAGE / DPI, len(page) / DPI), dpi=DPI)
+    figure.figimage(page)
+
+    def write(x: float, y: float, text: str, size: float, **options: Any) -> None:
+        figure.text(x / PAGE, 1 - y / len(page), text, fontsize=size, parse_math=False, va="top", **options)
+
+    heading = f"{printable(title)}\nerrors: green correct, red false positive, blue false negative or wrong class"
+    write(PAGE / 2, MARGIN, heading, 9, ha="center")
+    for left, column in zip(lefts, columns, strict=True):
+        write(left + side / 2, HEADING - 18, column, 9, ha="center")
+    for top, caption in zip(tops, captions, strict=True):
+        write(lefts[0], top + tall + 4, printable(caption), 8, ha="left")
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file)
 
 
 def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -111,6 +126,8 @@ def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> n
 
 def draw_curves(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw losses and validation scores over the epochs of `metrics.csv`."""
+    from matplotlib.figure import Figure
+
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from medseg.trained.demo import draw, mask_of, run_demo
 from medseg.trained.predicting.prediction import LONGEST_SIDE, Prediction, describe_classes
 from tests.browsing import PHONE, open_page
 from tests.data.image_files import pillow
+from tests.forking import start_forked
 from tests.helpers import compose_config
 from tests.trained.predicting.checkpoints import picture, write_checkpoint
 
@@ -34,11 +33,8 @@ NOISE = ("Method not implemented.",)
 @contextmanager
 def serving(checkpoint: Path, *words: str) -> Iterator[str]:
     """Run the demo as a user would; yields its address. Ctrl-C ends it without a complaint."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "medseg", "demo", f"checkpoint={checkpoint}", *words],
-        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "GRADIO_TEMP_DIR": str(checkpoint.parent / "uploads")},
-    )  # fmt: skip
+    uploads = str(checkpoint.parent / "uploads")
+    process = start_forked("medseg", "demo", f"checkpoint={checkpoint}", *words, cwd=PROJECT, GRADIO_TEMP_DIR=uploads)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from medseg.system.files import read_csv
 from medseg.trained.predicting.folder import predict_images
 from medseg.trained.predicting.outputs import OutputFolder
 from tests.data.image_files import pillow
+from tests.forking import PROJECT, start_forked
 from tests.helpers import compose_config, train
 from tests.trained.predicting.checkpoints import LOCAL, picture, read_png, write_checkpoint, write_image
 
@@ -322,10 +321,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_rest_follows(tmp_path: Path, caps
     for number in range(1, 300):
         os.link(image, image.with_name(f"{number:04d}.png"))
     words = (f"checkpoint={file}", f"input={image.parent}", f"output={tmp_path / 'out'}", "trust=true")
-    project = Path(__file__).resolve().parent.parent
-    process = subprocess.Popen(
-        [sys.executable, "-m", "medseg", "predict", *words], cwd=project, stderr=subprocess.PIPE, text=True
-    )
+    process = start_forked("medseg", "predict", *words, cwd=PROJECT)
     journal = tmp_path / "out" / ".finished.jsonl"
     deadline = time.monotonic() + 150
     while not (journal.exists() and journal.read_text().count("\n") >= 5):
@@ -333,9 +329,9 @@ def test_ctrl_c_keeps_what_is_finished_and_the_rest_follows(tmp_path: Path, caps
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    assert process.stderr is not None
-    assert "error: interrupted" in process.stderr.read()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: interrupted" in said
     done = read_csv(tmp_path / "out" / "predictions.csv")
     assert 5 <= len(done) < 300
     assert all((tmp_path / "out" / row["mask"]).exists() for row in done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from medseg.config import yaml_files
 from tests.commands.test_start import COMMANDS
-from tests.forking import Ended, run_all
+from tests.helpers import command
 
 NEEDED = {
     "evaluate": ["checkpoint=x"],
@@ -79,21 +80,26 @@ def of_groups(command: str) -> Iterator[str]:
         yield from (f"{other}={option}", f"+{other}={option}", f"~{other}", f"{other}.nokey=1")
 
 
-def check(ended: Sequence[Ended]) -> None:
-    """Fail with all that is wrong at once."""
+def check(cases: Sequence[tuple[str, Sequence[str]]], here: Path) -> None:
+    """Run commands with their words, and fail with all that is wrong at once."""
     wrong = []
-    for each in ended:
+    for name, words in cases:
+        started = time.monotonic()
+        ended = command(name, *words, cwd=here)
+        seconds = time.monotonic() - started
+        # Others are progress.
+        errors = [line for line in ended.stderr.splitlines() if not line.startswith(("INFO ", "WARNING "))]
         faults = [
-            each.code <= 0 and f"exit code {each.code}",
-            "Traceback" in each.err and "a traceback",
-            "MEDSEG_DEBUG" in each.err and "an error that nobody foresaw",
-            len(each.errors) != 1 and f"{len(each.errors)} lines",
-            each.seconds > SECONDS and f"{each.seconds} s",
+            ended.returncode <= 0 and f"exit code {ended.returncode}",
+            "Traceback" in ended.stderr and "a traceback",
+            "MEDSEG_DEBUG" in ended.stderr and "an error that nobody foresaw",
+            len(errors) != 1 and f"{len(errors)} lines",
+            seconds > SECONDS and f"{seconds} s",
         ]
         said = ", ".join(filter(None, faults))
         if said:
-            wrong.append(f"{each.line}: {said}: {each.err[-300:]}")
-    assert not wrong, f"{len(wrong)} of {len(ended)}:\n" + "\n".join(wrong)
+            wrong.append(f"{' '.join([name, *words])}: {said}: {ended.stderr[-300:]}")
+    assert not wrong, f"{len(wrong)} of {len(cases)}:\n" + "\n".join(wrong)
 
 
 @pytest.fixture
@@ -108,19 +114,19 @@ def here(tmp_path: Path) -> Path:
 @pytest.mark.timeout(900)
 def test_wrong_words_of_every_command(here: Path) -> None:
     cases = []
-    for place, command in enumerate(COMMANDS):
-        key = next(key for key in yaml_files.primary(command)[1] if key != "runs")
-        words = [*ANYWHERE[place % 3 :: 3], *of_groups(command), f"~{key}", f"{key}=[1"]
+    for place, name in enumerate(COMMANDS):
+        key = next(key for key in yaml_files.primary(name)[1] if key != "runs")
+        words = [*ANYWHERE[place % 3 :: 3], *of_groups(name), f"~{key}", f"{key}=[1"]
         # Where folders are given without a key, an empty word is one.
-        cases += [(command, [*NEEDED.get(command, []), word]) for word in words if word or command not in TAKE_RUNS]
-    check(run_all(cases, here))
+        cases += [(name, [*NEEDED.get(name, []), word]) for word in words if word or name not in TAKE_RUNS]
+    check(cases, here)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_paths_that_cannot_be(here: Path) -> None:
     cases = []
-    for command, word in PATHS:
-        needed = [] if command in TAKE_RUNS else NEEDED.get(command, [])
-        cases.append((command, [*SMALL.get(command, []), *needed, word]))
-    check(run_all(cases, here))
+    for name, word in PATHS:
+        needed = [] if name in TAKE_RUNS else NEEDED.get(name, [])
+        cases.append((name, [*SMALL.get(name, []), *needed, word]))
+    check(cases, here)

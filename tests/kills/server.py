@@ -111,7 +111,7 @@ def become(request: Mapping[str, Any]) -> None:
         os.dup2(opened, number)
         os.close(opened)
     sys.stdin, sys.stdout, sys.stderr = stream(0, "r"), stream(1, "w"), stream(2, "w")
-    os.environ.update(request["variables"])
+    os.environ.update({**request["variables"], "MEDSEG_FORK": "0"})  # a job is forked from the process of its sweep
     tempfile.tempdir = None
     subprocess_of_jobs = importlib.import_module("medseg.sweeps.process")
     subprocess_of_jobs.subprocess = ForkingSubprocess()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 from typing import Any
 
 import hydra
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -43,14 +46,33 @@ NETWORKS = [name for name in yaml_files.options("model") if name != "custom"]
 
 
 @lru_cache
+def composed(name: str) -> DictConfig:
+    """Return the configuration of a run of the network `name`, made small. Composing takes a tenth of a second."""
+    size = ("data.in_channels=3", "data.num_classes=2")
+    return compose_config("train", *size, f"model={name}", *SMALL.get(name, ()), checked=False)
+
+
+@lru_cache
 def settings(name: str, *overrides: str) -> dict[str, Any]:
-    """Return the arguments of the network `name`, made small, as its YAML and the overrides give them.
+    """Return the arguments of the network `name`, made small, as its YAML and the overrides of single keys give them.
 
     They are not checked: what a network refuses itself is tested, too.
     """
-    size = ("data.in_channels=3", "data.num_classes=2")
-    cfg = compose_config("train", *size, f"model={name}", *SMALL.get(name, ()), *overrides, checked=False)
+    cfg = copy.deepcopy(composed(name))
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        assert "." in override.key_or_group, "no option"
+        assert override.type in (OverrideType.CHANGE, OverrideType.ADD)
+        added = override.type == OverrideType.ADD
+        OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=added)  # as Hydra does
     return OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[return-value]
+
+
+def different() -> list[str]:
+    """List the networks but for those that are, made small, the same as one before them, such as SegNeXt-S and B."""
+    first: dict[str, str] = {}
+    for name in NETWORKS:
+        first.setdefault(repr(settings(name)), name)
+    return list(first.values())
 
 
 def build(name: str, *overrides: str, seed: int = 0) -> nn.Module:

@@ -14,10 +14,10 @@ from medseg.models.blocks.cmunext import CMUNeXtBlock, SkipFusion
 from medseg.models.layers import crop_to, make_norm, pad_to, pad_to_multiple
 from medseg.models.skips import CBAM, RSC, SCSE, SE, SKIPS, AttentionGate, ConvUNeXtGate, make_skip
 from medseg.models.ushape import UShape
-from tests.models.builds import NETWORKS, build, count, logits_of, settings
+from tests.models.builds import build, count, different, logits_of, settings
 
-WITH_SKIPS = [name for name in NETWORKS if "skip" in settings(name)]
-WITH_BLOCKS = [name for name in NETWORKS if "encoder" in settings(name)]
+WITH_SKIPS = [name for name in different() if "skip" in settings(name)]
+WITH_BLOCKS = [name for name in different() if "encoder" in settings(name)]
 
 
 # Skip modules.

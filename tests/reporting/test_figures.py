@@ -335,6 +335,18 @@ def test_ranks_are_sorted_by_the_first_panel(tmp_path: Path, figures: dict[str, 
     assert not [one for one in unknown.collections if len(one.get_paths())]
 
 
+def test_of_very_many_networks_the_best_ranks_are_drawn(
+    tmp_path: Path, figures: dict[str, Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medseg.reporting.figures.ranks.MOST_NETWORKS", 2)
+    rows = [Line(name, name, ()) for name in "abc"]
+    with in_style():
+        draw_ranks(Verdicts(rows, MEASURES["dice"], {}, {}, {"all": np.eye(3)[[2, 0, 1]]}), tmp_path)
+    assert [word for word in words(figures["ranks"]) if word in "abc"] == ["b", "c"]
+    (axis,) = figures["ranks"].axes
+    assert axis.get_xlim() == (0.5, 2.5)
+
+
 def test_shares_are_those_of_the_rows_that_are_ranked() -> None:
     a, b, c, data, more = (Line(name, name, ()) for name in ("a", "b", "c", "data", "more"))
     half = np.full((2, 2), 0.5)

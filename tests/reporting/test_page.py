@@ -25,7 +25,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.contents import sections
 from medseg.reporting.layout import lay_out
-from medseg.reporting.page.browser import browser_data, choose_images, licence_note, read_stored
+from medseg.reporting.page.browser import FEWEST_IMAGES, browser_data, choose_images, licence_note, read_stored
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
@@ -170,6 +170,32 @@ def test_own_metrics_are_on_the_page_whatever_they_are_called(name: str, tmp_pat
     assert f'<div class="of-score" data-score="{escape(name)}" hidden>' in page
     table = comparison_table(compare_runs(runs_of(sweep), MEASURES["dice"]))
     assert texts(page, "comparison-0")[0][0] == table.grid.rows[0][0].text
+
+
+def test_of_very_many_networks_the_best_are_compared_under_one_score(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medseg.reporting.page.scores.MOST_NETWORKS", 2)
+    comparison = compare_runs(runs_of(sweep), MEASURES["dice"])
+    page = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
+    data = embedded(page, "report-scores")
+    assert list(data["measures"]) == ["dice"]
+    for column, pairs in zip(comparison.columns, data["measures"]["dice"]["pairs"], strict=True):
+        means = [comparison.cells[row, column].scores["dice"].mean for row in comparison.rows]
+        assert [{*pair[:2]} for pair in pairs] == [{*np.argsort(means)[-2:].tolist()}]
+    assert "The 2 networks with the best mean on the dataset" in page
+    assert "Of more than 2 networks under this score alone" in page
+
+
+def test_of_very_many_predictions_fewer_images_are_shown(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = compare_runs(runs_of(sweep), MEASURES["dice"])
+    trainings = sum(run.finished for run in runs_of(sweep))
+    assert len(browser_data(comparison, 6)[0]["images"]) == 6
+    monkeypatch.setattr("medseg.reporting.page.browser.MOST_MAPS", 5 * trainings)
+    assert len(browser_data(comparison, 6)[0]["images"]) == 5
+    monkeypatch.setattr("medseg.reporting.page.browser.MOST_MAPS", 1)
+    assert len(browser_data(comparison, 6)[0]["images"]) == FEWEST_IMAGES
+    assert len(browser_data(comparison, 3)[0]["images"]) == 3
 
 
 def test_pairs_are_numbers_and_the_page_has_a_key_for_each_of_their_states(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def test_groups_are_the_longest_that_are_not_distinguished() -> None:
 # How sure the order is.
 
 
-def test_ranks_are_counted_and_ties_share() -> None:
+@pytest.mark.parametrize("most", [1, 20, 10**6])
+def test_ranks_are_counted_and_ties_share(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medseg.reporting.ranks.MOST_VALUES", most)  # compared in 4 pieces, in 2, in one
     values = np.array([[0.9, 0.8, 0.7], [0.7, 0.8, 0.9], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2]])
     expected = np.array(
         [

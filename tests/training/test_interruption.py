@@ -15,20 +15,17 @@ from medseg.commands import status
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
 from tests.faults import processes_of
+from tests.forking import start_forked
 from tests.helpers import TINY
-from tests.sweeping import PROJECT, wait_until
+from tests.sweeping import wait_until
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start a run that waits in its second epoch the first time, in a process group of its own."""
-    command = [
-        sys.executable, "-m", "medseg.train", *TINY, "data.image_size=32", f"runs_dir={folder / 'runs'}",
-        f"data_dir={folder / 'data'}", "+callbacks.fault._target_=tests.faults.Fault",
-        "+callbacks.fault.what=wait_once", *arguments,
-    ]  # fmt: skip
-    return subprocess.Popen(
-        command, cwd=folder, env={**os.environ, **variables, "PYTHONPATH": str(PROJECT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
+    return start_forked(
+        "medseg.train", *TINY, "data.image_size=32", f"runs_dir={folder / 'runs'}", f"data_dir={folder / 'data'}",
+        "+callbacks.fault._target_=tests.faults.Fault", "+callbacks.fault.what=wait_once", *arguments,
+        cwd=folder, **variables,
     )  # fmt: skip
 
 

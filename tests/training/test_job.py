@@ -23,6 +23,7 @@ from lightning.pytorch.callbacks import Callback
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
+from tests.forking import start_forked
 from tests.helpers import TINY, command, train
 
 
@@ -252,18 +253,15 @@ def test_a_failure_is_one_line_and_its_traceback_is_in_the_log(place: Path) -> N
 
 def test_a_killed_run_resumes(tmp_path: Path) -> None:
     arguments = [*TINY, "trainer.max_epochs=30"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "medseg.train", *arguments, f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    places = (f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path}")
+    process = start_forked("medseg.train", *arguments, *places, cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("runs/main/*/checkpoints/last.ckpt")):
         assert process.poll() is None, "ended before it was killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     run = RunFolder(next(tmp_path.glob("runs/main/*-seed0")))
     done = len(read_csv(run.metrics))
     assert run.status["state"] == "running"

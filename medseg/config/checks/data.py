@@ -67,6 +67,7 @@ OF_DATA: dict[str, Settings] = {
     "medseg.data.augmentation.Augmentation": {"image_size": SIZE, "transforms": TRANSFORMS},
     "medseg.data.augmentation.CoarseElastic": TRANSFORM | {"std": number(0, 10_000), "grid": whole(1, 1000)},
     "medseg.data.augmentation.": TRANSFORM,
+    "medseg.data.on_device.OnDeviceAugmentation": {"scale": pair(0.01, 100), "brightness": FACTORS},
     "albumentations.RandomScale": TRANSFORM | {"scale_limit": pair(-0.99, 100) | number(0, 0.99)},
     "albumentations.Affine": TRANSFORM
     | {

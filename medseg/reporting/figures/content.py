@@ -13,7 +13,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import best_row
 from medseg.reporting.line import Line
-from medseg.reporting.pairs import Pair, find_pair
+from medseg.reporting.pairs import Pair, pairs_with
 from medseg.reporting.pictures import Candidate, prediction_candidates
 from medseg.reporting.samples import curves_of
 from medseg.reporting.statistics import Array
@@ -123,7 +123,8 @@ def verdicts_of(comparison: Comparison) -> Verdicts:
     against = {}
     for column, first in best.items():
         pairs = [pair for pair in comparison.pairs if pair.column == column]
-        against[column] = {row: pair for row in rows if (pair := find_pair(pairs, row, first, column))}
+        others = pairs_with(pairs, first)
+        against[column] = {row: others[row].reversed() for row in rows if row in others}
     return Verdicts(
         rows=comparison.rows,
         measure=replace(comparison.measure, function=None),

@@ -15,6 +15,7 @@ from medseg.reporting.figures.content import Verdicts
 from medseg.reporting.figures.scales import linear, whole
 from medseg.reporting.figures.sheet import Sheet, scale_x
 from medseg.reporting.figures.style import save
+from medseg.reporting.pairs import MOST_NETWORKS
 from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
@@ -89,20 +90,22 @@ def add_differences(axis: Axes, pairs: Mapping[Line, Pair], best: Line, rows: Se
 def draw_ranks(verdicts: Verdicts, folder: Path) -> list[Path]:
     """Draw how often each network is at each rank; nothing of a single network.
 
-    The networks are sorted by their mean rank in the first panel.
+    The networks are sorted by their mean rank in the first panel, of very many the best alone.
     """
-    count, shares = len(verdicts.rows), verdicts.shares
-    if count < 2 or not shares:
+    networks, shares = len(verdicts.rows), verdicts.shares
+    if networks < 2 or not shares:
         return []
-    first = next(iter(shares.values()))
-    mean = np.nansum(first * np.arange(count), axis=1)
-    order = np.argsort(np.where(np.isnan(first).all(axis=1), count, mean), kind="stable")  # the unranked last
+    first, count = next(iter(shares.values())), min(networks, MOST_NETWORKS)
+    mean = np.nansum(first * np.arange(networks), axis=1)
+    order = np.argsort(np.where(np.isnan(first).all(axis=1), networks, mean), kind="stable")  # the unranked last
+    order = order[:count]
     width = max(1.9, max(0.3, min(0.42, 2.6 / count)) * count)
     sheet = Sheet(
         list(shares),
         names=[verdicts.rows[k].label for k in order],
         x_label="rank",
-        caption=f"percent of bootstrap samples in which a network is at a rank; no number below {100 * LEAST:.0f}",
+        caption=f"percent of bootstrap samples in which a network is at a rank; no number below {100 * LEAST:.0f}"
+        + (f"; the best {count} of {networks} networks" if count < networks else ""),
         width=width,
         beside=max(1, min(4, int(13 / width))),
     )
@@ -110,7 +113,7 @@ def draw_ranks(verdicts: Verdicts, folder: Path) -> list[Path]:
     for (axis,), share in zip(sheet.panels, shares.values(), strict=True):
         scale_x(axis, scale, grid=False)
         axis.set_xlim(0.5, count + 0.5)
-        add_shares(axis, share[order])
+        add_shares(axis, share[order, :count])
     return save(sheet.figure, folder / "ranks")
 
 

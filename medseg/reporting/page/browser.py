@@ -2,6 +2,7 @@
 
 Of a dataset with more test images than the page is to hold, half of those shown are the ones whose score differs most
 between the networks, by its deviation; the others are spread evenly over the rest, from the worst score to the best.
+Of very many runs, fewer images are shown.
 """
 
 from __future__ import annotations
@@ -50,8 +51,17 @@ OVERLAYS = {"errors": "right and wrong", "classes": "classes", "outlines": "outl
 """What is drawn over an image."""
 
 
+MOST_MAPS = 6000
+"""Predictions in a page, about: of binary masks of 256 x 256 about 5 MB, which take 3 s to read and write."""
+
+FEWEST_IMAGES = 4
+"""Of a dataset, where that many are asked for, however many predictions each has."""
+
+
 def browser_data(comparison: Comparison, images: int) -> list[dict[str, Any]]:
     """Return of each dataset at most so many images with pictures, class maps and scores; or why there are none."""
+    trainings = sum(len(cell.sample.seeds) for cell in comparison.cells.values() if cell.sample is not None)
+    images = min(images, max(FEWEST_IMAGES, MOST_MAPS // max(1, trainings)))
     return [column_data(comparison, column, images) for column in comparison.columns]
 
 

@@ -51,6 +51,8 @@ def shrink_image(image: Pixels, frame: Frame) -> Pixels:
 
 def shrink_map(class_map: Pixels, frame: Frame) -> Pixels:
     """Bring a class map, H x W, to the size of a frame, without mixing classes."""
+    if class_map.shape == (frame.height, frame.width):
+        return class_map
     lines, places = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
         for new, old in zip((frame.height, frame.width), class_map.shape, strict=True)
@@ -76,7 +78,8 @@ def maps_data(class_maps: Sequence[Pixels], frame: Frame, ignored: int, bits: in
     can take apart in a few lines.
     """
     maps = np.stack([shrink_map(np.asarray(one), frame) for one in class_maps]).reshape(len(class_maps), -1)
-    packed = pack(np.where(maps == IGNORE_INDEX, ignored, maps).astype(np.uint8), bits)
+    maps[maps == IGNORE_INDEX] = ignored
+    packed = pack(maps, bits)
     return base64.b64encode(zlib.compress(packed.tobytes(), LEVEL)).decode("ascii")
 
 
@@ -88,6 +91,8 @@ def bits_of(class_maps: Iterable[Pixels], num_classes: int) -> int:
 
 def pack(values: Pixels, bits: int) -> Pixels:
     """Put values below 2^bits into bytes, each row by itself. M x P -> M x ceil(P * bits / 8)."""
+    if bits == 1:
+        return np.packbits(values, axis=1)
     each = 8 // bits
     filled = np.pad(values, ((0, 0), (0, -values.shape[1] % each))).reshape(len(values), -1, each)
     shifts = np.arange(each - 1, -1, -1, dtype=np.uint8) * bits

@@ -11,7 +11,7 @@ from medseg.reporting.costs import Costs
 from medseg.reporting.formatting import chance, count, level, margin, number, p_value, point_digits, size
 from medseg.reporting.line import Line
 from medseg.reporting.page.markup import controls_html, faint, filter_html, folded, legend_html, select_html
-from medseg.reporting.pairs import opposite_of
+from medseg.reporting.pairs import MOST_NETWORKS, opposite_of
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import Table, one_line
@@ -27,8 +27,10 @@ STATES = (BETTER, WORSE, EQUIVALENT, UNDECIDED, NOT_JUDGED)
 
 
 def every_measure(comparison: Comparison) -> Comparisons:
-    """Return the comparison under each measure that any of its cells has."""
+    """Return the comparison under each measure that any of its cells has; of very many networks, under its own."""
     own = comparison.measure.name
+    if len(comparison.rows) > MOST_NETWORKS:
+        return {own: comparison}
     having = {name for cell in comparison.cells.values() for name in cell.scores}
     others = {name: measure for name, measure in comparison.measures.items() if name in having and name != own}
     return {own: comparison} | {name: under(comparison, measure) for name, measure in others.items()}
@@ -61,6 +63,8 @@ def comparison_html(comparisons: Comparisons) -> str:
         f"{table_html(comparison_table(comparison), name=name)}\n</div>"
         for name, (measure, comparison) in zip(names, comparisons.items(), strict=True)
     ]
+    if len(first.rows) > MOST_NETWORKS:
+        tables.append(faint(f"Of more than {MOST_NETWORKS} networks under this score alone; score=iou takes another."))
     return controls + "\n".join(tables)
 
 
@@ -108,6 +112,8 @@ def matrix_html(comparisons: Comparisons) -> str:
     if margins:
         by_score = ", depending on the score" if len(set(margins)) > 1 else ""
         notes += f" Equivalent: shown to differ by less than {' or '.join(dict.fromkeys(margins))}{by_score}."
+    if len(first.rows) > MOST_NETWORKS:
+        notes += f" The {MOST_NETWORKS} networks with the best mean on the dataset; all pairs are in pairs.csv."
     keys = " ".join(key_html(state, states[state]) for state in STATES if state in states)
     return (
         f'{controls}<div class="scroll" id="matrix"></div>\n'
@@ -126,7 +132,9 @@ def stability_html(comparison: Comparison) -> str:
     # The order of networks with one seed is not judged, so it has no colour.
     single = any(cell.sample and len(cell.sample.seeds) == 1 for cell in comparison.cells.values())
     kind = "scroll shares" if single else "scroll shares heat"
-    first, *others = [heat_html(table, kind) for table in stability_tables(comparison, len(comparison.rows))] or [""]
+    first, *others = [
+        heat_html(table, kind) for table in stability_tables(comparison, min(len(comparison.rows), MOST_NETWORKS))
+    ] or [""]
     return first + folded("On each dataset", "\n".join(others))
 
 
@@ -196,12 +204,26 @@ def score_data(record: ScoreRow | None) -> list[Any] | None:
     return [significant(score.mean), *ends, entry.text + entry.after.removesuffix(" ≈"), standing]
 
 
+def best_rows(comparison: Comparison, column: Line) -> set[Line]:
+    """Return the networks of a dataset that the matrix has: all, or those with the best means."""
+    measure = comparison.measure
+    means = {
+        cell.row: cell.scores[measure.name].mean
+        for cell in comparison.column_cells(column)
+        if measure.name in cell.scores
+    }
+    return {*sorted(means, key=means.__getitem__, reverse=measure.higher_is_better)[:MOST_NETWORKS]}
+
+
 def pairs_data(comparison: Comparison) -> list[list[list[Any]]]:
     """Return the pairs of each dataset, each as `matrix.js` takes it apart."""
     index = {row: k for k, row in enumerate(comparison.rows)}
+    shown = {column: best_rows(comparison, column) for column in comparison.columns}
     measure = comparison.measure
     data: dict[Line, list[list[Any]]] = {column: [] for column in comparison.columns}
     for pair in comparison.pairs:
+        if not {pair.first, pair.second} <= shown[pair.column]:
+            continue
         points = [
             None if value is None else round(value * measure.points, point_digits(measure)) + 0.0
             for value in (pair.difference, pair.low, pair.high)

@@ -11,7 +11,7 @@ from medseg.reporting.ablation import Ablation, Block
 from medseg.reporting.comparison import Comparison, best_row
 from medseg.reporting.formatting import chance, count, difference, fixed, level, margin, number, p_value, verdict
 from medseg.reporting.line import Line
-from medseg.reporting.pairs import Pair, find_pair
+from medseg.reporting.pairs import Pair, pairs_with
 from medseg.reporting.ranks import FEWEST_DATASETS, Ranking
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import ALPHA
@@ -72,7 +72,8 @@ def with_best(comparison: Comparison, pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs of a dataset that its best network is in, seen from that."""
     column = pairs[0].column
     best = best_row(comparison.column_cells(column), comparison.measure)
-    return [pair for row in comparison.rows if best and (pair := find_pair(pairs, best, row, column))]
+    against = pairs_with(pairs, best) if best else {}
+    return [against[row] for row in comparison.rows if row in against]
 
 
 def pair_notes(pairs: Iterable[Pair], measure: Measure) -> list[str]:

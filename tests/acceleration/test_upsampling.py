@@ -1,0 +1,70 @@
+"""Up-sampling whose gradient lies together: the same values, in the memory layout that PyTorch is fast in."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from medseg.acceleration import accelerate
+from medseg.acceleration.upsampling import Upsample
+
+
+class UpsamplingGradients(TorchDispatchMode):
+    """Notes for each gradient of an up-sampling whether its values lie together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense: list[bool] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func is torch.ops.aten.upsample_bilinear2d_backward.default:
+            gradient = args[0]
+            layouts = (torch.contiguous_format, torch.channels_last)
+            self.dense.append(any(gradient.is_contiguous(memory_format=layout) for layout in layouts))
+        return func(*args, **(kwargs or {}))
+
+
+def gradients(upsample: nn.Module, x: Tensor) -> tuple[Tensor, list[bool]]:
+    """Return the input's gradient of a decoder's step, an up-sampling and a concatenation."""
+    x = x.clone().requires_grad_()
+    with UpsamplingGradients() as noted:
+        up = upsample(x)
+        torch.cat([torch.ones_like(up), up], 1).pow(3).sum().backward()
+    assert x.grad is not None
+    return x.grad, noted.dense
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_the_gradient_is_the_same_and_dense(
+    layout: torch.memory_format, dtype: torch.dtype, align_corners: bool
+) -> None:
+    plain = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=align_corners)
+    fast = accelerate(copy.deepcopy(plain))
+    assert isinstance(fast, Upsample)
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, 12, 12).to(dtype).contiguous(memory_format=layout)
+    own, dense = gradients(fast, x)
+    pytorchs, parts = gradients(plain, x)
+    assert (dense, parts) == ([True], [False])
+    assert own.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(own, pytorchs)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_which_are_replaced(mode: str) -> None:
+    assert isinstance(accelerate(nn.Upsample(scale_factor=2, mode=mode)), Upsample) == (mode == "bilinear")
+
+
+def test_a_program_has_pytorchs_own_operation() -> None:
+    fast = accelerate(nn.Sequential(nn.Conv2d(2, 2, 1), nn.Upsample(scale_factor=2, mode="bilinear")))
+    x = torch.randn(1, 2, 4, 4)
+    program = torch.export.export(fast, (x,))
+    compiled = torch.compile(fast, backend="eager", fullgraph=True)
+    for each in (program.module(), compiled):
+        torch.testing.assert_close(each(x), fast(x))
