@@ -15,8 +15,7 @@ from tests.forking import run_forked
 
 def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a multirun whose jobs write down their configuration instead of training."""
-    # Jobs that import next to nothing start sooner than a server of theirs would.
-    return run_forked("tests.probe", *words, f"runs_dir={folder}", cwd=folder, MEDSEG_FORK="0")
+    return run_forked("tests.probe", *words, f"runs_dir={folder}", cwd=folder)
 
 
 def test_only_jobs_with_the_option_have_the_override(tmp_path: Path) -> None:

@@ -48,8 +48,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def sweep(place: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    # Jobs that import next to nothing start sooner than a server of theirs would.
-    return run_forked("tests.probe", *arguments, cwd=place, MEDSEG_FORK="0", **variables)
+    return run_forked("tests.probe", *arguments, cwd=place, **variables)
 
 
 def runs_of(place: Path) -> list[tuple[RunFolder, Any]]:
