@@ -17,6 +17,7 @@ import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import sys
@@ -132,6 +133,7 @@ def become(request: Request, descriptors: Sequence[int], set_by_imports: Mapping
         sys.path[0] = str(Path.cwd())
     sys.argv = [request.module, *request.arguments]
     importlib.invalidate_caches()
+    atexit.unregister(shutil.rmtree)  # the server's temporary folders (matplotlib has one) are there for all programs
     open_streams()
     # Random numbers differ between processes, as they do between new ones; `random` sees to that itself.
     if "numpy" in sys.modules:
@@ -176,7 +178,8 @@ def main() -> None:
     gc.freeze()
     job = serve(connection)
     if job is None:
-        return
+        atexit._run_exitfuncs()
+        os._exit(0)
     request, descriptors = job
     os._exit(run(request, descriptors, set_by_imports))
 

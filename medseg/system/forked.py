@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from medseg.system.fork_server import HEADER, Request, receive_exactly
 
 MAY_DIFFER = ("CUDA_VISIBLE_DEVICES", "MEDSEG_*", "WANDB_*")
 """Variables that nothing reads as it is imported. With others, a program needs a server of its own."""
+
+END = 1.0
+"""Seconds that a server has to remove its temporary files."""
 
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 
@@ -148,6 +151,8 @@ class ForkServer:
         """End the server's process; what it has started goes on."""
         if self.process is not None:
             self.connection.close()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(END)
             self.process.kill()
             self.process.wait()
             self.process = None

@@ -197,3 +197,18 @@ def test_a_server_that_cannot_fork_says_so(text: str, tmp_path: Path) -> None:
         with pytest.raises(NotForkedError):
             server.popen("broken", cwd=tmp_path)
         assert server.process is None
+
+
+def test_a_temporary_folder_of_an_import_is_there_for_every_program(tmp_path: Path) -> None:
+    (tmp_path / "imported.py").write_text(
+        "import atexit, shutil, tempfile\n"
+        f"folder = tempfile.mkdtemp(dir={str(tmp_path)!r}, prefix='made-')\n"
+        "atexit.register(shutil.rmtree, folder)\n"
+    )
+    (tmp_path / "look.py").write_text("import imported, os; print(os.listdir(imported.folder))")
+    server = ForkServer(["imported"])
+    for _ in range(2):
+        done = server.run("look", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    server.close()
+    assert not list(tmp_path.glob("made-*"))
