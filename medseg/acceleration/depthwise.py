@@ -18,6 +18,9 @@ from torch import Tensor, nn
 COLUMNS = 3
 """The widest kernel whose gradient oneDNN computes fast."""
 
+MOST_COLUMNS, FEW_CHANNELS = 13, 16
+"""A kernel of more columns, for no more channels than these: its convolution in bf16 does not end (measured)."""
+
 Pair = tuple[int, int]
 """Vertical, horizontal."""
 
@@ -40,7 +43,8 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map N x C x H x W to N x C x H' x W'."""
-        if not self._is_trained_here(input):
+        tracing = torch.compiler.is_compiling() or torch._C._get_tracing_state()
+        if tracing or input.device.type != "cpu" or input.dim() != 4:
             return super().forward(input)
         weight, bias, padding = self.weight, self.bias, cast(Pair, self.padding)
         if self.padding_mode != "zeros":
@@ -49,18 +53,21 @@ class DepthwiseConv2d(nn.Conv2d):
         if torch.is_autocast_enabled("cpu"):
             dtype = torch.get_autocast_dtype("cpu")
             input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        trained = torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)
+        fast = trained and input.is_contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", enabled=False):
-            return cast(Tensor, Depthwise.apply(input, weight, bias, padding, self.dilation))  # type: ignore[no-untyped-call]
+            compute = Depthwise.apply if fast else convolve
+            return cast(Tensor, compute(input, weight, bias, padding, cast(Pair, self.dilation)))
 
-    def _is_trained_here(self, x: Tensor) -> bool:
-        return (
-            not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
-            and torch.is_grad_enabled()
-            and (x.requires_grad or self.weight.requires_grad)
-            and x.device.type == "cpu"
-            and x.dim() == 4
-            and x.is_contiguous(memory_format=torch.channels_last)
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:
+    """Convolve N x C x H x W with a kernel C x 1 x kh x kw."""
+    if x.dtype == torch.bfloat16 and weight.shape[3] > MOST_COLUMNS and len(weight) <= FEW_CHANNELS:
+        # oneDNN (3.x, in PyTorch 2.15) does not return from making its program for it.
+        return convolve(x.float(), weight.float(), None if bias is None else bias.float(), padding, dilation).to(
+            x.dtype
         )
+    return F.conv2d(x, weight, bias, 1, padding, dilation, len(weight))
 
 
 class Depthwise(torch.autograd.Function):
@@ -69,7 +76,7 @@ class Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:  # type: ignore[override]
         """Convolve N x C x H x W with a kernel C x 1 x kh x kw."""
-        return F.conv2d(x, weight, bias, 1, padding, dilation, len(weight))
+        return convolve(x, weight, bias, padding, dilation)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -96,7 +103,7 @@ class Depthwise(torch.autograd.Function):
 def input_gradient(grad: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
     """Return the gradient of the input: the convolution of the output's with the kernel turned round."""
     around = [d * (side - 1) - p for side, p, d in zip(weight.shape[2:], padding, dilation, strict=True)]
-    return F.conv2d(grad, weight.flip(2, 3), None, 1, around, dilation, len(weight))
+    return convolve(grad, weight.flip(2, 3), None, (around[0], around[1]), dilation)
 
 
 def weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:

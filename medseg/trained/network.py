@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from medseg.acceleration import accelerate
 from medseg.acceleration.precision import pick_precision
 from medseg.config.checks.kinds import DEVICE, checked
 from medseg.data.normalisation import normalise
@@ -59,7 +60,7 @@ class TrainedNetwork:
         trusted.
         """
         read = Checkpoint.read(checkpoint) if isinstance(checkpoint, Path) else checkpoint
-        return cls(read.file, read.build(trust=trust).eval(), read.metadata)
+        return cls(read.file, accelerate(read.build(trust=trust).eval()), read.metadata)
 
     def to(self, device: torch.device, precision: str | None = None) -> TrainedNetwork:
         """Move the network to a device, to compute in a precision; None is that of its training, `auto` the faster one.

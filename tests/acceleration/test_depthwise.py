@@ -147,6 +147,19 @@ def test_a_wide_kernel_has_its_gradient_in_lower_precisions(dtype: torch.dtype) 
         assert (a - b).norm() < {torch.float32: 1e-4, torch.bfloat16: 2e-2}[dtype] * b.norm()
 
 
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_a_very_wide_kernel_for_few_channels_ends_in_bf16(is_trained: bool) -> None:
+    """oneDNN's own does not."""
+    conv = accelerate(nn.Conv2d(4, 4, (1, 21), padding=(0, 10), groups=4)).to(memory_format=torch.channels_last)
+    x = channels_last(torch.randn(1, 4, 64, 64))
+    with torch.set_grad_enabled(is_trained), torch.autocast("cpu", torch.bfloat16):
+        y = conv(x)
+    assert y.dtype == torch.bfloat16
+    assert F.cosine_similarity(y.float().flatten(), conv(x).flatten(), dim=0) > 0.999
+    if is_trained:
+        y.float().square().sum().backward()
+
+
 class OwnConv(nn.Conv2d):
     """Somebody's own convolution, which may do anything."""
 
