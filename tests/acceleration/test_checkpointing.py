@@ -53,6 +53,33 @@ class Plain(nn.Module):
         return self.head(x)
 
 
+class Window(nn.Module):
+    """A block whose arguments are given by name, as in timm's Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor, *, mask: Tensor, debug: bool) -> Tensor:
+        return self.norm(x).where(mask, x)
+
+
+class ByName(nn.Module):
+    """A network of such blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.windows = nn.ModuleList([Window(), Window()])
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for window in self.windows:
+            x = window(x=x, mask=x > 0, debug=True)
+        return self.head(x)
+
+
 def smp_unet() -> nn.Module:
     import segmentation_models_pytorch as smp
 
@@ -65,6 +92,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "amsunet": lambda: AMSUnet(base_channels=4),
     "unet, deep supervision": lambda: UNet(base_channels=4, deep_supervision=True),
     "smp": smp_unet,
+    "arguments by name": ByName,
 }
 
 
