@@ -6,6 +6,7 @@ stored; what the part computes on the way to its output is not, and is computed 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from medseg.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def checkpoint_activations(network: nn.Module, image: Tensor) -> nn.Module:
@@ -31,7 +34,10 @@ def checkpoint_activations(network: nn.Module, image: Tensor) -> nn.Module:
         network: on the device of the image.
         image: one that the network takes, 1 x C x H x W.
     """
-    for part in parts_to_repeat(network, image)[:-1]:
+    parts = parts_to_repeat(network, image)[:-1]
+    if not parts:
+        log.warning("activation_checkpointing=true: %s has no part that is worth it", type(network).__name__)
+    for part in parts:
         part.__class__ = repeated(type(part))  # type: ignore[arg-type]
     return network
 

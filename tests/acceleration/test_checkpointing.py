@@ -165,6 +165,13 @@ def test_the_last_part_and_parts_with_many_weights_are_left_alone() -> None:
     assert {type(block).__name__ for block in blocks} == {"Block"}
 
 
+def test_it_is_said_where_nothing_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint_activations(Plain(), torch.zeros(1, 3, 16, 16))
+    assert not caplog.text
+    checkpoint_activations(Plain(), torch.zeros(1, 3, 6, 6))
+    assert "activation_checkpointing=true: Plain has no part that is worth it" in caplog.text
+
+
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning")
 def test_nothing_is_done_outside_training(monkeypatch: pytest.MonkeyPatch) -> None:
     network = checkpoint_activations(Plain(), torch.zeros(1, 3, 16, 16))
