@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import subprocess
 import sys
 import tarfile
 import time
@@ -73,6 +74,25 @@ def test_archives_are_few_and_of_a_limited_size(tmp_path: Path, monkeypatch: pyt
         with tarfile.open(file) as tar:
             names.append({name.partition("/")[0] for name in tar.getnames()})
     assert names == [{"a"}, {"b"}]
+
+
+def test_the_end_of_the_script_is_that_of_all_that_it_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "experiments.performance.gpu", str(tmp_path / "results"), "--dry-run"]
+    process = subprocess.Popen(
+        [*command, "--work", str(tmp_path / "work")], cwd=gpu.FOLDER.parents[1], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        log = tmp_path / "work" / "networks.log"
+        limit = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < limit:
+            time.sleep(0.1)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.terminate()
+        assert process.communicate(timeout=60)[1] == "interrupted: the same command goes on\n"
+        assert process.returncode == 1
+        assert not Path(f"/proc/{child}").exists()
+    finally:
+        process.kill()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ stored; what the part computes on the way to its output is not, and is computed 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from medseg.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def checkpoint_activations(network: nn.Module, image: Tensor) -> nn.Module:
@@ -31,7 +34,10 @@ def checkpoint_activations(network: nn.Module, image: Tensor) -> nn.Module:
         network: on the device of the image.
         image: one that the network takes, 1 x C x H x W.
     """
-    for part in parts_to_repeat(network, image)[:-1]:
+    parts = parts_to_repeat(network, image)[:-1]
+    if not parts:
+        log.warning("activation_checkpointing=true: %s has no part that is worth it", type(network).__name__)
+    for part in parts:
         part.__class__ = repeated(type(part))  # type: ignore[arg-type]
     return network
 
@@ -40,14 +46,14 @@ def parts_to_repeat(network: nn.Module, image: Tensor) -> list[nn.Module]:
     """List the innermost parts whose input has more values than they have weights, in the order of the forward pass."""
     found: dict[nn.Module, None] = {}
 
-    def look(part: nn.Module, inputs: tuple[Any, ...]) -> None:
-        values = sum(value.numel() for value in inputs if isinstance(value, Tensor))
+    def look(part: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        values = sum(value.numel() for value in (*inputs, *named.values()) if isinstance(value, Tensor))
         weights = sum(parameter.numel() for parameter in part.parameters())
         if 0 < weights < values:
             found.pop(part, None)  # one that is used again stands where it is used last
             found[part] = None
 
-    hooks = [part.register_forward_pre_hook(look) for part in innermost(network)]
+    hooks = [part.register_forward_pre_hook(look, with_kwargs=True) for part in innermost(network)]
     was_training = network.training
     network.eval()
     try:
@@ -74,19 +80,20 @@ def innermost(network: nn.Module) -> Iterator[nn.Module]:
 def repeated(kind: type[nn.Module]) -> type[nn.Module]:
     """Return a class like that of a module, of the same name, whose forward pass is repeated in the backward pass."""
 
-    def forward(self: nn.Module, *inputs: Any) -> Any:
+    def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
         tracing = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
         if tracing or not (self.training and torch.is_grad_enabled()):
-            return kind.forward(self, *inputs)
-        versions = versions_of(inputs)
+            return kind.forward(self, *inputs, **named)
+        given = (*inputs, *named.values())
+        versions = versions_of(given)
 
         output = checkpoint(
-            partial(kind.forward, self),
+            partial(kind.forward, self, **named),
             *inputs,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), unchanged_buffers(self)),
         )
-        if versions_of(inputs) != versions:  # PyTorch would say so in the backward pass, and not of what
+        if versions_of(given) != versions:  # PyTorch would say so in the backward pass, and not of what
             raise UserError(
                 f"activation_checkpointing=true: {kind.__name__} changes its input in place (+=, inplace=True), so "
                 "it cannot be computed again; leave that option out, or let the network write to a new tensor"

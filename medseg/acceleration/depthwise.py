@@ -39,7 +39,7 @@ def has_slow_gradient(module: nn.Module) -> bool:
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depth-wise `nn.Conv2d` of stride 1 whose gradients are fast on a CPU; differentiable once there."""
+    """A depth-wise `nn.Conv2d` of stride 1 whose gradients are fast on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map N x C x H x W to N x C x H' x W'."""
@@ -85,7 +85,6 @@ class Depthwise(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[misc]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of what `forward` takes."""
         x, weight = ctx.saved_tensors

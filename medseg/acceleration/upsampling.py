@@ -25,8 +25,11 @@ class Upsample(nn.Upsample):
         return output
 
 
-def dense(gradient: Tensor) -> Tensor:
-    """Return a gradient, N x C x H x W, whose values lie together, in the order of dimensions that it has."""
-    if gradient.is_contiguous() or gradient.is_contiguous(memory_format=torch.channels_last):
+def dense(gradient: Tensor | None) -> Tensor | None:
+    """Return a gradient, N x C x H x W, whose values lie together, in the order of dimensions that it has.
+
+    None where an operation after it has none to give.
+    """
+    if gradient is None or gradient.is_contiguous() or gradient.is_contiguous(memory_format=torch.channels_last):
         return gradient
     return gradient.clone()  # which keeps the order; `contiguous` would not

@@ -26,8 +26,8 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         table.add_column(name, justify="right")
     measures = MEASURES.with_custom(summary.get("own_metrics", {}))
     for measure in measures.per_image:
-        title = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
-        table.add_row(title, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
+        name = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
+        table.add_row(name, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()
     table.add_row("other conventions", *[""] * len(columns))

@@ -72,8 +72,14 @@ def known_speedup(machine: dict[str, Any]) -> float | None:
     name, _, value = os.environ.get(VARIABLE, "").partition(":")
     if name == name_of(machine):
         with suppress(ValueError):
-            return float(value)
+            return possible_speedup(float(value)) or read_cache(machine)
     return read_cache(machine)
+
+
+def possible_speedup(value: Any) -> float | None:
+    """Return a stored value that can be a speed-up; None for another one."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 < value < 1e6 else None
 
 
 def measure_speedup() -> float:
@@ -142,8 +148,7 @@ def read_cache(machine: dict[str, Any]) -> float | None:
     """Return the stored speed-up of a machine; None where there is none, or the file is damaged."""
     file = cache_file(machine)
     with suppress(UserError, OSError):
-        value = read_json(file, optional=True).get("speedup") if file else None
-        return float(value) if isinstance(value, int | float) and 0 < value < 1e6 else None
+        return possible_speedup(read_json(file, optional=True).get("speedup")) if file else None
     return None
 
 

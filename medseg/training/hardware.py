@@ -42,4 +42,5 @@ def describe_device(accelerator: str) -> str:
     """Name the device that trains."""
     if accelerator in ("gpu", "cuda"):
         return torch.cuda.get_device_name()
-    return f"{accelerator}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{accelerator}, {threads} {'thread' if threads == 1 else 'threads'}"

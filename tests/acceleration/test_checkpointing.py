@@ -53,6 +53,33 @@ class Plain(nn.Module):
         return self.head(x)
 
 
+class Window(nn.Module):
+    """A block whose arguments are given by name, as in timm's Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor, *, mask: Tensor, debug: bool) -> Tensor:
+        return self.norm(x).where(mask, x)
+
+
+class ByName(nn.Module):
+    """A network of such blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.windows = nn.ModuleList([Window(), Window()])
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for window in self.windows:
+            x = window(x=x, mask=x > 0, debug=True)
+        return self.head(x)
+
+
 def smp_unet() -> nn.Module:
     import segmentation_models_pytorch as smp
 
@@ -65,6 +92,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "amsunet": lambda: AMSUnet(base_channels=4),
     "unet, deep supervision": lambda: UNet(base_channels=4, deep_supervision=True),
     "smp": smp_unet,
+    "arguments by name": ByName,
 }
 
 
@@ -135,6 +163,13 @@ def test_the_last_part_and_parts_with_many_weights_are_left_alone() -> None:
     checkpoint_activations(network, torch.zeros(1, 3, 16, 16))
     assert [type(block) is not Block for block in blocks] == [True, True, True, False]
     assert {type(block).__name__ for block in blocks} == {"Block"}
+
+
+def test_it_is_said_where_nothing_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint_activations(Plain(), torch.zeros(1, 3, 16, 16))
+    assert not caplog.text
+    checkpoint_activations(Plain(), torch.zeros(1, 3, 6, 6))
+    assert "activation_checkpointing=true: Plain has no part that is worth it" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::FutureWarning")

@@ -136,6 +136,23 @@ def test_a_convolution_has_the_gradients_of_pytorchs(
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(("kernel", "dilation"), [((3, 7), (1, 1)), ((1, 5), (1, 1)), ((3, 3), (2, 2))])
+def test_gradients_have_gradients(kernel: tuple[int, int], dilation: tuple[int, int]) -> None:
+    """A penalty on gradients; what comes after the convolution may be linear, so that its gradient is a constant."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(2, 2, kernel, dilation=dilation, groups=2).double()
+    fast = copy.deepcopy(plain)
+    fast.__class__ = DepthwiseConv2d
+    x = channels_last(torch.randn(1, 2, 8, 9, dtype=torch.float64)).requires_grad_()
+    for power in (1, 3):
+        results = []
+        for conv in (fast, plain):
+            first = torch.autograd.grad(conv(x).pow(power).sum(), [x, conv.weight], create_graph=True)
+            penalty = torch.stack([each.pow(2).sum() for each in first]).sum()
+            results.append(torch.autograd.grad(penalty, [x, conv.weight]))
+        torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_wide_kernel_has_its_gradient_in_lower_precisions(dtype: torch.dtype) -> None:
     """In the precisions in which oneDNN computes it, at a size where it uses several threads."""

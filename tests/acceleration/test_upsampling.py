@@ -61,6 +61,26 @@ def test_which_are_replaced(mode: str) -> None:
     assert isinstance(accelerate(nn.Upsample(scale_factor=2, mode=mode)), Upsample) == (mode == "bilinear")
 
 
+class NoGradient(torch.autograd.Function):
+    """An operation that has no gradient to give."""
+
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[no-untyped-def]
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return None
+
+
+def test_an_operation_after_it_may_have_no_gradient() -> None:
+    x = torch.randn(1, 2, 4, 4, requires_grad=True)
+    up = accelerate(nn.Upsample(scale_factor=2, mode="bilinear"))(x)
+    (NoGradient.apply(up).sum() + x.sum()).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert x.grad.eq(1).all()
+
+
 def test_a_program_has_pytorchs_own_operation() -> None:
     fast = accelerate(nn.Sequential(nn.Conv2d(2, 2, 1), nn.Upsample(scale_factor=2, mode="bilinear")))
     x = torch.randn(1, 2, 4, 4)

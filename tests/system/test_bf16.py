@@ -49,13 +49,24 @@ def test_machines_that_share_a_home_have_values_of_their_own(
     assert bf16.bf16_speedup() == 2.1
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "two"])
+def test_a_variable_that_is_no_speedup_does_not_count(
+    value: str, measured: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(bf16.VARIABLE, f"{bf16.name_of(bf16.describe_machine())}:{value}")
+    assert bf16.bf16_speedup() == 2.1
+
+
 def test_limits_of_onednn_make_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     free = bf16.name_of(bf16.describe_machine())
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     assert bf16.name_of(bf16.describe_machine()) != free
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"speedup": "2"}', b'{"speedup": -1}', b"\xff\x00"])
+DAMAGED = [b"", b"{", b"[]", b'{"speedup": "2"}', b'{"speedup": -1}', b'{"speedup": true}', b"\xff\x00"]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_cache_is_measured_and_written_again(
     content: bytes, measured: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
