@@ -7,11 +7,13 @@ stored; what the part computes on the way to its output is not, and is computed 
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -85,13 +87,13 @@ def repeated(kind: type[nn.Module]) -> type[nn.Module]:
         if tracing or not (self.training and torch.is_grad_enabled()):
             return kind.forward(self, *inputs, **named)
         given = (*inputs, *named.values())
-        versions = versions_of(given)
+        versions, drawn = versions_of(given), random_state()
 
         output = checkpoint(
             partial(kind.forward, self, **named),
             *inputs,
             use_reentrant=False,
-            context_fn=lambda: (nullcontext(), unchanged_buffers(self)),
+            context_fn=lambda: (nullcontext(), repetition(self, drawn)),
         )
         if versions_of(given) != versions:  # PyTorch would say so in the backward pass, and not of what
             raise UserError(
@@ -101,6 +103,29 @@ def repeated(kind: type[nn.Module]) -> type[nn.Module]:
         return output
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+@contextmanager
+def repetition(module: nn.Module, drawn: tuple[Any, Any]) -> Iterator[None]:
+    """Run the second pass of a part, with the random numbers of the first; PyTorch sees to its own."""
+    now = random_state()
+    set_random_state(drawn)
+    try:
+        with unchanged_buffers(module):
+            yield
+    finally:
+        set_random_state(now)
+
+
+def random_state() -> tuple[Any, Any]:
+    """Return the state of Python's and NumPy's random numbers."""
+    return random.getstate(), np.random.get_state()
+
+
+def set_random_state(state: tuple[Any, Any]) -> None:
+    """Set what `random_state` has returned."""
+    random.setstate(state[0])
+    np.random.set_state(state[1])
 
 
 @contextmanager

@@ -173,10 +173,14 @@ class ForkedProcess(subprocess.Popen[Any]):
         theirs = (pipes[0], pipes[3], pipes[5])
         reading, writing = os.pipe()
         try:
-            standard = [number if given == -1 else given for number, given in enumerate(theirs)]
             folder = str(Path.cwd() if cwd is None else Path(cwd).absolute())
             request = Request(self.module, self.arguments, folder, self.environment)
-            self.pid = self.server.fork(request, [*standard, reading])
+            with Path(os.devnull).open("r+b") as nothing:
+                # Where this process has begun without a standard stream, its number may be any file's by now.
+                streams = (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+                own = [number if stream else nothing.fileno() for number, stream in enumerate(streams)]
+                standard = [mine if given == -1 else given for mine, given in zip(own, theirs, strict=True)]
+                self.pid = self.server.fork(request, [*standard, reading])
             self._child_created = True
             os.write(writing, b"1")  # had this process ended before, so would the program
         finally:

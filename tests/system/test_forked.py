@@ -165,6 +165,24 @@ def test_a_killed_server_takes_no_program_with_it_and_another_one_follows(tmp_pa
     server.close()
 
 
+WITHOUT_STREAMS = """
+import subprocess, sys
+from medseg.system.forked import ForkServer
+file = open("note", "w")  # its number is that of the standard input
+assert (sys.stdin, file.fileno()) == (None, 0)
+result = ForkServer([]).run("program", stdout=None, stderr=subprocess.PIPE, text=True)
+sys.exit(result.stderr)
+"""
+
+
+def test_a_standard_stream_that_is_closed_is_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import sys; print(sys.stdin.read(), 'read', flush=True)")
+    command = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-c", WITHOUT_STREAMS]
+    result = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert result.stderr == "\n"
+    assert (tmp_path / "note").read_text() == ""
+
+
 def test_a_variable_that_is_read_at_an_import_needs_another_server(server: ForkServer, tmp_path: Path) -> None:
     program(tmp_path, "shows", "import os; print(os.environ.get('OMP_NUM_THREADS'), os.environ.get('MEDSEG_X'))")
     pids, shown = [], []
