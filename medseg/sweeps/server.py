@@ -19,6 +19,7 @@ PRELOADED = (
     "medseg.training.job",
     "medseg.data.augmentation",
     "medseg.measure.cost",
+    "wandb",
 )
 """What a training needs and takes a while to import. Nothing of it starts a thread, a GPU or a service."""
 

@@ -38,6 +38,7 @@ Path("seen.json").write_text(json.dumps({
     "devices": os.environ.get("CUDA_VISIBLE_DEVICES"), "count": torch.cuda.device_count(),
     "sum": torch.ones(1000, 1000).matmul(torch.ones(1000, 1000)).sum().item(),
     "service": [name for name in os.environ if name.startswith("WANDB_SERVICE")],
+    "set up": "wandb" in sys.modules and sys.modules["wandb.sdk.wandb_setup"]._singleton is not None,
 }))
 print("on standard error", file=sys.stderr)
 """
@@ -67,7 +68,7 @@ def test_a_job_finds_gpu_threads_and_services_untouched(tmp_path: Path, monkeypa
     finally:
         server.close()
     assert [facts.pop("preloaded") for facts in seen] == [
-        *[{"lightning": True, "albumentations": True, "wandb": False}] * 2,
+        *[{"lightning": True, "albumentations": True, "wandb": True}] * 2,
         dict.fromkeys(("lightning", "albumentations", "wandb"), False),
     ]
     assert [facts.pop("devices") for facts in seen] == ["", "7", "7"]
