@@ -33,11 +33,16 @@ class PlannedJob:
         return self.plan.identity if self.plan else self.name
 
 
+LEAVING = 10.0
+"""Seconds that a lost job has to leave its run."""
+
+
 def lost_job_outcome(job: PlannedJob, reason: str) -> Outcome:
     """Return what became of a job whose launcher has lost it, and record it where its run is marked as running."""
     folder = job.plan.folder if job.plan else None
     if folder is not None and folder.status.get("state") == "running":
-        with suppress(UserError), folder.locked():  # it does run where another process holds it
+        # Its process ends with the launcher's, in a moment; one that another sweep has started goes on.
+        with suppress(UserError), folder.locked(LEAVING):
             if folder.status.get("state") == "running":  # and may have ended since
                 folder.set_state("interrupted")
     return outcome_on_disk(job, reason)
