@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from medseg.system.forked import ForkServer, NotForkedError
+from medseg.system.forked import ForkServer, NotForkedError, complete
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -58,10 +58,4 @@ def run_forked(
     module: str, *arguments: str, cwd: Path, timeout: float = 200, **given: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m module arguments` in the folder `cwd` to its end; `given`: variables of its environment."""
-    with start_forked(module, *arguments, cwd=cwd, **given) as process:
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except BaseException:
-            process.kill()
-            raise
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return complete(start_forked(module, *arguments, cwd=cwd, **given), timeout)

@@ -24,7 +24,7 @@ class OnDeviceAugmentation:
 
     Args:
         scale: smallest and largest factor of the size; every factor between is as likely as its inverse. Of a larger
-            image, a random part is seen; a smaller one is at a random place, around it image 0 and mask 255.
+            image, a random part is seen; a smaller one is at a random position, around it image 0 and mask 255.
         brightness: smallest and largest factor of the values, uniform.
 
     Images that are not square get the flips alone. Images are interpolated linearly and rounded, masks are of the

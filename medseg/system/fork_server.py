@@ -42,7 +42,7 @@ class Request:
     environment: Mapping[str, str]
 
     def send(self, connection: socket.socket, descriptors: Sequence[int]) -> None:
-        """Send a request, with standard input, output and error of the program and a pipe that says that it may run."""
+        """Send a request, with standard input, output and error of the program and a pipe that lets it run."""
         content = json.dumps(asdict(self)).encode()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         connection.sendmsg([len(content).to_bytes(HEADER, "big")], rights)
@@ -85,7 +85,7 @@ def serve(connection: socket.socket) -> tuple[Request, list[int]] | None:
         pid = 0
         if threads == 1:
             reading, writing = os.pipe()
-            middle = os.fork()  # an error ends the server, and whoever asked is told so
+            middle = os.fork()  # an error ends the server, and is raised where the program was asked for
             if middle == 0:
                 os.close(reading)
                 if fork_again(writing):

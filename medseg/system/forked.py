@@ -82,13 +82,7 @@ class ForkServer:
     ) -> subprocess.CompletedProcess[Any]:
         """Run a program to its end, as `subprocess.run` with `capture_output` does; options as for `popen`."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        with self.popen(module, arguments, **options) as process:
-            try:
-                out, err = process.communicate(timeout=timeout)
-            except BaseException:
-                process.kill()
-                raise
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return complete(self.popen(module, arguments, **options), timeout)
 
     def fork(self, request: Request, descriptors: Sequence[int]) -> int:
         """Have the server fork, and return the number of the new process, a child of this one.
@@ -187,6 +181,17 @@ class ForkedProcess(subprocess.Popen[Any]):
             os.close(reading)
             os.close(writing)
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+def complete(process: subprocess.Popen[Any], timeout: float | None = None) -> subprocess.CompletedProcess[Any]:
+    """Wait for the end of a process, which is killed after `timeout` seconds, and return what it printed."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @contextmanager
