@@ -12,7 +12,7 @@ import numpy as np
 from medseg.benchmarking.setting import Setting
 from medseg.benchmarking.worker import Worker
 from medseg.errors import UserError
-from medseg.system.bf16 import share_bf16_speedup
+from medseg.system.bf16 import may_depend_on_bf16, share_bf16_speedup
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def measure(
         workers.pop(number).close()
         measured.pop(number, None)
 
-    if any(setting.precision == "auto" and setting.accelerator in ("auto", "cpu") for setting in settings):
+    if any(may_depend_on_bf16(setting.precision, setting.accelerator) for setting in settings):
         share_bf16_speedup()  # one choice for all networks
     try:
         for number, setting in enumerate(settings):

@@ -40,7 +40,7 @@ from medseg.sweeps.launchers import (
 from medseg.sweeps.options import check_sweep
 from medseg.sweeps.outcome import Outcome, count, report
 from medseg.sweeps.planned_job import PlannedJob, lost_job_outcome, or_finished_elsewhere, state_of
-from medseg.system.bf16 import share_bf16_speedup
+from medseg.system.bf16 import may_depend_on_bf16, share_bf16_speedup
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ def has_measured_precision(job: PlannedJob) -> bool:
     that SLURM or a Ray cluster starts on another kind of machine decides there.
     """
     precision, accelerator = (OmegaConf.select(job.cfg, f"trainer.{key}") for key in ("precision", "accelerator"))
-    return precision == "auto" and accelerator in ("auto", "cpu") and job.launcher.get("_target_") != SLURM
+    return may_depend_on_bf16(precision, accelerator) and job.launcher.get("_target_") != SLURM
 
 
 def register(command: SweptCommand) -> None:

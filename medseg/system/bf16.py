@@ -52,6 +52,11 @@ def bf16_speedup() -> float:
     return speedup
 
 
+def may_depend_on_bf16(precision: str, accelerator: str) -> bool:
+    """Tell whether the speed-up may decide the precision of a training with this configuration."""
+    return precision == "auto" and accelerator in ("auto", "cpu")
+
+
 def share_bf16_speedup() -> None:
     """Find it out for the processes that this one starts, in a process of its own: torch is not imported here.
 
