@@ -14,7 +14,7 @@ from medseg.benchmarking.table import write_table
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
 from medseg.config.explain import user_config_dir
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 
 SUMMARY = """
 medseg benchmark measures networks on this machine: images per second in training and inference, the latency of one
@@ -48,7 +48,7 @@ def benchmark(cfg: DictConfig) -> list[Path]:
         raise UserError(failed[0])
     print(write_table(settings, benchmarks))
     for file in files:
-        print(f"written: {file}")
+        print(printable(f"written: {file}"))
     if failed:
         names = ", ".join(settings[number].title for number in failed)
         raise UserError(f"{len(failed)} of {len(settings)} networks could not be measured: {names}")

@@ -47,7 +47,7 @@ def card(cfg: DictConfig) -> None:
             stream.write(printable(text))
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); choose another file with output=FILE") from None
-    print(f"written: {file}")
+    print(printable(f"written: {file}"))
 
 
 COMMAND = Command("card", card, SUMMARY, EXAMPLES, positional=("runs*",))

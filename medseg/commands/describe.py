@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
+from medseg.errors import printable
 from medseg.system.files import replacing_text
 
 SUMMARY = """
@@ -39,7 +40,7 @@ def describe(cfg: DictConfig) -> None:
     file = Path(cfg.output).expanduser()
     with replacing_text(file) as stream:
         stream.write(f"{text}\n")
-    print(f"written: {file}")
+    print(printable(f"written: {file}"))
 
 
 COMMAND = Command("describe", describe, SUMMARY, EXAMPLES, positional=("model",))

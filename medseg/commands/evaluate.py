@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
+from medseg.errors import printable
 from medseg.runs.folder import find_run
 from medseg.runs.show import print_scores
 from medseg.system.memory import keep_freed_memory
@@ -32,7 +33,7 @@ def evaluate(cfg: DictConfig) -> None:
     folder, summary = evaluate_checkpoint(cfg, list(HydraConfig.get().overrides.task))
     if is_first_process():
         print_scores(summary, find_run(cfg.checkpoint)[0].path.name)
-        print(f"scores: {folder}")
+        print(printable(f"scores: {folder}"))
 
 
 COMMAND = Command("evaluate", evaluate, SUMMARY, EXAMPLES, positional=("checkpoint", "data"))

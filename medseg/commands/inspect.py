@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
+from medseg.errors import printable
 
 SUMMARY = """
 medseg inspect shows a dataset before anything is trained on it: one HTML page with samples and their outlines, what
@@ -27,7 +28,7 @@ def inspect(cfg: DictConfig) -> None:
     from medseg.inspecting.inspection import inspect_data
 
     file = inspect_data(cfg)
-    print(f"open in a browser: {file}")
+    print(printable(f"open in a browser: {file}"))
 
 
 COMMAND = Command("inspect", inspect, SUMMARY, EXAMPLES, positional=("data",))

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, printable
 from medseg.training.wandb_login import check_wandb_account
 from medseg.training.wandb_offline import find_offline, sync
 
@@ -39,7 +39,8 @@ def wandb_sync(cfg: DictConfig) -> None:
         tree = read_runs(folders).checked()
         tree.warn()
         offline.append(log_comparison(tree.runs, cfg.project, cfg.entity))
-    print(f"{len(offline)} W&B run folder{'s' if len(offline) > 1 else ''} below {', '.join(map(str, folders))}")
+    below = printable(", ".join(map(str, folders)))
+    print(f"{len(offline)} W&B run folder{'s' if len(offline) > 1 else ''} below {below}")
     sync(offline, project=cfg.project, entity=cfg.entity, dry_run=cfg.dry_run)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from medseg.errors import printable
 from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_json
@@ -35,7 +36,7 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         last = f"{conventions[measure.name]:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
     console = Console()
-    console.print(title, soft_wrap=True)
+    console.print(printable(title), soft_wrap=True)
     console.print(table)
     left_out = (summary["distances"] or {}).get("left_out")
     if left_out:
@@ -52,7 +53,7 @@ def cell(score: Mapping[str, float | None], digits: int) -> str:
 def print_run(folder: RunFolder) -> None:
     """Print the scores of a finished run and where its files are."""
     print_scores(read_json(folder.summary), folder.path.name)
-    print(f"run:      {folder.path}")
-    print(f"scores:   {folder.per_image}")
+    print(printable(f"run:      {folder.path}"))
+    print(printable(f"scores:   {folder.per_image}"))
     for name in ("best", "median", "worst", "curves"):
-        print(f"{'pictures:' if name == 'best' else '':<10}{folder.images / name}.png")
+        print(printable(f"{'pictures:' if name == 'best' else '':<10}{folder.images / name}.png"))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from medseg.data.module import build_datamodule
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.prepare import checked_size
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 from medseg.models.reference import RELEASED, find_network, import_reference
 from medseg.trained.checkpoint import PREFIX, checkpoint_metadata
 from medseg.trained.files import KEY, read_plain, write_checkpoint
@@ -73,8 +73,8 @@ def import_released(cfg: DictConfig) -> Path:
     if cfg.bgr:
         print("channels:      blue, green, red in the file; here red, green, blue")
     print(f"normalisation: {describe_normalisation(cfg)}")
-    print(f"written:       {output}")
-    print(f"score it:      medseg evaluate {output}{'' if 'dataset' in cfg.data else ' data=...'}")
+    print(printable(f"written:       {output}"))
+    print(printable(f"score it:      medseg evaluate {output}{'' if 'dataset' in cfg.data else ' data=...'}"))
     words = [f"model={name}", *unusual(make, cfg.model), f"initial_weights={output}"]
     print(f"train it:      python -m medseg.train {' '.join(words)}")
     return output

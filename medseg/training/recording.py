@@ -15,7 +15,7 @@ import lightning
 import torch.distributed
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
-from medseg.errors import UserError
+from medseg.errors import UserError, printable
 from medseg.runs.folder import RunFolder
 from medseg.sweeps.process import describe_exit
 from medseg.system.os_errors import explain_os_error
@@ -111,7 +111,7 @@ def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
             if failure is not None and not over.wait(GRACE):
                 error = failure_elsewhere(folder, trainer) or failure
                 folder.set_state("failed", error=error)
-                print(f"error: {' '.join(error.split())}", file=sys.stderr, flush=True)
+                print(f"error: {printable(' '.join(error.split()))}", file=sys.stderr, flush=True)
                 os._exit(1)  # the others end with this process
 
     if trainer.world_size > 1 and hasattr(trainer.strategy.launcher, "procs"):

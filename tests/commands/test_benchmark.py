@@ -109,6 +109,7 @@ def test_the_command(tmp_path: Path) -> None:
         assert set(one) == {
             "model", "network", "overrides", "arguments", "in_channels", "num_classes", "image_size", "batch_size",
             "inference_batch_size", "loss", "optimizer", "device", "precision", "channels_last", "compile",
+            "activation_checkpointing",
             "repeats", "train_images_per_second", "inference_images_per_second", "latency_ms", "first_call_seconds",
             "peak_memory_mib", "parameters", "macs", "measured", "environment",
         }  # fmt: skip

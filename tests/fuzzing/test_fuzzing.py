@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import printable
+from medseg.runs.folder import RunFolder
+from medseg.runs.show import print_run
 from medseg.system import files
 from medseg.system.files import read_csv, write_csv
 from tests.fuzzing.run_folders import BOMB, COMMANDS, TAG, fuzz, trained
@@ -45,12 +47,16 @@ def test_a_table_that_would_not_fit_into_memory_is_one_line(tmp_path: Path, monk
         read_csv(file)
 
 
-def test_names_that_no_terminal_should_obey(tmp_path: Path) -> None:
+def test_names_that_no_terminal_should_obey(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printable("a\rb\x1b[31m\u202e\udcff\n") == "a\\rb\\x1b[31m\\u202e\\udcff\n"
     assert printable("größer ≈ 1 %") == "größer ≈ 1 %"
     sweep = fabricate(tmp_path / "runs" / "main", {"unet": 0.0}, images=8)
     (run,) = (file.parent for file in sweep.glob("*/run.json"))
     run = run.rename(run.with_name("a\rb\x1b[31m\udcff"))
+    print_run(RunFolder(run))
+    shown = capsys.readouterr().out
+    assert shown.count("a\\rb\\x1b[31m\\udcff") == 7
+    assert not {"\r", "\x1b"} & set(shown)
     (run / "metrics.csv").write_text("")
     for name, words in (("status", []), ("report", ["output=out", "figures=false"])):
         done = command(name, str(sweep), *words, cwd=tmp_path)

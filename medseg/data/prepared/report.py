@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.data.prepared.dataset import PreparedDataset
+from medseg.errors import printable
 
 SHOWN = (
     "title", "count", "splits", "class_fractions", "foreground_fraction", "native_height", "native_width",
@@ -25,7 +26,7 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int]) -> N
         table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)
-    console.print(str(prepared.folder), soft_wrap=True)
+    console.print(printable(str(prepared.folder)), soft_wrap=True)
 
 
 def as_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 from medseg.runs.folder import find_run
 from medseg.system.files import replacing
 from medseg.trained.exporting.check import TOLERANCE, Agreement, check
@@ -32,7 +32,7 @@ def export_checkpoint(cfg: DictConfig) -> Path:
     trained = TrainedNetwork.load(file, trust=cfg.trust)
     metadata, agreement = export_network(trained, output, cfg.format, with_preprocessing=cfg.with_preprocessing)
     show(metadata, agreement)
-    print(f"written:    {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    print(printable(f"written:    {output} ({output.stat().st_size / 1e6:.1f} MB)"))
     return output
 
 

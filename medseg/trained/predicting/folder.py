@@ -16,7 +16,7 @@ from medseg.data.overlay import outline
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.problems import SampleError
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, printable
 from medseg.system.memory import is_out_of_memory
 from medseg.trained.predicting.inputs import Input, find_inputs, is_large, read_image
 from medseg.trained.predicting.measures import Regions
@@ -149,8 +149,8 @@ def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], 
     done = len(due) - len(unreadable)
     before = f", {len(images) - len(due)} were there already" if len(images) > len(due) else ""
     print(f"predicted: {done} images{before}")
-    print(f"masks:     {output.path / 'masks'}")
-    print(f"table:     {output.table}")
+    print(printable(f"masks:     {output.path / 'masks'}"))
+    print(printable(f"table:     {output.table}"))
     if not unreadable:
         return
     for image, reason in list(unreadable.items())[:SHOWN]:
