@@ -15,7 +15,6 @@ from medseg.data.prepared.dataset import PreparedDataset, Row
 from medseg.data.prepared.duplicates import Duplicates, find_duplicates, thumbnail
 from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.problems import Problem, read_problems
-from medseg.data.splits import SPLITS
 
 UNUSED = "not used"
 """Where an image is that the split leaves out."""
@@ -70,11 +69,11 @@ class Facts:
 
     @property
     def types(self) -> dict[str, NDArray[np.int64]]:
-        """Positions of each type of image that the dataset knows; nothing where it knows one only, or splits alone."""
-        names = sorted({row.group for row in self.rows})
-        if len(names) < 2 or set(names) <= {"", *SPLITS}:
+        """Positions of each type of image that the dataset knows; nothing where it knows one only."""
+        names = sorted({row.type for row in self.rows})
+        if len(names) < 2:
             return {}
-        return {name: np.array([row.index for row in self.rows if row.group == name]) for name in names}
+        return {name: np.array([row.index for row in self.rows if row.type == name]) for name in names}
 
 
 def collect(datamodule: SegmentationDataModule) -> Facts:

@@ -59,7 +59,7 @@ def test_the_files_of_a_run_get_the_masks_of_its_own_test(tmp_path: Path, capsys
     ids = list(dict.fromkeys(row["id"] for row in read_csv(run.per_image)))
     native = {}
     for id_ in ids:
-        native[id_], _ = drawn.read(None, Sample(id=id_, image=id_, masks=(id_,), group="polyp"))  # type: ignore[arg-type]
+        native[id_], _ = drawn.read(None, Sample(id=id_, image=id_, masks=(id_,), type="polyp"))  # type: ignore[arg-type]
         write_image(tmp_path / "images" / f"{id_}.png", native[id_])
     capsys.readouterr()
     predict(run.path, tmp_path / "images", tmp_path / "out", "mask_values=indices")

@@ -132,7 +132,7 @@ TRAINING = ["ISIC_0000000", "ISIC_0000001", "ISIC_0000003"]
 def test_isic_training_images_are_listed_in_folders_and_flat(top):
     files = isic_files({"Training": TRAINING}, top) | {"ISIC2018_Task1-2_Training_Input/LICENSE.txt": b""}
     listing = ISIC2018().list_samples(MemorySource(files))
-    assert [(sample.id, sample.group) for sample in listing.samples] == [(id_, "train") for id_ in TRAINING]
+    assert [(sample.id, sample.split) for sample in listing.samples] == [(id_, "train") for id_ in TRAINING]
     assert not listing.problems
     image, labels = ISIC2018().read(MemorySource(files), listing.samples[0])
     assert image.shape == (24, 32, 3)
@@ -229,7 +229,7 @@ def test_dsb_image_without_masks_and_masks_without_image_are_told():
 def test_dsb_group_is_the_kind_of_image():
     id_, row = next(iter(read_table("dsb", "stratified").items()))
     files = {name.replace("n1", id_): data for name, data in dsb_files().items()}
-    assert DSB2018().list_samples(MemorySource(files)).samples[0].group == row["type"] == "fluorescence"
+    assert DSB2018().list_samples(MemorySource(files)).samples[0].type == row["type"] == "fluorescence"
 
 
 # ISBI 2012

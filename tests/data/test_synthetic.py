@@ -48,7 +48,7 @@ def test_mixed_takes_the_styles_in_turn_and_groups_by_them() -> None:
     assert ids == sorted(ids)
     assert len(set(ids)) == 11
     assert [sum(id_.startswith(style) for id_ in ids) for style in STYLES] == [4, 4, 3]
-    assert all(sample.group == sample.id.split("_")[0] for sample in listing.samples)
+    assert all(sample.type == sample.id.split("_")[0] for sample in listing.samples)
     assert listing.num_classes == 2
     assert not listing.problems
 

@@ -40,7 +40,7 @@ class Tiny(Dataset):
         files = {tuple(name.removesuffix(".png").split("/")[-2:]): name for name in source.names}
         images = {id_: name for (kind, id_), name in files.items() if kind == "images"}
         masks = {id_: name for (kind, id_), name in files.items() if kind == "masks"}
-        samples = [Sample(id_, images[id_], (masks[id_],), id_[0]) for id_ in sorted(images) if id_ in masks]
+        samples = [Sample(id_, images[id_], (masks[id_],), type=id_[0]) for id_ in sorted(images) if id_ in masks]
         problems = [Problem("missing mask", images[id_], "", id_) for id_ in sorted(images) if id_ not in masks]
         return Listing(samples, self.class_names, problems)
 

@@ -23,16 +23,23 @@ from medseg.data.splits.split_files import file_split, split_names
 class Sample:
     """One image with its mask files.
 
-    `image` and `masks` are file names inside the source; several masks are the instances of one image. `group` is
-    whatever the dataset needs to split by (the imaging type, the archive an image came from). Images of equal `cluster`
-    belong together (a patient, a video) and are no independent ones; empty where that is not known.
+    Args:
+        id: a name of its own; it names files, so it has no '/'.
+        image: name of the image file inside the source.
+        masks: names of its mask files; several are the objects of one image.
+        type: kind of image; drawn splits take each in proportion.
+        split: `train`, `val` or `test` where the data assign it.
+        group: the patient, video or other unit that images share; images of one group are not independent.
+
+    The last three are empty where they are not known.
     """
 
     id: str
     image: str
     masks: tuple[str, ...] = ()
+    type: str = ""
+    split: str = ""
     group: str = ""
-    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,11 +124,11 @@ class Dataset(ABC):
     def groups(self, samples: Sequence[Sample]) -> dict[str, str]:
         """Map each sample id to the patient, video or other group that its image is of; empty where none is known.
 
-        Here `Sample.cluster`; an image without one among others that have one is a group by itself, named by its id.
+        Here `Sample.group`; an image without one among others that have one is a group by itself, named by its id.
         """
-        if not any(sample.cluster for sample in samples):
+        if not any(sample.group for sample in samples):
             return {}
-        return {sample.id: sample.cluster or sample.id for sample in samples}
+        return {sample.id: sample.group or sample.id for sample in samples}
 
 
 def connected_components(class_map: np.ndarray) -> np.ndarray:

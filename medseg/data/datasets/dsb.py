@@ -20,7 +20,7 @@ class DSB2018(Dataset):
     """DSB 2018 stage 1 in its published layout, `[stage1_train/]<id>/{images/<id>.png, masks/<hash>.png}`.
 
     Images are RGBA; there is one mask file (0 and 255) for each nucleus, and the class map is their union.
-    `instances` keeps them apart. `Sample.group` is the kind of image (see `image_type`), from the split file.
+    `instances` keeps them apart. `Sample.type` is the kind of image (see `image_type`), from the split file.
 
     Splits: `stratified` (536/67/67, each kind of image in proportion) and five folds stratified alike.
     """

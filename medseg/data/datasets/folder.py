@@ -71,7 +71,7 @@ class Folder(Dataset):
                 del usable[id_]
         self._labels = labels
         samples = [
-            Sample(i, files.images[i], (files.masks[i],), files.splits.get(i, ""), files.groups.get(i, ""))
+            Sample(i, files.images[i], (files.masks[i],), split=files.splits.get(i, ""), group=files.groups.get(i, ""))
             for i in sorted(usable)
         ]
         return Listing(samples, self.class_names or _names(labels), files.problems + problems)
@@ -91,7 +91,7 @@ class Folder(Dataset):
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Take the folder's own split, or draw one."""
         ids = [sample.id for sample in samples]
-        own = {sample.id: sample.group for sample in samples if sample.group}
+        own = {sample.id: sample.split for sample in samples if sample.split}
         if own and fold is None and split in (None, "own"):
             return _complete(own, ids)
         return random_split(self.name, ids, split, fold, others=["own"] if own else [])

@@ -30,7 +30,7 @@ class ISIC2018(Dataset):
 
     `ISIC2018_Task1-2_<part>_Input/ISIC_xxxxxxx.jpg` with
     `ISIC2018_Task1_<part>_GroundTruth/ISIC_xxxxxxx_segmentation.png` (0 and 255), parts Training (2594), Validation
-    (100) and Test (1000). The last two are used where they are there; `Sample.group` is the part's split.
+    (100) and Test (1000). The last two are used where they are there; `Sample.split` is the part's split.
 
     Splits: `official` (default where validation and test are there), `random` (default otherwise: 1815/259/520 of the
     2594 training images, the other parts unused), and five folds of the 2594.
@@ -65,15 +65,15 @@ class ISIC2018(Dataset):
         """List the pairs of all parts that are there."""
         images: dict[str, str] = {}
         masks: dict[str, str] = {}
-        groups: dict[str, str] = {}
+        parts: dict[str, str] = {}
         for name in source.names:
             match = _FILE.search(name)
             if match:
                 id_ = match["id"].upper()
                 (masks if match["mask"] else images)[id_] = name
-                groups.setdefault(id_, _group(name, id_))
-        samples, problems = pair_by_id(images, masks, groups)
-        problems = _merge_missing_parts(problems, {sample.group for sample in samples}, groups)
+                parts.setdefault(id_, _part(name, id_))
+        samples, problems = pair_by_id(images, masks, splits=parts)
+        problems = _merge_missing_parts(problems, {sample.split for sample in samples}, parts)
         expected = (
             "ISIC2018_Task1-2_Training_Input/<id>.jpg with ISIC2018_Task1_Training_GroundTruth/<id>_segmentation.png"
         )
@@ -86,21 +86,21 @@ class ISIC2018(Dataset):
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Split by the official parts, or look the training images up in the split files."""
-        complete = set(SPLITS) <= {sample.group for sample in samples}
+        complete = set(SPLITS) <= {sample.split for sample in samples}
         if fold is None and (split == "official" or (split is None and complete)):
             if not complete:
                 raise ConfigError(
                     f"data.split=official of {self.title} needs its validation and test archives, images and ground "
                     "truth, beside the training archives; data.split=random does with the training archives alone"
                 )
-            return {sample.id: sample.group for sample in samples if sample.group}
+            return {sample.id: sample.split for sample in samples if sample.split}
         if fold is None and split not in (None, *split_names(self.name)):
             raise unknown_split(self.name, split, ["official", *split_names(self.name)])
-        training = [sample.id for sample in samples if sample.group == "train"]
+        training = [sample.id for sample in samples if sample.split == "train"]
         return file_split(self.name, training, split or self.default_split, fold)
 
 
-def _group(file: str, id_: str) -> str:
+def _part(file: str, id_: str) -> str:
     """Split that an image's archive stands for; without the archive's folder, "train" for a known training image."""
     part = _PART.search(file)
     if part:
@@ -108,15 +108,15 @@ def _group(file: str, id_: str) -> str:
     return "train" if id_ in read_table("isic", "random") else ""
 
 
-def _merge_missing_parts(problems: list[Problem], complete: set[str], groups: dict[str, str]) -> list[Problem]:
+def _merge_missing_parts(problems: list[Problem], complete: set[str], parts: dict[str, str]) -> list[Problem]:
     """Say once, not a thousand times, that the whole ground truth of the validation or test images is missing."""
     merged: dict[str, Problem] = {}
     for problem in problems:
-        group = groups.get(problem.sample, "")
-        if problem.kind == "missing mask" and group in ("val", "test") and group not in complete:
-            part = {"val": "Validation", "test": "Test"}[group]
-            detail = f"ISIC2018_Task1_{part}_GroundTruth is not there; add it, or take the {part.lower()} images away"
-            merged.setdefault(group, Problem("missing mask", problem.file.rpartition("/")[0] or problem.file, detail))
+        part = parts.get(problem.sample, "")
+        if problem.kind == "missing mask" and part in ("val", "test") and part not in complete:
+            name = {"val": "Validation", "test": "Test"}[part]
+            detail = f"ISIC2018_Task1_{name}_GroundTruth is not there; add it, or take the {name.lower()} images away"
+            merged.setdefault(part, Problem("missing mask", problem.file.rpartition("/")[0] or problem.file, detail))
         else:
             merged[problem.file] = problem
     return list(merged.values())

@@ -19,16 +19,16 @@ JPEGs, no pixel of the 1000 masks is that grey; masks that somebody resized with
 
 
 def pair_by_id(
-    images: Mapping[str, str], masks: Mapping[str, str], groups: Mapping[str, str] | None = None
+    images: Mapping[str, str], masks: Mapping[str, str], splits: Mapping[str, str] | None = None
 ) -> tuple[list[Sample], list[Problem]]:
     """Pair one image with one mask by id; an image without mask and a mask without image become problems.
 
     Args:
         images: id -> image file.
         masks: id -> mask file.
-        groups: id -> `Sample.group`.
+        splits: id -> `Sample.split`.
     """
-    samples = [Sample(i, images[i], (masks[i],), (groups or {}).get(i, "")) for i in sorted(images) if i in masks]
+    samples = [Sample(i, images[i], (masks[i],), split=(splits or {}).get(i, "")) for i in sorted(images) if i in masks]
     problems = [Problem("missing mask", images[i], sample=i) for i in sorted(images) if i not in masks]
     extra = sorted(masks.keys() - images.keys())
     problems += [Problem("extra mask", masks[i], "there is no image of that name") for i in extra]

@@ -66,13 +66,13 @@ class Synthetic(Dataset):
         }
 
     def list_samples(self, source: Source) -> Listing:
-        """List the images to draw; the source is not looked at. `group` is the style, which is also in the id."""
+        """List the images to draw; the source is not looked at. `type` is the style, which is also in the id."""
         styles = list(STYLES) if self.style == "mixed" else [self.style]
         samples = []
         for number in range(self.count):
             style = styles[number % len(styles)]
             id_ = f"{style}_{number // len(styles):04d}"
-            samples.append(Sample(id=id_, image=id_, masks=(id_,), group=style))
+            samples.append(Sample(id=id_, image=id_, masks=(id_,), type=style))
         foreground = "foreground" if self.style == "mixed" else self.style
         return Listing(sorted(samples, key=lambda sample: sample.id), ("background", foreground))
 
@@ -94,5 +94,5 @@ class Synthetic(Dataset):
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Split 80/10/10, or in five folds, each style in proportion."""
-        types = {sample.id: sample.group for sample in samples}
+        types = {sample.id: sample.type for sample in samples}
         return random_split(self.name, types, split, fold, key=f"synthetic/{self.seed}", types=types)

@@ -28,7 +28,12 @@ class Row:
     id: str
     image: str
     """Name of the image file in the source."""
+    type: str
+    """Kind of image; empty where it is not known."""
+    split: str
+    """`train`, `val` or `test` where the data assign it."""
     group: str
+    """The patient, video or other unit that images share; empty where it is not known."""
     height: int
     """Native height in pixels."""
     width: int
@@ -43,8 +48,6 @@ class Row:
     """Of the image file; of the decoded pixels where the image has no file of its own."""
     dhash: int
     """64-bit difference hash; see `medseg.data.prepared.duplicates`."""
-    cluster: str = ""
-    """The patient, video or other group that the image is of; empty where that is not known."""
 
 
 class PreparedDataset:
@@ -182,8 +185,8 @@ def mean_std(rows: Sequence[Row], pixels: int) -> tuple[tuple[float, ...], tuple
 
 
 def as_samples(rows: Iterable[Row]) -> list[Sample]:
-    """Return what splits and groups go by: id, image name, group and cluster of each row."""
-    return [Sample(id=row.id, image=row.image, group=row.group, cluster=row.cluster) for row in rows]
+    """Return what splits and groups go by: id, image name, type, split and group of each row."""
+    return [Sample(row.id, row.image, type=row.type, split=row.split, group=row.group) for row in rows]
 
 
 def first_few(ids: Sequence[str]) -> str:
@@ -249,13 +252,14 @@ def incomplete(folder: Path, why: str) -> DataError:
 def write_samples(path: Path, rows: Sequence[Row]) -> None:
     """Write `samples.csv`."""
     channels = range(len(rows[0].sums))
-    header = ["index", "id", "image", "group", "height", "width", "foreground"]
+    header = ["index", "id", "image", "type", "split", "group", "height", "width", "foreground"]
     header += [f"sum_{channel}" for channel in channels] + [f"sumsq_{channel}" for channel in channels]
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        lines: list[list[Any]] = [[*header, "cluster", "sha256", "dhash"]]
+        lines: list[list[Any]] = [[*header, "sha256", "dhash"]]
         for row in rows:
-            plain = [row.index, row.id, row.image, row.group, row.height, row.width, repr(row.foreground)]
-            lines.append([*plain, *row.sums, *row.square_sums, row.cluster, row.sha256, f"{row.dhash:016x}"])
+            about = [row.index, row.id, row.image, row.type, row.split, row.group]
+            size = [row.height, row.width, repr(row.foreground)]
+            lines.append([*about, *size, *row.sums, *row.square_sums, row.sha256, f"{row.dhash:016x}"])
         write_rows(file, lines)
 
 
@@ -276,19 +280,19 @@ def read_samples(path: Path) -> list[Row]:
 
 def read_row(line: list[str], channels: int) -> Row:
     """Read one line of `samples.csv`."""
-    numbers = [int(value) for value in line[7 : 7 + 2 * channels]]
+    numbers = [int(value) for value in line[9 : 9 + 2 * channels]]
     return Row(
         index=int(line[0]),
         id=line[1],
         image=line[2],
-        group=line[3],
-        height=int(line[4]),
-        width=int(line[5]),
-        foreground=float(line[6]),
+        type=line[3],
+        split=line[4],
+        group=line[5],
+        height=int(line[6]),
+        width=int(line[7]),
+        foreground=float(line[8]),
         sums=tuple(numbers[:channels]),
         square_sums=tuple(numbers[channels:]),
         sha256=line[-2],
         dhash=int(line[-1], 16),
-        # Data that were prepared by an older version have no such column.
-        cluster=line[-3] if len(line) > 9 + 2 * channels else "",
     )

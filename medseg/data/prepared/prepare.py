@@ -45,7 +45,7 @@ from medseg.system.files import sync
 
 log = logging.getLogger(__name__)
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 """Raised when the same source and options give other arrays than before."""
 
 

@@ -37,7 +37,7 @@ def test_what_is_in_there(made):
     assert made.image_size == (16, 20)
     assert made.title == "Tiny set"
     first = made.samples[0]
-    assert (first.index, first.image, first.group) == (0, "Tiny/images/a00.png", "a")
+    assert (first.index, first.image, first.type) == (0, "Tiny/images/a00.png", "a")
     assert (first.height, first.width) == (20, 24)
     for row in made.samples:
         assert row.foreground == np.mean(made.masks[row.index] > 0)
@@ -90,7 +90,7 @@ class Fixed(Tiny):
 
     def assign_splits(self, samples: list[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         assert [sample.id for sample in samples] == [f"a{number:02d}" for number in range(len(samples))]
-        assert samples[0].group == "a"
+        assert samples[0].type == "a"
         return self.answer
 
 
@@ -153,15 +153,17 @@ def test_a_table_of_another_length_is_noticed(copy):
 def test_the_table_can_be_read_by_anything(made):
     with (made.folder / "samples.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:7] == ["index", "id", "image", "group", "height", "width", "foreground"]
-    assert list(rows[0])[7:] == [
+    assert list(rows[0])[:6] == ["index", "id", "image", "type", "split", "group"]
+    assert list(rows[0])[6:] == [
+        "height",
+        "width",
+        "foreground",
         "sum_0",
         "sum_1",
         "sum_2",
         "sumsq_0",
         "sumsq_1",
         "sumsq_2",
-        "cluster",
         "sha256",
         "dhash",
     ]
