@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from medseg.commands.command import Command
@@ -26,10 +28,12 @@ def prepare(cfg: DictConfig) -> None:
     # Imported here, not above: --help and a misspelt option need no OpenCV.
     from medseg.data.prepared.prepare import prepare_from_config
     from medseg.data.prepared.report import print_fingerprint
+    from medseg.data.splits.grouping import find_groups
 
     dataset, prepared = prepare_from_config(cfg.data)
-    indices = prepared.split_indices(dataset, cfg.data.split, cfg.data.fold)
-    print_fingerprint(prepared, {split: len(positions) for split, positions in indices.items()})
+    groups = find_groups(cfg.data.groups, dataset, prepared, cfg.data.source, Path(cfg.data.data_dir).expanduser())
+    indices = prepared.split_indices(dataset, cfg.data.split, cfg.data.fold, groups)
+    print_fingerprint(prepared, {split: len(positions) for split, positions in indices.items()}, groups)
 
 
 COMMAND = Command("prepare", prepare, SUMMARY, EXAMPLES, positional=("data",))

@@ -56,12 +56,16 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     """Return words as Hydra needs them to be.
 
     `+model._target_=package.Class` stands alone: without a choice of `model` it means `model=custom`. A home folder,
-    `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it. Beside `budget=...`,
-    `+experiments=...` takes its place before the budget: Hydra would compose it last, and its numbers would win.
+    `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it. Nor can it read a
+    pattern, `data.groups=(p[0-9]+)_.*`, without quotes. Beside `budget=...`, `+experiments=...` takes its place before
+    the budget: Hydra would compose it last, and its numbers would win.
 
     Raises `ConfigError` for the home folder of a user who has none.
     """
     normal = [re.sub(r"^([^=]+)=(~[^,=]*)$", lambda m: f"{m[1]}={home(m[2])}", word) for word in words]
+    normal = [
+        re.sub(r"^(\+*data\.groups)=(?!['\"])(.*\(.*)$", lambda m: f"{m[1]}={as_string(m[2])}", word) for word in normal
+    ]
     custom = any(re.match(r"\+*model\._target_=", word) for word in normal)
     chosen = any(word.startswith("model=") for word in normal)
     if any(word.startswith("budget=") for word in normal):
@@ -157,6 +161,11 @@ def expanded(path: str) -> Path:
 def quoted(path: str) -> str:
     """Write a path as Hydra reads it, whatever characters it has."""
     return "'" + str(expanded(path)).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def as_string(text: str) -> str:
+    """Write a text as Hydra reads it, which takes a backslash for one, but before a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
 
 
 def is_value(word: str, config_name: str) -> bool:

@@ -24,6 +24,7 @@ from medseg.data.on_device import DrawnPositions, ImagesOnDevice, OnDeviceAugmen
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
+from medseg.data.splits.grouping import find_groups
 from medseg.errors import DataError
 
 if TYPE_CHECKING:  # albumentations is imported where images are changed
@@ -83,6 +84,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         num_classes: checked against the data where given.
         split: name of the split; None is the dataset's default.
         fold: k for fold k of five as the test split; goes before `split`.
+        groups: which images belong together, such as those of a patient; see `medseg.data.splits.grouping`.
         batch_size: images per step and process.
         num_workers: loading processes; "auto" picks what the machine has.
         skip_bad: leave unusable samples out instead of stopping.
@@ -112,6 +114,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         num_classes: int | None = None,
         split: str | None = None,
         fold: int | None = None,
+        groups: str | None = None,
         batch_size: int = 8,
         num_workers: int | str = "auto",
         skip_bad: bool = False,
@@ -137,6 +140,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.num_classes = num_classes
         self.split = split
         self.fold = fold
+        self.grouping = groups
         self.batch_size = batch_size
         self.num_workers = default_workers() if num_workers == "auto" else int(num_workers)
         self.skip_bad = skip_bad
@@ -186,12 +190,12 @@ class SegmentationDataModule(lightning.LightningDataModule):
     @functools.cached_property
     def indices(self) -> dict[str, np.ndarray]:
         """Positions of each split in the prepared data."""
-        return self.prepared.split_indices(self.dataset, self.split, self.fold)
+        return self.prepared.split_indices(self.dataset, self.split, self.fold, self.groups)
 
     @functools.cached_property
     def groups(self) -> dict[str, str]:
         """The patient, video or other group of each image by its id; empty where none is known."""
-        return self.prepared.groups(self.dataset)
+        return find_groups(self.grouping, self.dataset, self.prepared, self.source, self.data_dir)
 
     @functools.cached_property
     def normalisation(self) -> tuple[Sequence[float], Sequence[float]]:

@@ -36,6 +36,7 @@ class Facts:
         brightness: mean value of each image over its channels, N, 0..1.
         duplicates: images that show the same thing, if not both are left out by the split.
         problems: found by the preparation; without duplicates, which depend on the split.
+        groups: id -> patient, video or other group; empty where none is known.
     """
 
     prepared: PreparedDataset
@@ -46,6 +47,7 @@ class Facts:
     brightness: NDArray[np.float64]
     duplicates: tuple[Duplicates, ...]
     problems: tuple[Problem, ...]
+    groups: Mapping[str, str]
 
     @property
     def rows(self) -> list[Row]:
@@ -108,4 +110,5 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
         brightness=np.array([np.mean(row.sums) / (height * width * 255) for row in prepared.samples]),
         duplicates=tuple(pair for pair in pairs if UNUSED not in (parts[pair.first], parts[pair.second])),
         problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in DEPEND_ON_SPLIT),
+        groups=datamodule.groups,
     )

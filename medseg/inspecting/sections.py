@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medseg.data.prepared.report import as_text
 from medseg.data.splits import SPLITS
+from medseg.data.splits.grouping import describe_groups
 from medseg.inspecting.charts import curves, histogram, ranges
 from medseg.inspecting.facts import UNUSED, Facts
 from medseg.inspecting.image_sections import images, percent
@@ -156,7 +157,8 @@ def splits(facts: Facts, split: str) -> str:
         "middle half, the mark is the median.</p>"
     )
     return (
-        f"<p>{escape(split[:1].upper() + split[1:])}.</p>{table(heading, cells)}{classes(facts, shown)}"
+        f"<p>{escape(split[:1].upper() + split[1:])}. Groups, such as patients: {describe_groups(facts.groups)}.</p>"
+        f"{table(heading, cells)}{classes(facts, shown)}"
         f"{types(facts, shown)}{twice}{side_by_side(charts)}{note}"
     )
 

@@ -188,16 +188,19 @@ def scope(run: Run, key: str) -> Scope:
 
 
 def same_data(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
-    """Map values that mean the same data to the first of them: copies of a folder, a split and its being default.
+    """Map values that mean the same data to the first of them: copies of a folder, a split that is the default.
 
-    (dataset, key, value) -> value, by what the runs recorded: the identity of the images, the ids of the splits.
+    (dataset, key, value) -> value, by what the runs recorded: the identity of the images; the ids and the groups of the
+    validation and test images, which a part of the training images leaves as they are.
     """
     first: dict[tuple[Any, ...], str] = {}
     alike = {}
     for run in runs:
+        held_out = [row for row in run.images if row["split"] != "train"]
         identities = {
             "data.root": run.summary.get("source_identity") if run.finished else None,
-            "data.split": tuple(sorted((row["id"], row["split"]) for row in run.images)) or None,
+            "data.split": tuple(sorted((row["id"], row["split"]) for row in held_out)) or None,
+            "data.groups": tuple(sorted((row["id"], row["group"]) for row in held_out)) or None,
         }
         for key, identity in identities.items():
             if identity is not None and key in run.settings:

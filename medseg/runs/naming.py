@@ -27,8 +27,8 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
-LATER = ("continue_from",)
-"""Options that older versions did not have: a run that does not use them has the name that it had."""
+LATER = {"continue_from": None, "data.groups": None}
+"""Options that older versions did not have, and their default: a run that does not use them has the name it had."""
 
 EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
@@ -96,7 +96,7 @@ def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
     settings = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if key not in IGNORED and not (value is None and key in LATER):
+        if key not in IGNORED and not (key in LATER and value == LATER[key]):
             nested = isinstance(value, Mapping)
             settings[name] = _without_ignored(value, f"{key}.") if nested else normalized(key, value)
     return settings

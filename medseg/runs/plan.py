@@ -14,6 +14,7 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
+from medseg.config.checks.data import groups_table
 from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.equivalence import find_equivalent
@@ -121,10 +122,16 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
 
 
 def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
-    """Return a configuration with every value filled in, as plain dictionaries; `root`: absolute, of `data.root`."""
+    """Return a configuration with every value filled in, as plain dictionaries, and the user's own files absolute.
+
+    `root`: of `data.root`.
+    """
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     if root is not None:
         settings["data"]["root"] = root
+    table = groups_table(settings["data"].get("groups") or "")
+    if table is not None:
+        settings["data"]["groups"] = f"{absolute(table[0], Path.cwd())}:{table[1]}"
     return settings
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from medseg.config.checks.data import groups_table
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
 from medseg.errors import ConfigError, UserError
 from medseg.trained.building import build, refused
@@ -23,7 +24,7 @@ PREFIX = "network."
 """Of the network's parameters in the state dict of a checkpoint."""
 
 DATA_KEYS = (
-    "dataset", "image_size", "in_channels", "num_classes", "split", "fold", "batch_size", "skip_bad",
+    "dataset", "image_size", "in_channels", "num_classes", "split", "fold", "groups", "batch_size", "skip_bad",
 )  # fmt: skip
 """Keys of `data` in a checkpoint: what the network was trained on, but nothing of the machine, such as folders."""
 
@@ -81,7 +82,7 @@ class Metadata(BaseModel):
 def checkpoint_metadata(
     configuration: Mapping[str, Any], normalisation: tuple[Sequence[float], Sequence[float]] | None, **others: Any
 ) -> dict[str, Any]:
-    """Return what a checkpoint holds beside its weights, as plain values.
+    """Return what a checkpoint holds beside its weights, as plain values; of a file of groups, its name.
 
     Args:
         configuration: with the `model`, `data` and `channels_last` of a run; keys of the machine are left out.
@@ -90,6 +91,9 @@ def checkpoint_metadata(
     """
     mean, std = (list(values) for values in normalisation) if normalisation else (None, None)
     data = {key: value for key, value in configuration["data"].items() if key in DATA_KEYS}
+    table = groups_table(data.get("groups") or "")
+    if table is not None:
+        data["groups"] = f"{Path(table[0]).name}:{table[1]}"
     config = {"model": configuration["model"], "data": data, "channels_last": configuration["channels_last"]}
     return {"config": config, "mean": mean, "std": std, **others}
 

@@ -12,8 +12,9 @@ from medseg.data.datasets.base import Dataset
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.dataset import first_few
 from medseg.data.splits import SPLITS
+from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
-from medseg.system.files import write_csv, write_json
+from medseg.system.files import read_csv, write_csv, write_json
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def about(dataset: Dataset) -> str:
 
 
 def image_rows(datamodule: SegmentationDataModule) -> list[dict[str, str]]:
-    """List id, split and group of every image of a run; the group is empty where the dataset has none."""
+    """List id, split and group of every image of a run; the group is empty where none is known."""
     ids, groups = datamodule.prepared.ids, datamodule.groups
     return [
         {"id": ids[index], "split": split, "group": groups.get(ids[index], "")}
@@ -70,7 +71,28 @@ def warn_of_cut_groups(datamodule: SegmentationDataModule) -> None:
     if not groups:
         return
     train, val, test = ({groups[ids[index]] for index in datamodule.indices[split]} for split in SPLITS)
-    cut = sorted(test & (train | val))
-    if cut:
-        few = first_few(cut).replace("id", "group", 1)
-        log.warning("%s in the test split and in training or validation too: the scores may be too high", few)
+    tested, validated = sorted(test & (train | val)), sorted(train & val)
+    for cut, where, what in (
+        (tested, "in the test split and in training or validation too", "the scores"),
+        (validated, "in training and in validation", "the scores of the validation"),
+    ):
+        if cut:
+            few = first_few(cut).replace("id", "group", 1)
+            log.warning("%s %s (of %d): %s may be too high", few, where, len(train | val | test), what)
+
+
+def check_same_split(folder: RunFolder, datamodule: SegmentationDataModule) -> None:
+    """Raise `UserError` where an interrupted run began with other images in a split, or in other groups.
+
+    A splits.csv or a file of groups may have changed since.
+    """
+    if not folder.splits.exists():
+        return
+    began, now = read_csv(folder.splits, ("id", "split", "group")), image_rows(datamodule)
+    other = [one["id"] for one, before in zip(now, began, strict=False) if one != before]
+    if other or len(began) != len(now):
+        first = f", the first is '{other[0]}'" if other else ""
+        raise UserError(
+            f"{folder.splits}: the interrupted run began with other splits or groups than there are now{first}; put "
+            "them back, or begin anew with force=true"
+        )

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.config.checks.data import groups_table
 from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
@@ -106,7 +107,8 @@ def data_to_score(
             )
         paths = data_paths(run)
         arguments = {key: before[key] for key in DATA_KEYS if key in before}
-        arguments |= {"source": paths.get("source"), **{key: chosen[key] for key in given}}
+        arguments |= {key: paths.get(key) for key in ("source", "groups") if key in paths}
+        arguments |= {key: chosen[key] for key in given}
         if "root" in given:
             arguments["source"] = arguments["root"]
         arguments["prepared_in"] = paths.get("data_dir")
@@ -116,7 +118,7 @@ def data_to_score(
 
 
 def data_paths(run: RunFolder) -> dict[str, str]:
-    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, as its folder says.
+    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, and its file of `groups`.
 
     Only what exists is returned; it is read, and never written to.
     """
@@ -127,7 +129,9 @@ def data_paths(run: RunFolder) -> dict[str, str]:
     if not isinstance(data, dict):
         return {}
     paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
-    return {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
+    found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
+    table = groups_table(str(data.get("groups")))
+    return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found
 
 
 def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:

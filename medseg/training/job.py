@@ -34,7 +34,7 @@ from medseg.training.build import (
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
 from medseg.training.continuing import check_same_data, copy_training, earlier_run
-from medseg.training.data_record import warn_of_cut_groups, write_data
+from medseg.training.data_record import check_same_split, warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
@@ -95,6 +95,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         resume = checkpoint_to_resume(earlier)  # which every process can read at once
     else:
         resume = None if cfg.force else checkpoint_to_resume(folder)
+    if resume is not None:
+        check_same_split(folder if earlier is None else earlier, datamodule)
     precision = choose_precision(str(cfg.trainer.precision), accelerator, resume)
     # An older version had an id for W&B alone; the run goes on under it.
     begun = resume is not None and earlier is None

@@ -61,6 +61,20 @@ def test_a_home_folder_is_filled_in() -> None:
         normalize_overrides(["data.source=~nobody_of_this_name/x"])
 
 
+@pytest.mark.parametrize(
+    "pattern", [r"(?P<patient>\d+)_.*", r"p(\d{1,3}), .*", "(.*)", r"it's (\d)\\", r"([a-z]+)[=:]\d+"]
+)
+def test_a_pattern_needs_no_quotes_but_the_shells(pattern: str) -> None:
+    for word in (f"data.groups={pattern}", f"+data.groups={pattern}"):
+        (normal,) = normalize_overrides([word])
+        assert OverridesParser.create().parse_override(normal).value() == pattern
+        assert normalize_overrides([normal]) == [normal]
+    assert normalize_overrides(["data.groups=patient", "data.groups='(a)'"]) == [
+        "data.groups=patient",
+        "data.groups='(a)'",
+    ]
+
+
 def test_folders_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a=b").mkdir()

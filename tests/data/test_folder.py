@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -399,12 +400,33 @@ def test_a_wrong_splits_csv_is_told_by_line(table, message):
 
 def test_groups_come_from_splits_csv():
     source = named(*TABLE_NAMES)
-    source.files["splits.csv"] = b"id,split,group\n00,train,p1\n01,val, p2 \n02,test,p2\nsub/x,train,\n"
+    source.files["splits.csv"] = b"id,split,group\n00,train,p1\n01,val, p2 \n02,test,p3\nsub/x,train,\n"
     source.names = sorted(source.files)
     samples = Folder().list_samples(source).samples
     # An image without one is a group by itself.
-    assert Folder().groups(samples) == {"00": "p1", "01": "p2", "02": "p2", "sub__x": "sub__x"}
+    assert Folder().groups(samples) == {"00": "p1", "01": "p2", "02": "p3", "sub__x": "sub__x"}
     assert splits_of(source) == {"00": "train", "01": "val", "02": "test", "sub__x": "train"}
+
+
+def test_a_split_that_cuts_a_group_is_refused_and_a_drawn_one_cuts_none():
+    source = named(*TABLE_NAMES)
+    source.files["splits.csv"] = b"id,split,group\n00,train,p1\n01,val,p2\n02,test,p2\nsub/x,train,\n"
+    source.names = sorted(source.files)
+    message = r"cuts 1 of 3 groups, the first is 'p2' \(val and test\).*data\.split=random"
+    with pytest.raises(DataError, match=message):
+        splits_of(source)
+    drawn = splits_of(source, "random")
+    assert drawn["01"] == drawn["02"]
+
+
+def test_validation_that_is_drawn_from_the_training_images_cuts_no_group():
+    names = [f"train/{name}" for name in numbered(20)] + [f"test/{name}" for name in numbered(5)]
+    source = named(*names)
+    dataset = Folder()
+    samples = [replace(s, group=s.id[-1] if s.split == "train" else s.id) for s in dataset.list_samples(source).samples]
+    split = dataset.assign_splits(samples, None, None)
+    assert [list(split.values()).count(part) for part in SPLITS] == [18, 2, 5]
+    assert len({split[sample.id] for sample in samples if sample.group == "3"}) == 1
 
 
 def test_without_that_column_there_are_no_groups():

@@ -376,10 +376,7 @@ def test_several_classes_and_images_without_foreground(place: Path, tmp_path: Pa
     assert len(read_csv(run.test / "per_image.csv")) == 2 * summary["images"]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_groups_are_kept_and_a_cut_one_is_named(
-    shared: bool, place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_groups_are_kept_in_the_run_folder(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
     lines = ["id,split,group"]
     for number in range(12):
@@ -388,17 +385,15 @@ def test_groups_are_kept_and_a_cut_one_is_named(
             pixels = rng.integers(0, 2, (70, 80)).astype(np.uint8) * 255
             cv2.imwrite(str(tmp_path / "mine" / name / f"{number:02d}.png"), pixels)
         split = "test" if number > 8 else "val" if number > 5 else "train"
-        lines.append(f"{number:02d},{split},p{0 if shared and number > 10 else number // 3}")
+        lines.append(f"{number:02d},{split},p{number // 3}")
     (tmp_path / "mine" / "splits.csv").write_text("\n".join(lines))
     base = [item for item in TINY if not item.startswith("data.dataset")]
     words = ("data=folder", f"data.root={tmp_path / 'mine'}", "trainer.max_epochs=1")
     run = train(place, *base, *words, tiny=False)
     rows = {row["id"]: row for row in read_csv(run.splits)}
     assert rows["04"] == {"id": "04", "split": "train", "group": "p1"}
-    assert rows["11"] == {"id": "11", "split": "test", "group": "p0" if shared else "p3"}
-    warned = [record.getMessage() for record in caplog.records if "too high" in record.getMessage()]
-    expected = "1 group (p0) is in the test split and in training or validation too: the scores may be too high"
-    assert warned == ([expected] if shared else [])
+    assert rows["11"] == {"id": "11", "split": "test", "group": "p3"}
+    assert "too high" not in caplog.text
     facts = json.loads(run.data.read_text())
     assert (facts["title"], facts["about"], facts["licence"]) == ("own images (mine)", "", "")
     assert yaml.safe_load(run.config.read_text())["data"]["root"] == str(tmp_path / "mine")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from medseg.config.checks.kinds import (
@@ -39,6 +41,7 @@ DATA: Settings = {
     "num_classes": CLASSES | None,
     "split": TEXT | None,
     "fold": FOLD | None,
+    "groups": TEXT | None,
     "batch_size": BATCH_SIZE,
     "num_workers": WORKERS,
     "skip_bad": SWITCH,
@@ -89,3 +92,9 @@ OF_DATA: dict[str, Settings] = {
     "albumentations.": TRANSFORM,
 }
 """Settings by class, or by module where the name ends in a dot; the first that fits is taken."""
+
+
+def groups_table(groups: str) -> tuple[str, str] | None:
+    """Return file and column of `data.groups=FILE.csv[:COLUMN]`, whose column is `group` without; None for others."""
+    match = re.fullmatch(r"(.+\.csv)(?::(.+))?", groups, re.IGNORECASE)
+    return (match[1], match[2] or "group") if match and ("(" not in groups or Path(match[1]).exists()) else None

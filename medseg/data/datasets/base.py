@@ -106,11 +106,13 @@ class Dataset(ABC):
         """Map each sample id to `train`, `val` or `test`.
 
         Args:
-            samples: all samples of the prepared data, sorted by id.
+            samples: all samples of the prepared data, sorted by id; `group` is the one in use (`data.groups`), which
+                nothing that is drawn cuts.
             split: the name of a split; None is the dataset's default.
             fold: k of a five-fold cross-validation (fold k is the test split); goes before `split`.
 
-        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id. An id that is
+        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id; each type of image
+        in proportion, and no group cut. An id that is
         missing in the result belongs to no part of that split and is not used (ISIC's official validation and test
         images in a split of its training images).
 
@@ -119,16 +121,29 @@ class Dataset(ABC):
         ids = [sample.id for sample in samples]
         if split_names(self.name):
             return file_split(self.name, ids, split or self.default_split, fold)
-        return random_split(self.name, ids, split, fold)
+        types = {sample.id: sample.type for sample in samples} if any(sample.type for sample in samples) else None
+        return random_split(self.name, ids, split, fold, types=types, groups=groups_of(samples))
 
     def groups(self, samples: Sequence[Sample]) -> dict[str, str]:
         """Map each sample id to the patient, video or other group that its image is of; empty where none is known.
 
         Here `Sample.group`; an image without one among others that have one is a group by itself, named by its id.
         """
-        if not any(sample.group for sample in samples):
-            return {}
-        return {sample.id: sample.group or sample.id for sample in samples}
+        return groups_of(samples)
+
+    def columns(self, source: Source) -> dict[str, dict[str, str]]:
+        """Return what a table of the user's tells of the images, for `data.groups`: column -> id -> value.
+
+        Here nothing: a published dataset has none.
+        """
+        return {}
+
+
+def groups_of(samples: Sequence[Sample]) -> dict[str, str]:
+    """Map each id to its group; empty where no sample has one, else a sample without one is a group by itself."""
+    if not any(sample.group for sample in samples):
+        return {}
+    return {sample.id: sample.group or sample.id for sample in samples}
 
 
 def connected_components(class_map: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import Dataset, Listing, Sample, groups_of
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.label_values import Labels, MaskValues, find_labels
 from medseg.data.datasets.layout import check_size, threshold, value_list
@@ -16,7 +16,7 @@ from medseg.data.sources.decode import decode_image, decode_labels, is_lossy
 from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
 from medseg.data.splits import SPLITS
-from medseg.data.splits.random_splits import draw, random_split
+from medseg.data.splits.random_splits import draw, members, random_split
 from medseg.errors import ConfigError, DataError
 
 
@@ -30,7 +30,7 @@ class Folder(Dataset):
     `images/` and `masks/`; or `splits.csv` with the columns id,split); without validation images, a tenth of its
     training images are taken. `random`: 80/10/10. The default is `own` where there is one. Five folds.
 
-    Groups (patients, videos): the column `group` of `splits.csv`, where there is one.
+    Groups (patients, videos): the column `group` of `splits.csv`, where there is one. No split may cut one.
 
     Args:
         class_names: names of the classes, the background first; numbered without.
@@ -70,8 +70,9 @@ class Folder(Dataset):
                 problems.append(Problem("unexpected label", files.masks[id_], detail, id_))
                 del usable[id_]
         self._labels = labels
+        groups = files.columns.get("group", {})
         samples = [
-            Sample(i, files.images[i], (files.masks[i],), split=files.splits.get(i, ""), group=files.groups.get(i, ""))
+            Sample(i, files.images[i], (files.masks[i],), split=files.splits.get(i, ""), group=groups.get(i, ""))
             for i in sorted(usable)
         ]
         return Listing(samples, self.class_names or _names(labels), files.problems + problems)
@@ -88,13 +89,18 @@ class Folder(Dataset):
         check_size(image, labels, sample.image, mask_file)
         return image, threshold(labels, mask_file) if is_lossy(data) else self._labels.to_classes(labels)
 
+    def columns(self, source: Source) -> dict[str, dict[str, str]]:
+        """Return the columns of its splits.csv beside id and split."""
+        return find_files(source).columns
+
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Take the folder's own split, or draw one."""
         ids = [sample.id for sample in samples]
         own = {sample.id: sample.split for sample in samples if sample.split}
+        groups = groups_of(samples)
         if own and fold is None and split in (None, "own"):
-            return _complete(own, ids)
-        return random_split(self.name, ids, split, fold, others=["own"] if own else [])
+            return _complete(own, ids, groups)
+        return random_split(self.name, ids, split, fold, groups=groups, others=["own"] if own else [])
 
 
 def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, MaskValues], list[Problem]]:
@@ -128,7 +134,7 @@ def _names(labels: Labels) -> tuple[str, ...]:
     return ("background", *(f"class {number}" for number in range(1, labels.num_classes)))
 
 
-def _complete(own: dict[str, str], ids: Sequence[str]) -> dict[str, str]:
+def _complete(own: dict[str, str], ids: Sequence[str], groups: dict[str, str]) -> dict[str, str]:
     """The folder's own split; a tenth of its training images for validation where it has none."""
     unassigned = [id_ for id_ in ids if id_ not in own]
     if unassigned:
@@ -136,9 +142,20 @@ def _complete(own: dict[str, str], ids: Sequence[str]) -> dict[str, str]:
             f"{len(unassigned)} images are outside the train, val and test folders, the first is '{unassigned[0]}'; "
             "move them, or use data.split=random"
         )
+    parts = {group: sorted({own[id_] for id_ in of}, key=SPLITS.index) for group, of in members(groups).items()}
+    cut = [group for group, several in parts.items() if len(several) > 1]
+    if cut:
+        raise DataError(
+            f"the folder's own split cuts {len(cut)} of {len(parts)} groups, the first is '{cut[0]}' "
+            f"({' and '.join(parts[cut[0]])}): scores would be too high; move their images, or use data.split=random, "
+            "which cuts none"
+        )
     train = [id_ for id_ in ids if own[id_] == "train"]
-    if "val" not in own.values() and len(train) > 1:
-        own = own | dict.fromkeys(draw(train, max(1, round(len(train) / 10)), "folder/own/val"), "val")
+    units = len({groups.get(id_, id_) for id_ in train})
+    if "val" not in own.values() and units > 1:
+        tenth = max(1, round(len(train) / 10))
+        drawn = draw(train, tenth, "folder/own/val", together=members(groups).values(), leave=1)
+        own = own | dict.fromkeys(drawn, "val")
     for part in SPLITS:
         if part not in own.values():
             raise DataError(f"the folder's own split has no {part} images; add some, or use data.split=random")

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from medseg.data.datasets.splits_csv import EXTENSIONS, SPLIT_NAMES, read_splits
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "gif", "pgm", "ppm", "pbm", "pnm", "jp2"])
 MASK_SUFFIXES = ("_mask", "_segmentation")
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 LAYOUT = "images/ with masks/ beside it, a mask having the name of its image (or <name>_mask, <name>_segmentation)"
 
 
 @dataclass
 class Files:
-    """What a folder holds: id -> file; id -> split and id -> group, where the folder has them."""
+    """What a folder holds: id -> file; id -> split, and column -> id -> value of its splits.csv, where it has them."""
 
     images: dict[str, str] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
-    groups: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, dict[str, str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -67,7 +57,7 @@ def find_files(source: Source) -> Files:
             files.problems.append(Problem("missing mask", name, sample=id_))
         else:
             files.masks[id_] = mask
-        split = next((SPLIT_FOLDERS[folder.lower()] for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
+        split = next((SPLIT_NAMES[folder.lower()] for folder in folders if folder.lower() in SPLIT_NAMES), "")
         if split:
             files.splits[id_] = split
     used = set(files.masks.values())
@@ -111,7 +101,7 @@ def _shared_folders(tops: Iterable[tuple[str, ...]]) -> int:
     count = 0
     while (
         count < len(first)
-        and first[count].lower() not in SPLIT_FOLDERS
+        and first[count].lower() not in SPLIT_NAMES
         and all(folders[: count + 1] == first[: count + 1] for folders in others)
     ):
         count += 1
@@ -132,39 +122,10 @@ def _mask_of(
 
 
 def _read_splits_csv(source: Source, files: Files) -> None:
-    """Take splits and groups from a `splits.csv` (columns id,split[,group]) beside `images/`, where there is one."""
+    """Take splits and further columns, such as groups, from a `splits.csv` beside `images/`, where there is one."""
     depth = min(name.lower().split("/").index("images") for name in files.images.values())
     tables = [name for name in source.names if name.lower().split("/")[-1] == "splits.csv" and name.count("/") <= depth]
     if not tables:
         return
-    name = tables[0]
-    try:
-        rows = list(csv.DictReader(source.read(name).decode("utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name}: not a CSV file in UTF-8 ({error})") from None
-    if not rows or not {"id", "split"} <= set(rows[0]):
-        raise DataError(f"{name}: the columns id,split are expected")
-    splits: dict[str, str] = {}
-    groups: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
-        id_, split = _as_id(row["id"] or ""), SPLIT_FOLDERS.get((row["split"] or "").strip().lower())
-        if id_ not in files.images:
-            raise DataError(f"{name}, line {line}: there is no image '{row['id']}'")
-        if split is None:
-            raise DataError(f"{name}, line {line}: split '{row['split']}' is not train, val or test")
-        if splits.setdefault(id_, split) != split:
-            raise DataError(f"{name}, line {line}: '{row['id']}' is in {splits[id_]} and in {split}")
-        group = (row.get("group") or "").strip()
-        if groups.setdefault(id_, group) != group:
-            raise DataError(f"{name}, line {line}: '{row['id']}' is of group '{groups[id_]}' and of group '{group}'")
-    unsplit = sorted(set(files.images) - set(splits))
-    if unsplit:
-        raise DataError(f"{name}: {len(unsplit)} images have no line in it, the first is '{unsplit[0]}'")
-    files.splits, files.groups = splits, groups
-
-
-def _as_id(text: str) -> str:
-    """An id as a person writes it: with '/' between folders, with or without extension."""
-    text = text.strip().replace("\\", "/").replace("/", "__")
-    stem, dot, extension = text.rpartition(".")
-    return stem if dot and extension.lower() in EXTENSIONS else text
+    assigned = read_splits(source.read(tables[0]), tables[0], files.images)
+    files.splits, files.columns = assigned.splits, assigned.columns

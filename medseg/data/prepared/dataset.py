@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,11 @@ class PreparedDataset:
         return int(height), int(width)
 
     def split_indices(
-        self, dataset: Dataset, split: str | None = None, fold: int | None = None
+        self,
+        dataset: Dataset,
+        split: str | None = None,
+        fold: int | None = None,
+        groups: Mapping[str, str] | None = None,
     ) -> dict[str, np.ndarray]:
         """Return the positions of the `train`, `val` and `test` images, each sorted, int64.
 
@@ -117,12 +121,15 @@ class PreparedDataset:
             dataset: the dataset that was prepared.
             split: name of the split; None is the dataset's default.
             fold: k of a k-fold cross-validation; goes before `split`.
+            groups: id -> group that stays together where a split is drawn; those that the dataset knows without.
 
         Images that the split leaves out are in none of the three. Raises `DataError` where the split names an image
         that is missing and was not left out as bad, or does not know one; `ConfigError` for a split or fold that the
         dataset does not have.
         """
-        assigned = dataset.assign_splits(as_samples(self.samples), split, fold)
+        groups = self.groups(dataset) if groups is None else groups
+        samples = [replace(sample, group=groups.get(sample.id, "")) for sample in as_samples(self.samples)]
+        assigned = dataset.assign_splits(samples, split, fold)
         name = f"fold {fold}" if fold is not None else f"split '{split}'" if split is not None else "default split"
         present = set(self.ids)
         missing = sorted(set(assigned) - present - set(self.fingerprint["skipped"]))

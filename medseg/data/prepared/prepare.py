@@ -40,7 +40,7 @@ from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import is_url, missing_archives, open_source
 from medseg.data.sources.problems import Problem, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source
-from medseg.errors import ConfigError, DataError, as_bytes
+from medseg.errors import ConfigError, DataError, UserError, as_bytes
 from medseg.system.files import sync
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,10 @@ def build(
     if not result.rows:
         write_problems(failed, problems)
         raise DataError(f"{dataset.title}: not one of {len(listing.samples)} samples can be used; see {failed}")
-    splits = dataset.assign_splits(as_samples(result.rows), None, None)
+    try:
+        splits = dataset.assign_splits(as_samples(result.rows), None, None)
+    except UserError:  # raised again where this split is used; the options may choose another
+        splits = {}
     parts = [splits.get(row.id, "no split") for row in result.rows]
     pairs = find_duplicates(result.rows, result.thumbnails, parts)
     problems += [pair.as_problem(result.rows, parts) for pair in pairs]

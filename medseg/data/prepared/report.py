@@ -9,20 +9,21 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.splits.grouping import describe_groups
 from medseg.errors import printable
 
 SHOWN = (
-    "title", "count", "splits", "class_fractions", "foreground_fraction", "native_height", "native_width",
+    "title", "count", "splits", "groups", "class_fractions", "foreground_fraction", "native_height", "native_width",
     "native_sizes", "image_size", "in_channels", "mean", "std", "problems", "skipped", "source", "licence", "citation",
 )  # fmt: skip
 """What of the fingerprint a person wants to see; the rest is in its file."""
 
 
-def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int]) -> None:
-    """Print the fingerprint of prepared data, with the sizes of the splits in use, as a table."""
+def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int], groups: Mapping[str, str]) -> None:
+    """Print the fingerprint of prepared data, with the sizes of the splits and the groups in use, as a table."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for key in SHOWN:
-        value = splits if key == "splits" else prepared.fingerprint[key]
+        value = {"splits": splits, "groups": describe_groups(groups)}.get(key) or prepared.fingerprint[key]
         table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from medseg.data.datasets.folder_layout import EXTENSIONS
+from medseg.data.datasets.splits_csv import EXTENSIONS
 from medseg.data.sources.decode import decode_image, scale_to_8_bits
 from medseg.data.sources.problems import SampleError
 from medseg.errors import UserError
