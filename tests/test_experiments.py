@@ -88,7 +88,7 @@ def network_of(sweep: str, job: tuple[str, ...]) -> tuple[torch.nn.Module, DictC
 def test_the_studies_of_the_papers_are_there() -> None:
     assert {
         "convunext/comparison", "convunext/ablation_kernel_size", "convunext/ablation_gate",
-        "convunext/ablation_downsampling", "amsunet/comparison", "amsunet/ablation_dilation",
+        "convunext/ablation_downsampling", "convunext/fractions", "amsunet/comparison", "amsunet/ablation_dilation",
         "amsunet/ablation_kernels", "amsunet/ablation_norm", "amsunet/ablation_shortcuts",
         "amsunet/ablation_attention", "lightweight/comparison", "optimizers/comparison",
         "unet2015/ablation_elastic_isbi", "unet2015/ablation_elastic_dsb", "unet2015/ablation_border_isbi",
@@ -129,7 +129,10 @@ def test_every_sweep_composes_with_every_budget(sweep: str, budget: str) -> None
 def test_every_network_of_a_sweep_is_another_and_can_be_built(sweep: str) -> None:
     # Where the training is varied, the networks are the same.
     built = [network_of(sweep, job) for job in settings(sweep)]
-    parts = [(cfg.model, cfg.optimizer, cfg.augmentation, {"w0": cfg.data.border_w0}) for _, cfg in built]
+    parts = [
+        (cfg.model, cfg.optimizer, cfg.augmentation, {"w0": cfg.data.border_w0, "fraction": cfg.data.fraction})
+        for _, cfg in built
+    ]
     assert len({"".join(OmegaConf.to_yaml(part) for part in of_one) for of_one in parts}) == len(built)
     for network, cfg in built:
         logits = network.train()(torch.empty(2, cfg.data.in_channels, 96, 96, device="meta"))
@@ -321,6 +324,8 @@ def test_the_sweeps_of_a_study_make_the_runs_that_its_claims_are_about(
     for claim in read_claims(ROOT / study / "claims.yaml").claims:
         # Where a claim does not name the optimizer, there is a verdict for each.
         several = 3 if study == "optimizers" and "optimizer" not in claim.better else 1
+        if claim.fewer_parameters and study == "convunext":
+            several = 4  # fractions of the training images
         assert len([verdict for verdict in verdicts if verdict.claim == claim]) == several, claim.says
 
 

@@ -24,6 +24,7 @@ from medseg.data.on_device import DrawnPositions, ImagesOnDevice, OnDeviceAugmen
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
+from medseg.data.splits.fraction import take_fraction
 from medseg.data.splits.grouping import find_groups
 from medseg.errors import DataError
 
@@ -85,6 +86,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         split: name of the split; None is the dataset's default.
         fold: k for fold k of five as the test split; goes before `split`.
         groups: which images belong together, such as those of a patient; see `medseg.data.splits.grouping`.
+        fraction: of the training split that is trained on; see `medseg.data.splits.fraction`. `seed` chooses which.
         batch_size: images per step and process.
         num_workers: loading processes; "auto" picks what the machine has.
         skip_bad: leave unusable samples out instead of stopping.
@@ -115,6 +117,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         split: str | None = None,
         fold: int | None = None,
         groups: str | None = None,
+        fraction: float = 1.0,
         batch_size: int = 8,
         num_workers: int | str = "auto",
         skip_bad: bool = False,
@@ -141,6 +144,8 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.split = split
         self.fold = fold
         self.grouping = groups
+        check_arguments(DATA, "data.", fraction=fraction)
+        self.fraction = fraction
         self.batch_size = batch_size
         self.num_workers = default_workers() if num_workers == "auto" else int(num_workers)
         self.skip_bad = skip_bad
@@ -189,8 +194,15 @@ class SegmentationDataModule(lightning.LightningDataModule):
 
     @functools.cached_property
     def indices(self) -> dict[str, np.ndarray]:
-        """Positions of each split in the prepared data."""
-        return self.prepared.split_indices(self.dataset, self.split, self.fold, self.groups)
+        """Positions of each split in the prepared data; of the training split, those of the fraction."""
+        indices = self.prepared.split_indices(self.dataset, self.split, self.fold, self.groups)
+        if self.fraction == 1:
+            return indices
+        types = {row.id: row.type for row in self.prepared.samples}
+        ids = [self.prepared.ids[index] for index in indices["train"]]
+        chosen = take_fraction(ids, self.fraction, self.seed, types, self.groups)
+        part = [index for index, id_ in zip(indices["train"], ids, strict=True) if id_ in chosen]
+        return indices | {"train": np.array(part, dtype=np.int64)}
 
     @functools.cached_property
     def groups(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from medseg.reporting.claims_file import EPOCHS, SIZE, Selector
+from medseg.runs.naming import canonical
 from medseg.runs.run import Run
 
 GROUPS = ("protocol", "budget")
@@ -33,8 +34,8 @@ def value_of(run: Run, key: str) -> Any:
 
 
 def same(value: Any, asked: Any) -> bool:
-    """Whether two values are the same, as a file has them: True is not 1, and a tuple is a list."""
-    return json.dumps(value, default=str) == json.dumps(asked, default=str)
+    """Whether two values are the same, as a file has them: 1.0 is 1, True is not, and a tuple is a list."""
+    return canonical(value) == canonical(asked)
 
 
 def changes_network(run: Run, *selectors: Selector) -> bool:

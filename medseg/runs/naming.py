@@ -27,7 +27,7 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
-LATER = {"continue_from": None, "data.groups": None}
+LATER = {"continue_from": None, "data.groups": None, "data.fraction": 1}
 """Options that older versions did not have, and their default: a run that does not use them has the name it had."""
 
 EARLIER_RUNS = ("continue_from", "initial_weights")
@@ -38,7 +38,7 @@ NAMED_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "sche
 
 
 def run_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Mapping[str, str | None]) -> str:
-    """Name a run `<model>-<data>[-<other choices>][-fold<k>]-<hash>-seed<k>`.
+    """Name a run `<model>-<data>[-<other choices>][-fold<k>][-fraction<f>]-<hash>-seed<k>`.
 
     Args:
         config: the composed configuration, resolved, as plain dictionaries.
@@ -62,6 +62,8 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
     parts += sorted(config.get("callbacks", ()))
     if config["data"].get("fold") is not None:
         parts.append(f"fold{config['data']['fold']}")
+    if config["data"].get("fraction", 1) != 1:
+        parts.append(f"fraction{config['data']['fraction']:g}")
     parts.append(config_hash(config))
     return file_name("-".join(parts))
 

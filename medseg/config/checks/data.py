@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Gt, Le
+
 from medseg.config.checks.kinds import (
     BATCH_SIZE,
     CHANNELS,
@@ -29,6 +31,7 @@ FOLDS = 5
 
 FOLD: Any = Annotated[whole(0, FOLDS - 1), Words(f"one of the {FOLDS} folds, 0 to {FOLDS - 1}")]
 WORKERS: Any = whole(0, 1024) | Literal["auto"]
+FRACTION: Any = Annotated[float, Gt(0), Le(1)]
 NAMES: Any = several(TEXT, "a list of names, the background first", 2, 255)
 
 DATA: Settings = {
@@ -42,6 +45,7 @@ DATA: Settings = {
     "split": TEXT | None,
     "fold": FOLD | None,
     "groups": TEXT | None,
+    "fraction": FRACTION,
     "batch_size": BATCH_SIZE,
     "num_workers": WORKERS,
     "skip_bad": SWITCH,

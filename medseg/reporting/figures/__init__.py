@@ -4,6 +4,7 @@
 <score>_macs         score against multiply-accumulates; the area is the parameters
 boxes                scores of the test images; of a single network, `distribution`, a histogram
 curves               validation Dice and training loss over the epochs, with a band over the seeds
+learning_curve       the score over the number of training images, where runs differ in `data.fraction`
 differences          how far each network is from the best one, with the interval that the verdict is made of
 ranks                how often each network is at each rank
 grid_<data>          the images that networks disagree most on: image, truth, predictions (no SVG, which would be huge)
@@ -84,7 +85,13 @@ def draw(comparison: Comparison, folder: Path) -> list[Path]:
     return [file for content, names in contents for name in names for file in draw_one(name, content, folder)]
 
 
-OF_SCORES = ("scores.draw_costs", "scores.draw_images", "curves.draw_curves", "grid.draw_grids")
+OF_SCORES = (
+    "scores.draw_costs",
+    "scores.draw_images",
+    "curves.draw_curves",
+    "learning.draw_learning",
+    "grid.draw_grids",
+)
 OF_VERDICTS = ("ranks.draw_differences", "ranks.draw_ranks")
 """Functions that draw of a `Content`, or of `Verdicts`."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import best_row
+from medseg.reporting.learning import Curves, learning_curves
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair, pairs_with
 from medseg.reporting.pictures import Candidate, prediction_candidates
@@ -46,6 +47,7 @@ class Content:
         images: that score of the images, averaged over seeds; finite.
         curves: of each of `CURVES`, seeds x epochs.
         candidates: column -> the predictions that can be shown.
+        learning: the score over the training images, of networks that were trained on several fractions.
     """
 
     rows: Sequence[Line]
@@ -58,6 +60,7 @@ class Content:
     images: Cells
     curves: Mapping[tuple[Line, Line], Sequence[Array]]
     candidates: Mapping[Line, Sequence[Candidate]]
+    learning: Curves
 
     def shown(self, cells: Mapping[tuple[Line, Line], object]) -> tuple[list[Line], list[Line]]:
         """Return the rows and the columns of which something is known."""
@@ -93,6 +96,7 @@ def content_of(comparison: Comparison) -> Content:
         images={cell: scores for cell, scores in images.items() if len(scores)},
         curves={cell: both for cell, both in curves.items() if any(np.isfinite(one).any() for one in both)},
         candidates=candidates,
+        learning=learning_curves(comparison),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from medseg.pages import embed_json, make_page, read_asset
 from medseg.reporting.page.browser import browser_data, browser_html
 from medseg.reporting.page.curves import curves_data, curves_html
+from medseg.reporting.page.learning import learning_html
 from medseg.reporting.page.markup import folded, section_html
 from medseg.reporting.page.scores import (
     comparison_html,
@@ -46,6 +47,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
         ("differences", "Who differs from whom", matrix_html(comparisons) + tests),
         ("stability", "Rank stability", stability_html(comparison)),
         ("planning", "Planning", tables.get("Planning", "")),
+        ("learning", "Learning curves", learning_html(comparison)),
         ("images", "Test images", browser_html(comparison, pictures)),
         ("claims", "Claims of papers", tables.get("Claims of papers", "")),
         ("published", "Next to published figures", tables.get("Next to published figures", "")),
