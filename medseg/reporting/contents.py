@@ -20,7 +20,7 @@ from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.runs.run import Run
 
-STATES = ("finished", "failed", "damaged", "interrupted", "running", "waiting")
+STATES = ("finished", "trained", "failed", "damaged", "interrupted", "running", "waiting")
 
 
 @dataclass(frozen=True)

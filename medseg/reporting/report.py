@@ -119,7 +119,10 @@ def compare(
     if not any(run.finished for run in tree):
         states = [run.state for run in tree]
         counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        raise UserError(f"{', '.join(map(str, tree.folders or folders))}: nothing is finished yet ({counted})")
+        untested = "; of a run without a test split: medseg evaluate RUN split=val" if "trained" in states else ""
+        raise UserError(
+            f"{', '.join(map(str, tree.folders or folders))}: nothing is finished yet ({counted}){untested}"
+        )
     if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in tree if r.finished):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
     comparison = score_runs(tree.runs, measure, size, printed)

@@ -12,7 +12,8 @@ test/per_image.csv   one row per image and foreground class
 test/predictions.npz the class map predicted for each test image
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
 images/*.png         the best, median and worst test images; the training curves
-status.json          running, interrupted, failed or finished; `finished` is written last
+status.json          running, interrupted, failed or finished; `finished` is written last; `trained` where the data have
+                     no test split, and so test/ is not there
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from medseg.system.locks import held, marker_of
 
 log = logging.getLogger(__name__)
 
-STATES = ("running", "interrupted", "failed", "finished")
-
+STATES = ("running", "interrupted", "failed", "finished", "trained")
+"""`trained`: finished without a test, since the data have no test split."""
 
 LOCK = ".lock"
 """Held by the process that works on the run."""
@@ -74,7 +75,8 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        return self.status.get("state") == "finished"
+        """Whether all is done that its data allow: a run without a test split is trained."""
+        return self.status.get("state") in ("finished", "trained")
 
     def set_state(self, state: str, **details: Any) -> None:
         """Write `status.json`; earlier details stay unless they are given anew.

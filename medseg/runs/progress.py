@@ -71,7 +71,7 @@ class Progress:
     def counts(self) -> dict[str, int]:
         """How many jobs are in which state."""
         states = [job.state for job in self.jobs]
-        order = ("finished", "running", "interrupted", "failed", WAITING, DAMAGED)
+        order = ("finished", "trained", "running", "interrupted", "failed", WAITING, DAMAGED)
         return {state: states.count(state) for state in order if state in states}
 
     @property

@@ -35,7 +35,7 @@ class Run:
     Args:
         folder: path of the run folder; of a job that has not begun, where it will be.
         name: as it was given when the run began; the folder may have been renamed.
-        state: finished, running, interrupted, failed, waiting or damaged, as it is now (`medseg.runs.state`).
+        state: finished, trained, running, interrupted, failed, waiting or damaged, as it is now (`medseg.runs.state`).
         error: why a run failed, was killed or is damaged; the last line is the shortest form. None otherwise.
         experiment: folder of `runs/` that the run was made in.
         model, data: names of network and dataset.
@@ -75,6 +75,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether it has test scores; without a test split, it ends in the state `trained`."""
         return self.state == "finished"
 
     @cached_property

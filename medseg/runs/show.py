@@ -52,6 +52,12 @@ def cell(score: Mapping[str, float | None], digits: int) -> str:
 
 def print_run(folder: RunFolder) -> None:
     """Print the scores of a finished run and where its files are."""
+    if not folder.summary.exists():
+        print(printable(f"{folder.path.name}: trained; its data have no test split, so there are no test scores"))
+        print(printable(f"run:      {folder.path}"))
+        print(printable(f"pictures: {folder.images / 'curves.png'}"))
+        print(printable(f"scores of the validation split: medseg evaluate {folder.path} split=val"))
+        return
     print_scores(read_json(folder.summary), folder.path.name)
     print(printable(f"run:      {folder.path}"))
     print(printable(f"scores:   {folder.per_image}"))

@@ -19,6 +19,8 @@ def present_state(status: Mapping[str, Any]) -> tuple[str, str]:
     machine's processes nothing is known here.
     """
     state = str(status.get("state", WAITING))
+    if state == "trained":
+        return state, "no test scores: the data have no test split"
     if state != "running":
         return state, str(status.get("error") or "")
     if status.get("host") == platform.node() and not is_alive(int(status.get("pid", 0))):

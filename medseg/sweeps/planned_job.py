@@ -50,7 +50,8 @@ def lost_job_outcome(job: PlannedJob, reason: str) -> Outcome:
 
 def or_finished_elsewhere(job: PlannedJob, outcome: Outcome) -> Outcome:
     """Return how a job ended: another process that worked on its run may have finished it since."""
-    return Outcome(job.name, "finished") if outcome.state == "busy" and state_of(job) == "finished" else outcome
+    done = outcome.state == "busy" and state_of(job) in ("finished", "trained")
+    return Outcome(job.name, "finished") if done else outcome
 
 
 def outcome_on_disk(job: PlannedJob, reason: str) -> Outcome:

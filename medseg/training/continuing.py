@@ -45,7 +45,7 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
     folder = find_run(given)[0]
     run = read_run(folder.path)
     key = f"continue_from={given}"
-    if not run.finished:
+    if not folder.finished:
         raise ConfigError(f"{key}: this run is {run.state}; the command that began it goes on with it")
     here = plan.planned(run.settings)
     if run.seed != here.seed:

@@ -12,7 +12,7 @@ from medseg.data.datasets.base import Dataset
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.dataset import first_few
 from medseg.data.splits import SPLITS
-from medseg.errors import UserError
+from medseg.errors import DataError, UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv, write_csv, write_json
 
@@ -63,6 +63,24 @@ def image_rows(datamodule: SegmentationDataModule) -> list[dict[str, str]]:
         for split, indices in datamodule.indices.items()
         for index in indices
     ]
+
+
+def check_parts(datamodule: SegmentationDataModule) -> None:
+    """Check that there are images to train on and to select by; log that there is no test where none are to be tested.
+
+    Raises `DataError`.
+    """
+    counts = {split: len(indices) for split, indices in datamodule.indices.items()}
+    title = datamodule.dataset.title
+    for split, what in (("train", "train on"), ("val", "select the best epoch by")):
+        if not counts[split]:
+            held = ", ".join(f"{count} {name}" for name, count in counts.items())
+            raise DataError(
+                f"{title}: no images to {what} ({held}); data.split=random splits all of them anew, and "
+                "medseg evaluate RUN data=folder data.root=FOLDER scores a trained network on them"
+            )
+    if not counts["test"]:
+        log.warning("%s: no test split: the run ends without test scores (data.split=random has one)", title)
 
 
 def warn_of_cut_groups(datamodule: SegmentationDataModule) -> None:

@@ -12,14 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.checks.data import groups_table
 from medseg.config.instantiate import instantiate
+from medseg.data.datasets import Folder
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder, find_run
-from medseg.system.files import read_yaml
+from medseg.system.files import read_yaml, write_csv
 from medseg.system.os_errors import check_writable
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
+from medseg.training.data_record import image_rows
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
 from medseg.training.task import SegmentationTask
 
@@ -47,6 +49,9 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     datamodule = data_to_score(checkpoint, run, cfg, given)
     check_classes(datamodule, metadata.class_names, file)
     same_data = datamodule.prepared.identity == metadata.data_identity
+    if "dataset" in given and not {"split", "fold"} & given:
+        choose_split(datamodule, checkpoint, run)
+    check_part(datamodule, cfg.split)
     if not same_data and metadata.data_identity is not None and "dataset" not in given:
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
     name = evaluation_name(datamodule, file, cfg.split, same_data=same_data)
@@ -72,6 +77,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     scores = score_split(trainer, task, datamodule, metrics).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
+        write_csv(folder / "images.csv", [row for row in image_rows(datamodule) if row["split"] == cfg.split])
         draw_test_examples(folder / "images", datamodule, scores)
     return folder, scores.summary
 
@@ -117,6 +123,44 @@ def data_to_score(
     return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
 
 
+def choose_split(datamodule: SegmentationDataModule, checkpoint: Checkpoint, run: RunFolder) -> None:
+    """Choose what is scored of a dataset that the user named without naming a split.
+
+    The folder of the training keeps the split of the training. Of another folder without a split of its own,
+    everything is scored.
+    """
+    prepared, paths, before = datamodule.prepared, data_paths(run), checkpoint.metadata.configuration.data
+    same_images = prepared.identity == checkpoint.metadata.data_identity
+    archives = datamodule.dataset.archives
+    if same_images and (archives or absolute(datamodule.source) == absolute(paths.get("source"))):
+        datamodule.split, datamodule.fold = before.get("split"), before.get("fold")
+        datamodule.grouping = datamodule.grouping or paths.get("groups") or before.get("groups")
+    elif isinstance(datamodule.dataset, Folder) and not any(row.split for row in prepared.samples):
+        datamodule.split = "all"
+        log.info(
+            "scored on all %d images: the folder has no split of its own (data.split=random draws one)",
+            len(prepared.ids),
+        )
+        if same_images:
+            log.warning("they are the images that the run was trained on; without data=folder, its split is kept")
+
+
+def absolute(path: str | Path | None) -> Path | None:
+    """Return a path without links and relative parts."""
+    return None if path is None else Path(path).expanduser().resolve()
+
+
+def check_part(datamodule: SegmentationDataModule, part: str) -> None:
+    """Raise `ConfigError` where the part of the data that is to be scored has no images."""
+    counts = {split: len(indices) for split, indices in datamodule.indices.items()}
+    if not counts[part]:
+        others = " or ".join(f"split={split} ({count} images)" for split, count in counts.items() if count)
+        raise ConfigError(
+            f"{datamodule.dataset.title}: the {part} split has no images; give {others}, or data.split=all to score "
+            "every image" + ("" if part == "test" else " with split=test")
+        )
+
+
 def data_paths(run: RunFolder) -> dict[str, str]:
     """Return where the data of a run were read from, `source`, and prepared, `data_dir`, and its file of `groups`.
 
@@ -143,8 +187,17 @@ def check_classes(datamodule: SegmentationDataModule, class_names: list[str], fi
     if len(names) != len(class_names):
         raise ConfigError(
             f"{file} predicts {len(class_names)} classes ({', '.join(class_names)}), {datamodule.dataset.title} has "
-            f"{len(names)} ({', '.join(names)})"
+            f"{len(names)} ({', '.join(names)}){advice_on_classes(datamodule, len(class_names))}"
         )
+
+
+def advice_on_classes(datamodule: SegmentationDataModule, wanted: int) -> str:
+    """Return what to do about data with another number of classes; empty where nothing helps."""
+    if not isinstance(datamodule.dataset, Folder):
+        return ""
+    if datamodule.prepared.num_classes > wanted:
+        return "; join classes in the masks, so that these have as many"
+    return f"; where the masks are class indices and lack a class, give data.num_classes={wanted}"
 
 
 def evaluation_name(datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool) -> str:

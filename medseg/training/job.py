@@ -34,7 +34,7 @@ from medseg.training.build import (
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
 from medseg.training.continuing import check_same_data, copy_training, earlier_run
-from medseg.training.data_record import check_same_split, warn_of_cut_groups, write_data
+from medseg.training.data_record import check_parts, check_same_split, warn_of_cut_groups, write_data
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
@@ -70,6 +70,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     loss = instantiate(cfg.loss)
     metrics = build_metrics(cfg.metrics)
     check_weights(loss, datamodule)
+    check_parts(datamodule)
     check_limits(cfg.trainer, datamodule)
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
@@ -149,6 +150,12 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
+        if not len(datamodule.indices["test"]):
+            if trainer.is_global_zero:
+                draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
+                folder.set_state("trained")
+            log.info("no test scores: the data have no test split")
+            return
         scores = score_split(trainer, task, datamodule, metrics)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)

@@ -52,5 +52,5 @@ def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
         from medseg.data.sources.finding import open_source
 
         now = open_source(Folder(), cfg.data.root).identity
-        if now != read_json(folder.summary).get("source_identity"):
+        if now != read_json(folder.data).get("source_identity"):
             log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -353,10 +354,13 @@ def test_a_tenth_of_the_training_images_validates_where_the_folder_has_none():
     assert random.keys() == split.keys()
 
 
-def test_a_folder_without_test_images_is_told_so():
-    names = [f"{part}/{name}" for part in ("train", "val") for name in numbered(4)]
-    with pytest.raises(DataError, match=r"no test images.*data\.split=random"):
-        splits_of(named(*names))
+@pytest.mark.parametrize("parts", [("train", "val"), ("test",), ("val",), ("train",)])
+def test_a_folder_may_have_some_of_the_parts(parts):
+    names = [f"{part}/{name}" for part in parts for name in numbered(20)]
+    split = splits_of(named(*names))
+    expected = dict.fromkeys(parts, 20) if parts != ("train",) else {"train": 18, "val": 2}
+    assert Counter(split.values()) == expected
+    assert set(splits_of(named(*names), "random").values()) == set(SPLITS)
 
 
 def test_images_outside_the_split_folders_are_told():

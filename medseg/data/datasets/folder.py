@@ -27,8 +27,9 @@ class Folder(Dataset):
     once to find the classes and the masks that do not fit.
 
     Splits: `own`, where the folder brings one (`train/`, `val/`, `test/` with `images/` and `masks/` in each, or inside
-    `images/` and `masks/`; or `splits.csv` with the columns id,split); without validation images, a tenth of its
-    training images are taken. `random`: 80/10/10. The default is `own` where there is one. Five folds.
+    `images/` and `masks/`; or `splits.csv` with the columns id,split), perhaps of some parts alone; with training but
+    no validation images, a tenth of these are taken. `random`: 80/10/10. The default is `own` where there is one. Five
+    folds.
 
     Groups (patients, videos): the column `group` of `splits.csv`, where there is one. No split may cut one.
 
@@ -156,7 +157,4 @@ def _complete(own: dict[str, str], ids: Sequence[str], groups: dict[str, str]) -
         tenth = max(1, round(len(train) / 10))
         drawn = draw(train, tenth, "folder/own/val", together=members(groups).values(), leave=1)
         own = own | dict.fromkeys(drawn, "val")
-    for part in SPLITS:
-        if part not in own.values():
-            raise DataError(f"the folder's own split has no {part} images; add some, or use data.split=random")
     return own

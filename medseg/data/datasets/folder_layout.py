@@ -41,7 +41,8 @@ def find_files(source: Source) -> Files:
     if not images or not masks:
         lacking = "images" if not images else "masks"
         seen = f" (files ending in {', '.join(sorted(ignored)[:5])} are not known)" if ignored else ""
-        raise DataError(f"{source.location}: no {lacking} found; expected is {LAYOUT}{seen}")
+        hint = "; images without masks are for medseg predict RUN IMAGES OUTPUT" if images else ""
+        raise DataError(f"{source.location}: no {lacking} found; expected is {LAYOUT}{seen}{hint}")
     if ignored:
         log.warning("%s: left out in images/ and masks/, by ending: %s", source.location, dict(ignored))
 

@@ -119,7 +119,7 @@ class PreparedDataset:
 
         Args:
             dataset: the dataset that was prepared.
-            split: name of the split; None is the dataset's default.
+            split: name of the split; None is the dataset's default; `all` has every image in the test part.
             fold: k of a k-fold cross-validation; goes before `split`.
             groups: id -> group that stays together where a split is drawn; those that the dataset knows without.
 
@@ -129,7 +129,10 @@ class PreparedDataset:
         """
         groups = self.groups(dataset) if groups is None else groups
         samples = [replace(sample, group=groups.get(sample.id, "")) for sample in as_samples(self.samples)]
-        assigned = dataset.assign_splits(samples, split, fold)
+        if split == "all" and fold is None:
+            assigned = dict.fromkeys(self.ids, "test")
+        else:
+            assigned = dataset.assign_splits(samples, split, fold)
         name = f"fold {fold}" if fold is not None else f"split '{split}'" if split is not None else "default split"
         present = set(self.ids)
         missing = sorted(set(assigned) - present - set(self.fingerprint["skipped"]))

@@ -74,5 +74,5 @@ def check_fold(fold: int) -> int:
 
 def unknown_split(dataset: str, split: str | None, known: Sequence[str]) -> ConfigError:
     """Make the error for a split that a dataset does not have; it names the close matches and all there are."""
-    choice = f"it has {', '.join(known)}; or data.fold=0..{FOLDS - 1}"
+    choice = f"it has {', '.join(known)}, and all for a test on every image; or data.fold=0..{FOLDS - 1}"
     return ConfigError(f"data.split={split}: no such split of {dataset}{close_matches(str(split), known)} ({choice})")

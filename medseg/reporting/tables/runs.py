@@ -67,7 +67,7 @@ def epoch(record: RunRow) -> str:
 
 
 def unfinished_table(runs: Sequence[Run], comparison: Comparison) -> Table[RunRow]:
-    """The runs that are not finished, with the last line of their error. CSV: all runs."""
+    """The runs without test scores, with the last line of their error. CSV: all runs."""
     table = runs_table(runs, comparison)
     shown = [record for record in table.records if not record.run.finished]
     running = any(record.run.state == "running" for record in shown)

@@ -15,7 +15,7 @@ from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import effective_number
 
-STATES = ("failed", "damaged", "interrupted", "running", "waiting")
+STATES = ("trained", "failed", "damaged", "interrupted", "running", "waiting")
 """What a cell without a finished run shows, the worst first."""
 
 ONE_SEED = "Not judged (one seed): a single training does not tell a better network from a lucky training."
