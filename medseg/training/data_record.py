@@ -99,6 +99,22 @@ def warn_of_cut_groups(datamodule: SegmentationDataModule) -> None:
             log.warning("%s %s (of %d): %s may be too high", few, where, len(train | val | test), what)
 
 
+def warn_of_unseen_classes(datamodule: SegmentationDataModule) -> None:
+    """Log one line for each class that one split has and another has not: it is not learnt, or has no score."""
+    present = datamodule.prepared.classes_present
+    counts = {split: present[indices].sum(axis=0).tolist() for split, indices in datamodule.indices.items()}
+    for label, name in enumerate(datamodule.prepared.class_names):
+        here = {split: of[label] for split, of in counts.items() if len(datamodule.indices[split])}
+        held = ", ".join(f"{count} of {len(datamodule.indices[split])} {split}" for split, count in here.items())
+        if not any(here.values()):
+            log.warning("class '%s' is in no image of these splits", name)
+        elif not here.get("train"):
+            log.warning("class '%s' is never seen in training (images: %s): it cannot be learnt", name, held)
+        elif not all(here.values()):
+            without = " and ".join(split for split, count in here.items() if not count)
+            log.warning("class '%s' is in no %s image (images: %s): no score there tells of it", name, without, held)
+
+
 def check_same_split(folder: RunFolder, datamodule: SegmentationDataModule) -> None:
     """Raise `UserError` where an interrupted run began with other images in a split, or in other groups.
 

@@ -34,7 +34,13 @@ from medseg.training.build import (
 )
 from medseg.training.callbacks import SELECTION, core_callbacks
 from medseg.training.continuing import check_same_data, copy_training, earlier_run
-from medseg.training.data_record import check_parts, check_same_split, warn_of_cut_groups, write_data
+from medseg.training.data_record import (
+    check_parts,
+    check_same_split,
+    warn_of_cut_groups,
+    warn_of_unseen_classes,
+    write_data,
+)
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
@@ -85,6 +91,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
     log.info("data: %s, %s images (train/val/test)", datamodule.dataset.title, "/".join(map(str, counts.values())))
     warn_of_cut_groups(datamodule)
+    warn_of_unseen_classes(datamodule)
 
     network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
     if weights is not None:

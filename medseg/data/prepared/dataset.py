@@ -108,6 +108,18 @@ class PreparedDataset:
         height, width = self.fingerprint["image_size"]
         return int(height), int(width)
 
+    @cached_property
+    def classes_present(self) -> np.ndarray:
+        """Whether each image has pixels of each class, N x num_classes bool, at the prepared size.
+
+        Of two classes the table of images tells it; of more, every mask is read, once.
+        """
+        if self.num_classes == 2:
+            foreground = np.array([row.foreground for row in self.samples])
+            return np.stack([foreground < 1, foreground > 0], axis=1)
+        counts = [np.bincount(mask.ravel(), minlength=256)[: self.num_classes] for mask in self.masks]  # 255: ignored
+        return np.array(counts).reshape(-1, self.num_classes) > 0
+
     def split_indices(
         self,
         dataset: Dataset,
