@@ -107,6 +107,7 @@ def random_split(
     *,
     key: str | None = None,
     types: Mapping[str, str] | None = None,
+    together: Sequence[Collection[str]] = (),
     others: Sequence[str] = (),
 ) -> dict[str, str]:
     """Split images that have no split file: 80/10/10 with at least one image in each part, or one of five folds.
@@ -118,15 +119,16 @@ def random_split(
         fold: fold k as the test split; goes before `split`.
         key: names the draw; the dataset's name without.
         types: id -> type; each type is then split in proportion.
+        together: sets of ids that stay in one part.
         others: splits that the dataset has beside `random`, for the message about an unknown one.
 
     Raises `ConfigError` for an unknown split or fold and `DataError` for fewer than 3 images, or than 5 for a fold.
     """
     if fold is not None:
-        return folds_by_count(ids, key or dataset, types)[check_fold(fold)]
+        return folds_by_count(ids, key or dataset, types, together)[check_fold(fold)]
     if split not in (None, "random"):
         raise unknown_split(dataset, split, [*others, "random"])
     if len(ids) < len(SPLITS):
         raise DataError(f"{len(ids)} images are too few to train, validate and test with; 3 or more are needed")
     tenth = max(1, round(len(ids) / 10))
-    return split_by_count(ids, val=tenth, test=tenth, key=key or dataset, types=types)
+    return split_by_count(ids, val=tenth, test=tenth, key=key or dataset, types=types, together=together)
