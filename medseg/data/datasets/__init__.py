@@ -12,6 +12,7 @@ from medseg.data.datasets.glas import GlaS
 from medseg.data.datasets.isbi import ISBI2012
 from medseg.data.datasets.isic import ISIC2018
 from medseg.data.datasets.kvasir import KvasirSEG
+from medseg.data.datasets.medsegbench import MedSegBench
 from medseg.data.datasets.ph2 import PH2
 from medseg.data.datasets.synthetic import Synthetic
 
@@ -27,5 +28,6 @@ __all__ = [
     "Folder",
     "GlaS",
     "KvasirSEG",
+    "MedSegBench",
     "Synthetic",
 ]

@@ -61,8 +61,9 @@ def _download(url: str, target: Path, checksum: str | None, title: str, by_hand:
             path=staging,
             downloader=pooch.HTTPDownloader(progressbar=True, chunk_size=2**18),
         )
-        if target.suffix == ".zip" and not zipfile.is_zipfile(staging / target.name):
-            raise DataError(f"{title}: what {url} sent is not a zip archive; {by_hand}")
+        if target.suffix in (".zip", ".npz") and not zipfile.is_zipfile(staging / target.name):
+            what = "a zip archive" if target.suffix == ".zip" else "an npz archive"
+            raise DataError(f"{title}: what {url} sent is not {what}; {by_hand}")
         (staging / target.name).replace(target)
     except RequestException as error:
         raise DataError(f"{title}: could not download {url} ({reason(error)}); {by_hand}") from None

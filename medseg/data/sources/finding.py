@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medseg.data.sources.download import download
+from medseg.data.sources.npz import NpzSource
 from medseg.data.sources.source import Archive, CombinedSource, EmptySource, FolderSource, Source, ZipSource
 from medseg.errors import DataError
 
@@ -48,7 +49,7 @@ def open_source(
     if not path.exists():
         raise DataError(f"{dataset.title}: data.source={source} does not exist")
     if path.is_file() and len(dataset.archives) <= 1:
-        return ZipSource(path, dataset.archives[0].checksum if dataset.archives else None)
+        return open_archive(path, dataset.archives[0].checksum if dataset.archives else None)
     folder = path if path.is_dir() else path.parent
     missing = missing_archives(dataset, folder)
     if dataset.archives and not missing:
@@ -81,13 +82,18 @@ def find_part(archive: Archive, folder: Path) -> Path | None:
     return folder / archive.file if unpacked is None and is_rar and (folder / archive.file).is_file() else unpacked
 
 
+def open_archive(path: Path, checksum: str | None) -> Source:
+    """Open an archive by the ending of its name."""
+    return NpzSource(path, checksum) if path.suffix.lower() == ".npz" else ZipSource(path, checksum)
+
+
 def open_parts(dataset: Published, folder: Path) -> Source:
     """Open every archive or unpacked folder of a dataset that is in `folder`."""
     parts: dict[str, Source] = {}
     for archive in dataset.archives:
         path = find_part(archive, folder)
         if path is not None:
-            parts[archive.folder] = FolderSource(path) if path.is_dir() else ZipSource(path, archive.checksum)
+            parts[archive.folder] = FolderSource(path) if path.is_dir() else open_archive(path, archive.checksum)
     if len(dataset.archives) == 1:
         return next(iter(parts.values()))
     return CombinedSource(parts) if parts else EmptySource()
