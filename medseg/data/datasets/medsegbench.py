@@ -15,7 +15,7 @@ from medseg.data.datasets.layout import check_size, two_values
 from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits import SPLITS
-from medseg.data.splits.random_splits import random_split
+from medseg.data.splits.split_files import unknown_split
 from medseg.errors import ConfigError, DataError, close_matches
 
 SIZES = (128, 256, 512)
@@ -102,8 +102,9 @@ class MedSegBench(Dataset):
         """Split as the archive does, or draw."""
         if fold is None and split in (None, "official"):
             return {sample.id: sample.split for sample in samples}
-        ids = [sample.id for sample in samples]
-        return random_split(self.name, ids, split, fold, others=["official"])
+        if fold is None and split != "random":
+            raise unknown_split(self.name, split, ["official", "random"])
+        return super().assign_splits(samples, split, fold)
 
 
 @cache
