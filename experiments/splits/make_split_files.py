@@ -7,12 +7,11 @@ they are.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from medseg.config.checks.data import FOLDS
-from medseg.data.splits.random_splits import draw, folds_by_count, split_by_count
+from medseg.data.splits.random_splits import draw, folds_by_count, folds_of_groups, members, split_by_count
 from medseg.data.splits.split_files import FOLD_COLUMNS, read_table, split_files
 
 
@@ -69,10 +68,10 @@ def cvc_videos() -> dict[str, str]:
 
 def make_cvc(videos: Mapping[str, str]) -> dict:
     """Make CVC-ClinicDB's tables: whole sequences, about a fifth of the frames for the test, a tenth for validation."""
-    together = of_one_group(videos)
+    together = list(members(videos).values())
     return {
         "sequences": split_by_count(videos, val=61, test=122, key="cvc/sequences", together=together),
-        "folds": folds_by_count(videos, "cvc", together=together),
+        "folds": folds_of_groups(videos, "cvc"),
     }
 
 
@@ -86,13 +85,13 @@ def make_drive() -> dict:
     }
 
 
-def make_glas(patients: Mapping[str, str]) -> dict:
+def make_glas(patients: Mapping[str, str], grades: Mapping[str, str]) -> dict:
     """Make GlaS's tables: the official parts, with whole patients of the training images for validation; folds.
 
     In `testA` and `testB` the images of the other test part have no split.
     """
     training = {id_: patient for id_, patient in patients.items() if id_.startswith("train_")}
-    val = draw(training, 9, "glas/val", together=of_one_group(training))
+    val = draw(training, 9, "glas/val", together=members(training).values())
 
     def official(*tests: str) -> dict[str, str]:
         tested = [id_ for id_ in patients if id_.partition("_")[0] in tests]
@@ -103,16 +102,8 @@ def make_glas(patients: Mapping[str, str]) -> dict:
         "official": official("testA", "testB"),
         "testA": official("testA"),
         "testB": official("testB"),
-        "folds": folds_by_count(patients, "glas", together=of_one_group(patients)),
+        "folds": folds_of_groups(patients, "glas", grades),
     }
-
-
-def of_one_group(groups: Mapping[str, str]) -> list[set[str]]:
-    """Sets of the ids of one group, from id -> group."""
-    sets: defaultdict[str, set[str]] = defaultdict(set)
-    for id_, group in groups.items():
-        sets[group].add(id_)
-    return list(sets.values())
 
 
 def block_split(ids: Sequence[str], test: slice, val: slice) -> dict[str, str]:
@@ -131,6 +122,7 @@ def make_all() -> dict[str, dict[str, str]]:
     types = {id_: row["type"] for id_, row in dsb.items()}
     glas, videos = read_table("glas", "official"), cvc_videos()
     patients = {id_: row["group"] for id_, row in glas.items()}
+    grades = {id_: row["type"] for id_, row in glas.items()}
     tables = {
         "kvasir": make_kvasir(kvasir.keys(), official_test, same_picture("kvasir")),
         "isic": make_isic(read_table("isic", "random").keys(), same_picture("isic")),
@@ -138,9 +130,8 @@ def make_all() -> dict[str, dict[str, str]]:
         "isbi": make_isbi(list(read_table("isbi", "blocks"))),
         "cvc": make_cvc(videos),
         "drive": make_drive(),
-        "glas": make_glas(patients),
+        "glas": make_glas(patients, grades),
     }
-    grades = {id_: row["type"] for id_, row in glas.items()}
     more = {"dsb": {"type": types}, "cvc": {"group": videos}, "glas": {"type": grades, "group": patients}}
     return {
         dataset: {stem: to_csv(table, more.get(dataset, {})) for stem, table in made.items()}
@@ -155,7 +146,8 @@ def same_picture(dataset: str) -> list[set[str]]:
     """
     if not (split_files(dataset) / "same_picture.csv").is_file():
         return []
-    return of_one_group({id_: row["picture"] for id_, row in read_table(dataset, "same_picture").items()})
+    pictures = {id_: row["picture"] for id_, row in read_table(dataset, "same_picture").items()}
+    return [set(ids) for ids in members(pictures).values()]
 
 
 def to_csv(table: dict[str, str] | list[dict[str, str]], more: Mapping[str, Mapping[str, str]]) -> str:

@@ -7,7 +7,6 @@ datasets and lives in `medseg.data.prepared.prepare`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -130,20 +129,22 @@ class Dataset(ABC):
         ids = [sample.id for sample in samples]
         if split_names(self.name):
             return file_split(self.name, ids, split or self.default_split, fold)
-        types = {sample.id: sample.type for sample in samples}
-        groups = defaultdict(set)
-        for id_, group in self.groups(samples).items():
-            groups[group].add(id_)
-        return random_split(self.name, ids, split, fold, types=types, together=list(groups.values()))
+        types = {sample.id: sample.type for sample in samples} if any(sample.type for sample in samples) else None
+        return random_split(self.name, ids, split, fold, types=types, groups=groups_of(samples))
 
     def groups(self, samples: Sequence[Sample]) -> dict[str, str]:
         """Map each sample id to the patient, video or other group that its image is of; empty where none is known.
 
         Here `Sample.group`; an image without one among others that have one is a group by itself, named by its id.
         """
-        if not any(sample.group for sample in samples):
-            return {}
-        return {sample.id: sample.group or sample.id for sample in samples}
+        return groups_of(samples)
+
+
+def groups_of(samples: Sequence[Sample]) -> dict[str, str]:
+    """Map each id to its group; empty where no sample has one, else a sample without one is a group by itself."""
+    if not any(sample.group for sample in samples):
+        return {}
+    return {sample.id: sample.group or sample.id for sample in samples}
 
 
 def connected_components(class_map: np.ndarray) -> np.ndarray:

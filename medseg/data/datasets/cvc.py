@@ -25,7 +25,7 @@ class CVCClinicDB(Dataset):
     138 of the masks have grey values at the edge of the polyp, so values above 127 are foreground. Neighbouring frames
     are near-copies: `Sample.group` is the video that a frame is of, from the split file.
 
-    Splits: `sequences` (433/60/119 frames of 20/3/6 videos; nothing official is published) and five folds of whole
+    Splits: `sequences` (429/61/122 frames of 20/3/6 videos; nothing official is published) and five folds of whole
     videos. Of a part of the frames, all are for testing unless a split is named: they are an external test set.
     """
 

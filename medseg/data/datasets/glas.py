@@ -21,7 +21,7 @@ class GlaS(Dataset):
     `Sample.type` is benign or malignant and `Sample.group` the patient, from `Grade.csv` of the archive (in the split
     file). The official parts share patients: 1, 2, 3, 4, 5, 7, 9, 10, 11, 13 and 15 have images in training and test.
 
-    Splits: `official` (default; 77/8/80, test A and B), `testA` (60) and `testB` (20) for one of the two alone; 8 of
+    Splits: `official` (default; 76/9/80, test A and B), `testA` (60) and `testB` (20) for one of the two alone; 9 of
     the 85 training images are for validation, whole patients. Five folds of whole patients.
     """
 

@@ -26,11 +26,11 @@ SIZES = {
     ("isic", "random"): (1815, 259, 520),
     ("dsb", "stratified"): (536, 67, 67),
     ("isbi", "blocks"): (20, 4, 6),
-    ("cvc", "sequences"): (433, 60, 119),
+    ("cvc", "sequences"): (429, 61, 122),
     ("drive", "official"): (16, 4, 20),
-    ("glas", "official"): (77, 8, 80),
-    ("glas", "testA"): (77, 8, 60),
-    ("glas", "testB"): (77, 8, 20),
+    ("glas", "official"): (76, 9, 80),
+    ("glas", "testA"): (76, 9, 60),
+    ("glas", "testB"): (76, 9, 20),
 }
 COLUMNS = [(dataset, split, "split") for dataset, split in SIZES] + [
     (dataset, "folds", column) for dataset in DATASETS for column in FOLD_COLUMNS
@@ -95,10 +95,12 @@ def test_every_image_is_tested_in_one_fold(dataset):
     for row in read_table(dataset, "folds").values():
         assert sum(row[column] == "test" for column in FOLD_COLUMNS) == 1
     sizes = [len(parts(dataset, "folds", column)["test"]) for column in FOLD_COLUMNS]
-    assert max(sizes) - min(sizes) <= {"cvc": 25, "glas": 5}.get(dataset, 1)
+    assert max(sizes) - min(sizes) <= {"cvc": 16, "glas": 5}.get(dataset, 1)
     for column in FOLD_COLUMNS:
         chosen = parts(dataset, "folds", column)
-        assert abs(len(chosen["val"]) / (len(chosen["train"]) + len(chosen["val"])) - 0.1) < 0.03
+        assert abs(len(chosen["val"]) / (len(chosen["train"]) + len(chosen["val"])) - 0.1) < (
+            0.05 if dataset == "glas" else 0.03
+        )
 
 
 @pytest.mark.parametrize(("dataset", "table", "column"), [entry for entry in COLUMNS if entry[0] in GROUPED])
