@@ -104,6 +104,16 @@ def test_an_unknown_dataset_and_size_are_named() -> None:
         MedSegBench("kvasir", 64)
 
 
+def test_what_is_missing_is_named_with_its_address_and_licence(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare(MedSegBench("busi"), image_size=16, data_dir=tmp_path)
+    assert str(caught.value) == (
+        f"BusiMSBench (MedSegBench): busi_256.npz is not in {tmp_path}; give data.source=DIR, the folder where it is, "
+        "or data.download=true to fetch it (from https://zenodo.org/records/13358372/files/busi_256.npz?download=1); "
+        "licence: CC0"
+    )
+
+
 def test_the_size_of_the_archive_is_that_of_the_images() -> None:
     cfg = compose_config("train", "data=medsegbench", "data.dataset.name=busi", "data.dataset.size=128")
     assert cfg.data.image_size == 128

@@ -214,6 +214,18 @@ def test_a_rar_archive_is_named_as_one(tmp_path: Path) -> None:
     assert len(CVCClinicDB().list_samples(open_source(CVCClinicDB(), tmp_path)).samples) == 3
 
 
+def test_what_is_missing_is_named_with_the_page_it_is_published_on(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        prepare(CVCClinicDB(), image_size=16, data_dir=tmp_path)
+    assert str(caught.value) == (
+        f"CVC-ClinicDB: CVC-ClinicDB.rar (or its unpacked folder) is not in {tmp_path}; give data.source=DIR, the "
+        "folder where it is (published at https://polyp.grand-challenge.org/CVCClinicDB/); licence: research and "
+        "educational use only"
+    )
+    with pytest.raises(DataError, match=r"has no published address \(https://polyp.*\); fetch it by hand"):
+        prepare(CVCClinicDB(), image_size=16, data_dir=tmp_path, download=True)
+
+
 # DRIVE
 
 

@@ -141,10 +141,11 @@ def nothing_found(dataset: Published, folder: Path) -> str:
     measure = f"{size / 2**20:.0f} MiB from " if size and all(archive.size for archive in missing) else "from "
     fetch = f", or data.download=true to fetch it ({measure}{missing[0].url})" if missing[0].url else ""
     home = f" (published at {dataset.home})" if dataset.home and not fetch else ""
+    unpacked = "" if missing[0].file.endswith(".npz") else " (or its unpacked folder)"
     licence = f"; licence: {dataset.licence}" if dataset.licence else ""
     return (
-        f"{dataset.title}: {wanted} (or its unpacked folder) is not in {folder}; give data.source=DIR, the folder "
-        f"where it is{home}{fetch}{licence}"
+        f"{dataset.title}: {wanted}{unpacked} is not in {folder}; give data.source=DIR, the folder where it is"
+        f"{home}{fetch}{licence}"
     )
 
 
