@@ -7,8 +7,8 @@ import re
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.datasets.layout import check_size, listing, two_values
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.datasets.layout import listing, read_labels, two_values
+from medseg.data.sources.decode import decode_image
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 
@@ -64,7 +64,5 @@ class BUSI(Dataset):
         image = decode_image(source.read(sample.image), sample.image)
         lesion = np.zeros(image.shape[:2], np.uint8)
         for file in sample.masks:
-            labels = decode_labels(source.read(file), file)
-            check_size(image, labels, sample.image, file)
-            lesion |= two_values(labels, file)
+            lesion |= two_values(read_labels(source, sample, image, file), file)
         return image, lesion

@@ -7,9 +7,8 @@ import re
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
-from medseg.data.datasets.layout import black_and_white, check_size, listing, read_pair
+from medseg.data.datasets.layout import black_and_white, listing, read_labels, read_pair
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.sources.decode import decode_labels
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 
@@ -72,8 +71,7 @@ class DRIVE(Dataset):
         """Decode an image and its vessels; 255 outside of the field of view."""
         vessels, view = sample.masks
         image, labels = read_pair(source, sample)
-        inside = decode_labels(source.read(view), view)
-        check_size(image, inside, sample.image, view)
+        inside = read_labels(source, sample, image, view)
         classes = black_and_white(labels, vessels)
         classes[black_and_white(inside, view) == 0] = IGNORE_INDEX
         return image, classes

@@ -65,10 +65,14 @@ def listing(
 def read_pair(source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """Decode the image, H x W x 3 uint8 RGB, and the label values of its first mask file, H x W uint8 or uint16."""
     image = decode_image(source.read(sample.image), sample.image)
-    mask_file = sample.masks[0]
-    labels = decode_labels(source.read(mask_file), mask_file)
-    check_size(image, labels, sample.image, mask_file)
-    return image, labels
+    return image, read_labels(source, sample, image, sample.masks[0])
+
+
+def read_labels(source: Source, sample: Sample, image: np.ndarray, file: str) -> np.ndarray:
+    """Decode the label values of one of the mask files of an image, H x W uint8 or uint16, of the image's size."""
+    labels = decode_labels(source.read(file), file)
+    check_size(image, labels, sample.image, file)
+    return labels
 
 
 def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file: str) -> None:
