@@ -56,3 +56,13 @@ def test_networks_that_are_equal_are_not_told_apart(tmp_path: Path) -> None:
     shares = made.stability.overall.shares
     np.testing.assert_allclose(shares.sum(axis=0), 1)
     assert shares.max() < 0.95
+
+
+def test_datasets_of_medsegbench_are_columns_of_their_own(tmp_path: Path) -> None:
+    networks = {f"{model} data.dataset.name={name}": 0.0 for model in ("unet", "unext") for name in ("busi", "yeaz")}
+    fabricate(tmp_path / "bench", networks, data=("medsegbench",), images=5)
+    made = compare_runs(read_runs([tmp_path]).runs, MEASURES["dice"])
+    assert [row.label for row in made.rows] == ["unet", "unext"]
+    assert ["busi" in column.label for column in made.columns] == [True, False]
+    assert ["yeaz" in column.label for column in made.columns] == [False, True]
+    assert len(made.cells) == 4
