@@ -155,6 +155,15 @@ def test_a_miniature_is_read_from_its_archive_and_its_unpacked_folder(dataset: D
 
 
 @pytest.mark.parametrize("dataset", MINIATURES, ids=lambda d: d.name)
+def test_what_unpacks_is_found_beside_other_datasets(dataset: Dataset, tmp_path: Path) -> None:
+    for each, (make, _) in MINIATURES.items():
+        write_folder(tmp_path / (each.archives[0].top or each.archives[0].folder), make(""))
+    source = open_source(dataset, None, data_dir=tmp_path)
+    assert [sample.id for sample in dataset.list_samples(source).samples] == MINIATURES[dataset][1]
+    assert Path(source.location).parent == tmp_path
+
+
+@pytest.mark.parametrize("dataset", MINIATURES, ids=lambda d: d.name)
 def test_a_lost_mask_and_another_folder_are_named(dataset: Dataset) -> None:
     files = MINIATURES[dataset][0]()
     first = dataset.list_samples(MemorySource(files)).samples[0]

@@ -34,6 +34,7 @@ class BUSI(Dataset):
             file="Dataset_BUSI.zip",
             url="https://scholar.cu.edu.eg/Dataset_BUSI.zip",
             sha256="b2ce09f6063a31a73f628b6a6ee1245187cbaec225e93e563735691d68654de7",
+            top="Dataset_BUSI_with_GT",
         ),
     )
     licence = "CC0 according to MedSegBench and Dataset Ninja"

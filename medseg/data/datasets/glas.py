@@ -28,7 +28,12 @@ class GlaS(Dataset):
     name = "glas"
     title = "GlaS"
     archives = (
-        Archive(file="warwick_qu_dataset_released_2016_07_08.zip", url="", md5="495b2a9f3d694545fbec06673fb3f40f"),
+        Archive(
+            file="warwick_qu_dataset_released_2016_07_08.zip",
+            url="",
+            md5="495b2a9f3d694545fbec06673fb3f40f",
+            top="Warwick QU Dataset (Released 2016_07_08)",
+        ),
     )
     licence = "research use only"
     citation = "Sirinukunwattana et al., Medical Image Analysis 35, 2017"

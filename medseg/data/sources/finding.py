@@ -75,7 +75,8 @@ def find_part(archive: Archive, folder: Path) -> Path | None:
     if file.is_file():
         return file
     try:
-        alike = sorted(path for path in folder.iterdir() if path.name.lower() == archive.folder.lower())
+        names = {archive.folder.lower(), (archive.top or archive.folder).lower()}
+        alike = sorted(path for path in folder.iterdir() if path.name.lower() in names)
     except OSError:
         return None
     unpacked = next((path for path in alike if path.is_dir()), None)

@@ -23,7 +23,8 @@ from medseg.errors import DataError
 class Archive:
     """One published archive: file name, address, SHA-256 or MD5 and size in bytes, None where nobody published them.
 
-    Archives that are not `required` are used where they are found (ISIC's official validation and test sets).
+    Archives that are not `required` are used where they are found (ISIC's official validation and test sets). `top` is
+    the folder that everything in an archive is under, where that has another name than the archive.
     """
 
     file: str
@@ -32,6 +33,7 @@ class Archive:
     md5: str | None = None
     size: int | None = None
     required: bool = True
+    top: str = ""
 
     @property
     def folder(self) -> str:
