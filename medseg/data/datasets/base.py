@@ -69,6 +69,14 @@ class Dataset(ABC):
     archives: tuple[Archive, ...] = ()
     licence: str = ""
     citation: str = ""
+    home: str = ""
+    """The page that it is published on, where that is known."""
+    images: str = ""
+    """Number of images, for the table of datasets."""
+    native_size: str = ""
+    """Width x height of the images in pixels, for the same table."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, the background first; empty where they depend on the data."""
     default_split: str = "random"
     """The split that is taken where none is named."""
     version: int = 1
@@ -91,6 +99,8 @@ class Dataset(ABC):
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Return the image, H x W x 3 uint8 RGB, and its class map, H x W uint8, both at native size.
 
+        255 in the class map is a pixel to ignore (`medseg.data.labels.IGNORE_INDEX`).
+
         Raises `SampleError`, a `DataError` with the file's name, for an unreadable file, a size mismatch or an
         unexpected label.
         """
@@ -111,10 +121,9 @@ class Dataset(ABC):
             split: the name of a split; None is the dataset's default.
             fold: k of a five-fold cross-validation (fold k is the test split); goes before `split`.
 
-        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id; each type of image
-        in proportion, and no group cut. An id that is
-        missing in the result belongs to no part of that split and is not used (ISIC's official validation and test
-        images in a split of its training images).
+        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id, each type in
+        proportion and no group cut. An id that is missing in the result belongs to no part of that split and is not
+        used (ISIC's official validation and test images in a split of its training images).
 
         Raises `ConfigError` for a split or fold that the dataset does not have.
         """

@@ -8,7 +8,7 @@ import numpy as np
 
 from medseg.config.checks.data import DATASET
 from medseg.config.checks.kinds import check_arguments
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import Dataset, Listing, Sample, groups_of
 from medseg.data.drawing import STYLES
 from medseg.data.sources.source import Source
 from medseg.data.splits.random_splits import random_split
@@ -95,4 +95,6 @@ class Synthetic(Dataset):
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Split 80/10/10, or in five folds, each style in proportion."""
         types = {sample.id: sample.type for sample in samples}
-        return random_split(self.name, types, split, fold, key=f"synthetic/{self.seed}", types=types)
+        return random_split(
+            self.name, types, split, fold, key=f"synthetic/{self.seed}", types=types, groups=groups_of(samples)
+        )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from medseg.data.datasets import Folder
+from medseg.data.datasets import Folder, Synthetic
 from medseg.data.prepared.prepare import prepare
 from medseg.data.splits.grouping import describe_groups, find_groups
 from medseg.errors import ConfigError, DataError
@@ -130,3 +130,12 @@ def test_near_duplicates_join_the_groups_that_they_are_of(tmp_path: Path) -> Non
     found = groups(tmp_path, "near_duplicates")
     assert [name for name, group in found.items() if group == "x"] == ["p03_0", "p04_0", "p07_0", "p09_0"]
     assert len(set(found.values())) == 9
+
+
+def test_drawn_images_are_split_in_groups_as_well(tmp_path: Path) -> None:
+    dataset = Synthetic(count=30, size=64)
+    prepared = prepare(dataset, image_size=32, data_dir=tmp_path)
+    found = find_groups(r"polyp_00(\d)\d", dataset, prepared)
+    assert describe_groups(found) == "3, of 10 to 10 images each (median 10)"
+    indices = prepared.split_indices(dataset, groups=found)
+    assert [len(of) for of in indices.values()] == [10, 10, 10]
