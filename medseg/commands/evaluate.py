@@ -22,17 +22,22 @@ EXAMPLES = (
     "medseg evaluate runs/main/convunext-kvasir-1a2b3c4d-seed0",
     "medseg evaluate RUN split=val",
     "medseg evaluate RUN data=isic data.source=~/Downloads   another dataset",
+    "medseg evaluate RUN data=folder data.root=EXTERNAL   all images of another folder",
 )
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Score the checkpoint that `cfg` names."""
+    from medseg.reporting.evaluated import describe_interval
     from medseg.training.evaluation import evaluate_checkpoint
 
     keep_freed_memory()
     folder, summary = evaluate_checkpoint(cfg, list(HydraConfig.get().overrides.task))
     if is_first_process():
         print_scores(summary, find_run(cfg.checkpoint)[0].path.name)
+        interval = describe_interval(folder)
+        if interval:
+            print(printable(interval))
         print(printable(f"scores: {folder}"))
 
 

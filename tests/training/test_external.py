@@ -7,10 +7,12 @@ import logging
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medseg.commands.status import as_text
 from medseg.errors import ConfigError, DataError, UserError
+from medseg.reporting.evaluated import describe_interval
 from medseg.reporting.report import compare
 from medseg.runs.folder import RunFolder
 from medseg.runs.progress import read_progress
@@ -69,6 +71,22 @@ def test_what_is_scored_of_another_folder(
     assert json.loads((folder / "summary.json").read_text())["images"] == count
     assert len(read_csv(folder / "images.csv")) == count
     assert ("the folder has no split of its own" in caplog.text) == (name == "external" and not words)
+
+
+def test_the_interval_is_over_groups_where_they_are_known(run: RunFolder, place: Path) -> None:
+    words = (f"checkpoint={run.path}", "data=folder", f"data.root={place / 'external'}")
+    plain = evaluate(place, *words, f"output={place / 'plain'}")
+    dice = np.array([float(row["dice"]) for row in read_csv(plain / "per_image.csv")])
+    half = 2.200985 * dice.std(ddof=1) / 12**0.5  # Student's t of 11 degrees of freedom
+    low, high = max(0, dice.mean() - half), min(1, dice.mean() + half)
+    assert describe_interval(plain) == f"95 % interval of the mean Dice: {low:.3f} to {high:.3f}, over 12 images"
+    grouped = evaluate(place, *words, r"data.groups=(p\d+)_.*", f"output={place / 'grouped'}")
+    means = dice.reshape(6, 2).mean(axis=1)  # groups of two
+    half = 2.570582 * means.std(ddof=1) / 6**0.5
+    low, high = max(0, means.mean() - half), min(1, means.mean() + half)
+    assert describe_interval(grouped) == (
+        f"95 % interval of the mean Dice: {low:.3f} to {high:.3f}, over 6 groups of images"
+    )
 
 
 def test_the_folder_of_the_training_keeps_its_split(run: RunFolder, place: Path) -> None:
