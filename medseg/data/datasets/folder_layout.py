@@ -33,7 +33,7 @@ class Files:
     """What a folder holds: id -> file; id -> split and id -> group, where the folder has them."""
 
     images: dict[str, str] = field(default_factory=dict)
-    masks: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -66,11 +66,11 @@ def find_files(source: Source) -> Files:
         if mask is None:
             files.problems.append(Problem("missing mask", name, sample=id_))
         else:
-            files.masks[id_] = mask
+            files.masks[id_] = (mask,)
         split = next((SPLIT_FOLDERS[folder.lower()] for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
         if split:
             files.splits[id_] = split
-    used = set(files.masks.values())
+    used = {file for masks_ in files.masks.values() for file in masks_}
     files.problems += [
         Problem("extra mask", name, "there is no image of that name") for name in masks.values() if name not in used
     ]
