@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from medseg.data.datasets import Folder
+from medseg.data.sources.finding import open_source
 from medseg.data.sources.source import FolderSource
 from medseg.data.splits import SPLITS
 from medseg.errors import ConfigError, DataError
@@ -44,6 +45,128 @@ def test_pairs_are_found_by_name(image, mask_, id_):
     assert not listing.problems
     assert (listing.samples[0].id, listing.samples[0].image, listing.samples[0].masks) == (id_, image, (mask_,))
     assert len(listing.samples) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a1.png", "a1_lesion.bmp", "a2.png", "a2_lesion.bmp", "a12.png", "a12_lesion.bmp"),
+        ("1.png", "1_gt.png", "2.png", "2_gt.png", "12.png", "12_gt.png"),
+        ("21_training.tif", "21_manual1.gif", "22_training.tif", "22_manual1.gif", "30_training.tif", "30_manual1.gif"),
+        ("img_001.png", "mask_001.png", "img_002.png", "mask_002.png", "img_010.png", "mask_010.png"),
+        ("im1.png", "im1.ah.png", "im2.png", "im2.ah.png", "im11.png", "im11.ah.png"),
+        ("IMG 1.PNG", "IMG 1 Anno.PNG", "IMG 2.PNG", "IMG 2 Anno.PNG", "IMG 3.PNG", "IMG 3 Anno.PNG"),
+    ],
+)
+def test_a_prefix_or_suffix_that_is_the_same_for_all_is_found(names):
+    pairs = dict(zip(names[::2], names[1::2], strict=True))
+    listing = Folder().list_samples(
+        named(*(f"images/{image}" for image in pairs), *(f"masks/{m}" for m in pairs.values()))
+    )
+    assert {s.image.split("/")[1]: s.masks[0].split("/")[1] for s in listing.samples} == pairs
+    assert not listing.problems
+
+
+def test_other_suffixes_are_given():
+    names = [f"images/{k}.png" for k in "abc"] + [f"masks/{k}_{kind}.png" for k in "abc" for kind in ("gt", "contour")]
+    with pytest.raises(DataError, match=r"a has more than one mask.*'data\.mask_pattern=\*_contour' or .*\*_gt'"):
+        Folder().list_samples(named(*names))
+    listing = Folder(mask_pattern="*_contour").list_samples(named(*names))
+    assert [s.masks for s in listing.samples] == [(f"masks/{k}_contour.png",) for k in "abc"]
+    assert [p.kind for p in listing.problems] == ["extra mask"] * 3
+    for wrong in ("_contour", "*_*", "m/*"):
+        with pytest.raises(ConfigError, match=r"data\.mask_pattern is .*it must be null or a name with \*"):
+            Folder(mask_pattern=wrong)
+
+
+@pytest.mark.parametrize("kind", ["labels", "Annotations", "Ground Truth"])
+def test_folders_of_other_names_are_found_where_only_they_can_be_meant(kind):
+    names = [f"{folder}/{k}.png" for folder in ("Original", kind) for k in "abc"]
+    source = named(*names)
+    source.files |= {name: encode(mask()) for name in names if name.startswith(kind)}
+    assert [s.masks for s in Folder().list_samples(source).samples] == [(f"{kind}/{k}.png",) for k in "abc"]
+    source = named("images/a.png", "mask/a.png", "1st_manual/a.png")
+    with pytest.raises(
+        DataError, match=r"mask/ and 1st_manual/ could all hold the masks; rename the right one to masks/"
+    ):
+        Folder().list_samples(source)
+
+
+def test_masks_beside_their_images_are_found():
+    masks = ["benign/b (1)_mask", "benign/b (1)_mask_1", "benign/b (10)_mask", "normal/n (1)_mask"]
+    source = named(*(f"{name}.png" for name in ["benign/b (1)", "benign/b (10)", "normal/n (1)", *masks]))
+    source.files |= {f"{name}.png": encode(part) for name, part in zip(masks, [*halves(), mask(), mask()], strict=True)}
+    listing = Folder().list_samples(source)
+    assert {s.id: len(s.masks) for s in listing.samples} == {
+        "benign__b (1)": 2,
+        "benign__b (10)": 1,
+        "normal__n (1)": 1,
+    }
+    with pytest.raises(DataError, match="no images found"):
+        Folder().list_samples(named("a.png", "a_b.png"))
+
+
+def halves() -> list[np.ndarray]:
+    """Two masks without a pixel in common."""
+    left, right = mask(), mask()
+    left[:, 12:] = 0
+    right[:, :12] = 0
+    return [left, right]
+
+
+LAYOUTS = {
+    "numbers": ("images/a.png", "masks/a.png", "masks/a_1.png"),
+    "numbers in brackets": ("images/a.png", "masks/a_mask (1).png", "masks/a_mask (2).png"),
+    "a folder for each image": ("images/a.png", "masks/a/x.png", "masks/a/y.png"),
+    "as DSB 2018": ("a/images/a.png", "a/masks/x.png", "a/masks/y.png"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_several_masks_of_an_image_are_united_and_its_instances(layout):
+    names = LAYOUTS[layout]
+    others = [name.replace("a.", "b.").replace("a/", "b/").replace("a_", "b_") for name in names]
+    source = named(*names, *others)
+    parts = dict(zip([*names[1:], *others[1:]], halves() * 2, strict=True))
+    source.files |= {name: encode(part) for name, part in parts.items()}
+    listing = Folder().list_samples(source)
+    assert (len(listing.samples), listing.problems) == (2, [])
+    dataset = Folder()
+    np.testing.assert_array_equal(dataset.read(source, listing.samples[1])[1], mask(high=1))
+    left, right = halves()
+    np.testing.assert_array_equal(dataset.instances(source, listing.samples[1]), (left > 0) + 2 * (right > 0))
+
+
+def test_several_masks_that_do_not_go_together_are_refused():
+    names = [
+        "images/a.png",
+        "masks/a_1.png",
+        "masks/a_2.png",
+        "images/b.png",
+        "masks/b_1.png",
+        "images/c.png",
+        "masks/c_1.png",
+    ]
+    source = named(*names)
+    (sample, *_) = Folder().list_samples(source).samples  # two readings of one object
+    with pytest.raises(DataError, match=r"masks/a_2\.png.*covers what masks/a_1\.png cover.*data\.mask_pattern='"):
+        Folder().read(source, sample)
+    source.files |= {name: encode(indices(0, 1, 2)) for name in names if "masks" in name}
+    (problem,) = Folder().list_samples(source).problems
+    assert (problem.kind, problem.sample) == ("unexpected label", "a")
+    assert "united where they are binary; these have 3 classes" in problem.detail
+
+
+def test_what_is_ignored_in_one_of_several_masks_is_ignored():
+    left, right = halves()
+    left[:3], right[20:] = 128, 128
+    source = named("images/a.png", "masks/a.png", "masks/a_1.png")
+    source.files |= {"masks/a.png": encode(left), "masks/a_1.png": encode(right)}
+    dataset = Folder(ignore=128)
+    (sample,) = dataset.list_samples(source).samples
+    expected = mask(high=1)
+    expected[:3] = expected[20:] = 255
+    np.testing.assert_array_equal(dataset.read(source, sample)[1], expected)
 
 
 def test_an_images_own_name_goes_before_a_suffix():
@@ -100,6 +223,24 @@ def test_a_copy_in_another_process_reads_the_same():
     sample = Folder().list_samples(source).samples[0]
     fresh = pickle.loads(pickle.dumps(Folder()))  # has not listed anything
     np.testing.assert_array_equal(fresh.read(source, sample)[1], indices(0, 1))
+
+
+def test_links_to_a_store_are_followed_in_a_folder_of_the_users_own(tmp_path):
+    for kind, data in (("store", IMAGE), ("mine/masks", encode(mask()))):
+        (tmp_path / kind).mkdir(parents=True)
+        for name in ("a", "b"):
+            (tmp_path / kind / f"{name}.png").write_bytes(data)
+    mine = tmp_path / "mine"
+    (mine / "images").symlink_to(tmp_path / "store")
+    (mine / "masks" / "b.png").rename(tmp_path / "b.png")
+    (mine / "masks" / "b.png").symlink_to(tmp_path / "b.png")
+    (mine / "masks" / "loop").symlink_to(mine)
+    source = open_source(Folder(), mine)
+    listing = Folder().list_samples(source)
+    assert [sample.id for sample in listing.samples] == ["a", "b"]
+    assert Folder().read(source, listing.samples[1])[1].any()
+    with pytest.raises(DataError, match="a symbolic link that leads out"):
+        FolderSource(mine)
 
 
 def test_a_real_folder_on_disk(tmp_path):

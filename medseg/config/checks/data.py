@@ -42,6 +42,9 @@ LABELS: Any = Annotated[
     MinLen(1),
     Words('a mapping of classes to mask values, such as {background: 0, disc: [1, 128], cup: "200-255"}'),
 ]
+PATTERN: Any = Annotated[
+    str, matches(r"[^*/]*\*[^*/]*"), Words("a name with * for the name of the image, such as '*_seg'")
+]
 FOREGROUND: Any = Literal["above_zero"]
 
 DATA: Settings = {
@@ -51,6 +54,7 @@ DATA: Settings = {
     "labels": LABELS | None,
     "ignore": VALUES | None,
     "foreground": FOREGROUND | None,
+    "mask_pattern": PATTERN | None,
     "download": SWITCH,
     "image_size": SIZE,
     "in_channels": CHANNELS,
@@ -71,6 +75,7 @@ DATASET: Settings = {
     "labels": LABELS | None,
     "ignore": VALUES | None,
     "foreground": FOREGROUND | None,
+    "mask_pattern": PATTERN | None,
     "style": TEXT,
     "count": whole(1, 1_000_000),
     "size": whole(64, 1024),

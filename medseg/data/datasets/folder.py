@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import check_arguments
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import Dataset, Listing, Sample, connected_components
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.label_census import MaskContent, read_values, take_census
 from medseg.data.datasets.label_rules import Given, check_described, find_labels, refuse_lossy
@@ -24,6 +24,7 @@ from medseg.data.datasets.label_values import (
     with_names,
 )
 from medseg.data.datasets.layout import check_size, threshold, value_list
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.sources.decode import decode_image
 from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
@@ -33,9 +34,13 @@ from medseg.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
+CHOOSE = "choose one with data.mask_pattern='*_mask', * being the name of the image"
+
 
 class Folder(Dataset):
-    """Images in `images/`, masks in `masks/`, paired by name; subfolders are mirrored, endings may differ.
+    """Images in `images/`, masks in `masks/`, paired by name (see `folder_pairing`); subfolders are mirrored.
+
+    Several masks of one image are united where they are binary; they are its objects, kept apart in `instances`.
 
     The values of the masks are described by `labels`, or by `foreground`; without, they are black and white of any two
     values or colours, or class indices, by the rules in `label_rules`. All masks are read once to find the values and
@@ -54,6 +59,7 @@ class Folder(Dataset):
             class called `background` is class 0; without it, class 0 is every value that no class names.
         ignore: the value, range, colour or list of these of pixels that count nowhere.
         foreground: `above_zero` where every value but 0 is foreground, such as the numbers of objects.
+        mask_pattern: of the names of masks, with `*` for the name of the image, such as `*_seg`; found without.
 
     Raises `ConfigError` for arguments that contradict each other.
     """
@@ -69,11 +75,13 @@ class Folder(Dataset):
         labels: Mapping[str, Any] | None = None,
         ignore: Any = None,
         foreground: str | None = None,
+        mask_pattern: str | None = None,
     ) -> None:
         names = tuple(class_names) if class_names else None
         if names and num_classes not in (None, len(names)):
             raise ConfigError(f"num_classes={num_classes}, but class_names has {len(names)} names")
-        check_arguments(DATA, "data.", foreground=foreground)
+        check_arguments(DATA, "data.", foreground=foreground, mask_pattern=mask_pattern)
+        self.mask_pattern = mask_pattern
         check_number(num_classes)
         self.given = Given(ignored_spans(ignore), len(names) if names else num_classes, names)
         self.described: Labels | None = None
@@ -96,11 +104,12 @@ class Folder(Dataset):
             "num_classes": self.given.num_classes,
             "labels": described,
             "ignored": self.given.ignored,
+            "mask_pattern": self.mask_pattern,
         }
 
     def list_samples(self, source: Source) -> Listing:
         """Pair the files and read all masks to find the classes."""
-        files = find_files(source)
+        files = find_files(source, self.mask_pattern)
         contents = take_census(source, sorted({file for masks in files.masks.values() for file in masks}))
         unusable = {file: content for file, content in contents.items() if isinstance(content, SampleError)}
         usable = {file: content for file, content in contents.items() if isinstance(content, MaskContent)}
@@ -143,6 +152,11 @@ class Folder(Dataset):
         id_: str, masks: Sequence[str], contents: Mapping[str, MaskContent | SampleError], labels: Labels
     ) -> Problem | None:
         """Return what keeps an image from being used, by its masks."""
+        if len(masks) > 1 and labels.num_classes > 2:
+            detail = (
+                f"{len(masks)} masks of one image are united where they are binary; these have {labels.num_classes}"
+            )
+            return Problem("unexpected label", masks[1], f"{detail} classes; {CHOOSE}", id_)
         for file in masks:
             content = contents[file]
             if isinstance(content, SampleError):
@@ -156,21 +170,35 @@ class Folder(Dataset):
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair and turn mask values into classes."""
         image = decode_image(source.read(sample.image), sample.image)
-        (mask_file,) = sample.masks
-        values = self._values(source, mask_file)
-        check_size(image, values, sample.image, mask_file)
-        return image, self.labels(source).to_classes(values)
+        labels = self.labels(source)
+        class_map, *others = [labels.to_classes(values) for values in self._values(source, sample, image)]
+        for at, other in enumerate(others, start=1):
+            both = np.count_nonzero((class_map == 1) & (other == 1))
+            if 2 * both > min(np.count_nonzero(class_map == 1), np.count_nonzero(other == 1)):
+                detail = f"covers what {', '.join(sample.masks[:at])} cover: two readings of one object? {CHOOSE}"
+                raise SampleError("unexpected label", sample.masks[at], detail)
+            ignored = (class_map == IGNORE_INDEX) | (other == IGNORE_INDEX)
+            class_map = np.where((class_map == 1) | (other == 1), 1, np.where(ignored, IGNORE_INDEX, 0)).astype(
+                np.uint8
+            )
+        return image, class_map
 
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the objects: one for each value of a mask where every value but 0 is foreground, else its regions."""
+        """Return the objects: each value where every value but 0 is foreground, else the regions of each mask."""
         labels = self.labels(source)
-        if labels.values[1:] != ((ABOVE_ZERO,),):
-            return super().instances(source, sample)
-        class_map = self.read(source, sample)[1]
-        (mask_file,) = sample.masks
-        values = np.where(class_map == 1, self._values(source, mask_file), 0)
-        each, numbers = np.unique(values, return_inverse=True)
-        return (numbers.reshape(values.shape) + (each[0] != 0)).astype(np.int32)
+        each_value = labels.values[1:] == ((ABOVE_ZERO,),)
+        image, class_map = self.read(source, sample)
+        instances = np.zeros(class_map.shape, np.int32)
+        for values in self._values(source, sample, image):
+            classes = labels.to_classes(values)
+            if each_value:
+                objects = np.where(classes == 1, values, 0)
+                numbers, where = np.unique(objects, return_inverse=True)
+                objects = where.reshape(objects.shape) + (numbers[0] != 0)
+            else:
+                objects = connected_components(classes)
+            np.copyto(instances, objects + instances.max(), where=(objects > 0) & (instances == 0), casting="same_kind")
+        return instances
 
     def labels(self, source: Source) -> Labels:
         """Return how the values of masks become classes."""
@@ -179,12 +207,14 @@ class Folder(Dataset):
         assert self._labels is not None
         return self._labels
 
-    def _values(self, source: Source, file: str) -> np.ndarray:
-        """Return the values of a mask, black and white where it has grey edges."""
-        values, lossy = read_values(source, file)
-        if self.labels(source).grey_edges and not lossy:
-            return threshold(values.astype(np.uint16), file) * np.uint8(255)
-        return values
+    def _values(self, source: Source, sample: Sample, image: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the values of each mask of an image, black and white where masks have grey edges."""
+        for file in sample.masks:
+            values, lossy = read_values(source, file)
+            if self.labels(source).grey_edges and not lossy:
+                values = threshold(values.astype(np.uint16), file) * np.uint8(255)
+            check_size(image, values, sample.image, file)
+            yield values
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Take the folder's own split, or draw one."""
