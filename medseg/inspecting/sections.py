@@ -43,6 +43,8 @@ def at_a_glance(facts: Facts, split: str) -> str:
         "empty masks": str(len(facts.empty)),
         "problems found": str(len(facts.problems) + len(facts.duplicates)),
     }
+    if facts.ignored:
+        tiles["ignored, of all pixels (hatched)"] = percent(facts.ignored)
     shown = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in tiles.items())
     licence = fingerprint["licence"] or "not known to medseg"
     # Of several archives, joined by commas, each; drawn images have "(no files)".
