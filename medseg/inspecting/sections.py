@@ -219,6 +219,7 @@ def fingerprint(facts: Facts) -> str:
         "images": content["count"],
         "left out": as_text(content["skipped"]),
         "classes, part of all pixels": as_text(content["class_fractions"]),
+        "mask values": as_text(facts.prepared.labels) if facts.prepared.labels else "as the dataset defines them",
         "image size, height x width": " x ".join(map(str, content["image_size"])),
         "channels": content["in_channels"],
         "source": content["source"],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 
@@ -424,8 +425,11 @@ def test_options_are_part_of_the_cache_key():
         {"num_classes": 3},
         {"labels": {"a": 1}},
         {"labels": {"a": 2}},
+        {"labels": {"a": 1, "b": 2}},
+        {"labels": {"b": 2, "a": 1}},
+        {"mask_pattern": "*_seg"},
         {"ignore": 255},
         {"foreground": "above_zero"},
     ]
-    keys = [repr(Folder(**options).options) for options in given]
+    keys = [json.dumps(Folder(**options).options, sort_keys=True) for options in given]
     assert len(set(keys)) == len(keys)

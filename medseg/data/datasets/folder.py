@@ -98,7 +98,8 @@ class Folder(Dataset):
     @property
     def options(self) -> dict[str, object]:
         """All arguments change what a mask means."""
-        described = self.described.describe() if self.described else None
+        # As pairs: the order of the classes counts.
+        described = list(self.described.describe().items()) if self.described else None
         return {
             "class_names": self.given.class_names,
             "num_classes": self.given.num_classes,

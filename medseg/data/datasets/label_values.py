@@ -19,6 +19,11 @@ MAX_CLASSES = 255
 
 HIGHEST = COLOUR + 0xFFFFFF
 
+MOST_NAMED = 10
+"""Classes that a line of text lists."""
+
+OTHERS = "all other values"
+
 RESERVED = ("ignored", "rule")
 """Keys of a description beside the names of the classes."""
 
@@ -78,7 +83,7 @@ class Labels:
         """Return the description that goes into the fingerprint: the values of each class, those ignored, the rule."""
         described: dict[str, object] = {}
         for label, (name, spans) in enumerate(zip(self.names, self.values, strict=True)):
-            others = ["all other values"] if self.others == label else []
+            others = [OTHERS] if self.others == label else []
             described[name] = [span_name(span) for span in spans] + others
         if self.ignored:
             described["ignored"] = [span_name(span) for span in self.ignored]
@@ -88,7 +93,8 @@ class Labels:
     def text(self) -> str:
         """The description in one line: `background 0, disc 128, ignored 255`."""
         parts = [(name, values) for name, values in self.describe().items() if isinstance(values, list)]
-        return ", ".join(f"{name} {' '.join(map(str, values)) or 'nothing'}" for name, values in parts)
+        each = [f"{name} {' '.join(map(str, values)) or 'nothing'}" for name, values in parts]
+        return ", ".join(each if len(each) <= MOST_NAMED else [*each[: MOST_NAMED - 2], "...", each[-1]])
 
 
 def span_name(span: Span) -> int | str:

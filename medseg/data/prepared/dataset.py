@@ -93,6 +93,11 @@ class PreparedDataset:
         return tuple(self.fingerprint["class_names"])
 
     @property
+    def labels(self) -> dict[str, Any]:
+        """How mask values became classes; see `medseg.data.datasets.base.Listing`."""
+        return dict(self.fingerprint.get("labels") or {})
+
+    @property
     def num_classes(self) -> int:
         """Number of classes with the background."""
         return len(self.class_names)
