@@ -149,8 +149,9 @@ def test_several_masks_that_do_not_go_together_are_refused():
     ]
     source = named(*names)
     (sample, *_) = Folder().list_samples(source).samples  # two readings of one object
-    with pytest.raises(DataError, match=r"masks/a_2\.png.*covers what masks/a_1\.png cover.*data\.mask_pattern='"):
+    with pytest.raises(DataError, match=r"masks/a_2\.png.*covers what masks/a_1\.png cover.*'data\.mask_pattern=\*_1'"):
         Folder().read(source, sample)
+    assert [len(s.masks) for s in Folder(mask_pattern="*_1").list_samples(source).samples] == [1, 1, 1]
     source.files |= {name: encode(indices(0, 1, 2)) for name in names if "masks" in name}
     (problem,) = Folder().list_samples(source).problems
     assert (problem.kind, problem.sample) == ("unexpected label", "a")

@@ -14,7 +14,7 @@ from medseg.data.datasets import Folder
 from medseg.data.prepared.prepare import prepare_from_config
 from medseg.errors import ConfigError, DataError
 from tests.data.folders import folder, indices, read_all
-from tests.data.image_files import MemorySource, encode, mask, pillow
+from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 from tests.data.sources.test_decode_masks import coloured
 from tests.data.tiny import write_folder
 from tests.helpers import compose_config
@@ -67,12 +67,11 @@ def test_two_values_of_any_kind_are_background_and_foreground(low, high):
     assert labels["a"].dtype == np.uint8
 
 
-@pytest.mark.parametrize(("one", "other"), [(BLACK, RED), (RED, BLACK), (WHITE, GREEN)])
-def test_of_two_colours_the_darker_one_is_background(one, other):
+@pytest.mark.parametrize(("one", "other"), [(BLACK, RED), (RED, BLACK)])
+def test_of_black_and_a_colour_black_is_background(one, other):
     source = folder([coloured(mask(high=1), one, other), coloured(mask(high=0), one, other)])
-    darker = min(one, other, key=lambda colour: np.dot(colour, (0.299, 0.587, 0.114)))
-    np.testing.assert_array_equal(read_all(source)["a"], mask(high=1) if darker == one else 1 - mask(high=1))
-    assert "darker one is background" in Folder().list_samples(source).labels["rule"]
+    np.testing.assert_array_equal(read_all(source)["a"], mask(high=1) if one == BLACK else 1 - mask(high=1))
+    assert "black is background" in Folder().list_samples(source).labels["rule"]
 
 
 def test_palettes_in_an_order_of_their_own_give_one_class_map():
@@ -143,7 +142,11 @@ UNCERTAIN = {
         [coloured(indices(0, 0, 1, 2), BLACK, RED, GREEN)] * 4,
         {"background": 0, "class_1": "#00ff00", "class_2": "#ff0000"},
     ),
-    "off by one": ([indices(0, 0, 254, 255)] * 4, {"background": 0, "class_1": 254, "class_2": 255}),
+    "off by one": ([indices(0, 0, 254, 255)] * 4, {"background": 0, "foreground": [254, 255]}),
+    "white and a colour": (
+        [coloured(indices(0, 0, 0, 1), WHITE, RED)] * 4,
+        {"background": 255, "class_1": "#ff0000"},
+    ),
     "void": ([indices(0, 0, 1, 255)] * 4, {"background": 0, "class_1": 1, "class_2": 255}),
     "void of classes": ([indices(0, 0, 1, 2, 255)] * 4, None),
     "one mask with a stray value": ([indices(0, 255), indices(0, 255), indices(0, 0, 37, 255), indices(0, 255)], None),
@@ -224,7 +227,7 @@ def soft(seed: int) -> np.ndarray:
 def test_masks_with_soft_edges_are_thresholded_and_it_is_stated():
     source = folder([soft(k) for k in range(4)])
     listing = Folder().list_samples(source)
-    assert listing.labels["rule"] == "masks of 0 and 255 with grey edges: values above 127 are foreground"
+    assert listing.labels["rule"] == "0 and 255 with a few grey pixels: values above 127 are foreground"
     source.files |= {name: encode(np.zeros((480, 640, 3), np.uint8)) for name in source.names if "images" in name}
     np.testing.assert_array_equal(read_all(source)["b"], soft(1) > 127)
 
@@ -234,6 +237,36 @@ def test_a_grey_class_is_no_soft_edge():
     ring[(ring > 0) & (ring < 255)] = 128
     assert "3 values" in refusal(folder([ring] * 3))
     assert "What they mean is not certain" in refusal(folder([indices(0, 0, 0, 0, 60, 70, 80, 90, 255)] * 3))
+
+
+def test_a_smudge_is_no_class_and_rare_classes_beside_void_are_no_edges():
+    smudged = np.zeros((480, 640), np.uint8)
+    smudged[100:300, 200:400] = 255
+    smudged[:6, :40] = np.array([16, 17, 18, 19, 20] * 8, np.uint8)[None]
+    clean = cv2.circle(np.zeros((480, 640), np.uint8), (300, 200), 90, 255, -1)
+    listing = Folder().list_samples(folder([smudged, *[clean] * 3]))
+    assert "few grey pixels" in listing.labels["rule"]
+    classes = np.zeros((480, 640), np.uint8)
+    classes[:150] = 255
+    for number, value in enumerate((7, 8, 11, 13)):
+        classes[200:240, 60 * number : 60 * number + 50] = value
+    assert "6 values" in refusal(folder([classes] * 4))
+
+
+def test_where_most_is_foreground_the_way_to_turn_it_around_is_logged(caplog):
+    source = folder([mask(high=0, low=255)] * 3)
+    np.testing.assert_array_equal(read_all(source)["a"], mask(high=0, low=1))
+    option = re.search("'data.labels=(.*)'", caplog.text)[1]
+    np.testing.assert_array_equal(read_all(source, labels=yaml.safe_load(option))["a"], mask(high=1))
+    caplog.clear()
+    Folder().list_samples(folder([mask()] * 3))
+    assert "turn them around" not in caplog.text
+
+
+def test_pictures_are_no_masks():
+    message = refusal(folder([np.maximum(picture(k), 1) for k in range(3)]))
+    assert "They look like pictures; a mask has one value for a class" in message
+    assert "data." not in message.partition("They look")[2]
 
 
 def test_jpeg_masks_are_thresholded():
@@ -268,7 +301,7 @@ def test_what_is_wrong_with_a_jpeg_is_named():
     }
     (problem,) = Folder().list_samples(MemorySource(files)).problems
     assert (problem.kind, problem.file) == ("unexpected label", "masks/z.jpg")
-    assert "mid-grey" in problem.detail
+    assert "grey areas in a JPEG" in problem.detail
 
 
 # A number of classes given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from medseg.config.checks.kinds import check_arguments
 from medseg.data.datasets.base import Dataset, Listing, Sample, connected_components
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.label_census import MaskContent, read_values, take_census
-from medseg.data.datasets.label_rules import Given, check_described, find_labels, refuse_lossy
+from medseg.data.datasets.label_rules import Given, check_described, find_labels, refuse_lossy, warn_of_inverted
 from medseg.data.datasets.label_values import (
     ABOVE_ZERO,
     Labels,
@@ -33,8 +34,6 @@ from medseg.data.splits.random_splits import draw, random_split
 from medseg.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
-
-CHOOSE = "choose one with data.mask_pattern='*_mask', * being the name of the image"
 
 
 class Folder(Dataset):
@@ -129,12 +128,13 @@ class Folder(Dataset):
         problems = files.problems.copy()
         samples = []
         for id_ in sorted(files.masks):
-            problem = self._problem(id_, files.masks[id_], contents, labels)
-            if problem is not None:
-                problems.append(problem)
-                continue
             split, group = files.splits.get(id_, ""), files.groups.get(id_, "")
-            samples.append(Sample(id_, files.images[id_], files.masks[id_], split=split, group=group))
+            sample = Sample(id_, files.images[id_], files.masks[id_], split=split, group=group)
+            problem = self._problem(sample, contents, labels)
+            if problem is None:
+                samples.append(sample)
+            else:
+                problems.append(problem)
         return Listing(samples, labels.names, problems, labels.describe())
 
     def _read_by(self, source: Source, contents: Mapping[str, MaskContent]) -> Labels:
@@ -146,26 +146,24 @@ class Folder(Dataset):
         else:
             self._labels = find_labels(source, contents, self.given)
             log.info("%s: masks read as %s (%s)", source.location, self._labels.text, self._labels.rule)
+            warn_of_inverted(source, contents, self._labels)
         return self._labels
 
     @staticmethod
-    def _problem(
-        id_: str, masks: Sequence[str], contents: Mapping[str, MaskContent | SampleError], labels: Labels
-    ) -> Problem | None:
+    def _problem(sample: Sample, contents: Mapping[str, MaskContent | SampleError], labels: Labels) -> Problem | None:
         """Return what keeps an image from being used, by its masks."""
-        if len(masks) > 1 and labels.num_classes > 2:
-            detail = (
-                f"{len(masks)} masks of one image are united where they are binary; these have {labels.num_classes}"
-            )
-            return Problem("unexpected label", masks[1], f"{detail} classes; {CHOOSE}", id_)
-        for file in masks:
+        if len(sample.masks) > 1 and labels.num_classes > 2:
+            several = f"{len(sample.masks)} masks of one image are united where they are binary"
+            detail = f"{several}; these have {labels.num_classes} classes; {choose_one(sample.image, sample.masks[0])}"
+            return Problem("unexpected label", sample.masks[1], detail, sample.id)
+        for file in sample.masks:
             content = contents[file]
             if isinstance(content, SampleError):
-                return Problem(content.kind, content.file, content.detail, id_)
+                return Problem(content.kind, content.file, content.detail, sample.id)
             unexpected = [] if labels.grey_edges else labels.unexpected(content.counts)
             if unexpected:
                 detail = f"{value_list(unexpected)}; the masks hold {labels.text}"
-                return Problem("unexpected label", file, detail, id_)
+                return Problem("unexpected label", file, detail, sample.id)
         return None
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +174,8 @@ class Folder(Dataset):
         for at, other in enumerate(others, start=1):
             both = np.count_nonzero((class_map == 1) & (other == 1))
             if 2 * both > min(np.count_nonzero(class_map == 1), np.count_nonzero(other == 1)):
-                detail = f"covers what {', '.join(sample.masks[:at])} cover: two readings of one object? {CHOOSE}"
+                earlier = f"covers what {', '.join(sample.masks[:at])} cover: two readings of one object?"
+                detail = f"{earlier} {choose_one(sample.image, sample.masks[0])}"
                 raise SampleError("unexpected label", sample.masks[at], detail)
             ignored = (class_map == IGNORE_INDEX) | (other == IGNORE_INDEX)
             class_map = np.where((class_map == 1) | (other == 1), 1, np.where(ignored, IGNORE_INDEX, 0)).astype(
@@ -224,6 +223,12 @@ class Folder(Dataset):
         if own and fold is None and split in (None, "own"):
             return _complete(own, ids)
         return random_split(self.name, ids, split, fold, others=["own"] if own else [])
+
+
+def choose_one(image: str, mask: str) -> str:
+    """Tell how to choose one of several masks of an image: by the pattern of one of them, where its name has one."""
+    stem, name = PurePosixPath(image).stem, PurePosixPath(mask).stem
+    return f"choose one with 'data.mask_pattern={name.replace(stem, '*', 1)}'" if stem in name != stem else "keep one"
 
 
 def _complete(own: dict[str, str], ids: Sequence[str]) -> dict[str, str]:

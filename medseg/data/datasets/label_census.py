@@ -17,6 +17,9 @@ from medseg.data.sources.decode_masks import decode_values
 from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import Source
 
+MOST_GREY = 0.001
+"""Part of the pixels of a JPEG mask that can be within a grey area, and not at its border."""
+
 MOST_READ_AGAIN = 20
 """Masks that are read again to see whether each value is one object."""
 
@@ -28,7 +31,8 @@ class MaskContent:
     Args:
         counts: value -> number of its pixels; of a lossily stored one, 0 and 255.
         lossy: whether it is a JPEG or a lossy WebP.
-        even: part of the pixels above 0 that equal their right neighbour: high for objects, low for shades of grey.
+        even: part of the pixels that are neither 0 nor 255 that equal their right neighbour: high for areas of one
+            value, low for shades of grey.
     """
 
     counts: Mapping[int, int]
@@ -49,6 +53,10 @@ def read_values(source: Source, file: str) -> tuple[np.ndarray, bool]:
     if 0 < highest < 64:
         detail = f"values 0 to {highest} in a JPEG, which changes class indices; save the masks as PNG"
         raise SampleError("unexpected label", file, detail)
+    # Edges are a pixel or two wide; what is wider was a class of its own.
+    grey = cv2.erode(cv2.inRange(values, 64, 191), np.ones((3, 3), np.uint8))
+    if cv2.countNonZero(grey) > MOST_GREY * values.size:
+        raise SampleError("unexpected label", file, "grey areas in a JPEG, which changes values; save the masks as PNG")
     return threshold(values, file) * np.uint8(255), True
 
 
@@ -73,9 +81,10 @@ def take_census(source: Source, files: Sequence[str]) -> dict[str, MaskContent |
 
 
 def evenness(values: np.ndarray) -> float:
-    """Return the part of the pixels above 0 that have the value of their right neighbour."""
-    above = values[:, :-1] > 0
-    return float(np.mean(values[:, :-1][above] == values[:, 1:][above])) if above.any() else 1.0
+    """Return the part of the pixels that are neither 0 nor 255 that have the value of their right neighbour."""
+    left, right = values[:, :-1], values[:, 1:]
+    between = (left != 0) & (left != 255)
+    return float(np.mean(left[between] == right[between])) if between.any() else 1.0
 
 
 @dataclass(frozen=True)

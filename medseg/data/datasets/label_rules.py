@@ -1,10 +1,10 @@
 """How the values of all masks are read where nobody has described them; where that is not certain, they are refused.
 
-1. Two values, or two colours, are background and foreground; the lower (darker) one is background.
+1. Two values are background and foreground; the lower one is background. So are black and a colour.
 2. Values 0, 1, ..., K - 1 without a gap, K up to 51, are class indices, unless each looks like one object.
    With K given, values below K are class indices, whether all of them occur or not; masks with other values are then
    reported one by one, unless they are half of all masks.
-3. Masks of 0 and 255 with a few grey pixels (soft edges) are thresholded: values above 127 are 255.
+3. Masks of 0 and 255 with a few grey pixels (soft edges) are thresholded: values above 127 are foreground.
 4. A lossily stored mask (JPEG, lossy WebP) is thresholded too, and goes with two classes only.
 5. Everything else ends in one message: the values with their frequency, and the options that describe them.
 """
@@ -34,6 +34,12 @@ MOST_SHOWN = 8
 """Values that a message shows."""
 
 VOID = 255
+
+FEW_GREY = 0.001
+"""Part of all pixels up to which grey values beside 0 and 255 are no class, whatever they look like."""
+
+EVEN = 0.6
+"""Part of the pixels with their right neighbour's value below which values are shades of grey, and not areas."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +105,13 @@ def reading(source: Source, masks: Mapping[str, MaskContent], values: set[int], 
         rule = f"class indices 0 to {count - 1}"
         return Labels(given.names(count), tuple(((value, value),) for value in range(count)), ignored, rule=rule)
     if len(values) == 2 and count in (None, 2):
-        low, high = sorted(values, key=lambda value: (brightness(value), value))
-        rule = "two values: the lower one is background"
-        if high >= COLOUR or low >= COLOUR:
-            rule = "two colours: the darker one is background"
+        low, high = sorted(values)
+        if high >= COLOUR and low != 0:
+            return None  # of white and red, either can be the background
+        rule = "two values: the lower one is background" if high < COLOUR else "black and a colour: black is background"
         return Labels(given.names(2), (((low, low),), ((high, high),)), ignored, rule=rule)
     if count in (None, 2) and has_grey_edges(masks, values):
-        rule = "masks of 0 and 255 with grey edges: values above 127 are foreground"
+        rule = "0 and 255 with a few grey pixels: values above 127 are foreground"
         return Labels(given.names(2), (((0, 0),), ((255, 255),)), ignored, grey_edges=True, rule=rule)
     indices = tuple(((value, value),) for value in range(len(values)))
     if count is None and values == set(range(len(values))) and len(values) <= MOST_VALUES:
@@ -119,6 +125,21 @@ def reading(source: Source, masks: Mapping[str, MaskContent], values: set[int], 
     return None
 
 
+def warn_of_inverted(source: Source, masks: Mapping[str, MaskContent], labels: Labels) -> None:
+    """Log how to turn two values around, where most pixels are foreground."""
+    if labels.num_classes != 2 or labels.grey_edges or len(labels.values[1]) != 1:
+        return
+    (background, _), (foreground, _) = labels.values[0][0], labels.values[1][0]
+    pixels = Census.of(list(masks.values())).pixels
+    if pixels.get(foreground, 0) > pixels.get(background, 0):
+        names = [plain_name(name) for name in labels.names]
+        other = described({names[0]: [foreground], names[1]: [background]})
+        log.warning(
+            "%s: foreground, %s, covers more than the background, %s; to turn them around: %s",
+            source.location, value_name(foreground), value_name(background), other,
+        )  # fmt: skip
+
+
 def expected(content: MaskContent, values: set[int]) -> MaskContent:
     """Return what a mask holds of some values only."""
     return replace(content, counts={value: number for value, number in content.counts.items() if value in values})
@@ -127,9 +148,9 @@ def expected(content: MaskContent, values: set[int]) -> MaskContent:
 def has_grey_edges(masks: Mapping[str, MaskContent], values: set[int]) -> bool:
     """Tell whether masks are black and white but for a few grey pixels, many shades of them.
 
-    0 and 255 are there, beside them at least four values of which none is a class by its frequency: together at most
-    5 % of all pixels, each in less than a third of the pixels that 255 has. (138 of the 612 masks of CVC-ClinicDB have
-    up to 0.6 % of such pixels.) Class indices 0 to N beside 255 are no shades.
+    0 and 255 are there, beside them at least four values, each in less than a third of the pixels that 255 has.
+    Together they are at most 0.1 % of all pixels, as in CVC-ClinicDB, where 138 of 612 masks have some; or at most 5 %,
+    and differ from pixel to pixel, as interpolated edges do. Class indices 0 to N beside 255 are no shades.
     """
     shades = values - {0, 255}
     if not {0, 255} <= values or min(values) < 0 or max(values) > 255 or len(shades) < 4:
@@ -137,8 +158,11 @@ def has_grey_edges(masks: Mapping[str, MaskContent], values: set[int]) -> bool:
     if shades == set(range(1, len(shades) + 1)):
         return False
     census = Census.of(list(masks.values()))
+    if max(census.pixels[value] for value in shades) >= census.pixels[255] / 3:
+        return False
     together = sum(census.pixels[value] for value in shades)
-    return together <= BINARY_GREY and max(census.pixels[value] for value in shades) < census.pixels[255] / 3
+    even = [content.even for content in masks.values() if shades & content.counts.keys()]
+    return together <= FEW_GREY or (together <= BINARY_GREY and sum(even) < EVEN * len(even))
 
 
 def holding_others(masks: Mapping[str, MaskContent], labels: Labels) -> int:
@@ -153,6 +177,10 @@ def undecided(
     census = Census.of(list(masks.values()))
     hold = f"hold {len(values)} {'colours' if max(values) >= COLOUR else 'values'}: {frequencies(census, values)}"
     ways = "; or ".join(f"{words} {meaning}" for words, meaning in options(source, masks, values, given, census))
+    if not ways:
+        return DataError(
+            f"{source.location}: the masks {hold}. They look like pictures; a mask has one value for a class"
+        )
     if given.num_classes is not None:
         number = f"num_classes={given.num_classes} does not fit the masks, which {hold}"
         return ConfigError(f"{source.location}: {number}. Describe them: {ways}")
@@ -200,24 +228,28 @@ def options(
 ) -> list[tuple[str, str]]:
     """Return the options that describe the values, the likeliest first, each with what it means."""
     again = "data.num_classes=null data.dataset.class_names=null " if given.num_classes is not None else ""
-    objects = again + "data.foreground=above_zero", "where each value is one object"
+    objects = [(again + "data.foreground=above_zero", "where each value is one object")] if 0 in values else []
     found = []
+    void = False
     contiguous = values == set(range(len(values)))
     if values - {VOID} == set(range(len(values) - 1)) and not given.ignored and not again:
         rest = reading(source, masks, values - {VOID}, replace(given, ignored=((VOID, VOID),)))
-        if rest is not None:
+        void = rest is not None
+        if void:
             found.append((f"data.ignore={VOID}", f"where {VOID} is not to be counted"))
     if len(values) > MOST_VALUES:
-        shades = max(values) <= 255 and sum(c.even for c in masks.values()) < 0.5 * len(masks)
-        if shades:
+        shades = sum(content.even for content in masks.values()) < EVEN * len(masks)
+        if shades and max(values) >= COLOUR:
+            return []
+        if shades and 0 <= min(values) <= 127 < max(values) <= 255:
             found.append(
                 (again + described({"background": ["0-127"], "foreground": ["128-255"]}), "to threshold greys")
             )
         elif contiguous and not again and len(values) <= MAX_CLASSES:
-            return [objects, (f"data.num_classes={len(values)}", "where they are class indices")]
-        return [*found, objects]
+            return [*objects, (f"data.num_classes={len(values)}", "where they are class indices")]
+        return [*found, *objects]
     if contiguous and not again:
-        return [objects, (f"data.num_classes={len(values)}", "where they are class indices")]
+        return [*objects, (f"data.num_classes={len(values)}", "where they are class indices")]
     background = max(sorted(values), key=census.pixels.__getitem__)
     others = sorted(values - {background})
     if given.num_classes == 2:
@@ -234,7 +266,10 @@ def options(
     if not again:
         found += without_strays(masks, values)
     if len(values) > 10 or max(values) >= COLOUR:
-        found.append(objects)
+        found += objects
+    dark, bright = ([value for value in sorted(values) if low <= value <= low + 15] for low in (0, 240))
+    if dark and bright and len(dark) + len(bright) == len(values) > 2 and not (again or void):
+        found.insert(0, (described({"background": dark, "foreground": bright}), "where they are black and white"))
     return found
 
 
