@@ -31,6 +31,9 @@ class ISBI2012(Dataset):
     name = "isbi"
     title = "ISBI 2012 EM"
     archives = (Archive(file="isbi2012.zip", url=""),)
+    images = "30"
+    native_size = "512 x 512"
+    classes = ("membrane", "cell")
     licence = "non-commercial research"
     default_split = "blocks"
     citation = "Arganda-Carreras et al., Frontiers in Neuroanatomy 9, 2015; Cardona et al., PLoS Biology 8, 2010"
@@ -42,7 +45,7 @@ class ISBI2012(Dataset):
         if len(_stack(source, labels)) != slices:
             raise DataError(f"{self.title}: {volume} has {slices} slices, {labels} {len(_stack(source, labels))}")
         samples = [Sample(f"slice_{k:02d}", volume, (labels,)) for k in range(slices)]
-        return Listing(samples, ("membrane", "cell"))
+        return Listing(samples, self.classes)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Take one slice of both stacks."""

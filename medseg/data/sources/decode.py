@@ -27,6 +27,7 @@ from medseg.data.sources.problems import SampleError
 # Damaged files are reported by name below; OpenCV's own lines about them would only repeat it without the name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_ORIENTATION = 274
 
 
@@ -36,6 +37,9 @@ def decode_image(data: bytes, file: str) -> np.ndarray:
     `file` names the file in errors. Raises `SampleError` of kind "unreadable" for a file that is damaged, truncated,
     larger than 178 million pixels (Pillow's limit against decompression bombs) or of another pixel type.
     """
+    rgb = rgb_tagged_as_grey(data, file)
+    if rgb is not None:
+        return rgb
     read_header(data, file)
     if data[:3] == b"\xff\xd8\xff":  # a JPEG: the decoder itself writes RGB, and repeats grey
         return decode_pixels(data, file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -69,7 +73,7 @@ def read_header(data: bytes, file: str) -> Image.Image | None:
     """Open the file without unpacking its pixels; None for a format that OpenCV may know and Pillow does not."""
     if not data:
         raise SampleError("unreadable", file, "the file is empty")
-    is_tiff = data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    is_tiff = data[:4] in _TIFF
     try:
         header = Image.open(io.BytesIO(data))
         if is_tiff:
@@ -83,6 +87,30 @@ def read_header(data: bytes, file: str) -> Image.Image | None:
             raise SampleError("unreadable", file, "a damaged or non-standard TIFF; convert it to PNG") from error
         return None
     return header
+
+
+def rgb_tagged_as_grey(data: bytes, file: str) -> np.ndarray | None:
+    """RGB pixels, H x W x 3, of a TIFF whose tags call its three channels grey (MINISBLACK); None for any other file.
+
+    All of CVC-ClinicDB is like that. Pillow does not open it, and OpenCV takes the red channel for the image.
+    """
+    if data[:4] not in _TIFF:
+        return None
+    import tifffile  # takes a tenth of a second, for one kind of file
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            page = tiff.pages.first
+            tags = (page.photometric, page.samplesperpixel, page.bitspersample, page.planarconfig)
+            if tags != (tifffile.PHOTOMETRIC.MINISBLACK, 3, 8, tifffile.PLANARCONFIG.CONTIG) or len(tiff.pages) > 1:
+                return None
+            if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+                raise SampleError("unreadable", file, "more than 178 million pixels; cut it into tiles")
+            return np.ascontiguousarray(page.asarray())
+    except SampleError:
+        raise
+    except Exception:  # tifffile's readers raise many kinds; what is wrong with the file is named elsewhere
+        return None
 
 
 def _refuse_unsuitable_tiff(header: Image.Image, file: str) -> None:

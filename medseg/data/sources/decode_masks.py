@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from medseg.data.sources.decode import decode_pixels, is_lossy, read_header
+from medseg.data.sources.decode import decode_pixels, is_lossy, read_header, rgb_tagged_as_grey
 from medseg.data.sources.problems import SampleError
 
 COLOUR = 1 << 40
@@ -31,6 +31,9 @@ def decode_values(data: bytes, file: str) -> np.ndarray:
     Raises `SampleError`: "unreadable" as `medseg.data.sources.decode.decode_image` does; "unexpected label" for pixels
     that are no whole numbers, for a mask that is drawn in its alpha channel, and for colours in a JPEG.
     """
+    rgb = rgb_tagged_as_grey(data, file)
+    if rgb is not None:
+        return _of_colours(rgb, file)
     header = read_header(data, file)
     if header is not None and header.mode in ("P", "PA"):
         return _of_colours(_look_up(header, file), file)

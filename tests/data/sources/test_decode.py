@@ -146,11 +146,20 @@ def test_several_pages_are_refused_and_previews_are_not():
 
 
 def test_tiff_whose_tags_contradict_its_pixels_is_refused():
-    # As in CVC-ClinicDB: three samples a pixel, tagged as grey. OpenCV reads the wrong picture from it in silence.
     data = pillow(Image.fromarray(picture()), "TIFF")
     tag = struct.pack("<HHI", 262, 3, 1)
     at = data.index(tag) + len(tag)
-    assert "convert it to PNG" in refused(decode_image, data[:at] + b"\x01" + data[at + 1 :])
+    assert "convert it to PNG" in refused(decode_image, data[:at] + b"\x03" + data[at + 1 :])
+
+
+def test_a_tiff_of_three_channels_that_is_tagged_as_grey_is_rgb():
+    # As all of CVC-ClinicDB is. OpenCV takes the red channel for the image, in silence; Pillow does not open it.
+    data = pillow(Image.fromarray(picture()), "TIFF")
+    tag = struct.pack("<HHI", 262, 3, 1)
+    at = data.index(tag) + len(tag)
+    tagged = data[:at] + b"\x01" + data[at + 1 :]
+    np.testing.assert_array_equal(decode_image(tagged, "a"), picture())
+    assert "convert it to PNG" in refused(decode_image, tagged[: len(tagged) // 2])
 
 
 def test_lossy_files_are_told_from_lossless_ones():
