@@ -125,6 +125,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         {**settings, "data": data_settings},
         datamodule.normalisation,
         class_names=list(prepared.class_names),
+        labels=prepared.labels,
         data_identity=prepared.identity,
         precision=str(trainer.precision),
         device=trainer.strategy.root_device.type,

@@ -123,7 +123,7 @@ def test_fewer_classes_name_the_option_and_it_works(place: Path, tmp_path: Path)
     folder = evaluate(tmp_path, *words, "data.num_classes=3")
     assert {row["class"] for row in read_csv(folder / "per_image.csv")} == {"class 1", "class 2"}
     own_folder(tmp_path / "more", NAMES, classes=dict.fromkeys(NAMES, (1, 2, 3)))
-    with pytest.raises(ConfigError, match=r"has 4 .*join classes in the masks"):
+    with pytest.raises(ConfigError, match=r"has 4 .*join classes with data\.labels"):
         evaluate(tmp_path, f"checkpoint={run.path}", "data=folder", f"data.root={tmp_path / 'more'}")
 
 

@@ -6,19 +6,10 @@ import csv
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from medseg.data.splits import SPLIT_FOLDERS
 from medseg.errors import DataError
 
 EXTENSIONS = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "gif", "pgm", "ppm", "pbm", "pnm", "jp2"])
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Words for a split, in a table or as the name of a folder, in any case."""
 
 
 @dataclass
@@ -45,7 +36,7 @@ def read_splits(content: bytes, name: str, ids: Collection[str]) -> Assigned:
         raise DataError(f"{name}: the columns id,split are expected{has if header else ''}")
     found = Assigned(columns={column: {} for column in header if column not in ("id", "split")})
     for line, row in enumerate(rows, start=2):
-        id_, split = as_id(row["id"]), SPLIT_NAMES.get(row["split"].lower())
+        id_, split = as_id(row["id"]), SPLIT_FOLDERS.get(row["split"].lower())
         if id_ not in ids:
             raise DataError(f"{name}, line {line}: there is no image '{row['id']}'")
         if split is None:

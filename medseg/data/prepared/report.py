@@ -13,8 +13,9 @@ from medseg.data.splits.grouping import describe_groups
 from medseg.errors import printable
 
 SHOWN = (
-    "title", "count", "splits", "groups", "class_fractions", "foreground_fraction", "native_height", "native_width",
-    "native_sizes", "image_size", "in_channels", "mean", "std", "problems", "skipped", "source", "licence", "citation",
+    "title", "count", "splits", "groups", "labels", "class_fractions", "foreground_fraction", "native_height",
+    "native_width", "native_sizes", "image_size", "in_channels", "mean", "std", "problems", "skipped",
+    "source", "licence", "citation",
 )  # fmt: skip
 """What of the fingerprint a person wants to see; the rest is in its file."""
 
@@ -23,8 +24,10 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int], grou
     """Print the fingerprint of prepared data, with the sizes of the splits and the groups in use, as a table."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for key in SHOWN:
-        value = {"splits": splits, "groups": describe_groups(groups)}.get(key) or prepared.fingerprint[key]
-        table.add_row(key.replace("_", " "), as_text(value))
+        known = {"splits": splits, "groups": describe_groups(groups), "labels": prepared.labels}
+        value = known[key] if key in known else prepared.fingerprint[key]
+        if key != "labels" or value:
+            table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)
     console.print(printable(str(prepared.folder)), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels: images as RGB uint8, masks with their label values untouched.
+"""From the bytes of an image file to pixels, RGB uint8; `decode_masks` is for masks.
 
 OpenCV does the decoding; Pillow reads the header before it (size, palette, number of pages), which costs 0.02 to
 0.04 ms a file, so that an oversized or unsuitable file is refused before its pixels are unpacked.
@@ -10,9 +10,7 @@ Choices that hold for every dataset:
   the picture: one with such a tag is refused.
 * Alpha is dropped, not blended.
 * 16-bit images are brought to 8 bits by the smallest 2^k - 1 that is not below the image's own maximum, so 12-bit data
-  are not left dark. Masks are never scaled.
-* A palette mask counts by its palette indices (the habit of PASCAL VOC), unless the whole palette is grey: then the
-  grey values count, since programs that shrink a grey PNG order its palette as they like.
+  are not left dark.
 * An animated GIF or WebP counts by its first frame; a TIFF with several pages of one size is refused.
 """
 
@@ -31,8 +29,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_ORIENTATION = 274
-_LOSSY_CHANNEL_SPREAD = 32
-"""Channels of a grey picture stored as a colour JPEG may differ by this much (chroma rounding)."""
 
 
 def decode_image(data: bytes, file: str) -> np.ndarray:
@@ -41,13 +37,13 @@ def decode_image(data: bytes, file: str) -> np.ndarray:
     `file` names the file in errors. Raises `SampleError` of kind "unreadable" for a file that is damaged, truncated,
     larger than 178 million pixels (Pillow's limit against decompression bombs) or of another pixel type.
     """
-    rgb = _rgb_tagged_as_grey(data, file)
+    rgb = rgb_tagged_as_grey(data, file)
     if rgb is not None:
         return rgb
-    _read_header(data, file)
+    read_header(data, file)
     if data[:3] == b"\xff\xd8\xff":  # a JPEG: the decoder itself writes RGB, and repeats grey
-        return _decode_pixels(data, file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    pixels = _drop_alpha(_decode_pixels(data, file))
+        return decode_pixels(data, file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = _drop_alpha(decode_pixels(data, file))
     if pixels.dtype == np.uint16:
         pixels = scale_to_8_bits(pixels)
     if pixels.dtype != np.uint8:
@@ -55,32 +51,6 @@ def decode_image(data: bytes, file: str) -> np.ndarray:
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, None], 3, axis=2)
     return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2RGB)
-
-
-def decode_labels(data: bytes, file: str) -> np.ndarray:
-    """Decode a mask into its label values as they are stored, H x W, uint8 or uint16.
-
-    Accepts grey of 1 to 16 bits (1 bit reads as 0 and 255), palette files, integer TIFF, and RGB(A) whose channels are
-    equal. Raises `SampleError`: "unreadable" as `decode_image` does, "unexpected label" for a mask in colours, with
-    negative values, or drawn in the alpha channel alone.
-    """
-    header = _read_header(data, file)
-    if header is not None and header.mode == "P":
-        return _palette_labels(header, file)
-    pixels = _decode_pixels(data, file)
-    if pixels.ndim == 3:
-        pixels = _grey_of_equal_channels(pixels, _LOSSY_CHANNEL_SPREAD if is_lossy(data) else 0, file)
-    if pixels.dtype.kind not in "iu":
-        raise SampleError("unreadable", file, f"{pixels.dtype} pixels; save the mask with 8 or 16 bits")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        low, high = int(pixels.min()), int(pixels.max())
-        if low < 0 or high > 65535:
-            raise SampleError("unexpected label", file, f"values from {low} to {high}")
-        pixels = pixels.astype(np.uint16)
-    bits = _bits_of_grey_png(data)
-    if bits in (2, 4):  # the decoder spreads 2- and 4-bit grey over 0 to 255
-        pixels = pixels // np.uint8(255 // (2**bits - 1))
-    return np.ascontiguousarray(pixels)
 
 
 def decode_pages(data: bytes, file: str) -> list[np.ndarray]:
@@ -99,7 +69,7 @@ def is_lossy(data: bytes) -> bool:
     return data[:3] == b"\xff\xd8\xff" or (data[:4] == b"RIFF" and data[8:12] == b"WEBP" and b"VP8 " in data[:1024])
 
 
-def _read_header(data: bytes, file: str) -> Image.Image | None:
+def read_header(data: bytes, file: str) -> Image.Image | None:
     """Open the file without unpacking its pixels; None for a format that OpenCV may know and Pillow does not."""
     if not data:
         raise SampleError("unreadable", file, "the file is empty")
@@ -119,7 +89,7 @@ def _read_header(data: bytes, file: str) -> Image.Image | None:
     return header
 
 
-def _rgb_tagged_as_grey(data: bytes, file: str) -> np.ndarray | None:
+def rgb_tagged_as_grey(data: bytes, file: str) -> np.ndarray | None:
     """RGB pixels, H x W x 3, of a TIFF whose tags call its three channels grey (MINISBLACK); None for any other file.
 
     All of CVC-ClinicDB is like that. Pillow does not open it, and OpenCV takes the red channel for the image.
@@ -155,7 +125,7 @@ def _refuse_unsuitable_tiff(header: Image.Image, file: str) -> None:
         header.seek(0)
 
 
-def _decode_pixels(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
+def decode_pixels(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
     """Pixels as stored, H x W or H x W x (3 or 4) in OpenCV's order of channels, unless `flags` say otherwise."""
     try:
         # IMREAD_UNCHANGED keeps the bit depth and, unlike the colour flags, leaves the orientation tag alone.
@@ -177,33 +147,3 @@ def scale_to_8_bits(pixels: np.ndarray) -> np.ndarray:
     """Bring 16-bit pixels to uint8, by the smallest 2^k - 1 that is not below their maximum, at least 255."""
     full = max(255, 2 ** int(pixels.max()).bit_length() - 1)
     return ((pixels.astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
-
-
-def _grey_of_equal_channels(pixels: np.ndarray, tolerance: int, file: str) -> np.ndarray:
-    if pixels.shape[2] == 4:
-        alpha, pixels = pixels[:, :, 3], pixels[:, :, :3]
-        if alpha.min() != alpha.max() and (pixels == pixels[0, 0]).all():
-            raise SampleError("unexpected label", file, "drawn in the alpha channel alone; save it as grey")
-    blue, green, red = cv2.split(pixels)  # NumPy's minimum over so short an axis takes 30 ms for a Kvasir-SEG mask
-    if max(cv2.absdiff(blue, green).max(), cv2.absdiff(red, green).max()) > tolerance:
-        raise SampleError("unexpected label", file, "a mask in colours; save class indices as grey or palette")
-    return green
-
-
-def _palette_labels(header: Image.Image, file: str) -> np.ndarray:
-    try:
-        indices = np.asarray(header)
-    except Exception as error:  # as in _read_header
-        raise SampleError("unreadable", file, "damaged or truncated") from error
-    palette = np.array(header.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    if (palette == palette[:, :1]).all():
-        grey = np.zeros(256, np.uint8)
-        grey[: len(palette)] = palette[:, 0]
-        return grey[indices]
-    return indices
-
-
-def _bits_of_grey_png(data: bytes) -> int:
-    """Bit depth of a grey PNG from its header, 0 for every other file."""
-    is_grey_png = data[:8] == b"\x89PNG\r\n\x1a\n" and data[25] == 0
-    return data[24] if is_grey_png else 0
