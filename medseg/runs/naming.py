@@ -27,7 +27,7 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
-LATER = ("continue_from",)
+LATER = ("continue_from", "data.intensity_range", "data.dataset.intensity_range")
 """Options that older versions did not have: a run that does not use them has the name that it had."""
 
 EARLIER_RUNS = ("continue_from", "initial_weights")

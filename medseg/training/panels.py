@@ -12,7 +12,7 @@ import torch
 from lightning import Trainer
 
 from medseg.data.module import SegmentationDataModule
-from medseg.data.overlay import outline
+from medseg.data.overlay import as_rgb, outline
 from medseg.errors import printable
 from medseg.models.outputs import main_output
 from medseg.training.task import SegmentationTask
@@ -88,7 +88,7 @@ def draw_examples(
     # Pasted, not drawn: the axes of 16 pictures would take half a second.
     page = np.full((HEADING + len(images) * (tall + CAPTION), PAGE, 3), 255, np.uint8)
     for top, image, truth, prediction in zip(tops, images, truths, predictions, strict=True):
-        rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image)
+        rgb = np.array(as_rgb(image))
         pictures = (rgb, outline(rgb, truth), outline(rgb, prediction), error_map(rgb, truth, prediction))
         for left, picture in zip(lefts, pictures, strict=True):
             page[top : top + tall, left : left + side] = cv2.resize(

@@ -25,6 +25,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
+from medseg.data.overlay import as_rgb
 from medseg.metrics import count_pixels, headline
 from medseg.runs.folder import RunFolder
 from medseg.training.mirror import Mirror
@@ -92,7 +93,7 @@ class RunLogger(WandbLogger):
                 "truth": {"mask_data": truth, "class_labels": labels},
                 "prediction": {"mask_data": prediction, "class_labels": labels},
             }
-            shown.append(wandb.Image(image.squeeze(), masks=masks, caption=name))
+            shown.append(wandb.Image(as_rgb(image), masks=masks, caption=name))
             dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]
             rows.append([epoch, name, float(dice), shown[-1]])
         table = wandb.Table(columns=["epoch", "id", "dice", "image"], data=rows)

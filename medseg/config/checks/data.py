@@ -8,6 +8,7 @@ from medseg.config.checks.kinds import (
     BATCH_SIZE,
     CHANNELS,
     CLASSES,
+    INTENSITY_RANGE,
     PART,
     PATH,
     POSITIVE,
@@ -36,6 +37,7 @@ DATA: Settings = {
     "download": SWITCH,
     "image_size": SIZE,
     "in_channels": CHANNELS,
+    "intensity_range": INTENSITY_RANGE | None,
     "num_classes": CLASSES | None,
     "split": TEXT | None,
     "fold": FOLD | None,
@@ -49,6 +51,7 @@ DATA: Settings = {
 
 DATASET: Settings = {
     "class_names": NAMES | None,
+    "intensity_range": INTENSITY_RANGE | None,
     "num_classes": CLASSES | None,
     "style": TEXT,
     "count": whole(1, 1_000_000),

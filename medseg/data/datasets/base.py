@@ -9,14 +9,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 
+from medseg.data.pixel_format import EIGHT_BITS, PixelFormat
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits.random_splits import random_split
 from medseg.data.splits.split_files import file_split, split_names
+
+IntensityRange: TypeAlias = Sequence[float] | str | None
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,13 @@ class Sample:
 class Listing:
     """The samples of a source, sorted by id, with what the listing found wrong, and the names of the classes.
 
-    `class_names[0]` is the background; `num_classes` is their number.
+    `class_names[0]` is the background; `num_classes` is their number. `pixels` is how stored values become 0..255.
     """
 
     samples: list[Sample]
     class_names: tuple[str, ...]
     problems: list[Problem] = field(default_factory=list)
+    pixels: PixelFormat = EIGHT_BITS
 
     @property
     def num_classes(self) -> int:
@@ -74,6 +79,9 @@ class Dataset(ABC):
     version: int = 1
     """Raised when the meaning of `read` changes, so that older caches are not reused."""
 
+    intensity_range: IntensityRange = None
+    """`data.intensity_range`, for a dataset whose files can have any values: [low, high], `percentiles` or None."""
+
     @property
     def options(self) -> dict[str, object]:
         """Constructor arguments that change what `read` returns; part of the cache key."""
@@ -89,7 +97,9 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Return the image, H x W x 3 uint8 RGB, and its class map, H x W uint8, both at native size.
+        """Return the image, H x W x C uint8, and its class map, H x W uint8, both at native size and upright.
+
+        C is 3, RGB with grey repeated, unless `Listing.pixels` has another number of channels than 1 and 3.
 
         Raises `SampleError`, a `DataError` with the file's name, for an unreadable file, a size mismatch or an
         unexpected label.

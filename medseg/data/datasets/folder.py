@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import Dataset, IntensityRange, Listing, Sample
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
+from medseg.data.datasets.folder_pixels import find_pixels
 from medseg.data.datasets.label_values import Labels, MaskValues, find_labels
 from medseg.data.datasets.layout import check_size, threshold, value_list
+from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_image, decode_labels, is_lossy
 from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
@@ -35,26 +37,40 @@ class Folder(Dataset):
     Args:
         class_names: names of the classes, the background first; numbered without.
         num_classes: number of classes with the background; from the masks without.
+        intensity_range: the stored values that become 0 and 255, [low, high], or `percentiles`; see
+            `medseg.data.pixel_format`.
     """
 
     name = "folder"
     title = "your images"
-    version = 2
+    version = 3
 
-    def __init__(self, class_names: Sequence[str] | None = None, num_classes: int | None = None) -> None:
+    def __init__(
+        self,
+        class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+        intensity_range: IntensityRange = None,
+    ) -> None:
         self.class_names = tuple(class_names) if class_names else None
         if self.class_names and num_classes not in (None, len(self.class_names)):
             raise ConfigError(f"num_classes={num_classes}, but class_names has {len(self.class_names)} names")
         self.num_classes = len(self.class_names) if self.class_names else num_classes
+        given = intensity_range
+        self.intensity_range = given if given is None or isinstance(given, str) else [float(each) for each in given]
         self._labels: Labels | None = None
+        self._pixels = PixelFormat()
 
     @property
     def options(self) -> dict[str, object]:
-        """Both arguments change what a mask means."""
-        return {"class_names": self.class_names, "num_classes": self.num_classes}
+        """All arguments change what a mask or a pixel means."""
+        return {
+            "class_names": self.class_names,
+            "num_classes": self.num_classes,
+            "intensity_range": self.intensity_range,
+        }
 
     def list_samples(self, source: Source) -> Listing:
-        """Pair the files and read all masks to find the classes."""
+        """Pair the files, read all masks to find the classes, and look at all images to find their pixel format."""
         files = find_files(source)
         usable, problems = _scan(source, files.masks)
         if not usable:
@@ -70,18 +86,21 @@ class Folder(Dataset):
                 problems.append(Problem("unexpected label", files.masks[id_], detail, id_))
                 del usable[id_]
         self._labels = labels
+        images = {id_: files.images[id_] for id_ in sorted(usable)}
+        self._pixels, other_channels = find_pixels(source, images, self.intensity_range, source.location)
+        problems += other_channels
         samples = [
             Sample(i, files.images[i], (files.masks[i],), split=files.splits.get(i, ""), group=files.groups.get(i, ""))
             for i in sorted(usable)
         ]
-        return Listing(samples, self.class_names or _names(labels), files.problems + problems)
+        return Listing(samples, self.class_names or _names(labels), files.problems + problems, self._pixels)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair and turn mask values into classes."""
         if self._labels is None:
             self.list_samples(source)
         assert self._labels is not None
-        image = decode_image(source.read(sample.image), sample.image)
+        image = decode_image(source.read(sample.image), sample.image, self._pixels)
         (mask_file,) = sample.masks
         data = source.read(mask_file)
         labels = decode_labels(data, mask_file)

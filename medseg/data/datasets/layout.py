@@ -9,7 +9,7 @@ import numpy as np
 
 from medseg.data.datasets.base import Listing, Sample
 from medseg.data.sources.decode import decode_image, decode_labels
-from medseg.data.sources.problems import Problem, SampleError
+from medseg.data.sources.problems import Problem, SampleError, notes_of
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
@@ -51,7 +51,10 @@ def listing(
 
 
 def read_pair(source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the image, H x W x 3 uint8 RGB, and the label values of the one mask file, H x W uint8 or uint16."""
+    """Decode the image, H x W x 3 uint8 RGB, and the label values of the one mask file, H x W uint8 or uint16.
+
+    Images have 8 bits; see `medseg.data.sources.decode.decode_image` for others.
+    """
     image = decode_image(source.read(sample.image), sample.image)
     (mask_file,) = sample.masks
     labels = decode_labels(source.read(mask_file), mask_file)
@@ -64,6 +67,11 @@ def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file
     (height, width), (mask_height, mask_width) = image.shape[:2], labels.shape
     if (height, width) != (mask_height, mask_width):
         detail = f"mask {mask_width} x {mask_height}, image {image_file} {width} x {height} (width x height)"
+        turned = notes_of("orientation tag applied", image_file, mask_file)
+        detail += "".join(f"; the orientation of {each.file} was applied, {each.detail}" for each in turned)
+        if (height, width) == (mask_width, mask_height):
+            ways = "without that tag" if turned else "if one of them were turned by 90 degrees"
+            detail += f"; they would fit {ways}: save both upright, without orientation tags"
         raise SampleError("size mismatch", mask_file, detail)
 
 

@@ -13,7 +13,8 @@ from medseg.errors import printable
 
 SHOWN = (
     "title", "count", "splits", "class_fractions", "foreground_fraction", "native_height", "native_width",
-    "native_sizes", "image_size", "in_channels", "mean", "std", "problems", "skipped", "source", "licence", "citation",
+    "native_sizes", "image_size", "in_channels", "pixels", "opaque_alpha", "mean", "std", "problems", "skipped",
+    "source", "licence", "citation",
 )  # fmt: skip
 """What of the fingerprint a person wants to see; the rest is in its file."""
 
@@ -22,7 +23,8 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int]) -> N
     """Print the fingerprint of prepared data, with the sizes of the splits in use, as a table."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for key in SHOWN:
-        value = splits if key == "splits" else prepared.fingerprint[key]
+        given = {"splits": splits, "pixels": prepared.pixels.describe()}
+        value = given.get(key, prepared.fingerprint[key] if key not in given else None)
         table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)

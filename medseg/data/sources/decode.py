@@ -1,19 +1,13 @@
-"""From the bytes of an image file to pixels: images as RGB uint8, masks with their label values untouched.
-
-OpenCV does the decoding; Pillow reads the header before it (size, palette, number of pages), which costs 0.02 to
-0.04 ms a file, so that an oversized or unsuitable file is refused before its pixels are unpacked.
+"""From the bytes of an image file to pixels: images as uint8 on one scale, masks with their label values untouched.
 
 Choices that hold for every dataset:
 
-* Orientation tags (EXIF) are ignored, for images and for masks: the pixels are taken as they are stored, so an image
-  and its mask stay aligned whichever program wrote the tag. A TIFF is the exception, since its decoder always turns
-  the picture: one with such a tag is refused.
-* Alpha is dropped, not blended.
-* 16-bit images are brought to 8 bits by the smallest 2^k - 1 that is not below the image's own maximum, so 12-bit data
-  are not left dark. Masks are never scaled.
+* Orientation tags are applied, to images and masks alike, so that both are as viewers show them.
+* Alpha is left out, not blended; where it is not the same everywhere, that is noted.
+* Values become 0..255 as the dataset's `PixelFormat` says, never by the image's own maximum. Masks are never scaled.
 * A palette mask counts by its palette indices (the habit of PASCAL VOC), unless the whole palette is grey: then the
   grey values count, since programs that shrink a grey PNG order its palette as they like.
-* An animated GIF or WebP counts by its first frame; a TIFF with several pages of one size is refused.
+* Files with several pictures (pages of one size, animations) are refused.
 """
 
 from __future__ import annotations
@@ -24,33 +18,52 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from medseg.data.sources.problems import SampleError
+from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
+from medseg.data.sources.problems import OPAQUE, SampleError, note
+from medseg.data.sources.stored import Stored, apply_orientation, is_jpeg, open_header, orientation_tag, read_stored
+from medseg.data.sources.tiff import is_tiff, read_tiff
 
-# Damaged files are reported by name below; OpenCV's own lines about them would only repeat it without the name.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-_TIFF_ORIENTATION = 274
 _LOSSY_CHANNEL_SPREAD = 32
 """Channels of a grey picture stored as a colour JPEG may differ by this much (chroma rounding)."""
 
 
-def decode_image(data: bytes, file: str) -> np.ndarray:
-    """Decode an image into H x W x 3 uint8 RGB; grey is repeated, alpha dropped, 16 bits scaled to 8.
+def decode_image(data: bytes, file: str, pixels: PixelFormat = EIGHT_BITS) -> np.ndarray:
+    """Decode an image into H x W x 3 uint8 RGB, grey repeated; H x W x C where `pixels` has another number of channels.
 
-    `file` names the file in errors. Raises `SampleError` of kind "unreadable" for a file that is damaged, truncated,
-    larger than 178 million pixels (Pillow's limit against decompression bombs) or of another pixel type.
+    Args:
+        data: the content of the file.
+        file: its name, for errors.
+        pixels: of the dataset: which values become 0 and 255.
+
+    Raises `SampleError` of kind "unreadable" for a file that is damaged, truncated, too large, or has values or
+    channels that the others of the dataset do not have.
     """
-    _read_header(data, file)
-    if data[:3] == b"\xff\xd8\xff":  # a JPEG: the decoder itself writes RGB, and repeats grey
-        return _decode_pixels(data, file, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    pixels = _drop_alpha(_decode_pixels(data, file))
-    if pixels.dtype == np.uint16:
-        pixels = scale_to_8_bits(pixels)
-    if pixels.dtype != np.uint8:
-        raise SampleError("unreadable", file, f"{pixels.dtype} pixels; save the image with 8 or 16 bits")
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, axis=2)
-    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2RGB)
+    stored = read_stored(data, file)
+    if not pixels.takes(stored.values.dtype):
+        raise SampleError("unreadable", file, other_values(stored.values.dtype, pixels))
+    return to_image(stored, file, pixels)
+
+
+def to_image(stored: Stored, file: str, pixels: PixelFormat) -> np.ndarray:
+    """Return pixels as `decode_image` does, whatever the type of their values. Raises `SampleError`."""
+    values = stored.values
+    if not fits(stored.channels, pixels.channels):
+        raise SampleError("unreadable", file, f"{stored.channels} channels where {pixels.channels} are expected")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise SampleError("unreadable", file, "values that are not finite (NaN or infinite)")
+    if stored.alpha is not None:
+        _note_alpha(stored.alpha, file)
+    values = pixels.scale(values)
+    if values.ndim == 2:
+        return cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if pixels.channels in (1, 3) else values[:, :, None]
+    return values
+
+
+def other_values(dtype: np.dtype, pixels: PixelFormat) -> str:
+    """Say that a file has values of another type than a dataset."""
+    return (
+        f"{dtype} pixels where {' or '.join(pixels.stored)} is expected; save it with 8 bits, or give it as data=folder"
+    )
 
 
 def decode_labels(data: bytes, file: str) -> np.ndarray:
@@ -60,23 +73,21 @@ def decode_labels(data: bytes, file: str) -> np.ndarray:
     equal. Raises `SampleError`: "unreadable" as `decode_image` does, "unexpected label" for a mask in colours, with
     negative values, or drawn in the alpha channel alone.
     """
-    header = _read_header(data, file)
-    if header is not None and header.mode == "P":
-        return _palette_labels(header, file)
-    pixels = _decode_pixels(data, file)
-    if pixels.ndim == 3:
-        pixels = _grey_of_equal_channels(pixels, _LOSSY_CHANNEL_SPREAD if is_lossy(data) else 0, file)
-    if pixels.dtype.kind not in "iu":
-        raise SampleError("unreadable", file, f"{pixels.dtype} pixels; save the mask with 8 or 16 bits")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        low, high = int(pixels.min()), int(pixels.max())
+    palette = _open_palette(data, file)
+    if palette is not None:
+        return apply_orientation(_palette_labels(palette, file), orientation_tag(palette, data), file)
+    stored = read_stored(data, file)
+    labels = stored.values
+    if labels.ndim == 3:
+        labels = _grey_of_equal_channels(stored, _LOSSY_CHANNEL_SPREAD if is_lossy(data) else 0, file)
+    if labels.dtype.kind not in "iu":
+        raise SampleError("unreadable", file, f"{labels.dtype} pixels; save the mask with 8 or 16 bits")
+    if labels.dtype not in (np.uint8, np.uint16):
+        low, high = int(labels.min()), int(labels.max())
         if low < 0 or high > 65535:
             raise SampleError("unexpected label", file, f"values from {low} to {high}")
-        pixels = pixels.astype(np.uint16)
-    bits = _bits_of_grey_png(data)
-    if bits in (2, 4):  # the decoder spreads 2- and 4-bit grey over 0 to 255
-        pixels = pixels // np.uint8(255 // (2**bits - 1))
-    return np.ascontiguousarray(pixels)
+        labels = labels.astype(np.uint16)
+    return labels if stored.step == 1 else labels // np.uint8(stored.step)
 
 
 def decode_pages(data: bytes, file: str) -> list[np.ndarray]:
@@ -92,70 +103,37 @@ def decode_pages(data: bytes, file: str) -> list[np.ndarray]:
 
 def is_lossy(data: bytes) -> bool:
     """Tell whether a file is a JPEG or a lossy WebP, whose pixels are not exactly those that were saved."""
-    return data[:3] == b"\xff\xd8\xff" or (data[:4] == b"RIFF" and data[8:12] == b"WEBP" and b"VP8 " in data[:1024])
+    return is_jpeg(data) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP" and b"VP8 " in data[:1024])
 
 
-def _read_header(data: bytes, file: str) -> Image.Image | None:
-    """Open the file without unpacking its pixels; None for a format that OpenCV may know and Pillow does not."""
-    if not data:
-        raise SampleError("unreadable", file, "the file is empty")
-    is_tiff = data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    try:
-        header = Image.open(io.BytesIO(data))
-        if is_tiff:
-            _refuse_unsuitable_tiff(header, file)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise SampleError("unreadable", file, "more than 178 million pixels; cut it into tiles") from error
-    except SampleError:
-        raise
-    except Exception as error:  # Pillow's readers raise many kinds for a damaged header
-        if is_tiff:  # OpenCV would read some of these as the wrong picture without a word
-            raise SampleError("unreadable", file, "a damaged or non-standard TIFF; convert it to PNG") from error
-        return None
-    return header
+def _note_alpha(alpha: np.ndarray, file: str) -> None:
+    low, high = alpha.min(), alpha.max()
+    if low != high:
+        note("alpha left out", file, f"it is from {low} to {high}; what it hides is seen by the network")
+    else:
+        note(OPAQUE, file)
 
 
-def _refuse_unsuitable_tiff(header: Image.Image, file: str) -> None:
-    orientation = header.getexif().get(_TIFF_ORIENTATION, 1)
-    if orientation != 1:
-        raise SampleError("unreadable", file, f"a TIFF with orientation tag {orientation}; save it upright")
-    pages, first = getattr(header, "n_frames", 1), header.size
-    if pages > 1:
-        header.seek(1)
-        if header.size == first:  # pages of other sizes are previews and pyramid levels
-            raise SampleError("unreadable", file, f"{pages} pages in one file; save one image a file")
-        header.seek(0)
+def _open_palette(data: bytes, file: str) -> Image.Image | None:
+    """Open a file that has a palette; None for any other."""
+    if is_tiff(data):
+        read_tiff(data, file, pixels=False)
+        header: Image.Image | None
+        try:
+            header = Image.open(io.BytesIO(data))
+        except Exception:  # one that Pillow does not know has no palette
+            return None
+    else:
+        header = open_header(data, file)
+    return header if header is not None and header.mode == "P" else None
 
 
-def _decode_pixels(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
-    """Pixels as stored, H x W or H x W x (3 or 4) in OpenCV's order of channels, unless `flags` say otherwise."""
-    try:
-        # IMREAD_UNCHANGED keeps the bit depth and, unlike the colour flags, leaves the orientation tag alone.
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        if error.code == cv2.Error.STS_NO_MEM:
-            raise MemoryError(error.err) from None
-        pixels = None
-    if pixels is None:
-        raise SampleError("unreadable", file, "damaged, truncated or not an image")
-    return pixels
-
-
-def _drop_alpha(pixels: np.ndarray) -> np.ndarray:
-    return pixels[:, :, :3] if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels
-
-
-def scale_to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """Bring 16-bit pixels to uint8, by the smallest 2^k - 1 that is not below their maximum, at least 255."""
-    full = max(255, 2 ** int(pixels.max()).bit_length() - 1)
-    return ((pixels.astype(np.uint32) * 255 + full // 2) // full).astype(np.uint8)
-
-
-def _grey_of_equal_channels(pixels: np.ndarray, tolerance: int, file: str) -> np.ndarray:
-    if pixels.shape[2] == 4:
-        alpha, pixels = pixels[:, :, 3], pixels[:, :, :3]
-        if alpha.min() != alpha.max() and (pixels == pixels[0, 0]).all():
-            raise SampleError("unexpected label", file, "drawn in the alpha channel alone; save it as grey")
+def _grey_of_equal_channels(stored: Stored, tolerance: int, file: str) -> np.ndarray:
+    pixels, alpha = stored.values, stored.alpha
+    if alpha is not None and alpha.min() != alpha.max() and (pixels == pixels[0, 0]).all():
+        raise SampleError("unexpected label", file, "drawn in the alpha channel alone; save it as grey")
+    if pixels.shape[2] != 3:
+        raise SampleError("unexpected label", file, f"{pixels.shape[2]} channels; save class indices as grey")
     blue, green, red = cv2.split(pixels)  # NumPy's minimum over so short an axis takes 30 ms for a Kvasir-SEG mask
     if max(cv2.absdiff(blue, green).max(), cv2.absdiff(red, green).max()) > tolerance:
         raise SampleError("unexpected label", file, "a mask in colours; save class indices as grey or palette")
@@ -165,7 +143,7 @@ def _grey_of_equal_channels(pixels: np.ndarray, tolerance: int, file: str) -> np
 def _palette_labels(header: Image.Image, file: str) -> np.ndarray:
     try:
         indices = np.asarray(header)
-    except Exception as error:  # as in _read_header
+    except Exception as error:  # Pillow's readers raise many kinds
         raise SampleError("unreadable", file, "damaged or truncated") from error
     palette = np.array(header.getpalette("RGB"), np.uint8).reshape(-1, 3)
     if (palette == palette[:, :1]).all():
@@ -173,9 +151,3 @@ def _palette_labels(header: Image.Image, file: str) -> np.ndarray:
         grey[: len(palette)] = palette[:, 0]
         return grey[indices]
     return indices
-
-
-def _bits_of_grey_png(data: bytes) -> int:
-    """Bit depth of a grey PNG from its header, 0 for every other file."""
-    is_grey_png = data[:8] == b"\x89PNG\r\n\x1a\n" and data[25] == 0
-    return data[24] if is_grey_png else 0
