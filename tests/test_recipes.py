@@ -66,6 +66,7 @@ def test_a_command(project: Path) -> None:
     assert "usage: medseg hello NAME [key=value ...]" in run(project, "hello", "--help")
 
 
+@pytest.mark.slow
 def test_a_network_on_a_dataset_with_a_score_in_a_column(project: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(20):

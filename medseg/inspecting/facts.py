@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -56,6 +57,13 @@ class Facts:
     def foreground(self) -> NDArray[np.float64]:
         """Part of each image that is not background, N, 0..1."""
         return 1 - self.shares[:, 0]
+
+    @property
+    def title(self) -> str:
+        """Name of the dataset; of a user's own images, that of their folder."""
+        content = self.prepared.fingerprint
+        name = Path(content["source"]).name if content["dataset"] == "folder" else ""
+        return name or self.prepared.title
 
     @property
     def empty(self) -> NDArray[np.int64]:

@@ -14,7 +14,9 @@ LONGEST_ID = 26
 
 def chosen_samples(facts: Facts, samples: Sequence[int], extremes: Mapping[str, Sequence[int]]) -> str:
     """Show images spread over the data, then the most extreme ones."""
-    spread = f"{len(samples)} of {len(facts.rows)} images, at equal distances in the order of their ids"
+    spread = "All"
+    if len(samples) < len(facts.rows):
+        spread = f"{len(samples)} of {len(facts.rows)} images, at equal distances in the order of their ids"
     size = " x ".join(map(str, facts.prepared.image_size))
     intro = (
         f"{spread}, as prepared: {size} pixels, whatever their shape was. Under each its split and part of foreground."

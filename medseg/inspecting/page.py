@@ -32,8 +32,8 @@ def write_page(
         recipe: what augmentation does, step by step.
     """
     content = {
-        "problems": ("Problems found", problems(facts)),
         "samples": ("Samples", chosen_samples(facts, samples, extremes)),
+        "problems": ("Problems found", problems(facts)),
         "augmented": ("As training sees them", augmented(facts, draws, recipe)),
         "sizes": ("Sizes of the originals", sizes(facts)),
         "foreground": ("Foreground", foreground(facts)),
@@ -45,9 +45,9 @@ def write_page(
     sections = "".join(
         f'<section id="{id_}"><h2>{title}</h2>{html}</section>' for id_, (title, html) in content.items()
     )
-    title = facts.prepared.title
+    title = facts.title
     body = (
-        f"<h1>{escape(title[:1].upper() + title[1:])}</h1>{at_a_glance(facts, split)}"
+        f"<h1>{escape(title)}</h1>{at_a_glance(facts, split)}"
         f'<nav class="contents" aria-label="contents">{links}</nav>'
         f"{pictures.legend(facts.prepared.class_names)}{sections}"
     )

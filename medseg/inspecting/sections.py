@@ -45,9 +45,10 @@ def at_a_glance(facts: Facts, split: str) -> str:
         "sizes of the originals": str(fingerprint["native_sizes"]),
         "foreground, median image": percent(float(np.median(facts.foreground))),
         "empty masks": str(len(facts.empty)),
-        "problems found": str(len(facts.problems) + len(facts.duplicates)),
     }
+    problems = len(facts.problems) + len(facts.duplicates)
     shown = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in tiles.items())
+    shown += f'<div><dd>{problems}</dd><dt><a href="#problems">problems found</a></dt></div>'
     licence = fingerprint["licence"] or "not known to medseg"
     # Of several archives, joined by commas, each; drawn images have "(no files)".
     files = ", ".join(Path(path).name for path in fingerprint["source"].split(", ") if not path.startswith("("))
@@ -56,7 +57,7 @@ def at_a_glance(facts: Facts, split: str) -> str:
 
 
 def problems(facts: Facts) -> str:
-    """List what preparing found, and images that are there twice."""
+    """List what preparing found, and images that are there twice; folded behind their number."""
     every = [*facts.problems, *(pair.as_problem(facts.rows, facts.parts) for pair in facts.duplicates)]
     rows = [[one.kind, "left out" if one.fatal else "kept", one.sample, one.file, one.detail] for one in every]
     if not rows:
@@ -66,12 +67,15 @@ def problems(facts: Facts) -> str:
         )
     kinds = Counter((kind, fate) for kind, fate, *_ in rows)
     total = ", ".join(f"{count} x {kind} ({fate})" for (kind, fate), count in kinds.items())
-    rest = f" The first {MOST_PROBLEMS} are listed." if len(rows) > MOST_PROBLEMS else ""
+    rest = f"<p>The first {MOST_PROBLEMS} are listed.</p>" if len(rows) > MOST_PROBLEMS else ""
     made = table(["problem", "image is", "id", "file", "detail"], rows[:MOST_PROBLEMS], sortable="problem-table")
     search = (
         '<div class="controls"><label>show those with<input type="search" data-filter="problem-table"></label></div>'
     )
-    return f"<p>{escape(total)}.{rest}</p>{search if len(rows) > 10 else ''}{made}{duplicate_pictures(facts)}"
+    return (
+        f"<details><summary>{len(rows)}: {escape(total)}</summary>{rest}{search if len(rows) > 10 else ''}{made}"
+        f"{duplicate_pictures(facts)}</details>"
+    )
 
 
 def duplicate_pictures(facts: Facts) -> str:

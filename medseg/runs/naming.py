@@ -33,6 +33,9 @@ LATER = ("continue_from", "data.intensity_range", "data.dataset.intensity_range"
 EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
 
+PRECISION_NAMES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+"""Lightning's short names of precisions, which mean the same as the long ones."""
+
 NAMED_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "scheduler", "trainer")
 """Groups whose option is in the name where it is not the default."""
 
@@ -116,8 +119,10 @@ def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 def normalized(key: str, value: Any) -> Any:
     """Write a value in the one form that others of its meaning are written in.
 
-    A square size is one number; a run to begin with is what the runs of all seeds share.
+    A square size is one number; a run to begin with is what the runs of all seeds share; a precision has its long name.
     """
+    if key == "trainer.precision":
+        return PRECISION_NAMES.get(str(value), value)
     if key in EARLIER_RUNS and isinstance(value, str):
         setting = re.search(r"([^/]+)-seed\d+(/|$)", value)
         return setting[1] if setting else value

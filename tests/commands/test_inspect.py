@@ -130,7 +130,10 @@ def test_the_page_says_what_was_found(page: Path) -> None:
 
 def test_the_page_in_a_browser(page: Path) -> None:
     with open_page(page) as shown:
-        assert shown.locator("h1").inner_text() == "Your images"
+        assert shown.locator("h1").inner_text() == "phantoms"
+        first = shown.locator(".shots img").first.bounding_box()
+        assert first is not None
+        assert first["y"] + first["height"] < 700, "an image is there before anybody scrolls"
         assert shown.locator("section").count() == 8
         # Every picture is really one.
         assert shown.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
@@ -147,7 +150,11 @@ def test_the_page_in_a_browser(page: Path) -> None:
         assert before is not None
         assert after is not None
         assert (round(before["width"]), round(after["width"])) == (145, 300)
-        # The problems are sorted.
+        # The problems are folded, and sorted.
+        table = shown.locator("#problem-table")
+        assert not table.is_visible()
+        shown.locator("#problems summary").click()
+        assert table.is_visible()
         shown.locator("#problem-table th button").first.click()
         kinds = shown.locator("#problem-table tbody tr td:first-child").all_inner_texts()
         assert kinds == sorted(kinds)

@@ -137,7 +137,13 @@ def test_bf16_autocast_trains(name: str) -> None:
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in network.parameters())
 
 
-@each_network
+LONG_TO_TRACE = {"amsunet", "cmunext", "cmunext_l", "cmunext_s", "segnext_l"}
+"""Networks of many layers, and the other sizes of one that is traced."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG_TO_TRACE else ()) for name in different()]
+)
 def test_traces_into_one_graph(name: str) -> None:
     # No break in the graph, forward and backward. The backward pass takes most of the time, and is the same code for
     # all sizes of a network.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hydra.core.hydra_config import HydraConfig
 
-from medseg.runs.naming import IGNORED, canonical, flatten, is_ignored, run_name, setting_name
+from medseg.runs.naming import IGNORED, canonical, flatten, is_ignored, leaves, run_name, setting_name
 from medseg.runs.plan import settings_of
 from tests.helpers import compose_config
 
@@ -19,6 +19,7 @@ CONFIG: dict[str, Any] = {
     "model": {"_target_": "medseg.models.ConvUNeXt", "base_channels": 32},
     "data": {"image_size": 256, "fold": None, "source": None, "data_dir": "data", "num_workers": "auto"},
     "optimizer": {"lr": 0.001},
+    "trainer": {"precision": "auto"},
     "logger": {},
 }
 
@@ -60,6 +61,20 @@ def test_a_changed_setting_is_a_new_run(key: str, value: Any) -> None:
 )
 def test_what_does_not_change_the_result_does_not_change_the_name(key: str, value: Any) -> None:
     assert run_name(changed(key, value), DEFAULTS, DEFAULTS) == run_name(CONFIG, DEFAULTS, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other"),
+    [
+        ("data.image_size", 256, [256, 256]),
+        ("trainer.precision", "bf16-mixed", "bf16"),
+        ("trainer.precision", "32-true", 32),
+        ("trainer.precision", "16-mixed", "16"),
+    ],
+)
+def test_two_ways_to_write_a_value_are_one_run(key: str, value: Any, other: Any) -> None:
+    assert run_name(changed(key, value), DEFAULTS, DEFAULTS) == run_name(changed(key, other), DEFAULTS, DEFAULTS)
+    assert leaves(changed(key, value)) == leaves(changed(key, other))
 
 
 def test_seeds_share_the_name_of_their_setting() -> None:

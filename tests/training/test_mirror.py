@@ -141,7 +141,7 @@ def test_a_service_that_dies_or_hangs(
     [
         ({"refuses": True}, KEY, "user is not logged in"),
         ({}, "short", "must have 40"),
-        ({"silent_to": ""}, KEY, "no answer for 5 s"),
+        pytest.param({"silent_to": ""}, KEY, "no answer for 5 s", marks=pytest.mark.slow),
         ({"silent_to": "file_stream"}, KEY, "no answer for 5 s"),
     ],
     ids=["refuses", "wrong key", "hangs", "hangs later"],
