@@ -26,7 +26,7 @@ import numpy as np
 MAX_CHANNELS = 64
 """Of an image. More are rather an image with its axes in another order."""
 
-SAMPLED = 10_000
+SAMPLED = 4_000
 """Values of each image, evenly spread, from which percentiles are computed."""
 
 OUTSIDE = 0.5

@@ -90,8 +90,8 @@ def look_at(data: bytes, file: str, *, unpack: bool) -> Look | None:
     values = read_stored(data, file).values.ravel()
     if dtype.kind == "f" and not np.isfinite(values).all():
         return None
-    step = max(1, math.ceil(values.size / SAMPLED))
-    return Look(file, dtype, channels, values.min().item(), values.max().item(), values[::step].astype(np.float64))
+    sample = values[:: max(1, math.ceil(values.size / SAMPLED))].copy() if unpack else values[:0]
+    return Look(file, dtype, channels, values.min().item(), values.max().item(), sample)
 
 
 def _range(looks: Sequence[Look], given: IntensityRange, where: str) -> tuple[float, float]:
@@ -123,7 +123,7 @@ def _range(looks: Sequence[Look], given: IntensityRange, where: str) -> tuple[fl
 
 
 def _percentiles(looks: Sequence[Look], where: str) -> tuple[float, float]:
-    values = np.concatenate([each.sample for each in looks])
+    values = np.concatenate([each.sample.astype(np.float64) for each in looks])
     low, high = (float(each) for each in np.percentile(values, PERCENTILES))
     if low == high:
         raise DataError(

@@ -126,6 +126,10 @@ def prepare(
             problems = build_once(folder, f"is busy with preparing {dataset.title}", is_complete, fill)
             if problems is not None:
                 log.info("%s: prepared in %s", dataset.title, folder)
+            varying = [problem for problem in problems or () if problem.kind == "alpha left out"]
+            if varying:
+                few = f"{len(varying)} images, such as {varying[0].file}"
+                log.warning("%s: alpha that is not the same everywhere is left out of %s", dataset.title, few)
             if problems:
                 log.warning("%s: found %s; see %s", dataset.title, summary(problems), folder / "problems.csv")
     prepared = PreparedDataset(folder)

@@ -167,6 +167,8 @@ def _decode(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.nda
 def _split(pixels: np.ndarray, header: Image.Image | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Split what OpenCV decoded into grey or RGB, and alpha."""
     if pixels.ndim == 2:
+        if header is not None and header.mode == "L" and "transparency" in header.info:  # of one level, in a PNG
+            return pixels, np.asarray(header.convert("LA").getchannel("A"))
         return pixels, None
     alpha = np.ascontiguousarray(pixels[:, :, 3]) if pixels.shape[2] == 4 else None
     if header is not None and header.mode == "LA":  # which OpenCV repeats

@@ -96,6 +96,14 @@ def test_alpha_that_varies_is_noted_with_its_file():
     assert (only.kind, only.file, only.fatal) == ("alpha left out", "some/file", False)
 
 
+def test_one_transparent_level_of_grey_is_alpha():
+    grey = picture()[:, :, 0]
+    with collected_notes() as notes:
+        image = decode_image(pillow(Image.fromarray(grey), "PNG", transparency=int(grey[3, 3])), "a")
+    np.testing.assert_array_equal(image, np.dstack([grey] * 3))
+    assert [note.kind for note in notes] == ["alpha left out"]
+
+
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """The pixels that a viewer turns back into `pixels`, by EXIF's table of the positions of row 0 and column 0."""
     return {
