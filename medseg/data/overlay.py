@@ -25,7 +25,9 @@ def outline(image: np.ndarray, class_map: np.ndarray) -> np.ndarray:
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """Return an image, H x W x C, as a picture, H x W x 3: the first three channels, or the first one as grey."""
-    return image[:, :, :3] if image.shape[2] >= 3 else np.repeat(image[:, :, :1], 3, axis=2)
+    if image.shape[2] == 3:
+        return image
+    return np.ascontiguousarray(image[:, :, :3]) if image.shape[2] > 3 else np.repeat(image[:, :, :1], 3, axis=2)
 
 
 def colour_of(label: int) -> tuple[int, int, int]:
