@@ -58,7 +58,7 @@ class Folder(Dataset):
         given = intensity_range
         self.intensity_range = given if given is None or isinstance(given, str) else [float(each) for each in given]
         self._labels: Labels | None = None
-        self._pixels = PixelFormat()
+        self._pixels: PixelFormat | None = None
 
     @property
     def options(self) -> dict[str, object]:
@@ -97,9 +97,10 @@ class Folder(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair and turn mask values into classes."""
-        if self._labels is None:
+        if self._labels is None or self._pixels is None:
             self.list_samples(source)
         assert self._labels is not None
+        assert self._pixels is not None
         image = decode_image(source.read(sample.image), sample.image, self._pixels)
         (mask_file,) = sample.masks
         data = source.read(mask_file)
