@@ -81,7 +81,7 @@ def test_a_shown_command_composes(line: str, tmp_path: Path, monkeypatch: pytest
     # Of a sweep, all combinations compose where each value does beside the others' first.
     choices = [
         [f"{word.partition('=')[0]}={value}" for value in word.partition("=")[2].split(",")]
-        if "[" not in word
+        if not {"[", "{"} & set(word)
         else [word]
         for word in overrides
     ]

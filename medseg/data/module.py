@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         augmentation: applied to training images; one that is on the device needs no loading processes in training.
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
+        labels, ignore, foreground, mask_pattern: of `data=folder`; its dataset has them too, and only looks at its own.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
             between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.
@@ -120,6 +121,10 @@ class SegmentationDataModule(lightning.LightningDataModule):
         augmentation: Augmentation | OnDeviceAugmentation | None = None,
         seed: int = 0,
         root: str | Path | None = None,
+        labels: Mapping[str, Any] | None = None,
+        ignore: Any = None,
+        foreground: str | None = None,
+        mask_pattern: str | None = None,
         border_weights: bool = False,
         border_w0: float = 10.0,
         border_sigma: float = 5.0,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.module import SegmentationDataModule
+from medseg.data.prepared.build import count_classes
 from medseg.data.prepared.dataset import PreparedDataset, Row
 from medseg.data.prepared.duplicates import Duplicates, find_duplicates, thumbnail
 from medseg.data.prepared.threads import in_threads, thread_count
@@ -32,8 +33,9 @@ class Facts:
         prepared: the images.
         indices: positions of each split.
         parts: split of each image, N; `UNUSED` where it is in none.
-        shares: part of each image that each class covers, N x K, 0..1.
+        shares: part of the pixels of each image that count that each class covers, N x K, 0..1.
         levels: how often each value occurs in each channel, C x 256.
+        ignored: part of all pixels that count nowhere, 0..1.
         brightness: mean value of each image over its channels, N, 0..1.
         duplicates: images that show the same thing, if not both are left out by the split.
         problems: found by the preparation; without duplicates, which depend on the split.
@@ -44,6 +46,7 @@ class Facts:
     parts: tuple[str, ...]
     shares: NDArray[np.float64]
     levels: NDArray[np.int64]
+    ignored: float
     brightness: NDArray[np.float64]
     duplicates: tuple[Duplicates, ...]
     problems: tuple[Problem, ...]
@@ -94,15 +97,17 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
     shares = np.zeros((len(prepared.ids), prepared.num_classes))
     levels = np.zeros((prepared.in_channels, 256), np.int64)
     thumbnails = []
+    counted = 0
 
     def look(position: int) -> tuple[NDArray[np.int64], NDArray[np.int64], np.ndarray]:
         image, mask = np.asarray(prepared.images[position]), np.asarray(prepared.masks[position])
         values = [np.bincount(channel.ravel(), minlength=256) for channel in cv2.split(image)]
-        return np.bincount(mask.ravel(), minlength=prepared.num_classes), np.stack(values), thumbnail(image)
+        return count_classes(mask, prepared.num_classes), np.stack(values), thumbnail(image)
 
     with closing(in_threads(look, len(prepared.ids), thread_count(None), "looking at every image")) as seen:
         for position, (pixels, values, small) in enumerate(seen):
             shares[position] = pixels / pixels.sum()
+            counted += int(pixels.sum())
             levels += values
             thumbnails.append(small)
     height, width = prepared.image_size
@@ -113,6 +118,7 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
         parts=tuple(parts),
         shares=shares,
         levels=levels,
+        ignored=1 - counted / (len(prepared.ids) * height * width),
         brightness=np.array([np.mean(row.sums) / (height * width * 255) for row in prepared.samples]),
         duplicates=tuple(pair for pair in pairs if UNUSED not in (parts[pair.first], parts[pair.second])),
         problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in DEPEND_ON_SPLIT),

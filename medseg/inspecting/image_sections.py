@@ -53,8 +53,8 @@ def augmented(facts: Facts, draws: Mapping[int, Sequence[Draw]], recipe: Sequenc
     does = f"<ol class='recipe'>{steps}</ol>" if steps else "<p>Nothing is changed: images are seen as they are.</p>"
     parts = [
         '<p class="notes">Beside each image what training sees of it in its first epochs, drawn with its own seeds; '
-        "shown before the normalisation, which the section on intensities gives. Hatched: outside of the image, left "
-        f"out of the loss.</p>{does}"
+        "shown before the normalisation, which the section on intensities gives. Hatched: outside of the image, or "
+        f"ignored in the data; left out of the loss.</p>{does}"
     ]
     for position, seen in draws.items():
         shown = []

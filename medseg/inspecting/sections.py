@@ -46,6 +46,8 @@ def at_a_glance(facts: Facts, split: str) -> str:
         "foreground, median image": percent(float(np.median(facts.foreground))),
         "empty masks": str(len(facts.empty)),
     }
+    if facts.ignored:
+        tiles["ignored, of all pixels (hatched)"] = percent(facts.ignored)
     problems = len(facts.problems) + len(facts.duplicates)
     shown = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in tiles.items())
     shown += f'<div><dd>{problems}</dd><dt><a href="#problems">problems found</a></dt></div>'
@@ -225,6 +227,7 @@ def fingerprint(facts: Facts) -> str:
         "images": content["count"],
         "left out": as_text(content["skipped"]),
         "classes, part of all pixels": as_text(content["class_fractions"]),
+        "mask values": as_text(facts.prepared.labels) if facts.prepared.labels else "as the dataset defines them",
         "image size, height x width": " x ".join(map(str, content["image_size"])),
         "channels": content["in_channels"],
         "pixels of the files": facts.prepared.pixels.describe(),

@@ -48,6 +48,7 @@ class Metadata(BaseModel):
         configuration: of network and data.
         class_names: the background first.
         pixels: how stored values become 0..255, as in the training.
+        labels: how mask values became classes, see `medseg.data.datasets.base.Listing`; empty where that is not known.
         mean, std: per channel, of images in 0..1; None where they are not known, as in some imported checkpoints.
         data_identity: of the prepared data of the training; None for an imported checkpoint.
         precision: Lightning's name of the precision of the training.
@@ -58,6 +59,7 @@ class Metadata(BaseModel):
     configuration: Configuration = Field(alias="config")
     class_names: list[str] = Field(min_length=1, max_length=256)
     pixels: Annotated[PixelFormat, BeforeValidator(PixelFormat.from_dict)]
+    labels: dict[str, list[int | str] | str] = Field(default_factory=dict, max_length=258)
     mean: list[float] | None
     std: list[float] | None
     data_identity: str | None

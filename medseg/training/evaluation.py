@@ -13,13 +13,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets import Folder
+from medseg.data.datasets.label_rules import described
+from medseg.data.datasets.label_values import OTHERS, plain_name
 from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
+from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.prepared.report import as_text
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder, find_run
 from medseg.system.files import read_yaml
 from medseg.system.os_errors import check_writable
-from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
+from medseg.trained.checkpoint import DATA_KEYS, Checkpoint, Metadata
 from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
@@ -50,6 +54,8 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     check_classes(datamodule, metadata.class_names, file)
     check_pixels(datamodule, metadata.pixels, file, stated="intensity_range" in given)
     same_data = datamodule.prepared.identity == metadata.data_identity
+    if not same_data and metadata.data_identity is not None:
+        compare_labels(datamodule.prepared, metadata)
     if not same_data and metadata.data_identity is not None and "dataset" not in given:
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
     name = evaluation_name(datamodule, file, cfg.split, same_data=same_data)
@@ -172,6 +178,32 @@ def check_classes(datamodule: SegmentationDataModule, class_names: list[str], fi
         raise ConfigError(
             f"{file} predicts {len(class_names)} classes ({', '.join(class_names)}), {datamodule.dataset.title} has "
             f"{len(names)} ({', '.join(names)})"
+        )
+
+
+def compare_labels(prepared: PreparedDataset, metadata: Metadata) -> None:
+    """Log where the data have other classes, or read them from other mask values, than those of the training.
+
+    Raises `ConfigError` for the same classes in another order, which would be scored as one another.
+    """
+    names, trained = list(prepared.class_names), metadata.class_names
+    if names != trained and sorted(names) == sorted(trained):
+        values = prepared.labels
+        option = "data.dataset.class_names and data.labels in that order"
+        if values.get("rule") == "data.labels":
+            option = described({plain_name(name): values[name] for name in trained if OTHERS not in values[name]})
+        raise ConfigError(
+            f"{prepared.title}: the classes are {', '.join(names)}, the network was trained on {', '.join(trained)}: "
+            f"give {option}"
+        )
+    if names != trained:
+        log.warning(
+            "%s has the classes %s, the network was trained on %s; they are scored in this order",
+            prepared.title, ", ".join(names), ", ".join(trained),
+        )  # fmt: skip
+    elif metadata.labels and prepared.labels and metadata.labels != prepared.labels:
+        log.warning(
+            "masks are read as %s; in the training they were %s", as_text(prepared.labels), as_text(metadata.labels)
         )
 
 

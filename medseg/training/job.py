@@ -116,6 +116,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         datamodule.normalisation,
         prepared.pixels,
         class_names=list(prepared.class_names),
+        labels=prepared.labels,
         data_identity=prepared.identity,
         precision=str(trainer.precision),
         device=trainer.strategy.root_device.type,

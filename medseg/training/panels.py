@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from lightning import Trainer
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.module import SegmentationDataModule
-from medseg.data.overlay import as_rgb, outline
+from medseg.data.overlay import as_rgb, hatched, outline
 from medseg.errors import printable
 from medseg.models.outputs import main_output
 from medseg.training.task import SegmentationTask
@@ -74,7 +75,7 @@ def draw_examples(
         file: the PNG to write.
         title: above the picture.
         images: H x W x C uint8.
-        truths, predictions: class maps H x W.
+        truths, predictions: class maps H x W; 255 in a truth counts nowhere.
         captions: one per row.
     """
     from matplotlib.figure import Figure  # not above, nor below: only what draws needs it
@@ -89,7 +90,8 @@ def draw_examples(
     page = np.full((HEADING + len(images) * (tall + CAPTION), PAGE, 3), 255, np.uint8)
     for top, image, truth, prediction in zip(tops, images, truths, predictions, strict=True):
         rgb = np.array(as_rgb(image))
-        pictures = (rgb, outline(rgb, truth), outline(rgb, prediction), error_map(rgb, truth, prediction))
+        counted = np.where(truth == IGNORE_INDEX, truth, prediction)
+        pictures = (rgb, outline(rgb, truth), outline(rgb, counted), error_map(rgb, truth, prediction))
         for left, picture in zip(lefts, pictures, strict=True):
             page[top : top + tall, left : left + side] = cv2.resize(
                 picture, (side, tall), interpolation=cv2.INTER_NEAREST
@@ -111,17 +113,18 @@ def draw_examples(
 
 
 def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Colour the foreground pixels by whether they are right, over the darkened grey image."""
+    """Colour the foreground pixels by whether they are right, over the darkened grey image; hatch what is ignored."""
     grey = image.mean(axis=2, keepdims=True) * 0.45
     shown = np.repeat(grey, 3, axis=2)
-    foreground, predicted = truth != 0, prediction != 0
+    counted = truth != IGNORE_INDEX
+    foreground, predicted = counted & (truth != 0), counted & (prediction != 0)
     for region, colour in (
         (foreground & (truth == prediction), CORRECT),
         (~foreground & predicted, FALSE_POSITIVE),
         (foreground & (truth != prediction), FALSE_NEGATIVE),
     ):
         shown[region] = 0.4 * shown[region] + 0.6 * np.asarray(colour)
-    return shown.astype(np.uint8)
+    return hatched(shown.astype(np.uint8), ~counted)
 
 
 def draw_curves(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -25,6 +25,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.overlay import as_rgb
 from medseg.metrics import count_pixels, headline
 from medseg.runs.folder import RunFolder
@@ -86,12 +87,16 @@ class RunLogger(WandbLogger):
         import wandb
 
         labels = dict(enumerate(class_names))
+        shown_labels = labels | {IGNORE_INDEX: "ignored"} if any((t == IGNORE_INDEX).any() for t in truths) else labels
         shown: list[wandb.Image] = []
         rows: list[Iterable[Any]] = []
         for name, image, truth, prediction in zip(ids, images, truths, predictions, strict=True):
             masks = {
-                "truth": {"mask_data": truth, "class_labels": labels},
-                "prediction": {"mask_data": prediction, "class_labels": labels},
+                "truth": {"mask_data": truth, "class_labels": shown_labels},
+                "prediction": {
+                    "mask_data": np.where(truth == IGNORE_INDEX, truth, prediction),
+                    "class_labels": shown_labels,
+                },
             }
             shown.append(wandb.Image(as_rgb(image), masks=masks, caption=name))
             dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]

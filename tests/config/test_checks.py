@@ -204,8 +204,8 @@ def accepted(key: str, sort: str, shipped: Any) -> bool:
         # A whole number becomes a name; a published name for a report's networks can be a mapping.
         return sort in ("word", "huge") or (name, sort) == ("names", "mapping") or (sort, name) == ("part", "dropout")
     if sort == "mapping":
-        return name in ("scale", "translate_percent", "metrics", "callbacks")
-    return (sort == "part" and name in NUMBERS) or (sort == "negative" and name == "rotate")
+        return name in ("scale", "translate_percent", "metrics", "callbacks", "labels")
+    return (sort == "part" and name in NUMBERS) or (sort == "negative" and name in ("rotate", "ignore"))
 
 
 def leaves(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[str]:

@@ -5,39 +5,19 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from medseg.data.datasets import Folder
+from medseg.data.sources.finding import open_source
 from medseg.data.sources.source import FolderSource
 from medseg.data.splits import SPLITS
 from medseg.errors import ConfigError, DataError
-from tests.data.image_files import MemorySource, encode, mask, picture, pillow
-
-IMAGE = encode(picture())
-
-
-def indices(*values: int) -> np.ndarray:
-    """A mask with a stripe of each value."""
-    return np.repeat(np.resize(np.array(values), 32)[None].astype(np.uint16 if max(values) > 255 else np.uint8), 24, 0)
-
-
-def folder(masks: list[np.ndarray | bytes], extension: str = ".png") -> MemorySource:
-    """Images a, b, c, ... with the given masks."""
-    files = {}
-    for letter, labels in zip("abcdefghijklmnopqrstuvwxyz", masks, strict=False):
-        files[f"images/{letter}.png"] = IMAGE
-        files[f"masks/{letter}{extension}"] = labels if isinstance(labels, bytes) else encode(labels, extension)
-    return MemorySource(files)
+from tests.data.folders import IMAGE, folder, indices
+from tests.data.image_files import MemorySource, encode, mask, picture
 
 
 def named(*names: str) -> MemorySource:
     """Files of the given names; masks are black and white."""
     return MemorySource({name: encode(mask()) if "masks/" in name.lower() else IMAGE for name in names})
-
-
-def read_all(source: MemorySource, **options) -> dict[str, np.ndarray]:
-    dataset = Folder(**options)
-    return {sample.id: dataset.read(source, sample)[1] for sample in dataset.list_samples(source).samples}
 
 
 # Names
@@ -65,6 +45,129 @@ def test_pairs_are_found_by_name(image, mask_, id_):
     assert not listing.problems
     assert (listing.samples[0].id, listing.samples[0].image, listing.samples[0].masks) == (id_, image, (mask_,))
     assert len(listing.samples) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a1.png", "a1_lesion.bmp", "a2.png", "a2_lesion.bmp", "a12.png", "a12_lesion.bmp"),
+        ("1.png", "1_gt.png", "2.png", "2_gt.png", "12.png", "12_gt.png"),
+        ("21_training.tif", "21_manual1.gif", "22_training.tif", "22_manual1.gif", "30_training.tif", "30_manual1.gif"),
+        ("img_001.png", "mask_001.png", "img_002.png", "mask_002.png", "img_010.png", "mask_010.png"),
+        ("im1.png", "im1.ah.png", "im2.png", "im2.ah.png", "im11.png", "im11.ah.png"),
+        ("IMG 1.PNG", "IMG 1 Anno.PNG", "IMG 2.PNG", "IMG 2 Anno.PNG", "IMG 3.PNG", "IMG 3 Anno.PNG"),
+    ],
+)
+def test_a_prefix_or_suffix_that_is_the_same_for_all_is_found(names):
+    pairs = dict(zip(names[::2], names[1::2], strict=True))
+    listing = Folder().list_samples(
+        named(*(f"images/{image}" for image in pairs), *(f"masks/{m}" for m in pairs.values()))
+    )
+    assert {s.image.split("/")[1]: s.masks[0].split("/")[1] for s in listing.samples} == pairs
+    assert not listing.problems
+
+
+def test_other_suffixes_are_given():
+    names = [f"images/{k}.png" for k in "abc"] + [f"masks/{k}_{kind}.png" for k in "abc" for kind in ("gt", "contour")]
+    with pytest.raises(DataError, match=r"a has more than one mask.*'data\.mask_pattern=\*_contour' or .*\*_gt'"):
+        Folder().list_samples(named(*names))
+    listing = Folder(mask_pattern="*_contour").list_samples(named(*names))
+    assert [s.masks for s in listing.samples] == [(f"masks/{k}_contour.png",) for k in "abc"]
+    assert [p.kind for p in listing.problems] == ["extra mask"] * 3
+    for wrong in ("_contour", "*_*", "m/*"):
+        with pytest.raises(ConfigError, match=r"data\.mask_pattern is .*it must be null or a name with \*"):
+            Folder(mask_pattern=wrong)
+
+
+@pytest.mark.parametrize("kind", ["labels", "Annotations", "Ground Truth"])
+def test_folders_of_other_names_are_found_where_only_they_can_be_meant(kind):
+    names = [f"{folder}/{k}.png" for folder in ("Original", kind) for k in "abc"]
+    source = named(*names)
+    source.files |= {name: encode(mask()) for name in names if name.startswith(kind)}
+    assert [s.masks for s in Folder().list_samples(source).samples] == [(f"{kind}/{k}.png",) for k in "abc"]
+    source = named("images/a.png", "mask/a.png", "1st_manual/a.png")
+    with pytest.raises(
+        DataError, match=r"mask/ and 1st_manual/ could all hold the masks; rename the right one to masks/"
+    ):
+        Folder().list_samples(source)
+
+
+def test_masks_beside_their_images_are_found():
+    masks = ["benign/b (1)_mask", "benign/b (1)_mask_1", "benign/b (10)_mask", "normal/n (1)_mask"]
+    source = named(*(f"{name}.png" for name in ["benign/b (1)", "benign/b (10)", "normal/n (1)", *masks]))
+    source.files |= {f"{name}.png": encode(part) for name, part in zip(masks, [*halves(), mask(), mask()], strict=True)}
+    listing = Folder().list_samples(source)
+    assert {s.id: len(s.masks) for s in listing.samples} == {
+        "benign__b (1)": 2,
+        "benign__b (10)": 1,
+        "normal__n (1)": 1,
+    }
+    with pytest.raises(DataError, match="no images found"):
+        Folder().list_samples(named("a.png", "a_b.png"))
+
+
+def halves() -> list[np.ndarray]:
+    """Two masks without a pixel in common."""
+    left, right = mask(), mask()
+    left[:, 12:] = 0
+    right[:, :12] = 0
+    return [left, right]
+
+
+LAYOUTS = {
+    "numbers": ("images/a.png", "masks/a.png", "masks/a_1.png"),
+    "numbers in brackets": ("images/a.png", "masks/a_mask (1).png", "masks/a_mask (2).png"),
+    "a folder for each image": ("images/a.png", "masks/a/x.png", "masks/a/y.png"),
+    "as DSB 2018": ("a/images/a.png", "a/masks/x.png", "a/masks/y.png"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_several_masks_of_an_image_are_united_and_its_instances(layout):
+    names = LAYOUTS[layout]
+    others = [name.replace("a.", "b.").replace("a/", "b/").replace("a_", "b_") for name in names]
+    source = named(*names, *others)
+    parts = dict(zip([*names[1:], *others[1:]], halves() * 2, strict=True))
+    source.files |= {name: encode(part) for name, part in parts.items()}
+    listing = Folder().list_samples(source)
+    assert (len(listing.samples), listing.problems) == (2, [])
+    dataset = Folder()
+    np.testing.assert_array_equal(dataset.read(source, listing.samples[1])[1], mask(high=1))
+    left, right = halves()
+    np.testing.assert_array_equal(dataset.instances(source, listing.samples[1]), (left > 0) + 2 * (right > 0))
+
+
+def test_several_masks_that_do_not_go_together_are_refused():
+    names = [
+        "images/a.png",
+        "masks/a_1.png",
+        "masks/a_2.png",
+        "images/b.png",
+        "masks/b_1.png",
+        "images/c.png",
+        "masks/c_1.png",
+    ]
+    source = named(*names)
+    (sample, *_) = Folder().list_samples(source).samples  # two readings of one object
+    with pytest.raises(DataError, match=r"masks/a_2\.png.*covers what masks/a_1\.png cover.*'data\.mask_pattern=\*_1'"):
+        Folder().read(source, sample)
+    assert [len(s.masks) for s in Folder(mask_pattern="*_1").list_samples(source).samples] == [1, 1, 1]
+    source.files |= {name: encode(indices(0, 1, 2)) for name in names if "masks" in name}
+    (problem,) = Folder().list_samples(source).problems
+    assert (problem.kind, problem.sample) == ("unexpected label", "a")
+    assert "united where they are binary; these have 3 classes" in problem.detail
+
+
+def test_what_is_ignored_in_one_of_several_masks_is_ignored():
+    left, right = halves()
+    left[:3], right[20:] = 128, 128
+    source = named("images/a.png", "masks/a.png", "masks/a_1.png")
+    source.files |= {"masks/a.png": encode(left), "masks/a_1.png": encode(right)}
+    dataset = Folder(ignore=128)
+    (sample,) = dataset.list_samples(source).samples
+    expected = mask(high=1)
+    expected[:3] = expected[20:] = 255
+    np.testing.assert_array_equal(dataset.read(source, sample)[1], expected)
 
 
 def test_an_images_own_name_goes_before_a_suffix():
@@ -103,166 +206,6 @@ def test_missing_and_extra_masks_and_unreadable_ones_are_told_by_file():
     }
 
 
-# Values
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (7, 200), (1, 2), (0, 65535), (255, 256)])
-def test_two_values_of_any_kind_are_background_and_foreground(low, high):
-    source = folder([indices(low, high), indices(low), indices(high)])
-    listing = Folder().list_samples(source)
-    assert listing.class_names == ("background", "foreground")
-    assert not listing.problems
-    labels = read_all(source)
-    np.testing.assert_array_equal(labels["a"], indices(0, 1))
-    assert not labels["b"].any()  # all background
-    assert labels["c"].all()  # all foreground
-    assert labels["a"].dtype == np.uint8
-
-
-@pytest.mark.parametrize("count", [3, 4, 255])
-def test_class_indices_are_found_and_counted_over_all_masks(count):
-    stripes = [indices(*range(k, min(k + 32, count))) for k in range(0, count, 32)]
-    source = folder([*stripes, indices(0)])
-    listing = Folder().list_samples(source)
-    assert listing.num_classes == count
-    assert listing.class_names[:2] == ("background", "class 1")
-    np.testing.assert_array_equal(read_all(source)["a"], stripes[0])
-
-
-def test_16_bit_class_indices_become_a_uint8_class_map():
-    labels = read_all(folder([indices(0, 1, 2).astype(np.uint16)]))["a"]
-    assert labels.dtype == np.uint8
-    np.testing.assert_array_equal(labels, indices(0, 1, 2))
-
-
-def test_one_mask_with_a_stray_value_is_told_by_file():
-    source = folder([mask(), mask(), indices(0, 37, 255), indices(0)])
-    listing = Folder().list_samples(source)
-    (problem,) = listing.problems
-    assert (problem.kind, problem.file, problem.sample) == ("unexpected label", "masks/c.png", "c")
-    assert problem.detail == "value 37; the masks hold values 0, 255"
-    assert [sample.id for sample in listing.samples] == ["a", "b", "d"]
-    assert listing.num_classes == 2
-
-
-def test_a_stray_value_among_class_indices_is_told_by_file():
-    listing = Folder().list_samples(folder([indices(0, 1), indices(0, 1, 2, 3), indices(0, 3), indices(0, 1, 99)]))
-    assert listing.num_classes == 4
-    assert [(p.file, p.detail) for p in listing.problems] == [
-        ("masks/d.png", "value 99; the masks hold values 0, 1, 2, 3")
-    ]
-
-
-def test_values_that_make_no_sense_are_refused():
-    grey = [np.random.default_rng(k).integers(0, 256, (24, 32), dtype=np.uint8) for k in range(3)]
-    with pytest.raises(DataError, match="neither two values nor class indices"):
-        Folder().list_samples(folder(grey))
-
-
-@pytest.mark.parametrize("value", [0, 1, 255])
-def test_masks_of_one_value_are_refused(value):
-    with pytest.raises(DataError, match=f"every mask holds value {value} and nothing else"):
-        Folder().list_samples(folder([indices(value)] * 3))
-
-
-def test_masks_in_equal_channels_count_as_grey():
-    rgba = np.dstack([mask(high=2)] * 3 + [np.full((24, 32), 255, np.uint8)])
-    source = folder([np.dstack([mask(high=1)] * 3), rgba])
-    assert Folder().list_samples(source).num_classes == 3
-    np.testing.assert_array_equal(read_all(source)["b"], mask(high=2))
-
-
-def test_masks_in_colours_are_told_by_file():
-    listing = Folder().list_samples(folder([mask(), np.dstack([mask(), mask(high=0), mask(high=0)])]))
-    assert [(p.kind, p.file) for p in listing.problems] == [("unexpected label", "masks/b.png")]
-
-
-def test_palette_masks_count_by_index():
-    image = Image.fromarray(indices(0, 1, 2))
-    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
-    np.testing.assert_array_equal(read_all(folder([pillow(image, "PNG")]))["a"], indices(0, 1, 2))
-
-
-def test_jpeg_masks_are_thresholded():
-    source = folder([mask(), indices(0)], ".jpg")
-    source.files |= folder([mask(), indices(0), mask()]).files | {"masks/a.png": b"", "masks/b.png": b""}
-    files = {name: data for name, data in source.files.items() if data}  # two JPEG masks and a PNG one
-    listing = Folder().list_samples(MemorySource(files))
-    assert (listing.num_classes, len(listing.samples), listing.problems) == (2, 3, [])
-    labels = read_all(MemorySource(files))
-    np.testing.assert_array_equal(labels["a"], mask(high=1))
-    np.testing.assert_array_equal(labels["c"], mask(high=1))
-    assert not labels["b"].any()
-
-
-def test_only_empty_jpeg_masks_are_refused():
-    with pytest.raises(DataError, match="every mask holds value 0"):
-        Folder().list_samples(folder([indices(0)] * 2, ".jpg"))
-
-
-def test_empty_lossless_masks_beside_jpeg_masks_are_background():
-    files = folder([mask()], ".jpg").files | {"images/z.png": IMAGE, "masks/z.png": encode(indices(0))}
-    labels = read_all(MemorySource(files))
-    assert labels["a"].any()
-    assert not labels["z"].any()
-
-
-def test_jpeg_masks_do_not_go_with_more_than_two_classes():
-    files = folder([mask()], ".jpg").files | {"images/z.png": IMAGE, "masks/z.png": encode(indices(0, 1, 2))}
-    with pytest.raises(DataError, match="JPEG"):
-        Folder().list_samples(MemorySource(files))
-
-
-def test_a_grey_jpeg_mask_is_told_by_file():
-    files = folder([mask()], ".jpg").files | {"images/z.png": IMAGE, "masks/z.jpg": encode(mask(low=120), ".jpg")}
-    (problem,) = Folder().list_samples(MemorySource(files)).problems
-    assert (problem.kind, problem.file) == ("unexpected label", "masks/z.jpg")
-
-
-# A number of classes given
-
-
-def test_classes_that_do_not_occur_are_kept_when_their_number_is_given():
-    assert Folder(num_classes=5).list_samples(folder([indices(0, 1, 3)])).num_classes == 5
-    names = ["background", "organ", "vessel", "lesion"]
-    listing = Folder(class_names=names).list_samples(folder([indices(0, 2)]))
-    assert listing.class_names == tuple(names)
-    # Two values would be background and foreground without the number.
-    np.testing.assert_array_equal(read_all(folder([indices(0, 2)]), num_classes=3)["a"], indices(0, 2))
-
-
-def test_two_classes_given_take_any_two_values():
-    np.testing.assert_array_equal(read_all(folder([indices(7, 200)]), num_classes=2)["a"], indices(0, 1))
-    assert read_all(folder([indices(1)]), num_classes=2)["a"].all()
-
-
-@pytest.mark.parametrize(
-    ("masks", "num_classes"),
-    [([indices(0, 1, 2)], 2), ([indices(0, 1, 2, 3)] * 2, 3), ([indices(0, 255)], 3), ([indices(3, 90, 200)], 2)],
-)
-def test_a_number_of_classes_that_does_not_fit_is_refused(masks, num_classes):
-    with pytest.raises(ConfigError, match=f"num_classes={num_classes} does not fit the masks, which hold values"):
-        Folder(num_classes=num_classes).list_samples(folder(masks))
-
-
-def test_a_stray_value_beyond_the_number_given_is_told_by_file():
-    listing = Folder(num_classes=3).list_samples(folder([indices(0, 1, 2), indices(0, 2), indices(0, 9)]))
-    assert [p.file for p in listing.problems] == ["masks/c.png"]
-    listing = Folder(num_classes=2).list_samples(folder([mask(), mask(), indices(0, 37, 255)]))
-    assert [p.file for p in listing.problems] == ["masks/c.png"]
-
-
-@pytest.mark.parametrize("num_classes", [0, 1, 256])
-def test_impossible_numbers_of_classes_are_refused(num_classes):
-    with pytest.raises(ConfigError, match="must be 2 to 255"):
-        Folder(num_classes=num_classes).list_samples(folder([mask()]))
-
-
-def test_names_and_number_that_disagree_are_refused():
-    with pytest.raises(ConfigError, match="has 2 names"):
-        Folder(class_names=["background", "polyp"], num_classes=3)
-
-
 # Reading
 
 
@@ -283,6 +226,24 @@ def test_a_copy_in_another_process_reads_the_same():
     np.testing.assert_array_equal(fresh.read(source, sample)[1], indices(0, 1))
 
 
+def test_links_to_a_store_are_followed_in_a_folder_of_the_users_own(tmp_path):
+    for kind, data in (("store", IMAGE), ("mine/masks", encode(mask()))):
+        (tmp_path / kind).mkdir(parents=True)
+        for name in ("a", "b"):
+            (tmp_path / kind / f"{name}.png").write_bytes(data)
+    mine = tmp_path / "mine"
+    (mine / "images").symlink_to(tmp_path / "store")
+    (mine / "masks" / "b.png").rename(tmp_path / "b.png")
+    (mine / "masks" / "b.png").symlink_to(tmp_path / "b.png")
+    (mine / "masks" / "loop").symlink_to(mine)
+    source = open_source(Folder(), mine)
+    listing = Folder().list_samples(source)
+    assert [sample.id for sample in listing.samples] == ["a", "b"]
+    assert Folder().read(source, listing.samples[1])[1].any()
+    with pytest.raises(DataError, match="a symbolic link that leads out"):
+        FolderSource(mine)
+
+
 def test_a_real_folder_on_disk(tmp_path):
     for kind, data in (("images", IMAGE), ("masks", encode(mask()))):
         (tmp_path / kind / "sub").mkdir(parents=True)
@@ -290,10 +251,6 @@ def test_a_real_folder_on_disk(tmp_path):
             (tmp_path / kind / "sub" / f"{name}.png").write_bytes(data)
     listing = Folder().list_samples(FolderSource(tmp_path))
     assert [sample.id for sample in listing.samples] == ["sub__a", "sub__b"]
-
-
-def test_options_are_part_of_the_cache_key():
-    assert Folder().options != Folder(num_classes=3).options
 
 
 # Splits

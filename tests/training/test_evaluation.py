@@ -2,15 +2,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
+from medseg.data.datasets import Folder
+from medseg.data.module import build_datamodule
+from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.prepared.prepare import prepare
 from medseg.errors import ConfigError, UserError
+from medseg.inspecting.facts import collect
+from medseg.inspecting.sections import fingerprint
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
+from medseg.trained.checkpoint import Checkpoint, Metadata
+from medseg.training.evaluation import compare_labels
+from tests.data.folders import folder as in_memory
+from tests.data.tiny import write_folder
 from tests.helpers import TINY, command, compose_config, train
+from tests.trained.predicting.checkpoints import metadata_of
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +215,56 @@ def test_a_network_of_your_own_is_evaluated_when_you_trust_it(place: Path) -> No
         evaluate(place, f"checkpoint={own.path}")
     folder = evaluate(place, f"checkpoint={own.path}", "trust=true")
     assert (folder / "per_image.csv").read_bytes() == (own.test / "per_image.csv").read_bytes()
+
+
+def mine(folder: Path, **options: object) -> PreparedDataset:
+    """Prepared images of one's own with the values 0, 128, 255."""
+    masks = [np.repeat(np.resize(np.array([0, 0, 128, 255], np.uint8), 32)[None], 24, 0)] * 4
+    write_folder(folder / "mine", in_memory(masks).files)
+    return prepare(Folder(**options), image_size=32, data_dir=folder, source=folder / "mine")
+
+
+def trained_on(names: Sequence[str], labels: object = None) -> Metadata:
+    made = metadata_of({}, class_names=names, labels=labels or {})
+    return Metadata.model_validate(made)
+
+
+def test_classes_in_another_order_are_refused_with_the_option_that_works(tmp_path: Path) -> None:
+    prepared = mine(tmp_path, labels={"cup": 255, "disc": 128})
+    with pytest.raises(ConfigError) as caught:
+        compare_labels(prepared, trained_on(("background", "disc", "cup")))
+    assert "the classes are background, cup, disc, the network was trained on background, disc, cup" in str(
+        caught.value
+    )
+    option = re.search("'data.labels=(.*)'", str(caught.value))[1]  # type: ignore[index]
+    assert option == "{disc: 128, cup: 255}"
+    other = mine(tmp_path, labels=yaml.safe_load(option))
+    assert other.class_names == ("background", "disc", "cup")
+    assert other.folder != prepared.folder
+    compare_labels(other, trained_on(("background", "disc", "cup")))
+
+
+def test_other_names_and_other_mask_values_are_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    prepared = mine(tmp_path, labels={"background": 0, "lesion": [128, 255]})
+    caplog.clear()
+    compare_labels(prepared, trained_on(("background", "lesion"), prepared.labels))
+    assert not caplog.text
+    compare_labels(prepared, trained_on(("background", "polyp")))
+    assert "has the classes background, lesion, the network was trained on background, polyp" in caplog.text
+    caplog.clear()
+    compare_labels(prepared, trained_on(("background", "lesion"), {"background": [0], "lesion": [255], "rule": "x"}))
+    assert "masks are read as background 0, lesion 128, 255, rule data.labels; in the training they were" in caplog.text
+
+
+def test_the_description_of_labels_is_in_the_checkpoint_and_on_the_page(tmp_path: Path) -> None:
+    mine(tmp_path, labels={"disc": 128, "cup": 255})
+    words = ("data=folder", f"data.root={tmp_path / 'mine'}", "data.labels={disc: 128, cup: 255}", "data.image_size=32")
+    small = ("model=unet", "model.base_channels=4", "trainer=cpu", "trainer.max_epochs=1", "data.num_workers=0")
+    run = train(tmp_path, *words, *small, "logger=csv", tiny=False)
+    checkpoint = Checkpoint.read(run.best_checkpoint)
+    labels = {"background": ["all other values"], "disc": [128], "cup": [255], "rule": "data.labels"}
+    assert checkpoint.metadata.labels == labels
+    assert checkpoint.dataset().options["labels"] == [*labels.items()]
+    assert json.loads(run.data.read_text())["fingerprint"]["labels"] == labels
+    module = build_datamodule(compose_config("train", *words, f"data_dir={tmp_path / 'data'}").data)
+    assert "background all other values, disc 128, cup 255, rule data.labels" in fingerprint(collect(module))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from annotated_types import MinLen
+
 from medseg.config.checks.kinds import (
     BATCH_SIZE,
     CHANNELS,
@@ -18,6 +20,7 @@ from medseg.config.checks.kinds import (
     TEXT,
     Settings,
     Words,
+    matches,
     number,
     pair,
     several,
@@ -30,10 +33,29 @@ FOLD: Any = Annotated[whole(0, FOLDS - 1), Words(f"one of the {FOLDS} folds, 0 t
 WORKERS: Any = whole(0, 1024) | Literal["auto"]
 NAMES: Any = several(TEXT, "a list of names, the background first", 2, 255)
 
+VALUE: Any = whole(-(2**31), 2**32 - 1) | Annotated[str, matches(r"#[0-9a-fA-F]{6}|\d{1,10} *- *\d{1,10}|-?\d{1,10}")]
+VALUES: Any = Annotated[
+    VALUE | several(VALUE, "", 1),
+    Words('a value of masks, a range such as "1-50", a colour such as "#ff0000", or a list of these'),
+]
+LABELS: Any = Annotated[
+    dict[str, VALUES],
+    MinLen(1),
+    Words('a mapping of classes to mask values, such as {background: 0, disc: [1, 128], cup: "200-255"}'),
+]
+PATTERN: Any = Annotated[
+    str, matches(r"[^*/]*\*[^*/]*"), Words("a name with * for the name of the image, such as '*_seg'")
+]
+FOREGROUND: Any = Literal["above_zero"]
+
 DATA: Settings = {
     "data_dir": PATH,
     "source": PATH | None,
     "root": PATH | None,
+    "labels": LABELS | None,
+    "ignore": VALUES | None,
+    "foreground": FOREGROUND | None,
+    "mask_pattern": PATTERN | None,
     "download": SWITCH,
     "image_size": SIZE,
     "in_channels": CHANNELS,
@@ -53,6 +75,10 @@ DATASET: Settings = {
     "class_names": NAMES | None,
     "intensity_range": INTENSITY_RANGE | None,
     "num_classes": CLASSES | None,
+    "labels": LABELS | None,
+    "ignore": VALUES | None,
+    "foreground": FOREGROUND | None,
+    "mask_pattern": PATTERN | None,
     "style": TEXT,
     "count": whole(1, 1_000_000),
     "size": whole(64, 1024),

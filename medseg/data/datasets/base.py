@@ -14,6 +14,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.pixel_format import EIGHT_BITS, PixelFormat
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
@@ -50,12 +51,15 @@ class Sample:
 class Listing:
     """The samples of a source, sorted by id, with what the listing found wrong, and the names of the classes.
 
-    `class_names[0]` is the background; `num_classes` is their number. `pixels` is how stored values become 0..255.
+    `class_names[0]` is the background; `num_classes` is their number. `labels` describes how the values of masks become
+    classes, in plain values: `{"background": [0], "disc": [128], "ignored": [255], "rule": "data.labels"}`; empty where
+    that is a fact of the dataset. `pixels` is how stored values become 0..255.
     """
 
     samples: list[Sample]
     class_names: tuple[str, ...]
     problems: list[Problem] = field(default_factory=list)
+    labels: dict[str, object] = field(default_factory=dict)
     pixels: PixelFormat = EIGHT_BITS
 
     @property
@@ -101,6 +105,8 @@ class Dataset(ABC):
 
         C is 3, RGB with grey repeated, unless `Listing.pixels` has another number of channels than 1 and 3.
 
+        Pixels of 255 in the class map count nowhere: in no loss, score, statistic or picture.
+
         Raises `SampleError`, a `DataError` with the file's name, for an unreadable file, a size mismatch or an
         unexpected label.
         """
@@ -144,11 +150,11 @@ class Dataset(ABC):
 def connected_components(class_map: np.ndarray) -> np.ndarray:
     """Number the connected regions of every foreground class, H x W uint8 -> H x W int32, from 1; 0 is background.
 
-    Pixels are connected along their edges, not across corners.
+    Ignored pixels (255) are of no instance. Pixels are connected along their edges, not across corners.
     """
     instances = np.zeros(class_map.shape, np.int32)
     total = 0
-    for label in np.unique(class_map[class_map > 0]):
+    for label in np.unique(class_map[(class_map > 0) & (class_map != IGNORE_INDEX)]):
         count, regions = cv2.connectedComponents((class_map == label).astype(np.uint8), connectivity=4)
         np.copyto(instances, regions + total, where=regions > 0)
         total += count - 1

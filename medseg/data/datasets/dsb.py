@@ -8,7 +8,8 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size, listing
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.decode import decode_image
+from medseg.data.sources.decode_masks import decode_labels
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits.split_files import read_table

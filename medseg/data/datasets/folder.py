@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, IntensityRange, Listing, Sample
+from medseg.config.checks.data import DATA
+from medseg.config.checks.kinds import check_arguments
+from medseg.data.datasets.base import Dataset, IntensityRange, Listing, Sample, connected_components
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.folder_pixels import find_pixels
-from medseg.data.datasets.label_values import Labels, MaskValues, find_labels
+from medseg.data.datasets.label_census import MaskContent, read_values, take_census
+from medseg.data.datasets.label_rules import Given, check_described, find_labels, refuse_lossy, warn_of_inverted
+from medseg.data.datasets.label_values import (
+    ABOVE_ZERO,
+    Labels,
+    above_zero,
+    check_number,
+    described_labels,
+    ignored_spans,
+    with_names,
+)
 from medseg.data.datasets.layout import check_size, threshold, value_list
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.pixel_format import PixelFormat
-from medseg.data.sources.decode import decode_image, decode_labels, is_lossy
+from medseg.data.sources.decode import decode_image
 from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
 from medseg.data.splits import SPLITS
 from medseg.data.splits.random_splits import draw, random_split
 from medseg.errors import ConfigError, DataError
 
+log = logging.getLogger(__name__)
+
 
 class Folder(Dataset):
-    """Images in `images/`, masks in `masks/`, paired by name; subfolders are mirrored, endings may differ.
+    """Images in `images/`, masks in `masks/`, paired by name (see `folder_pairing`); subfolders are mirrored.
 
-    Masks are black and white of any two values or class indices; the rules stand in `label_values`. All masks are read
-    once to find the classes and the masks that do not fit.
+    Several masks of one image are united where they are binary; they are its objects, kept apart in `instances`.
+
+    The values of the masks are described by `labels`, or by `foreground`; without, they are black and white of any two
+    values or colours, or class indices, by the rules in `label_rules`. All masks are read once to find the values and
+    the masks that do not fit.
 
     Splits: `own`, where the folder brings one (`train/`, `val/`, `test/` with `images/` and `masks/` in each, or inside
     `images/` and `masks/`; or `splits.csv` with the columns id,split); without validation images, a tenth of its
@@ -37,8 +56,15 @@ class Folder(Dataset):
     Args:
         class_names: names of the classes, the background first; numbered without.
         num_classes: number of classes with the background; from the masks without.
+        labels: name of each class -> its value, range of values `"1-50"`, colour `"#ff0000"`, or a list of these. The
+            class called `background` is class 0; without it, class 0 is every value that no class names.
+        ignore: the value, range, colour or list of these of pixels that count nowhere.
+        foreground: `above_zero` where every value but 0 is foreground, such as the numbers of objects.
+        mask_pattern: of the names of masks, with `*` for the name of the image, such as `*_seg`; found without.
         intensity_range: the stored values that become 0 and 255, [low, high], or `percentiles`; see
             `medseg.data.pixel_format`.
+
+    Raises `ConfigError` for arguments that contradict each other.
     """
 
     name = "folder"
@@ -49,64 +75,160 @@ class Folder(Dataset):
         self,
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
+        labels: Mapping[str, Any] | None = None,
+        ignore: Any = None,
+        foreground: str | None = None,
+        mask_pattern: str | None = None,
         intensity_range: IntensityRange = None,
     ) -> None:
-        self.class_names = tuple(class_names) if class_names else None
-        if self.class_names and num_classes not in (None, len(self.class_names)):
-            raise ConfigError(f"num_classes={num_classes}, but class_names has {len(self.class_names)} names")
-        self.num_classes = len(self.class_names) if self.class_names else num_classes
-        given = intensity_range
-        self.intensity_range = given if given is None or isinstance(given, str) else [float(each) for each in given]
-        self._labels: Labels | None = None
+        names = tuple(class_names) if class_names else None
+        if names and num_classes not in (None, len(names)):
+            raise ConfigError(f"num_classes={num_classes}, but class_names has {len(names)} names")
+        check_arguments(DATA, "data.", foreground=foreground, mask_pattern=mask_pattern)
+        self.mask_pattern = mask_pattern
+        check_number(num_classes)
+        self.given = Given(ignored_spans(ignore), len(names) if names else num_classes, names)
+        self.described: Labels | None = None
+        if labels is not None and foreground is not None:
+            raise ConfigError(
+                "data.labels and data.foreground both say what the values of masks mean; give one of them"
+            )
+        if labels is not None:
+            self.described = with_names(described_labels(labels, self.given.ignored), names, num_classes)
+        elif foreground is not None:
+            self.described = with_names(above_zero(self.given.ignored, names), None, num_classes)
+        self._labels = self.described
+        stated = intensity_range
+        self.intensity_range = stated if stated is None or isinstance(stated, str) else [float(each) for each in stated]
         self._pixels: PixelFormat | None = None
 
     @property
     def options(self) -> dict[str, object]:
         """All arguments change what a mask or a pixel means."""
+        # As pairs: the order of the classes counts.
+        described = list(self.described.describe().items()) if self.described else None
         return {
-            "class_names": self.class_names,
-            "num_classes": self.num_classes,
+            "class_names": self.given.class_names,
+            "num_classes": self.given.num_classes,
+            "labels": described,
+            "ignored": self.given.ignored,
+            "mask_pattern": self.mask_pattern,
             "intensity_range": self.intensity_range,
         }
 
     def list_samples(self, source: Source) -> Listing:
         """Pair the files, read all masks to find the classes, and look at all images to find their pixel format."""
-        files = find_files(source)
-        usable, problems = _scan(source, files.masks)
-        if not usable:
-            reason = problems[0] if problems else files.problems[0]
+        files = find_files(source, self.mask_pattern)
+        contents = take_census(source, sorted({file for masks in files.masks.values() for file in masks}))
+        unusable = {file: content for file, content in contents.items() if isinstance(content, SampleError)}
+        usable = {file: content for file, content in contents.items() if isinstance(content, MaskContent)}
+        if 2 * len(unusable) > len(contents):
+            first = next(iter(unusable.values()))
             raise DataError(
-                f"{source.location}: no image has a usable mask ({reason.file}: {reason.kind}); expected is {LAYOUT}"
+                f"{source.location}: {len(unusable)} of {len(contents)} masks cannot be used, first {first}"
             )
-        labels = find_labels(list(usable.values()), self.num_classes, source.location)
-        for id_, mask in list(usable.items()):
-            unexpected = labels.unexpected(mask)
-            if unexpected:
-                detail = f"{value_list(unexpected)}; the masks hold {value_list(labels.values)}"
-                problems.append(Problem("unexpected label", files.masks[id_], detail, id_))
-                del usable[id_]
-        self._labels = labels
-        images = {id_: files.images[id_] for id_ in sorted(usable)}
+        if not usable:
+            first_problem = files.problems[0]
+            raise DataError(
+                f"{source.location}: no image has a usable mask ({first_problem.file}: {first_problem.kind}); expected "
+                f"is {LAYOUT}"
+            )
+        labels = self._read_by(source, usable)
+        problems = files.problems.copy()
+        samples = []
+        for id_ in sorted(files.masks):
+            split, group = files.splits.get(id_, ""), files.groups.get(id_, "")
+            sample = Sample(id_, files.images[id_], files.masks[id_], split=split, group=group)
+            problem = self._problem(sample, contents, labels)
+            if problem is None:
+                samples.append(sample)
+            else:
+                problems.append(problem)
+        images = {sample.id: sample.image for sample in samples}
         self._pixels, other_channels = find_pixels(source, images, self.intensity_range, source.location)
-        problems += other_channels
-        samples = [
-            Sample(i, files.images[i], (files.masks[i],), split=files.splits.get(i, ""), group=files.groups.get(i, ""))
-            for i in sorted(usable)
-        ]
-        return Listing(samples, self.class_names or _names(labels), files.problems + problems, self._pixels)
+        return Listing(samples, labels.names, problems + other_channels, labels.describe(), self._pixels)
+
+    def _read_by(self, source: Source, contents: Mapping[str, MaskContent]) -> Labels:
+        """Return how the masks are read, as described or by the rules; logs what is not described."""
+        if self.described is not None:
+            self._labels = self.described
+            refuse_lossy(source, contents, self.described.num_classes)
+            check_described(source, contents, self.described)
+        else:
+            self._labels = find_labels(source, contents, self.given)
+            log.info("%s: masks read as %s (%s)", source.location, self._labels.text, self._labels.rule)
+            warn_of_inverted(source, contents, self._labels)
+        return self._labels
+
+    @staticmethod
+    def _problem(sample: Sample, contents: Mapping[str, MaskContent | SampleError], labels: Labels) -> Problem | None:
+        """Return what keeps an image from being used, by its masks."""
+        if len(sample.masks) > 1 and labels.num_classes > 2:
+            several = f"{len(sample.masks)} masks of one image are united where they are binary"
+            detail = f"{several}; these have {labels.num_classes} classes; {choose_one(sample.image, sample.masks[0])}"
+            return Problem("unexpected label", sample.masks[1], detail, sample.id)
+        for file in sample.masks:
+            content = contents[file]
+            if isinstance(content, SampleError):
+                return Problem(content.kind, content.file, content.detail, sample.id)
+            unexpected = [] if labels.grey_edges else labels.unexpected(content.counts)
+            if unexpected:
+                detail = f"{value_list(unexpected)}; the masks hold {labels.text}"
+                return Problem("unexpected label", file, detail, sample.id)
+        return None
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair and turn mask values into classes."""
-        if self._labels is None or self._pixels is None:
+        if self._pixels is None:
             self.list_samples(source)
-        assert self._labels is not None
         assert self._pixels is not None
         image = decode_image(source.read(sample.image), sample.image, self._pixels)
-        (mask_file,) = sample.masks
-        data = source.read(mask_file)
-        labels = decode_labels(data, mask_file)
-        check_size(image, labels, sample.image, mask_file)
-        return image, threshold(labels, mask_file) if is_lossy(data) else self._labels.to_classes(labels)
+        labels = self.labels(source)
+        class_map, *others = [labels.to_classes(values) for values in self._values(source, sample, image)]
+        for at, other in enumerate(others, start=1):
+            both = np.count_nonzero((class_map == 1) & (other == 1))
+            if 2 * both > min(np.count_nonzero(class_map == 1), np.count_nonzero(other == 1)):
+                earlier = f"covers what {', '.join(sample.masks[:at])} cover: two readings of one object?"
+                detail = f"{earlier} {choose_one(sample.image, sample.masks[0])}"
+                raise SampleError("unexpected label", sample.masks[at], detail)
+            ignored = (class_map == IGNORE_INDEX) | (other == IGNORE_INDEX)
+            class_map = np.where((class_map == 1) | (other == 1), 1, np.where(ignored, IGNORE_INDEX, 0)).astype(
+                np.uint8
+            )
+        return image, class_map
+
+    def instances(self, source: Source, sample: Sample) -> np.ndarray:
+        """Return the objects: each value where every value but 0 is foreground, else the regions of each mask."""
+        labels = self.labels(source)
+        each_value = labels.values[1:] == ((ABOVE_ZERO,),)
+        image, class_map = self.read(source, sample)
+        instances = np.zeros(class_map.shape, np.int32)
+        for values in self._values(source, sample, image):
+            classes = labels.to_classes(values)
+            if each_value:
+                objects = np.where(classes == 1, values, 0)
+                numbers, where = np.unique(objects, return_inverse=True)
+                objects = where.reshape(objects.shape) + (numbers[0] != 0)
+            else:
+                objects = connected_components(classes)
+            np.copyto(instances, objects + instances.max(), where=(objects > 0) & (instances == 0), casting="same_kind")
+        return instances
+
+    def labels(self, source: Source) -> Labels:
+        """Return how the values of masks become classes."""
+        if self._labels is None:
+            self.list_samples(source)
+        assert self._labels is not None
+        return self._labels
+
+    def _values(self, source: Source, sample: Sample, image: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the values of each mask of an image, black and white where masks have grey edges."""
+        for file in sample.masks:
+            values, lossy = read_values(source, file)
+            if self.labels(source).grey_edges and not lossy:
+                values = threshold(values.astype(np.uint16), file) * np.uint8(255)
+            check_size(image, values, sample.image, file)
+            yield values
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Take the folder's own split, or draw one."""
@@ -117,35 +239,10 @@ class Folder(Dataset):
         return random_split(self.name, ids, split, fold, others=["own"] if own else [])
 
 
-def _scan(source: Source, masks: dict[str, str]) -> tuple[dict[str, MaskValues], list[Problem]]:
-    """Read every mask: id -> what it holds; and the masks that cannot be used."""
-
-    def look_at(file: str) -> MaskValues | SampleError:
-        try:
-            data = source.read(file)
-            labels = decode_labels(data, file)
-            lossy = is_lossy(data)
-            if lossy:
-                labels = threshold(labels, file)
-        except SampleError as error:
-            return error
-        return MaskValues(frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist()), lossy)
-
-    ids = sorted(masks)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
-        results = dict(zip(ids, pool.map(look_at, [masks[id_] for id_ in ids]), strict=True))
-    problems = [
-        Problem(result.kind, result.file, result.detail, id_)
-        for id_, result in results.items()
-        if isinstance(result, SampleError)
-    ]
-    return {id_: result for id_, result in results.items() if isinstance(result, MaskValues)}, problems
-
-
-def _names(labels: Labels) -> tuple[str, ...]:
-    if labels.num_classes == 2:
-        return ("background", "foreground")
-    return ("background", *(f"class {number}" for number in range(1, labels.num_classes)))
+def choose_one(image: str, mask: str) -> str:
+    """Tell how to choose one of several masks of an image: by the pattern of one of them, where its name has one."""
+    stem, name = PurePosixPath(image).stem, PurePosixPath(mask).stem
+    return f"choose one with 'data.mask_pattern={name.replace(stem, '*', 1)}'" if stem in name != stem else "keep one"
 
 
 def _complete(own: dict[str, str], ids: Sequence[str]) -> dict[str, str]:

@@ -5,27 +5,29 @@ from __future__ import annotations
 import csv
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from medseg.data.datasets.folder_pairing import Key, masks_beside, pair_masks
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Source
+from medseg.data.splits import SPLIT_FOLDERS
 from medseg.errors import DataError
 
 log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "gif", "pgm", "ppm", "pbm", "pnm", "jp2"])
-MASK_SUFFIXES = ("_mask", "_segmentation")
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-LAYOUT = "images/ with masks/ beside it, a mask having the name of its image (or <name>_mask, <name>_segmentation)"
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "original", "jpegimages")
+MASK_FOLDERS = (
+    "masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "segmentation",
+    "segmentationclass", "ground truth", "ground_truth", "groundtruth", "gt", "1st_manual", "2nd_manual", "manual",
+)  # fmt: skip
+"""Names of the folders, in lower case; those after the first only count where there is none of the first."""
+
+LAYOUT = (
+    "images/ with masks/ beside it, a mask having the name of its image, with a prefix or suffix that is the same for "
+    "all (or data.mask_pattern='*_seg', * being the name of the image)"
+)
 
 
 @dataclass
@@ -33,21 +35,25 @@ class Files:
     """What a folder holds: id -> file; id -> split and id -> group, where the folder has them."""
 
     images: dict[str, str] = field(default_factory=dict)
-    masks: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
-def find_files(source: Source) -> Files:
-    """Pair images and masks by name.
+def find_files(source: Source, mask_pattern: str | None = None) -> Files:
+    """Pair images and masks by name; see `folder_pairing`.
 
     The id of an image is its path below `images/`, with the folders above `images/` that not all share in front,
     without extension, '/' written as '__' (so that an id can name a file): `train/images/p1/a.png` is `train__p1__a`.
 
+    Args:
+        source: the folder or zip.
+        mask_pattern: of the names of masks, with `*` for the name of the image; None finds it in the names.
+
     Raises `DataError` where the layout is not met, where two files claim one id, and for a wrong splits.csv.
     """
-    images, masks, tops, ignored = _collect(source)
+    images, masks, tops, ignored = _collect(source, mask_pattern)
     if not images or not masks:
         lacking = "images" if not images else "masks"
         seen = f" (files ending in {', '.join(sorted(ignored)[:5])} are not known)" if ignored else ""
@@ -56,21 +62,21 @@ def find_files(source: Source) -> Files:
         log.warning("%s: left out in images/ and masks/, by ending: %s", source.location, dict(ignored))
 
     shared = _shared_folders(tops)
+    pairs = pair_masks(images, masks, mask_pattern, source.location)
     files = Files()
     for (folders, stem), name in images.items():
         id_ = "__".join((*folders[shared:], stem))
         if id_ in files.images:
             raise DataError(f"{source.location}: {files.images[id_]} and {name} have the same id '{id_}'; rename one")
         files.images[id_] = name
-        mask = _mask_of(folders, stem, images, masks, source.location)
-        if mask is None:
-            files.problems.append(Problem("missing mask", name, sample=id_))
+        if (folders, stem) in pairs:
+            files.masks[id_] = pairs[folders, stem]
         else:
-            files.masks[id_] = mask
+            files.problems.append(Problem("missing mask", name, sample=id_))
         split = next((SPLIT_FOLDERS[folder.lower()] for folder in folders if folder.lower() in SPLIT_FOLDERS), "")
         if split:
             files.splits[id_] = split
-    used = set(files.masks.values())
+    used = {file for of_image in files.masks.values() for file in of_image}
     files.problems += [
         Problem("extra mask", name, "there is no image of that name") for name in masks.values() if name not in used
     ]
@@ -78,31 +84,49 @@ def find_files(source: Source) -> Files:
     return files
 
 
-Key = tuple[tuple[str, ...], str]
-"""The folders of a file without `images` or `masks`, and its name without extension."""
-
-
-def _collect(source: Source) -> tuple[dict[Key, str], dict[Key, str], set[tuple[str, ...]], Counter[str]]:
+def _collect(
+    source: Source, mask_pattern: str | None
+) -> tuple[dict[Key, str], dict[Key, str], set[tuple[str, ...]], Counter[str]]:
     """Images and masks by key, the folders in which `images` or `masks` are, and endings that are not known."""
+    kinds = dict.fromkeys(_folders_of(source, IMAGE_FOLDERS, "images"), "images")
+    kinds |= dict.fromkeys(_folders_of(source, MASK_FOLDERS, "masks"), "masks")
     files: dict[str, dict[Key, str]] = {"images": {}, "masks": {}}
     tops: set[tuple[str, ...]] = set()
     ignored: Counter[str] = Counter()
     for name in source.names:
         *folders, last = name.split("/")
-        lower = [folder.lower() for folder in folders]
-        at = min((lower.index(kind) for kind in files if kind in lower), default=None)
-        if at is None:
+        at = next((n for n, folder in enumerate(folders) if folder.lower() in kinds), None)
+        if at is None and kinds:
             continue
         stem, dot, extension = last.rpartition(".")
         if not dot or extension.lower() not in EXTENSIONS:
-            ignored[f".{extension}" if dot else last] += 1
+            ignored[f".{extension}" if dot else last] += bool(kinds)
             continue
+        kind = "images" if at is None else kinds[folders[at].lower()]
+        key = (tuple(folders) if at is None else (*folders[:at], *folders[at + 1 :]), stem)
         tops.add(tuple(folders[:at]))
-        key = ((*folders[:at], *folders[at + 1 :]), stem)
-        other = files[lower[at]].setdefault(key, name)
+        other = files[kind].setdefault(key, name)
         if other != name:
             raise DataError(f"{source.location}: {other} and {name} have the same name; which one counts? remove one")
-    return files["images"], files["masks"], tops, ignored
+    images, masks = files["images"], files["masks"]
+    if not kinds:
+        masks = masks_beside(images, mask_pattern)
+        images = {key: file for key, file in images.items() if key not in masks} if masks else {}
+    return images, masks, tops, +ignored
+
+
+def _folders_of(source: Source, names: Sequence[str], kind: str) -> list[str]:
+    """Names of the folders with images or masks: the first of `names`, else the one of the others that there is."""
+    present = {folder.lower() for name in source.names for folder in name.split("/")[:-1]}
+    found = [name for name in names if name in present]
+    if found[:1] == [names[0]]:
+        return found[:1]
+    if len(found) > 1:
+        raise DataError(
+            f"{source.location}: {' and '.join(f'{name}/' for name in found)} could all hold the {kind}; rename the "
+            f"right one to {kind}/"
+        )
+    return found
 
 
 def _shared_folders(tops: Iterable[tuple[str, ...]]) -> int:
@@ -118,22 +142,12 @@ def _shared_folders(tops: Iterable[tuple[str, ...]]) -> int:
     return count
 
 
-def _mask_of(
-    folders: tuple[str, ...], stem: str, images: dict[Key, str], masks: dict[Key, str], location: str
-) -> str | None:
-    """The mask of an image: of the same name, or with one of the suffixes unless that is another image's own name."""
-    candidates = [(folders, stem)] + [
-        (folders, stem + suffix) for suffix in MASK_SUFFIXES if (folders, stem + suffix) not in images
-    ]
-    names = [masks[key] for key in candidates if key in masks]
-    if len(names) > 1:
-        raise DataError(f"{location}: {stem} has more than one mask, {' and '.join(names)}; keep one")
-    return names[0] if names else None
-
-
 def _read_splits_csv(source: Source, files: Files) -> None:
     """Take splits and groups from a `splits.csv` (columns id,split[,group]) beside `images/`, where there is one."""
-    depth = min(name.lower().split("/").index("images") for name in files.images.values())
+    depth = min(
+        next((n for n, folder in enumerate(name.lower().split("/")) if folder in IMAGE_FOLDERS), name.count("/"))
+        for name in files.images.values()
+    )
     tables = [name for name in source.names if name.lower().split("/")[-1] == "splits.csv" and name.count("/") <= depth]
     if not tables:
         return

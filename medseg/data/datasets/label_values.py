@@ -1,43 +1,36 @@
-"""From the values in a user's masks to classes: two values of any kind, or class indices.
-
-The rules, over all masks at once:
-
-1. A lossily stored mask (JPEG, lossy WebP) can only be black and white: values above 127 are foreground. Up to 5 %
-   of its pixels may be mid-grey (64 to 191). Such masks do not enter the rules below.
-2. Without a number of classes given:
-   a. values 0, 1, ..., K - 1 without a gap, 2 <= K <= 255: class indices;
-   b. exactly two values: the lower is background, the higher foreground;
-   c. otherwise two readings are tried, the commonest pair of values within a mask, and the longest run 0, 1, ...
-      without a gap. The one that covers more masks stands, if that is at least half of them; masks with other values
-      are reported one by one. When neither does, the data are refused.
-3. With a number of classes K given: values 0 to K - 1 are class indices, whether all of them occur or not; for
-   K = 2 otherwise any two values as in 2b and 2c. Masks with other values are reported one by one, unless the masks
-   read as a different number of classes altogether: then K is refused.
-4. Masks that all hold one and the same value are refused: there is nothing to learn. A single mask may well be all
-   background or all foreground; rule 2b takes the pair from the other masks.
-"""
+"""From the values in a user's masks to classes: what `data.labels`, `data.ignore` and `data.foreground` describe."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from medseg.data.datasets.layout import value_list
-from medseg.errors import ConfigError, DataError
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.sources.decode_masks import COLOUR, colour_value, value_name
+from medseg.errors import ConfigError
 
 MAX_CLASSES = 255
 """Class maps are uint8, and 255 is the value of pixels to ignore."""
 
+HIGHEST = COLOUR + 0xFFFFFF
 
-@dataclass(frozen=True)
-class MaskValues:
-    """The values in one mask; of a lossily stored one, the classes 0 and 1 that it shows."""
+MOST_NAMED = 10
+"""Classes that a line of text lists."""
 
-    values: frozenset[int]
-    lossy: bool = False
+OTHERS = "all other values"
+
+RESERVED = ("ignored", "rule")
+"""Keys of a description beside the names of the classes."""
+
+ABOVE_ZERO = (1, HIGHEST)
+
+Span = tuple[int, int]
+"""Values from the first to the last, both included; colours are above `COLOUR`, see `decode_masks`."""
 
 
 @dataclass(frozen=True)
@@ -45,98 +38,164 @@ class Labels:
     """How mask values become classes.
 
     Args:
-        values: `values[c]` is the value that means class c.
+        names: of the classes, the background first.
+        values: of each class.
+        ignored: values of pixels that count nowhere.
+        others: the class of all other values; None where these are unexpected.
+        grey_edges: masks of 0 and 255 with grey between are thresholded, above 127 is 255, before values are looked up.
+        rule: how this was decided, in words.
     """
 
-    values: tuple[int, ...]
+    names: tuple[str, ...]
+    values: tuple[tuple[Span, ...], ...]
+    ignored: tuple[Span, ...] = ()
+    others: int | None = None
+    grey_edges: bool = False
+    rule: str = ""
 
     @property
     def num_classes(self) -> int:
         """Number of classes, the background included."""
-        return len(self.values)
+        return len(self.names)
 
-    def unexpected(self, mask: MaskValues) -> list[int]:
-        """Values of a mask that mean no class, sorted; a lossy mask has none."""
-        return [] if mask.lossy else sorted(mask.values.difference(self.values))
+    def classes_of(self, values: np.ndarray) -> np.ndarray:
+        """Return the class of each value, int16; `IGNORE_INDEX` where it is ignored, -1 where it is unexpected."""
+        classes = np.full(values.shape, -1 if self.others is None else self.others, np.int16)
+        for label, spans in [*enumerate(self.values), (IGNORE_INDEX, self.ignored)]:
+            for low, high in spans:
+                classes[(values >= low) & (values <= high)] = label
+        return classes
 
-    def to_classes(self, labels: np.ndarray) -> np.ndarray:
-        """Class map, H x W uint8, of a losslessly stored mask all of whose values are known."""
-        classes = np.zeros(65536, np.uint8)
-        classes[list(self.values)] = np.arange(len(self.values), dtype=np.uint8)
-        return classes[labels]
+    def unexpected(self, values: Iterable[int]) -> list[int]:
+        """Return those values that mean no class, sorted."""
+        each = np.array(sorted(values), np.int64)
+        return each[self.classes_of(each) < 0].tolist()
+
+    def to_classes(self, values: np.ndarray) -> np.ndarray:
+        """Return the class map, H x W uint8, of a mask whose values are all expected; 255 is ignored."""
+        if values.dtype in (np.uint8, np.uint16):
+            table = self.classes_of(np.arange(np.iinfo(values.dtype).max + 1, dtype=np.int64)).astype(np.uint8)
+            return table[values]
+        each, where = np.unique(values, return_inverse=True)
+        return self.classes_of(each.astype(np.int64)).astype(np.uint8)[where].reshape(values.shape)
+
+    def describe(self) -> dict[str, object]:
+        """Return the description that goes into the fingerprint: the values of each class, those ignored, the rule."""
+        described: dict[str, object] = {}
+        for label, (name, spans) in enumerate(zip(self.names, self.values, strict=True)):
+            others = [OTHERS] if self.others == label else []
+            described[name] = [span_name(span) for span in spans] + others
+        if self.ignored:
+            described["ignored"] = [span_name(span) for span in self.ignored]
+        return {**described, "rule": self.rule}
+
+    @property
+    def text(self) -> str:
+        """The description in one line: `background 0, disc 128, ignored 255`."""
+        parts = [(name, values) for name, values in self.describe().items() if isinstance(values, list)]
+        each = [f"{name} {' '.join(map(str, values)) or 'nothing'}" for name, values in parts]
+        return ", ".join(each if len(each) <= MOST_NAMED else [*each[: MOST_NAMED - 2], "...", each[-1]])
 
 
-def find_labels(masks: Sequence[MaskValues], num_classes: int | None, where: str) -> Labels:
-    """Decide how the values of all masks are to be read; see the rules above.
+def span_name(span: Span) -> int | str:
+    """Write a span as it is written in an option: `128`, `#ff0000`, `1-50`."""
+    low, high = span
+    if low == high:
+        return low if low < COLOUR else value_name(low)
+    return "above 0" if span == ABOVE_ZERO else f"{value_name(low)}-{value_name(high)}"
+
+
+def described_labels(labels: Mapping[str, Any], ignored: tuple[Span, ...]) -> Labels:
+    """Return what `data.labels` describes.
 
     Args:
-        masks: what each mask holds, one mask at least.
-        num_classes: where the user gave it.
-        where: the source, for messages.
+        labels: name -> a value, a range `"1-50"`, a colour `"#ff0000"`, or a list of these. The class called
+            `background` is class 0 wherever it stands; without it, class 0 is what no class names.
+        ignored: see `ignored_spans`.
 
-    Raises `ConfigError` where `num_classes` does not fit and `DataError` where the values make no sense.
+    Raises `ConfigError`.
     """
-    if num_classes is not None and not 2 <= num_classes <= MAX_CLASSES:
-        raise ConfigError(f"num_classes={num_classes}: it counts the background and must be 2 to {MAX_CLASSES}")
-    lossless = [mask.values for mask in masks if not mask.lossy]
-    values = frozenset[int]().union(*lossless)
-    lossy = frozenset[int]().union(*(mask.values for mask in masks if mask.lossy))
-    _refuse_single_value(values | {255 * number for number in lossy}, num_classes, where)
-    if lossy and len(values) < 2 and num_classes in (None, 2):
-        return Labels((0, max(values, default=0) or 255))  # beside the JPEGs only masks all empty, or all full
-    labels = _given(lossless, values, num_classes, where) if num_classes else _guessed(lossless, values, where)
-    if lossy and labels.num_classes > 2:
-        raise DataError(
-            f"{where}: a JPEG mask can only be black and white, which does not go with {labels.num_classes} classes; "
-            "save all masks as PNG"
-        )
-    return labels
+    spans = {str(name): spans_of(values, f"data.labels: {name}") for name, values in labels.items()}
+    background = next((name for name in spans if name.lower() == "background"), None)
+    names = [background or "background", *(name for name in spans if name != background)]
+    for name in names:
+        if name in RESERVED:
+            raise ConfigError(
+                f"data.labels: '{name}' cannot be the name of a class; values to ignore are data.ignore=255"
+            )
+    if not 2 <= len(names) <= MAX_CLASSES:
+        raise ConfigError(f"data.labels has {len(names)} classes; it must be 2 to {MAX_CLASSES} with the background")
+    every = sorted((span, name) for name, of in [*spans.items(), ("data.ignore", ignored)] for span in of)
+    for (one, first), (other, second) in pairwise(every):
+        if other[0] <= one[1]:
+            raise ConfigError(
+                f"data.labels: {span_name(other)} is of {first} and of {second}; each value is of one class"
+            )
+    values = tuple(spans.get(name, ()) for name in names)
+    return Labels(tuple(names), values, ignored, None if background else 0, rule="data.labels")
 
 
-def _refuse_single_value(values: frozenset[int], num_classes: int | None, where: str) -> None:
-    """Raise `DataError` for masks that all hold one value, unless that is a foreground class of the number given."""
-    if len(values) == 1 and not 0 < min(values) < (num_classes or 0):
-        raise DataError(f"{where}: every mask holds {value_list(values)} and nothing else; there is nothing to segment")
+def above_zero(ignored: tuple[Span, ...], names: Sequence[str] | None) -> Labels:
+    """Return what `data.foreground=above_zero` describes: 0 is background, every other value foreground."""
+    given = tuple(names or ("background", "foreground"))
+    if len(given) != 2:
+        raise ConfigError(f"data.foreground=above_zero makes two classes, class_names has {len(given)} names")
+    return Labels(given, (((0, 0),), (ABOVE_ZERO,)), ignored, rule="data.foreground=above_zero")
 
 
-def _guessed(masks: Sequence[frozenset[int]], values: frozenset[int], where: str) -> Labels:
-    run = _run_from_zero(values)
-    if len(run) == len(values) <= MAX_CLASSES:
-        return Labels(run)
-    pair = tuple(sorted(values)) if len(values) == 2 else _commonest_pair(masks)
-    best = max((pair, run), key=lambda reading: _count_covered(masks, reading))
-    if 2 <= len(best) <= MAX_CLASSES and 2 * _count_covered(masks, best) >= len(masks):
-        return Labels(best)
-    raise DataError(
-        f"{where}: the masks hold {len(values)} different values ({value_list(values)}), neither two values nor class "
-        "indices 0, 1, 2, ... without a gap; give data.num_classes if they are indices, threshold grey masks first"
+def ignored_spans(ignore: Any) -> tuple[Span, ...]:
+    """Return the values that `data.ignore` names; raises `ConfigError`."""
+    return () if ignore is None else spans_of(ignore, "data.ignore")
+
+
+def spans_of(values: Any, key: str) -> tuple[Span, ...]:
+    """Read a value, a range, a colour, or a list of these; `key` names it in errors. Raises `ConfigError`."""
+    each = values if isinstance(values, list | tuple) else [values]
+    found = [span_of(value, key) for value in each]
+    if not found:
+        raise ConfigError(f"{key} has no value")
+    return tuple(found)
+
+
+def span_of(value: Any, key: str) -> Span:
+    """Read one value, range or colour."""
+    text = "" if isinstance(value, bool) else str(value).strip()
+    if re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        return colour_value(text), colour_value(text)
+    if re.fullmatch(r"-?\d{1,10}", text):
+        return int(text), int(text)
+    ends = re.fullmatch(r"(\d{1,10}) *- *(\d{1,10})", text)
+    if ends and int(ends[1]) <= int(ends[2]):
+        return int(ends[1]), int(ends[2])
+    raise ConfigError(
+        f'{key} is {value!r}; it must be a whole number, a range such as "1-50", a colour such as "#ff0000", or a '
+        "list of these"
     )
 
 
-def _given(masks: Sequence[frozenset[int]], values: frozenset[int], num_classes: int, where: str) -> Labels:
-    reading = tuple(range(num_classes))
-    if values.issubset(reading):
-        return Labels(reading)
-    without_gap = len(_run_from_zero(values)) == len(values)
-    if num_classes == 2:
-        reading = tuple(sorted(values)) if len(values) == 2 else _commonest_pair(masks)
-    if not without_gap and 2 * _count_covered(masks, reading) >= len(masks):
-        return Labels(reading)
-    raise ConfigError(f"{where}: num_classes={num_classes} does not fit the masks, which hold {value_list(values)}")
+def check_number(num_classes: int | None) -> None:
+    """Raise `ConfigError` for a number of classes that cannot be."""
+    if num_classes is not None and not 2 <= num_classes <= MAX_CLASSES:
+        raise ConfigError(f"num_classes={num_classes}: it counts the background and must be 2 to {MAX_CLASSES}")
 
 
-def _run_from_zero(values: frozenset[int]) -> tuple[int, ...]:
-    """The longest run 0, 1, 2, ... in the values."""
-    length = next(number for number in range(len(values) + 1) if number not in values)
-    return tuple(range(length))
+def with_names(labels: Labels, names: Sequence[str] | None, num_classes: int | None) -> Labels:
+    """Check a description against the names and the number of classes that are given too; the names' spelling counts.
+
+    Raises `ConfigError` where they do not agree.
+    """
+    if names and sorted(map(plain_name, names)) != sorted(map(plain_name, labels.names)):
+        raise ConfigError(f"data.labels has the classes {', '.join(labels.names)}, class_names {', '.join(names)}")
+    if names:
+        order = [[plain_name(name) for name in labels.names].index(plain_name(name)) for name in names]
+        if order[0] != 0:
+            raise ConfigError(f"class_names begins with {names[0]}; the background, {labels.names[0]}, is the first")
+        labels = replace(labels, names=tuple(names), values=tuple(labels.values[at] for at in order))
+    if num_classes not in (None, labels.num_classes):
+        raise ConfigError(f"num_classes={num_classes}, but {labels.rule} has {labels.num_classes} classes")
+    return labels
 
 
-def _commonest_pair(masks: Sequence[frozenset[int]]) -> tuple[int, ...]:
-    """The pair of values that most masks hold and hold alone; the lower pair among equals; () without any."""
-    pairs = Counter(tuple(sorted(mask)) for mask in masks if len(mask) == 2)
-    return min(pairs, key=lambda pair: (-pairs[pair], pair), default=())
-
-
-def _count_covered(masks: Sequence[frozenset[int]], reading: Sequence[int]) -> int:
-    """Number of masks that hold no other values; -1 for a reading of fewer than two values."""
-    return sum(mask.issubset(reading) for mask in masks) if len(reading) > 1 else -1
+def plain_name(name: str) -> str:
+    """Return the name of a class as a key that a command line can have."""
+    return re.sub(r"\W+", "_", name).strip("_") or "class"

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.base import Listing, Sample
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.decode import decode_image
+from medseg.data.sources.decode_masks import decode_labels, value_name
 from medseg.data.sources.problems import Problem, SampleError, notes_of
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
@@ -97,8 +98,8 @@ def black_and_white(labels: np.ndarray, file: str) -> np.ndarray:
 
 def value_list(values: Iterable[int]) -> str:
     """Write label values for a message, the first few of them: "value 37", "values 3, 4, 5, ... 90"."""
-    ordered = sorted(values)
+    ordered = [value_name(value) for value in sorted(values)]
     if len(ordered) == 1:
         return f"value {ordered[0]}"
     shown = ordered if len(ordered) <= 6 else [*ordered[:4], "...", ordered[-1]]
-    return "values " + ", ".join(map(str, shown))
+    return "values " + ", ".join(shown)

@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from medseg.data.datasets.base import Dataset
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.arrays import ArrayFile
 from medseg.data.prepared.border_weights import balance, closeness, separate
+from medseg.data.prepared.build import count_classes
 from medseg.data.prepared.dataset import PreparedDataset, is_complete, read_fingerprint, write_fingerprint
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.resize import resize_mask
@@ -61,7 +63,7 @@ class BorderMaps:
         """Return the weight of each class, float32, that balances the classes over some images."""
         counts = np.zeros(num_classes, np.int64)
         for index in indices:
-            counts += np.bincount(self.masks[index].ravel(), minlength=num_classes)
+            counts += count_classes(self.masks[index], num_classes)
         return balance(counts)
 
     def __reduce__(self) -> tuple[type[BorderMaps], tuple[Path]]:
@@ -121,6 +123,7 @@ def build(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: fl
         # Instances are found at native size, where the gaps between them are widest, and resized as the masks are.
         instances = resize_mask(dataset.instances(source, samples[prepared.ids[index]]), size)
         mask = np.asarray(prepared.masks[index])
+        instances[mask == IGNORE_INDEX] = 0
         separated = separate(mask, instances)
         masks.write(index, separated)
         near.write(index, closeness(instances, separated, sigma).astype(np.float16))

@@ -25,6 +25,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from medseg.data.labels import IGNORE_INDEX
+
 REACH = 6
 """Distances are computed up to this many sigma from a cell; beyond, the exponential is below 2e-8 and taken for 0."""
 
@@ -40,25 +42,30 @@ def border_weights(
     """Return the weights of all pixels, H x W float32, and the class map that they are for, with borders introduced.
 
     Args:
-        class_map: H x W uint8, 0 is background.
+        class_map: H x W uint8, 0 is background; 255 has no weight.
         instances: H x W int32, 0 is background; every other number is one cell.
         class_weights: w_c of each class; see `balance`.
         w0: weight where two cells all but touch.
         sigma: how fast it falls with the distance, in pixels.
     """
     separated = separate(class_map, instances)
-    weights = np.asarray(class_weights, np.float32)[separated]
-    return weights + np.float32(w0) * closeness(instances, separated, sigma), separated
+    counted = separated != IGNORE_INDEX
+    weights = np.asarray(class_weights, np.float32)[separated * counted] * counted
+    return weights + np.float32(w0) * closeness(instances * counted, separated, sigma), separated
 
 
 def separate(class_map: np.ndarray, instances: np.ndarray) -> np.ndarray:
-    """Return a copy of a class map, H x W uint8, in which touching cells of one class have background between them."""
+    """Return a copy of a class map, H x W uint8, in which touching cells of one class have background between them.
+
+    Pixels of 255 stay, and are of no cell.
+    """
     touching = np.zeros(class_map.shape, bool)
     for axis in (0, 1):
         lower, upper = [slice(None)] * 2, [slice(None)] * 2
         lower[axis], upper[axis] = slice(None, -1), slice(1, None)
         one, other = tuple(lower), tuple(upper)
-        meet = (instances[one] != instances[other]) & (class_map[one] == class_map[other]) & (class_map[one] > 0)
+        same = (class_map[one] == class_map[other]) & (class_map[one] > 0) & (class_map[one] != IGNORE_INDEX)
+        meet = same & (instances[one] != instances[other])
         touching[one] |= meet
         touching[other] |= meet
     return np.where(touching, np.uint8(0), class_map)

@@ -40,7 +40,7 @@ class Row:
     width: int
     """Native width in pixels."""
     foreground: float
-    """Fraction of the prepared class map that is not background."""
+    """Fraction of the prepared class map that is not background, of the pixels that are not to be ignored."""
     sums: tuple[int, ...]
     """Sum of the prepared image's values, 0..255, per channel."""
     square_sums: tuple[int, ...]
@@ -80,7 +80,7 @@ class PreparedDataset:
 
     @cached_property
     def masks(self) -> np.ndarray:
-        """All class maps, N x H x W uint8, 0 = background; read-only."""
+        """All class maps, N x H x W uint8, 0 = background, 255 = to be ignored; read-only."""
         return np.load(self.folder / "masks.npy", mmap_mode="r")
 
     @cached_property
@@ -92,6 +92,11 @@ class PreparedDataset:
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, the background first."""
         return tuple(self.fingerprint["class_names"])
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """How mask values became classes; see `medseg.data.datasets.base.Listing`."""
+        return dict(self.fingerprint.get("labels") or {})
 
     @property
     def num_classes(self) -> int:

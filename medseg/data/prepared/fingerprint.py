@@ -24,7 +24,7 @@ def describe_contents(
     """Describe the prepared images.
 
     Args:
-        listing: for the names of the classes.
+        listing: for the names of the classes and what mask values mean.
         rows: one for each image.
         class_pixels: prepared pixels of each class over all images.
         splits: id -> split of the dataset's default split.
@@ -37,6 +37,7 @@ def describe_contents(
         "count": len(rows),
         "default_split": {name: sum(splits.get(row.id) == name for row in rows) for name in SPLITS},
         "class_names": list(listing.class_names),
+        "labels": listing.labels,
         "class_fractions": dict(
             zip(listing.class_names, (class_pixels / class_pixels.sum()).round(6).tolist(), strict=True)
         ),

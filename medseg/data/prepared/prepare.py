@@ -39,7 +39,7 @@ from medseg.data.prepared.fingerprint import describe_contents, describe_origin,
 from medseg.data.prepared.staging import build_once, writing
 from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import is_url, missing_archives, open_source
-from medseg.data.sources.problems import Problem, refuse_fatal, summary, write_problems
+from medseg.data.sources.problems import Problem, bad_samples, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError, as_bytes
 from medseg.system.files import sync
@@ -220,7 +220,7 @@ def build(
     listing = without_bad(listing)
     failed = folder.parent / f"{dataset.name}-problems.csv"
     if not listing.samples:
-        refuse_fatal(listing.problems, dataset.title, failed)
+        refuse_fatal(listing.problems, dataset.title, failed, bad_samples(listing.problems))
         raise DataError(f"{dataset.title}: no images found in {source.location}; is this the right folder or archive?")
     pixels = size[0] * size[1]
     with writing(folder.parent, needed=len(listing.samples) * pixels * (request.channels + 1)):
@@ -228,11 +228,7 @@ def build(
         result = build_arrays(dataset, source, listing, folder, size, request.channels, workers)
     problems = listing.problems + result.problems
     bad = [problem for problem in problems if problem.fatal]
-    if bad and not request.skip_bad:
-        refuse_fatal(problems, dataset.title, failed)
-    if not result.rows:
-        write_problems(failed, problems)
-        raise DataError(f"{dataset.title}: not one of {len(listing.samples)} samples can be used; see {failed}")
+    refuse_fatal(problems, dataset.title, failed, len(result.rows) + bad_samples(problems), skip_bad=request.skip_bad)
     splits = dataset.assign_splits(as_samples(result.rows), None, None)
     parts = [splits.get(row.id, "no split") for row in result.rows]
     pairs = find_duplicates(result.rows, result.thumbnails, parts)
@@ -290,4 +286,4 @@ def without_bad(listing: Listing) -> Listing:
     """Leave out the samples that the listing has reported as unusable."""
     bad = {problem.sample for problem in listing.problems if problem.fatal}
     samples = [sample for sample in listing.samples if sample.id not in bad]
-    return replace(listing, samples=samples, problems=list(listing.problems))
+    return replace(listing, samples=samples)

@@ -12,7 +12,7 @@ from medseg.data.prepared.dataset import PreparedDataset
 from medseg.errors import printable
 
 SHOWN = (
-    "title", "count", "splits", "class_fractions", "foreground_fraction", "native_height", "native_width",
+    "title", "count", "splits", "labels", "class_fractions", "foreground_fraction", "native_height", "native_width",
     "native_sizes", "image_size", "in_channels", "pixels", "opaque_alpha", "mean", "std", "problems", "skipped",
     "source", "licence", "citation",
 )  # fmt: skip
@@ -23,9 +23,10 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int]) -> N
     """Print the fingerprint of prepared data, with the sizes of the splits in use, as a table."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for key in SHOWN:
-        given = {"splits": splits, "pixels": prepared.pixels.describe()}
-        value = given.get(key, prepared.fingerprint[key] if key not in given else None)
-        table.add_row(key.replace("_", " "), as_text(value))
+        given = {"splits": splits, "labels": prepared.labels, "pixels": prepared.pixels.describe()}
+        value = given[key] if key in given else prepared.fingerprint[key]
+        if key != "labels" or value:
+            table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)
     console.print(printable(str(prepared.folder)), soft_wrap=True)

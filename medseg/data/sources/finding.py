@@ -52,7 +52,8 @@ def open_source(
     if dataset.archives and not missing:
         return open_parts(dataset, folder)
     if path.is_dir() and len(missing) == sum(archive.required for archive in dataset.archives):
-        return FolderSource(folder)
+        # Without archives it is a folder of the user's own, whose images may be links to where they are stored.
+        return FolderSource(folder, follow=not dataset.archives)
     names = ", ".join(archive.file for archive in missing)
     raise DataError(f"{dataset.title}: {names} is missing in {folder} (neither the archive nor its unpacked folder)")
 

@@ -121,15 +121,33 @@ def read_problems(path: Path) -> list[Problem]:
         return [Problem(row["kind"], row["file"], row["detail"], row["sample"]) for row in csv.DictReader(file)]
 
 
-def refuse_fatal(problems: Sequence[Problem], title: str, path: Path) -> None:
-    """Raise `DataError` where any problem is fatal, after writing all of them to `path`."""
+def bad_samples(problems: Sequence[Problem]) -> int:
+    """Return the number of samples that cannot be used."""
+    return len({problem.sample or problem.file for problem in problems if problem.fatal})
+
+
+def refuse_fatal(problems: Sequence[Problem], title: str, path: Path, samples: int, *, skip_bad: bool = False) -> None:
+    """Raise `DataError` where any problem is fatal, after writing all of them to `path`.
+
+    Args:
+        problems: of all samples.
+        title: of the dataset.
+        path: of the table to write.
+        samples: number of all samples, those with fatal problems included.
+        skip_bad: raise only where more than half of the samples have fatal problems: no dataset is left then.
+    """
     fatal = [problem for problem in problems if problem.fatal]
-    if not fatal:
+    number = bad_samples(problems)
+    most = 2 * number > samples
+    if not fatal or (skip_bad and not most):
         return
     write_problems(path, problems)
     first = fatal[0]
     detail = f" ({first.detail})" if first.detail else ""
+    leave = "leave them out with data.skip_bad=true"
+    if most:
+        leave = "that is most of them, so that none are left out by data.skip_bad=true"
+    count = f"{number} of {samples} samples" if most else f"{number} sample{'s' * (number > 1)}"
     raise DataError(
-        f"{title}: {len(fatal)} sample{'s' if len(fatal) > 1 else ''} cannot be used, first {first.file}: "
-        f"{first.kind}{detail}; all are listed in {path}; leave them out with data.skip_bad=true"
+        f"{title}: {count} cannot be used, first {first.file}: {first.kind}{detail}; all are listed in {path}; {leave}"
     )

@@ -123,13 +123,18 @@ class ZipSource(Source):
 
 
 class FolderSource(Source):
-    """A folder with all its subfolders. Symbolic links that lead out of it are refused."""
+    """A folder with all its subfolders.
 
-    def __init__(self, root: str | Path) -> None:
+    Args:
+        root: the folder.
+        follow: follow symbolic links, also to what is outside of the folder; else those that lead out are refused.
+    """
+
+    def __init__(self, root: str | Path, *, follow: bool = False) -> None:
         self.location = str(root)
         try:
             self.root = Path(root).resolve(strict=True)
-            contents = sorted(walk(self.root, ""))
+            contents = sorted(walk(self.root, "", follow=follow))
         except OSError as error:
             raise DataError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
         self.names = [name for name, _, _ in contents]
@@ -192,20 +197,25 @@ class EmptySource(Source):
         raise DataError(f"'{name}' was asked of a dataset without files")
 
 
-def walk(root: Path, below: str) -> Iterable[tuple[str, int, int]]:
+def walk(
+    root: Path, below: str, *, follow: bool, above: frozenset[str] = frozenset()
+) -> Iterable[tuple[str, int, int]]:
     """Yield (name, size, time of change in ns) of every file below a folder; junk is left out.
 
-    A link to a folder inside is not followed, since what it leads to is listed anyway.
+    With `follow`, links are followed, but for one to a folder that it is in itself (`above`). Without, a link to a
+    folder inside is not followed, since what it leads to is listed anyway, and one that leads out raises `DataError`.
     """
+    above |= {os.path.realpath(root / below)}
     with os.scandir(root / below) as entries:
         for entry in entries:
             name = f"{below}{entry.name}"
             if is_junk(name):
                 continue
-            if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
+            if entry.is_symlink() and not follow and not Path(os.path.realpath(entry.path)).is_relative_to(root):
                 raise DataError(f"{entry.path}: refused, a symbolic link that leads out of {root}")
-            if entry.is_dir(follow_symlinks=False):
-                yield from walk(root, f"{name}/")
+            if entry.is_dir(follow_symlinks=follow):
+                if os.path.realpath(entry.path) not in above:
+                    yield from walk(root, f"{name}/", follow=follow, above=above)
             elif entry.is_file():
                 status = entry.stat()
                 yield name, status.st_size, status.st_mtime_ns

@@ -6,3 +6,14 @@ or drawn (`random_splits`: 80/10/10 or five folds, stratified where images have 
 """
 
 SPLITS = ("train", "val", "test")
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of folders, in lower case -> the split of what is in them."""

@@ -308,6 +308,19 @@ def test_bad_samples_are_left_out_on_request(tmp_path, caplog):
     assert sum(1 for _ in (prepared.folder / "problems.csv").open()) == 5
 
 
+def test_most_of_the_data_are_never_left_out(tmp_path):
+    files = tiny_files(7)
+    for number in range(4):
+        files[f"Tiny/masks/a{number:02d}.png"] = png(blob(label=9))
+    write_zip(tmp_path / "tiny.zip", files)
+    for skip_bad in (False, True):
+        with pytest.raises(DataError) as caught:
+            prepare(Tiny(), image_size=16, data_dir=tmp_path, skip_bad=skip_bad)
+        message = one_line(caught)
+        assert "4 of 7 samples cannot be used, first Tiny/masks/a00.png: unexpected label" in message
+        assert "leave them out with" not in message
+
+
 def test_a_damaged_member_of_the_archive_is_a_bad_sample(tmp_path):
     path = write_zip(tmp_path / "tiny.zip", tiny_files(4), method=0)
     content = bytearray(path.read_bytes())
@@ -319,7 +332,7 @@ def test_a_damaged_member_of_the_archive_is_a_bad_sample(tmp_path):
 
 def test_nothing_usable_is_an_error_even_when_skipping(tmp_path):
     write_zip(tmp_path / "tiny.zip", {name: b"x" if "images" in name else body for name, body in tiny_files(3).items()})
-    with pytest.raises(DataError, match="not one of 3 samples can be used"):
+    with pytest.raises(DataError, match=r"3 of 3 samples cannot be used.*most of them, so that none are left out"):
         prepare(Tiny(), image_size=16, data_dir=tmp_path, skip_bad=True)
     write_zip(tmp_path / "tiny.zip", {"docs/readme.txt": b"x"})
     with pytest.raises(DataError, match="no images found in"):

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from medseg.data.pixel_format import PixelFormat
-from medseg.data.sources.decode import decode_image, decode_labels, decode_pages, is_lossy
+from medseg.data.sources.decode import decode_image, decode_pages, is_lossy
+from medseg.data.sources.decode_masks import decode_labels, decode_values
 from medseg.data.sources.problems import SampleError, collected_notes
 from tests.data.image_files import encode, grey_png, mask, picture, pillow
 
@@ -151,7 +152,7 @@ def test_a_palette_mask_is_turned_too():
     image = Image.fromarray(np.rot90(labels).copy())
     image.putpalette([0, 0, 0, 255, 0, 0])
     for file_format in ("PNG", "TIFF"):
-        np.testing.assert_array_equal(decode_labels(pillow(image, file_format, exif=exif), "a"), labels)
+        np.testing.assert_array_equal(decode_values(pillow(image, file_format, exif=exif), "a") > 0, labels)
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.99])
@@ -191,7 +192,6 @@ def test_bomb_is_refused_before_its_pixels_are_unpacked():
 def test_float_pixels_are_refused_without_a_range():
     data = encode(np.random.default_rng(0).random((5, 6), dtype=np.float32), ".tif")
     assert "float32" in refused(decode_image, data)
-    assert "float32" in refused(decode_labels, data)
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP"])
@@ -233,79 +233,6 @@ def test_several_pages_are_refused_and_previews_are_not():
     assert "3 pages" in refused(decode_image, pillow(page, "TIFF", save_all=True, append_images=[page, page]))
     pyramid = pillow(page, "TIFF", save_all=True, append_images=[small])
     np.testing.assert_array_equal(decode_image(pyramid, "a"), picture())
-
-
-@pytest.mark.parametrize("extension", LOSSLESS)
-def test_labels_keep_their_values(extension):
-    labels = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
-    options = (cv2.IMWRITE_WEBP_QUALITY, 101) if extension == ".webp" else ()
-    decoded = decode_labels(encode(labels, ".pgm" if extension == ".ppm" else extension, *options), "a")
-    np.testing.assert_array_equal(decoded, labels)
-
-
-def test_16_bit_labels_are_not_scaled():
-    labels = np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) * 80
-    for extension in (".png", ".tif"):
-        np.testing.assert_array_equal(decode_labels(encode(labels, extension), "a"), labels)
-
-
-def test_32_bit_labels_are_taken_when_they_fit():
-    labels = mask(high=7).astype(np.int32)
-    np.testing.assert_array_equal(decode_labels(pillow(Image.fromarray(labels), "TIFF"), "a"), labels)
-    labels[0, 0] = -3
-    assert "-3" in refused(decode_labels, pillow(Image.fromarray(labels), "TIFF"), "unexpected label")
-
-
-@pytest.mark.parametrize(("bits", "row", "expected"), [(2, 0b00011011, [0, 1, 2, 3]), (4, 0x2F, [2, 15])])
-def test_2_and_4_bit_labels_keep_their_values(bits, row, expected):
-    np.testing.assert_array_equal(decode_labels(grey_png([bytes([row])] * 2, len(expected), bits), "a"), [expected] * 2)
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
-def test_1_bit_labels_read_as_0_and_255(file_format):
-    data = pillow(Image.fromarray(mask() > 0), file_format)
-    np.testing.assert_array_equal(decode_labels(data, "a"), mask())
-
-
-@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP", "GIF"])
-def test_palette_in_colours_gives_the_indices(file_format):
-    labels = mask(high=2)
-    labels[0, 0] = 1  # a GIF keeps no colour that is not used
-    image = Image.fromarray(labels)
-    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
-    np.testing.assert_array_equal(decode_labels(pillow(image, file_format), "a"), labels)
-
-
-def test_palette_in_greys_gives_the_greys():
-    image = Image.fromarray(1 - mask(high=1))  # index 1 is background: programs that shrink a file order it so
-    image.putpalette([255, 255, 255, 0, 0, 0])
-    data = pillow(image, "PNG")
-    assert Image.open(io.BytesIO(data)).mode == "P"
-    np.testing.assert_array_equal(decode_labels(data, "a"), mask())
-
-
-def test_labels_in_equal_channels_count_as_grey():
-    labels = mask(high=3)
-    np.testing.assert_array_equal(decode_labels(encode(np.dstack([labels] * 3)), "a"), labels)
-    opaque = np.dstack([labels] * 3 + [np.full_like(labels, 255)])
-    np.testing.assert_array_equal(decode_labels(encode(opaque), "a"), labels)
-
-
-def test_labels_in_colours_are_refused():
-    colours = np.dstack([mask(), mask(high=0), mask(high=0)])
-    assert "colours" in refused(decode_labels, encode(colours), "unexpected label")
-
-
-def test_labels_drawn_in_alpha_alone_are_refused():
-    white = np.full((24, 32), 255, np.uint8)
-    refused(decode_labels, encode(np.dstack([white, white, white, mask()])), "unexpected label")
-    # With the shape in the colours too there is no doubt.
-    np.testing.assert_array_equal(decode_labels(encode(np.dstack([mask()] * 4)), "a"), mask())
-
-
-def test_colour_jpeg_of_a_grey_mask_is_grey():
-    data = pillow(Image.fromarray(np.dstack([mask()] * 3)), "JPEG", quality=80)
-    np.testing.assert_array_equal(decode_labels(data, "a") > 127, mask() > 127)
 
 
 def test_lossy_files_are_told_from_lossless_ones():

@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 
 from medseg.data.pixel_format import PixelFormat
-from medseg.data.sources.decode import decode_image, decode_labels
+from medseg.data.sources.decode import decode_image
+from medseg.data.sources.decode_masks import decode_labels
 from medseg.data.sources.problems import SampleError
 from medseg.data.sources.stored import read_stored, stored_type
 from tests.data.image_files import encode, mask, picture, pillow

@@ -1,0 +1,156 @@
+"""Which mask files belong to which image, by their names.
+
+A mask has the name of its image, in the mirrored folder; or that name with a prefix or suffix that is the same for all
+(`a_lesion`, `mask_a`), which is found in the names or given as `data.mask_pattern`; or it is in a folder of the image's
+name. A number behind the suffix tells several masks of one image apart (`a_mask`, `a_mask_1`). Where all images have a
+prefix or suffix of their own (`21_training` and `21_manual1`), it is left off if nothing fits otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from medseg.data.splits import SPLIT_FOLDERS
+from medseg.errors import DataError
+
+Key = tuple[tuple[str, ...], str]
+"""The folders of a file without `images` or `masks`, and its name without extension."""
+
+Affix = tuple[str, str]
+"""What is before and behind the name of an image in the name of its mask, without a number at the end."""
+
+WORDS = re.compile(r"mask|seg|label|lesion|anno|manual|truth|(?<![a-z])gt(?![a-z])", re.IGNORECASE)
+"""Parts of names that only masks have."""
+
+KNOWN = (("", ""), ("", "_mask"), ("", "_segmentation"))
+"""Affixes that go together: some masks can have one and others another."""
+
+_NUMBER = re.compile(r"[ _-]*\(?\d{1,4}\)?$")
+
+
+def pair_masks(
+    images: Mapping[Key, str], masks: Mapping[Key, str], pattern: str | None, location: str
+) -> dict[Key, tuple[str, ...]]:
+    """Return the mask files of each image that has any, sorted by name.
+
+    Args:
+        images, masks: key -> file.
+        pattern: of the names of masks, with `*` for the name of the image; None finds it.
+        location: of the files, for messages.
+
+    Raises `DataError` where an image has masks of several kinds.
+    """
+    pairs = pair_by_name({key: key for key in images}, masks, pattern, location)
+    if not pairs:
+        pairs = pair_by_name(without_common_parts(images), masks, pattern, location)
+    if not pairs and pattern is None:
+        pairs = pair_by_folder(images, masks)
+    return {key: tuple(sorted(files)) for key, files in pairs.items()}
+
+
+def masks_beside(files: Mapping[Key, str], pattern: str | None) -> dict[Key, str]:
+    """Return those of some files that are masks of others: by the pattern, else by a word such as `mask`."""
+    found: dict[Key, str] = {}
+    for _ in range(2):  # the second time, `a_mask` is no image any more that `a_mask_1` could be the mask of
+        stems = by_folder(files.keys() - found.keys())
+        for key, file in files.items():
+            fitting = fits(key[1], stems.get(key[0], set()) - {key[1]}, pattern)
+            if fitting and (pattern is not None or WORDS.search("/".join(fitting[1]))):
+                found[key] = file
+    return found
+
+
+def pair_by_name(
+    names: Mapping[Key, Key], masks: Mapping[Key, str], pattern: str | None, location: str
+) -> dict[Key, list[str]]:
+    """Pair by name: the key of an image -> its masks. `names`: key by which an image is looked for -> its own key."""
+    stems = by_folder(names)
+    found: dict[Key, list[tuple[Affix, str]]] = defaultdict(list)
+    for (folders, stem), file in masks.items():
+        fitting = fits(stem, stems[folders], pattern)
+        if fitting:
+            found[names[folders, fitting[0]]].append((fitting[1], file))
+    kinds = Counter(affix for each in found.values() for affix in {affix for affix, _ in each})
+    other = max((affix for affix in kinds if affix not in KNOWN), key=lambda affix: (kinds[affix], affix), default=None)
+    pairs: dict[Key, list[str]] = {}
+    for key, each in found.items():
+        of_kind: dict[Affix, list[str]] = defaultdict(list)
+        for affix, file in each:
+            of_kind[affix].append(file)
+        if len(of_kind) > 1:
+            first, second = (f"{files[0]}" for files in list(of_kind.values())[:2])
+            ways = " or ".join(f"'data.mask_pattern={before}*{behind}'" for before, behind in sorted(of_kind))
+            raise DataError(
+                f"{location}: {key[1]} has more than one mask, {first} and {second}; choose one kind with {ways}"
+            )
+        (affix,) = of_kind
+        if affix in KNOWN or affix == other or pattern is not None:
+            pairs[key] = of_kind[affix]
+    return pairs
+
+
+def fits(stem: str, names: set[str], pattern: str | None) -> tuple[str, Affix] | None:
+    """Return the image that the name of a mask holds, the longest, and what is around it; None where there is none."""
+    if pattern is not None:
+        before, _, behind = pattern.partition("*")
+        match = re.fullmatch(rf"{re.escape(before)}(.+?){re.escape(behind)}(?:[ _-]+\(?\d+\)?|\(\d+\))?", stem)
+        return (match[1], (before, behind)) if match and match[1] in names else None
+    if stem in names:
+        return stem, ("", "")
+    ends = [at for at in range(len(stem) + 1) if is_boundary(stem, at)]
+    parts = [(end - start, start, end) for start in ends for end in ends if start < end and stem[start:end] in names]
+    if not parts:
+        return None
+    _, start, end = max(parts)
+    return stem[start:end], (stem[:start], _NUMBER.sub("", stem[end:]))
+
+
+def is_boundary(text: str, at: int) -> bool:
+    """Tell whether a name can begin or end there: not between two digits or two letters."""
+    if at in (0, len(text)):
+        return True
+    left, right = text[at - 1], text[at]
+    return not (left.isdigit() and right.isdigit()) and not (left.isalpha() and right.isalpha())
+
+
+def without_common_parts(images: Mapping[Key, str]) -> dict[Key, Key]:
+    """Leave off the prefix and suffix that the names of all images have: shorter key -> key; none where two agree."""
+    stems = [stem for _, stem in images]
+    if len(stems) < 2:
+        return {}
+    start, end = common_length(stems), common_length([stem[::-1] for stem in stems])
+    while start and not all(is_boundary(stem, start) for stem in stems):
+        start -= 1
+    while end and not all(is_boundary(stem, len(stem) - end) for stem in stems):
+        end -= 1
+    shorter = {(key[0], key[1][start : len(key[1]) - end]): key for key in images}
+    return shorter if len(shorter) == len(images) and all(stem for _, stem in shorter) else {}
+
+
+def common_length(texts: Sequence[str]) -> int:
+    """Return how many characters all texts begin with."""
+    columns = zip(*texts, strict=False)
+    return next((at for at, letters in enumerate(columns) if len(set(letters)) > 1), min(map(len, texts)))
+
+
+def pair_by_folder(images: Mapping[Key, str], masks: Mapping[Key, str]) -> dict[Key, list[str]]:
+    """Pair by folder: all masks in `masks/<name of the image>/`, or in `masks/` beside `images/` with one image."""
+    stems = by_folder(images)
+    pairs: dict[Key, list[str]] = defaultdict(list)
+    for (folders, _), file in masks.items():
+        alone = next(iter(stems[folders])) if len(stems.get(folders, ())) == 1 and len(stems) > 1 else None
+        if folders and (folders[:-1], folders[-1]) in images:
+            pairs[folders[:-1], folders[-1]].append(file)
+        elif alone and folders[-1].lower() not in SPLIT_FOLDERS:
+            pairs[folders, alone].append(file)
+    return pairs
+
+
+def by_folder(keys: Iterable[Key]) -> dict[tuple[str, ...], set[str]]:
+    """Collect the names in each folder."""
+    stems: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for folders, stem in keys:
+        stems[folders].add(stem)
+    return stems
