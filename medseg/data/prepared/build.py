@@ -13,6 +13,7 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import check_size
+from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.arrays import ArrayFile
 from medseg.data.prepared.dataset import Row
 from medseg.data.prepared.duplicates import difference_hash, thumbnail
@@ -130,7 +131,7 @@ def read_checked(dataset: Dataset, source: Source, sample: Sample, num_classes: 
     image, mask = dataset.read(source, sample)
     mask_file = sample.masks[0] if sample.masks else sample.image
     check_size(image, mask, sample.image, mask_file)
-    highest = int(mask.max())
+    highest = int(np.where(mask == IGNORE_INDEX, 0, mask).max())
     if highest >= num_classes:
         raise SampleError("unexpected label", mask_file, f"label {highest} where there are {num_classes} classes")
     return image, mask
@@ -148,7 +149,7 @@ def measure(
 ) -> Measured:
     """Collect what is known of a sample: `image` and `mask` at native size, `small` and `small_mask` as prepared."""
     class_pixels = count_classes(small_mask, num_classes)
-    foreground = small_mask.size - int(class_pixels[0])
+    foreground = int(class_pixels[1:].sum())
     problems = []
     if foreground == 0:
         lost = f"its foreground is lost at {small.shape[0]} x {small.shape[1]}" if mask.any() else ""
@@ -175,7 +176,7 @@ def measure(
 def count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:
     """Return the number of pixels of each class in a class map, int64."""
     if num_classes > 16:
-        return np.bincount(mask.ravel(), minlength=num_classes)
+        return np.bincount(mask.ravel(), minlength=num_classes)[:num_classes]
     # np.bincount makes 64-bit integers of all pixels first: 0.27 ms for 256 x 256, where this takes 0.01 for a class.
     return np.array([np.count_nonzero(mask == label) for label in range(num_classes)])
 
