@@ -60,7 +60,7 @@ def overrides_of(line: str) -> tuple[str, list[str]]:
     name, arguments = command_of(line)
     words = [word for word in arguments if not word.startswith("-")]
     if name == "describe":
-        words = ["all=true" if word == "all" else word for word in words]
+        words = [{"all": "all=true", "data=all": "datasets=true"}.get(word, word) for word in words]
     words, _ = read_conditions(words)
     return name, normalize_overrides(add_keys(words, module(name).COMMAND.positional, name))
 
@@ -103,7 +103,8 @@ PROVED_ELSEWHERE = {
     r"medseg wandb-sync(?!.*dry_run)": "commands/test_wandb_sync.py; it needs an account",
     r"data\.download=true": "data/sources/test_source.py and data/prepared/test_prepare.py, from a server of their own",
     r"data=folder|my_images": "training/test_job.py and commands/test_inspect.py",
-    r"describe all": "commands/test_describe.py",
+    r"describe (data=)?all": "commands/test_describe.py",
+    r"medsegbench": "data/test_medsegbench.py",
     r"with_preprocessing": "commands/test_export.py",
     r"model=unet,mine": "sweeps/test_conditions.py",
     r"continue_from=": "training/test_continuing.py",

@@ -33,7 +33,7 @@ from tests.helpers import command, compose_config, train
 
 ROOT = yaml_files.config_root() / "experiments"
 
-STUDIES = ("convunext", "amsunet", "lightweight", "optimizers", "unet2015")
+STUDIES = ("convunext", "amsunet", "lightweight", "optimizers", "six_datasets", "unet2015")
 
 SWEEPS = [
     f"{study}/{file.stem}"
@@ -90,7 +90,7 @@ def test_the_studies_of_the_papers_are_there() -> None:
         "convunext/comparison", "convunext/ablation_kernel_size", "convunext/ablation_gate",
         "convunext/ablation_downsampling", "amsunet/comparison", "amsunet/ablation_dilation",
         "amsunet/ablation_kernels", "amsunet/ablation_norm", "amsunet/ablation_shortcuts",
-        "amsunet/ablation_attention", "lightweight/comparison", "optimizers/comparison",
+        "amsunet/ablation_attention", "lightweight/comparison", "optimizers/comparison", "six_datasets/comparison",
         "unet2015/ablation_elastic_isbi", "unet2015/ablation_elastic_dsb", "unet2015/ablation_border_isbi",
         "unet2015/ablation_border_dsb", "unet2015/ablation_tile", "unet2015/comparison_isbi", "unet2015/comparison_dsb",
     } == set(SWEEPS)  # fmt: skip
@@ -107,7 +107,8 @@ def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
     choices = HydraConfig.get().runtime.choices
     assert (choices["protocol"], choices["budget"]) == ("medseg", "full")
     if not sweep.startswith("unet2015/"):
-        assert (lists["seed"], lists["data"]) == (["0", "1", "2"], ["kvasir", "isic", "dsb"])
+        more = ["cvc", "drive", "busi"] if sweep.startswith("six_datasets/") else []
+        assert (lists["seed"], lists["data"]) == (["0", "1", "2"], ["kvasir", "isic", "dsb", *more])
         return
     # Its recipe differs between the datasets; of the one that is small all folds are taken.
     assert "data" not in lists

@@ -106,7 +106,7 @@ def test_every_combination_composes(protocol: str, budget: str) -> None:
     shift = 2 * list(PROTOCOLS).index(protocol) + list(BUDGETS).index(budget)
     models = itertools.islice(itertools.cycle(MODELS), shift, None)
     for data, model in zip(yaml_files.options("data"), models, strict=False):
-        root = ["data.root=x"] if data == "folder" else []
+        root = {"folder": ["data.root=x"], "medsegbench": ["data.dataset.name=busi"]}.get(data, [])
         chosen = (f"protocol={protocol}", f"budget={budget}", f"data={data}", f"model={model}")
         cfg = compose_config("train", *chosen, *root)
         expected = PROTOCOLS[protocol] | BUDGETS[budget]

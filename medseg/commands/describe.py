@@ -1,4 +1,4 @@
-"""`medseg describe`: what a network costs and sees, stage by stage."""
+"""`medseg describe`: what a network costs and sees, stage by stage; the tables of all networks and all datasets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from medseg.system.files import replacing_text
 SUMMARY = """
 medseg describe measures a network without training it: parameters, multiply-accumulates, the memory that training
 takes per image, the smallest image, the receptive field, and all this stage by stage. model=all is the size table of
-the papers.
+the papers. data=all is the table of the datasets: images, classes, size, licence and where they are published.
 """
 
 EXAMPLES = (
@@ -25,15 +25,21 @@ EXAMPLES = (
     "medseg describe smp model.arch=unet model.encoder_name=resnet50 format=markdown",
     "medseg describe +model._target_=my_package.MyNet       your own network",
     "medseg describe all format=csv output=sizes.csv  every network of the papers",
+    "medseg describe data=all                         every dataset",
 )
 
 
 def describe(cfg: DictConfig) -> None:
-    """Measure the network that `cfg` describes, or all of the papers, and print or write the table."""
-    # Imported here, not above: torch takes seconds, and --help and a misspelt option need none of it.
-    from medseg.measure.describe import describe_network, describe_papers
+    """Print or write what `cfg` asks for: its network measured, all of the papers, or the list of the datasets."""
+    # Imported here, not above: torch takes seconds, and --help, a misspelt option and the datasets need none of it.
+    if cfg.datasets:
+        from medseg.inspecting.catalogue import write_catalogue
 
-    text = describe_papers(cfg) if cfg.all else describe_network(cfg, HydraConfig.get().overrides.task)
+        text = write_catalogue(cfg.format)
+    else:
+        from medseg.measure.describe import describe_network, describe_papers
+
+        text = describe_papers(cfg) if cfg.all else describe_network(cfg, HydraConfig.get().overrides.task)
     if cfg.output is None:
         print(text)
         return
@@ -48,6 +54,7 @@ COMMAND = Command("describe", describe, SUMMARY, EXAMPLES, positional=("model",)
 
 def main() -> None:
     """Start from the command line."""
-    # `all` is no option of the group.
-    sys.argv[1:] = ["all=true" if word in ("all", "model=all") else word for word in sys.argv[1:]]
+    # `all` is no option of the groups.
+    tables = {"all": "all=true", "model=all": "all=true", "data=all": "datasets=true"}
+    sys.argv[1:] = [tables.get(word, word) for word in sys.argv[1:]]
     run_command(COMMAND)

@@ -79,7 +79,7 @@ ADVICE = {
 """Advice for a key that does not exist."""
 
 ADVISED = {
-    "data": "for images of your own: data=folder data.root=FOLDER with images/ and masks/",
+    "data": "medseg describe data=all lists their sizes and licences; images of your own: data=folder data.root=FOLDER",
     "model": "for a network of your own: +model._target_=my_package.MyNet",
 }
 """Advice for an option that a group does not have."""

@@ -34,7 +34,10 @@ COLUMNS = (
     "metric_convention", "note",
 )  # fmt: skip
 
-DATASETS = {"kvasir": "Kvasir-SEG", "isic": "ISIC 2018", "dsb": "DSB 2018"}
+DATASETS = {
+    "kvasir": "Kvasir-SEG", "isic": "ISIC 2018", "dsb": "DSB 2018",
+    "cvc": "CVC-ClinicDB", "drive": "DRIVE", "busi": "BUSI",
+}  # fmt: skip
 """Our name of a dataset -> the name in the files."""
 
 SPLITS = {
@@ -45,6 +48,8 @@ SPLITS = {
     ("isic", "official"): r"official 2594/100/1000",
     ("dsb", None): r"80[/:]10[/:]10",
     ("dsb", "stratified"): r"80[/:]10[/:]10",
+    ("drive", None): r"official 20/20",
+    ("drive", "official"): r"official 20/20",
 }
 """Our way to split (None: the default) -> what a source calls the same, or one of the same proportions."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,10 @@ import pytest
 
 from medseg import models
 from medseg.commands import describe
+from medseg.config import yaml_files
+from medseg.data.datasets.medsegbench import table
 from medseg.errors import ConfigError, UserError
+from medseg.inspecting.catalogue import catalogue
 from medseg.measure.describe import build
 from medseg.models import facts
 from tests.helpers import command, compose_config
@@ -175,3 +180,43 @@ def test_the_command(tmp_path: Path) -> None:
     assert "\nSegNeXt-T,segnext_t," in done.stdout
     assert "\nU-Net,unet," not in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+# The table of the datasets.
+
+
+def test_the_datasets_with_images_licence_and_where_they_are_published(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = parsed(described(capsys, "datasets=true", "format=csv"))
+    choices = [row["choice"] for row in rows]
+    options = [option for option in yaml_files.options("data") if option != "medsegbench"]
+    assert choices == [*options, *(f"medsegbench data.dataset.name={name}" for name in table())]
+    by_choice = {row["choice"]: row for row in rows}
+    assert by_choice["drive"] == {
+        "choice": "drive", "title": "DRIVE", "images": "20 + 20", "classes": "background, vessel",
+        "native_size": "565 x 584", "licence": "research use (CC BY 4.0 according to MedSegBench)",
+        "published": "https://drive.grand-challenge.org", "archives": "DRIVE.zip",
+    }  # fmt: skip
+    assert by_choice["medsegbench data.dataset.name=busi"]["images"] == "452 + 64 + 131"
+    for choice, row in by_choice.items():
+        if choice not in ("folder", "synthetic"):
+            assert all(row[key] for key in ("title", "images", "classes", "archives")), choice
+
+
+def test_the_page_on_data_has_the_table_of_the_datasets(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert page.endswith(described(capsys, "datasets=true", "format=markdown"))
+    for option in yaml_files.options("data"):
+        assert f"| `{option}` |" in page
+
+
+def test_the_first_line_of_an_option_counts_the_images_of_its_dataset() -> None:
+    for option, description in yaml_files.options("data").items():
+        images = next((entry.images for entry in catalogue() if entry.choice == option), None)
+        if images and option != "isic":
+            assert str(sum(map(int, images.split(" + ")))) in description, option
+
+
+def test_the_datasets_are_listed_without_torch() -> None:
+    code = "import sys, medseg.inspecting.catalogue as c; c.write_catalogue('table'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -24,7 +24,8 @@ def options(group: str) -> list[str]:
 
 @pytest.mark.parametrize(("group", "option"), LEARNT)
 def test_every_option_composes(group: str, option: str) -> None:
-    cfg = compose_config("train", f"{group}={option}", *(["data.root=x"] if option == "folder" else []))
+    needed = {"folder": ["data.root=x"], "medsegbench": ["data.dataset.name=busi"]}
+    cfg = compose_config("train", f"{group}={option}", *needed.get(option, []))
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 

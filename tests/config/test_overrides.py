@@ -85,7 +85,7 @@ def test_a_path_that_needs_quotes_is_shown_with_them(value: str) -> None:
         ("train", "foo", "cannot read 'foo': write key=value"),
         ("train", "=3", "cannot read '=3'"),
         ("train", "data=[", "cannot read 'data=[': write key=value; brackets and quotes must be closed"),
-        ("train", "data=0", "'data=0' must name an option; choose one with data=...: dsb, folder"),
+        ("train", "data=0", "'data=0' must name an option; choose one with data=...: busi, chase"),
         ("train", "data=", "'data=' must name an option"),
         ("train", "data={a:1}", "must name an option"),
         ("train", "scheduler=null", "(scheduler=none for none)"),

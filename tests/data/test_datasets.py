@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medseg.data.datasets import DSB2018, ISBI2012, ISIC2018, KvasirSEG, isbi
+from medseg.data.datasets import DRIVE, DSB2018, ISBI2012, ISIC2018, KvasirSEG, MedSegBench, isbi
 from medseg.data.datasets.dsb import image_type
 from medseg.data.datasets.layout import threshold
 from medseg.data.sources.decode import decode_image
@@ -270,9 +270,10 @@ def test_isbi_stacks_of_different_length_and_damaged_ones_are_refused():
 # All
 
 
-@pytest.mark.parametrize("dataset", [KvasirSEG(), ISIC2018(), DSB2018(), ISBI2012()])
+@pytest.mark.parametrize("dataset", [KvasirSEG(), ISIC2018(), DSB2018(), ISBI2012(), DRIVE(), MedSegBench("busi")])
 def test_datasets_can_be_sent_to_another_process(dataset):
-    assert type(pickle.loads(pickle.dumps(dataset))) is type(dataset)
+    sent = pickle.loads(pickle.dumps(dataset))
+    assert (type(sent), sent.name, sent.options) == (type(dataset), dataset.name, dataset.options)
 
 
 COUNTS = {KvasirSEG: 1000, ISIC2018: 2594, DSB2018: 670, ISBI2012: 30}

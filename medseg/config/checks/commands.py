@@ -151,6 +151,7 @@ COMMANDS: dict[str, Settings] = {
         "format": Literal["table", "markdown", "csv"],
         "output": PATH | None,
         "all": SWITCH,
+        "datasets": SWITCH,
         "model": OPTION,
     },
     "benchmark": PLACES

@@ -92,6 +92,7 @@ FACTORS: Any = pair(0, 100)
 
 OF_DATA: dict[str, Settings] = {
     "medseg.data.module.SegmentationDataModule": DATA,
+    "medseg.data.datasets.MedSegBench": {"name": TEXT, "size": whole(128, 512)},
     "medseg.data.datasets.": DATASET,
     "medseg.data.augmentation.Augmentation": {"image_size": SIZE, "transforms": TRANSFORMS},
     "medseg.data.augmentation.CoarseElastic": TRANSFORM | {"std": number(0, 10_000), "grid": whole(1, 1000)},

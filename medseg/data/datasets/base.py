@@ -78,6 +78,14 @@ class Dataset(ABC):
     archives: tuple[Archive, ...] = ()
     licence: str = ""
     citation: str = ""
+    home: str = ""
+    """The page that it is published on, where that is known."""
+    images: str = ""
+    """Number of images, for the table of datasets."""
+    native_size: str = ""
+    """Width x height of the images in pixels, for the same table."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, the background first; empty where they depend on the data."""
     default_split: str = "random"
     """The split that is taken where none is named."""
     version: int = 1
@@ -126,25 +134,31 @@ class Dataset(ABC):
             split: the name of a split; None is the dataset's default.
             fold: k of a five-fold cross-validation (fold k is the test split); goes before `split`.
 
-        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id. An id that is
-        missing in the result belongs to no part of that split and is not used (ISIC's official validation and test
-        images in a split of its training images).
+        Here by the dataset's split files where it has any, else 80/10/10 or five folds, drawn by id, each type in
+        proportion and no group cut. An id that is missing in the result belongs to no part of that split and is not
+        used (ISIC's official validation and test images in a split of its training images).
 
         Raises `ConfigError` for a split or fold that the dataset does not have.
         """
         ids = [sample.id for sample in samples]
         if split_names(self.name):
             return file_split(self.name, ids, split or self.default_split, fold)
-        return random_split(self.name, ids, split, fold)
+        types = {sample.id: sample.type for sample in samples} if any(sample.type for sample in samples) else None
+        return random_split(self.name, ids, split, fold, types=types, groups=groups_of(samples))
 
     def groups(self, samples: Sequence[Sample]) -> dict[str, str]:
         """Map each sample id to the patient, video or other group that its image is of; empty where none is known.
 
         Here `Sample.group`; an image without one among others that have one is a group by itself, named by its id.
         """
-        if not any(sample.group for sample in samples):
-            return {}
-        return {sample.id: sample.group or sample.id for sample in samples}
+        return groups_of(samples)
+
+
+def groups_of(samples: Sequence[Sample]) -> dict[str, str]:
+    """Map each id to its group; empty where no sample has one, else a sample without one is a group by itself."""
+    if not any(sample.group for sample in samples):
+        return {}
+    return {sample.id: sample.group or sample.id for sample in samples}
 
 
 def connected_components(class_map: np.ndarray) -> np.ndarray:

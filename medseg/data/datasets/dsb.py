@@ -29,6 +29,10 @@ class DSB2018(Dataset):
     name = "dsb"
     title = "DSB 2018"
     archives = (Archive(file="stage1_train.zip", url="https://data.broadinstitute.org/bbbc/BBBC038/stage1_train.zip"),)
+    home = "https://bbbc.broadinstitute.org/BBBC038"
+    images = "670"
+    native_size = "256 x 256 to 1388 x 1040"
+    classes = ("background", "nucleus")
     licence = "CC0 1.0"
     default_split = "stratified"
     citation = "Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 16, 2019"
@@ -54,7 +58,7 @@ class DSB2018(Dataset):
             if id_ not in images
         ]
         expected = "<id>/images/<id>.png with <id>/masks/*.png"
-        return listing(self.title, source.location, expected, samples, ("background", "nucleus"), problems)
+        return listing(self.title, source.location, expected, samples, self.classes, problems)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode an image and unite its nuclei."""

@@ -32,6 +32,9 @@ class ISBI2012(Dataset):
     name = "isbi"
     title = "ISBI 2012 EM"
     archives = (Archive(file="isbi2012.zip", url=""),)
+    images = "30"
+    native_size = "512 x 512"
+    classes = ("membrane", "cell")
     licence = "non-commercial research"
     default_split = "blocks"
     citation = "Arganda-Carreras et al., Frontiers in Neuroanatomy 9, 2015; Cardona et al., PLoS Biology 8, 2010"
@@ -43,7 +46,7 @@ class ISBI2012(Dataset):
         if len(_stack(source, labels)) != slices:
             raise DataError(f"{self.title}: {volume} has {slices} slices, {labels} {len(_stack(source, labels))}")
         samples = [Sample(f"slice_{k:02d}", volume, (labels,)) for k in range(slices)]
-        return Listing(samples, ("membrane", "cell"), pixels=PixelFormat(channels=1))
+        return Listing(samples, self.classes, pixels=PixelFormat(channels=1))
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Take one slice of both stacks."""

@@ -58,6 +58,9 @@ class ISIC2018(Dataset):
             "ISIC2018_Task1_Test_GroundTruth.zip", "2e8f6edce454a5bdee52485e39f92bd6eddf357e81f39018d05512175238ef82"
         ),
     )
+    home = "https://challenge.isic-archive.com/data/#2018"
+    images = "2594 + 100 + 1000"
+    classes = ("background", "lesion")
     licence = "CC BY-NC 4.0 (official validation and test images CC0)"
     citation = "Codella et al., arXiv:1902.03368, 2019; Tschandl et al., Scientific Data 5, 2018"
 
@@ -77,7 +80,7 @@ class ISIC2018(Dataset):
         expected = (
             "ISIC2018_Task1-2_Training_Input/<id>.jpg with ISIC2018_Task1_Training_GroundTruth/<id>_segmentation.png"
         )
-        return listing(self.title, source.location, expected, samples, ("background", "lesion"), problems)
+        return listing(self.title, source.location, expected, samples, self.classes, problems)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair."""

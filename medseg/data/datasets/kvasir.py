@@ -33,6 +33,10 @@ class KvasirSEG(Dataset):
             size=46_227_172,
         ),
     )
+    home = "https://datasets.simula.no/kvasir-seg/"
+    images = "1000"
+    native_size = "332 x 487 to 1920 x 1072"
+    classes = ("background", "polyp")
     licence = "research and educational use only"
     default_split = "official"
     citation = "Jha et al., Kvasir-SEG: A Segmented Polyp Dataset, MMM 2020"
@@ -51,7 +55,7 @@ class KvasirSEG(Dataset):
             raise DataError(f"{self.title}: {source.location} holds more than one set of images ({some}); choose one")
         samples, problems = pair_by_id(files["images"], files["masks"])
         expected = "Kvasir-SEG/images/<id>.jpg with Kvasir-SEG/masks/<id>.jpg"
-        return listing(self.title, source.location, expected, samples, ("background", "polyp"), problems)
+        return listing(self.title, source.location, expected, samples, self.classes, problems)
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair; the mask is thresholded."""

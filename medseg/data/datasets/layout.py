@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -18,18 +19,29 @@ BINARY_GREY = 0.05
 """Share of pixels between 64 and 191 above which a grey mask is not black and white. In Kvasir-SEG, whose masks are
 JPEGs, no pixel of the 1000 masks is that grey; masks that somebody resized with interpolation have a few per cent."""
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def pair_by_id(
-    images: Mapping[str, str], masks: Mapping[str, str], splits: Mapping[str, str] | None = None
+    images: Mapping[str, str],
+    masks: Mapping[str, str],
+    *,
+    types: Mapping[str, str] = NOTHING,
+    splits: Mapping[str, str] = NOTHING,
+    groups: Mapping[str, str] = NOTHING,
 ) -> tuple[list[Sample], list[Problem]]:
     """Pair one image with one mask by id; an image without mask and a mask without image become problems.
 
     Args:
         images: id -> image file.
         masks: id -> mask file.
-        splits: id -> `Sample.split`.
+        types, splits, groups: id -> `Sample.type`, `Sample.split`, `Sample.group`, where they are known.
     """
-    samples = [Sample(i, images[i], (masks[i],), split=(splits or {}).get(i, "")) for i in sorted(images) if i in masks]
+    samples = [
+        Sample(i, images[i], (masks[i],), types.get(i, ""), splits.get(i, ""), groups.get(i, ""))
+        for i in sorted(images)
+        if i in masks
+    ]
     problems = [Problem("missing mask", images[i], sample=i) for i in sorted(images) if i not in masks]
     extra = sorted(masks.keys() - images.keys())
     problems += [Problem("extra mask", masks[i], "there is no image of that name") for i in extra]
@@ -52,15 +64,19 @@ def listing(
 
 
 def read_pair(source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the image, H x W x 3 uint8 RGB, and the label values of the one mask file, H x W uint8 or uint16.
+    """Decode the image, H x W x 3 uint8 RGB, and the label values of its first mask file, H x W uint8 or uint16.
 
     Images have 8 bits; see `medseg.data.sources.decode.decode_image` for others.
     """
     image = decode_image(source.read(sample.image), sample.image)
-    (mask_file,) = sample.masks
-    labels = decode_labels(source.read(mask_file), mask_file)
-    check_size(image, labels, sample.image, mask_file)
-    return image, labels
+    return image, read_labels(source, sample, image, sample.masks[0])
+
+
+def read_labels(source: Source, sample: Sample, image: np.ndarray, file: str) -> np.ndarray:
+    """Decode the label values of one of the mask files of an image, H x W uint8 or uint16, of the image's size."""
+    labels = decode_labels(source.read(file), file)
+    check_size(image, labels, sample.image, file)
+    return labels
 
 
 def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file: str) -> None:
@@ -93,6 +109,18 @@ def black_and_white(labels: np.ndarray, file: str) -> np.ndarray:
     if not np.all(foreground | (labels == 0)):
         others = np.setdiff1d(labels, [0, 255])
         raise SampleError("unexpected label", file, f"{value_list(others.tolist())} beside 0 and 255")
+    return foreground.astype(np.uint8)
+
+
+def two_values(labels: np.ndarray, file: str) -> np.ndarray:
+    """Class map (0, 1) of a losslessly stored mask of 0 and one other value, or of 0 alone.
+
+    Raises `SampleError` of kind "unexpected label" for a mask of more values.
+    """
+    foreground = labels > 0
+    if np.any(labels[foreground] != labels.max()):
+        detail = f"{value_list(np.unique(labels).tolist())} where 0 and one other value are expected"
+        raise SampleError("unexpected label", file, detail)
     return foreground.astype(np.uint8)
 
 

@@ -40,7 +40,7 @@ from medseg.data.prepared.staging import build_once, writing
 from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import is_url, missing_archives, open_source
 from medseg.data.sources.problems import Problem, bad_samples, refuse_fatal, summary, write_problems
-from medseg.data.sources.source import Source
+from medseg.data.sources.source import Source, checksum_name
 from medseg.errors import ConfigError, DataError, as_bytes
 from medseg.system.files import sync
 
@@ -271,15 +271,25 @@ def verify_archives(dataset: Dataset, source: Source, *, downloaded: bool) -> di
     checksums: dict[str, str] = {}
     for path, published in source.archives:
         checksums[path.name] = sha256_file(path)
-        if published is None or checksums[path.name] == published:
+        if published is None or published == f"sha256:{checksums[path.name]}" or is_file_of(path, published):
             continue
+        kind, digest = checksum_name(published), published.partition(":")[2]
         if downloaded:
             raise DataError(
-                f"{dataset.title}: {path} has another SHA-256 than the published {published}; delete it to download it "
+                f"{dataset.title}: {path} has another {kind} than the published {digest}; delete it to download it "
                 "again, or trust it with data.source=" + str(path.parent)
             )
-        log.warning("%s: %s is not the published file (other SHA-256; repacked?); used as it is", dataset.title, path)
+        log.warning("%s: %s is not the published file (other %s; repacked?); used as it is", dataset.title, path, kind)
     return checksums
+
+
+def is_file_of(path: Path, checksum: str) -> bool:
+    """Tell whether a file has a checksum that is published as MD5; one published as SHA-256 is compared without it."""
+    algorithm, _, digest = checksum.partition(":")
+    if algorithm != "md5":
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest() == digest
 
 
 def without_bad(listing: Listing) -> Listing:

@@ -7,13 +7,14 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from medseg.data.sources.source import checksum_name
 from medseg.errors import DataError
 from medseg.system.locks import held
 
 log = logging.getLogger(__name__)
 
 
-def download(url: str, target: Path, *, sha256: str | None, title: str) -> None:
+def download(url: str, target: Path, *, checksum: str | None, title: str, home: str = "") -> None:
     """Download an archive to `target`, with a progress bar.
 
     `target` appears whole and verified or not at all, also after an interruption. Two processes that want the same
@@ -22,26 +23,28 @@ def download(url: str, target: Path, *, sha256: str | None, title: str) -> None:
     Args:
         url: its address.
         target: the file to be made.
-        sha256: its published checksum; None accepts what comes, with a warning.
+        checksum: its published one, `sha256:<hex>` or `md5:<hex>`; None accepts what comes, with a warning.
         title: name of the dataset, for messages.
+        home: the page that it is published on, for messages.
 
     Raises `DataError` in one line for no network, an error of the server, a different checksum, something that is no
     zip archive, a full disk and a folder that cannot be written.
     """
     by_hand = f"fetch it by hand and give its folder with data.source=DIR (or put it into {target.parent})"
     if not url:
-        raise DataError(f"{title}: {target.name} has no published address; {by_hand}")
+        at = f" ({home})" if home else ""
+        raise DataError(f"{title}: {target.name} has no published address{at}; {by_hand}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.parent / f".{target.name}.lock"
         with held(lock, f"is busy with the download of {target.name}", wait=float("inf")):
             if not target.is_file():
-                _download(url, target, sha256, title, by_hand)
+                _download(url, target, checksum, title, by_hand)
     except OSError as error:
         raise DataError(f"{title}: cannot write {target} ({error.strerror or error})") from None
 
 
-def _download(url: str, target: Path, sha256: str | None, title: str, by_hand: str) -> None:
+def _download(url: str, target: Path, checksum: str | None, title: str, by_hand: str) -> None:
     import pooch
     from requests.exceptions import RequestException
 
@@ -53,13 +56,14 @@ def _download(url: str, target: Path, sha256: str | None, title: str, by_hand: s
     try:
         pooch.retrieve(
             url,
-            known_hash=f"sha256:{sha256}" if sha256 else None,
+            known_hash=checksum,
             fname=target.name,
             path=staging,
             downloader=pooch.HTTPDownloader(progressbar=True, chunk_size=2**18),
         )
-        if target.suffix == ".zip" and not zipfile.is_zipfile(staging / target.name):
-            raise DataError(f"{title}: what {url} sent is not a zip archive; {by_hand}")
+        if target.suffix in (".zip", ".npz") and not zipfile.is_zipfile(staging / target.name):
+            what = "a zip archive" if target.suffix == ".zip" else "an npz archive"
+            raise DataError(f"{title}: what {url} sent is not {what}; {by_hand}")
         (staging / target.name).replace(target)
     except RequestException as error:
         raise DataError(f"{title}: could not download {url} ({reason(error)}); {by_hand}") from None
@@ -67,12 +71,12 @@ def _download(url: str, target: Path, sha256: str | None, title: str, by_hand: s
         if "hash" not in str(error):
             raise
         raise DataError(
-            f"{title}: {url} has another SHA-256 than the published {sha256}; refused and removed. If you trust the "
-            f"file, {by_hand}"
+            f"{title}: {url} has another {checksum_name(checksum or '')} than the published "
+            f"{(checksum or '').partition(':')[2]}; refused and removed. If you trust the file, {by_hand}"
         ) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    if sha256 is None:
+    if checksum is None:
         log.warning("%s: no checksum of %s has been published; what was downloaded is not verified", title, target.name)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from medseg.data.sources.download import download
+from medseg.data.sources.npz import NpzSource
 from medseg.data.sources.source import Archive, CombinedSource, EmptySource, FolderSource, Source, ZipSource
 from medseg.errors import DataError
 
@@ -17,6 +18,8 @@ class Published(Protocol):
     """What `open_source` has to know about a dataset; `medseg.data.datasets.base.Dataset` has it."""
 
     title: str
+    licence: str
+    home: str
     archives: tuple[Archive, ...]
 
 
@@ -46,7 +49,7 @@ def open_source(
     if not path.exists():
         raise DataError(f"{dataset.title}: data.source={source} does not exist")
     if path.is_file() and len(dataset.archives) <= 1:
-        return ZipSource(path, dataset.archives[0].sha256 if dataset.archives else None)
+        return open_archive(path, dataset.archives[0].checksum if dataset.archives else None)
     folder = path if path.is_dir() else path.parent
     missing = missing_archives(dataset, folder)
     if dataset.archives and not missing:
@@ -64,14 +67,26 @@ def missing_archives(dataset: Published, folder: Path) -> list[Archive]:
 
 
 def find_part(archive: Archive, folder: Path) -> Path | None:
-    """Return the path of an archive in `folder`, else of its unpacked folder (in any case), else None."""
-    if (folder / archive.file).is_file():
-        return folder / archive.file
+    """Return the path of an archive in `folder`, else of its unpacked folder (in any case), else None.
+
+    Of what is published as RAR, which cannot be read, a zip archive of that name and the unpacked folder come first.
+    """
+    is_rar = archive.file.endswith(".rar")
+    file = folder / (f"{archive.folder}.zip" if is_rar else archive.file)
+    if file.is_file():
+        return file
     try:
-        alike = sorted(path for path in folder.iterdir() if path.name.lower() == archive.folder.lower())
+        names = {archive.folder.lower(), (archive.top or archive.folder).lower()}
+        alike = sorted(path for path in folder.iterdir() if path.name.lower() in names)
     except OSError:
         return None
-    return next((path for path in alike if path.is_dir()), None)
+    unpacked = next((path for path in alike if path.is_dir()), None)
+    return folder / archive.file if unpacked is None and is_rar and (folder / archive.file).is_file() else unpacked
+
+
+def open_archive(path: Path, checksum: str | None) -> Source:
+    """Open an archive by the ending of its name."""
+    return NpzSource(path, checksum) if path.suffix.lower() == ".npz" else ZipSource(path, checksum)
 
 
 def open_parts(dataset: Published, folder: Path) -> Source:
@@ -80,7 +95,7 @@ def open_parts(dataset: Published, folder: Path) -> Source:
     for archive in dataset.archives:
         path = find_part(archive, folder)
         if path is not None:
-            parts[archive.folder] = FolderSource(path) if path.is_dir() else ZipSource(path, archive.sha256)
+            parts[archive.folder] = FolderSource(path) if path.is_dir() else open_archive(path, archive.checksum)
     if len(dataset.archives) == 1:
         return next(iter(parts.values()))
     return CombinedSource(parts) if parts else EmptySource()
@@ -96,7 +111,7 @@ def fetch_and_open(dataset: Published, folder: Path, urls: dict[str, str] | None
     """
     for archive in missing_archives(dataset, folder):
         url = urls[archive.file] if urls else archive.url
-        download(url, folder / archive.file, sha256=archive.sha256, title=dataset.title)
+        download(url, folder / archive.file, checksum=archive.checksum, title=dataset.title, home=dataset.home)
     optional = [archive.file for archive in dataset.archives if not archive.required and not find_part(archive, folder)]
     if optional:
         log.info("%s: used as well when put into %s: %s", dataset.title, folder, ", ".join(optional))
@@ -127,9 +142,12 @@ def nothing_found(dataset: Published, folder: Path) -> str:
     size = sum(archive.size or 0 for archive in missing)
     measure = f"{size / 2**20:.0f} MiB from " if size and all(archive.size for archive in missing) else "from "
     fetch = f", or data.download=true to fetch it ({measure}{missing[0].url})" if missing[0].url else ""
+    home = f" (published at {dataset.home})" if dataset.home and not fetch else ""
+    unpacked = "" if missing[0].file.endswith(".npz") else " (or its unpacked folder)"
+    licence = f"; licence: {dataset.licence}" if dataset.licence else ""
     return (
-        f"{dataset.title}: {wanted} (or its unpacked folder) is not in {folder}; give data.source=DIR, the folder "
-        f"where it is{fetch}"
+        f"{dataset.title}: {wanted}{unpacked} is not in {folder}; give data.source=DIR, the folder where it is"
+        f"{home}{fetch}{licence}"
     )
 
 

@@ -21,21 +21,34 @@ from medseg.errors import DataError
 
 @dataclass(frozen=True)
 class Archive:
-    """One published archive: file name, address, SHA-256 and size in bytes, None where nobody has published them.
+    """One published archive: file name, address, SHA-256 or MD5 and size in bytes, None where nobody published them.
 
-    Archives that are not `required` are used where they are found (ISIC's official validation and test sets).
+    Archives that are not `required` are used where they are found (ISIC's official validation and test sets). `top` is
+    the folder that everything in an archive is under, where that has another name than the archive.
     """
 
     file: str
     url: str
     sha256: str | None = None
+    md5: str | None = None
     size: int | None = None
     required: bool = True
+    top: str = ""
 
     @property
     def folder(self) -> str:
-        """Name of the folder that the archive unpacks to: its own name without `.zip`."""
-        return self.file.removesuffix(".zip")
+        """Name of the folder that the archive unpacks to: its own name without `.zip` or `.rar`."""
+        return self.file.removesuffix(".zip").removesuffix(".rar")
+
+    @property
+    def checksum(self) -> str | None:
+        """`sha256:<hex>` or `md5:<hex>`, as published."""
+        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}" if self.md5 else None
+
+
+def checksum_name(checksum: str) -> str:
+    """What the algorithm of a checksum is called: SHA-256 or MD5."""
+    return {"sha256": "SHA-256", "md5": "MD5"}[checksum.partition(":")[0]]
 
 
 class Source(ABC):
@@ -55,7 +68,7 @@ class Source(ABC):
 
     @property
     def archives(self) -> list[tuple[Path, str | None]]:
-        """The archive files behind this source, each with its published SHA-256 where there is one."""
+        """The archive files behind this source, each with its published checksum where there is one."""
         return []
 
 
@@ -64,16 +77,16 @@ class ZipSource(Source):
 
     Args:
         path: the archive.
-        sha256: its published checksum, where there is one.
+        checksum: its published one, where there is one; see `Archive.checksum`.
 
     Raises `DataError` for a file that is no zip archive or is damaged, and for a member with an absolute path, `..`,
     a backslash or a drive in its name, a symbolic link or special file, an encrypted member, two members of one name,
     and sizes that no honest archive has.
     """
 
-    def __init__(self, path: str | Path, sha256: str | None = None) -> None:
+    def __init__(self, path: str | Path, checksum: str | None = None) -> None:
         self.path = Path(path)
-        self.sha256 = sha256
+        self.checksum = checksum
         self.location = str(path)
         self._lock = threading.Lock()
         try:
@@ -83,7 +96,7 @@ class ZipSource(Source):
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
         except (*READ_ERRORS, NotImplementedError) as error:
-            raise DataError(f"{path}: not a zip archive, or cut short or damaged ({error}); fetch it again") from None
+            raise DataError(not_a_zip(self.path, error)) from None
         try:
             self._members = check_members(self._archive.infolist(), self.path)
         except DataError:
@@ -118,8 +131,17 @@ class ZipSource(Source):
 
     @property
     def archives(self) -> list[tuple[Path, str | None]]:
-        """The archive files, each with its published SHA-256."""
-        return [(self.path, self.sha256)]
+        """The archive file with its published checksum."""
+        return [(self.path, self.checksum)]
+
+
+def not_a_zip(path: Path, error: Exception) -> str:
+    """Say why a file is no zip archive and what to do; some datasets are published as RAR."""
+    with path.open("rb") as file:
+        is_rar = file.read(4) == b"Rar!"
+    if is_rar:
+        return f"{path}: a RAR archive, which is not read here; unpack it and give the folder with data.source=DIR"
+    return f"{path}: not a zip archive, or cut short or damaged ({error}); fetch it again"
 
 
 class FolderSource(Source):
@@ -180,7 +202,7 @@ class CombinedSource(Source):
 
     @property
     def archives(self) -> list[tuple[Path, str | None]]:
-        """The archive files, each with its published SHA-256."""
+        """The archive files, each with its published checksum."""
         return [archive for source, _ in self._parts for archive in source.archives]
 
 

@@ -1,8 +1,8 @@
 """The split files of the published datasets.
 
 They are CSV files in `split_files/<dataset>/`: `<split>.csv` with the columns `id,split`, and `folds.csv` with
-`id,fold0,...,fold4`, the split of every image in each fold; where images have a type, it stands in a last column
-`type`. `experiments/splits/make_split_files.py` made them.
+`id,fold0,...,fold4`, the split of every image in each fold; where images have a type or a group, further columns `type`
+and `group` have it. `experiments/splits/make_split_files.py` made them.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def read_table(dataset: str, table: str) -> dict[str, dict[str, str]]:
 def file_split(dataset: str, ids: Iterable[str], split: str | None, fold: int | None) -> dict[str, str]:
     """Read a split of a published dataset: every id that it has, so that a missing image can be noticed.
 
+    Images whose split is empty in the file are left out: they are of no part of it.
+
     Args:
         dataset: its short name.
         ids: the samples there are.
@@ -64,7 +66,7 @@ def file_split(dataset: str, ids: Iterable[str], split: str | None, fold: int | 
             f"{dataset}: {len(unknown)} images are not in its {name}, the first is '{unknown[0]}'; are they part "
             "of the published dataset? (your own images: data=folder)"
         )
-    return {id_: row[column] for id_, row in table.items()}
+    return {id_: row[column] for id_, row in table.items() if row[column]}
 
 
 def check_fold(fold: int) -> int:

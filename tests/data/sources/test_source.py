@@ -32,11 +32,15 @@ FILES = {"Top/images/b.png": b"bbb", "Top/images/a.png": b"aaaa" * 100, "Top/mas
 
 class One:
     title = "One set"
+    licence = "CC0"
+    home = ""
     archives: tuple[Archive, ...] = (Archive("one.zip", "http://127.0.0.1:9/one.zip", size=3 * 2**20),)
 
 
 class Two:
     title = "Two sets"
+    licence = ""
+    home = ""
     archives: tuple[Archive, ...] = (
         Archive("Images.zip", "http://127.0.0.1:9/Images.zip"),
         Archive("Masks.zip", "http://127.0.0.1:9/Masks.zip"),
