@@ -186,12 +186,12 @@ def compare_labels(prepared: PreparedDataset, metadata: Metadata) -> None:
 
     Raises `ConfigError` for the same classes in another order, which would be scored as one another.
     """
-    names, trained = list(prepared.class_names), metadata.class_names
+    names, trained = [[plain_name(name) for name in each] for each in (prepared.class_names, metadata.class_names)]
     if names != trained and sorted(names) == sorted(trained):
-        values = prepared.labels
+        values = {plain_name(name): each for name, each in prepared.labels.items()}
         option = "data.dataset.class_names and data.labels in that order"
         if values.get("rule") == "data.labels":
-            option = described({plain_name(name): values[name] for name in trained if OTHERS not in values[name]})
+            option = described({name: values[name] for name in trained if OTHERS not in values[name]})
         raise ConfigError(
             f"{prepared.title}: the classes are {', '.join(names)}, the network was trained on {', '.join(trained)}: "
             f"give {option}"

@@ -142,6 +142,10 @@ UNCERTAIN = {
         [coloured(indices(0, 0, 1, 2), BLACK, RED, GREEN)] * 4,
         {"background": 0, "class_1": "#00ff00", "class_2": "#ff0000"},
     ),
+    "minus one": (
+        [pillow(Image.fromarray(indices(-1, 0, 0, 1).astype(np.int32)), "TIFF") for _ in range(4)],
+        {"background": 0, "class_1": -1, "class_2": 1},
+    ),
     "off by one": ([indices(0, 0, 254, 255)] * 4, {"background": 0, "foreground": [254, 255]}),
     "white and a colour": (
         [coloured(indices(0, 0, 0, 1), WHITE, RED)] * 4,
@@ -182,6 +186,7 @@ def test_advice_works_as_it_is_typed(name, tmp_path):
     [
         ("void", "data.ignore=255"),
         ("void of classes", "data.ignore=255"),
+        ("minus one", "data.ignore=-1"),
         ("one mask with a stray value", "data.skip_bad=true"),
         ("one mask with another class", "data.skip_bad=true"),
         ("objects", "data.foreground=above_zero"),

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from medseg.data.datasets.synthetic import Synthetic
+from medseg.data.overlay import HATCHING
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.metrics.counts import count_pixels
@@ -174,7 +175,8 @@ def test_pixels_are_painted_by_whether_they_are_right() -> None:
     image = np.zeros((1, 5, 3), np.uint8)
     truth, predicted = np.array([[0, 1, 0, 1, 255]]), np.array([[0, 1, 1, 0, 1]])
     none, right, too_much, missed, ignored = paint(image, truth.astype(np.uint8), predicted.astype(np.uint8))[0]
-    assert none.tolist() == ignored.tolist() == [0, 0, 0]
+    assert none.tolist() == [0, 0, 0]
+    assert ignored.tolist() == list(HATCHING)
     assert right.argmax() == 1, "green"
     assert too_much.argmax() == 0, "red"
     assert missed.argmax() == 2, "blue"

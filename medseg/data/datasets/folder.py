@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 
 from medseg.config.checks.data import DATA
@@ -15,7 +16,8 @@ from medseg.data.datasets.base import Dataset, IntensityRange, Listing, Sample, 
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.folder_pixels import find_pixels
 from medseg.data.datasets.label_census import MaskContent, read_values, take_census
-from medseg.data.datasets.label_rules import Given, check_described, find_labels, refuse_lossy, warn_of_inverted
+from medseg.data.datasets.label_checks import check_described, warn_of_inverted
+from medseg.data.datasets.label_rules import Given, find_labels, refuse_lossy
 from medseg.data.datasets.label_values import (
     ABOVE_ZERO,
     Labels,
@@ -184,18 +186,23 @@ class Folder(Dataset):
         assert self._pixels is not None
         image = decode_image(source.read(sample.image), sample.image, self._pixels)
         labels = self.labels(source)
-        class_map, *others = [labels.to_classes(values) for values in self._values(source, sample, image)]
-        for at, other in enumerate(others, start=1):
-            both = np.count_nonzero((class_map == 1) & (other == 1))
-            if 2 * both > min(np.count_nonzero(class_map == 1), np.count_nonzero(other == 1)):
+        masks = self._values(source, sample, image)
+        class_map = labels.to_classes(next(masks))
+        if len(sample.masks) == 1:
+            return image, class_map
+        ignored, united = class_map == IGNORE_INDEX, (class_map == 1).astype(np.uint8)
+        for at, values in enumerate(masks, start=1):
+            class_map = labels.to_classes(values)
+            ignored |= class_map == IGNORE_INDEX
+            one = (class_map == 1).astype(np.uint8)
+            smaller = min(cv2.countNonZero(united), cv2.countNonZero(one))
+            if 2 * cv2.countNonZero(cv2.bitwise_and(united, one)) > smaller:
                 earlier = f"covers what {', '.join(sample.masks[:at])} cover: two readings of one object?"
                 detail = f"{earlier} {choose_one(sample.image, sample.masks[0])}"
                 raise SampleError("unexpected label", sample.masks[at], detail)
-            ignored = (class_map == IGNORE_INDEX) | (other == IGNORE_INDEX)
-            class_map = np.where((class_map == 1) | (other == 1), 1, np.where(ignored, IGNORE_INDEX, 0)).astype(
-                np.uint8
-            )
-        return image, class_map
+            united |= one
+        united[ignored & (united == 0)] = IGNORE_INDEX
+        return image, united
 
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
         """Return the objects: each value where every value but 0 is foreground, else the regions of each mask."""

@@ -11,21 +11,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object
 from medseg.data.datasets.label_values import MAX_CLASSES, Labels, Span, plain_name, span_name
 from medseg.data.datasets.layout import BINARY_GREY, value_list
-from medseg.data.labels import IGNORE_INDEX
 from medseg.data.sources.decode_masks import COLOUR, brightness, value_name
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError
-
-log = logging.getLogger(__name__)
 
 MOST_VALUES = 51
 """Values, 0 among them, up to which class indices are believed; more are the numbers of objects."""
@@ -33,7 +27,8 @@ MOST_VALUES = 51
 MOST_SHOWN = 8
 """Values that a message shows."""
 
-VOID = 255
+VOID = (255, 65535, -1)
+"""Values beside class indices that usually mean: not to be counted."""
 
 FEW_GREY = 0.001
 """Part of all pixels up to which grey values beside 0 and 255 are no class, whatever they look like."""
@@ -125,21 +120,6 @@ def reading(source: Source, masks: Mapping[str, MaskContent], values: set[int], 
     return None
 
 
-def warn_of_inverted(source: Source, masks: Mapping[str, MaskContent], labels: Labels) -> None:
-    """Log how to turn two values around, where most pixels are foreground."""
-    if labels.num_classes != 2 or labels.grey_edges or len(labels.values[1]) != 1:
-        return
-    (background, _), (foreground, _) = labels.values[0][0], labels.values[1][0]
-    pixels = Census.of(list(masks.values())).pixels
-    if pixels.get(foreground, 0) > pixels.get(background, 0):
-        names = [plain_name(name) for name in labels.names]
-        other = described({names[0]: [foreground], names[1]: [background]})
-        log.warning(
-            "%s: foreground, %s, covers more than the background, %s; to turn them around: %s",
-            source.location, value_name(foreground), value_name(background), other,
-        )  # fmt: skip
-
-
 def expected(content: MaskContent, values: set[int]) -> MaskContent:
     """Return what a mask holds of some values only."""
     return replace(content, counts={value: number for value, number in content.counts.items() if value in values})
@@ -198,31 +178,6 @@ def frequencies(census: Census, values: set[int]) -> str:
     return ", ".join(shown) + (f", and {len(values) - MOST_SHOWN} more" if len(values) > MOST_SHOWN else "")
 
 
-def check_described(source: Source, masks: Mapping[str, MaskContent], labels: Labels) -> None:
-    """Check a description that the user gave against the masks; log classes that do not occur.
-
-    Raises `DataError` where half of the masks or more hold values of no class, and where all pixels are of one class.
-    """
-    census = Census.of(list(masks.values()))
-    strays = {value for content in masks.values() for value in labels.unexpected(content.counts)}
-    holding = holding_others(masks, labels)
-    if 2 * holding >= len(masks):
-        raise DataError(
-            f"{source.location}: {holding} of {len(masks)} masks hold values of no class in {labels.rule}: "
-            f"{frequencies(census, strays)}; name them too, or name no background and they are background"
-        )
-    present = {int(label) for label in labels.classes_of(np.array(list(census.pixels), np.int64))} - {-1, IGNORE_INDEX}
-    if len(present) < 2:
-        one = labels.names[present.pop()] if present else "ignored"
-        raise DataError(
-            f"{source.location}: by {labels.rule} every pixel is {one}; the masks hold "
-            f"{frequencies(census, set(census.pixels))}"
-        )
-    missing = [name for label, name in enumerate(labels.names) if label not in present]
-    if missing:
-        log.warning("%s: no mask holds %s", source.location, ", ".join(missing))
-
-
 def options(
     source: Source, masks: Mapping[str, MaskContent], values: set[int], given: Given, census: Census
 ) -> list[tuple[str, str]]:
@@ -230,13 +185,12 @@ def options(
     again = "data.num_classes=null data.dataset.class_names=null " if given.num_classes is not None else ""
     objects = [(again + "data.foreground=above_zero", "where each value is one object")] if 0 in values else []
     found = []
-    void = False
     contiguous = values == set(range(len(values)))
-    if values - {VOID} == set(range(len(values) - 1)) and not given.ignored and not again:
-        rest = reading(source, masks, values - {VOID}, replace(given, ignored=((VOID, VOID),)))
-        void = rest is not None
-        if void:
-            found.append((f"data.ignore={VOID}", f"where {VOID} is not to be counted"))
+    void = next((value for value in VOID if value in values and values - {value} == set(range(len(values) - 1))), None)
+    if void is not None and not given.ignored and not again:
+        rest = reading(source, masks, values - {void}, replace(given, ignored=((void, void),)))
+        if rest is not None:
+            found.append((f"data.ignore={void}", f"where {void} is not to be counted"))
     if len(values) > MOST_VALUES:
         shades = sum(content.even for content in masks.values()) < EVEN * len(masks)
         if shades and max(values) >= COLOUR:
@@ -268,7 +222,7 @@ def options(
     if len(values) > 10 or max(values) >= COLOUR:
         found += objects
     dark, bright = ([value for value in sorted(values) if low <= value <= low + 15] for low in (0, 240))
-    if dark and bright and len(dark) + len(bright) == len(values) > 2 and not (again or void):
+    if dark and bright and len(dark) + len(bright) == len(values) > 2 and void is None and not again:
         found.insert(0, (described({"background": dark, "foreground": bright}), "where they are black and white"))
     return found
 

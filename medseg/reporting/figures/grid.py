@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.overlay import as_rgb
+from medseg.data.overlay import as_rgb, hatched
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.figures.content import Content
@@ -172,17 +172,17 @@ def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> list
 
 
 def paint(image: Pixels, truth: Pixels, predicted: Pixels) -> Pixels:
-    """Colour what is right, too much and missed over the darkened grey image; ignored pixels stay black."""
+    """Colour what is right, too much and missed over the darkened grey image; ignored pixels are hatched."""
     grey = np.repeat(image.mean(axis=2, keepdims=True) * 0.55, 3, axis=2)
-    present, positive = truth != 0, predicted != 0
+    counted = truth != IGNORE_INDEX
+    present, positive = counted & (truth != 0), counted & (predicted != 0)
     for region, colour in (
         (present & (truth == predicted), RIGHT),
         (~present & positive, TOO_MUCH),
         (present & (truth != predicted), MISSED),
     ):
         grey[region] = 0.45 * grey[region] + 0.55 * np.asarray(colour)
-    grey[truth == IGNORE_INDEX] = 0
-    return grey.astype(np.uint8)
+    return hatched(grey.astype(np.uint8), ~counted)
 
 
 def score_text(value: float, measure: Measure) -> str:

@@ -1,0 +1,58 @@
+"""Checks of how masks are read against what they hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from medseg.data.datasets.label_census import Census, MaskContent
+from medseg.data.datasets.label_rules import described, frequencies, holding_others
+from medseg.data.datasets.label_values import Labels, plain_name
+from medseg.data.labels import IGNORE_INDEX
+from medseg.data.sources.decode_masks import value_name
+from medseg.data.sources.source import Source
+from medseg.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+def check_described(source: Source, masks: Mapping[str, MaskContent], labels: Labels) -> None:
+    """Check a description that the user gave against the masks; log classes that do not occur.
+
+    Raises `DataError` where half of the masks or more hold values of no class, and where all pixels are of one class.
+    """
+    census = Census.of(list(masks.values()))
+    strays = {value for content in masks.values() for value in labels.unexpected(content.counts)}
+    holding = holding_others(masks, labels)
+    if 2 * holding >= len(masks):
+        raise DataError(
+            f"{source.location}: {holding} of {len(masks)} masks hold values of no class in {labels.rule}: "
+            f"{frequencies(census, strays)}; name them too, or name no background and they are background"
+        )
+    present = {int(label) for label in labels.classes_of(np.array(list(census.pixels), np.int64))} - {-1, IGNORE_INDEX}
+    if len(present) < 2:
+        one = labels.names[present.pop()] if present else "ignored"
+        raise DataError(
+            f"{source.location}: by {labels.rule} every pixel is {one}; the masks hold "
+            f"{frequencies(census, set(census.pixels))}"
+        )
+    missing = [name for label, name in enumerate(labels.names) if label not in present]
+    if missing:
+        log.warning("%s: no mask holds %s", source.location, ", ".join(missing))
+
+
+def warn_of_inverted(source: Source, masks: Mapping[str, MaskContent], labels: Labels) -> None:
+    """Log how to turn two values around, where most pixels are foreground."""
+    if labels.num_classes != 2 or labels.grey_edges or len(labels.values[1]) != 1:
+        return
+    (background, _), (foreground, _) = labels.values[0][0], labels.values[1][0]
+    pixels = Census.of(list(masks.values())).pixels
+    if pixels.get(foreground, 0) > pixels.get(background, 0):
+        names = [plain_name(name) for name in labels.names]
+        other = described({names[0]: [foreground], names[1]: [background]})
+        log.warning(
+            "%s: foreground, %s, covers more than the background, %s; to turn them around: %s",
+            source.location, value_name(foreground), value_name(background), other,
+        )  # fmt: skip
