@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from torch import Tensor, nn
 
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
-from medseg.data.pixel_format import PixelFormat, fits
+from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
 from medseg.errors import ConfigError, UserError
 from medseg.trained.building import build, refused
 from medseg.trained.files import KEY, read_checkpoint, values_in
@@ -47,7 +47,7 @@ class Metadata(BaseModel):
     Attributes:
         configuration: of network and data.
         class_names: the background first.
-        pixels: how stored values become 0..255, as in the training.
+        pixels: how stored values become 0..255, as in the training; files of 8 bits where it is not said.
         labels: how mask values became classes, see `medseg.data.datasets.base.Listing`; empty where that is not known.
         mean, std: per channel, of images in 0..1; None where they are not known, as in some imported checkpoints.
         data_identity: of the prepared data of the training; None for an imported checkpoint.
@@ -58,7 +58,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
     configuration: Configuration = Field(alias="config")
     class_names: list[str] = Field(min_length=1, max_length=256)
-    pixels: Annotated[PixelFormat, BeforeValidator(PixelFormat.from_dict)]
+    pixels: Annotated[PixelFormat, BeforeValidator(PixelFormat.from_dict)] = EIGHT_BITS
     labels: dict[str, list[int | str] | str] = Field(default_factory=dict, max_length=258)
     mean: list[float] | None
     std: list[float] | None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 import medseg
@@ -16,6 +17,7 @@ from medseg.data.pixel_format import PixelFormat
 from medseg.errors import ConfigError, UserError
 from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.exporting.module import file_metadata
+from medseg.trained.files import KEY
 from medseg.trained.network import TrainedNetwork
 from medseg.trained.predicting.predictor import Predictor
 from tests.trained.predicting.checkpoints import picture, write_checkpoint, write_image
@@ -136,6 +138,14 @@ def test_a_checkpoint_and_an_exported_file_name_the_pixels(trained) -> None:
     assert Checkpoint.read(trained(DEEP)).metadata.pixels == DEEP
     metadata = file_metadata(TrainedNetwork.load(trained(DEEP)), with_preprocessing=True, min_size=None)
     assert metadata["pixels"] == {"channels": 1, "low": 0, "high": 4095, "stored": ["uint16"]}
+
+
+def test_a_checkpoint_that_does_not_say_is_of_8_bits(tmp_path: Path) -> None:
+    file = write_checkpoint(tmp_path / "silent.ckpt")
+    content = torch.load(file, weights_only=True)
+    del content[KEY]["pixels"]
+    torch.save(content, file)
+    assert Checkpoint.read(file).metadata.pixels == PixelFormat()
 
 
 @pytest.mark.parametrize("change", [{"high": -1}, {"channels": 5}, {"stored": ["code"]}, {"low": None}])
