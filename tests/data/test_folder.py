@@ -55,6 +55,7 @@ def test_pairs_are_found_by_name(image, mask_, id_):
         ("21_training.tif", "21_manual1.gif", "22_training.tif", "22_manual1.gif", "30_training.tif", "30_manual1.gif"),
         ("img_001.png", "mask_001.png", "img_002.png", "mask_002.png", "img_010.png", "mask_010.png"),
         ("im1.png", "im1.ah.png", "im2.png", "im2.ah.png", "im11.png", "im11.ah.png"),
+        ("A1.JPG", "a1_gt.png", "A2.JPG", "a2_gt.png", "B1.JPG", "b1_gt.png"),
         ("IMG 1.PNG", "IMG 1 Anno.PNG", "IMG 2.PNG", "IMG 2 Anno.PNG", "IMG 3.PNG", "IMG 3 Anno.PNG"),
     ],
 )

@@ -3,7 +3,8 @@
 A mask has the name of its image, in the mirrored folder; or that name with a prefix or suffix that is the same for all
 (`a_lesion`, `mask_a`), which is found in the names or given as `data.mask_pattern`; or it is in a folder of the image's
 name. A number behind the suffix tells several masks of one image apart (`a_mask`, `a_mask_1`). Where all images have a
-prefix or suffix of their own (`21_training` and `21_manual1`), it is left off if nothing fits otherwise.
+prefix or suffix of their own (`21_training` and `21_manual1`), it is left off if nothing fits otherwise; and so is the
+difference between capital and small letters.
 """
 
 from __future__ import annotations
@@ -45,9 +46,19 @@ def pair_masks(
     pairs = pair_by_name({key: key for key in images}, masks, pattern, location)
     if not pairs:
         pairs = pair_by_name(without_common_parts(images), masks, pattern, location)
+    if not pairs:
+        lower = {lower_case(key): key for key in images}
+        of_case = {lower_case(key): file for key, file in masks.items()}
+        if (len(lower), len(of_case)) == (len(images), len(masks)):  # no two that differ in nothing else
+            pairs = pair_by_name(lower, of_case, pattern and pattern.lower(), location)
     if not pairs and pattern is None:
         pairs = pair_by_folder(images, masks)
     return {key: tuple(sorted(files)) for key, files in pairs.items()}
+
+
+def lower_case(key: Key) -> Key:
+    """Return a key in lower case."""
+    return tuple(folder.lower() for folder in key[0]), key[1].lower()
 
 
 def masks_beside(files: Mapping[Key, str], pattern: str | None) -> dict[Key, str]:
