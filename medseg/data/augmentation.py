@@ -91,7 +91,7 @@ class Augmentation:
 
 
 class ColorJitter(albumentations.ColorJitter):
-    """albumentations' own, for images of any number of channels: of others than RGB, brightness and contrast alone."""
+    """For images of any number of channels: brightness and contrast alone of those that are not RGB."""
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
         """Return the changed image, H x W or H x W x C."""

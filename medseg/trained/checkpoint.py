@@ -47,7 +47,7 @@ class Metadata(BaseModel):
     Attributes:
         configuration: of network and data.
         class_names: the background first.
-        pixels: how stored values become 0..255, as in the training; files of 8 bits where it is not said.
+        pixels: how stored values become 0..255, as in the training; files of 8 bits where a checkpoint lacks it.
         labels: how mask values became classes, see `medseg.data.datasets.base.Listing`; empty where that is not known.
         mean, std: per channel, of images in 0..1; None where they are not known, as in some imported checkpoints.
         data_identity: of the prepared data of the training; None for an imported checkpoint.
