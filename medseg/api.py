@@ -81,6 +81,7 @@ def load(
     scale: float | None = None,
     tile: int | None = None,
     overlap: float = 0.25,
+    intensity_range: Sequence[float] | None = None,
     device: str = "auto",
     precision: str | None = None,
     trust: bool = False,
@@ -89,8 +90,8 @@ def load(
 
     `medseg.load("runs/main/RUN").predict(image)` has a `mask` (H x W uint8, class indices), `probabilities` (classes
     x H x W float32) and `class_names`; a notebook shows it as the image with the outlines of its mask. `image` is a
-    file, an array (H x W or H x W x (1, 3 or 4), uint8 or uint16, RGB), or a list of these, which gives a list. All
-    that the network needs to know about images is in its checkpoint.
+    file, an array (H x W or H x W x C, RGB, of the values that the files of the training have), or a list of these,
+    which gives a list. All that the network needs to know about images is in its checkpoint.
 
     Args:
         checkpoint: a run, its folder, a checkpoint file, a pattern with `*`, or a list of these.
@@ -99,6 +100,8 @@ def load(
             resolution, times this number, and cuts it into overlapping windows.
         tile: side of these windows, in pixels as the network sees them; given without `scale` it means scale 1.
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
+        intensity_range: [low, high], the values of the images that are black and white, where these are on another
+            scale than the images of the training.
         device: `auto`, `cpu`, `gpu`, `cuda:<number>` or `mps`.
         precision: `32-true`, `bf16-mixed` or `16-mixed`, `auto` for the faster one here; None is that of the training.
         trust: build networks that are not medseg's own.
@@ -108,7 +111,15 @@ def load(
     from medseg.trained.predicting import predictor  # torch takes seconds, and not every use of medseg needs it
 
     return predictor.load(
-        checkpoint, device=device, precision=precision, trust=trust, tta=tta, scale=scale, tile=tile, overlap=overlap
+        checkpoint,
+        device=device,
+        precision=precision,
+        trust=trust,
+        tta=tta,
+        scale=scale,
+        tile=tile,
+        overlap=overlap,
+        intensity_range=intensity_range,
     )
 
 

@@ -51,7 +51,7 @@ class Augmentation:
         try:
             # strict: 2.0.8 only warns of an unknown argument and then goes on without it.
             self.compose = albumentations.Compose(
-                [*transforms, crop], strict=True, additional_targets={"closeness": "mask"}
+                [*map(for_any_channels, transforms), crop], strict=True, additional_targets={"closeness": "mask"}
             )
         except ValueError as error:
             raise ConfigError(f"augmentation: {error}") from None
@@ -74,10 +74,42 @@ class Augmentation:
         # One shared stream for all transforms, nested ones included: 20 us for eight of them.
         self.compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
         further = {} if closeness is None else {"closeness": closeness}
-        result = self.compose(image=image, mask=mask, **further)
+        try:
+            result = self.compose(image=image, mask=mask, **further)
+        except Exception as error:
+            channels = image.shape[2]
+            if channels in (1, 3):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"augmentation: one of its transforms cannot take {channels} channels ({reason}); "
+                "give augmentation=light"
+            ) from error
         # Some transforms drop the channel axis of a grey image.
         image = np.array(result["image"]).reshape(*result["image"].shape[:2], -1)
         return image, np.array(result["mask"]), *(np.array(result[name]) for name in further)
+
+
+class ColorJitter(albumentations.ColorJitter):
+    """For images of any number of channels: brightness and contrast alone of those that are not RGB."""
+
+    def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        """Return the changed image, H x W or H x W x C."""
+        if img.ndim == 2 or img.shape[2] in (1, 3):
+            return super().apply(img, **params)
+        planes = [super(ColorJitter, self).apply(plane, **params) for plane in np.moveaxis(img, 2, 0)]
+        return np.stack(planes, axis=2)
+
+
+def for_any_channels(transform: Transform) -> Transform:
+    """Return a transform with each ColorJitter in it replaced by the one above."""
+    if isinstance(transform, albumentations.BaseCompose):
+        transform.transforms = [for_any_channels(each) for each in transform.transforms]
+        return transform
+    if type(transform) is not albumentations.ColorJitter:
+        return transform
+    ranges = {name: getattr(transform, name) for name in ("brightness", "contrast", "saturation", "hue")}
+    return ColorJitter(**ranges, p=transform.p)
 
 
 class FlipsAndTurns(albumentations.D4):
@@ -94,6 +126,8 @@ class FlipsAndTurns(albumentations.D4):
     def apply(self, img: np.ndarray, group_element: str, **params: Any) -> np.ndarray:
         """Return the flipped or turned image, H x W or H x W x C."""
         # albumentations makes a view and then copies it, bytes in a row backwards: 0.5 ms for a turn of 256 x 256 RGB.
+        if img.ndim == 3 and img.shape[2] > 4:  # which OpenCV does not turn
+            return np.stack([MOVES[group_element](plane) for plane in np.moveaxis(img, 2, 0)], axis=2)
         moved = MOVES[group_element](img)
         return moved.reshape(*moved.shape[:2], *img.shape[2:])  # OpenCV drops the axis of a single channel
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import check_arguments
 from medseg.config.instantiate import instantiate
-from medseg.data.datasets.base import Dataset
+from medseg.data.datasets.base import Dataset, IntensityRange
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
@@ -23,7 +23,7 @@ from medseg.data.normalisation import normalise
 from medseg.data.on_device import DrawnPositions, ImagesOnDevice, OnDeviceAugmentation
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
 from medseg.data.prepared.dataset import PreparedDataset
-from medseg.data.prepared.prepare import prepare
+from medseg.data.prepared.prepare import check_range, prepare
 from medseg.data.splits.fraction import take_fraction
 from medseg.data.splits.grouping import find_groups
 from medseg.errors import DataError
@@ -81,7 +81,8 @@ class SegmentationDataModule(lightning.LightningDataModule):
         source: the user's archive or folder; see `medseg.data.sources.finding`.
         download: fetch the archive from its published address.
         image_size: one number for square images, or (height, width).
-        in_channels: 3 for RGB, 1 for grey.
+        in_channels: 3 for RGB, 1 for grey, or as many as the files have.
+        intensity_range: that of the dataset, `medseg.data.datasets.Folder`; checked, and taken from there.
         num_classes: checked against the data where given.
         split: name of the split; None is the dataset's default.
         fold: k for fold k of five as the test split; goes before `split`.
@@ -114,6 +115,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         download: bool = False,
         image_size: int | Sequence[int] = 256,
         in_channels: int = 3,
+        intensity_range: IntensityRange = None,
         num_classes: int | None = None,
         split: str | None = None,
         fold: int | None = None,
@@ -137,6 +139,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         test_split: str = "test",
     ) -> None:
         super().__init__()
+        check_range(dataset, intensity_range)
         self.given_normalisation = normalisation
         self.dataset = dataset
         self.data_dir = Path(data_dir).expanduser()

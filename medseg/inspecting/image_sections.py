@@ -21,6 +21,9 @@ def chosen_samples(facts: Facts, samples: Sequence[int], extremes: Mapping[str, 
     intro = (
         f"{spread}, as prepared: {size} pixels, whatever their shape was. Under each its split and part of foreground."
     )
+    if facts.prepared.in_channels not in (1, 3):
+        shown = "first three are" if facts.prepared.in_channels > 3 else "first is"
+        intro += f" Of the {facts.prepared.in_channels} channels the {shown} shown."
     groups = []
     for kind, positions in extremes.items():
         many = f" ({len(positions)} of {len(facts.empty)})" if kind == "empty masks" else ""

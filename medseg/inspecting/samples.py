@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import sample_seed
 from medseg.data.module import SegmentationDataModule
+from medseg.data.overlay import as_rgb
 from medseg.inspecting.facts import Facts
 
 LONGEST_SIDE = 320
@@ -89,7 +90,12 @@ def draw_augmented(datamodule: SegmentationDataModule, facts: Facts, images: int
 
 
 def shrunk(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image, H x W x C uint8, and its mask, H x W uint8, no longer than `LONGEST_SIDE`; grey as H x W."""
+    """Return an image, H x W x C uint8, and its mask, H x W uint8, no longer than `LONGEST_SIDE`; grey as H x W.
+
+    Other numbers of channels are returned as pictures, see `as_rgb`.
+    """
+    if image.shape[2] not in (1, 3):
+        image = as_rgb(image)
     height, width = mask.shape
     factor = min(1.0, LONGEST_SIDE / max(height, width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))

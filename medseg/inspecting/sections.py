@@ -25,6 +25,9 @@ MOST_PROBLEMS = 500
 MOST_PAIRS = 12
 """Pairs of images that are shown; the others are in the table of problems."""
 
+CHANNELS = {1: "grey", 3: "RGB"}
+NAMES = {1: ["grey"], 3: ["red", "green", "blue"]}
+
 FEW_SIZES = 6
 """Sizes up to this number are listed, more are drawn."""
 
@@ -33,11 +36,12 @@ def at_a_glance(facts: Facts, split: str) -> str:
     """Say what the data are in a few numbers."""
     prepared, fingerprint = facts.prepared, facts.prepared.fingerprint
     height, width = prepared.image_size
+    channels = CHANNELS.get(prepared.in_channels, f"{prepared.in_channels} channels")
     counts = " / ".join(str(len(facts.indices[part])) for part in SPLITS)
     tiles = {
         "images": str(len(facts.rows)),
         f"train / val / test, {split}": counts,
-        f"height x width, {'RGB' if prepared.in_channels == 3 else 'grey'}": f"{height} x {width}",
+        f"height x width, {channels}": f"{height} x {width}",
         f"classes: {', '.join(prepared.class_names)}": str(prepared.num_classes),
         "sizes of the originals": str(fingerprint["native_sizes"]),
         "foreground, median image": percent(float(np.median(facts.foreground))),
@@ -197,7 +201,7 @@ def types(facts: Facts, shown: Mapping[str, NDArray[np.int64]]) -> str:
 def intensities(facts: Facts) -> str:
     """Show mean and deviation of each channel, split by split, and how the values are spread."""
     prepared = facts.prepared
-    channels = ("red", "green", "blue") if prepared.in_channels == 3 else ("grey",)
+    channels = NAMES.get(prepared.in_channels) or [f"channel {k + 1}" for k in range(prepared.in_channels)]
     cells = []
     for part, indices in {**facts.indices, "all": np.arange(len(facts.rows))}.items():
         if len(indices):
@@ -228,6 +232,8 @@ def fingerprint(facts: Facts) -> str:
         "mask values": as_text(facts.prepared.labels) if facts.prepared.labels else "as the dataset defines them",
         "image size, height x width": " x ".join(map(str, content["image_size"])),
         "channels": content["in_channels"],
+        "pixels of the files": facts.prepared.pixels.describe(),
+        "images with opaque alpha, left out": content["opaque_alpha"],
         "source": content["source"],
         "SHA-256 of the archives": content["archive_sha256"],
         "SHA-256 of the arrays": content["sha256"],

@@ -27,7 +27,13 @@ SETTING_FILES = ("protocol", "budget")
 SIZE = "image_size"
 """Last part of the keys that may have one number or two, height and width."""
 
-LATER = {"continue_from": None, "data.groups": None, "data.fraction": 1}
+LATER = {
+    "continue_from": None,
+    "data.groups": None,
+    "data.fraction": 1,
+    "data.intensity_range": None,
+    "data.dataset.intensity_range": None,
+}
 """Options that older versions did not have, and their default: a run that does not use them has the name it had."""
 
 EARLIER_RUNS = ("continue_from", "initial_weights")

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from medseg.config.checks.data import groups_table
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
+from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
 from medseg.errors import ConfigError, UserError
 from medseg.trained.building import build, refused
 from medseg.trained.files import KEY, read_checkpoint, values_in
@@ -47,6 +48,7 @@ class Metadata(BaseModel):
     Attributes:
         configuration: of network and data.
         class_names: the background first.
+        pixels: how stored values become 0..255, as in the training; files of 8 bits where a checkpoint lacks it.
         labels: how mask values became classes, see `medseg.data.datasets.base.Listing`; empty where that is not known.
         mean, std: per channel, of images in 0..1; None where they are not known, as in some imported checkpoints.
         data_identity: of the prepared data of the training; None for an imported checkpoint.
@@ -57,6 +59,7 @@ class Metadata(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
     configuration: Configuration = Field(alias="config")
     class_names: list[str] = Field(min_length=1, max_length=256)
+    pixels: Annotated[PixelFormat, BeforeValidator(PixelFormat.from_dict)] = EIGHT_BITS
     labels: dict[str, list[int | str] | str] = Field(default_factory=dict, max_length=258)
     mean: list[float] | None
     std: list[float] | None
@@ -72,7 +75,7 @@ class Metadata(BaseModel):
 
     @property
     def in_channels(self) -> int:
-        """Channels of an image: 3 for RGB, 1 for grey."""
+        """Channels of an image: 3 for RGB, 1 for grey, or as many as the files have."""
         return int(self.configuration.data["in_channels"])
 
     @property
@@ -82,13 +85,17 @@ class Metadata(BaseModel):
 
 
 def checkpoint_metadata(
-    configuration: Mapping[str, Any], normalisation: tuple[Sequence[float], Sequence[float]] | None, **others: Any
+    configuration: Mapping[str, Any],
+    normalisation: tuple[Sequence[float], Sequence[float]] | None,
+    pixels: PixelFormat | None = None,
+    **others: Any,
 ) -> dict[str, Any]:
     """Return what a checkpoint holds beside its weights, as plain values; of a file of groups, its name.
 
     Args:
         configuration: with the `model`, `data` and `channels_last` of a run; keys of the machine are left out.
         normalisation: mean and standard deviation per channel.
+        pixels: of the data of the training; None, where they are not known, means files of 8 bits.
         others: the other attributes of `Metadata`.
     """
     mean, std = (list(values) for values in normalisation) if normalisation else (None, None)
@@ -97,7 +104,8 @@ def checkpoint_metadata(
     if table is not None:
         data["groups"] = f"{Path(table[0]).name}:{table[1]}"
     config = {"model": configuration["model"], "data": data, "channels_last": configuration["channels_last"]}
-    return {"config": config, "mean": mean, "std": std, **others}
+    pixels = pixels or PixelFormat(channels=data["in_channels"])
+    return {"config": config, "pixels": pixels.to_dict(), "mean": mean, "std": std, **others}
 
 
 @dataclass(frozen=True)
@@ -180,6 +188,8 @@ def check_metadata(content: Any, file: Path) -> Metadata:
         size = data.get("image_size")
         checked("data.image_size", list(size) if isinstance(size, tuple) else size, SIZE)
         channels = checked("data.in_channels", data.get("in_channels"), CHANNELS)
+        if not fits(metadata.pixels.channels, channels):
+            raise ValueError(f"pixels have {metadata.pixels.channels} channels, data.in_channels is {channels}")
         for classes in (data.get("num_classes"), model.get("num_classes")):
             if isinstance(classes, int) and len(names) != classes:
                 raise ValueError(f"class_names has {len(names)} names for {classes} classes")

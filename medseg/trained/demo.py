@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from omegaconf import DictConfig
 
-from medseg.data.overlay import colour_of, outline
+from medseg.data.overlay import as_rgb, colour_of, outline
 from medseg.errors import UserError
 from medseg.trained.predicting.folder import as_text, load_predictor
 from medseg.trained.predicting.inputs import find_inputs
@@ -61,7 +61,7 @@ def mask_of(prediction: Prediction, label: int | None, threshold: float) -> tupl
 
 def draw(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Draw the classes onto the image: tinted, with their outlines."""
-    small_image, small = reduced(image, cv2.INTER_AREA), reduced(mask, cv2.INTER_NEAREST_EXACT)
+    small_image, small = reduced(as_rgb(image), cv2.INTER_AREA), reduced(mask, cv2.INTER_NEAREST_EXACT)
     colours = np.array([(0, 0, 0), *(colour_of(label) for label in range(1, int(mask.max()) + 1))], np.float32)
     tinted = np.where((small > 0)[..., None], 0.7 * small_image + 0.3 * colours[small], small_image)
     return outline(tinted.astype(np.uint8), small)
@@ -130,7 +130,7 @@ def build_page(predictor: Predictor, title: str, examples: Sequence[Path] = ()) 
                 threshold = gradio.Slider(0, 1, value=0.5, step=0.01, label="threshold", info=info, visible=not several)
             with gradio.Column():
                 table = gradio.HTML(padding=False)
-        # The file as it is: gradio would turn it round by its EXIF tag, change its mode, and explain a damaged one in
+        # The file as it is: gradio would change its mode, and explain a damaged one in
         # its own words.
         image.preprocess = lambda payload: payload and payload.path
         if examples:

@@ -170,10 +170,10 @@ def metadata_of(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[st
     normalisation = given_normalisation(cfg, model["in_channels"])
     cfg = OmegaConf.merge(cfg, {"data": {"in_channels": model["in_channels"]}})  # type: ignore[assignment]
     data: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
-    num_classes = model["num_classes"]
+    num_classes, pixels = model["num_classes"], None
     if "dataset" in cfg.data:
         datamodule = build_datamodule(cfg.data)
-        class_names = list(datamodule.prepared.class_names)
+        class_names, pixels = list(datamodule.prepared.class_names), datamodule.prepared.pixels
         if len(class_names) != num_classes:
             raise ConfigError(
                 f"{source} predicts {num_classes} classes, {datamodule.dataset.title} has {len(class_names)} "
@@ -187,6 +187,7 @@ def metadata_of(cfg: DictConfig, model: dict[str, Any], source: Path) -> dict[st
     return checkpoint_metadata(
         {"model": model, "data": data, "channels_last": True},
         normalisation,
+        pixels,
         class_names=class_names,
         data_identity=None,
         precision="32-true",

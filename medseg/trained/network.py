@@ -15,7 +15,7 @@ from medseg.acceleration import accelerate
 from medseg.acceleration.precision import pick_precision
 from medseg.config.checks.kinds import DEVICE, checked
 from medseg.data.normalisation import normalise
-from medseg.data.prepared.resize import as_grey, resize_image
+from medseg.data.prepared.resize import resize_image, with_channels
 from medseg.errors import ConfigError, UserError
 from medseg.models.mirror import mirror_pad
 from medseg.models.outputs import main_output
@@ -105,14 +105,12 @@ class TrainedNetwork:
         return known
 
     def prepare(self, image: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return an image, H x W x 3 uint8 RGB, as those of the training were prepared: height x width x channels.
+        """Return an image, H x W x C uint8, RGB or as the files' channels, as those of the training were prepared.
 
         `size`: height and width; None is that of the training. These are the steps of `medseg.data.prepared.build`, so
         that an image of the data is as it is in the prepared data.
         """
-        return resize_image(
-            as_grey(image) if self.metadata.in_channels == 1 else image, size or self.metadata.image_size
-        )
+        return resize_image(with_channels(image, self.metadata.in_channels), size or self.metadata.image_size)
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, *, flips: Sequence[Sequence[int]] = ((),)) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.checks.data import groups_table
@@ -16,6 +17,7 @@ from medseg.data.datasets import Folder
 from medseg.data.datasets.label_rules import described
 from medseg.data.datasets.label_values import OTHERS, plain_name
 from medseg.data.module import SegmentationDataModule
+from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.report import as_text
 from medseg.errors import ConfigError, UserError
@@ -52,6 +54,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     given = given_keys(cfg, overrides)
     datamodule = data_to_score(checkpoint, run, cfg, given)
     check_classes(datamodule, metadata.class_names, file)
+    check_pixels(datamodule, metadata.pixels, file, stated="intensity_range" in given)
     same_data = datamodule.prepared.identity == metadata.data_identity
     if not same_data and metadata.data_identity is not None:
         compare_labels(datamodule.prepared, metadata)
@@ -102,15 +105,17 @@ def data_to_score(
 
     Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
     the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command. Images are
-    normalised as those of the training, whatever data they are from.
+    normalised as those of the training, whatever data they are from, and files of more than 8 bits are on its scale.
 
     Raises `ConfigError` for a checkpoint of no data without other data.
     """
     chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
-    before = checkpoint.metadata.configuration.data
+    before, pixels = checkpoint.metadata.configuration.data, checkpoint.metadata.pixels
+    own_range = None if pixels.plain else [pixels.low, pixels.high]
     if "dataset" in given:
         arguments = {**chosen, **{key: before[key] for key in NETWORK_KEYS if key in before and key not in given}}
         dataset = instantiate(cfg.data.dataset)
+        new_images = True
     else:
         dataset = checkpoint.dataset(trust=cfg.trust)
         if dataset is None:
@@ -124,6 +129,13 @@ def data_to_score(
         if "root" in given:
             arguments["source"] = arguments["root"]
         arguments["prepared_in"] = paths.get("data_dir")
+        new_images = bool({"source", "root"} & set(given))
+    if isinstance(dataset, Folder):
+        if "intensity_range" in given:
+            dataset.intensity_range = chosen["intensity_range"]
+        elif new_images and own_range:
+            dataset.intensity_range = own_range
+        arguments["intensity_range"] = None  # the dataset has it
     arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
     arguments["test_split"] = cfg.split
     return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
@@ -182,6 +194,25 @@ def data_paths(run: RunFolder) -> dict[str, str]:
     found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
     table = groups_table(str(data.get("groups")))
     return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found
+
+
+def check_pixels(datamodule: SegmentationDataModule, pixels: PixelFormat, file: Path, *, stated: bool) -> None:
+    """Check that the images are on the scale of the training's, unless the user states theirs.
+
+    Raises `ConfigError`.
+    """
+    here = datamodule.prepared.pixels
+    same = (here.low, here.high) == (pixels.low, pixels.high) and all(pixels.takes(np.dtype(t)) for t in here.stored)
+    if not same and not stated:
+        option = "percentiles" if here.range == pixels.range else here.range
+        option = "[0,255]" if here.stored == ("uint8",) else option
+        advice = f"; state which values are black and white here, such as data.intensity_range={option}"
+        if not isinstance(datamodule.dataset, Folder):
+            advice = "; use them as data=folder with data.intensity_range=[0,255]"
+        raise ConfigError(
+            f"{file} was trained on {pixels.describe()}, the files of {datamodule.dataset.title} are {here.describe()}"
+            f"{advice}"
+        )
 
 
 def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:

@@ -124,6 +124,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     metadata = checkpoint_metadata(
         {**settings, "data": data_settings},
         datamodule.normalisation,
+        prepared.pixels,
         class_names=list(prepared.class_names),
         labels=prepared.labels,
         data_identity=prepared.identity,

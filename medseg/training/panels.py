@@ -13,7 +13,7 @@ from lightning import Trainer
 
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.module import SegmentationDataModule
-from medseg.data.overlay import hatched, outline
+from medseg.data.overlay import as_rgb, hatched, outline
 from medseg.errors import printable
 from medseg.models.outputs import main_output
 from medseg.training.task import SegmentationTask
@@ -89,7 +89,7 @@ def draw_examples(
     # Pasted, not drawn: the axes of 16 pictures would take half a second.
     page = np.full((HEADING + len(images) * (tall + CAPTION), PAGE, 3), 255, np.uint8)
     for top, image, truth, prediction in zip(tops, images, truths, predictions, strict=True):
-        rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image)
+        rgb = np.array(as_rgb(image))
         counted = np.where(truth == IGNORE_INDEX, truth, prediction)
         pictures = (rgb, outline(rgb, truth), outline(rgb, counted), error_map(rgb, truth, prediction))
         for left, picture in zip(lefts, pictures, strict=True):

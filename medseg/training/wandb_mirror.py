@@ -26,6 +26,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
 from medseg.data.labels import IGNORE_INDEX
+from medseg.data.overlay import as_rgb
 from medseg.metrics import count_pixels, headline
 from medseg.runs.folder import RunFolder
 from medseg.training.mirror import Mirror
@@ -97,7 +98,7 @@ class RunLogger(WandbLogger):
                     "class_labels": shown_labels,
                 },
             }
-            shown.append(wandb.Image(image.squeeze(), masks=masks, caption=name))
+            shown.append(wandb.Image(as_rgb(image), masks=masks, caption=name))
             dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]
             rows.append([epoch, name, float(dice), shown[-1]])
         table = wandb.Table(columns=["epoch", "id", "dice", "image"], data=rows)

@@ -206,6 +206,30 @@ def test_every_option_changes_images(option: str) -> None:
     assert len(set(digests(shipped(option, 48), list(range(40))))) >= 8
 
 
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 7])
+def test_every_option_takes_any_number_of_channels(option: str, channels: int) -> None:
+    augmentation = shipped(option, 32)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, channels), dtype=np.uint8)
+    changed = [augmentation(image, np.zeros((32, 32), np.uint8), seed)[0] for seed in range(20)]
+    assert {(one.shape, one.dtype) for one in changed} == {(image.shape, image.dtype)}
+    assert option == "none" or any((one != image).any() for one in changed)
+
+
+def test_the_first_three_of_five_channels_move_as_an_rgb_image() -> None:
+    augmentation = shipped("light", 48)
+    image, mask = picture()
+    five = np.dstack([image, image[:, :, :2]])
+    for seed in range(8):
+        np.testing.assert_array_equal(augmentation(five, mask, seed)[0][:, :, :3], augmentation(image, mask, seed)[0])
+
+
+def test_what_knows_colours_alone_is_refused_for_other_channels() -> None:
+    augmentation = Augmentation([albumentations.HueSaturationValue(p=1)], 16)
+    with pytest.raises(ConfigError, match=r"cannot take 5 channels .*augmentation=light"):
+        augmentation(np.zeros((16, 16, 5), np.uint8), np.zeros((16, 16), np.uint8), 0)
+
+
 def test_convunext_scales_as_the_released_code() -> None:
     # Short side 409 to 768 for crops of 480. Each mask pixel holds its column, so a row tells the scale.
     mask = np.repeat(np.arange(200, dtype=np.uint8)[None], 200, axis=0)

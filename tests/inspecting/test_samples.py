@@ -65,6 +65,8 @@ def test_large_images_are_shrunk_with_their_masks() -> None:
     assert small.shape == labels.shape == (LONGEST_SIDE, 128)
     same = np.zeros((10, 20, 3), np.uint8)
     assert shrunk(same, same[..., 0])[0] is same
+    wide, _ = shrunk(np.zeros((1000, 400, 5), np.uint8), mask)
+    assert wide.shape == (LONGEST_SIDE, 128, 3)
 
 
 def test_a_figure_keeps_markup_out() -> None:

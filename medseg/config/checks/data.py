@@ -12,6 +12,7 @@ from medseg.config.checks.kinds import (
     BATCH_SIZE,
     CHANNELS,
     CLASSES,
+    INTENSITY_RANGE,
     PART,
     PATH,
     POSITIVE,
@@ -61,6 +62,7 @@ DATA: Settings = {
     "download": SWITCH,
     "image_size": SIZE,
     "in_channels": CHANNELS,
+    "intensity_range": INTENSITY_RANGE | None,
     "num_classes": CLASSES | None,
     "split": TEXT | None,
     "fold": FOLD | None,
@@ -76,6 +78,7 @@ DATA: Settings = {
 
 DATASET: Settings = {
     "class_names": NAMES | None,
+    "intensity_range": INTENSITY_RANGE | None,
     "num_classes": CLASSES | None,
     "labels": LABELS | None,
     "ignore": VALUES | None,

@@ -164,7 +164,13 @@ SEED: Any = whole(0, 2**32 - 1)
 BATCH_SIZE: Any = whole(1, 65_536)
 SIZE: Any = size(8)
 """Of prepared images."""
-CHANNELS: Any = Annotated[int, rule(lambda value: value in (1, 3)), Words("3 (RGB) or 1 (grey)")]
+CHANNELS: Any = Annotated[whole(1, 64), Words("3 (RGB), 1 (grey) or the number of channels of the files, at most 64")]
+VALUES: Any = Annotated[
+    several(number(-1e15, 1e15), "", 2, 2),
+    rule(lambda ends: ends[0] < ends[1]),
+    Words("[low,high], the stored values that become black and white"),
+]
+INTENSITY_RANGE: Any = Annotated[VALUES | Literal["percentiles"], Words(f"{words(VALUES)}, or percentiles")]
 CLASSES: Any = whole(2, 255)
 """The background included."""
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 
 from medseg.data.labels import IGNORE_INDEX
+from medseg.data.pixel_format import EIGHT_BITS, PixelFormat
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits.random_splits import random_split
 from medseg.data.splits.split_files import file_split, split_names
+
+IntensityRange: TypeAlias = Sequence[float] | str | None
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,14 @@ class Listing:
 
     `class_names[0]` is the background; `num_classes` is their number. `labels` describes how the values of masks become
     classes, in plain values: `{"background": [0], "disc": [128], "ignored": [255], "rule": "data.labels"}`; empty where
-    that is a fact of the dataset.
+    that is a fact of the dataset. `pixels` is how stored values become 0..255.
     """
 
     samples: list[Sample]
     class_names: tuple[str, ...]
     problems: list[Problem] = field(default_factory=list)
     labels: dict[str, object] = field(default_factory=dict)
+    pixels: PixelFormat = EIGHT_BITS
 
     @property
     def num_classes(self) -> int:
@@ -86,6 +91,9 @@ class Dataset(ABC):
     version: int = 1
     """Raised when the meaning of `read` changes, so that older caches are not reused."""
 
+    intensity_range: IntensityRange = None
+    """`data.intensity_range`, for a dataset whose files can have any values: [low, high], `percentiles` or None."""
+
     @property
     def options(self) -> dict[str, object]:
         """Constructor arguments that change what `read` returns; part of the cache key."""
@@ -101,7 +109,9 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Return the image, H x W x 3 uint8 RGB, and its class map, H x W uint8, both at native size.
+        """Return the image, H x W x C uint8, and its class map, H x W uint8, both at native size and upright.
+
+        C is 3, RGB with grey repeated, unless `Listing.pixels` has another number of channels than 1 and 3.
 
         Pixels of 255 in the class map count nowhere: in no loss, score, statistic or picture.
 

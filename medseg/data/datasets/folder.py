@@ -12,8 +12,9 @@ import numpy as np
 
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import check_arguments
-from medseg.data.datasets.base import Dataset, Listing, Sample, connected_components, groups_of
+from medseg.data.datasets.base import Dataset, IntensityRange, Listing, Sample, connected_components, groups_of
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
+from medseg.data.datasets.folder_pixels import find_pixels
 from medseg.data.datasets.label_census import MaskContent, read_values, take_census
 from medseg.data.datasets.label_checks import check_described, warn_of_inverted
 from medseg.data.datasets.label_rules import Given, find_labels, refuse_lossy
@@ -28,6 +29,7 @@ from medseg.data.datasets.label_values import (
 )
 from medseg.data.datasets.layout import check_size, threshold, value_list
 from medseg.data.labels import IGNORE_INDEX
+from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_image
 from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
@@ -62,6 +64,8 @@ class Folder(Dataset):
         ignore: the value, range, colour or list of these of pixels that count nowhere.
         foreground: `above_zero` where every value but 0 is foreground, such as the numbers of objects.
         mask_pattern: of the names of masks, with `*` for the name of the image, such as `*_seg`; found without.
+        intensity_range: the stored values that become 0 and 255, [low, high], or `percentiles`; see
+            `medseg.data.pixel_format`.
 
     Raises `ConfigError` for arguments that contradict each other.
     """
@@ -78,6 +82,7 @@ class Folder(Dataset):
         ignore: Any = None,
         foreground: str | None = None,
         mask_pattern: str | None = None,
+        intensity_range: IntensityRange = None,
     ) -> None:
         names = tuple(class_names) if class_names else None
         if names and num_classes not in (None, len(names)):
@@ -96,10 +101,13 @@ class Folder(Dataset):
         elif foreground is not None:
             self.described = with_names(above_zero(self.given.ignored, names), None, num_classes)
         self._labels = self.described
+        stated = intensity_range
+        self.intensity_range = stated if stated is None or isinstance(stated, str) else [float(each) for each in stated]
+        self._pixels: PixelFormat | None = None
 
     @property
     def options(self) -> dict[str, object]:
-        """All arguments change what a mask means."""
+        """All arguments change what a mask or a pixel means."""
         # As pairs: the order of the classes counts.
         described = list(self.described.describe().items()) if self.described else None
         return {
@@ -108,10 +116,11 @@ class Folder(Dataset):
             "labels": described,
             "ignored": self.given.ignored,
             "mask_pattern": self.mask_pattern,
+            "intensity_range": self.intensity_range,
         }
 
     def list_samples(self, source: Source) -> Listing:
-        """Pair the files and read all masks to find the classes."""
+        """Pair the files, read all masks to find the classes, and look at all images to find their pixel format."""
         files = find_files(source, self.mask_pattern)
         contents = take_census(source, sorted({file for masks in files.masks.values() for file in masks}))
         unusable = {file: content for file, content in contents.items() if isinstance(content, SampleError)}
@@ -139,7 +148,9 @@ class Folder(Dataset):
                 samples.append(sample)
             else:
                 problems.append(problem)
-        return Listing(samples, labels.names, problems, labels.describe())
+        images = {sample.id: sample.image for sample in samples}
+        self._pixels, other_channels = find_pixels(source, images, self.intensity_range, source.location)
+        return Listing(samples, labels.names, problems + other_channels, labels.describe(), self._pixels)
 
     def _read_by(self, source: Source, contents: Mapping[str, MaskContent]) -> Labels:
         """Return how the masks are read, as described or by the rules; logs what is not described."""
@@ -172,7 +183,10 @@ class Folder(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair and turn mask values into classes."""
-        image = decode_image(source.read(sample.image), sample.image)
+        if self._pixels is None:
+            self.list_samples(source)
+        assert self._pixels is not None
+        image = decode_image(source.read(sample.image), sample.image, self._pixels)
         labels = self.labels(source)
         masks = self._values(source, sample, image)
         class_map = labels.to_classes(next(masks))

@@ -9,6 +9,7 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size
+from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_pages
 from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import Archive, Source
@@ -45,7 +46,7 @@ class ISBI2012(Dataset):
         if len(_stack(source, labels)) != slices:
             raise DataError(f"{self.title}: {volume} has {slices} slices, {labels} {len(_stack(source, labels))}")
         samples = [Sample(f"slice_{k:02d}", volume, (labels,)) for k in range(slices)]
-        return Listing(samples, self.classes)
+        return Listing(samples, self.classes, pixels=PixelFormat(channels=1))
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Take one slice of both stacks."""

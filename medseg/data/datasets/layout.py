@@ -11,7 +11,7 @@ import numpy as np
 from medseg.data.datasets.base import Listing, Sample
 from medseg.data.sources.decode import decode_image
 from medseg.data.sources.decode_masks import decode_labels, value_name
-from medseg.data.sources.problems import Problem, SampleError
+from medseg.data.sources.problems import Problem, SampleError, notes_of
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
@@ -64,7 +64,10 @@ def listing(
 
 
 def read_pair(source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the image, H x W x 3 uint8 RGB, and the label values of its first mask file, H x W uint8 or uint16."""
+    """Decode the image, H x W x 3 uint8 RGB, and the label values of its first mask file, H x W uint8 or uint16.
+
+    Images have 8 bits; see `medseg.data.sources.decode.decode_image` for others.
+    """
     image = decode_image(source.read(sample.image), sample.image)
     return image, read_labels(source, sample, image, sample.masks[0])
 
@@ -81,6 +84,11 @@ def check_size(image: np.ndarray, labels: np.ndarray, image_file: str, mask_file
     (height, width), (mask_height, mask_width) = image.shape[:2], labels.shape
     if (height, width) != (mask_height, mask_width):
         detail = f"mask {mask_width} x {mask_height}, image {image_file} {width} x {height} (width x height)"
+        turned = notes_of("orientation tag applied", image_file, mask_file)
+        detail += "".join(f"; the orientation of {each.file} was applied, {each.detail}" for each in turned)
+        if (height, width) == (mask_width, mask_height):
+            ways = "without that tag" if turned else "if one of them were turned by 90 degrees"
+            detail += f"; they would fit {ways}: save both upright, without orientation tags"
         raise SampleError("size mismatch", mask_file, detail)
 
 

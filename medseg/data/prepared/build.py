@@ -17,9 +17,9 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.arrays import ArrayFile
 from medseg.data.prepared.dataset import Row
 from medseg.data.prepared.duplicates import difference_hash, thumbnail
-from medseg.data.prepared.resize import as_grey, resize_image, resize_mask
+from medseg.data.prepared.resize import resize_image, resize_mask, with_channels
 from medseg.data.prepared.threads import in_threads
-from medseg.data.sources.problems import Problem, SampleError
+from medseg.data.sources.problems import OPAQUE, Problem, SampleError, collected_notes
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
 
@@ -46,6 +46,8 @@ class Result:
     class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Prepared pixels of each class over all samples."""
     problems: list[Problem] = field(default_factory=list)
+    opaque_alpha: int = 0
+    """Images with an alpha channel that is opaque everywhere, which is left out."""
     sha256: dict[str, str] = field(default_factory=dict)
     """Of each array file, by its name."""
 
@@ -61,7 +63,7 @@ def build_arrays(
         listing: the samples, sorted by id.
         folder: an existing folder.
         size: height and width to resize to. The aspect ratio is not kept, as in most papers.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for grey, or those of the files.
         workers: threads that decode. Threads, since decoding, unpacking and hashing all leave the interpreter free:
             they cost nothing to start, whatever else is imported, and leave nothing behind when the process is killed.
 
@@ -76,12 +78,13 @@ def build_arrays(
         sample = listing.samples[index]
         recorder = Recorder(source, sample.image)
         try:
-            image, mask = read_checked(dataset, recorder, sample, listing.num_classes)
+            with collected_notes() as notes:
+                image, mask = read_checked(dataset, recorder, sample, listing.num_classes)
         except SampleError as error:
             return Problem(error.kind, error.file, error.detail, sample.id)
         except (DataError, OSError) as error:
             return Problem("unreadable", sample.image, str(error), sample.id)
-        small = resize_image(as_grey(image) if channels == 1 else image, size)
+        small = resize_image(with_channels(image, channels), size)
         small_mask = resize_mask(mask, size)
         if (small_mask == IGNORE_INDEX).all():
             return Problem("unexpected label", sample.image, "every pixel is to be ignored as prepared", sample.id)
@@ -89,7 +92,11 @@ def build_arrays(
         masks.write(index, small_mask)
         # Slices of one volume share a file: their pixels are hashed instead.
         digest = recorder.sha256 if shared[sample.image] == 1 else None
-        return measure(sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes)
+        measured = measure(
+            sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes
+        )
+        measured.problems[:0] = [replace(each, sample=sample.id) for each in notes]
+        return measured
 
     with (
         ArrayFile(folder / "images.npy", (count, *size, channels)) as images,
@@ -108,7 +115,9 @@ def build_arrays(
                 result.rows.append(outcome.row)
                 result.thumbnails.append(outcome.thumbnail)
                 result.class_pixels += outcome.class_pixels
-                result.problems += outcome.problems
+                opaque = [each for each in outcome.problems if each.kind == OPAQUE]
+                result.opaque_alpha += len(opaque)
+                result.problems += [each for each in outcome.problems if each.kind != OPAQUE]
         if len(result.rows) < count:
             for array in (images, masks):
                 array.keep([row.index for row in result.rows])
@@ -211,7 +220,9 @@ class Recorder(Source):
 def pixel_sums(image: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the sum and the sum of squares of each channel of an image, H x W x C uint8; exact."""
     pixels = image.shape[0] * image.shape[1]
-    mean, std = cv2.meanStdDev(image)
+    # It takes four channels at the most.
+    parts = [cv2.meanStdDev(image[:, :, first : first + 4]) for first in range(0, image.shape[2], 4)]
+    mean, std = (np.concatenate(each) for each in zip(*parts, strict=True))
     # OpenCV adds up integers and divides in double precision; rounding gives the integers back.
     sums = np.rint(mean * pixels).ravel()
     square_sums = np.rint((std**2 + mean**2) * pixels).ravel()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from medseg.data.datasets.base import Dataset, Sample
+from medseg.data.pixel_format import PixelFormat
 from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
 from medseg.system.files import sync, write_rows
@@ -74,7 +75,7 @@ class PreparedDataset:
 
     @cached_property
     def images(self) -> np.ndarray:
-        """All images, N x H x W x C uint8, RGB or grey; read-only."""
+        """All images, N x H x W x C uint8, RGB, grey or other channels; read-only."""
         return np.load(self.folder / "images.npy", mmap_mode="r")
 
     @cached_property
@@ -104,8 +105,13 @@ class PreparedDataset:
 
     @property
     def in_channels(self) -> int:
-        """3 for RGB, 1 for grey."""
+        """3 for RGB, 1 for grey, or as many as the files have."""
         return int(self.fingerprint["in_channels"])
+
+    @property
+    def pixels(self) -> PixelFormat:
+        """How the stored values of the files became 0..255."""
+        return PixelFormat.from_dict(self.fingerprint["pixels"])
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -222,7 +228,7 @@ def first_few(ids: Sequence[str]) -> str:
     return f"{len(ids)} id{'s' if len(ids) > 1 else ''} ({some}) {'are' if len(ids) > 1 else 'is'}"
 
 
-KEYS = frozenset({"count", "title", "class_names", "in_channels", "image_size", "skipped"})
+KEYS = frozenset({"count", "title", "class_names", "in_channels", "pixels", "image_size", "skipped"})
 """Keys of the fingerprint of prepared data beside the sizes of its files."""
 
 

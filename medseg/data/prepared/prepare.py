@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import CHANNELS, SIZE, check_arguments, checked
 from medseg.config.instantiate import instantiate
-from medseg.data.datasets.base import Dataset, Listing
+from medseg.data.datasets.base import Dataset, IntensityRange, Listing
+from medseg.data.pixel_format import as_typed, fits
 from medseg.data.prepared.border_maps import prepare_border
 from medseg.data.prepared.build import build_arrays
 from medseg.data.prepared.dataset import (
@@ -45,7 +46,9 @@ from medseg.system.files import sync
 
 log = logging.getLogger(__name__)
 
-PREPARE_VERSION = 2
+CHANNEL_LABELS = {3: "", 1: "-grey"}
+
+PREPARE_VERSION = 3
 """Raised when the same source and options give other arrays than before."""
 
 
@@ -61,7 +64,8 @@ class Request:
     @property
     def label(self) -> str:
         """Readable part of the folder's name."""
-        return f"{self.dataset.name}-{self.size[0]}x{self.size[1]}" + ("-grey" if self.channels == 1 else "")
+        channels = CHANNEL_LABELS.get(self.channels, f"-{self.channels}channels")
+        return f"{self.dataset.name}-{self.size[0]}x{self.size[1]}{channels}"
 
     def key(self, identity: str = "") -> str:
         """Return 12 hexadecimal digits that stand for the request and the source's identity."""
@@ -90,7 +94,7 @@ def prepare(
         dataset: which dataset.
         image_size: side of square images, or (height, width), in pixels. The aspect ratio is not kept, as in most
             papers. Images are resized by area where they shrink and linearly where they grow, masks to the nearest.
-        in_channels: 3 for RGB, 1 for grey.
+        in_channels: 3 for RGB, 1 for grey, or as many as the files have.
         data_dir: where archives are looked for and prepared data are kept.
         source: see `medseg.data.sources.finding.open_source`. None also finds what was prepared before from elsewhere.
         download: fetch missing archives from their published address.
@@ -122,6 +126,10 @@ def prepare(
             problems = build_once(folder, f"is busy with preparing {dataset.title}", is_complete, fill)
             if problems is not None:
                 log.info("%s: prepared in %s", dataset.title, folder)
+            varying = [problem for problem in problems or () if problem.kind == "alpha left out"]
+            if varying:
+                few = f"{len(varying)} images, such as {varying[0].file}"
+                log.warning("%s: alpha that is not the same everywhere is left out of %s", dataset.title, few)
             if problems:
                 log.warning("%s: found %s; see %s", dataset.title, summary(problems), folder / "problems.csv")
     prepared = PreparedDataset(folder)
@@ -135,6 +143,7 @@ def prepare_from_config(data: DictConfig) -> tuple[Dataset, PreparedDataset]:
     plain = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     dataset = instantiate(data.dataset)
+    check_range(dataset, plain["intensity_range"])
     prepared = prepare(dataset, **{name: plain[name] for name in arguments})
     if plain["border_weights"]:
         where = {name: plain[name] for name in ("data_dir", "source", "download")}
@@ -150,8 +159,28 @@ def checked_size(image_size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def checked_channels(in_channels: int) -> int:
-    """Return the number of channels; raises `ConfigError` for anything but 1 and 3."""
+    """Return the number of channels; raises `ConfigError` for anything but 1 to 64."""
     return checked("data.in_channels", in_channels, CHANNELS)
+
+
+def check_range(dataset: Dataset, asked: IntensityRange) -> None:
+    """Raise `ConfigError` where a range is asked of a dataset that has its own."""
+    if asked is not None and dataset.intensity_range is None:
+        given = asked if isinstance(asked, str) else as_typed(*asked)
+        raise ConfigError(
+            f"data.intensity_range={given} is for data=folder; the images of {dataset.title} are taken as they are"
+        )
+
+
+def check_channels(dataset: Dataset, listing: Listing, asked: int) -> None:
+    """Raise `ConfigError` where the files have other channels than are asked for."""
+    channels = listing.pixels.channels
+    if not fits(channels, asked):
+        names = {1: "1 channel (grey)", 3: "3 channels (RGB; alpha is no channel)"}
+        have = names.get(channels, f"{channels} channels")
+        raise ConfigError(
+            f"data.in_channels={asked}, but the files of {dataset.title} have {have}; give data.in_channels={channels}"
+        )
 
 
 def check_num_classes(dataset: Dataset, asked: int | None, class_names: Sequence[str]) -> None:
@@ -187,6 +216,7 @@ def build(
     checksums = verify_archives(dataset, source, downloaded=downloaded)
     listing = dataset.list_samples(source)
     check_num_classes(dataset, num_classes, listing.class_names)
+    check_channels(dataset, listing, request.channels)
     listing = without_bad(listing)
     failed = folder.parent / f"{dataset.name}-problems.csv"
     if not listing.samples:
@@ -214,6 +244,8 @@ def build(
         "request": request.key(),
         "image_size": list(size),
         "in_channels": request.channels,
+        "pixels": listing.pixels.to_dict(),
+        "opaque_alpha": result.opaque_alpha,
         "skip_bad": request.skip_bad,
         "skipped": sorted({problem.sample or PurePosixPath(problem.file).stem for problem in bad}),
         "problems": dict(Counter(problem.kind for problem in problems)),

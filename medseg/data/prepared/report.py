@@ -14,7 +14,8 @@ from medseg.errors import printable
 
 SHOWN = (
     "title", "count", "splits", "groups", "labels", "class_fractions", "foreground_fraction", "native_height",
-    "native_width", "native_sizes", "image_size", "in_channels", "mean", "std", "problems", "skipped",
+    "native_width", "native_sizes", "image_size", "in_channels", "pixels", "opaque_alpha", "mean", "std", "problems",
+    "skipped",
     "source", "licence", "citation",
 )  # fmt: skip
 """What of the fingerprint a person wants to see; the rest is in its file."""
@@ -24,8 +25,13 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int], grou
     """Print the fingerprint of prepared data, with the sizes of the splits and the groups in use, as a table."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for key in SHOWN:
-        known = {"splits": splits, "groups": describe_groups(groups), "labels": prepared.labels}
-        value = known[key] if key in known else prepared.fingerprint[key]
+        given = {
+            "splits": splits,
+            "groups": describe_groups(groups),
+            "labels": prepared.labels,
+            "pixels": prepared.pixels.describe(),
+        }
+        value = given[key] if key in given else prepared.fingerprint[key]
         if key != "labels" or value:
             table.add_row(key.replace("_", " "), as_text(value))
     console = Console()

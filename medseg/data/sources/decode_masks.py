@@ -5,24 +5,23 @@
 * A palette is looked up: its colours count, never its indices, which every program orders as it likes.
 * A colour whose channels are equal is the grey value. Other colours are numbers from `COLOUR` on.
 * Opaque alpha is dropped. Where alpha differs within a mask, each colour must have one alpha.
-* Orientation tags are ignored, as they are for images (see `decode`).
+* Orientation tags are applied, as they are to images (see `decode`).
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from medseg.data.sources.decode import decode_pixels, is_lossy, read_header, rgb_tagged_as_grey
+from medseg.data.sources.decode import is_lossy
 from medseg.data.sources.problems import SampleError
+from medseg.data.sources.stored import read_stored
 
 COLOUR = 1 << 40
 """Values from here on are colours, this number plus 0xRRGGBB; grey values and ids are below."""
 
 _LOSSY_CHANNEL_SPREAD = 32
 """Channels of a grey picture stored as a colour JPEG may differ by this much (chroma rounding)."""
-_TIFF_PHOTOMETRIC = 262
 
 
 def decode_values(data: bytes, file: str) -> np.ndarray:
@@ -31,26 +30,21 @@ def decode_values(data: bytes, file: str) -> np.ndarray:
     Raises `SampleError`: "unreadable" as `medseg.data.sources.decode.decode_image` does; "unexpected label" for pixels
     that are no whole numbers, for a mask that is drawn in its alpha channel, and for colours in a JPEG.
     """
-    rgb = rgb_tagged_as_grey(data, file)
-    if rgb is not None:
-        return _of_colours(rgb, file)
-    header = read_header(data, file)
-    if header is not None and header.mode in ("P", "PA"):
-        return _of_colours(_look_up(header, file), file)
-    if header is not None and header.format == "TIFF":
-        _refuse_inverted(header, file)
-    pixels = decode_pixels(data, file)
-    if pixels.ndim == 3:
-        rgb = pixels[:, :, [2, 1, 0, *range(3, pixels.shape[2])]]
-        return _grey_of_jpeg(rgb, file) if is_lossy(data) else _of_colours(rgb, file)
-    if pixels.dtype.kind == "f":
-        return _whole_numbers(pixels, file)
-    if pixels.dtype.kind not in "iu":
-        raise SampleError("unreadable", file, f"{pixels.dtype} pixels; save the mask with 8 or 16 bits")
-    bits = _bits_of_grey_png(data)
-    if bits in (2, 4):  # the decoder spreads 2- and 4-bit grey over 0 to 255
-        pixels = pixels // np.uint8(255 // (2**bits - 1))
-    return np.ascontiguousarray(pixels)
+    stored = read_stored(data, file)
+    values = stored.values
+    if values.ndim == 3:
+        if stored.channels != 3:
+            raise SampleError("unexpected label", file, f"{stored.channels} channels; save the mask as grey or RGB")
+        return _grey_of_jpeg(values, file) if is_lossy(data) else _of_colours(values, stored.alpha, file)
+    if values.dtype.kind == "f":
+        return _whole_numbers(values, file)
+    if values.dtype.kind not in "iu":
+        raise SampleError("unreadable", file, f"{values.dtype} pixels; save the mask with 8 or 16 bits")
+    if stored.step > 1:  # grey of 2 or 4 bits, spread over 0 to 255
+        values = values // np.uint8(stored.step)
+    if stored.alpha is not None and stored.alpha.min() != stored.alpha.max():
+        _check_alpha(values, stored.alpha, file)
+    return values
 
 
 def decode_labels(data: bytes, file: str) -> np.ndarray:
@@ -90,25 +84,9 @@ def brightness(value: int) -> float:
     return 0.299 * (number >> 16) + 0.587 * (number >> 8 & 255) + 0.114 * (number & 255)
 
 
-def _look_up(header: Image.Image, file: str) -> np.ndarray:
-    """Colours of a palette image, H x W x (3 or 4) RGB(A)."""
-    try:
-        return np.asarray(header.convert("RGBA" if "transparency" in header.info or header.mode == "PA" else "RGB"))
-    except Exception as error:  # Pillow's readers raise many kinds for damaged pixels
-        raise SampleError("unreadable", file, "damaged or truncated") from error
-
-
-def _refuse_inverted(header: Image.Image, file: str) -> None:
-    """OpenCV reads a TIFF of 16 bits whose 0 is white (`WhiteIsZero`) the wrong way round."""
-    tags = getattr(header, "tag_v2", {})
-    if tags.get(_TIFF_PHOTOMETRIC) == 0 and max(tags.get(258, (1,))) > 8:
-        raise SampleError("unreadable", file, "a TIFF of 16 bits whose 0 is white; save it as PNG")
-
-
-def _of_colours(pixels: np.ndarray, file: str) -> np.ndarray:
-    """Values of an image, H x W x (3 or 4) RGB(A)."""
-    alpha = pixels[:, :, 3] if pixels.shape[2] == 4 else None
-    red, green, blue = cv2.split(np.ascontiguousarray(pixels[:, :, :3]))  # NumPy is slow over so short an axis
+def _of_colours(pixels: np.ndarray, alpha: np.ndarray | None, file: str) -> np.ndarray:
+    """Values of an RGB image, H x W x 3, with its alpha, H x W."""
+    red, green, blue = cv2.split(np.ascontiguousarray(pixels))  # NumPy is slow over so short an axis
     if not (cv2.absdiff(red, green).any() or cv2.absdiff(blue, green).any()):
         values = green
     elif pixels.dtype != np.uint8:
@@ -146,9 +124,3 @@ def _whole_numbers(pixels: np.ndarray, file: str) -> np.ndarray:
         odd = float(pixels[whole != pixels][0])
         raise SampleError("unexpected label", file, f"value {odd:.4g}; the values of a mask are whole numbers")
     return whole.astype(np.int64)
-
-
-def _bits_of_grey_png(data: bytes) -> int:
-    """Bit depth of a grey PNG from its header, 0 for every other file."""
-    is_grey_png = data[:8] == b"\x89PNG\r\n\x1a\n" and data[25] == 0
-    return data[24] if is_grey_png else 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +41,17 @@ KINDS: dict[str, bool] = {
     "unreadable": True,
     "unexpected label": True,
     "empty mask": False,
+    "orientation tag applied": False,
+    "alpha left out": False,
+    "opaque alpha left out": False,
     "duplicate image": False,
     "near-duplicate across splits": False,
 }
 """Kind of problem -> whether it is fatal."""
+
+
+OPAQUE = "opaque alpha left out"
+"""So common that it is counted instead of listed."""
 
 
 class SampleError(DataError):
@@ -64,6 +73,32 @@ class SampleError(DataError):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}" + (f" ({self.detail})" if self.detail else "")
+
+
+_notes: ContextVar[list[Problem] | None] = ContextVar("notes", default=None)
+
+
+@contextmanager
+def collected_notes() -> Iterator[list[Problem]]:
+    """Collect what is noted of the files that are read meanwhile, in this thread: problems that are not fatal."""
+    notes: list[Problem] = []
+    token = _notes.set(notes)
+    try:
+        yield notes
+    finally:
+        _notes.reset(token)
+
+
+def note(kind: str, file: str, detail: str = "") -> None:
+    """Note something about a file that is being read, where anybody collects it; see `Problem`."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.append(Problem(kind, file, detail))
+
+
+def notes_of(kind: str, *files: str) -> list[Problem]:
+    """Return what was noted of some files since the collecting began."""
+    return [each for each in _notes.get() or () if each.kind == kind and each.file in files]
 
 
 def summary(problems: Sequence[Problem]) -> str:

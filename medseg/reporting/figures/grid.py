@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.overlay import hatched
+from medseg.data.overlay import as_rgb, hatched
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.figures.content import Content
@@ -76,7 +76,8 @@ def draw_grid(
     for chosen in in_bands(range(len(candidates))):
         rows, captions = [], []
         for image in images:
-            picture, truth = as_rgb(prepared.images[position[image]]), np.asarray(prepared.masks[position[image]])
+            truth = np.asarray(prepared.masks[position[image]])
+            picture = np.asarray(as_rgb(prepared.images[position[image]]))
             painted = [paint(picture, truth, predictions[k][image]) for k in chosen]
             rows.append([picture, paint(picture, truth, truth), *painted])
             captions.append([image, "", *(score_text(candidates[k].scores[image], measure) for k in chosen)])
@@ -168,11 +169,6 @@ def save_mosaic(figure: Figure, images: Sequence[AxesImage], stem: Path) -> list
         pixels = image.axes.get_position().width * figure.get_figwidth() * DPI / image.get_size()[1]
         image.set_interpolation("nearest" if abs(pixels - round(pixels)) < 1e-6 else "auto")
     return save(figure, stem, ("png",), photos=True) + pdf
-
-
-def as_rgb(image: Pixels) -> Pixels:
-    """Return an image, H x W x C, as H x W x 3."""
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else np.asarray(image)
 
 
 def paint(image: Pixels, truth: Pixels, predicted: Pixels) -> Pixels:

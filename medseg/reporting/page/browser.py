@@ -72,6 +72,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     if not any(RunFolder(run.folder).test.joinpath("predictions.npz").exists() for run in runs):
         return {"missing": "no run has stored its predictions (test/predictions.npz)"}
     # Not above: a page without pictures need not wait for what reads images.
+    from medseg.data.overlay import as_rgb
     from medseg.reporting.pictures import open_prepared
 
     try:
@@ -91,7 +92,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     classes, bits = prepared.num_classes, bits_of(truths.values(), prepared.num_classes)
 
     def picture(image: str) -> dict[str, Any]:
-        pixels = np.asarray(prepared.images[position[image]])
+        pixels = np.asarray(as_rgb(prepared.images[position[image]]))
         frame = Frame.of(pixels)
         packed = maps_data([truths[image], *(of[image] for of in maps.values())], frame, classes, bits)
         size = [frame.height, frame.width]

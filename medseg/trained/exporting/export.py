@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from medseg.data.pixel_format import PixelFormat
 from medseg.errors import ConfigError, UserError, printable
 from medseg.runs.folder import find_run
 from medseg.system.files import replacing
@@ -77,11 +78,20 @@ def example(trained: TrainedNetwork) -> torch.Tensor:
     return torch.zeros(2, trained.metadata.in_channels, *size)
 
 
+def trained_on(metadata: dict[str, Any]) -> str:
+    """Say which stored values become 0..255, where these are not those of files of 8 bits."""
+    pixels = PixelFormat.from_dict(metadata["pixels"])
+    return "" if pixels.plain and pixels.channels in (1, 3) else f"from files: {pixels.describe()}"
+
+
 def show(metadata: dict[str, Any], agreement: Agreement) -> None:
     """Print what the user of the file must know, and how it was checked."""
     print(f"network:    {metadata['network']}, classes {', '.join(metadata['class_names'])}")
     least = "" if metadata["min_size"] is None else f"; H and W at least {metadata['min_size']}"
     print(f"input:      {metadata['input']}{least}")
+    pixels = trained_on(metadata)
+    if pixels:
+        print(f"            {pixels}")
     if metadata["mean"] is None:
         print("            mean and std are not known: the checkpoint was imported without them")
     elif not metadata["normalisation_is_built_in"]:

@@ -54,8 +54,9 @@ def file_metadata(trained: TrainedNetwork, *, with_preprocessing: bool, min_size
         "medseg_version": __version__,
         "checkpoint_sha256": sha256_file(trained.file),
         "class_names": metadata.class_names,
-        "channel_order": "RGB" if metadata.in_channels == 3 else "grey",
+        "channel_order": {1: "grey", 3: "RGB"}.get(metadata.in_channels, "as in the files"),
         "value_range": [0, 255] if with_preprocessing else [0, 1],
+        "pixels": metadata.pixels.to_dict(),  # low and high: the stored values that become 0 and 255
         "mean": metadata.mean,
         "std": metadata.std,
         "normalisation_is_built_in": with_preprocessing,

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.data.overlay import outline
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.threads import in_threads, thread_count
-from medseg.data.sources.problems import SampleError
+from medseg.data.sources.problems import OPAQUE, Problem, SampleError, collected_notes
 from medseg.errors import ConfigError, UserError, printable
 from medseg.system.memory import is_out_of_memory
-from medseg.trained.predicting.inputs import Input, find_inputs, is_large, read_image
+from medseg.trained.predicting.inputs import Input, find_inputs, is_large
 from medseg.trained.predicting.measures import Regions
 from medseg.trained.predicting.outputs import Finished, OutputFolder, as_uint16, is_result, stamp
 from medseg.trained.predicting.prediction import most_probable
@@ -57,10 +57,12 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         "tile": None if predictor.scale is None else predictor.tile,
         "overlap": None if predictor.scale is None else predictor.overlap,
         "precision": cfg.precision,
+        "intensity_range": None if cfg.intensity_range is None else list(cfg.intensity_range),
         "mask_values": "0/255" if output.full_range else "indices",
         "class_names": list(predictor.class_names),
     }
     unreadable: dict[str, str] = {}
+    noted: list[Problem] = []
     stopping, large = threading.Event(), threading.Lock()
     with output.opened(settings, force=cfg.force):
         due = [image for image in inputs.images if not output.has(image)]
@@ -68,7 +70,10 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), device)
 
         def work(index: int) -> Finished | SampleError:
-            return predict_one(predictor, output, due[index], large, stopping.is_set)
+            with collected_notes() as notes:
+                outcome = predict_one(predictor, output, due[index], large, stopping.is_set)
+            noted.extend(notes)
+            return outcome
 
         workers = min(len(due), thread_count(cfg.num_workers))
         outcomes = in_threads(work, len(due), workers, "predict", stopping=stopping)
@@ -80,6 +85,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
                 else:
                     output.finish(outcome)
         output.write_unreadable(unreadable)
+    log_notes(noted)
     report(output, inputs.images, due, unreadable)
     return output
 
@@ -96,7 +102,10 @@ def is_full_range(asked: str | int | None, num_classes: int) -> bool:
 
 def load_predictor(cfg: DictConfig) -> Predictor:
     """Load the networks of `cfg.checkpoint` with the options that predicting and the demo share."""
-    options = {key: cfg[key] for key in ("device", "precision", "trust", "tta", "scale", "tile", "overlap")}
+    options: dict[str, Any] = {
+        key: cfg[key] for key in ("device", "precision", "trust", "tta", "scale", "tile", "overlap")
+    }
+    options["intensity_range"] = None if cfg.intensity_range is None else list(cfg.intensity_range)
     return load(as_text(cfg.checkpoint), **options)
 
 
@@ -116,7 +125,7 @@ def predict_one(
     try:
         with large if is_large(image.file) else nullcontext():
             stamped = stamp(image.file)
-            pixels = read_image(image.file)
+            pixels = predictor.read(image.file)
             height, width = pixels.shape[:2]
             mask = np.empty((height, width), np.uint8)
             regions = Regions(predictor.num_classes)
@@ -142,6 +151,13 @@ def predict_one(
             f"{image.file}: out of memory ({str(error).strip() or 'MemoryError'}); give num_workers=1, or cut the "
             "image into parts, and run the same command again to resume"
         ) from error
+
+
+def log_notes(noted: Sequence[Problem]) -> None:
+    """Log what was done to images beside reading them, each kind in one line."""
+    for kind in sorted({each.kind for each in noted} - {OPAQUE}):
+        files = sorted(each.file for each in noted if each.kind == kind)
+        log.warning("%s: %s of the images, such as %s", kind, len(files), printable(files[0]))
 
 
 def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], unreadable: dict[str, str]) -> None:

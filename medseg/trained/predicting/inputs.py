@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from medseg.data.datasets.splits_csv import EXTENSIONS
-from medseg.data.sources.decode import decode_image, scale_to_8_bits
+from medseg.data.pixel_format import OUTSIDE, PixelFormat, as_typed, fits, nominal_high, outward
+from medseg.data.sources.decode import to_image
 from medseg.data.sources.problems import SampleError
+from medseg.data.sources.stored import Stored, read_stored
 from medseg.errors import UserError
 
 LARGE = 16_000_000
@@ -146,36 +147,74 @@ def is_large(file: Path) -> bool:
         return False
 
 
-def read_image(file: Path) -> np.ndarray:
-    """Read an image file as the datasets do: H x W x 3 uint8, RGB; see `medseg.data.sources.decode`.
+def read_image(file: Path, pixels: PixelFormat, *, stated: bool = False) -> np.ndarray:
+    """Read an image file as the files of the training were read: H x W x C uint8, upright.
 
-    Raises `SampleError` for a file that cannot be read or decoded.
+    Args:
+        file: in any format that datasets are read in.
+        pixels: of the training; C is 3, RGB with grey repeated, unless it has another number of channels than 1 and 3.
+        stated: the user states the range of `pixels` for these files, whatever their values are.
+
+    Raises `SampleError` for a file that cannot be read or decoded, or whose values are on another scale than those of
+    the training.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise SampleError("unreadable", str(file), error.strerror or str(error)) from None
-    return decode_image(data, str(file))
+    return on_scale(read_stored(data, str(file)), str(file), pixels, stated=stated)
 
 
-def as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """Return an array as `decode_image` returns a file: H x W x 3 uint8 RGB; grey is repeated, alpha dropped.
+def on_scale(stored: Stored, name: str, pixels: PixelFormat, *, stated: bool) -> np.ndarray:
+    """Return the pixels of an image as `read_image` does, or raise `SampleError`."""
+    values = stored.values
+    trained = (
+        f"the network was trained on {' and '.join(pixels.stored)} images, in which {pixels.range} became 0 to 255"
+    )
+    if not fits(stored.channels, pixels.channels):
+        detail = f"{stored.channels} channels; the network was trained on images of {pixels.channels}"
+        raise SampleError("unreadable", name, detail)
+    if not stated and values.dtype.kind in "iuf" and np.isfinite(values).all():
+        low, high = values.min().item(), values.max().item()
+        advice = f"state which values are black and white here, such as intensity_range={like(values.dtype, low, high)}"
+        if not pixels.takes(values.dtype):
+            raise SampleError("unreadable", name, f"{values.dtype} pixels, {low:g} to {high:g}; {trained}; {advice}")
+        outside = pixels.outside(values)
+        if outside > OUTSIDE:
+            raise SampleError("unreadable", name, f"{outside:.0%} of the values are outside; {trained}; {advice}")
+    if values.dtype.kind not in "iuf":
+        raise SampleError("unreadable", name, f"{values.dtype} pixels are no image; give numbers")
+    return to_image(stored, name, pixels)
+
+
+def like(dtype: np.dtype, low: float, high: float) -> str:
+    """Write a range for an image: the nominal one of integers from 0, the values that there are of all others."""
+    if dtype.kind in "iu" and low >= 0:
+        return as_typed(0, nominal_high(int(high)))
+    return as_typed(*outward(low, high))
+
+
+def read_array(array: np.ndarray, pixels: PixelFormat, *, stated: bool = False) -> np.ndarray:
+    """Return an array as `read_image` returns a file.
 
     Args:
-        pixels: H x W or H x W x (1, 3 or 4), uint8 or uint16; in colour RGB.
+        array: H x W or H x W x C, integers or floats, on the scale of the files of the training; in colour RGB;
+            alpha behind RGB is left out.
+        pixels, stated: as for `read_image`.
 
     Raises `UserError` for any other.
     """
-    pixels = np.asarray(pixels)
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or pixels.size == 0:
-        raise UserError(f"an image has H x W or H x W x (1, 3 or 4) values; this array has {pixels.shape}")
-    if channels == 4:
-        pixels = pixels[:, :, :3]
-    if pixels.dtype == np.uint16:
-        pixels = scale_to_8_bits(pixels)
-    if pixels.dtype != np.uint8:
-        raise UserError(f"an image has uint8 values, 0 to 255, or uint16; this array has {pixels.dtype}")
-    if channels == 1:
-        return cv2.cvtColor(np.ascontiguousarray(pixels).reshape(pixels.shape[:2]), cv2.COLOR_GRAY2RGB)
-    return np.ascontiguousarray(pixels)
+    values = np.asarray(array)
+    channels = values.shape[2] if values.ndim == 3 else 1
+    with_alpha = channels == 4 and pixels.channels in (1, 3)
+    if values.ndim not in (2, 3) or values.size == 0 or not (with_alpha or fits(channels, pixels.channels)):
+        wanted = "1, 3 or 4" if pixels.channels in (1, 3) else str(pixels.channels)
+        either = "H x W or " if pixels.channels in (1, 3) else ""
+        raise UserError(f"an image has {either}H x W x ({wanted}) values; this array has {values.shape}")
+    if with_alpha:
+        values = values[:, :, :3]
+    stored = Stored(np.ascontiguousarray(values[:, :, 0] if values.ndim == 3 and channels == 1 else values))
+    try:
+        return on_scale(stored, "the array", pixels, stated=stated)
+    except SampleError as error:
+        raise UserError(f"the array has {error.detail}") from None

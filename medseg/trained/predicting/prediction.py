@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from medseg.data.overlay import colour_of, outline
+from medseg.data.overlay import as_rgb, colour_of, outline
 from medseg.trained.predicting.measures import Regions
 
 LONGEST_SIDE = 1600
@@ -24,7 +24,7 @@ class Prediction:
     """What is predicted of an image of H x W pixels; a notebook shows the image with the outlines of its mask.
 
     Attributes:
-        image: H x W x 3 uint8, RGB.
+        image: H x W x C uint8, RGB, or the channels of the files.
         mask: H x W uint8, the class of each pixel: the most probable one, the first among equals.
         probabilities: classes x H x W float32, of sum 1.
         class_names: the background first.
@@ -45,7 +45,7 @@ class Prediction:
         return f"Prediction({self.mask.shape[0]} x {self.mask.shape[1]} pixels: {named})"
 
     def _repr_png_(self) -> bytes:
-        picture = outline(reduced(self.image, cv2.INTER_AREA), reduced(self.mask, cv2.INTER_NEAREST_EXACT))
+        picture = outline(reduced(as_rgb(self.image), cv2.INTER_AREA), reduced(self.mask, cv2.INTER_NEAREST_EXACT))
         return encode_png(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def _repr_html_(self) -> str:

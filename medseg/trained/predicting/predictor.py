@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -13,11 +14,12 @@ import numpy as np
 
 from medseg.config.checks.commands import PREDICTION
 from medseg.config.checks.kinds import check_arguments
+from medseg.data.pixel_format import PixelFormat, fits
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import find_run
 from medseg.runs.run import Run
 from medseg.trained.network import FLIPS, TrainedNetwork, pick_device
-from medseg.trained.predicting.inputs import as_rgb, matching, read_image
+from medseg.trained.predicting.inputs import matching, read_array, read_image
 from medseg.trained.predicting.prediction import Prediction, most_probable
 from medseg.trained.predicting.resizing import resized_strips
 from medseg.trained.predicting.tiling import blend
@@ -26,7 +28,7 @@ WINDOW = 512
 """Side of a window in pixels where none is given, unless the network was trained on larger images."""
 
 Image = str | Path | np.ndarray
-"""A file, or its pixels: H x W or H x W x (1, 3 or 4), uint8 or uint16, RGB."""
+"""A file, or its pixels: H x W or H x W x C, on the scale of the files of the training; in colour RGB."""
 
 
 Source = str | Path | Run
@@ -45,9 +47,10 @@ class Predictor:
         tile: side of a window in pixels as the network sees it; None is 512, or the trained size where that is larger.
             Given without `scale` it means scale 1.
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
+        intensity_range: the stored values that become 0 and 255, for images on another scale than the training.
 
     It may be used from several threads: the networks run in a thread of their own, one image or window at a time.
-    Raises `ConfigError` where the classes differ.
+    Raises `ConfigError` where the classes, or the pixels of the training, differ.
     """
 
     def __init__(
@@ -58,9 +61,12 @@ class Predictor:
         scale: float | None = None,
         tile: int | None = None,
         overlap: float = 0.25,
+        intensity_range: Sequence[float] | None = None,
     ) -> None:
         self.networks = tuple(networks)
         self.class_names = common_classes(self.networks)
+        self.stated = intensity_range is not None
+        self.pixels = common_pixels(self.networks, intensity_range)
         self.flips = FLIPS if tta else FLIPS[:1]
         self.scale = 1.0 if scale is None and tile is not None else scale
         self.tile = tile or max(WINDOW, *(side for each in self.networks for side in each.metadata.image_size))
@@ -82,16 +88,23 @@ class Predictor:
         """Predict an image, or a list of them.
 
         Args:
-            image: a file in any format that the datasets are read in, or an array, H x W or H x W x (1, 3 or 4), uint8
-                or uint16, RGB; alpha is dropped.
+            image: a file in any format that the datasets are read in, or an array, H x W or H x W x C, of the
+                values that the files of the training have (8 bits, other integers, or floats); in colour RGB.
 
-        Raises `UserError` for a file that cannot be read, and for another array.
+        Raises `UserError` for a file that cannot be read, for another array, and for values on another scale than those
+        of the training.
         """
         if isinstance(image, list | tuple):
             return [self.predict(each) for each in image]
-        pixels = read_image(Path(image).expanduser()) if isinstance(image, str | Path) else as_rgb(image)
+        pixels = self.read(image)
         probabilities = np.concatenate(list(self.strips(pixels)), axis=1)
         return Prediction(pixels, most_probable(probabilities)[0], probabilities, self.class_names)
+
+    def read(self, image: Image) -> np.ndarray:
+        """Read an image as those of the training were read: H x W x C uint8, upright. Raises `UserError`."""
+        if isinstance(image, str | Path):
+            return read_image(Path(image).expanduser(), self.pixels, stated=self.stated)
+        return read_array(image, self.pixels, stated=self.stated)
 
     def strips(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the probabilities of an image as consecutive strips, classes x rows x W float32.
@@ -100,7 +113,7 @@ class Predictor:
         probabilities at once would be too much.
 
         Args:
-            image: H x W x 3 uint8, RGB.
+            image: H x W x C uint8, as `read` returns it.
         """
         if self.scale is None:
             return self._whole(image)
@@ -133,7 +146,8 @@ class Predictor:
     def _run(self, network: TrainedNetwork, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Run a network on an image resized to `size`, height and width: classes x height x width."""
         prepared = network.prepare(image, size)
-        return self._thread.submit(partial(network.probabilities, prepared[None], flips=self.flips)).result()[0]
+        batch = np.require(prepared[None], requirements="W")  # PyTorch warns of memory that is only for reading
+        return self._thread.submit(partial(network.probabilities, batch, flips=self.flips)).result()[0]
 
 
 def load(
@@ -174,6 +188,24 @@ def find_checkpoints(given: Source | Sequence[Source]) -> list[Path]:
     if not files:
         raise UserError("checkpoint is an empty list; give one run folder or checkpoint file at least")
     return list(dict.fromkeys(files))
+
+
+def common_pixels(networks: Sequence[TrainedNetwork], stated: Sequence[float] | None) -> PixelFormat:
+    """Return the pixels that all networks were trained on, with the range that the user states.
+
+    Raises `ConfigError` where they differ.
+    """
+    first = networks[0]
+    for network in networks:
+        ours, theirs = first.metadata.pixels, network.metadata.pixels
+        same = stated is not None or (ours.low, ours.high) == (theirs.low, theirs.high)
+        if not same or not fits(theirs.channels, ours.channels):
+            raise ConfigError(
+                f"networks trained on other pixels cannot be averaged: {first.file} on {ours.describe()}, "
+                f"{network.file} on {theirs.describe()}"
+            )
+    pixels = first.metadata.pixels
+    return pixels if stated is None else replace(pixels, low=float(stated[0]), high=float(stated[1]))
 
 
 def common_classes(networks: Sequence[TrainedNetwork]) -> tuple[str, ...]:

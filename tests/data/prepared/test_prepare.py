@@ -393,7 +393,9 @@ def test_wrong_options_are_named(tmp_path, downloads):
     for size in (7, 0, -8, 16.0, "16", True, (16,), (16, 4), (16, 16, 16), (16, 16.5), None):
         with pytest.raises(ConfigError, match=r"data\.image_size is .*; it must be a number of pixels"):
             prepare(Tiny(), image_size=size, data_dir=tmp_path, source=downloads)
-    with pytest.raises(ConfigError, match=r"data\.in_channels is 4; it must be 3"):
+    with pytest.raises(ConfigError, match=r"data\.in_channels is 0; it must be 3"):
+        prepare(Tiny(), image_size=16, in_channels=0, data_dir=tmp_path, source=downloads)
+    with pytest.raises(ConfigError, match=r"data\.in_channels=4, .* Tiny set have 3 channels .*in_channels=3"):
         prepare(Tiny(), image_size=16, in_channels=4, data_dir=tmp_path, source=downloads)
     for _ in range(2):  # before and after it is prepared
         with pytest.raises(

@@ -56,7 +56,9 @@ def metadata_of(
     data = {"image_size": image_size, "in_channels": in_channels}
     made = checkpoint_metadata(
         {"model": model, "data": data, "channels_last": True},
-        ([0.4, 0.5, 0.6][:in_channels], [0.2, 0.25, 0.3][:in_channels]),
+        ([0.4, 0.5, 0.6][:in_channels], [0.2, 0.25, 0.3][:in_channels])
+        if in_channels <= 3
+        else ([0.5] * in_channels, [0.25] * in_channels),
         class_names=list(class_names),
         data_identity="0123456789abcdef",
         precision="32-true",

@@ -167,9 +167,9 @@ def test_arrays_of_other_kinds_are_read_as_files_of_theirs_would_be(unet: Path) 
     grey = as_grey(picture(32, 32))
     rgb = np.repeat(grey, 3, axis=2)
     expected = model.predict(rgb).probabilities
-    for same in (grey, grey[:, :, 0], np.dstack([rgb, 255 - grey]), grey[:, :, 0].astype(np.uint16) * 257):
+    for same in (grey, grey[:, :, 0], np.dstack([rgb, 255 - grey])):
         assert np.array_equal(model.predict(same).probabilities, expected), same.shape
-    for wrong in (rgb / 255, rgb[:, :, :2], rgb[0, 0], np.zeros((0, 4, 3), np.uint8)):
+    for wrong in (rgb[:, :, :2], rgb[0, 0], np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(UserError, match="an image has"):
             model.predict(wrong)
 

@@ -1,0 +1,132 @@
+"""Look at all images of a folder once, and decide how their stored values become 0..255: see `pixel_format`.
+
+Files of 8 bits are not unpacked for it, unless percentiles are asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from medseg.data.datasets.base import IntensityRange
+from medseg.data.pixel_format import SAMPLED, PixelFormat, as_typed, nominal_high, number, outward
+from medseg.data.sources.problems import Problem
+from medseg.data.sources.source import Source
+from medseg.data.sources.stored import read_stored, stored_type
+from medseg.errors import DataError
+from medseg.system.process import available_cores
+
+PERCENTILES = (0.5, 99.5)
+
+UINT8 = np.dtype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the pixels of one file are."""
+
+    file: str
+    dtype: np.dtype
+    channels: int
+    low: float
+    high: float
+    sample: np.ndarray
+    """Some of its values, in one dimension."""
+
+
+def find_pixels(
+    source: Source, images: Mapping[str, str], given: IntensityRange, where: str
+) -> tuple[PixelFormat, list[Problem]]:
+    """Return the pixel format of images, and the images that have other channels than most.
+
+    Args:
+        source: of the files.
+        images: id -> file.
+        given: `data.intensity_range`.
+        where: the data, for messages.
+
+    Images that cannot be read are passed over; reading them fails with the reason. Raises `DataError` where the range
+    must be stated.
+    """
+
+    def look(file: str) -> Look | None:
+        try:
+            return look_at(source.read(file), file, unpack=given == "percentiles")
+        except (DataError, OSError):
+            return None
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        looks = dict(zip(images, pool.map(look, images.values()), strict=True))
+    seen = {id_: each for id_, each in looks.items() if each is not None}
+    if not seen:
+        return PixelFormat(), []
+    kinds = Counter("RGB or grey" if each.channels in (1, 3) else each.channels for each in seen.values())
+    usual = kinds.most_common(1)[0][0]
+    others = {
+        id_: each
+        for id_, each in seen.items()
+        if ("RGB or grey" if each.channels in (1, 3) else each.channels) != usual
+    }
+    problems = [
+        Problem("unreadable", each.file, f"{each.channels} channels, where most images have {usual}", id_)
+        for id_, each in others.items()
+    ]
+    same = [each for id_, each in seen.items() if id_ not in others]
+    low, high = _range(same, given, where)
+    channels = max(each.channels for each in same)
+    return PixelFormat(channels, low, high, tuple(sorted({str(each.dtype) for each in same}))), problems
+
+
+def look_at(data: bytes, file: str, *, unpack: bool) -> Look | None:
+    """Look at one file; None where it has no finite value. Raises `SampleError`."""
+    dtype, channels = stored_type(data, file)
+    if dtype == UINT8 and not unpack:
+        return Look(file, dtype, channels, 0, 255, np.zeros(0))
+    values = read_stored(data, file).values.ravel()
+    if dtype.kind == "f" and not np.isfinite(values).all():
+        return None
+    sample = values[:: max(1, math.ceil(values.size / SAMPLED))].copy() if unpack else values[:0]
+    return Look(file, dtype, channels, values.min().item(), values.max().item(), sample)
+
+
+def _range(looks: Sequence[Look], given: IntensityRange, where: str) -> tuple[float, float]:
+    if given is not None and not isinstance(given, str):
+        return float(given[0]), float(given[1])
+    if given == "percentiles":
+        return _percentiles(looks, where)
+    small = [each for each in looks if each.dtype == UINT8]
+    large = [each for each in looks if each.dtype != UINT8]
+    if not large:
+        return 0, 255
+    low, high = min(each.low for each in large), max(each.high for each in large)
+    types = " and ".join(sorted({str(each.dtype) for each in large}))
+    if low < 0 or any(each.dtype.kind == "f" for each in large):
+        if low == high:
+            raise DataError(f"{where}: every pixel of the {types} images is {number(low)}; there is nothing to see")
+        raise DataError(
+            f"{where}: {types} images, such as {large[0].file}, with values from {low:g} to {high:g}; state which "
+            f"values become black and white: data.intensity_range={as_typed(*outward(low, high))}, the whole range, or "
+            "data.intensity_range=percentiles"
+        )
+    if small and high > 255:
+        raise DataError(
+            f"{where}: {len(small)} images of 8 bits, such as {small[0].file}, beside {len(large)} of {types} with "
+            f"values up to {number(high)}, such as {large[0].file}; where one value is equally bright in both, give "
+            f"data.intensity_range={as_typed(0, nominal_high(int(high)))}, else save all with the same bits"
+        )
+    return 0, nominal_high(int(high))
+
+
+def _percentiles(looks: Sequence[Look], where: str) -> tuple[float, float]:
+    values = np.concatenate([each.sample.astype(np.float64) for each in looks])
+    low, high = (float(each) for each in np.percentile(values, PERCENTILES))
+    if low == high:
+        raise DataError(
+            f"{where}: data.intensity_range=percentiles gives {low:g} twice; state the range, as [low,high]"
+        )
+    return outward(low, high)
