@@ -46,7 +46,7 @@ def test_help_is_quick_and_needs_no_torch(module: str, tmp_path: Path) -> None:
         *((module, "modle=unet", "unknown option 'modle'") for module in COMMANDS),
         ("train", "model=convunex", "unknown model 'convunex'"),
         ("train", "data.image_size=3", "data.image_size is 3; it must be"),
-        ("train", "data.in_channels=2", "data.in_channels is 2; it must be"),
+        ("train", "data.in_channels=0", "data.in_channels is 0; it must be"),
         ("train", "data.border_weights=no", "data.border_weights is 'no'"),
     ],
 )

@@ -151,7 +151,7 @@ def test_another_sweeper_is_refused() -> None:
 
 def test_a_configuration_arrives_as_it_was() -> None:
     words = (
-        "optimizer.lr=1e-5", "+data.labels={0: a, 1.5: b}", "+data.text='007'", "+data.word='yes'", "+data.empty=''",
+        "optimizer.lr=1e-5", "+data.names={0: a, 1.5: b}", "+data.text='007'", "+data.word='yes'", "+data.empty=''",
         "+data.sign='a: \"b\" \\' #'", "+data.nothing=null", "+data.huge=inf", "data.image_size=[64, 96]",
     )  # fmt: skip
     cfg = compose_config("train", *words)
