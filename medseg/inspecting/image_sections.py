@@ -14,7 +14,7 @@ LONGEST_ID = 26
 
 def chosen_samples(facts: Facts, samples: Sequence[int], extremes: Mapping[str, Sequence[int]]) -> str:
     """Show images spread over the data, then the most extreme ones."""
-    spread = "All"
+    spread = f"All {len(samples)} images"
     if len(samples) < len(facts.rows):
         spread = f"{len(samples)} of {len(facts.rows)} images, at equal distances in the order of their ids"
     size = " x ".join(map(str, facts.prepared.image_size))
@@ -49,6 +49,8 @@ def images(facts: Facts, positions: Sequence[int]) -> str:
 
 def augmented(facts: Facts, draws: Mapping[int, Sequence[Draw]], recipe: Sequence[str]) -> str:
     """Show images as they are and as the first epochs of training see them."""
+    if not draws:
+        return "<p>The training split has no images.</p>"
     steps = "".join(f"<li>{escape(step)}</li>" for step in recipe)
     does = f"<ol class='recipe'>{steps}</ol>" if steps else "<p>Nothing is changed: images are seen as they are.</p>"
     parts = [

@@ -28,8 +28,6 @@ def inspect_data(cfg: DictConfig) -> Path:
     if cfg.output and Path(cfg.output).expanduser().is_dir():
         raise ConfigError(f"output={cfg.output} is a folder; name a file in it, such as {cfg.output}/page.html")
     datamodule = build_datamodule(cfg.data, augmentation=instantiate(cfg.augmentation), seed=cfg.seed)
-    if not len(datamodule.indices["train"]):
-        raise UserError(f"{datamodule.dataset.title}: the training split has no images; give data.split=random")
     file = Path(cfg.output).expanduser() if cfg.output else default_file(datamodule, choice("augmentation"))
     facts = collect(datamodule)
     page = write_page(

@@ -47,6 +47,8 @@ def at_a_glance(facts: Facts, split: str) -> str:
         "foreground, median image": percent(float(np.median(facts.foreground))),
         "empty masks": str(len(facts.empty)),
     }
+    if facts.groups:
+        tiles["groups of images that belong together"] = str(len(set(facts.groups.values())))
     if facts.ignored:
         tiles["ignored, of all pixels (hatched)"] = percent(facts.ignored)
     problems = len(facts.problems) + len(facts.duplicates)

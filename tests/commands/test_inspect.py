@@ -114,6 +114,14 @@ def test_the_same_page_again(place: Path, page: Path, monkeypatch: pytest.Monkey
     assert inspect_data(cfg).read_bytes() == page.read_bytes()
 
 
+def test_a_test_set_alone_has_a_page(place: Path) -> None:
+    output = f"output={place / 'all.html'}"
+    text = inspect_data(composed(place, "data.split=all", "data.groups='case_(.).*'", output)).read_text("utf-8")
+    assert "<dd>0 / 0 / 21</dd>" in text
+    assert "<dd>3</dd><dt>groups of images that belong together</dt>" in text
+    assert "The training split has no images." in text
+
+
 def test_the_page_says_what_was_found(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for said in (
