@@ -134,7 +134,7 @@ def data_to_score(
         if "intensity_range" in given:
             dataset.intensity_range = chosen["intensity_range"]
         elif new_images and own_range:
-            dataset.intensity_range = own_range
+            dataset.intensity_range, dataset.range_stated = own_range, False
         arguments["intensity_range"] = None  # the dataset has it
     arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
     arguments["test_split"] = cfg.split

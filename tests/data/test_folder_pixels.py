@@ -108,6 +108,35 @@ def test_floats_and_negative_values_need_a_range_and_the_one_that_is_named_works
     assert read(source, "percentiles")[1]["a"].max() == 255
 
 
+@pytest.mark.parametrize(
+    ("image", "given"),
+    [
+        (grey(256), [0, 4095]),
+        (picture()[:, :, 0], [0, 1]),
+        (picture()[:, :, 0].astype(np.float32), [0, 1]),
+        (grey(4), [30000, 65535]),
+    ],
+)
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_range_that_misses_the_images_is_refused_and_the_one_that_is_named_works(image, given, stated):
+    source = folder(image, image)
+    dataset = Folder(intensity_range=given)
+    dataset.range_stated = stated
+    words = rf"data\.intensity_range=\[{given[0]}," if stated else "the range of the network's training"
+    with pytest.raises(DataError, match=f"2 of 2 images, such as images/a.tif, .*{words}") as error:
+        dataset.list_samples(source)
+    low, high = map(float, re.findall(r"data\.intensity_range=\[(.+?),(.+?)\]", str(error.value))[-1])
+    assert read(source, [low, high])[1]["a"].std() > 5
+
+
+def test_of_a_network_s_range_each_image_that_it_misses_is_a_problem():
+    dataset = Folder(intensity_range=[0, 4095])
+    dataset.range_stated = False
+    (problem,) = dataset.list_samples(folder(grey(8), grey(8), grey(256))).problems
+    assert (problem.file, problem.sample, problem.fatal) == ("images/c.tif", "c", True)
+    assert not Folder(intensity_range=[0, 4095]).list_samples(folder(grey(8), grey(8), grey(256))).problems
+
+
 def test_8_and_16_bits_in_one_folder_are_refused_unless_one_scale_is_stated():
     source = folder(picture()[:, :, 0], grey(16))
     with pytest.raises(DataError, match=r"a\.tif.*b\.tif.*data\.intensity_range=\[0,4095\]"):

@@ -15,7 +15,7 @@ from medseg.data.datasets.folder import Folder
 from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.dataset import PreparedDataset
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, UserError
 from medseg.inspecting.facts import collect
 from medseg.inspecting.sections import intensities
 from medseg.runs.folder import RunFolder
@@ -83,6 +83,19 @@ def test_other_images_are_scored_on_the_scale_of_the_training(five: RunFolder, p
     folders = [file.parent for file in (place / "data" / "prepared").glob("folder-32x32-5channels-*/fingerprint.json")]
     ranges = {PreparedDataset(path).pixels.range for path in folders}
     assert ranges == {"[0,4095]"}
+
+
+def test_images_outside_the_range_are_refused_as_in_prediction(five: RunFolder, place: Path) -> None:
+    bright = write(place / "bright", "uint16", 5, 256)
+    words = ("data=folder", f"data.root={bright}")
+    with pytest.raises(UserError, match=r"of \[0,4095\], the range of the network's training") as error:
+        evaluate(place, five, *words)
+    with pytest.raises(UserError, match=r"intensity_range=\[0,65535\]"):
+        medseg.load(five.path).predict(bright / "images" / "0.tif")
+    option = re.search(r"data\.intensity_range=\S+$", str(error.value))
+    assert option
+    assert option[0] == "data.intensity_range=[0,65535]"
+    assert evaluate(place, five, *words, option[0]).exists()
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint8"])
