@@ -32,6 +32,9 @@ SAMPLED = 4_000
 ABOVE, INSIDE = 0.5, 0.05
 """A range misses an image with more values above it, or fewer inside it, than these shares."""
 
+SMALL_PART = 1 / 8
+"""Of the range: where the greatest value of all images is below it, they are probably on another scale."""
+
 KINDS = {"b": "true or false", "u": "integers", "i": "integers", "f": "floats", "c": "complex numbers"}
 
 
@@ -112,6 +115,13 @@ class PixelFormat:
         above = np.count_nonzero(values > self.high)
         inside = values.size - above - np.count_nonzero(values < self.low)
         return bool(above > ABOVE * values.size or inside < INSIDE * values.size)
+
+    def is_dark(self, dtype: np.dtype, greatest: float) -> bool:
+        """Whether images of this greatest value use a small part of the range; never of 8 bits, which are as they are.
+
+        12-bit images on the scale of 16 bits are an example.
+        """
+        return dtype != np.uint8 and greatest < self.low + SMALL_PART * (self.high - self.low)
 
     def describe(self) -> str:
         """Describe it in a line."""

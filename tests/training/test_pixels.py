@@ -98,6 +98,22 @@ def test_images_outside_the_range_are_refused_as_in_prediction(five: RunFolder, 
     assert evaluate(place, five, *words, option[0]).exists()
 
 
+def test_images_in_a_small_part_of_the_range_are_a_warning_at_each_evaluation(
+    five: RunFolder, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("data=folder", f"data.root={write(place / 'dark', 'uint16', 5, 1)}")
+    for _ in range(2):
+        caplog.clear()
+        evaluate(place, five, *words)
+        (warning,) = [each for each in caplog.messages if "nearly black" in each]
+        assert "all images are in [0,255], a small part of [0,4095]" in warning
+    option = warning.rpartition(" ")[2]
+    assert option == "data.intensity_range=[0,255]"
+    caplog.clear()
+    evaluate(place, five, *words, option)
+    assert "nearly black" not in caplog.text
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "uint8"])
 def test_images_of_another_kind_are_refused_and_the_option_that_is_named_works(
     five: RunFolder, plain: RunFolder, place: Path, tmp_path: Path, dtype: str

@@ -15,7 +15,7 @@ import numpy as np
 
 from medseg.data.datasets.base import IntensityRange
 from medseg.data.pixel_format import SAMPLED, PixelFormat, as_typed, like, nominal_high, number, outward
-from medseg.data.sources.problems import Problem
+from medseg.data.sources.problems import DARK, Problem
 from medseg.data.sources.source import Source
 from medseg.data.sources.stored import read_stored, stored_type
 from medseg.errors import DataError
@@ -103,10 +103,16 @@ def look_at(data: bytes, file: str, asked: PixelFormat | None = None, *, unpack:
 
 
 def _missed(looks: Mapping[str, Look], asked: PixelFormat, where: str, stated: bool) -> list[Problem]:
-    """Return the images that a network's range misses; raises `DataError` where a range misses most."""
+    """Return the images that a network's range misses, or a note where all of them use a small part of it.
+
+    Raises `DataError` where a range misses most.
+    """
     missed = {id_: each for id_, each in looks.items() if each.missed}
+    greatest = max(looks.values(), key=lambda each: each.high)
     if not missed:
-        return []
+        dark = not stated and all(asked.is_dark(each.dtype, each.high) for each in looks.values())
+        typed = like(greatest.dtype, min(each.low for each in looks.values()), greatest.high)
+        return [Problem(DARK, greatest.file, typed)] if dark else []
     low, high = min(each.low for each in looks.values()), max(each.high for each in looks.values())
     first = next(iter(missed.values()))
     advice = f"state which values are black and white here, such as data.intensity_range={like(first.dtype, low, high)}"

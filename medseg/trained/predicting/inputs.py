@@ -18,7 +18,7 @@ from PIL import Image
 from medseg.data.datasets.splits_csv import EXTENSIONS
 from medseg.data.pixel_format import PixelFormat, fits, like
 from medseg.data.sources.decode import to_image
-from medseg.data.sources.problems import SampleError
+from medseg.data.sources.problems import DARK, SampleError, note
 from medseg.data.sources.stored import Stored, read_stored
 from medseg.errors import UserError
 
@@ -182,6 +182,8 @@ def on_scale(stored: Stored, name: str, pixels: PixelFormat, *, stated: bool) ->
         if pixels.misses(values):
             detail = f"values from {low:g} to {high:g}, most of them outside; {trained}; {advice}"
             raise SampleError("unreadable", name, detail)
+        if pixels.is_dark(values.dtype, high):
+            note(DARK, name, like(values.dtype, low, high))
     if values.dtype.kind not in "iuf":
         raise SampleError("unreadable", name, f"{values.dtype} pixels are no image; give numbers")
     return to_image(stored, name, pixels)
