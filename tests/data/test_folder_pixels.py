@@ -13,7 +13,7 @@ from PIL import Image
 from medseg.data.datasets import Folder
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.prepare import prepare
-from medseg.data.sources.problems import read_problems
+from medseg.data.sources.problems import FEW, read_problems
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 
@@ -60,6 +60,32 @@ def test_one_bright_pixel_sets_the_range_of_all_images_alike():
     pixels, images = read(folder(grey(8), brightest))
     assert pixels.high == 8191
     np.testing.assert_array_equal(images["a"][1:], images["b"][1:])
+
+
+def test_few_bright_pixels_or_one_bright_image_are_a_warning_and_a_note(tmp_path, caplog):
+    hot = grey(8)
+    hot[0, 0] = 60000
+    arguments = {"image_size": 16, "data_dir": tmp_path}
+    for name, images, share in (
+        ("pixel", [grey(8), hot, grey(8) + 1], "99.9"),
+        ("image", [*[grey(8)] * 4, grey(8) + 40000], "80"),
+    ):
+        caplog.clear()
+        write(folder(*images), tmp_path / name)
+        prepared = prepare(Folder(), source=tmp_path / name, **arguments)
+        assert prepared.pixels.range == "[0,65535]"
+        (noted,) = [each for each in read_problems(prepared.folder / "problems.csv") if each.kind == FEW]
+        file = "images/b.tif" if name == "pixel" else "images/e.tif"
+        detail = f"{share} % of the values are below 2048; only {file} has more: data.intensity_range=[0,2047]"
+        assert (noted.file, noted.detail, noted.fatal) == (file, detail, False)
+        assert f"dark images: {detail}" in caplog.text
+        caplog.clear()
+        assert prepare(Folder(intensity_range=[0, 2047]), source=tmp_path / name, **arguments).pixels.high == 2047
+        assert "dark images" not in caplog.text
+
+
+def test_the_usual_range_of_a_folder_is_no_warning():
+    assert not Folder().list_samples(folder(grey(4), grey(8), grey(16), grey(12), grey(16) + 5)).problems
 
 
 def test_8_bits_are_not_unpacked_for_it(monkeypatch):

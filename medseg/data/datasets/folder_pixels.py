@@ -15,13 +15,16 @@ import numpy as np
 
 from medseg.data.datasets.base import IntensityRange
 from medseg.data.pixel_format import SAMPLED, PixelFormat, as_typed, like, nominal_high, number, outward
-from medseg.data.sources.problems import DARK, Problem
+from medseg.data.sources.problems import DARK, FEW, Problem
 from medseg.data.sources.source import Source
 from medseg.data.sources.stored import read_stored, stored_type
 from medseg.errors import DataError
 from medseg.system.process import available_cores
 
 PERCENTILES = (0.5, 99.5)
+
+USUAL = 99.9
+"""Percentile of all values that the nominal range is compared with."""
 
 UINT8 = np.dtype(np.uint8)
 
@@ -85,6 +88,8 @@ def find_pixels(
     low, high = _range(same, given, where)
     if asked is not None:
         problems += _missed({id_: each for id_, each in seen.items() if id_ not in others}, asked, where, stated)
+    elif given is None:
+        problems += _few(same)
     channels = max(each.channels for each in same)
     return PixelFormat(channels, low, high, tuple(sorted({str(each.dtype) for each in same}))), problems
 
@@ -97,7 +102,7 @@ def look_at(data: bytes, file: str, asked: PixelFormat | None = None, *, unpack:
     values = read_stored(data, file).values.ravel()
     if dtype.kind == "f" and not np.isfinite(values).all():
         return None
-    sample = values[:: max(1, math.ceil(values.size / SAMPLED))].copy() if unpack else values[:0]
+    sample = values[:: max(1, math.ceil(values.size / SAMPLED))].copy()
     missed = asked is not None and dtype.kind in "iuf" and asked.misses(values)
     return Look(file, dtype, channels, values.min().item(), values.max().item(), sample, missed)
 
@@ -130,6 +135,28 @@ def _missed(looks: Mapping[str, Look], asked: PixelFormat, where: str, stated: b
     ]
 
 
+def _few(looks: Sequence[Look]) -> list[Problem]:
+    """Return a note where the nominal range is that of few pixels or of one image, at least twice that of the others.
+
+    One image of three or fewer may well be like those to come.
+    """
+    large = sorted((each for each in looks if each.dtype != UINT8), key=lambda each: each.high)
+    if not large:
+        return []
+    values = np.concatenate([each.sample for each in large])
+    usual = nominal_high(math.ceil(np.percentile(values, USUAL)))
+    if len(large) > 3:
+        usual = min(usual, nominal_high(int(large[-2].high)))
+    brighter = [each for each in large if each.high > usual]
+    if not brighter:
+        return []
+    share = math.floor(1000 * np.count_nonzero(values <= usual) / values.size) / 10
+    first = large[-1].file
+    few = f"only {first} has more" if len(brighter) == 1 else f"{len(brighter)} images have more, {first} the most"
+    detail = f"{share:g} % of the values are below {usual + 1}; {few}: data.intensity_range=[0,{usual}]"
+    return [Problem(FEW, first, detail)]
+
+
 def _range(looks: Sequence[Look], given: IntensityRange, where: str) -> tuple[float, float]:
     if given is not None and not isinstance(given, str):
         return float(given[0]), float(given[1])
@@ -147,7 +174,7 @@ def _range(looks: Sequence[Look], given: IntensityRange, where: str) -> tuple[fl
             raise DataError(f"{where}: every pixel of the {types} images is {number(low)}; there is nothing to see")
         raise DataError(
             f"{where}: {types} images, such as {large[0].file}, with values from {low:g} to {high:g}; state which "
-            f"values become black and white: data.intensity_range={whole}, the whole range, or "
+            f"values become black and white: data.intensity_range={whole} or "
             "data.intensity_range=percentiles"
         )
     if small and high > 255:

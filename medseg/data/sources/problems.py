@@ -44,6 +44,7 @@ KINDS: dict[str, bool] = {
     "orientation tag applied": False,
     "alpha left out": False,
     "small part of the range": False,
+    "range of few pixels": False,
     "opaque alpha left out": False,
     "duplicate image": False,
     "near-duplicate across splits": False,
@@ -53,6 +54,9 @@ KINDS: dict[str, bool] = {
 
 DARK = "small part of the range"
 """Noted of an image; only where all images are so, it is a sign of another scale."""
+
+FEW = "range of few pixels"
+"""Few pixels, or one image, are far brighter than all others, which become dark."""
 
 OPAQUE = "opaque alpha left out"
 """So common that it is counted instead of listed."""
