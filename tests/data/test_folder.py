@@ -189,7 +189,7 @@ def test_an_images_own_name_goes_before_a_suffix():
         (["images/a.png", "images/b.png"], "no masks found"),
         (["masks/a.png"], "no images found"),
         (["pictures/a.png", "labels/a.png"], "no images found"),
-        (["images/a.png", "masks/z.png"], "no image has a usable mask"),
+        (["images/a.png", "masks/z.png"], "no image has a mask .masks.z.png has no image of its name"),
         (["images/a.dcm", "masks/a.png"], r"\.dcm are not known"),
     ],
 )
