@@ -114,8 +114,8 @@ def with_key(key: str, values: Sequence[str], config_name: str) -> list[str]:
     """Write a key with its values as Hydra reads them."""
     first = values[0]
     if key in yaml_files.primary(config_name)[0]:
-        is_folder = key == "data" and first not in yaml_files.options("data") and expanded(first).is_dir()
-        return [f"{key}={first}{os.sep if is_folder and os.sep not in first else ''}"]
+        is_path = key == "data" and first not in yaml_files.options("data") and has_images(first)
+        return [f"{key}={f'.{os.sep}' if is_path and os.sep not in first else ''}{first}"]
     if key == "models":
         values = [
             each for value in values for each in (value.split(",") if re.fullmatch(r"[\w,]+", value) else [value])
@@ -129,15 +129,21 @@ def with_key(key: str, values: Sequence[str], config_name: str) -> list[str]:
 def with_data_folder(word: str, config_name: str) -> list[str]:
     """Return `data=PATH`, where the path has a slash, as the choice of the user's own images; other words as they are.
 
-    Raises `ConfigError` where there is no such folder.
+    Raises `ConfigError` where there is no such folder, nor zip archive.
     """
     path = word.removeprefix("data=")
     if path == word or os.sep not in path or "$" in path or "data" not in yaml_files.primary(config_name)[0]:
         return [word]
-    if not expanded(path).is_dir():
+    if not has_images(path):
         hint = "; of several: -m data=folder data.root=A,B" if "," in path else ""
-        raise ConfigError(f"{path}: no such folder{hint}")
+        raise ConfigError(f"{path}: no such folder or zip archive{hint}")
     return ["data=folder", f"data.root={quoted(path)}"]
+
+
+def has_images(path: str) -> bool:
+    """Whether a path can be a user's own images: a folder or a zip archive."""
+    full = expanded(path)
+    return full.is_dir() or (full.suffix.lower() == ".zip" and full.is_file())
 
 
 def too_many(word: str, keys: Sequence[str], config_name: str) -> str:

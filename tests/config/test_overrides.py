@@ -173,7 +173,12 @@ def test_words_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (["unet", "unext"], ("model",), "describe", "'unext': there is one model at a time: medseg describe MODEL"),
         (["unet", "isic", "x"], ("model", "data"), "train", "write key=value; without a key: medseg train MODEL DATA"),
         (["no/folder"], ("data",), "inspect", "no/folder: no such folder"),
-        (["a/b,c/d"], ("data",), "inspect", "a/b,c/d: no such folder; of several: -m data=folder data.root=A,B"),
+        (
+            ["a/b,c/d"],
+            ("data",),
+            "inspect",
+            "a/b,c/d: no such folder or zip archive; of several: -m data=folder data.root=A,B",
+        ),
     ],
 )
 def test_a_word_that_has_no_key_is_explained(words: list[str], keys: tuple[str, ...], name: str, message: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from medseg.data.datasets import Folder
 from medseg.data.sources.finding import open_source
+from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import FolderSource
 from medseg.data.splits import SPLITS
 from medseg.errors import ConfigError, DataError
@@ -188,7 +189,7 @@ def test_an_images_own_name_goes_before_a_suffix():
         (["images/a.png", "images/b.png"], "no masks found"),
         (["masks/a.png"], "no images found"),
         (["pictures/a.png", "labels/a.png"], "no images found"),
-        (["images/a.png", "masks/z.png"], "no image has a usable mask"),
+        (["images/a.png", "masks/z.png"], "no image has a mask .masks.z.png has no image of its name"),
         (["images/a.dcm", "masks/a.png"], r"\.dcm are not known"),
     ],
 )
@@ -245,6 +246,26 @@ def test_links_to_a_store_are_followed_in_a_folder_of_the_users_own(tmp_path):
     assert Folder().read(source, listing.samples[1])[1].any()
     with pytest.raises(DataError, match="a symbolic link that leads out"):
         FolderSource(mine)
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    for kind, data in (("images", IMAGE), ("masks", encode(mask()))):
+        (tmp_path / kind).mkdir()
+        for name in ("a", "b", "c"):
+            (tmp_path / kind / f"{name}.png").write_bytes(data)
+    for name in ("images/a.png", "masks/b.png"):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to("nowhere.png")
+    source = open_source(Folder(), tmp_path)
+    reason = "a symbolic link to nowhere.png, which does not exist"
+    listing = Folder().list_samples(source)
+    assert [(one.kind, one.file, one.detail) for one in listing.problems] == [("unreadable", "masks/b.png", reason)]
+    with pytest.raises(SampleError, match=f"images/a.png: unreadable \\({reason}"):
+        Folder().read(source, listing.samples[0])
+    (tmp_path / "masks").rename(tmp_path / "moved")
+    (tmp_path / "masks").symlink_to("nowhere")
+    with pytest.raises(DataError, match="masks: a symbolic link to nowhere, which does not exist"):
+        open_source(Folder(), tmp_path)
 
 
 def test_a_real_folder_on_disk(tmp_path):

@@ -133,11 +133,9 @@ class Folder(Dataset):
                 f"{source.location}: {len(unusable)} of {len(contents)} masks cannot be used, first {first}"
             )
         if not usable:
-            first_problem = files.problems[0]
-            raise DataError(
-                f"{source.location}: no image has a usable mask ({first_problem.file}: {first_problem.kind}); expected "
-                f"is {LAYOUT}"
-            )
+            extra = next((one.file for one in files.problems if one.kind == "extra mask"), None)
+            seen = f"{extra} has no image of its name" if extra else f"{files.problems[0].file} has none"
+            raise DataError(f"{source.location}: no image has a mask ({seen}); expected is {LAYOUT}")
         labels = self._read_by(source, usable)
         problems = files.problems.copy()
         samples = []

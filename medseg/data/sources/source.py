@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from medseg.data.sources.problems import SampleError
 from medseg.data.sources.zips import READ_ERRORS, check_members, is_junk
 from medseg.errors import DataError
 
@@ -170,10 +171,12 @@ class FolderSource(Source):
         """Return the bytes of one file."""
         if name not in self._known:
             raise DataError(f"{self.location}: has no file '{name}'")
+        path = self.root / name
         try:
-            return (self.root / name).read_bytes()
+            return path.read_bytes()
         except OSError as error:
-            raise DataError(f"{self.root / name}: cannot be read ({error.strerror or error})") from None
+            reason = broken_link(path) if leads_nowhere(path) else error.strerror or str(error)
+            raise SampleError("unreadable", name, reason) from None
 
 
 class CombinedSource(Source):
@@ -226,6 +229,7 @@ def walk(
 
     With `follow`, links are followed, but for one to a folder that it is in itself (`above`). Without, a link to a
     folder inside is not followed, since what it leads to is listed anyway, and one that leads out raises `DataError`.
+    A link to nothing is listed, so that whoever reads it is told; one that would be a folder raises `DataError`.
     """
     above |= {os.path.realpath(root / below)}
     with os.scandir(root / below) as entries:
@@ -241,6 +245,20 @@ def walk(
             elif entry.is_file():
                 status = entry.stat()
                 yield name, status.st_size, status.st_mtime_ns
+            elif leads_nowhere(path := Path(entry.path)):
+                if not path.suffix:
+                    raise DataError(f"{path}: {broken_link(path)}")
+                yield name, 0, entry.stat(follow_symlinks=False).st_mtime_ns
+
+
+def leads_nowhere(path: Path) -> bool:
+    """Whether a path is a symbolic link to what does not exist."""
+    return path.is_symlink() and not path.exists()
+
+
+def broken_link(path: Path) -> str:
+    """Describe a symbolic link that leads nowhere."""
+    return f"a symbolic link to {path.readlink()}, which does not exist"
 
 
 def under(names: list[str], folder: str) -> bool:

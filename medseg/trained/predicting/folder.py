@@ -187,7 +187,7 @@ def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], 
         return
     for image, reason in list(unreadable.items())[:SHOWN]:
         log.warning("unreadable: %s (%s)", image, reason)
+    rest = ", the others are predicted" if len(unreadable) < len(images) else ""
     raise UserError(
-        f"{len(unreadable)} of {len(images)} images could not be read, the others are predicted; the reasons are in "
-        f"{output.unreadable}"
+        f"{len(unreadable)} of {len(images)} images could not be read{rest}; the reasons are in {output.unreadable}"
     )
