@@ -29,8 +29,11 @@ MAX_CHANNELS = 64
 SAMPLED = 4_000
 """Values of each image, evenly spread, from which percentiles are computed."""
 
-OUTSIDE = 0.5
-"""Share of an image's values outside of the range of the training from which on it is not predicted."""
+ABOVE, INSIDE = 0.5, 0.05
+"""A range misses an image with more values above it, or fewer inside it, than these shares."""
+
+SMALL_PART = 1 / 8
+"""Of the range: where the greatest value of all images is below it, they are probably on another scale."""
 
 KINDS = {"b": "true or false", "u": "integers", "i": "integers", "f": "floats", "c": "complex numbers"}
 
@@ -98,11 +101,27 @@ class PixelFormat:
             return _table("uint16", self.low, self.high)[values]
         return _scaled(values, self.low, self.high)
 
-    def outside(self, values: np.ndarray) -> float:
-        """Return the share of values that are outside of the range."""
-        if values.dtype == np.uint8 and (self.low, self.high) == (0, 255):
-            return 0.0
-        return 1 - float(np.count_nonzero((values >= self.low) & (values <= self.high))) / values.size
+    def covers(self, dtype: np.dtype) -> bool:
+        """Whether every value that a type can hold is in the range, as far as that is of use: of 8 bits."""
+        return dtype == np.uint8 and self.low <= 0 and self.high >= 255
+
+    def misses(self, values: np.ndarray) -> bool:
+        """Whether an image is on another scale: white in more than half, or with hardly a value inside the range.
+
+        Values below the range are no sign of it: more than half of a CT slice is air, which a window leaves out.
+        """
+        if self.covers(values.dtype):
+            return False
+        above = np.count_nonzero(values > self.high)
+        inside = values.size - above - np.count_nonzero(values < self.low)
+        return bool(above > ABOVE * values.size or inside < INSIDE * values.size)
+
+    def is_dark(self, dtype: np.dtype, greatest: float) -> bool:
+        """Whether images of this greatest value use a small part of the range; never of 8 bits, which are as they are.
+
+        12-bit images on the scale of 16 bits are an example.
+        """
+        return dtype != np.uint8 and greatest < self.low + SMALL_PART * (self.high - self.low)
 
     def describe(self) -> str:
         """Describe it in a line."""
@@ -140,6 +159,18 @@ def outward(low: float, high: float) -> tuple[float, float]:
     digits = 3 - math.floor(math.log10(high - low))
     unit = 10.0**digits
     return round(math.floor(low * unit) / unit, max(0, digits)), round(math.ceil(high * unit) / unit, max(0, digits))
+
+
+def like(dtype: np.dtype, low: float, high: float) -> str:
+    """Write a range for images of some values: the nominal one of integers from 0, [0,1] of floats within it.
+
+    Of others, the values that there are.
+    """
+    if dtype.kind in "iu" and low >= 0:
+        return as_typed(0, nominal_high(int(high)))
+    if dtype.kind == "f" and low >= 0 and high <= 1:
+        return as_typed(0, 1)
+    return as_typed(*outward(low, high))
 
 
 def as_typed(low: float, high: float) -> str:

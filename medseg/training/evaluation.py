@@ -20,6 +20,7 @@ from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.report import as_text
+from medseg.data.sources.problems import DARK, read_problems
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder, find_run
 from medseg.system.files import read_yaml, write_csv
@@ -134,7 +135,7 @@ def data_to_score(
         if "intensity_range" in given:
             dataset.intensity_range = chosen["intensity_range"]
         elif new_images and own_range:
-            dataset.intensity_range = own_range
+            dataset.intensity_range, dataset.range_stated = own_range, False
         arguments["intensity_range"] = None  # the dataset has it
     arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
     arguments["test_split"] = cfg.split
@@ -199,7 +200,7 @@ def data_paths(run: RunFolder) -> dict[str, str]:
 def check_pixels(datamodule: SegmentationDataModule, pixels: PixelFormat, file: Path, *, stated: bool) -> None:
     """Check that the images are on the scale of the training's, unless the user states theirs.
 
-    Raises `ConfigError`.
+    Raises `ConfigError`; warns where all of them use a small part of its range.
     """
     here = datamodule.prepared.pixels
     same = (here.low, here.high) == (pixels.low, pixels.high) and all(pixels.takes(np.dtype(t)) for t in here.stored)
@@ -213,6 +214,17 @@ def check_pixels(datamodule: SegmentationDataModule, pixels: PixelFormat, file: 
             f"{file} was trained on {pixels.describe()}, the files of {datamodule.dataset.title} are {here.describe()}"
             f"{advice}"
         )
+    if stated:
+        return
+    for each in read_problems(datamodule.prepared.folder / "problems.csv"):
+        if each.kind == DARK:
+            log.warning(
+                "nearly black to the network: the values of all images are in %s, a small part of %s, the range of its "
+                "training; where that is another scale, give data.intensity_range=%s",
+                each.detail,
+                pixels.range,
+                each.detail,
+            )
 
 
 def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:

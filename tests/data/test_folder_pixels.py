@@ -13,7 +13,7 @@ from PIL import Image
 from medseg.data.datasets import Folder
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.prepare import prepare
-from medseg.data.sources.problems import read_problems
+from medseg.data.sources.problems import FEW, read_problems
 from medseg.errors import ConfigError, DataError
 from tests.data.image_files import MemorySource, encode, mask, picture, pillow
 
@@ -62,6 +62,32 @@ def test_one_bright_pixel_sets_the_range_of_all_images_alike():
     np.testing.assert_array_equal(images["a"][1:], images["b"][1:])
 
 
+def test_few_bright_pixels_or_one_bright_image_are_a_warning_and_a_note(tmp_path, caplog):
+    hot = grey(8)
+    hot[0, 0] = 60000
+    arguments = {"image_size": 16, "data_dir": tmp_path}
+    for name, images, share in (
+        ("pixel", [grey(8), hot, grey(8) + 1], "99.9"),
+        ("image", [*[grey(8)] * 4, grey(8) + 40000], "80"),
+    ):
+        caplog.clear()
+        write(folder(*images), tmp_path / name)
+        prepared = prepare(Folder(), source=tmp_path / name, **arguments)
+        assert prepared.pixels.range == "[0,65535]"
+        (noted,) = [each for each in read_problems(prepared.folder / "problems.csv") if each.kind == FEW]
+        file = "images/b.tif" if name == "pixel" else "images/e.tif"
+        detail = f"{share} % of the values are below 2048; only {file} has more: data.intensity_range=[0,2047]"
+        assert (noted.file, noted.detail, noted.fatal) == (file, detail, False)
+        assert f"dark images: {detail}" in caplog.text
+        caplog.clear()
+        assert prepare(Folder(intensity_range=[0, 2047]), source=tmp_path / name, **arguments).pixels.high == 2047
+        assert "dark images" not in caplog.text
+
+
+def test_the_usual_range_of_a_folder_is_no_warning():
+    assert not Folder().list_samples(folder(grey(4), grey(8), grey(16), grey(12), grey(16) + 5)).problems
+
+
 def test_8_bits_are_not_unpacked_for_it(monkeypatch):
     monkeypatch.setattr("medseg.data.datasets.folder_pixels.read_stored", None)
     assert Folder().list_samples(folder(picture(), picture()[:, :, 0])).pixels == PixelFormat()
@@ -106,6 +132,35 @@ def test_floats_and_negative_values_need_a_range_and_the_one_that_is_named_works
     assert np.abs(images["a"][:, :, 0] - expected).max() <= 0.51
     assert "data.intensity_range=percentiles" in message
     assert read(source, "percentiles")[1]["a"].max() == 255
+
+
+@pytest.mark.parametrize(
+    ("image", "given"),
+    [
+        (grey(256), [0, 4095]),
+        (picture()[:, :, 0], [0, 1]),
+        (picture()[:, :, 0].astype(np.float32), [0, 1]),
+        (grey(4), [30000, 65535]),
+    ],
+)
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_range_that_misses_the_images_is_refused_and_the_one_that_is_named_works(image, given, stated):
+    source = folder(image, image)
+    dataset = Folder(intensity_range=given)
+    dataset.range_stated = stated
+    words = rf"data\.intensity_range=\[{given[0]}," if stated else "the range of the network's training"
+    with pytest.raises(DataError, match=f"2 of 2 images, such as images/a.tif, .*{words}") as error:
+        dataset.list_samples(source)
+    low, high = map(float, re.findall(r"data\.intensity_range=\[(.+?),(.+?)\]", str(error.value))[-1])
+    assert read(source, [low, high])[1]["a"].std() > 5
+
+
+def test_of_a_network_s_range_each_image_that_it_misses_is_a_problem():
+    dataset = Folder(intensity_range=[0, 4095])
+    dataset.range_stated = False
+    (problem,) = dataset.list_samples(folder(grey(8), grey(8), grey(256))).problems
+    assert (problem.file, problem.sample, problem.fatal) == ("images/c.tif", "c", True)
+    assert not Folder(intensity_range=[0, 4095]).list_samples(folder(grey(8), grey(8), grey(256))).problems
 
 
 def test_8_and_16_bits_in_one_folder_are_refused_unless_one_scale_is_stated():

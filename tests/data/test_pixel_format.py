@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits, nominal_high, outward
+from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits, like, nominal_high, outward
 
 
 def test_8_bits_are_taken_as_they_are():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert EIGHT_BITS.scale(values) is values
     assert EIGHT_BITS.plain
-    assert EIGHT_BITS.outside(values) == 0
+    assert not EIGHT_BITS.misses(values)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32", "float64"])
@@ -18,7 +18,8 @@ def test_a_range_becomes_0_to_255_for_every_type(dtype):
     values = np.array([[0, 10, 60, 110, 120]], dtype)
     pixels = PixelFormat(1, 10, 110, (dtype,))
     np.testing.assert_array_equal(pixels.scale(values), np.array([[0, 0, 128, 255, 255]], np.uint8), strict=True)
-    assert pixels.outside(values) == pytest.approx(2 / 5)
+    assert not pixels.misses(values)
+    assert PixelFormat(1, 0, 59, (dtype,)).misses(values)
 
 
 def test_negative_values_have_a_range_too():
@@ -31,6 +32,24 @@ def test_negative_values_have_a_range_too():
 )
 def test_nominal_range(greatest, high):
     assert nominal_high(greatest) == high
+
+
+def test_a_window_that_leaves_out_the_air_of_a_slice_does_not_miss_it():
+    window = PixelFormat(1, -160, 240, ("int16",))
+    assert not window.misses(np.array([-1024] * 9 + [40], np.int16))
+    assert window.misses(np.array([-1024] * 99 + [40], np.int16))
+    assert window.misses(np.array([40] * 4 + [2000] * 5, np.int16))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "expected"),
+    [
+        ("uint16", 7, 3000, "[0,4095]"), ("float32", 0.2, 0.7, "[0,1]"), ("float32", -0.5, 0.7, "[-0.5,0.7]"),
+        ("int16", -1024, 3071, "[-1024,3071]"),
+    ],
+)  # fmt: skip
+def test_a_range_is_written_for_the_values_that_there_are(dtype, low, high, expected):
+    assert like(np.dtype(dtype), low, high) == expected
 
 
 def test_types_on_one_scale():

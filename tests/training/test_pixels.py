@@ -15,7 +15,7 @@ from medseg.data.datasets.folder import Folder
 from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.dataset import PreparedDataset
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, UserError
 from medseg.inspecting.facts import collect
 from medseg.inspecting.sections import intensities
 from medseg.runs.folder import RunFolder
@@ -83,6 +83,35 @@ def test_other_images_are_scored_on_the_scale_of_the_training(five: RunFolder, p
     folders = [file.parent for file in (place / "data" / "prepared").glob("folder-32x32-5channels-*/fingerprint.json")]
     ranges = {PreparedDataset(path).pixels.range for path in folders}
     assert ranges == {"[0,4095]"}
+
+
+def test_images_outside_the_range_are_refused_as_in_prediction(five: RunFolder, place: Path) -> None:
+    bright = write(place / "bright", "uint16", 5, 256)
+    words = ("data=folder", f"data.root={bright}")
+    with pytest.raises(UserError, match=r"of \[0,4095\], the range of the network's training") as error:
+        evaluate(place, five, *words)
+    with pytest.raises(UserError, match=r"intensity_range=\[0,65535\]"):
+        medseg.load(five.path).predict(bright / "images" / "0.tif")
+    option = re.search(r"data\.intensity_range=\S+$", str(error.value))
+    assert option
+    assert option[0] == "data.intensity_range=[0,65535]"
+    assert evaluate(place, five, *words, option[0]).exists()
+
+
+def test_images_in_a_small_part_of_the_range_are_a_warning_at_each_evaluation(
+    five: RunFolder, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("data=folder", f"data.root={write(place / 'dark', 'uint16', 5, 1)}")
+    for _ in range(2):
+        caplog.clear()
+        evaluate(place, five, *words)
+        (warning,) = [each for each in caplog.messages if "nearly black" in each]
+        assert "all images are in [0,255], a small part of [0,4095]" in warning
+    option = warning.rpartition(" ")[2]
+    assert option == "data.intensity_range=[0,255]"
+    caplog.clear()
+    evaluate(place, five, *words, option)
+    assert "nearly black" not in caplog.text
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint8"])

@@ -73,6 +73,8 @@ class Folder(Dataset):
     name = "folder"
     title = "your images"
     version = 3
+    range_stated = True
+    """Whether `intensity_range` is stated for these images; else it is that of a network's training."""
 
     def __init__(
         self,
@@ -147,8 +149,10 @@ class Folder(Dataset):
             else:
                 problems.append(problem)
         images = {sample.id: sample.image for sample in samples}
-        self._pixels, other_channels = find_pixels(source, images, self.intensity_range, source.location)
-        return Listing(samples, labels.names, problems + other_channels, labels.describe(), self._pixels)
+        self._pixels, others = find_pixels(
+            source, images, self.intensity_range, source.location, stated=self.range_stated
+        )
+        return Listing(samples, labels.names, problems + others, labels.describe(), self._pixels)
 
     def _read_by(self, source: Source, contents: Mapping[str, MaskContent]) -> Labels:
         """Return how the masks are read, as described or by the rules; logs what is not described."""

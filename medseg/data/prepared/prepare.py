@@ -39,7 +39,7 @@ from medseg.data.prepared.fingerprint import describe_contents, describe_origin,
 from medseg.data.prepared.staging import build_once, writing
 from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import is_url, missing_archives, open_source
-from medseg.data.sources.problems import Problem, bad_samples, refuse_fatal, summary, write_problems
+from medseg.data.sources.problems import FEW, Problem, bad_samples, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source, checksum_name
 from medseg.errors import ConfigError, DataError, UserError, as_bytes
 from medseg.system.files import sync
@@ -130,6 +130,9 @@ def prepare(
             if varying:
                 few = f"{len(varying)} images, such as {varying[0].file}"
                 log.warning("%s: alpha that is not the same everywhere is left out of %s", dataset.title, few)
+            for problem in problems or ():
+                if problem.kind == FEW:
+                    log.warning("%s: dark images: %s", dataset.title, problem.detail)
             if problems:
                 log.warning("%s: found %s; see %s", dataset.title, summary(problems), folder / "problems.csv")
     prepared = PreparedDataset(folder)

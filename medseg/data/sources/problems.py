@@ -43,12 +43,20 @@ KINDS: dict[str, bool] = {
     "empty mask": False,
     "orientation tag applied": False,
     "alpha left out": False,
+    "small part of the range": False,
+    "range of few pixels": False,
     "opaque alpha left out": False,
     "duplicate image": False,
     "near-duplicate across splits": False,
 }
 """Kind of problem -> whether it is fatal."""
 
+
+DARK = "small part of the range"
+"""Noted of an image; only where all images are so, it is a sign of another scale."""
+
+FEW = "range of few pixels"
+"""Few pixels, or one image, are far brighter than all others, which become dark."""
 
 OPAQUE = "opaque alpha left out"
 """So common that it is counted instead of listed."""

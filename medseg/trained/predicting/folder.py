@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.data.overlay import outline
 from medseg.data.prepared.fingerprint import sha256_file
 from medseg.data.prepared.threads import in_threads, thread_count
-from medseg.data.sources.problems import OPAQUE, Problem, SampleError, collected_notes
+from medseg.data.sources.problems import DARK, OPAQUE, Problem, SampleError, collected_notes
 from medseg.errors import ConfigError, UserError, printable
 from medseg.system.memory import is_out_of_memory
 from medseg.trained.predicting.inputs import Input, find_inputs, is_large
@@ -86,6 +86,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
                     output.finish(outcome)
         output.write_unreadable(unreadable)
     log_notes(noted)
+    warn_of_dark([each for each in noted if each.kind == DARK], len(due) - len(unreadable), predictor.pixels.range)
     report(output, inputs.images, due, unreadable)
     return output
 
@@ -155,9 +156,24 @@ def predict_one(
 
 def log_notes(noted: Sequence[Problem]) -> None:
     """Log what was done to images beside reading them, each kind in one line."""
-    for kind in sorted({each.kind for each in noted} - {OPAQUE}):
+    for kind in sorted({each.kind for each in noted} - {OPAQUE, DARK}):
         files = sorted(each.file for each in noted if each.kind == kind)
         log.warning("%s: %s of the images, such as %s", kind, len(files), printable(files[0]))
+
+
+def warn_of_dark(notes: Sequence[Problem], predicted: int, trained: str) -> None:
+    """Warn where every predicted image uses a small part of the range of the training: another scale, probably."""
+    if not notes or len(notes) < predicted:
+        return
+    widest = max((each.detail for each in notes), key=lambda typed: float(typed[1:-1].split(",")[1]))
+    log.warning(
+        "nearly black to the network: the values of all %d images are in %s, a small part of %s, the range of its "
+        "training; where that is another scale, give intensity_range=%s",
+        predicted,
+        widest,
+        trained,
+        widest,
+    )
 
 
 def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], unreadable: dict[str, str]) -> None:

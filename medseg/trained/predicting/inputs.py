@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from medseg.data.datasets.splits_csv import EXTENSIONS
-from medseg.data.pixel_format import OUTSIDE, PixelFormat, as_typed, fits, nominal_high, outward
+from medseg.data.pixel_format import PixelFormat, fits, like
 from medseg.data.sources.decode import to_image
-from medseg.data.sources.problems import SampleError
+from medseg.data.sources.problems import DARK, SampleError, note
 from medseg.data.sources.stored import Stored, read_stored
 from medseg.errors import UserError
 
@@ -179,19 +179,14 @@ def on_scale(stored: Stored, name: str, pixels: PixelFormat, *, stated: bool) ->
         advice = f"state which values are black and white here, such as intensity_range={like(values.dtype, low, high)}"
         if not pixels.takes(values.dtype):
             raise SampleError("unreadable", name, f"{values.dtype} pixels, {low:g} to {high:g}; {trained}; {advice}")
-        outside = pixels.outside(values)
-        if outside > OUTSIDE:
-            raise SampleError("unreadable", name, f"{outside:.0%} of the values are outside; {trained}; {advice}")
+        if pixels.misses(values):
+            detail = f"values from {low:g} to {high:g}, most of them outside; {trained}; {advice}"
+            raise SampleError("unreadable", name, detail)
+        if pixels.is_dark(values.dtype, high):
+            note(DARK, name, like(values.dtype, low, high))
     if values.dtype.kind not in "iuf":
         raise SampleError("unreadable", name, f"{values.dtype} pixels are no image; give numbers")
     return to_image(stored, name, pixels)
-
-
-def like(dtype: np.dtype, low: float, high: float) -> str:
-    """Write a range for an image: the nominal one of integers from 0, the values that there are of all others."""
-    if dtype.kind in "iu" and low >= 0:
-        return as_typed(0, nominal_high(int(high)))
-    return as_typed(*outward(low, high))
 
 
 def read_array(array: np.ndarray, pixels: PixelFormat, *, stated: bool = False) -> np.ndarray:

@@ -19,7 +19,9 @@ from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.exporting.module import file_metadata
 from medseg.trained.files import KEY
 from medseg.trained.network import TrainedNetwork
+from medseg.trained.predicting.folder import predict_images
 from medseg.trained.predicting.predictor import Predictor
+from tests.helpers import compose_config
 from tests.trained.predicting.checkpoints import picture, write_checkpoint, write_image
 
 DEEP = PixelFormat(1, 0, 4095, ("uint16",))
@@ -89,6 +91,25 @@ def test_other_scales_are_refused_and_the_range_that_is_named_works(trained, pix
     stated = medseg.load(trained(pixels), intensity_range=[low, high])
     plain = medseg.load(trained(PixelFormat()))
     assert same(stated, image, plain, scaled(image, low, high))
+
+
+@pytest.mark.parametrize(("brightest", "words"), [(1, 1), (16, 0)])
+def test_images_that_all_use_a_small_part_of_the_range_are_a_warning(
+    trained, tmp_path: Path, caplog: pytest.LogCaptureFixture, brightest: int, words: int
+) -> None:
+    for name, factor in {"a": 1, "b": brightest}.items():
+        write_image(tmp_path / "images" / f"{name}.png", np.minimum(GREY, 200).astype(np.uint16) * factor)
+    given = [f"checkpoint={trained(DEEP)}", f"input={tmp_path / 'images'}", "device=cpu"]
+    predict_images(compose_config("predict", *given, f"output={tmp_path / 'out'}"))
+    warnings = [each for each in caplog.messages if "nearly black" in each]
+    assert len(warnings) == words
+    for warning in warnings:
+        assert "all 2 images are in [0,255], a small part of [0,4095]" in warning
+        assert warning.endswith("intensity_range=[0,255]")
+    assert "small part of the range:" not in caplog.text
+    caplog.clear()
+    predict_images(compose_config("predict", *given, f"output={tmp_path / 'out2'}", "intensity_range=[0,255]"))
+    assert "nearly black" not in caplog.text
 
 
 def test_what_is_no_number_and_what_is_not_finite_is_refused(trained) -> None:
