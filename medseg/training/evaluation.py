@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -257,10 +257,15 @@ def compare_labels(prepared: PreparedDataset, metadata: Metadata) -> None:
             "%s has the classes %s, the network was trained on %s; they are scored in this order",
             prepared.title, ", ".join(names), ", ".join(trained),
         )  # fmt: skip
-    elif metadata.labels and prepared.labels and metadata.labels != prepared.labels:
+    elif metadata.labels and prepared.labels and meaning(metadata.labels) != meaning(prepared.labels):
         log.warning(
             "masks are read as %s; in the training they were %s", as_text(prepared.labels), as_text(metadata.labels)
         )
+
+
+def meaning(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a description of labels that says what values mean, without how that was decided."""
+    return {name: values for name, values in labels.items() if isinstance(values, list)}
 
 
 def evaluation_name(datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool) -> str:

@@ -248,6 +248,7 @@ def test_other_names_and_other_mask_values_are_noted(tmp_path: Path, caplog: pyt
     prepared = mine(tmp_path, labels={"background": 0, "lesion": [128, 255]})
     caplog.clear()
     compare_labels(prepared, trained_on(("background", "lesion"), prepared.labels))
+    compare_labels(prepared, trained_on(("background", "lesion"), prepared.labels | {"rule": "x", "united": 3}))
     assert not caplog.text
     compare_labels(prepared, trained_on(("background", "polyp")))
     assert "has the classes background, lesion, the network was trained on background, polyp" in caplog.text

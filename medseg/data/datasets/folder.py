@@ -150,7 +150,12 @@ class Folder(Dataset):
                 problems.append(problem)
         images = {sample.id: sample.image for sample in samples}
         self._pixels, other_channels = find_pixels(source, images, self.intensity_range, source.location)
-        return Listing(samples, labels.names, problems + other_channels, labels.describe(), self._pixels)
+        united = sum(len(sample.masks) > 1 for sample in samples)
+        if united:
+            have = f"{united} images have" if united > 1 else "1 image has"
+            log.info("%s: %s 2 or more masks, which are united", source.location, have)
+        described = labels.describe() | ({"united": united} if united else {})
+        return Listing(samples, labels.names, problems + other_channels, described, self._pixels)
 
     def _read_by(self, source: Source, contents: Mapping[str, MaskContent]) -> Labels:
         """Return how the masks are read, as described or by the rules; logs what is not described."""
