@@ -262,6 +262,8 @@ def test_where_most_is_foreground_the_way_to_turn_it_around_is_logged(caplog):
     source = folder([mask(high=0, low=255)] * 3)
     np.testing.assert_array_equal(read_all(source)["a"], mask(high=0, low=1))
     option = re.search("'data.labels=(.*)'", caplog.text)[1]
+    assert option in Folder().list_samples(source).labels["note"]  # stays after the log is gone
+    assert "note" not in Folder(labels=yaml.safe_load(option)).list_samples(source).labels
     np.testing.assert_array_equal(read_all(source, labels=yaml.safe_load(option))["a"], mask(high=1))
     caplog.clear()
     Folder().list_samples(folder([mask()] * 3))

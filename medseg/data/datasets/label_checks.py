@@ -43,16 +43,16 @@ def check_described(source: Source, masks: Mapping[str, MaskContent], labels: La
         log.warning("%s: no mask holds %s", source.location, ", ".join(missing))
 
 
-def warn_of_inverted(source: Source, masks: Mapping[str, MaskContent], labels: Labels) -> None:
-    """Log how to turn two values around, where most pixels are foreground."""
+def note_on_inverted(masks: Mapping[str, MaskContent], labels: Labels) -> str:
+    """Return how to turn two values around where most pixels are foreground; empty elsewhere."""
     if labels.num_classes != 2 or labels.grey_edges or len(labels.values[1]) != 1:
-        return
+        return ""
     (background, _), (foreground, _) = labels.values[0][0], labels.values[1][0]
     pixels = Census.of(list(masks.values())).pixels
-    if pixels.get(foreground, 0) > pixels.get(background, 0):
-        names = [plain_name(name) for name in labels.names]
-        other = described({names[0]: [foreground], names[1]: [background]})
-        log.warning(
-            "%s: foreground, %s, covers more than the background, %s; to turn them around: %s",
-            source.location, value_name(foreground), value_name(background), other,
-        )  # fmt: skip
+    if pixels.get(foreground, 0) <= pixels.get(background, 0):
+        return ""
+    names = [plain_name(name) for name in labels.names]
+    return (
+        f"foreground, {value_name(foreground)}, covers more than the background, {value_name(background)}; to turn "
+        f"them around: {described({names[0]: [foreground], names[1]: [background]})}"
+    )

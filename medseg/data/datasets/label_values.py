@@ -25,7 +25,7 @@ MOST_NAMED = 10
 
 OTHERS = "all other values"
 
-RESERVED = ("ignored", "rule", "united")
+RESERVED = ("ignored", "rule", "united", "note")
 """Keys of a description beside the names of the classes."""
 
 ABOVE_ZERO = (1, HIGHEST)
