@@ -151,6 +151,11 @@ UNCERTAIN = {
         [coloured(indices(0, 0, 0, 1), WHITE, RED)] * 4,
         {"background": 255, "class_1": "#ff0000"},
     ),
+    "0 and 1 beside 0 and 255": (
+        [indices(0, 0, 1)] * 2 + [indices(0, 0, 255)] * 2,
+        {"background": 0, "foreground": [1, 255]},
+    ),
+    "8 beside 16 bits": ([indices(0, 255)] * 2 + [indices(0, 65535)], {"background": 0, "foreground": [255, 65535]}),
     "void": ([indices(0, 0, 1, 255)] * 4, {"background": 0, "class_1": 1, "class_2": 255}),
     "void of classes": ([indices(0, 0, 1, 2, 255)] * 4, None),
     "one mask with a stray value": ([indices(0, 255), indices(0, 255), indices(0, 0, 37, 255), indices(0, 255)], None),
@@ -200,6 +205,13 @@ def test_advice_works_as_it_is_typed(name, tmp_path):
 def test_the_option_that_fits_is_advised(name, option):
     ways = advised(refusal(folder(UNCERTAIN[name][0])))
     assert option in [word for way in ways for word in way]
+
+
+def test_void_is_advised_first_where_it_is_beside_classes_alone():
+    assert advised(refusal(folder([indices(0, 0, 1, 255)] * 2 + [indices(0, 255)])))[0] == ["data.ignore=255"]
+    ways = advised(refusal(folder([indices(0, 1)] * 3 + [indices(0, 255)])))
+    assert ways[0] == ["data.labels={background: 0, foreground: [1, 255]}"]
+    assert ways[-1] == ["data.ignore=255"]
 
 
 def test_the_message_shows_how_often_each_value_occurs():
