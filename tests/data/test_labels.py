@@ -384,6 +384,21 @@ def test_ranges_lists_and_colours_describe_classes():
     np.testing.assert_array_equal(read_all(colours, labels=labels)["a"], indices(0, 1, 1))
 
 
+def test_a_colour_of_three_numbers_is_refused_with_its_right_form():
+    orange = (255, 128, 0)
+    source = folder([coloured(indices(0, 1, 2), BLACK, orange, GREEN)] * 2)
+    message = refusal(source, labels={"lesion": [*orange]})
+    assert "lesion is the three values 255, 128, 0" in message
+    np.testing.assert_array_equal(
+        read_all(source, labels={"lesion": re.search('"(#.*)"', message)[1]})["a"], indices(0, 1, 0)
+    )
+    assert 'a colour is "#ff0000"' in refusal(source, labels={"lesion": [*RED]})
+    assert "data.ignore is the three" in refusal(source, labels={"lesion": "#00ff00"}, ignore=[*orange])
+    # Three grey values that the masks hold are no colour.
+    greys = coloured(indices(0, 1, 2, 3, 4), BLACK, RED, WHITE, (128,) * 3, (9,) * 3)
+    assert Folder(labels={"lesion": [255, 128, 9]}).list_samples(folder([greys] * 2)).num_classes == 2
+
+
 def test_without_a_background_the_rest_is_background():
     source = folder([coloured(indices(0, 1, 2), BLACK, RED, GREEN)])
     listing = Folder(labels={"lesion": "#ff0000"}).list_samples(source)
