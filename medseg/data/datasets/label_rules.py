@@ -48,11 +48,13 @@ class Given:
         ignored: values that count nowhere.
         num_classes: the background included.
         class_names: the background first.
+        trained: the option that reads masks as in the training of the network that is scored, and what it means.
     """
 
     ignored: tuple[Span, ...] = ()
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    trained: tuple[str, Labels] | None = None
 
     def names(self, count: int) -> tuple[str, ...]:
         """Return the names of so many classes."""
@@ -159,7 +161,10 @@ def undecided(
     """Make the one message for values that nobody has described, with the options that do."""
     census = Census.of(list(masks.values()))
     hold = f"hold {len(values)} {'colours' if max(values) >= COLOUR else 'values'}: {frequencies(census, values)}"
-    ways = "; or ".join(f"{words} {meaning}" for words, meaning in options(source, masks, values, given, census))
+    known = options(source, masks, values, given, census)
+    if given.trained and 2 * holding_others(masks, given.trained[1]) < len(masks):
+        known.insert(0, (given.trained[0], "as in the training of the network"))
+    ways = "; or ".join(f"{words} {meaning}" for words, meaning in known)
     if not ways:
         return DataError(
             f"{source.location}: the masks {hold}. They look like pictures; a mask has one value for a class"
