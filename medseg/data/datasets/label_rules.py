@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object
+from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object, one_region_each
 from medseg.data.datasets.label_values import MAX_CLASSES, Labels, Span, plain_name, span_name
 from medseg.data.datasets.layout import BINARY_GREY, value_list
 from medseg.data.sources.decode_masks import COLOUR, brightness, value_name
@@ -230,7 +230,7 @@ def options(
         found.append((again + described(classes), MEANING))
     if not again:
         found += without_strays(masks, values)
-    if len(values) > 10 or max(values) >= COLOUR:
+    if len(values) > 10 or max(values) > 255 or one_region_each(source, masks):
         found += objects
     dark, bright = ([value for value in sorted(values) if low <= value <= low + 15] for low in (0, 240))
     if dark and bright and len(dark) + len(bright) == len(values) > 2 and void is None and not again:
