@@ -163,6 +163,10 @@ UNCERTAIN = {
     "objects": ([blocks(number).astype(np.uint8) for number in (3, 5, 9, 4)], None),
     "few objects": ([(1000 * blocks(number)).astype(np.uint16) for number in (1, 2, 2)], None),
     "few objects with a gap": ([(blocks(number) * 7).astype(np.uint8) for number in (1, 2, 3, 4)], None),
+    "colours with a border": (
+        [coloured(indices(0, 0, 0, 1, 2, 3), BLACK, RED, GREEN, (224, 224, 192))] * 3,
+        {"background": 0, "class_1": "#00ff00", "class_2": "#ff0000"},
+    ),
     "many objects": ([blocks(40, first).astype(np.uint16) for first in (1, 300, 41, 41)], None),
     "objects in 24 bits": ([as_colours(blocks(40, first)) for first in (1, 70_000, 300, 300)], None),
     "objects without a gap": ([blocks(number).astype(np.uint8) for number in (45, 40, 48, 47, 46)], None),
@@ -200,6 +204,7 @@ def test_advice_works_as_it_is_typed(name, tmp_path):
         ("few objects", "data.foreground=above_zero"),
         ("few objects with a gap", "data.foreground=above_zero"),
         ("objects", "data.num_classes=10"),
+        ("colours with a border", 'data.ignore="#e0e0c0"'),
         ("many objects", "data.foreground=above_zero"),
         ("objects in 24 bits", "data.foreground=above_zero"),
         ("objects without a gap", "data.foreground=above_zero"),

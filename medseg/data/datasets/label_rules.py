@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object, one_region_each
 from medseg.data.datasets.label_values import MAX_CLASSES, Labels, Span, plain_name, span_name
 from medseg.data.datasets.layout import BINARY_GREY, value_list
-from medseg.data.sources.decode_masks import COLOUR, brightness, value_name
+from medseg.data.sources.decode_masks import COLOUR, brightness, colour_value, value_name
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError
 
@@ -29,6 +29,9 @@ MOST_SHOWN = 8
 
 VOID = (255, 65535, -1)
 """Values beside class indices that usually mean: not to be counted."""
+
+VOID_BORDER = colour_value("#e0e0c0")
+"""The colour of object borders that count nowhere in PASCAL VOC, and in what is annotated like it."""
 
 FULL = frozenset((1, 255, 65535))
 """Values of the foreground in masks of 1, 8 and 16 bits."""
@@ -228,6 +231,11 @@ def options(
         names = ["background", *(f"class_{number}" for number in range(1, len(values)))]
         classes = {name: [value] for name, value in zip(names, (background, *others), strict=True)}
         found.append((again + described(classes), MEANING))
+        if VOID_BORDER in others and len(others) > 1 and not given.ignored:
+            border = value_name(VOID_BORDER)
+            kept = [background, *(value for value in others if value != VOID_BORDER)]
+            option = again + described({name: [value] for name, value in zip(names, kept, strict=False)})
+            found.insert(0, (f"{option} 'data.ignore=\"{border}\"'", f"where {border} is the border of objects"))
     if not again:
         found += without_strays(masks, values)
     if len(values) > 10 or max(values) > 255 or one_region_each(source, masks):
