@@ -60,7 +60,7 @@ class Metadata(BaseModel):
     configuration: Configuration = Field(alias="config")
     class_names: list[str] = Field(min_length=1, max_length=256)
     pixels: Annotated[PixelFormat, BeforeValidator(PixelFormat.from_dict)] = EIGHT_BITS
-    labels: dict[str, list[int | str] | str] = Field(default_factory=dict, max_length=258)
+    labels: dict[str, list[int | str] | str | int] = Field(default_factory=dict, max_length=260)
     mean: list[float] | None
     std: list[float] | None
     data_identity: str | None

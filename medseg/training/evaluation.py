@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config.checks.data import groups_table
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets import Folder
-from medseg.data.datasets.label_rules import described
-from medseg.data.datasets.label_values import OTHERS, plain_name
 from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
-from medseg.data.prepared.dataset import PreparedDataset
-from medseg.data.prepared.report import as_text
 from medseg.data.sources.problems import DARK, read_problems
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder, find_run
 from medseg.system.files import read_yaml, write_csv
 from medseg.system.os_errors import check_writable
-from medseg.trained.checkpoint import DATA_KEYS, Checkpoint, Metadata
+from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
 from medseg.training.data_record import image_rows
+from medseg.training.label_agreement import compare_labels, trained_labels
 from medseg.training.scoring import draw_test_examples, score_split, write_scores
 from medseg.training.task import SegmentationTask
 
@@ -132,6 +130,7 @@ def data_to_score(
         arguments["prepared_in"] = paths.get("data_dir")
         new_images = bool({"source", "root"} & set(given))
     if isinstance(dataset, Folder):
+        dataset.given = replace(dataset.given, trained=trained_labels(checkpoint.metadata))
         if "intensity_range" in given:
             dataset.intensity_range = chosen["intensity_range"]
         elif new_images and own_range:
@@ -247,32 +246,6 @@ def advice_on_classes(datamodule: SegmentationDataModule, wanted: int) -> str:
     if datamodule.prepared.num_classes > wanted:
         return "; join classes with data.labels, such as 'data.labels={background: 0, one: [1, 2]}'"
     return f"; where the masks are class indices and lack a class, give data.num_classes={wanted}"
-
-
-def compare_labels(prepared: PreparedDataset, metadata: Metadata) -> None:
-    """Log where the data have other classes, or read them from other mask values, than those of the training.
-
-    Raises `ConfigError` for the same classes in another order, which would be scored as one another.
-    """
-    names, trained = [[plain_name(name) for name in each] for each in (prepared.class_names, metadata.class_names)]
-    if names != trained and sorted(names) == sorted(trained):
-        values = {plain_name(name): each for name, each in prepared.labels.items()}
-        option = "data.dataset.class_names and data.labels in that order"
-        if values.get("rule") == "data.labels":
-            option = described({name: values[name] for name in trained if OTHERS not in values[name]})
-        raise ConfigError(
-            f"{prepared.title}: the classes are {', '.join(names)}, the network was trained on {', '.join(trained)}: "
-            f"give {option}"
-        )
-    if names != trained:
-        log.warning(
-            "%s has the classes %s, the network was trained on %s; they are scored in this order",
-            prepared.title, ", ".join(names), ", ".join(trained),
-        )  # fmt: skip
-    elif metadata.labels and prepared.labels and metadata.labels != prepared.labels:
-        log.warning(
-            "masks are read as %s; in the training they were %s", as_text(prepared.labels), as_text(metadata.labels)
-        )
 
 
 def evaluation_name(datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 from collections import Counter
@@ -127,14 +128,17 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_several_masks_of_an_image_are_united_and_its_instances(layout):
+def test_several_masks_of_an_image_are_united_and_its_instances(layout, caplog):
     names = LAYOUTS[layout]
     others = [name.replace("a.", "b.").replace("a/", "b/").replace("a_", "b_") for name in names]
     source = named(*names, *others)
     parts = dict(zip([*names[1:], *others[1:]], halves() * 2, strict=True))
     source.files |= {name: encode(part) for name, part in parts.items()}
-    listing = Folder().list_samples(source)
+    with caplog.at_level(logging.INFO):
+        listing = Folder().list_samples(source)
     assert (len(listing.samples), listing.problems) == (2, [])
+    assert listing.labels["united"] == 2
+    assert "2 images have 2 or more masks, which are united" in caplog.text
     dataset = Folder()
     np.testing.assert_array_equal(dataset.read(source, listing.samples[1])[1], mask(high=1))
     left, right = halves()

@@ -151,11 +151,22 @@ UNCERTAIN = {
         [coloured(indices(0, 0, 0, 1), WHITE, RED)] * 4,
         {"background": 255, "class_1": "#ff0000"},
     ),
+    "0 and 1 beside 0 and 255": (
+        [indices(0, 0, 1)] * 2 + [indices(0, 0, 255)] * 2,
+        {"background": 0, "foreground": [1, 255]},
+    ),
+    "8 beside 16 bits": ([indices(0, 255)] * 2 + [indices(0, 65535)], {"background": 0, "foreground": [255, 65535]}),
     "void": ([indices(0, 0, 1, 255)] * 4, {"background": 0, "class_1": 1, "class_2": 255}),
     "void of classes": ([indices(0, 0, 1, 2, 255)] * 4, None),
     "one mask with a stray value": ([indices(0, 255), indices(0, 255), indices(0, 0, 37, 255), indices(0, 255)], None),
     "one mask with another class": ([indices(0, 0, 1, 2)] * 3 + [indices(0, 0, 1, 9)], None),
     "objects": ([blocks(number).astype(np.uint8) for number in (3, 5, 9, 4)], None),
+    "few objects": ([(1000 * blocks(number)).astype(np.uint16) for number in (1, 2, 2)], None),
+    "few objects with a gap": ([(blocks(number) * 7).astype(np.uint8) for number in (1, 2, 3, 4)], None),
+    "colours with a border": (
+        [coloured(indices(0, 0, 0, 1, 2, 3), BLACK, RED, GREEN, (224, 224, 192))] * 3,
+        {"background": 0, "class_1": "#00ff00", "class_2": "#ff0000"},
+    ),
     "many objects": ([blocks(40, first).astype(np.uint16) for first in (1, 300, 41, 41)], None),
     "objects in 24 bits": ([as_colours(blocks(40, first)) for first in (1, 70_000, 300, 300)], None),
     "objects without a gap": ([blocks(number).astype(np.uint8) for number in (45, 40, 48, 47, 46)], None),
@@ -190,7 +201,10 @@ def test_advice_works_as_it_is_typed(name, tmp_path):
         ("one mask with a stray value", "data.skip_bad=true"),
         ("one mask with another class", "data.skip_bad=true"),
         ("objects", "data.foreground=above_zero"),
+        ("few objects", "data.foreground=above_zero"),
+        ("few objects with a gap", "data.foreground=above_zero"),
         ("objects", "data.num_classes=10"),
+        ("colours with a border", 'data.ignore="#e0e0c0"'),
         ("many objects", "data.foreground=above_zero"),
         ("objects in 24 bits", "data.foreground=above_zero"),
         ("objects without a gap", "data.foreground=above_zero"),
@@ -200,6 +214,13 @@ def test_advice_works_as_it_is_typed(name, tmp_path):
 def test_the_option_that_fits_is_advised(name, option):
     ways = advised(refusal(folder(UNCERTAIN[name][0])))
     assert option in [word for way in ways for word in way]
+
+
+def test_void_is_advised_first_where_it_is_beside_classes_alone():
+    assert advised(refusal(folder([indices(0, 0, 1, 255)] * 2 + [indices(0, 255)])))[0] == ["data.ignore=255"]
+    ways = advised(refusal(folder([indices(0, 1)] * 3 + [indices(0, 255)])))
+    assert ways[0] == ["data.labels={background: 0, foreground: [1, 255]}"]
+    assert ways[-1] == ["data.ignore=255"]
 
 
 def test_the_message_shows_how_often_each_value_occurs():
@@ -262,6 +283,8 @@ def test_where_most_is_foreground_the_way_to_turn_it_around_is_logged(caplog):
     source = folder([mask(high=0, low=255)] * 3)
     np.testing.assert_array_equal(read_all(source)["a"], mask(high=0, low=1))
     option = re.search("'data.labels=(.*)'", caplog.text)[1]
+    assert option in Folder().list_samples(source).labels["note"]  # stays after the log is gone
+    assert "note" not in Folder(labels=yaml.safe_load(option)).list_samples(source).labels
     np.testing.assert_array_equal(read_all(source, labels=yaml.safe_load(option))["a"], mask(high=1))
     caplog.clear()
     Folder().list_samples(folder([mask()] * 3))
@@ -368,6 +391,21 @@ def test_ranges_lists_and_colours_describe_classes():
     colours = folder([coloured(indices(0, 1, 2), WHITE, RED, GREEN)])
     labels = {"background": "#FFFFFF", "a": ["#ff0000", "#00ff00"]}
     np.testing.assert_array_equal(read_all(colours, labels=labels)["a"], indices(0, 1, 1))
+
+
+def test_a_colour_of_three_numbers_is_refused_with_its_right_form():
+    orange = (255, 128, 0)
+    source = folder([coloured(indices(0, 1, 2), BLACK, orange, GREEN)] * 2)
+    message = refusal(source, labels={"lesion": [*orange]})
+    assert "lesion is the three values 255, 128, 0" in message
+    np.testing.assert_array_equal(
+        read_all(source, labels={"lesion": re.search('"(#.*)"', message)[1]})["a"], indices(0, 1, 0)
+    )
+    assert 'a colour is "#ff0000"' in refusal(source, labels={"lesion": [*RED]})
+    assert "data.ignore is the three" in refusal(source, labels={"lesion": "#00ff00"}, ignore=[*orange])
+    # Three grey values that the masks hold are no colour.
+    greys = coloured(indices(0, 1, 2, 3, 4), BLACK, RED, WHITE, (128,) * 3, (9,) * 3)
+    assert Folder(labels={"lesion": [255, 128, 9]}).list_samples(folder([greys] * 2)).num_classes == 2
 
 
 def test_without_a_background_the_rest_is_background():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,13 @@ from medseg.data.datasets import Folder
 from medseg.data.module import build_datamodule
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, DataError, UserError
 from medseg.inspecting.facts import collect
 from medseg.inspecting.sections import fingerprint
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
 from medseg.trained.checkpoint import Checkpoint, Metadata
-from medseg.training.evaluation import compare_labels
+from medseg.training.label_agreement import compare_labels, trained_labels
 from tests.data.folders import folder as in_memory
 from tests.data.tiny import write_folder
 from tests.helpers import TINY, command, compose_config, train
@@ -217,10 +218,13 @@ def test_a_network_of_your_own_is_evaluated_when_you_trust_it(place: Path) -> No
     assert (folder / "per_image.csv").read_bytes() == (own.test / "per_image.csv").read_bytes()
 
 
+def masks_of_three() -> list[np.ndarray | bytes]:
+    return [np.repeat(np.resize(np.array([0, 0, 128, 255], np.uint8), 32)[None], 24, 0)] * 4
+
+
 def mine(folder: Path, **options: object) -> PreparedDataset:
     """Prepared images of one's own with the values 0, 128, 255."""
-    masks = [np.repeat(np.resize(np.array([0, 0, 128, 255], np.uint8), 32)[None], 24, 0)] * 4
-    write_folder(folder / "mine", in_memory(masks).files)
+    write_folder(folder / "mine", in_memory(masks_of_three()).files)
     return prepare(Folder(**options), image_size=32, data_dir=folder, source=folder / "mine")
 
 
@@ -244,10 +248,44 @@ def test_classes_in_another_order_are_refused_with_the_option_that_works(tmp_pat
     compare_labels(other, trained_on(("background", "disc", "cup")))
 
 
+def test_a_mask_value_of_another_class_is_refused_with_the_option_that_works(tmp_path: Path) -> None:
+    network = trained_on(
+        ("background", "disc", "cup"), {"background": [255], "disc": [128], "cup": [0], "rule": "data.labels"}
+    )
+    folder = Folder()
+    folder.given = replace(folder.given, trained=trained_labels(network))
+    write_folder(tmp_path / "first", in_memory(masks_of_three()).files)
+    with pytest.raises(DataError) as caught:
+        prepare(folder, image_size=32, data_dir=tmp_path, source=tmp_path / "first")
+    option = "'data.labels={background: 255, disc: 128, cup: 0}'"
+    assert f"describe them: {option} as in the training of the network; or " in str(caught.value)
+    prepared = mine(tmp_path, labels={"background": 0, "class_1": 128, "class_2": 255})
+    with pytest.raises(ConfigError) as refused:
+        compare_labels(prepared, network)
+    assert f"0 in the masks is background, the network was trained on it as cup: give {option}" in str(refused.value)
+    # Masks may have other values than in the training where that is stated by the names of its classes.
+    other = re.search("other values: 'data.labels=(.*)'", str(refused.value))[1]  # type: ignore[index]
+    assert other == "{background: 0, disc: 128, cup: 255}"
+    for right in (other, "{background: 255, disc: 128, cup: 0}"):
+        compare_labels(mine(tmp_path, labels=yaml.safe_load(right)), network)
+
+
+def test_what_the_training_ignored_is_in_the_option() -> None:
+    described = {"background": ["all other values"], "a": [1, "5-9"], "ignored": [255, "#e0e0c0"], "rule": "x"}
+    made = trained_labels(trained_on(("background", "a"), described))
+    assert made
+    assert made[0] == """'data.labels={a: [1, "5-9"]}' 'data.ignore=[255, "#e0e0c0"]'"""
+    everything = {"background": [0], "foreground": ["above 0"], "rule": "x"}
+    made = trained_labels(trained_on(("background", "foreground"), everything))
+    assert made
+    assert made[0] == "data.foreground=above_zero"
+
+
 def test_other_names_and_other_mask_values_are_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     prepared = mine(tmp_path, labels={"background": 0, "lesion": [128, 255]})
     caplog.clear()
     compare_labels(prepared, trained_on(("background", "lesion"), prepared.labels))
+    compare_labels(prepared, trained_on(("background", "lesion"), prepared.labels | {"rule": "x", "united": 3}))
     assert not caplog.text
     compare_labels(prepared, trained_on(("background", "polyp")))
     assert "has the classes background, lesion, the network was trained on background, polyp" in caplog.text

@@ -52,8 +52,9 @@ class Listing:
     """The samples of a source, sorted by id, with what the listing found wrong, and the names of the classes.
 
     `class_names[0]` is the background; `num_classes` is their number. `labels` describes how the values of masks become
-    classes, in plain values: `{"background": [0], "disc": [128], "ignored": [255], "rule": "data.labels"}`; empty where
-    that is a fact of the dataset. `pixels` is how stored values become 0..255.
+    classes, in plain values: `{"background": [0], "disc": [128], "ignored": [255], "rule": "data.labels"}`, and
+    `"united": 12` where so many images have several masks, `"note": "..."` on what looks wrong; empty where that is a
+    fact of the dataset. `pixels` is how stored values become 0..255.
     """
 
     samples: list[Sample]

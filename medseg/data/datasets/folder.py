@@ -16,7 +16,7 @@ from medseg.data.datasets.base import Dataset, IntensityRange, Listing, Sample, 
 from medseg.data.datasets.folder_layout import LAYOUT, find_files
 from medseg.data.datasets.folder_pixels import find_pixels
 from medseg.data.datasets.label_census import MaskContent, read_values, take_census
-from medseg.data.datasets.label_checks import check_described, warn_of_inverted
+from medseg.data.datasets.label_checks import check_described, note_on_inverted
 from medseg.data.datasets.label_rules import Given, find_labels, refuse_lossy
 from medseg.data.datasets.label_values import (
     ABOVE_ZERO,
@@ -72,7 +72,7 @@ class Folder(Dataset):
 
     name = "folder"
     title = "your images"
-    version = 3
+    version = 4
     range_stated = True
     """Whether `intensity_range` is stated for these images; else it is that of a network's training."""
 
@@ -137,6 +137,9 @@ class Folder(Dataset):
             seen = f"{extra} has no image of its name" if extra else f"{files.problems[0].file} has none"
             raise DataError(f"{source.location}: no image has a mask ({seen}); expected is {LAYOUT}")
         labels = self._read_by(source, usable)
+        note = "" if self.described else note_on_inverted(usable, labels)
+        if note:
+            log.warning("%s: %s", source.location, note)
         problems = files.problems.copy()
         samples = []
         groups = files.columns.get("group", {})
@@ -152,7 +155,12 @@ class Folder(Dataset):
         self._pixels, others = find_pixels(
             source, images, self.intensity_range, source.location, stated=self.range_stated
         )
-        return Listing(samples, labels.names, problems + others, labels.describe(), self._pixels)
+        united = sum(len(sample.masks) > 1 for sample in samples)
+        if united:
+            have = f"{united} images have" if united > 1 else "1 image has"
+            log.info("%s: %s 2 or more masks, which are united", source.location, have)
+        described = labels.describe() | ({"united": united} if united else {}) | ({"note": note} if note else {})
+        return Listing(samples, labels.names, problems + others, described, self._pixels)
 
     def _read_by(self, source: Source, contents: Mapping[str, MaskContent]) -> Labels:
         """Return how the masks are read, as described or by the rules; logs what is not described."""
@@ -163,7 +171,6 @@ class Folder(Dataset):
         else:
             self._labels = find_labels(source, contents, self.given)
             log.info("%s: masks read as %s (%s)", source.location, self._labels.text, self._labels.rule)
-            warn_of_inverted(source, contents, self._labels)
         return self._labels
 
     @staticmethod

@@ -119,18 +119,22 @@ def each_value_is_one_object(source: Source, contents: Mapping[str, MaskContent]
     They do where every mask holds 1 to n, with n from 3 up and different from mask to mask, and where each value of a
     mask is one connected region.
     """
-    highest: dict[str, int] = {}
-    for file, content in contents.items():
+    for content in contents.values():
         present = content.counts.keys() - {0}
         if present != set(range(1, len(present) + 1)):
             return False
-        highest[file] = len(present)
-    if max(highest.values()) < 3 or len(set(highest.values()) - {0}) < 3:
+    return one_region_each(source, contents)
+
+
+def one_region_each(source: Source, contents: Mapping[str, MaskContent]) -> bool:
+    """Tell whether masks hold different numbers of values beside 0, up to 3 or more, each one connected region."""
+    numbers = {file: len(content.counts.keys() - {0}) for file, content in contents.items()}
+    if max(numbers.values()) < 3 or len(set(numbers.values()) - {0}) < 3:
         return False
     regions = 0
-    files = sorted(highest, key=lambda file: -highest[file])[:MOST_READ_AGAIN]
+    files = sorted(numbers, key=lambda file: -numbers[file])[:MOST_READ_AGAIN]
     for file in files:
         values, _ = read_values(source, file)
-        for value in range(1, highest[file] + 1):
+        for value in contents[file].counts.keys() - {0}:
             regions += cv2.connectedComponents(np.equal(values, value).astype(np.uint8), connectivity=8)[0] - 1
-    return regions <= 1.05 * sum(highest[file] for file in files)
+    return regions <= 1.05 * sum(numbers[file] for file in files)

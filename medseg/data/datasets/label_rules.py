@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object
+from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object, one_region_each
 from medseg.data.datasets.label_values import MAX_CLASSES, Labels, Span, plain_name, span_name
 from medseg.data.datasets.layout import BINARY_GREY, value_list
-from medseg.data.sources.decode_masks import COLOUR, brightness, value_name
+from medseg.data.sources.decode_masks import COLOUR, brightness, colour_value, value_name
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError
 
@@ -29,6 +29,12 @@ MOST_SHOWN = 8
 
 VOID = (255, 65535, -1)
 """Values beside class indices that usually mean: not to be counted."""
+
+VOID_BORDER = colour_value("#e0e0c0")
+"""The colour of object borders that count nowhere in PASCAL VOC, and in what is annotated like it."""
+
+FULL = frozenset((1, 255, 65535))
+"""Values of the foreground in masks of 1, 8 and 16 bits."""
 
 FEW_GREY = 0.001
 """Part of all pixels up to which grey values beside 0 and 255 are no class, whatever they look like."""
@@ -45,11 +51,13 @@ class Given:
         ignored: values that count nowhere.
         num_classes: the background included.
         class_names: the background first.
+        trained: the option that reads masks as in the training of the network that is scored, and what it means.
     """
 
     ignored: tuple[Span, ...] = ()
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    trained: tuple[str, Labels] | None = None
 
     def names(self, count: int) -> tuple[str, ...]:
         """Return the names of so many classes."""
@@ -156,7 +164,10 @@ def undecided(
     """Make the one message for values that nobody has described, with the options that do."""
     census = Census.of(list(masks.values()))
     hold = f"hold {len(values)} {'colours' if max(values) >= COLOUR else 'values'}: {frequencies(census, values)}"
-    ways = "; or ".join(f"{words} {meaning}" for words, meaning in options(source, masks, values, given, census))
+    known = options(source, masks, values, given, census)
+    if given.trained and 2 * holding_others(masks, given.trained[1]) < len(masks):
+        known.insert(0, (given.trained[0], "as in the training of the network"))
+    ways = "; or ".join(f"{words} {meaning}" for words, meaning in known)
     if not ways:
         return DataError(
             f"{source.location}: the masks {hold}. They look like pictures; a mask has one value for a class"
@@ -184,13 +195,16 @@ def options(
     """Return the options that describe the values, the likeliest first, each with what it means."""
     again = "data.num_classes=null data.dataset.class_names=null " if given.num_classes is not None else ""
     objects = [(again + "data.foreground=above_zero", "where each value is one object")] if 0 in values else []
-    found = []
+    ignoring: list[tuple[str, str]] = []
     contiguous = values == set(range(len(values)))
     void = next((value for value in VOID if value in values and values - {value} == set(range(len(values) - 1))), None)
     if void is not None and not given.ignored and not again:
         rest = reading(source, masks, values - {void}, replace(given, ignored=((void, void),)))
         if rest is not None:
-            found.append((f"data.ignore={void}", f"where {void} is not to be counted"))
+            ignoring = [(f"data.ignore={void}", f"where {void} is not to be counted")]
+    # What is not to be counted is beside classes; alone with 0 it is more likely foreground.
+    beside = any(void in content.counts and content.counts.keys() - {0, void} for content in masks.values())
+    found = ignoring.copy() if beside else []
     if len(values) > MOST_VALUES:
         shades = sum(content.even for content in masks.values()) < EVEN * len(masks)
         if shades and max(values) >= COLOUR:
@@ -217,14 +231,23 @@ def options(
         names = ["background", *(f"class_{number}" for number in range(1, len(values)))]
         classes = {name: [value] for name, value in zip(names, (background, *others), strict=True)}
         found.append((again + described(classes), MEANING))
+        if VOID_BORDER in others and len(others) > 1 and not given.ignored:
+            border = value_name(VOID_BORDER)
+            kept = [background, *(value for value in others if value != VOID_BORDER)]
+            option = again + described({name: [value] for name, value in zip(names, kept, strict=False)})
+            found.insert(0, (f"{option} 'data.ignore=\"{border}\"'", f"where {border} is the border of objects"))
     if not again:
         found += without_strays(masks, values)
-    if len(values) > 10 or max(values) >= COLOUR:
+    if len(values) > 10 or max(values) > 255 or one_region_each(source, masks):
         found += objects
     dark, bright = ([value for value in sorted(values) if low <= value <= low + 15] for low in (0, 240))
     if dark and bright and len(dark) + len(bright) == len(values) > 2 and void is None and not again:
         found.insert(0, (described({"background": dark, "foreground": bright}), "where they are black and white"))
-    return found
+    foreground = sorted(values - {0})
+    if FULL.issuperset(foreground) and never_together(masks, foreground) and 0 in values and not again:
+        united = described({"background": [0], "foreground": foreground})
+        found.insert(0, (united, "where each of them is foreground, in masks stored in several ways"))
+    return [*found, *(way for way in ignoring if way not in found)]
 
 
 MEANING = "where each value is a class (the commonest is background here; rename and unite them as you like)"
@@ -246,6 +269,11 @@ def without_strays(masks: Mapping[str, MaskContent], values: set[int]) -> list[t
         return []
     few = f"to leave out the {best[0]} mask{'s' * (best[0] > 1)} with other values"
     return [(f"{described(best[1])} data.skip_bad=true", few)]
+
+
+def never_together(masks: Mapping[str, MaskContent], values: Collection[int]) -> bool:
+    """Tell whether no mask holds two of several values."""
+    return len(values) > 1 and all(len(content.counts.keys() & set(values)) < 2 for content in masks.values())
 
 
 def described(classes: Mapping[str, Sequence[int | str]]) -> str:

@@ -25,7 +25,7 @@ MOST_NAMED = 10
 
 OTHERS = "all other values"
 
-RESERVED = ("ignored", "rule")
+RESERVED = ("ignored", "rule", "united", "note")
 """Keys of a description beside the names of the classes."""
 
 ABOVE_ZERO = (1, HIGHEST)
@@ -130,11 +130,20 @@ def described_labels(labels: Mapping[str, Any], ignored: tuple[Span, ...]) -> La
     every = sorted((span, name) for name, of in [*spans.items(), ("data.ignore", ignored)] for span in of)
     for (one, first), (other, second) in pairwise(every):
         if other[0] <= one[1]:
+            colours = {as_colour(spans.get(name, ignored)): None for name in (first, second)}
+            hint = "".join(f'; three numbers are three values, a colour is "{colour}"' for colour in colours if colour)
             raise ConfigError(
-                f"data.labels: {span_name(other)} is of {first} and of {second}; each value is of one class"
+                f"data.labels: {span_name(other)} is of {first} and of {second}; each value is of one class{hint}"
             )
     values = tuple(spans.get(name, ()) for name in names)
     return Labels(tuple(names), values, ignored, None if background else 0, rule="data.labels")
+
+
+def as_colour(spans: Sequence[Span]) -> str:
+    """Return the colour that three values, [255, 128, 0], were perhaps to be; empty where they cannot be one."""
+    if len(spans) != 3 or any(low != high or not 0 <= low <= 255 for low, high in spans):
+        return ""
+    return "#{:02x}{:02x}{:02x}".format(*(low for low, _ in spans))
 
 
 def above_zero(ignored: tuple[Span, ...], names: Sequence[str] | None) -> Labels:
