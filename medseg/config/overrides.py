@@ -290,4 +290,21 @@ def unreadable(word: str) -> str:
         right = False
     if right:
         return f"cannot read '{word}': quote the value, once for the shell as well: {shlex.quote(quoted)}"
+    # A key in braces has no quotes, a colour in them has.
+    colours = re.sub(r"(?<![\"'\w])#\w+", r'"\g<0>"', word)
+    for reason, better in (
+        ("a colour needs quotes", colours),
+        ("a key in braces has no quotes", re.sub(r"([\"'])([^\"']*)\1\s*:", r"\2:", colours)),
+    ):
+        if better != word and can_be_read(better):
+            return f"cannot read '{word}': {reason}: {shlex.quote(better)}"
     return f"cannot read '{word}': write key=value; brackets and quotes must be closed"
+
+
+def can_be_read(word: str) -> bool:
+    """Tell whether Hydra can read a word."""
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True

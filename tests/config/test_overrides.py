@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from medseg.config.checks.data import DATA
+from medseg.config.checks.kinds import check_arguments
 from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split, unreadable
 from medseg.errors import ConfigError
 
@@ -184,3 +186,25 @@ def test_words_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_word_that_has_no_key_is_explained(words: list[str], keys: tuple[str, ...], name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         add_keys(words, keys, name)
+
+
+@pytest.mark.parametrize(
+    ("word", "reason", "right"),
+    [
+        ("data.labels={lesion: #ff0000}", "a colour needs quotes", {"lesion": "#ff0000"}),
+        ("data.labels={a: [#ff0000, 1], b: '#00ff00'}", "a colour", {"a": ["#ff0000", 1], "b": "#00ff00"}),
+        ('data.labels={"optic disc": 128}', "a key in braces has no quotes", {"optic disc": 128}),
+        ("data.labels={'a': #ff0000}", "a key in braces", {"a": "#ff0000"}),
+    ],
+)
+def test_a_mapping_that_cannot_be_read_is_refused_with_its_right_form(word: str, reason: str, right: object) -> None:
+    message = unreadable(word)
+    assert f"cannot read '{word}': {reason}" in message
+    better = shlex.split(message[message.rindex(": 'data") + 2 :])[0]
+    assert OverridesParser.create().parse_override(better).value() == right
+
+
+@pytest.mark.parametrize("colour", ["red", "#f00"])
+def test_colours_have_six_digits(colour: str) -> None:
+    with pytest.raises(ConfigError, match=r'colours of six digits, such as \{lesion: "#ff0000"\}'):
+        check_arguments(DATA, "data.", labels={"lesion": colour})

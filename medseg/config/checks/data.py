@@ -44,7 +44,10 @@ VALUES: Any = Annotated[
 LABELS: Any = Annotated[
     dict[str, VALUES],
     MinLen(1),
-    Words('a mapping of classes to mask values, such as {background: 0, disc: [1, 128], cup: "200-255"}'),
+    Words(
+        'a mapping of classes to mask values, such as {background: 0, disc: [1, 128], cup: "200-255"}, or to '
+        'colours of six digits, such as {lesion: "#ff0000"}'
+    ),
 ]
 PATTERN: Any = Annotated[
     str, matches(r"[^*/]*\*[^*/]*"), Words("a name with * for the name of the image, such as '*_seg'")
