@@ -39,6 +39,9 @@ LATER = {
 EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
 
+ORDERED = ("data.labels", "data.dataset.labels")
+"""Mappings whose order counts: the classes are numbered by it."""
+
 PRECISION_NAMES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 """Lightning's short names of precisions, which mean the same as the long ones."""
 
@@ -108,7 +111,7 @@ def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
     for name, value in config.items():
         key = f"{prefix}{name}"
         if key not in IGNORED and not (key in LATER and value == LATER[key]):
-            nested = isinstance(value, Mapping)
+            nested = isinstance(value, Mapping) and key not in ORDERED
             settings[name] = _without_ignored(value, f"{key}.") if nested else normalized(key, value)
     return settings
 
@@ -127,8 +130,11 @@ def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 def normalized(key: str, value: Any) -> Any:
     """Write a value in the one form that others of its meaning are written in.
 
-    A square size is one number; a run to begin with is what the runs of all seeds share; a precision has its long name.
+    A square size is one number; a run to begin with is what the runs of all seeds share; a precision has its long name;
+    a mapping whose order counts is a list of pairs.
     """
+    if key in ORDERED and isinstance(value, Mapping):
+        return [list(pair) for pair in value.items()]
     if key == "trainer.precision":
         return PRECISION_NAMES.get(str(value), value)
     if key in EARLIER_RUNS and isinstance(value, str):
@@ -147,7 +153,9 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in config.items():
         if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
             value = dict(enumerate(value))
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        name = f"{prefix}{key}"
+        nested = isinstance(value, Mapping) and name not in ORDERED
+        flat |= flatten(value, f"{name}.") if nested else {name: value}
     return flat
 
 

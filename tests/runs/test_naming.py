@@ -77,6 +77,12 @@ def test_two_ways_to_write_a_value_are_one_run(key: str, value: Any, other: Any)
     assert leaves(changed(key, value)) == leaves(changed(key, other))
 
 
+def test_the_order_of_classes_counts() -> None:
+    one, other = (changed("data.labels", dict(pairs)) for pairs in ((("a", 1), ("b", 2)), (("b", 2), ("a", 1))))
+    assert run_name(one, DEFAULTS, DEFAULTS) != run_name(other, DEFAULTS, DEFAULTS)
+    assert leaves(one)["data.labels"] == [["a", 1], ["b", 2]] != leaves(other)["data.labels"]
+
+
 def test_seeds_share_the_name_of_their_setting() -> None:
     names = {setting_name(changed("seed", seed), DEFAULTS, DEFAULTS) for seed in range(3)}
     assert len(names) == 1
