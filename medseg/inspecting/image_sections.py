@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from medseg.data.datasets.layout import percent
 from medseg.inspecting.facts import Facts
 from medseg.inspecting.pictures import figure
 from medseg.inspecting.samples import Draw
@@ -73,11 +74,3 @@ def id_in_short(id_: str) -> str:
     if len(id_) <= LONGEST_ID:
         return f"<code>{escape(id_)}</code>"
     return f'<code title="{escape(id_)}">{escape(id_[: LONGEST_ID - 1])}…</code>'
-
-
-def percent(part: float) -> str:
-    """Write a part of 1 in per cent, with digits where it is small."""
-    value = 100 * part
-    if value == 0:
-        return "0 %"
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %"

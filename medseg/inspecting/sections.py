@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medseg.data.datasets.layout import percent
 from medseg.data.prepared.report import as_text
 from medseg.data.splits import SPLITS
 from medseg.data.splits.grouping import describe_groups
 from medseg.inspecting.charts import curves, histogram, ranges
 from medseg.inspecting.facts import UNUSED, Facts
-from medseg.inspecting.image_sections import images, percent
+from medseg.inspecting.image_sections import images
 
 MOST_PROBLEMS = 500
 """Rows of the table; the rest is in its file."""

@@ -95,7 +95,7 @@ def warn_of_cut_groups(datamodule: SegmentationDataModule) -> None:
         (validated, "in training and in validation", "the scores of the validation"),
     ):
         if cut:
-            few = first_few(cut).replace("id", "group", 1)
+            few = first_few(cut, "group")
             log.warning("%s %s (of %d): %s may be too high", few, where, len(train | val | test), what)
 
 

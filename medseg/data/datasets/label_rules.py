@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from medseg.data.datasets.label_census import Census, MaskContent, each_value_is_one_object, one_region_each
 from medseg.data.datasets.label_values import MAX_CLASSES, Labels, Span, plain_name, span_name
-from medseg.data.datasets.layout import BINARY_GREY, value_list
+from medseg.data.datasets.layout import BINARY_GREY, percent, value_list
 from medseg.data.sources.decode_masks import COLOUR, brightness, colour_value, value_name
 from medseg.data.sources.source import Source
 from medseg.errors import ConfigError, DataError
@@ -288,9 +288,3 @@ def described(classes: Mapping[str, Sequence[int | str]]) -> str:
         each = ", ".join(map(typed, values))
         parts.append(f"{name}: {each if len(values) == 1 else f'[{each}]'}")
     return f"'data.labels={{{', '.join(parts)}}}'"
-
-
-def percent(part: float) -> str:
-    """Write a part of 1 in per cent."""
-    value = 100 * part
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %"

@@ -131,3 +131,9 @@ def value_list(values: Iterable[int]) -> str:
         return f"value {ordered[0]}"
     shown = ordered if len(ordered) <= 6 else [*ordered[:4], "...", ordered[-1]]
     return "values " + ", ".join(shown)
+
+
+def percent(part: float) -> str:
+    """Write a part of 1 in per cent, with digits where it is small."""
+    value = 100 * part
+    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.1 else f"{value:.2g} %"

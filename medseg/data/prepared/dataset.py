@@ -222,10 +222,10 @@ def as_samples(rows: Iterable[Row]) -> list[Sample]:
     return [Sample(row.id, row.image, type=row.type, split=row.split, group=row.group) for row in rows]
 
 
-def first_few(ids: Sequence[str]) -> str:
-    """Name the first three of some ids, how many there are, and the verb that fits: `2 ids (a, b) are`."""
+def first_few(ids: Sequence[str], noun: str = "id") -> str:
+    """Name the first three of some names, how many there are, and the verb that fits: `2 ids (a, b) are`."""
     some = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-    return f"{len(ids)} id{'s' if len(ids) > 1 else ''} ({some}) {'are' if len(ids) > 1 else 'is'}"
+    return f"{len(ids)} {noun}{'s' if len(ids) > 1 else ''} ({some}) {'are' if len(ids) > 1 else 'is'}"
 
 
 KEYS = frozenset({"count", "title", "class_names", "in_channels", "pixels", "image_size", "skipped"})
