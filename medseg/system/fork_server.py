@@ -1,6 +1,7 @@
 """A process that has imported modules, and forks a process for every program that it is asked to start.
 
-`python -m medseg.system.fork_server NUMBER MODULE...` serves the socket of that number; `medseg.system.forked` asks it.
+`python -m medseg.system.fork_server NUMBER MODULE... ROOM` serves the socket of that number; `medseg.system.forked` asks
+it. ROOM is any text: its memory shows the commands of the forked processes, see `show_command`.
 It starts no thread and no GPU, since neither survives a fork. A forked process is given to the process that asked
 (Linux: `PR_SET_CHILD_SUBREAPER`), which waits for it, outlives it and ends it as one that it has started itself; the
 server may end without it.
@@ -157,20 +158,22 @@ def open_streams() -> None:
 
 
 def show_command(command: Sequence[str]) -> None:
-    """Have `ps` and `/proc` show this command, in the memory of the process's arguments and its first environment."""
+    """Have `ps` and `/proc` show this command, as much of it as the memory of the process's arguments holds.
+
+    What follows there is the environment, which `/proc` shows as well.
+    """
     fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    start, end, limit = (int(fields[number]) for number in (45, 46, 48))  # arg_start, arg_end, env_end of proc(5)
-    if start < end < limit:
-        text = " ".join(command).encode(errors="surrogateescape")[: limit - start - 1]
-        text = text.ljust(end - start, b"\0") + b"\0"
-        ctypes.memmove(start, text, len(text))
+    start, end = (int(fields[number]) for number in (45, 46))  # arg_start, arg_end of proc(5)
+    if start < end:
+        text = " ".join(command).encode(errors="surrogateescape")[: end - start - 1]
+        ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
 
 
 def main() -> None:
     """Serve; in a forked process, run its program."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     before = dict(os.environ)
-    for module in sys.argv[2:]:
+    for module in sys.argv[2:-1]:
         importlib.import_module(module)
     set_by_imports = {name: value for name, value in os.environ.items() if before.get(name) != value}
     # What is there stays, so the garbage collector need not look at it, and so copy it, in every process.

@@ -20,6 +20,9 @@ from medseg.system.fork_server import HEADER, Request, receive_exactly
 MAY_DIFFER = ("CUDA_VISIBLE_DEVICES", "MEDSEG_*", "WANDB_*")
 """Variables that nothing reads as it is imported. With others, a program needs a server of its own."""
 
+ROOM = 4096
+"""Characters of a command that `ps` shows of a started program at least."""
+
 END = 1.0
 """Seconds that a server has to remove its temporary files."""
 
@@ -122,7 +125,7 @@ class ForkServer:
         self.connection, theirs = socket.socketpair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "medseg.system.fork_server", str(theirs.fileno()), *self.modules],
+                [sys.executable, "-m", "medseg.system.fork_server", str(theirs.fileno()), *self.modules, " " * ROOM],
                 cwd=request.folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,14 @@ def children(pid: int) -> list[int]:
 
 def servers_of(running: subprocess.Popen[str]) -> list[int]:
     """List the numbers of a sweep's servers."""
-    return [pid for pid in children(running.pid) if b"fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children(running.pid) if b"fork_server" in command_of(pid)]
+
+
+def command_of(pid: int) -> bytes:
+    """Return the command of a process; empty where it has just ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 @pytest.mark.slow

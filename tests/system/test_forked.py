@@ -133,6 +133,24 @@ time.sleep(600)
 """
 
 
+def test_a_long_command_leaves_the_environment_of_its_process_whole(tmp_path: Path) -> None:
+    program(tmp_path, "waits", WAITS)
+    long = "a" * 500
+    user = USER.replace('popen("waits",', f'popen("waits", ["{long}", "{"b" * 9000}"],')
+    running = subprocess.Popen(
+        [sys.executable, "-c", user],
+        cwd=tmp_path, env={"AAA_FIRST": "here", **os.environ}, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert running.stdout is not None
+    _, job = map(int, running.stdout.readline().split())
+    shown, environment = (Path(f"/proc/{job}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    running.kill()
+    running.wait()
+    running.stdout.close()
+    assert f"-m waits {long} bbb".encode() in shown
+    assert b"AAA_FIRST=here" in environment.split(b"\0")
+
+
 def test_the_server_has_one_thread_and_ends_with_its_user(tmp_path: Path) -> None:
     program(tmp_path, "waits", WAITS)
     user = subprocess.Popen([sys.executable, "-c", USER], cwd=tmp_path, stdout=subprocess.PIPE)
