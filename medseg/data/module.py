@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from medseg.config.checks.data import DATA
-from medseg.config.checks.kinds import check_arguments
+from medseg.config.checks.data import DATA, SPACING
+from medseg.config.checks.kinds import check_arguments, checked
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset, IntensityRange
 from medseg.data.labels import IGNORE_INDEX
@@ -94,6 +94,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         augmentation: applied to training images; one that is on the device needs no loading processes in training.
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
+        spacing: height and width of a native pixel in mm, or one number for both, to measure distances in mm as well.
         labels, ignore, foreground, mask_pattern: of `data=folder`; its dataset has them too, and only looks at its own.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
             between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
@@ -127,6 +128,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         augmentation: Augmentation | OnDeviceAugmentation | None = None,
         seed: int = 0,
         root: str | Path | None = None,
+        spacing: float | Sequence[float] | None = None,
         labels: Mapping[str, Any] | None = None,
         ignore: Any = None,
         foreground: str | None = None,
@@ -163,6 +165,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         check_arguments(DATA, "data.", **border)
         self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
         self.test_split = test_split
+        self.spacing = as_spacing(spacing)
         self.on_device: ImagesOnDevice | None = None  # once the first training batch is there
 
     @functools.cached_property
@@ -300,6 +303,15 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
+
+
+def as_spacing(given: float | Sequence[float] | None) -> tuple[float, float] | None:
+    """Return height and width of a pixel in mm; None where they are not given. Raises `ConfigError`."""
+    if given is None:
+        return None
+    sides = [given, given] if isinstance(given, int | float) else list(given)
+    checked("data.spacing", sides, SPACING)
+    return float(sides[0]), float(sides[1])
 
 
 def build_datamodule(data: DictConfig, **extra: Any) -> SegmentationDataModule:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ import torch
 import torchmetrics
 from numpy.typing import NDArray
 
-from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
+from medseg.metrics.image_scores import Score
+from medseg.metrics.mask_pair import MaskPair
 from medseg.metrics.measures import MEASURES
 
 log = logging.getLogger(__name__)
@@ -74,24 +76,18 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
                 raise ConfigError(f"metrics.{name} is infinite on {what}; return NaN where an image has no value")
 
 
-def measure(
-    metrics: Mapping[str, Metric], predictions: Iterable[np.ndarray], truths: Iterable[np.ndarray], num_classes: int
-) -> dict[str, NDArray[np.float64]]:
-    """Measure N images; each value N x foreground classes. An infinite value is left out, with a warning.
+def as_scores(metrics: Mapping[str, Metric]) -> dict[str, Score]:
+    """Return metrics as scores of mask pairs. They are called one at a time: a metric may have a state."""
+    lock = threading.Lock()
 
-    Args:
-        metrics: by name.
-        predictions, truths: class maps, H x W; `IGNORE_INDEX` in a truth belongs to no mask.
-        num_classes: the background included.
-    """
-    values: dict[str, list[list[float]]] = {name: [] for name in metrics}
-    for prediction, truth in zip(predictions, truths, strict=True):
-        valid = truth != IGNORE_INDEX
-        masks = [((prediction == label) & valid, truth == label) for label in range(1, num_classes)]
-        for name, metric in metrics.items():
-            values[name].append([float(metric(predicted, true)) for predicted, true in masks])
-    arrays = {name: np.array(rows, dtype=np.float64).reshape(-1, num_classes - 1) for name, rows in values.items()}
-    return {name: without_infinite(name, array) for name, array in arrays.items()}
+    def of(metric: Metric) -> Score:
+        def score(pair: MaskPair) -> float:
+            with lock:
+                return float(metric(pair.prediction, pair.truth))
+
+        return score
+
+    return {name: of(metric) for name, metric in metrics.items()}
 
 
 def without_infinite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medseg.errors import ConfigError
+from medseg.metrics.distances import assd, assd_mm, hd95, hd95_mm, nsd
+from medseg.metrics.mask_pair import MaskPair
 from medseg.metrics.scores import accuracy, dice, iou, precision, recall, specificity
 
 Function = Callable[[NDArray[Any]], NDArray[np.float64]]
@@ -26,11 +28,14 @@ class Measure:
         name: in files and options.
         title: in tables.
         convention: per_image (mean over images of the mean over the foreground classes), or how the pixel counts of
-            all images together make one number: pooled (mean over the foreground classes), mean_iou_with_background
-            (mean over all classes), accuracy (share of all pixels).
+            all images together make one number: pooled (mean over the foreground classes), mean_iou_with_background and
+            mean_dice_with_background (mean over all classes), accuracy (share of all pixels).
         score: name among the scores under that convention, as the option `score=` has it.
         function: of counts. per_image: ... x 4 (tp, fp, fn, tn of a class) to ...; the other conventions: ... x classes
-            x 4, the background first, to ... . None for a score that is not made of counts: distances, own metrics.
+            x 4, the background first, to ... . None for a score that is not made of counts.
+        of_masks: of the two masks of one class of one image; None for a score of counts or of the user's own.
+        optional: measured only where it is chosen, by the option `scores` or by the dataset; a score of distances in mm
+            is measured where the spacing is known.
         digits: after the point.
         unit: of the values; empty for a fraction.
         higher_is_better: which of two values is better.
@@ -42,6 +47,8 @@ class Measure:
     convention: str
     score: str
     function: Function | None = None
+    of_masks: Callable[[MaskPair], float] | None = None
+    optional: bool = False
     digits: int = 3
     unit: str = ""
     higher_is_better: bool = True
@@ -80,6 +87,11 @@ class Measures(dict[str, Measure]):
     def of_counts(self) -> dict[str, Function]:
         """Scores of single images that are made of pixel counts: name -> function of ... x 4 counts."""
         return {measure.name: measure.function for measure in self.per_image if measure.function is not None}
+
+    @property
+    def of_masks(self) -> dict[str, Callable[[MaskPair], float]]:
+        """Scores of single images that are made of masks: name -> function of the two masks of a class."""
+        return {measure.name: measure.of_masks for measure in self.per_image if measure.of_masks is not None}
 
     @property
     def of_splits(self) -> list[Measure]:
@@ -130,8 +142,29 @@ class Measures(dict[str, Measure]):
         raise ConfigError(f"score is {score!r}; with convention={convention} it must be one of {known}")
 
 
-def _mean_of_foreground(score: Function) -> Function:
-    return lambda counts: score(counts[..., 1:, :]).mean(axis=-1)
+def _mean(score: Function, *, background: bool = False) -> Function:
+    """Return the mean over the classes that occur; those of the background may be unknown, and so is the mean then."""
+    if background:
+        return lambda counts: _known(counts, mean_of_present(score, counts))
+    return lambda counts: mean_of_present(score, counts[..., 1:, :])
+
+
+def mean_of_present(score: Function, counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of a score over the classes that occur, in truth or prediction; NaN where none does.
+
+    Args:
+        score: of ... x 4 counts.
+        counts: ... x classes x 4.
+    """
+    absent, values = ~occurs(counts), score(counts)
+    number = np.asarray((~absent).sum(axis=-1))
+    total = np.where(absent, 0.0, values).sum(axis=-1)
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
+def occurs(counts: ArrayLike) -> NDArray[np.bool_]:
+    """Tell whether a class has a pixel in truth or prediction. ... x 4 counts -> ... ."""
+    return np.asarray(np.asarray(counts)[..., :3].sum(axis=-1) != 0)
 
 
 def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,7 +172,10 @@ def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.floa
     return np.where(np.isnan(np.asarray(counts, dtype=np.float64)).any(axis=(-2, -1)), np.nan, values)
 
 
-MEAN_IOU = "mean_iou_with_background"
+MEAN_IOU, MEAN_DICE = "mean_iou_with_background", "mean_dice_with_background"
+
+DISTANCE: dict[str, Any] = {"digits": 1, "unit": "pixels", "higher_is_better": False, "highest": None}
+DISTANCE_MM: dict[str, Any] = {**DISTANCE, "digits": 2, "unit": "mm"}
 
 MEASURES = Measures(
     [
@@ -148,15 +184,23 @@ MEASURES = Measures(
         Measure("precision", "precision", "per_image", "precision", precision),
         Measure("recall", "recall", "per_image", "recall", recall),
         Measure("specificity", "specificity", "per_image", "specificity", specificity),
-        Measure("hd95", "HD95", "per_image", "hd95", digits=1, unit="pixels", higher_is_better=False, highest=None),
-        Measure("assd", "ASSD", "per_image", "assd", digits=1, unit="pixels", higher_is_better=False, highest=None),
-        Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean_of_foreground(dice)),
-        Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean_of_foreground(iou)),
-        Measure(MEAN_IOU, "mean IoU with background", MEAN_IOU, "iou", lambda n: _known(n, iou(n).mean(axis=-1))),
+        Measure("hd95", "HD95", "per_image", "hd95", of_masks=hd95, **DISTANCE),
+        Measure("assd", "ASSD", "per_image", "assd", of_masks=assd, **DISTANCE),
+        Measure("hd95_mm", "HD95", "per_image", "hd95_mm", of_masks=hd95_mm, optional=True, **DISTANCE_MM),
+        Measure("assd_mm", "ASSD", "per_image", "assd_mm", of_masks=assd_mm, optional=True, **DISTANCE_MM),
+        Measure("nsd", "NSD", "per_image", "nsd", of_masks=nsd, optional=True),
+        Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean(dice)),
+        Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean(iou)),
+        Measure(MEAN_IOU, "mean IoU with background", MEAN_IOU, "iou", _mean(iou, background=True)),
+        Measure(MEAN_DICE, "mean Dice with background", MEAN_DICE, "dice", _mean(dice, background=True)),
         Measure("accuracy", "accuracy", "accuracy", "accuracy", lambda counts: _known(counts, accuracy(counts))),
     ]
 )
 """The scores of medseg."""
+
+
+CHOOSABLE = tuple(measure.name for measure in MEASURES.values() if measure.optional and measure.unit != "mm")
+"""Names of the optional scores, which the option `scores` and a dataset choose from."""
 
 
 def mean_over_classes(values: ArrayLike) -> NDArray[np.float64]:
@@ -170,8 +214,13 @@ def mean_over_classes(values: ArrayLike) -> NDArray[np.float64]:
 def headline(counts: ArrayLike) -> dict[str, float]:
     """Return the mean over images, of the mean over foreground classes, of every score that is made of counts.
 
+    A class that occurs nowhere, neither in truth nor in prediction, is left out; NaN where none occurs.
+
     Args:
         counts: N x classes x 4, the background first, N at least 1.
     """
     foreground = np.asarray(counts)[:, 1:]
-    return {name: float(score(foreground).mean(axis=1).mean()) for name, score in MEASURES.of_counts.items()}
+    present = foreground[:, occurs(foreground.sum(axis=0))]
+    if not present.shape[1]:
+        return dict.fromkeys(MEASURES.of_counts, float("nan"))
+    return {name: float(score(present).mean(axis=1).mean()) for name, score in MEASURES.of_counts.items()}

@@ -1,4 +1,4 @@
-"""From per-image counts and distances to rows and to the summary of a split."""
+"""From per-image counts and scores to rows and to the summary of a split."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from medseg.metrics.measures import MEASURES, mean_over_classes
+from medseg.metrics.measures import MEASURES, mean_of_present, mean_over_classes, occurs
 from medseg.metrics.scores import pool, recall
 
-DISTANCES = ("hd95", "assd")
-"""What `surface_distances` measures, in its order."""
+
+def scores_of(counts: ArrayLike, measured: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """Return every score of N images, N x foreground classes; NaN for a class that occurs nowhere in the split.
+
+    Args:
+        counts: N x num_classes x 4.
+        measured: the scores that are not made of counts, name -> N x foreground classes.
+    """
+    foreground = np.asarray(counts)[:, 1:]
+    absent = ~occurs(foreground.sum(axis=0))
+    scores = {name: score(foreground) for name, score in MEASURES.of_counts.items()}
+    scores |= {name: np.asarray(values, dtype=np.float64) for name, values in measured.items()}
+    return {name: np.where(absent, np.nan, values) for name, values in scores.items()}
 
 
 def per_image_rows(
-    ids: Sequence[str],
-    counts: ArrayLike,
-    distances: ArrayLike | None,
-    class_names: Sequence[str],
-    own: Mapping[str, np.ndarray] | None = None,
+    ids: Sequence[str], counts: ArrayLike, measured: Mapping[str, ArrayLike], class_names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return one row per image and foreground class: id, class, the counts, the scores, the distances.
+    """Return one row per image and foreground class: id, class, the counts, the scores.
 
     `background_tp`, the same in all rows of an image, is how many pixels are background in truth and prediction: with
     it the counts of the background can be made from those of the other classes.
@@ -30,55 +37,43 @@ def per_image_rows(
     Args:
         ids: of the N images.
         counts: N x num_classes x 4.
-        distances: N x (num_classes - 1) x 2, HD95 and ASSD in pixels; None where they were not measured.
+        measured: the scores that are not made of counts, name -> N x (num_classes - 1).
         class_names: of the classes, background first.
-        own: scores of the user's own, name -> N x (num_classes - 1).
 
-    A distance that is left out (both masks empty) is None in its row.
+    A score that an image does not have (a distance of two empty masks, a class that occurs nowhere) is None.
     """
     counts = np.asarray(counts)
-    scores = {name: score(counts) for name, score in MEASURES.of_counts.items()}
+    scores = scores_of(counts, measured)
     rows = []
     for n, image in enumerate(ids):
-        for c, class_name in enumerate(class_names[1:], start=1):
+        for c, class_name in enumerate(class_names[1:]):
             row: dict[str, Any] = {"id": image, "class": class_name}
-            row |= dict(zip(("tp", "fp", "fn", "tn"), counts[n, c].tolist(), strict=True))
+            row |= dict(zip(("tp", "fp", "fn", "tn"), counts[n, c + 1].tolist(), strict=True))
             row["background_tp"] = int(counts[n, 0, 0])
-            row |= {name: float(values[n, c]) for name, values in scores.items()}
-            if distances is not None:
-                measured = np.asarray(distances)[n, c - 1]
-                row |= {name: _number(value) for name, value in zip(DISTANCES, measured, strict=True)}
-            row |= {name: _number(values[n, c - 1]) for name, values in (own or {}).items()}
+            row |= {name: _number(values[n, c]) for name, values in scores.items()}
             rows.append(row)
     return rows
 
 
-def summarise(
-    counts: ArrayLike,
-    distances: ArrayLike | None,
-    class_names: Sequence[str],
-    own: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, Any]:
+def summarise(counts: ArrayLike, measured: Mapping[str, ArrayLike], class_names: Sequence[str]) -> dict[str, Any]:
     """Summarise a split; arguments as for `per_image_rows`. All values can be written as JSON.
 
     Returns:
         images: N.
-        headline: score -> {mean, sd} over images of the mean over foreground classes; hd95 and assd over those
-            classes and images that have one.
+        headline: score -> {mean, sd} over images of the mean over foreground classes; over those classes and images
+            that have one.
         classes: foreground class -> score -> {mean, sd} over images.
         conventions: what papers print instead, from the counts of the whole split: `MEASURES.of_splits`, and
             pooled_recall (mean over all classes).
+        absent: the foreground classes that occur nowhere, neither in truth nor in prediction: no mean has them.
         distances: how many (image, class) pairs are left_out because both masks are empty, how many are
             set_to_diagonal because one is, and how many images the headline leaves out; None if not measured.
 
     `sd` is the sample standard deviation, 0 for a single value; a mean over nothing is None.
     """
     counts = np.asarray(counts)
-    per_image = {name: score(counts)[:, 1:] for name, score in MEASURES.of_counts.items()}
-    if distances is not None:
-        per_image |= {name: np.asarray(distances, dtype=np.float64)[..., k] for k, name in enumerate(DISTANCES)}
-    per_image |= own or {}
-    pooled = pool(counts)
+    per_image, pooled = scores_of(counts, measured), pool(counts)
+    absent = ~occurs(pooled[1:])
     return {
         "images": len(counts),
         "headline": {name: _spread(mean_over_classes(values)) for name, values in per_image.items()},
@@ -87,10 +82,11 @@ def summarise(
             for c, class_name in enumerate(class_names[1:])
         },
         "conventions": {
-            **{measure.name: float(measure.function(pooled)) for measure in MEASURES.of_splits if measure.function},
-            "pooled_recall": float(recall(pooled).mean()),
+            **{each.name: _number(float(each.function(pooled))) for each in MEASURES.of_splits if each.function},
+            "pooled_recall": _number(float(mean_of_present(recall, pooled))),
         },
-        "distances": None if distances is None else _count_special(counts[:, 1:]),
+        "absent": [name for name, gone in zip(class_names[1:], absent, strict=True) if gone],
+        "distances": _count_special(counts[:, 1:][:, ~absent]) if "hd95" in measured else None,
     }
 
 

@@ -8,8 +8,10 @@ environment.json     versions, machine, command, what was picked (precision, dev
 metrics.csv          one row per epoch
 train.log            what the run logged
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
-test/per_image.csv   one row per image and foreground class
-test/predictions.npz the class map predicted for each test image
+test/per_image.csv   one row per image and foreground class, scored at the image's native size
+test/prepared_size.csv  the same, scored at the size that the data were prepared at
+test/predictions.npz the class map predicted for each test image, at its native size
+test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
 images/*.png         the best, median and worst test images; the training curves
 status.json          running, interrupted, failed or finished; `finished` is written last; `trained` where the data have
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 STATES = ("running", "interrupted", "failed", "finished", "trained")
 """`trained`: finished without a test, since the data have no test split."""
 
+PER_IMAGE, PREPARED_SIZE = "per_image", "prepared_size"
+"""Names of the files of scores, at native and at prepared size; the second also of an entry of `summary.json`."""
+
 LOCK = ".lock"
 """Held by the process that works on the run."""
 
@@ -57,7 +62,8 @@ class RunFolder:
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.images = self.path / "images"
         self.test = self.path / "test"
-        self.per_image = self.test / "per_image.csv"
+        self.per_image = self.test / f"{PER_IMAGE}.csv"
+        self.prepared_size = self.test / f"{PREPARED_SIZE}.csv"
         self.summary = self.test / "summary.json"
         self.state_file = self.path / "status.json"
 

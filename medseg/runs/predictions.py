@@ -1,12 +1,14 @@
-"""What a run predicted for its test images, kept so that a report can show it without the network.
+"""What a run predicted for its test images, kept so that scores and pictures can be made without the network.
 
 `test/predictions.npz`: `ids`, the N images, and for each of them, under its place in `ids` (`0`, `1`, ...), the class
-map, H x W uint8, of the size that was scored. They are compressed one by one, so that a few are read without the
-others: 520 drawn class maps of 256 x 256 took 0.9 MB, and reading five of them 11 ms.
+map, H x W uint8, at the image's native size. `test/probabilities.npz`, where it was asked for: likewise the class
+probabilities at the prepared size, classes x h x w uint8, in 255ths. They are compressed one by one,
+so that a few are read without the others: 520 drawn class maps of 256 x 256 took 0.9 MB, and reading five of them 11 ms.
 """
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,12 +21,27 @@ from medseg.system.files import replacing, size_of
 
 def write_predictions(file: Path, ids: Sequence[str], class_maps: Iterable[np.ndarray]) -> None:
     """Write the class maps, H x W of any integers up to 255, of the images `ids`; whole or not at all."""
-    named = {str(place): class_map.astype(np.uint8) for place, class_map in enumerate(class_maps)}
-    if len(named) != len(ids):
-        raise ValueError(f"{len(ids)} ids, but {len(named)} class maps")
-    # A stream, since NumPy would put .npz behind another name.
-    with replacing(file) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, ids=np.array(ids, dtype=str), **named)  # type: ignore[arg-type]
+    write_arrays(file, ids, class_maps)
+
+
+def write_probabilities(file: Path, ids: Sequence[str], probabilities: Iterable[np.ndarray]) -> None:
+    """Write the class probabilities, K x h x w in 255ths, of the images `ids`; whole or not at all."""
+    write_arrays(file, ids, probabilities)
+
+
+def write_arrays(file: Path, ids: Sequence[str], arrays: Iterable[np.ndarray]) -> None:
+    """Write one array of each image, packed, one after the other: all of them at once may be more than memory holds."""
+    with replacing(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        count = -1
+        named = enumerate(arrays)
+        for name, array in itertools.chain([("ids", np.array(ids, dtype=str))], named):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(
+                    stream, array if name == "ids" else array.astype(np.uint8), allow_pickle=False
+                )
+            count += 1
+        if count != len(ids):
+            raise ValueError(f"{len(ids)} ids, but {count} arrays")
 
 
 def read_predictions(file: Path, ids: Iterable[str]) -> dict[str, np.ndarray]:

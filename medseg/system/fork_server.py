@@ -1,7 +1,7 @@
 """A process that has imported modules, and forks a process for every program that it is asked to start.
 
-`python -m medseg.system.fork_server NUMBER MODULE... ROOM` serves the socket of that number; `medseg.system.forked` asks
-it. ROOM is any text: its memory shows the commands of the forked processes, see `show_command`.
+`python -m medseg.system.fork_server NUMBER MODULE... ROOM` serves the socket of that number; `medseg.system.forked`
+asks it. ROOM is any text: its memory shows the commands of the forked processes, see `show_command`.
 It starts no thread and no GPU, since neither survives a fork. A forked process is given to the process that asked
 (Linux: `PR_SET_CHILD_SUBREAPER`), which waits for it, outlives it and ends it as one that it has started itself; the
 server may end without it.

@@ -24,10 +24,10 @@ from medseg.system.files import read_yaml, write_csv
 from medseg.system.os_errors import check_writable
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork
-from medseg.training.build import build_metrics, build_trainer, check_network, quiet_libraries
+from medseg.training.build import build_trainer, check_network, quiet_libraries
 from medseg.training.data_record import image_rows
 from medseg.training.label_agreement import compare_labels, trained_labels
-from medseg.training.scoring import draw_test_examples, score_split, write_scores
+from medseg.training.scoring import Options, draw_test_examples, score_split, write_scores
 from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     Returns the folder of the scores, and their summary. Raises `UserError` for what the user can put right.
     """
     quiet_libraries()
-    metrics = build_metrics(cfg.metrics)
+    options = Options.from_config(cfg)
     run, file = find_run(cfg.checkpoint)
     checkpoint = Checkpoint.read(file)
     metadata = checkpoint.metadata
@@ -82,7 +82,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    scores = score_split(trainer, task, datamodule, metrics).with_facts(checkpoint=str(file))
+    scores = score_split(trainer, task, datamodule, options).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
         write_csv(folder / "images.csv", [row for row in image_rows(datamodule) if row["split"] == cfg.split])

@@ -25,7 +25,6 @@ from medseg.system.files import read_csv, replacing_text, write_json
 from medseg.system.process import is_first_process
 from medseg.trained.checkpoint import Checkpoint, checkpoint_metadata
 from medseg.training.build import (
-    build_metrics,
     build_network,
     build_trainer,
     check_limits,
@@ -46,7 +45,7 @@ from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
 from medseg.training.recording import record_run_status
-from medseg.training.scoring import Scores, draw_test_examples, score_split, write_scores
+from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     augmentation = instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
     loss = instantiate(cfg.loss)
-    metrics = build_metrics(cfg.metrics)
+    options = Options.from_config(cfg)
     check_weights(loss, datamodule)
     check_parts(datamodule)
     check_limits(cfg.trainer, datamodule)
@@ -165,7 +164,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                 folder.set_state("trained")
             log.info("no test scores: the data have no test split")
             return
-        scores = score_split(trainer, task, datamodule, metrics)
+        scores = score_split(trainer, task, datamodule, options)
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
             scores = scores.with_facts(

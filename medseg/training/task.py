@@ -14,10 +14,10 @@ from torch import nn
 from medseg.data.loading.sampling import sample_seed
 from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
-from medseg.metrics.distances import surface_distances
 from medseg.metrics.measures import headline
 from medseg.models.outputs import main_output
 from medseg.trained.files import KEY
+from medseg.training.image_scorer import ImageScorer, TestedImage
 
 Batch = dict[str, torch.Tensor]
 
@@ -74,8 +74,8 @@ class SegmentationTask(lightning.LightningModule):
         self.seed = seed
         self.checkpoint_metadata = checkpoint_metadata or {}
         self.counts = PerImage()
-        self.distances = PerImage()
-        self.class_maps = PerImage()
+        self.flips: Sequence[Sequence[int]] = ((),)
+        self.scorer: ImageScorer | None = None  # while a split is tested
 
     def forward(self, image: torch.Tensor) -> Any:
         image = image.contiguous(memory_format=self.memory_format)
@@ -163,29 +163,42 @@ class SegmentationTask(lightning.LightningModule):
         self.log_dict({f"val/{name}": scores[name] for name in ("dice", "iou")}, prog_bar=True, rank_zero_only=False)
 
     # Test.
-    def on_test_epoch_start(self) -> None:
-        self.counts, self.distances, self.class_maps = PerImage(), PerImage(), PerImage()
-
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        predicted = main_output(self(batch["image"])).argmax(1)
-        self.counts.add(batch["index"], count_pixels(predicted, batch["mask"], self.num_classes))
-        distances = [
-            surface_distances(prediction, truth, self.num_classes)
-            for prediction, truth in zip(predicted.cpu().numpy(), batch["mask"].cpu().numpy(), strict=True)
-        ]
-        self.distances.add(batch["index"], torch.from_numpy(np.stack(distances)).to(self.device))
-        self.class_maps.add(batch["index"], predicted.to(torch.uint8))
+        assert self.scorer is not None
+        total: Any = 0
+        for dims in self.flips:
+            logits = main_output(self(batch["image"].flip(tuple(dims))))
+            total = total + logits.float().softmax(1).flip(tuple(dims))
+        probabilities = (total / len(self.flips)).cpu().numpy()
+        for index, of_image in zip(batch["index"].tolist(), probabilities, strict=True):
+            self.scorer.add(index, of_image)
 
-    def test_results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return what the test predicted and counted, by image, on every process.
+    def test(
+        self,
+        trainer: lightning.Trainer,
+        datamodule: lightning.LightningDataModule,
+        scorer: ImageScorer,
+        flips: Sequence[Sequence[int]] = ((),),
+    ) -> list[TestedImage]:
+        """Test a split; return what was made of each image, sorted by index, on every process.
 
-        Image indices (N,), counts (N x num_classes x 4: tp, fp, fn, tn), distances in pixels
-        (N x foreground classes x 2: HD95, ASSD), predicted class maps (N x H x W uint8), in the order of the indices.
+        Args:
+            trainer: with which.
+            datamodule: its test split is loaded.
+            scorer: of the images.
+            flips: dimensions to flip the images along; the probabilities are averaged over all of them.
         """
-        indices, counts = self.counts.gather(self)
-        _, distances = self.distances.gather(self)
-        _, class_maps = self.class_maps.gather(self)
-        return indices, counts, distances, class_maps
+        self.scorer, self.flips = scorer, flips
+        trainer.test(self, datamodule=datamodule, verbose=False)
+        tested = scorer.results()
+        if trainer.world_size > 1:
+            # Class maps have different sizes, so they are no tensors that could be gathered.
+            every: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(every, tested)
+            tested = [image for several in every for image in several]
+        self.scorer = None
+        # The sampler fills processes up with repeats; the same image has the same scores.
+        return [image for _, image in sorted({image.index: image for image in tested}.items())]
 
     # Checkpoints.
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

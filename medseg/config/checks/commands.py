@@ -30,6 +30,7 @@ from medseg.config.checks.kinds import (
     whole,
 )
 from medseg.config.checks.training import PRECISION
+from medseg.metrics.measures import CHOOSABLE
 
 
 def is_below(name: str) -> bool:
@@ -44,6 +45,11 @@ FEW: Any = whole(0, 10_000)
 SOME: Any = whole(1, 10_000)
 ANY_SIZE: Any = size(1)
 ARGUMENT: Any = whole(1, MAX_SIDE)
+OPTIONAL_SCORES: Any = several(
+    Literal[CHOOSABLE],  # type: ignore[valid-type]
+    f"a list of optional scores, of {', '.join(CHOOSABLE)}",
+    least=0,
+)
 
 OPTION: Any = Annotated[dict, Words("the name of an option; --help lists them")]
 GROUPS = (
@@ -61,6 +67,11 @@ PREDICTION: Settings = {
     "precision": PRECISION | None,
     "trust": SWITCH,
 }
+SCORING: Settings = {
+    "scores": OPTIONAL_SCORES | None,
+    "nsd_tolerance": Annotated[float, Gt(0), Le(1000)],
+    "save_probabilities": SWITCH,
+}
 RUNS: Settings = {"runs": PATHS}
 PLACES: Settings = {"experiment": EXPERIMENT, "runs_dir": PATH}
 
@@ -76,7 +87,8 @@ COMMANDS: dict[str, Settings] = {
         "initial_weights": PATH | None,
         "continue_from": PATH | None,
         "data_dir": PATH,
-    },
+    }
+    | SCORING,
     "prepare": {"data_dir": PATH, "data": OPTION},
     "inspect": {
         "samples": SOME,
@@ -100,7 +112,9 @@ COMMANDS: dict[str, Settings] = {
         "data": DATA,
         "metrics": OPTION,
         "trainer": OPTION,
-    },
+        "tta": SWITCH,
+    }
+    | SCORING,
     "predict": PREDICTION
     | {
         "input": ONE_OR_MORE,

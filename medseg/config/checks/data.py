@@ -52,6 +52,11 @@ LABELS: Any = Annotated[
 PATTERN: Any = Annotated[
     str, matches(r"[^*/]*\*[^*/]*"), Words("a name with * for the name of the image, such as '*_seg'")
 ]
+SIDE: Any = Annotated[float, Gt(0), Le(1000)]
+SPACING: Any = Annotated[
+    SIDE | several(SIDE, "", 2, 2),
+    Words("the side of a native pixel in mm, or [height, width], each above 0, at most 1000"),
+]
 FOREGROUND: Any = Literal["above_zero"]
 
 DATA: Settings = {
@@ -71,6 +76,7 @@ DATA: Settings = {
     "fold": FOLD | None,
     "groups": TEXT | None,
     "fraction": FRACTION,
+    "spacing": SPACING | None,
     "batch_size": BATCH_SIZE,
     "num_workers": WORKERS,
     "skip_bad": SWITCH,

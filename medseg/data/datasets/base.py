@@ -95,6 +95,13 @@ class Dataset(ABC):
     intensity_range: IntensityRange = None
     """`data.intensity_range`, for a dataset whose files can have any values: [low, high], `percentiles` or None."""
 
+    has_instances: bool = False
+    """Whether the dataset tells its objects apart itself, so that `instances` is more than connected regions."""
+
+    scores: tuple[str, ...] = ()
+    """The optional scores of `medseg.metrics.MEASURES` that fit its objects; measured and shown where nothing else is
+    chosen."""
+
     @property
     def options(self) -> dict[str, object]:
         """Constructor arguments that change what `read` returns; part of the cache key."""

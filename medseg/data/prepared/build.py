@@ -1,10 +1,10 @@
-"""Decode, check, resize and measure every sample of a dataset once, and write the arrays."""
+"""Decode, check, resize and measure every sample of a dataset once, and write the arrays and the native masks."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,13 +15,16 @@ from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import check_size
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.arrays import ArrayFile
-from medseg.data.prepared.dataset import Row
+from medseg.data.prepared.dataset import NATIVE_INSTANCES, NATIVE_MASKS, Row
 from medseg.data.prepared.duplicates import difference_hash, thumbnail
+from medseg.data.prepared.mask_archive import encode_mask, writing_masks
 from medseg.data.prepared.resize import resize_image, resize_mask, with_channels
+from medseg.data.prepared.restore import reachable_dice
 from medseg.data.prepared.threads import in_threads
 from medseg.data.sources.problems import OPAQUE, Problem, SampleError, collected_notes
 from medseg.data.sources.source import Source
 from medseg.errors import DataError
+from medseg.system.files import sync
 
 FLUSH_EVERY = 128
 """Images after which the disk is made to write what there is."""
@@ -35,6 +38,8 @@ class Measured:
     thumbnail: np.ndarray
     class_pixels: np.ndarray
     problems: list[Problem]
+    native: list[bytes]
+    """Packed class map and, where the dataset has its own, instance map, both at native size."""
 
 
 @dataclass
@@ -50,12 +55,14 @@ class Result:
     """Images with an alpha channel that is opaque everywhere, which is left out."""
     sha256: dict[str, str] = field(default_factory=dict)
     """Of each array file, by its name."""
+    files: list[str] = field(default_factory=list)
+    """Names of all that was written."""
 
 
 def build_arrays(
     dataset: Dataset, source: Source, listing: Listing, folder: Path, size: tuple[int, int], channels: int, workers: int
 ) -> Result:
-    """Write `images.npy` and `masks.npy` of all good samples into `folder`.
+    """Write the arrays, and the masks at native size, of all good samples into `folder`.
 
     Args:
         dataset: reads the samples.
@@ -96,12 +103,18 @@ def build_arrays(
             sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes
         )
         measured.problems[:0] = [replace(each, sample=sample.id) for each in notes]
+        measured.native.append(encode_mask(mask))
+        if dataset.has_instances:
+            measured.native.append(encode_mask(dataset.instances(source, sample)))
         return measured
 
+    packed_files = [NATIVE_MASKS, NATIVE_INSTANCES] if dataset.has_instances else [NATIVE_MASKS]
     with (
         ArrayFile(folder / "images.npy", (count, *size, channels)) as images,
         ArrayFile(folder / "masks.npy", (count, *size)) as masks,
+        ExitStack() as stack,
     ):
+        packed = [stack.enter_context(writing_masks(folder / name)) for name in packed_files]
         with closing(in_threads(work, count, workers, dataset.title)) as outcomes:
             for index, outcome in enumerate(outcomes):
                 # Beside the threads that decode, not after them.
@@ -112,6 +125,8 @@ def build_arrays(
                 if isinstance(outcome, Problem):
                     result.problems.append(outcome)
                     continue
+                for archive, content in zip(packed, outcome.native, strict=True):
+                    archive.add(len(result.rows), content)
                 result.rows.append(outcome.row)
                 result.thumbnails.append(outcome.thumbnail)
                 result.class_pixels += outcome.class_pixels
@@ -125,6 +140,9 @@ def build_arrays(
         for array in (images, masks):
             array.flush()
             result.sha256[array.path.name] = array.sha256()
+    for name in packed_files:
+        sync(folder / name)
+    result.files = [*result.sha256, *packed_files]
     return result
 
 
@@ -177,12 +195,13 @@ def measure(
         height=image.shape[0],
         width=image.shape[1],
         foreground=foreground / max(counted, 1),
+        reachable=reachable_dice(mask, small_mask),
         sums=sums,
         square_sums=square_sums,
         sha256=digest,
         dhash=difference_hash(small),
     )
-    return Measured(row, thumbnail(small), class_pixels, problems)
+    return Measured(row, thumbnail(small), class_pixels, problems, [])
 
 
 def count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:

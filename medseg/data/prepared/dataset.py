@@ -15,9 +15,13 @@ import numpy as np
 
 from medseg.data.datasets.base import Dataset, Sample
 from medseg.data.pixel_format import PixelFormat
+from medseg.data.prepared.mask_archive import MaskArchive
 from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
 from medseg.system.files import sync, write_rows
+
+NATIVE_MASKS, NATIVE_INSTANCES = "native_masks.zip", "native_instances.zip"
+"""Files of the maps at native size; instances only where the dataset has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Row:
     """Native width in pixels."""
     foreground: float
     """Fraction of the prepared class map that is not background, of the pixels that are not to be ignored."""
+    reachable: float
+    """Dice at native size that a perfect prediction at the prepared size reaches; see `restore.reachable_dice`."""
     sums: tuple[int, ...]
     """Sum of the prepared image's values, 0..255, per channel."""
     square_sums: tuple[int, ...]
@@ -82,6 +88,17 @@ class PreparedDataset:
     def masks(self) -> np.ndarray:
         """All class maps, N x H x W uint8, 0 = background, 255 = to be ignored; read-only."""
         return np.load(self.folder / "masks.npy", mmap_mode="r")
+
+    @cached_property
+    def native_masks(self) -> MaskArchive:
+        """All class maps at native size, by position: H x W uint8, 0 = background, 255 = to be ignored."""
+        return MaskArchive(self.folder / NATIVE_MASKS)
+
+    @cached_property
+    def native_instances(self) -> MaskArchive | None:
+        """The dataset's objects at native size, by position: H x W integers, 0 = none; None where it has none."""
+        path = self.folder / NATIVE_INSTANCES
+        return MaskArchive(path) if path.exists() else None
 
     @cached_property
     def ids(self) -> list[str]:
@@ -285,13 +302,13 @@ def incomplete(folder: Path, why: str) -> DataError:
 def write_samples(path: Path, rows: Sequence[Row]) -> None:
     """Write `samples.csv`."""
     channels = range(len(rows[0].sums))
-    header = ["index", "id", "image", "type", "split", "group", "height", "width", "foreground"]
+    header = ["index", "id", "image", "type", "split", "group", "height", "width", "foreground", "reachable"]
     header += [f"sum_{channel}" for channel in channels] + [f"sumsq_{channel}" for channel in channels]
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         lines: list[list[Any]] = [[*header, "sha256", "dhash"]]
         for row in rows:
             about = [row.index, row.id, row.image, row.type, row.split, row.group]
-            size = [row.height, row.width, repr(row.foreground)]
+            size = [row.height, row.width, repr(row.foreground), repr(row.reachable)]
             lines.append([*about, *size, *row.sums, *row.square_sums, row.sha256, f"{row.dhash:016x}"])
         write_rows(file, lines)
 
@@ -313,7 +330,7 @@ def read_samples(path: Path) -> list[Row]:
 
 def read_row(line: list[str], channels: int) -> Row:
     """Read one line of `samples.csv`."""
-    numbers = [int(value) for value in line[9 : 9 + 2 * channels]]
+    numbers = [int(value) for value in line[10 : 10 + 2 * channels]]
     return Row(
         index=int(line[0]),
         id=line[1],
@@ -324,6 +341,7 @@ def read_row(line: list[str], channels: int) -> Row:
         height=int(line[6]),
         width=int(line[7]),
         foreground=float(line[8]),
+        reachable=float(line[9]),
         sums=tuple(numbers[:channels]),
         square_sums=tuple(numbers[channels:]),
         sha256=line[-2],

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL_LABELS = {3: "", 1: "-grey"}
 
-PREPARE_VERSION = 3
+PREPARE_VERSION = 4
 """Raised when the same source and options give other arrays than before."""
 
 
@@ -241,7 +241,7 @@ def build(
     problems += [pair.as_problem(result.rows, parts) for pair in pairs]
     write_samples(folder / "samples.csv", result.rows)
     write_problems(folder / "problems.csv", problems)
-    sizes = {name: (folder / name).stat().st_size for name in ("images.npy", "masks.npy", "samples.csv")}
+    sizes = {name: (folder / name).stat().st_size for name in (*result.files, "samples.csv")}
     fingerprint = {
         **describe_origin(dataset),
         "request": request.key(),

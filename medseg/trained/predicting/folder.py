@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.data.overlay import outline
 from medseg.data.prepared.fingerprint import sha256_file
+from medseg.data.prepared.restore import most_probable
 from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.problems import DARK, OPAQUE, Problem, SampleError, collected_notes
 from medseg.errors import ConfigError, UserError, printable
@@ -21,7 +22,6 @@ from medseg.system.memory import is_out_of_memory
 from medseg.trained.predicting.inputs import Input, find_inputs, is_large
 from medseg.trained.predicting.measures import Regions
 from medseg.trained.predicting.outputs import Finished, OutputFolder, as_uint16, is_result, stamp
-from medseg.trained.predicting.prediction import most_probable
 from medseg.trained.predicting.predictor import Predictor, load
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from medseg.data.overlay import as_rgb, colour_of, outline
+from medseg.data.prepared.restore import most_probable
 from medseg.trained.predicting.measures import Regions
 
 LONGEST_SIDE = 1600
@@ -52,20 +53,6 @@ class Prediction:
         data = base64.b64encode(self._repr_png_()).decode()
         table = describe_classes(self.class_names, self.mask, most_probable(self.probabilities)[1])
         return f'<img alt="the image with the outlines of its mask" src="data:image/png;base64,{data}">{table}'
-
-
-def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most probable class of each pixel, H x W uint8, and its probability, from classes x H x W.
-
-    The first among equals, as NumPy's argmax, which takes eight times as long over so short an axis.
-    """
-    best = probabilities[0].copy()
-    mask = np.zeros(best.shape, np.uint8)
-    for label in range(1, len(probabilities)):
-        better = probabilities[label] > best
-        mask[better] = label
-        np.copyto(best, probabilities[label], where=better)
-    return mask, best
 
 
 def describe_classes(

@@ -15,13 +15,13 @@ import numpy as np
 from medseg.config.checks.commands import PREDICTION
 from medseg.config.checks.kinds import check_arguments
 from medseg.data.pixel_format import PixelFormat, fits
+from medseg.data.prepared.restore import most_probable, resized_strips
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import find_run
 from medseg.runs.run import Run
 from medseg.trained.network import FLIPS, TrainedNetwork, pick_device
 from medseg.trained.predicting.inputs import matching, read_array, read_image
-from medseg.trained.predicting.prediction import Prediction, most_probable
-from medseg.trained.predicting.resizing import resized_strips
+from medseg.trained.predicting.prediction import Prediction
 from medseg.trained.predicting.tiling import blend
 
 WINDOW = 512

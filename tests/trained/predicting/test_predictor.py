@@ -14,10 +14,11 @@ import torch.nn.functional as F
 
 import medseg
 from medseg.data.prepared.resize import as_grey, resize_image
+from medseg.data.prepared.restore import most_probable
 from medseg.errors import ConfigError, UserError
 from medseg.trained.files import KEY
 from medseg.trained.network import TrainedNetwork
-from medseg.trained.predicting.prediction import LONGEST_SIDE, Prediction, most_probable
+from medseg.trained.predicting.prediction import LONGEST_SIDE, Prediction
 from medseg.trained.predicting.predictor import find_checkpoints
 from tests.trained.predicting.checkpoints import LOCAL, UNET, picture, write_checkpoint, write_image
 

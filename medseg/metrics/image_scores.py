@@ -1,0 +1,68 @@
+"""The scores of one image that are made of its masks, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.data.labels import IGNORE_INDEX
+from medseg.metrics.mask_pair import MaskPair
+from medseg.metrics.measures import MEASURES
+
+Score = Callable[[MaskPair], float]
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Measure images by some scores of the table, and by scores of the user's own.
+
+    Args:
+        names: of the optional scores of `MEASURES` to measure beside the others.
+        spacing: height and width of a pixel in mm; None where it is not known. With it, distances are measured in mm
+            as well.
+        tolerance: of the normalised surface distance, in pixels.
+        custom: further scores by name.
+    """
+
+    names: Collection[str] = ()
+    spacing: tuple[float, float] | None = None
+    tolerance: float = 2.0
+    custom: Mapping[str, Score] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> dict[str, Score]:
+        """What is measured, in the order of the table."""
+        wanted = {*self.names, *(("hd95_mm", "assd_mm") if self.spacing is not None else ())}
+        chosen = {n: of for n, of in MEASURES.of_masks.items() if not MEASURES[n].optional or n in wanted}
+        return {**chosen, **self.custom}
+
+    def measure(
+        self, prediction: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.ndarray | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Measure each foreground class of an image: name -> num_classes - 1 values, NaN where a class has none.
+
+        Args:
+            prediction: class map, H x W integers.
+            truth: class map, H x W; pixels of `IGNORE_INDEX` belong to no mask.
+            num_classes: the background included.
+            instances: the dataset's objects, H x W integers, 0 where there is none; None where it has none.
+        """
+        if prediction.shape != truth.shape or prediction.ndim != 2:
+            raise ValueError(f"two H x W class maps are needed, got {prediction.shape} and {truth.shape}")
+        functions, valid = self.functions, truth != IGNORE_INDEX
+        values: dict[str, list[float]] = {name: [] for name in functions}
+        for label in range(1, num_classes):
+            true = truth == label
+            pair = MaskPair(
+                (prediction == label) & valid,
+                true,
+                spacing=self.spacing,
+                instances=None if instances is None else instances * true,
+                tolerance=self.tolerance,
+            )
+            for name, of in functions.items():
+                values[name].append(float(of(pair)))
+        return {name: np.array(row, dtype=np.float64) for name, row in values.items()}

@@ -1,0 +1,108 @@
+"""Score the images of a test as they are predicted, in threads: at each image's native size, and as prepared."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.prepared.mask_archive import decode_mask, encode_mask
+from medseg.data.prepared.resize import resize_mask
+from medseg.data.prepared.restore import most_probable, restore_classes
+from medseg.metrics.counts import count_pixels
+from medseg.metrics.image_scores import ImageScores
+from medseg.system.process import available_cores
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of one image at one size.
+
+    Attributes:
+        counts: num_classes x 4: tp, fp, fn, tn.
+        measured: scores that are not made of counts, name -> num_classes - 1 values.
+    """
+
+    counts: NDArray[np.int64]
+    measured: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class TestedImage:
+    """What a test made of one image.
+
+    Attributes:
+        index: position in the prepared data.
+        packed: the predicted class map at native size, packed.
+        native, prepared: the scores at both sizes.
+        probabilities: K x h x w uint8, in 255ths, at the prepared size; None where they are not kept.
+    """
+
+    index: int
+    packed: bytes
+    native: Scored
+    prepared: Scored
+    probabilities: NDArray[np.uint8] | None
+
+    @property
+    def class_map(self) -> NDArray[np.uint8]:
+        """The predicted class of each pixel at native size, H x W."""
+        return decode_mask(self.packed)
+
+
+class ImageScorer:
+    """Scores images in threads.
+
+    Args:
+        prepared: the data with the true masks.
+        scores: what is measured.
+        keep_probabilities: keep them, at 8 bits.
+    """
+
+    def __init__(self, prepared: PreparedDataset, scores: ImageScores, *, keep_probabilities: bool = False) -> None:
+        self.prepared, self.scores, self.keep_probabilities = prepared, scores, keep_probabilities
+        self.workers = available_cores()
+        self.threads = ThreadPoolExecutor(self.workers, "scores")
+        self.pending: deque[Future[TestedImage]] = deque()
+        self.done: list[TestedImage] = []
+
+    def add(self, index: int, probabilities: NDArray[np.float32]) -> None:
+        """Score an image by its class probabilities at the prepared size, K x h x w; waits while many are waiting."""
+        if len(self.pending) > 2 * self.workers:
+            self.done.append(self.pending.popleft().result())
+        self.pending.append(self.threads.submit(self.score, index, probabilities))
+
+    def results(self) -> list[TestedImage]:
+        """Return what was scored, in the order in which it was added."""
+        while self.pending:
+            self.done.append(self.pending.popleft().result())
+        self.threads.shutdown()
+        return self.done
+
+    def score(self, index: int, probabilities: NDArray[np.float32]) -> TestedImage:
+        """Score one image."""
+        true, instances = self.prepared.native_masks[index], None
+        if self.prepared.native_instances is not None:
+            instances = self.prepared.native_instances[index].astype(np.int32)
+        small_true = np.asarray(self.prepared.masks[index])
+        small, _ = most_probable(probabilities)
+        class_map = restore_classes(probabilities, (true.shape[0], true.shape[1]))
+        native = self.compare(class_map, true, instances)
+        if true.shape == small_true.shape:
+            prepared = native
+        else:
+            size = (small.shape[0], small.shape[1])
+            prepared = self.compare(small, small_true, None if instances is None else resize_mask(instances, size))
+        kept = np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None
+        return TestedImage(index, encode_mask(class_map), native, prepared, kept)
+
+    def compare(self, predicted: np.ndarray, true: np.ndarray, instances: np.ndarray | None) -> Scored:
+        """Score a class map."""
+        num_classes = self.prepared.num_classes
+        counts = count_pixels(predicted[None], true[None], num_classes)[0]
+        return Scored(counts, self.scores.measure(predicted, true, num_classes, instances))
