@@ -107,6 +107,7 @@ EVALUATION: Schema = {
     "fold": (int, None),
     "checkpoint": (str, None),
     "words": ([str], None),
+    "data_name": (str, None),
 }
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}

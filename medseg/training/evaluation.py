@@ -73,6 +73,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     folder = Path(cfg.output).expanduser() if cfg.output else run.evaluations / name
     check_writable(folder)
     record = {
+        "data_name": data_name(datamodule),
         "checkpoint_sha256": sha256_of(file),
         "options": options_of(cfg),
         "words": [word for word in overrides if word.partition("=")[0] not in NO_OPTIONS],
@@ -132,6 +133,12 @@ def options_of(cfg: DictConfig) -> dict[str, Any]:
     options = {key: value for key, value in chosen.items() if not f"{key}.".startswith(left_out)}
     root = options.get("data.root")
     return options if root is None else {**options, "data.root": str(absolute(root))}
+
+
+def data_name(datamodule: SegmentationDataModule) -> str:
+    """Name the data for a report: a folder of the user's own images by its name."""
+    own = isinstance(datamodule.dataset, Folder)
+    return Path(datamodule.prepared.fingerprint["source"]).stem if own else datamodule.dataset.name
 
 
 def stored_summary(folder: Path) -> dict[str, Any]:
