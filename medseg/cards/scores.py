@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ def describe_scores(subject: Subject) -> str:
         present = (sample.counts[0, :, :, 0] + sample.counts[0, :, :, 2] > 0).sum(axis=0)  # tp + fn
         there = ", ".join(f"{name} is in {many}" for name, many in zip(subject.classes, present.tolist(), strict=True))
         note = (
-            f"Of the {len(sample.ids)} test images, {there}; where a class is neither there nor predicted it counts 1."
+            f"Of the {len(sample.ids)} test images, {there}. Where a class that others of them have is neither there "
+            "nor predicted, it counts 1; a class that none of them has is in no mean but where it is predicted."
         )
         parts += ["### Each class", escape_markdown(note), score_table(shown, subject.classes)]
     others = [m for m in MEASURES.values() if m.convention != "per_image" and m.name in scores]
@@ -73,7 +75,7 @@ def in_full(score: Score, measure: Measure) -> str:
 
 def validation_dice(run: Run) -> float | None:
     """Return the best Dice of a run on the validation images."""
-    return max((row["val/dice"] for row in run.epochs), default=None)
+    return max((row["val/dice"] for row in run.epochs if not math.isnan(row["val/dice"])), default=None)
 
 
 RUNS: Sequence[Column[Run]] = (

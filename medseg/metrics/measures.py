@@ -85,8 +85,10 @@ class Measures(dict[str, Measure]):
 
     @property
     def of_counts(self) -> dict[str, Function]:
-        """Scores of single images that are made of pixel counts: name -> function of ... x 4 counts."""
-        return {measure.name: measure.function for measure in self.per_image if measure.function is not None}
+        """Scores that every image has from its pixel counts: name -> function of ... x 4 counts."""
+        return {
+            measure.name: measure.function for measure in self.per_image if measure.function and not measure.optional
+        }
 
     @property
     def of_masks(self) -> dict[str, Callable[[MaskPair], float]]:
@@ -167,6 +169,16 @@ def occurs(counts: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(np.asarray(counts)[..., :3].sum(axis=-1) != 0)
 
 
+def has_score(counts: ArrayLike) -> NDArray[np.bool_]:
+    """Tell which classes of which images of a split have a score. N x C x 4 counts -> N x C.
+
+    A class that the truth of the split does not have has one only where it is predicted, which is wrong.
+    """
+    array = np.asarray(counts)
+    in_truth = (array[..., 0] + array[..., 2]).sum(axis=0) > 0
+    return np.asarray(in_truth | occurs(array))
+
+
 def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace by NaN what was made of unknown counts: a file may lack those of the background."""
     return np.where(np.isnan(np.asarray(counts, dtype=np.float64)).any(axis=(-2, -1)), np.nan, values)
@@ -211,16 +223,24 @@ def mean_over_classes(values: ArrayLike) -> NDArray[np.float64]:
     return np.divide(total, present.sum(axis=1), out=np.full(len(array), np.nan), where=present.any(axis=1))
 
 
-def headline(counts: ArrayLike) -> dict[str, float]:
-    """Return the mean over images, of the mean over foreground classes, of every score that is made of counts.
+def mean_over_images(values: ArrayLike) -> float:
+    """Return the mean over the images that have a value, NaN where none has. N -> a number."""
+    array = np.asarray(values, dtype=np.float64)
+    present = array[~np.isnan(array)]
+    return float(present.mean()) if len(present) else float("nan")
 
-    A class that occurs nowhere, neither in truth nor in prediction, is left out; NaN where none occurs.
+
+def headline(counts: ArrayLike) -> dict[str, float]:
+    """Return the mean over images, of the mean over foreground classes, of every score that all images have.
+
+    Over the classes and images that have a score (`has_score`); NaN where none has.
 
     Args:
         counts: N x classes x 4, the background first, N at least 1.
     """
     foreground = np.asarray(counts)[:, 1:]
-    present = foreground[:, occurs(foreground.sum(axis=0))]
-    if not present.shape[1]:
-        return dict.fromkeys(MEASURES.of_counts, float("nan"))
-    return {name: float(score(present).mean(axis=1).mean()) for name, score in MEASURES.of_counts.items()}
+    scored = has_score(foreground)
+    return {
+        name: mean_over_images(mean_over_classes(np.where(scored, score(foreground), np.nan)))
+        for name, score in MEASURES.of_counts.items()
+    }

@@ -27,13 +27,16 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         table.add_column(name, justify="right")
     measures = MEASURES.with_custom(summary.get("own_metrics", {}))
     for measure in measures.per_image:
+        if measure.name not in summary["headline"]:
+            continue
         name = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
         table.add_row(name, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()
     table.add_row("other conventions", *[""] * len(columns))
     for measure in measures.of_splits:
-        last = f"{conventions[measure.name]:.{measure.digits}f}"
+        value = conventions[measure.name]
+        last = "-" if value is None else f"{value:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
     console = Console()
     console.print(printable(title), soft_wrap=True)

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.metrics.custom import describe, measure
+from medseg.metrics.custom import as_scores, describe
+from medseg.metrics.image_scores import ImageScores
 from medseg.training.build import build_metrics
 
 DICE = {
@@ -30,7 +31,10 @@ def masks() -> tuple[np.ndarray, np.ndarray]:
 def test_a_metric_of_torchmetrics_scores_image_by_image_and_class_by_class() -> None:
     metrics = build_metrics(OmegaConf.create({"their_dice": DICE}))
     predictions, truths = masks()
-    values = measure(metrics, predictions, truths, num_classes=3)["their_dice"]
+    scores = ImageScores(custom=as_scores(metrics))
+    measured = [scores.measure(*each, num_classes=3) for each in zip(predictions, truths, strict=True)]
+    assert list(measured[0]) == ["hd95", "assd", "their_dice"]
+    values = np.stack([image["their_dice"] for image in measured])
     assert values.shape == (4, 2)
     for n, (prediction, truth) in enumerate(zip(predictions[:, 2:], truths[:, 2:], strict=True)):
         for label in (1, 2):
