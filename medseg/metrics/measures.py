@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medseg.errors import ConfigError
+from medseg.metrics.boundary import boundary_iou
 from medseg.metrics.distances import assd, assd_mm, hd95, hd95_mm, nsd
 from medseg.metrics.mask_pair import MaskPair
-from medseg.metrics.scores import accuracy, dice, iou, precision, recall, specificity
+from medseg.metrics.objects import aggregated_jaccard, average_precision, panoptic_quality
+from medseg.metrics.scores import accuracy, dice, iou, mcc, precision, recall, specificity, volumetric_similarity
+from medseg.metrics.skeleton import cldice
 
 Function = Callable[[NDArray[Any]], NDArray[np.float64]]
 
@@ -184,6 +187,7 @@ def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.floa
     return np.where(np.isnan(np.asarray(counts, dtype=np.float64)).any(axis=(-2, -1)), np.nan, values)
 
 
+VS = "volumetric_similarity"
 MEAN_IOU, MEAN_DICE = "mean_iou_with_background", "mean_dice_with_background"
 
 DISTANCE: dict[str, Any] = {"digits": 1, "unit": "pixels", "higher_is_better": False, "highest": None}
@@ -201,6 +205,13 @@ MEASURES = Measures(
         Measure("hd95_mm", "HD95", "per_image", "hd95_mm", of_masks=hd95_mm, optional=True, **DISTANCE_MM),
         Measure("assd_mm", "ASSD", "per_image", "assd_mm", of_masks=assd_mm, optional=True, **DISTANCE_MM),
         Measure("nsd", "NSD", "per_image", "nsd", of_masks=nsd, optional=True),
+        Measure("boundary_iou", "boundary IoU", "per_image", "boundary_iou", of_masks=boundary_iou, optional=True),
+        Measure("cldice", "clDice", "per_image", "cldice", of_masks=cldice, optional=True),
+        Measure("ap", "AP", "per_image", "ap", of_masks=average_precision, optional=True),
+        Measure("pq", "PQ", "per_image", "pq", of_masks=panoptic_quality, optional=True),
+        Measure("aji", "AJI", "per_image", "aji", of_masks=aggregated_jaccard, optional=True),
+        Measure("mcc", "MCC", "per_image", "mcc", mcc, optional=True, lowest=-1.0),
+        Measure(VS, "volumetric similarity", "per_image", VS, volumetric_similarity, optional=True),
         Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean(dice)),
         Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean(iou)),
         Measure(MEAN_IOU, "mean IoU with background", MEAN_IOU, "iou", _mean(iou, background=True)),

@@ -13,7 +13,6 @@ from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import PREPARED_SIZE, RunFolder
 from medseg.system.files import read_json
 
-
 CAPPED = 0.97
 """Below this Dice of a perfect prediction, the prepared size limits what can be reached."""
 

@@ -44,12 +44,12 @@ def test_a_metric_of_torchmetrics_scores_image_by_image_and_class_by_class() -> 
 
 
 def test_the_example_of_torchmetrics_is_built_and_described() -> None:
-    file = Path(__file__).resolve().parents[2] / "examples" / "conf" / "metrics" / "mcc.yaml"
+    file = Path(__file__).resolve().parents[2] / "examples" / "conf" / "metrics" / "kappa.yaml"
     metrics = build_metrics(OmegaConf.load(file))
     half = np.arange(64).reshape(8, 8) < 32
-    assert metrics["mcc"](half, half) == 1
-    assert metrics["mcc"](~half, half) == -1
-    assert describe(metrics) == {"mcc": {"higher_is_better": True, "unit": ""}}
+    assert metrics["kappa"](half, half) == 1
+    assert metrics["kappa"](~half, half) == -1
+    assert describe(metrics) == {"kappa": {"higher_is_better": True, "unit": ""}}
 
 
 def test_the_direction_of_a_metric_is_that_of_torchmetrics() -> None:
