@@ -13,6 +13,9 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.mask_pair import MaskPair
 from medseg.metrics.measures import MEASURES, Measure
 
+TOLERANCE = 2.0
+"""Of the normalised surface distance where none is given, in pixels."""
+
 Score = Callable[[MaskPair], float]
 
 
@@ -30,7 +33,7 @@ class ImageScores:
 
     names: Collection[str] = ()
     spacing: tuple[float, float] | None = None
-    tolerance: float = 2.0
+    tolerance: float = TOLERANCE
     custom: Mapping[str, Score] = field(default_factory=dict)
 
     @property
