@@ -42,6 +42,11 @@ class ImageScores:
         wanted = {*self.names, *(("hd95_mm", "assd_mm") if self.spacing is not None else ())}
         return [each for each in MEASURES.per_image if (each.name in wanted if each.optional else each.of_masks)]
 
+    @property
+    def measured(self) -> list[str]:
+        """The names of what is measured."""
+        return [*(each.name for each in self.chosen), *self.custom]
+
     def measure(
         self, prediction: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.ndarray | None = None
     ) -> dict[str, NDArray[np.float64]]:
@@ -74,4 +79,4 @@ class ImageScores:
         if of_counts:
             counts = count_pixels(prediction[None], truth[None], num_classes)[0, 1:]
             measured |= {name: of(counts) for name, of in of_counts.items()}
-        return {name: measured[name] for name in [*(each.name for each in chosen), *self.custom]}
+        return {name: measured[name] for name in self.measured}
