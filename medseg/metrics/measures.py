@@ -6,7 +6,7 @@ Whatever prints, compares, draws or writes scores goes by this table. To add a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Measure:
             is measured where the spacing is known.
         digits: after the point.
         unit: of the values; empty for a fraction.
+        setting: what else it depends on and was measured with, such as a tolerance.
         higher_is_better: which of two values is better.
         lowest, highest: ends of the range; None where there is none.
     """
@@ -54,6 +55,7 @@ class Measure:
     optional: bool = False
     digits: int = 3
     unit: str = ""
+    setting: str = ""
     higher_is_better: bool = True
     lowest: float | None = 0.0
     highest: float | None = 1.0
@@ -108,12 +110,18 @@ class Measures(dict[str, Measure]):
         """Every convention once."""
         return list(dict.fromkeys(measure.convention for measure in self.values()))
 
-    def with_custom(self, described: Mapping[str, Mapping[str, Any]]) -> Measures:
-        """Return a table with scores of the user's own added, as `test/summary.json` describes them.
+    def as_measured(self, summary: Mapping[str, Any]) -> Measures:
+        """Return the table as a test or an evaluation was scored by it.
 
         Args:
-            described: name -> higher_is_better, unit; a name that the table has is ignored.
+            summary: of that, `summary.json`: its `own_metrics` are added, name -> higher_is_better, unit, where the
+                table does not have the name; NSD has the tolerance in its title.
         """
+        tolerance, nsd = summary.get("nsd_tolerance"), self.get("nsd")
+        known = dict(self)
+        if tolerance is not None and nsd is not None and not nsd.setting:
+            setting = f"{tolerance:g} px"
+            known["nsd"] = replace(nsd, title=f"{nsd.title} ({setting})", setting=setting)
         own = [
             Measure(
                 name,
@@ -125,10 +133,10 @@ class Measures(dict[str, Measure]):
                 lowest=None,
                 highest=None,
             )
-            for name, what in described.items()
+            for name, what in (summary.get("own_metrics") or {}).items()
             if name not in self
         ]
-        return Measures([*self.values(), *own]) if own else self
+        return Measures([*known.values(), *own])
 
     def choose(self, score: str | None, convention: str) -> Measure:
         """Return the measure that the options `score` and `convention` name; without a score, the convention's first.
