@@ -8,8 +8,11 @@ environment.json     versions, machine, command, what was picked (precision, dev
 metrics.csv          one row per epoch
 train.log            what the run logged
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
+temperature.json     the temperature that the network's probabilities fit the validation images best with
 test/per_image.csv   one row per image and foreground class, scored at the image's native size
 test/prepared_size.csv  the same, scored at the size that the data were prepared at
+test/calibration.csv how often pixels of each predicted probability are right, as predicted and with the temperature
+test/confidence.csv  the confidence in the prediction of each test image
 test/predictions.npz the class map predicted for each test image, at its native size
 test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
@@ -42,6 +45,9 @@ STATES = ("running", "interrupted", "failed", "finished", "trained")
 PER_IMAGE, PREPARED_SIZE = "per_image", "prepared_size"
 """Names of the files of scores, at native and at prepared size; the second also of an entry of `summary.json`."""
 
+CALIBRATION, CONFIDENCE = "calibration", "confidence"
+"""Names of the files of these; the first also of an entry of `summary.json`."""
+
 LOCK = ".lock"
 """Held by the process that works on the run."""
 
@@ -60,6 +66,7 @@ class RunFolder:
         self.log = self.path / "train.log"
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.temperature = self.path / "temperature.json"
         self.images = self.path / "images"
         self.test = self.path / "test"
         self.per_image = self.test / f"{PER_IMAGE}.csv"

@@ -55,6 +55,11 @@ def is_size(value: Any) -> bool:
     return fits(value, [int]) and len(value) == 2 and min(value) > 0
 
 
+def is_positive(value: Any) -> bool:
+    """Tell whether a value is a finite number above 0."""
+    return fits(value, float) and value > 0
+
+
 RECORD: Schema = {
     "name": str,
     "experiment": str,
@@ -91,11 +96,14 @@ SUMMARY: Schema = {
     "headline": ({...: {"mean": is_score}}, None),
     "conventions": ({...: is_score}, None),
     "own_metrics": ({...: dict}, None),
+    "calibration": ({"temperature": (is_positive, None), ...: (is_score, dict)}, None),
     "data_identity": (str, None),
     "prepared": (str, None),
     "split_name": (str, None),
     "network": ({"about": (str, None), "paper": (str, None), "publications": ([str], None)}, None),
 }
+
+TEMPERATURE: Schema = {"temperature": is_positive}
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}
 

@@ -14,6 +14,8 @@ from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.mask_archive import decode_mask, encode_mask
 from medseg.data.prepared.resize import resize_mask
 from medseg.data.prepared.restore import most_probable, restore_classes
+from medseg.metrics.calibration import Calibration, with_temperature
+from medseg.metrics.confidence import soft_dice_confidence
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.image_scores import ImageScores
 from medseg.system.process import available_cores
@@ -39,7 +41,9 @@ class TestedImage:
     Attributes:
         index: position in the prepared data.
         packed: the predicted class map at native size, packed.
-        native, prepared: the scores at both sizes.
+        native, prepared: the scores at both sizes; those of probabilities are of the prepared size in both.
+        calibration: of the probabilities, and of those with the temperature where there is one.
+        confidence: in the prediction of each foreground class, num_classes - 1 values.
         probabilities: K x h x w uint8, in 255ths, at the prepared size; None where they are not kept.
     """
 
@@ -47,6 +51,8 @@ class TestedImage:
     packed: bytes
     native: Scored
     prepared: Scored
+    calibration: tuple[Calibration, ...]
+    confidence: NDArray[np.float64]
     probabilities: NDArray[np.uint8] | None
 
     @property
@@ -62,10 +68,19 @@ class ImageScorer:
         prepared: the data with the true masks.
         scores: what is measured.
         keep_probabilities: keep them, at 8 bits.
+        temperature: also measure the calibration with it.
     """
 
-    def __init__(self, prepared: PreparedDataset, scores: ImageScores, *, keep_probabilities: bool = False) -> None:
+    def __init__(
+        self,
+        prepared: PreparedDataset,
+        scores: ImageScores,
+        *,
+        keep_probabilities: bool = False,
+        temperature: float | None = None,
+    ) -> None:
         self.prepared, self.scores, self.keep_probabilities = prepared, scores, keep_probabilities
+        self.temperature = temperature
         self.workers = available_cores()
         self.threads = ThreadPoolExecutor(self.workers, "scores")
         self.pending: deque[Future[TestedImage]] = deque()
@@ -92,17 +107,30 @@ class ImageScorer:
         small_true = np.asarray(self.prepared.masks[index])
         small, _ = most_probable(probabilities)
         class_map = restore_classes(probabilities, (true.shape[0], true.shape[1]))
-        native = self.compare(class_map, true, instances)
+        calibration = [Calibration.of(probabilities, small_true)]
+        if self.temperature is not None:
+            calibration.append(Calibration.of(with_temperature(probabilities, self.temperature), small_true))
+        of_probabilities = calibration[0].scores
+        native = self.compare(class_map, true, instances, of_probabilities)
         if true.shape == small_true.shape:
             prepared = native
         else:
             size = (small.shape[0], small.shape[1])
-            prepared = self.compare(small, small_true, None if instances is None else resize_mask(instances, size))
+            objects = None if instances is None else resize_mask(instances, size)
+            prepared = self.compare(small, small_true, objects, of_probabilities)
         kept = np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None
-        return TestedImage(index, encode_mask(class_map), native, prepared, kept)
+        confidence = soft_dice_confidence(probabilities, small)
+        return TestedImage(index, encode_mask(class_map), native, prepared, tuple(calibration), confidence, kept)
 
-    def compare(self, predicted: np.ndarray, true: np.ndarray, instances: np.ndarray | None) -> Scored:
-        """Score a class map."""
+    def compare(
+        self,
+        predicted: np.ndarray,
+        true: np.ndarray,
+        instances: np.ndarray | None,
+        of_probabilities: Mapping[str, NDArray[np.float64]],
+    ) -> Scored:
+        """Score a class map; `of_probabilities`: the scores that are not made of it."""
         num_classes = self.prepared.num_classes
         counts = count_pixels(predicted[None], true[None], num_classes)[0]
-        return Scored(counts, self.scores.measure(predicted, true, num_classes, instances))
+        measured = self.scores.measure(predicted, true, num_classes, instances)
+        return Scored(counts, {**measured, **of_probabilities})
