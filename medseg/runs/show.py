@@ -10,37 +10,50 @@ from rich.table import Table
 
 from medseg.errors import printable
 from medseg.metrics.measures import MEASURES
-from medseg.runs.folder import RunFolder
+from medseg.runs.folder import PREPARED_SIZE, RunFolder
 from medseg.system.files import read_json
+
+
+CAPPED = 0.97
+"""Below this Dice of a perfect prediction, the prepared size limits what can be reached."""
 
 
 def print_scores(summary: Mapping[str, Any], title: str) -> None:
     """Print the scores as a table: mean and deviation over images, one column per foreground class."""
-    height, width = summary["evaluation_size"]
     columns = dict(summary["classes"])
     if len(columns) > 1:
         columns["mean of the classes"] = summary["headline"]
-    title_of_table = f"{summary['data']}, {summary['split']} split: {summary['images']} images of {height} x {width}"
+    flips = ", the average over flips" if summary["tta"] else ""
+    title_of_table = f"{summary['data']}, {summary['split']} split: {summary['images']} images at native size{flips}"
     table = Table(title=title_of_table, title_justify="left")
     table.add_column("mean ± deviation over images")
     for name in columns:
         table.add_column(name, justify="right")
     measures = MEASURES.with_custom(summary.get("own_metrics", {}))
-    for measure in measures.per_image:
+    for measure in (each for each in measures.per_image if each.name in summary["headline"]):
         name = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
         table.add_row(name, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()
     table.add_row("other conventions", *[""] * len(columns))
     for measure in measures.of_splits:
-        last = f"{conventions[measure.name]:.{measure.digits}f}"
+        value = conventions[measure.name]
+        last = "-" if value is None else f"{value:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
+    height, width = summary["evaluation_size"]
+    dice = summary[PREPARED_SIZE]["headline"]["dice"]
+    table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
     console = Console()
     console.print(printable(title), soft_wrap=True)
     console.print(table)
     left_out = (summary["distances"] or {}).get("left_out")
     if left_out:
         console.print(f"distances leave out {left_out} masks that are empty in truth and prediction")
+    if summary["absent"]:
+        console.print(printable(f"in no image, and so in no mean: {', '.join(summary['absent'])}"))
+    if summary["reachable_dice"] < CAPPED:
+        reach = f"{summary['reachable_dice']:.3f}"
+        console.print(f"a perfect prediction at {height} x {width} reaches a Dice of {reach} at native size")
 
 
 def cell(score: Mapping[str, float | None], digits: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from medseg.metrics.summary import per_image_rows, summarise
+from medseg.runs.folder import PER_IMAGE, PREPARED_SIZE
 from medseg.runs.naming import digest, flatten, is_ignored
 from medseg.system.files import read_json, write_csv, write_json
 
@@ -113,8 +114,11 @@ def fabricate(
                             classes,
                             size,
                         )
-                        rows = per_image_rows(ids, counts, distances, classes)
-                        write_csv(folder / "test" / "per_image.csv", rows)
+                        measured = {"hd95": distances[..., 0], "assd": distances[..., 1]}
+                        rows = per_image_rows(ids, counts, measured, classes)
+                        for name_of_scores in (PER_IMAGE, PREPARED_SIZE):
+                            write_csv(folder / "test" / f"{name_of_scores}.csv", rows)
+                        summarised = summarise(counts, measured, classes)
                         summary = {
                             "data": name,
                             "data_identity": name,
@@ -122,7 +126,9 @@ def fabricate(
                             "split_name": None,
                             "fold": fold,
                             "evaluation_size": [size, size],
-                            **summarise(counts, distances, classes),
+                            **summarised,
+                            PREPARED_SIZE: summarised,
+                            "reachable_dice": 0.99,
                             "best_epoch": epochs,
                             "epochs": epochs,
                             "training_seconds": 100.0 + len(jobs),

@@ -19,7 +19,7 @@ from medseg.data.overlay import HATCHING
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import prepare
 from medseg.metrics.counts import count_pixels
-from medseg.metrics.distances import surface_distances
+from medseg.metrics.image_scores import ImageScores
 from medseg.metrics.measures import MEASURES
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.reporting.comparison import compare_runs
@@ -53,11 +53,12 @@ def predict(experiment: Path, prepared: PreparedDataset, images: Sequence[int]) 
         predicted = np.stack([np.roll(mask, random.integers(-6, 7, 2), axis=(0, 1)) for mask in truth])
         classes = prepared.class_names
         counts = count_pixels(predicted.astype(np.int64), truth.astype(np.int64), len(classes))
-        distances = np.stack([surface_distances(a, b, len(classes)) for a, b in zip(predicted, truth, strict=True)])
+        each = [ImageScores().measure(a, b, len(classes)) for a, b in zip(predicted, truth, strict=True)]
+        measured = {name: np.stack([values[name] for values in each]) for name in each[0]}
         ids = [prepared.ids[image] for image in images]
         write_predictions(run.folder / "test" / "predictions.npz", ids, predicted)
-        write_csv(run.folder / "test" / "per_image.csv", per_image_rows(ids, counts, distances, classes))
-        summary = {**run.summary, **summarise(counts, distances, classes)}
+        write_csv(run.folder / "test" / "per_image.csv", per_image_rows(ids, counts, measured, classes))
+        summary = {**run.summary, **summarise(counts, measured, classes)}
         summary |= {"prepared": str(prepared.folder), "data_identity": prepared.identity}
         write_json(run.folder / "test" / "summary.json", summary)
 
