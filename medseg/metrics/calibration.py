@@ -13,7 +13,7 @@ are interpolations of these. Pixels of `IGNORE_INDEX` are left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,15 +152,19 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[Any]) -
     return Temperature(float(np.exp(found.x)), cross_entropy(0.0), float(found.fun), int(valid.sum()))
 
 
-def calibration_rows(by_temperature: dict[float, Calibration], class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row for each foreground class, temperature (1 for the predictions as they are) and bin.
+ByTemperature = Mapping[float, Calibration]
+"""A split as it was predicted, first, at temperature 1; then with the network's temperature where it has one."""
+
+
+def calibration_rows(measured: ByTemperature, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for each foreground class, temperature and bin.
 
     Columns: class, temperature, bin (from 1), low and high (its ends), pixels, mean_probability and share_true (None in
     an empty bin).
     """
     rows = []
     for k, name in enumerate(class_names[1:]):
-        for temperature, of in by_temperature.items():
+        for temperature, of in measured.items():
             for number, (pixels, total, right) in enumerate(of.bins[k].tolist()):
                 row: dict[str, Any] = {"class": name, "temperature": temperature, "bin": number + 1}
                 row |= {"low": number / BINS, "high": (number + 1) / BINS, "pixels": int(pixels)}
@@ -170,42 +174,33 @@ def calibration_rows(by_temperature: dict[float, Calibration], class_names: Sequ
     return rows
 
 
-def summarise_calibration(
-    plain: Calibration,
-    scaled: Calibration | None,
-    temperature: float | None,
-    class_names: Sequence[str],
-    absent: Sequence[str],
-) -> dict[str, Any]:
+def summarise_calibration(measured: ByTemperature, class_names: Sequence[str], absent: Sequence[str]) -> dict[str, Any]:
     """Summarise a split; all values can be written as JSON.
 
     Args:
-        plain: of all images together.
-        scaled: with the temperature; None where there is none.
-        temperature: that was chosen on validation images.
+        measured: of all images together.
         class_names: the background first.
         absent: foreground classes that occur nowhere in the split; they have no value.
 
     Returns:
-        temperature; ece and brier, mean over the foreground classes that have one, ece_scaled and brier_scaled with the
-        temperature; classes: foreground class -> the same. None where there is no value.
+        temperature; brier and ece, mean over the foreground classes that have one; brier_scaled and ece_scaled, with
+        the temperature; classes: foreground class -> the same. None where there is no value.
     """
-    values = plain.scores | ({} if scaled is None else {f"{name}_scaled": of for name, of in scaled.scores.items()})
+    temperatures = list(measured)
     there = np.array([name not in absent for name in class_names[1:]])
-    keys = [f"{name}{end}" for name in SCORES for end in ("", "_scaled")]
+    values = {f"{name}{end}": np.full(len(there), np.nan) for name in SCORES for end in ("", "_scaled")}
+    for end, of in zip(("", "_scaled"), measured.values(), strict=False):
+        values |= {f"{name}{end}": np.where(there, found, np.nan) for name, found in of.scores.items()}
 
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
     def mean(of: NDArray[np.float64]) -> float | None:
-        known = of[there & ~np.isnan(of)]
-        return number(known.mean()) if len(known) else None
+        known = of[~np.isnan(of)]
+        return float(known.mean()) if len(known) else None
 
     return {
-        "temperature": temperature,
-        **{key: mean(values[key]) if key in values else None for key in keys},
-        "classes": {
-            name: {key: number(values[key][k]) if key in values and there[k] else None for key in keys}
-            for k, name in enumerate(class_names[1:])
-        },
+        "temperature": temperatures[1] if len(temperatures) > 1 else None,
+        **{key: mean(of) for key, of in values.items()},
+        "classes": {name: {key: number(of[k]) for key, of in values.items()} for k, name in enumerate(class_names[1:])},
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder
+from medseg.runs.folder import CALIBRATION, CONFIDENCE, RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
 from medseg.runs.state import WAITING, present_state
@@ -19,6 +19,7 @@ from medseg.system.files import MAX_BYTES, damaged, numbers, parse_yaml, read_cs
 
 if TYPE_CHECKING:
     from medseg.metrics.measures import Measures
+    from medseg.runs.calibration import Reliability
     from medseg.runs.scores import PerImage
 
 WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
@@ -128,6 +129,20 @@ class Run:
         from medseg.runs.scores import read_per_image  # not above: numpy, which the state of a run needs not wait for
 
         return read_per_image(self.files.per_image)
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """Temperature -> the bins of `test/calibration.csv`; empty in runs of older versions."""
+        from medseg.runs.calibration import read_reliability  # not above: numpy
+
+        return read_reliability(self.files.test / f"{CALIBRATION}.csv")
+
+    @cached_property
+    def confidence(self) -> dict[str, float]:
+        """Test image -> confidence in its prediction, from 0 to 1; empty in runs of older versions."""
+        from medseg.runs.calibration import read_confidence
+
+        return read_confidence(self.files.test / f"{CONFIDENCE}.csv")
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:

@@ -125,16 +125,17 @@ def score_split(
         "reachable_dice": float(np.mean([prepared.samples[image.index].reachable for image in tested])),
         "own_metrics": describe(options.metrics),
     }
-    plain, *scaled = (Calibration.sum(images) for images in zip(*(image.calibration for image in tested), strict=True))
+    sums = [Calibration.sum(images) for images in zip(*(image.calibration for image in tested), strict=True)]
+    calibrated = dict(zip([1.0] if temperature is None else [1.0, temperature], sums, strict=True))
     absent = summary["absent"]
-    summary[CALIBRATION] = summarise_calibration(plain, *(scaled or [None]), temperature, task.class_names, absent)
+    summary[CALIBRATION] = summarise_calibration(calibrated, task.class_names, absent)
     return Scores(
         per_image_rows(ids, *native, task.class_names),
         per_image_rows(ids, *as_prepared, task.class_names),
         summary,
         ids,
         tested,
-        calibration_rows(dict(zip((1.0, temperature), (plain, *scaled), strict=False)), task.class_names),
+        calibration_rows(calibrated, task.class_names),
         confidence_rows(ids, tested, [name in absent for name in task.class_names[1:]]),
     )
 

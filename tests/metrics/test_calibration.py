@@ -168,13 +168,13 @@ def test_scaling_mends_what_is_overconfident() -> None:
 def test_the_summary_leaves_out_a_class_that_occurs_nowhere() -> None:
     probabilities = np.stack([np.full((1, 4), value) for value in (0.4, 0.5, 0.1)])
     plain = Calibration.of(probabilities, np.array([[1, 1, 0, 0]]))
-    summary = summarise_calibration(plain, None, None, NAMES, absent=["ulcer"])
+    summary = summarise_calibration({1.0: plain}, NAMES, absent=["ulcer"])
     assert summary["ece"] == pytest.approx(0.0)
     assert summary["brier"] == pytest.approx(0.25)
     assert summary["classes"]["polyp"]["brier"] == pytest.approx(0.25)
     assert summary["classes"]["ulcer"] == dict.fromkeys(("ece", "ece_scaled", "brier", "brier_scaled"))
     assert summary["temperature"] is summary["ece_scaled"] is None
-    both = summarise_calibration(plain, plain, 2.0, NAMES, absent=[])
+    both = summarise_calibration({1.0: plain, 2.0: plain}, NAMES, absent=[])
     assert both["ece_scaled"] == both["ece"] == pytest.approx(0.05)
     assert both["temperature"] == 2.0
 
