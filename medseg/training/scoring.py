@@ -22,7 +22,7 @@ from medseg.runs.predictions import write_predictions, write_probabilities
 from medseg.system.files import write_csv, write_json
 from medseg.trained.network import FLIPS
 from medseg.training.build import build_metrics
-from medseg.training.image_scorer import ImageScorer, Scored, TestedImage
+from medseg.training.image_scorer import ImageScorer, Scored, ScoredImage
 from medseg.training.panels import choose_examples, draw_examples
 from medseg.training.task import SegmentationTask
 
@@ -75,7 +75,7 @@ class Scores:
     prepared_rows: list[dict[str, Any]]
     summary: dict[str, Any]
     ids: list[str]
-    tested: list[TestedImage]
+    tested: list[ScoredImage]
     calibration: list[dict[str, Any]] = field(default_factory=list)
     confidence: list[dict[str, Any]] = field(default_factory=list)
 
@@ -140,7 +140,7 @@ def score_split(
     )
 
 
-def confidence_rows(ids: Sequence[str], tested: Sequence[TestedImage], absent: Sequence[bool]) -> list[dict[str, Any]]:
+def confidence_rows(ids: Sequence[str], tested: Sequence[ScoredImage], absent: Sequence[bool]) -> list[dict[str, Any]]:
     """Return the id and the confidence of each image: the mean over the foreground classes that occur in the split."""
     there = ~np.array(absent) | all(absent)
     return [
@@ -193,7 +193,7 @@ LONGEST = 512
 
 
 def shown(
-    datamodule: SegmentationDataModule, tested: Sequence[TestedImage]
+    datamodule: SegmentationDataModule, tested: Sequence[ScoredImage]
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Return images, true and predicted class maps in the shape of the native images, none larger than `LONGEST`."""
     prepared = datamodule.prepared
