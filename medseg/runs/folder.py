@@ -14,6 +14,7 @@ test/prepared_size.csv  the same, scored at the size that the data were prepared
 test/calibration.csv how often pixels of each predicted probability are right, as predicted and with the temperature
 test/confidence.csv  the confidence in the prediction of each test image
 test/predictions.npz the class map predicted for each test image, at its native size
+test/prepared_size.npz  the same, at the prepared size
 test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
 images/*.png         the best, median and worst test images; the training curves

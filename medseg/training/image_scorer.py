@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,18 @@ class Scored:
     counts: NDArray[np.int64]
     measured: Mapping[str, NDArray[np.float64]]
 
+    def with_scores(self, more: Mapping[str, NDArray[np.float64]]) -> Scored:
+        """Return the same with further scores."""
+        return replace(self, measured={**self.measured, **more})
+
+
+def compare(
+    predicted: np.ndarray, true: np.ndarray, num_classes: int, scores: ImageScores, instances: np.ndarray | None
+) -> Scored:
+    """Score a class map, H x W, against the true one; `instances`: the dataset's objects, H x W, if it has its own."""
+    counts = count_pixels(predicted[None], true[None], num_classes)[0]
+    return Scored(counts, scores.measure(predicted, true, num_classes, instances))
+
 
 @dataclass(frozen=True)
 class ScoredImage:
@@ -40,7 +52,7 @@ class ScoredImage:
 
     Attributes:
         index: position in the prepared data.
-        packed: the predicted class map at native size, packed.
+        packed, packed_small: the predicted class map at native and at prepared size, packed.
         native, prepared: the scores at both sizes; those of probabilities are of the prepared size in both.
         calibration: of the probabilities, and of those with the temperature where there is one.
         confidence: in the prediction of each foreground class, num_classes - 1 values.
@@ -49,6 +61,7 @@ class ScoredImage:
 
     index: int
     packed: bytes
+    packed_small: bytes
     native: Scored
     prepared: Scored
     calibration: tuple[Calibration, ...]
@@ -59,6 +72,11 @@ class ScoredImage:
     def class_map(self) -> NDArray[np.uint8]:
         """The predicted class of each pixel at native size, H x W."""
         return decode_mask(self.packed)
+
+    @property
+    def small_class_map(self) -> NDArray[np.uint8]:
+        """The predicted class of each pixel at the prepared size, h x w."""
+        return decode_mask(self.packed_small)
 
 
 class ImageScorer:
@@ -110,27 +128,21 @@ class ImageScorer:
         calibration = [Calibration.of(probabilities, small_true)]
         if self.temperature is not None:
             calibration.append(Calibration.of(with_temperature(probabilities, self.temperature), small_true))
-        of_probabilities = calibration[0].scores
-        native = self.compare(class_map, true, instances, of_probabilities)
+        of_probabilities, num_classes = calibration[0].scores, self.prepared.num_classes
+        native = compare(class_map, true, num_classes, self.scores, instances).with_scores(of_probabilities)
         if true.shape == small_true.shape:
             prepared = native
         else:
             size = (small.shape[0], small.shape[1])
-            objects = None if instances is None else resize_mask(instances, size)
-            prepared = self.compare(small, small_true, objects, of_probabilities)
-        kept = np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None
-        confidence = soft_dice_confidence(probabilities, small)
-        return ScoredImage(index, encode_mask(class_map), native, prepared, tuple(calibration), confidence, kept)
-
-    def compare(
-        self,
-        predicted: np.ndarray,
-        true: np.ndarray,
-        instances: np.ndarray | None,
-        of_probabilities: Mapping[str, NDArray[np.float64]],
-    ) -> Scored:
-        """Score a class map; `of_probabilities`: the scores that are not made of it."""
-        num_classes = self.prepared.num_classes
-        counts = count_pixels(predicted[None], true[None], num_classes)[0]
-        measured = self.scores.measure(predicted, true, num_classes, instances)
-        return Scored(counts, {**measured, **of_probabilities})
+            resized = None if instances is None else resize_mask(instances, size)
+            prepared = compare(small, small_true, num_classes, self.scores, resized).with_scores(of_probabilities)
+        return ScoredImage(
+            index,
+            encode_mask(class_map),
+            encode_mask(small),
+            native,
+            prepared,
+            tuple(calibration),
+            soft_dice_confidence(probabilities, small),
+            np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None,
+        )
