@@ -97,8 +97,8 @@ def values_of(runs: list[Run], name: str) -> list[float]:
 
 def certainties(comparison: Comparison) -> list[Certainty]:
     """Return what is known of the cells of a comparison, dataset by dataset, in the order of the rows."""
-    cells = [cell for column in comparison.columns for cell in comparison.column_cells(column)]
-    return [known for cell in cells if (known := certainty_of(cell)) is not None]
+    cells = (comparison.cells.get((row, column)) for column in comparison.columns for row in comparison.rows)
+    return [known for cell in cells if cell is not None and (known := certainty_of(cell)) is not None]
 
 
 def ends_of(number: int) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from medseg.reporting.tables.certainty import certainty_table
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
 from medseg.system.files import read_csv, read_json, write_csv, write_json
+from tests.browsing import PHONE, open_page
 from tests.reporting.fabricate import fabricate
 
 SURENESS = {"unet": 2.0, "convunext": 1.0}
@@ -103,6 +104,18 @@ def test_every_form_of_the_report_has_it(runs: Path, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert 'id="error-detection"' in page
     assert "Calibration and confidence" in page
+
+
+def test_the_page_draws_both_diagrams_and_hides_networks(runs: Path, tmp_path: Path) -> None:
+    compare(read_runs(runs)).write(tmp_path, "html", images=0)
+    with open_page(tmp_path / "report.html", size=PHONE) as page:
+        for name in ("reliability", "error-detection"):
+            page.wait_for_selector(f"#{name} polyline >> nth=1", state="attached")
+        page.click("#certainty-legend button >> nth=0")
+        assert [page.locator(f"#{name} polyline").count() for name in ("reliability", "error-detection")] == [1, 1]
+        page.click("#certainty-legend button >> nth=1")
+        assert page.locator("#certainty p", has_text="No network that is shown").count() == 2
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
 
 
 def test_the_page_draws_the_same_points(runs: Path) -> None:
