@@ -15,6 +15,9 @@ Reliability = Mapping[float, NDArray[np.float64]]
 """Temperature, 1 for the predictions as they are -> BINS x 3, of all foreground classes together: pixels, the sum of
 their probabilities, pixels of the class."""
 
+MOST_PIXELS = 2**53
+"""No split has as many."""
+
 
 def read_reliability(file: Path) -> Reliability:
     """Read `calibration.csv`; empty where there is none. Raises `UserError` where it is damaged."""
@@ -28,7 +31,7 @@ def read_reliability(file: Path) -> Reliability:
         }
         needed = ("temperature", "bin", "pixels", "mean_probability", "share_true")
         for temperature, number, pixels, probability, share in zip(*(columns[name] for name in needed), strict=True):
-            if not 1 <= number <= BINS or pixels < 0 or not np.isfinite([temperature, pixels]).all():
+            if not 1 <= number <= BINS or not 0 <= pixels < MOST_PIXELS or not np.isfinite(temperature):
                 raise ValueError(f"bin {number:g} with {pixels:g} pixels")
             sums = pixels * np.array([1, probability, share]) if pixels else np.zeros(3)
             if not ((sums >= 0) & (sums <= pixels)).all():

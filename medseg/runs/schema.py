@@ -55,9 +55,18 @@ def is_size(value: Any) -> bool:
     return fits(value, [int]) and len(value) == 2 and min(value) > 0
 
 
-def is_positive(value: Any) -> bool:
-    """Tell whether a value is a finite number above 0."""
-    return fits(value, float) and value > 0
+def is_share(value: Any) -> bool:
+    """Tell whether a value is a number from 0 to 1."""
+    return fits(value, float) and 0 <= value <= 1
+
+
+def is_temperature(value: Any) -> bool:
+    """Tell whether a value is what a temperature can be."""
+    return fits(value, float) and 0 < value <= 100
+
+
+OF_PIXELS = ("brier", "brier_scaled", "ece", "ece_scaled")
+"""Means over pixels, in `calibration`."""
 
 
 RECORD: Schema = {
@@ -96,14 +105,14 @@ SUMMARY: Schema = {
     "headline": ({...: {"mean": is_score}}, None),
     "conventions": ({...: is_score}, None),
     "own_metrics": ({...: dict}, None),
-    "calibration": ({"temperature": (is_positive, None), ...: (is_score, dict)}, None),
+    "calibration": ({"temperature": (is_temperature, None), **dict.fromkeys(OF_PIXELS, (is_share, None))}, None),
     "data_identity": (str, None),
     "prepared": (str, None),
     "split_name": (str, None),
     "network": ({"about": (str, None), "paper": (str, None), "publications": ([str], None)}, None),
 }
 
-TEMPERATURE: Schema = {"temperature": is_positive}
+TEMPERATURE: Schema = {"temperature": is_temperature}
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}
 

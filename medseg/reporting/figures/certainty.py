@@ -36,7 +36,7 @@ def draw_reliability(content: Content, folder: Path) -> list[Path]:
         x_label="predicted probability",
         y_labels=["share of pixels of the class"],
         legend=[(row.label, line_of(look[row], marked=True)) for row in shown(content, panels)],
-        caption="dashed: perfectly calibrated; flatter: the network is too sure of itself",
+        caption="dashed: perfectly calibrated; below it: too much probability; flatter: too sure of itself",
         room=SHARE.width,
     )
     for (axis,), certain in zip(sheet.panels, panels.values(), strict=True):
