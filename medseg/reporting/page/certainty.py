@@ -38,10 +38,10 @@ def certainty_html(comparison: Comparison, data: list[list[dict[str, Any] | None
         return ""
     controls = controls_html(select_html("certainty-dataset", "dataset", dataset_options(comparison)))
     about = (
-        "Reliability: of the pixels with a predicted probability, how many are of the class. Below the dashed line, the "
-        "class is given too much probability; flatter than it, the network is too sure of itself. Error detection: the "
-        "mean Dice of the images that remain when the least certain ones are left out; a level line: the confidence "
-        "tells nothing."
+        "Reliability: of the pixels with a predicted probability, how many are of the class. Below the dashed line, "
+        "the class is given too much probability; flatter than it, the network is too sure of itself. Error detection: "
+        "the mean Dice of the images that remain when the least certain ones are left out; a level line: the "
+        "confidence tells nothing."
     )
     return (
         f'{controls}<div class="beside"><div class="plot" id="reliability"></div>'
