@@ -44,7 +44,7 @@ def of_scores(certainty: Certainty, subject: Subject) -> str:
     kind = "too sure of itself" if temperature > 1 else "less sure of itself than it could be"
     text += (
         f" On its validation images the network is {kind}: they fit a temperature of {number(temperature, 2)} best"
-        f"{runs}, which predictions do not use."
+        f"{runs}, which predictions use only with temperature=true."
     )
     if means.get("ece_scaled") is not None and means.get("brier_scaled") is not None:
         text += (

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.system.files import read_json, write_json
+from medseg.system.files import damaged, read_json, write_json
 from medseg.system.locks import held, marker_of
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,9 @@ PER_IMAGE, PREPARED_SIZE = "per_image", "prepared_size"
 
 CALIBRATION, CONFIDENCE = "calibration", "confidence"
 """Names of the files of these; the first also of an entry of `summary.json`."""
+
+HOTTEST = 100
+"""Highest temperature that a file may hold."""
 
 LOCK = ".lock"
 """Held by the process that works on the run."""
@@ -86,6 +89,17 @@ class RunFolder:
         except UserError as error:
             log.warning("%s; taken as not finished", error)
             return {}
+
+    def temperature_of(self, checkpoint: Path) -> float | None:
+        """Return the temperature that the run chose for its best checkpoint, on its validation images.
+
+        None for another checkpoint, and in runs of older versions. Raises `UserError` where the file is damaged.
+        """
+        content = read_json(self.temperature, optional=True) if checkpoint == self.best_checkpoint else {}
+        value = content.get("temperature")
+        if content and not (isinstance(value, int | float) and 0 < value <= HOTTEST):
+            raise damaged(self.temperature, f"'temperature' is {str(value)[:40]!r}")
+        return None if value is None else float(value)
 
     @property
     def finished(self) -> bool:

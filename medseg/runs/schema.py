@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medseg.runs.folder import STATES
+from medseg.runs.folder import HOTTEST, STATES
 from medseg.runs.state import WAITING
 from medseg.system.files import damaged, read_json
 
@@ -62,7 +62,7 @@ def is_share(value: Any) -> bool:
 
 def is_temperature(value: Any) -> bool:
     """Tell whether a value is what a temperature can be."""
-    return fits(value, float) and 0 < value <= 100
+    return fits(value, float) and 0 < value <= HOTTEST
 
 
 OF_PIXELS = ("brier", "brier_scaled", "ece", "ece_scaled")
@@ -111,8 +111,6 @@ SUMMARY: Schema = {
     "split_name": (str, None),
     "network": ({"about": (str, None), "paper": (str, None), "publications": ([str], None)}, None),
 }
-
-TEMPERATURE: Schema = {"temperature": is_temperature}
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}
 

@@ -20,7 +20,6 @@ from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.problems import DARK, read_problems
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder, find_run
-from medseg.runs.schema import TEMPERATURE, read_checked
 from medseg.system.files import read_yaml, write_csv
 from medseg.system.os_errors import check_writable
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
@@ -83,22 +82,13 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    temperature = temperature_of(run, file)
+    temperature = run.temperature_of(file)
     scores = score_split(trainer, task, datamodule, options, temperature).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
         write_csv(folder / "images.csv", [row for row in image_rows(datamodule) if row["split"] == cfg.split])
         draw_test_examples(folder / "images", datamodule, scores)
     return folder, scores.summary
-
-
-def temperature_of(run: RunFolder, file: Path) -> float | None:
-    """Return the temperature that a run chose for its best checkpoint on its validation images.
-
-    None for another checkpoint, and in runs of older versions: none is chosen on images that are to be scored.
-    """
-    content = read_checked(run.temperature, TEMPERATURE) if file == run.best_checkpoint else {}
-    return content.get("temperature")
 
 
 def given_keys(cfg: DictConfig, overrides: Collection[str]) -> set[str]:
