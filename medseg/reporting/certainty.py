@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from medseg.errors import UserError
 from medseg.metrics.calibration import BINS
 from medseg.metrics.confidence import rejection_curve, rejection_ratio
 from medseg.reporting.comparison import Cell, Comparison
 from medseg.reporting.line import Line
 from medseg.reporting.statistics import Array
 from medseg.runs.run import Run
+
+log = logging.getLogger("medseg")
 
 VALUES = ("ece", "ece_scaled", "brier", "brier_scaled", "temperature")
 """Entries of `calibration` in `summary.json` that are shown."""
@@ -65,12 +70,12 @@ def certainty_of(cell: Cell) -> Certainty | None:
         for name in VALUES
         if all(each := [values_of(several, name) for several in by_seed.values()])
     }
-    plain = [run.reliability.get(1.0) for run in runs]
+    plain = [stored(run, "reliability").get(1.0) for run in runs]
     known = [bins for bins in plain if bins is not None]
     bins = np.sum(known, axis=0) if len(known) == len(runs) else None
     curves, ratios = [], []
     for seed, dice in zip(cell.sample.seeds, cell.sample.scores.get("dice", ()), strict=False):
-        certain = {image: value for run in by_seed[seed] for image, value in run.confidence.items()}
+        certain = {image: value for run in by_seed[seed] for image, value in stored(run, "confidence").items()}
         there = ~np.isnan(dice)
         if all(image in certain for image in cell.sample.ids) and there.any():
             confidence = np.array([certain[image] for image in cell.sample.ids])
@@ -87,6 +92,16 @@ def certainty_of(cell: Cell) -> Certainty | None:
         np.mean(curves, axis=0) if complete else None,
         np.array(ratios if complete else [np.nan]),
     )
+
+
+def stored(run: Run, name: str) -> Mapping[Any, Any]:
+    """Return the reliability or the confidence of a run; of a damaged file nothing, but a line in the log."""
+    try:
+        found: Mapping[Any, Any] = getattr(run, name)
+    except UserError as error:
+        log.warning("%s", error)
+        found = run.__dict__[name] = {}  # said once
+    return found
 
 
 def values_of(runs: list[Run], name: str) -> list[float]:

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("medseg")
 
 
-SPARED: Mapping[str, Any] = {"epochs": [], "reliability": {}, "confidence": {}}
-"""What a run can do without -> what it has instead."""
-
-
 @dataclass
 class RunTree:
     """What lies below some folders: a collection of runs.
@@ -79,18 +75,17 @@ class RunTree:
     def checked(self) -> RunTree:
         """Return the same with every file read that a report needs; runs with a damaged one are `damaged`.
 
-        Of a damaged file of `SPARED`, this alone is lost.
+        Of a damaged file of epochs, these alone are lost.
         """
         runs, problems = [run.checked for run in self.runs], list(self.problems)
         for run in runs:
             if run.finished:
                 problems += [f"{run.folder}: infinite values of {name} are left out" for name in run.per_image.infinite]
-            for name, empty in SPARED.items():
-                try:
-                    getattr(run, name)
-                except UserError as error:
-                    problems.append(str(error))
-                    run.__dict__[name] = empty
+            try:
+                _ = run.epochs
+            except UserError as error:
+                problems.append(str(error))
+                run.__dict__["epochs"] = []
         return RunTree(runs, self.copies, list(dict.fromkeys(problems)), self.folders)
 
 

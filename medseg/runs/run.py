@@ -130,19 +130,24 @@ class Run:
 
         return read_per_image(self.files.per_image)
 
+    @property
+    def scores_in(self) -> Path:
+        """The folder of the scores."""
+        return self.files.test
+
     @cached_property
     def reliability(self) -> Reliability:
         """Temperature -> the bins of `test/calibration.csv`; empty in runs of older versions."""
         from medseg.runs.calibration import read_reliability  # not above: numpy
 
-        return read_reliability(self.files.test / f"{CALIBRATION}.csv")
+        return read_reliability(self.scores_in / f"{CALIBRATION}.csv")
 
     @cached_property
     def confidence(self) -> dict[str, float]:
         """Test image -> confidence in its prediction, from 0 to 1; empty in runs of older versions."""
         from medseg.runs.calibration import read_confidence
 
-        return read_confidence(self.files.test / f"{CONFIDENCE}.csv")
+        return read_confidence(self.scores_in / f"{CONFIDENCE}.csv")
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
