@@ -130,6 +130,15 @@ class Run:
 
         return read_per_image(self.files.per_image)
 
+    @cached_property
+    def epochs(self) -> list[dict[str, float]]:
+        """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
+        try:
+            header, rows = read_table(self.files.metrics)
+            return [dict(zip(header, numbers(row), strict=True)) for row in rows]
+        except ValueError as error:
+            raise damaged(self.files.metrics, error) from None
+
     @property
     def scores_in(self) -> Path:
         """The folder of the scores."""
@@ -148,15 +157,6 @@ class Run:
         from medseg.runs.calibration import read_confidence
 
         return read_confidence(self.scores_in / f"{CONFIDENCE}.csv")
-
-    @cached_property
-    def epochs(self) -> list[dict[str, float]]:
-        """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
-        try:
-            header, rows = read_table(self.files.metrics)
-            return [dict(zip(header, numbers(row), strict=True)) for row in rows]
-        except ValueError as error:
-            raise damaged(self.files.metrics, error) from None
 
     @property
     def measures(self) -> Measures:
