@@ -17,6 +17,8 @@ test/predictions.npz the class map predicted for each test image, at its native 
 test/prepared_size.npz  the same, at the prepared size
 test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
+evaluations/<name>/  the same files of a test on other data, of another split or with flips (`medseg evaluate`), with
+                     the images.csv of what was scored
 images/*.png         the best, median and worst test images; the training curves
 status.json          running, interrupted, failed or finished; `finished` is written last; `trained` where the data have
                      no test split, and so test/ is not there
@@ -76,6 +78,7 @@ class RunFolder:
         self.per_image = self.test / f"{PER_IMAGE}.csv"
         self.prepared_size = self.test / f"{PREPARED_SIZE}.csv"
         self.summary = self.test / "summary.json"
+        self.evaluations = self.path / "evaluations"
         self.state_file = self.path / "status.json"
 
     @property

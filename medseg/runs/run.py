@@ -130,6 +130,11 @@ class Run:
 
         return read_per_image(self.files.per_image)
 
+    @property
+    def predictions(self) -> Path:
+        """The file of the class maps predicted for the test images."""
+        return self.files.test / "predictions.npz"
+
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""

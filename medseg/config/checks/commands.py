@@ -104,7 +104,7 @@ COMMANDS: dict[str, Settings] = {
         "augmentation": OPTION,
     },
     "evaluate": {
-        "checkpoint": PATH,
+        "checkpoint": ONE_OR_MORE,
         "split": Annotated[
             Literal["train", "val", "test"], Words("train, val or test (data.split names a way to split)")
         ],
@@ -115,6 +115,7 @@ COMMANDS: dict[str, Settings] = {
         "metrics": OPTION,
         "trainer": OPTION,
         "tta": SWITCH,
+        "force": SWITCH | None,
     }
     | SCORING,
     "predict": PREDICTION

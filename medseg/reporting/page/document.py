@@ -46,6 +46,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     tests = folded("Paired tests, wins and ranks", tables.get("Paired tests", ""))
     parts = [
         ("comparison", "Comparison", comparison_html(comparisons) + scores),
+        ("external", "External tests", tables.get("External tests", "")),
         ("costs", "Score against cost", plot_html(comparisons)),
         ("differences", "Who differs from whom", matrix_html(comparisons) + tests),
         ("stability", "Rank stability", stability_html(comparison)),
