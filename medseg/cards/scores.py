@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from medseg.cards.collect import Subject, is_external
+from medseg.cards.subgroups import describe_subgroups
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
@@ -15,7 +16,7 @@ from medseg.runs.run import Run
 
 
 def describe_scores(subject: Subject) -> str:
-    """Tell how well it does: all scores, each class, each seed, other data."""
+    """Tell how well it does: all scores, each class, subgroups of the images, each seed, other data."""
     scores, seeds = subject.cell.scores, len(subject.seeds)
     sample = subject.cell.sample
     assert sample is not None
@@ -34,6 +35,7 @@ def describe_scores(subject: Subject) -> str:
             f"Of the {len(sample.ids)} test images, {there}; where a class is neither there nor predicted it counts 1."
         )
         parts += ["### Each class", escape_markdown(note), score_table(shown, subject.classes)]
+    parts += describe_subgroups(subject.subgroups)
     others = [m for m in MEASURES.values() if m.convention != "per_image" and m.name in scores]
     parts += [
         "### Other conventions",
