@@ -72,13 +72,15 @@ def draw_grid(
     position = {image: n for n, image in enumerate(prepared.ids)}
     if any(image not in position or any(image not in stored for stored in predictions) for image in images):
         raise UserError("the stored predictions are not of the test images")
+    from medseg.data.prepared.resize import resize_mask  # not above: it imports OpenCV
+
     bands = []
     for chosen in in_bands(range(len(candidates))):
         rows, captions = [], []
         for image in images:
             truth = np.asarray(prepared.masks[position[image]])
             picture = np.asarray(as_rgb(prepared.images[position[image]]))
-            painted = [paint(picture, truth, predictions[k][image]) for k in chosen]
+            painted = [paint(picture, truth, resize_mask(predictions[k][image], truth.shape)) for k in chosen]
             rows.append([picture, paint(picture, truth, truth), *painted])
             captions.append([image, "", *(score_text(candidates[k].scores[image], measure) for k in chosen)])
         bands.append(Band(["image", "truth", *(candidates[k].row.label for k in chosen)], rows, captions))
