@@ -19,6 +19,7 @@ from medseg.data.datasets.base import Dataset, IntensityRange
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
+from medseg.data.metadata import find_columns
 from medseg.data.normalisation import normalise
 from medseg.data.on_device import DrawnPositions, ImagesOnDevice, OnDeviceAugmentation
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
@@ -87,6 +88,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         split: name of the split; None is the dataset's default.
         fold: k for fold k of five as the test split; goes before `split`.
         groups: which images belong together, such as those of a patient; see `medseg.data.splits.grouping`.
+        metadata: a CSV file with the column id and others, for the subgroups of a report; see `medseg.data.metadata`.
         fraction: of the training split that is trained on; see `medseg.data.splits.fraction`. `seed` chooses which.
         batch_size: images per step and process.
         num_workers: loading processes; "auto" picks what the machine has.
@@ -121,6 +123,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         split: str | None = None,
         fold: int | None = None,
         groups: str | None = None,
+        metadata: str | None = None,
         fraction: float = 1.0,
         batch_size: int = 8,
         num_workers: int | str = "auto",
@@ -154,6 +157,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.split = split
         self.fold = fold
         self.grouping = groups
+        self.metadata = metadata
         check_arguments(DATA, "data.", fraction=fraction)
         self.fraction = fraction
         self.batch_size = batch_size
@@ -219,6 +223,11 @@ class SegmentationDataModule(lightning.LightningDataModule):
     def groups(self) -> dict[str, str]:
         """The patient, video or other group of each image by its id; empty where none is known."""
         return find_groups(self.grouping, self.dataset, self.prepared, self.source, self.data_dir)
+
+    @functools.cached_property
+    def columns(self) -> dict[str, dict[str, str]]:
+        """What else is known of each image, for the subgroups of a report: column -> id -> value."""
+        return find_columns(self.metadata, self.dataset, self.prepared, self.source, self.data_dir)
 
     @functools.cached_property
     def normalisation(self) -> tuple[Sequence[float], Sequence[float]]:

@@ -110,7 +110,7 @@ class Run:
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
-        """Rows of `images.csv`: id, split, group; empty in runs of older versions."""
+        """Rows of `images.csv`: id, split, group, what else is known of the image; empty in runs of older versions."""
         return read_csv(self.files.splits, ("id", "split", "group"))
 
     @cached_property

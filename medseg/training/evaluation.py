@@ -217,12 +217,14 @@ def data_to_score(
             )
         paths = data_paths(run)
         arguments = {key: before[key] for key in DATA_KEYS if key in before}
-        arguments |= {key: paths.get(key) for key in ("source", "groups") if key in paths}
+        arguments |= {key: paths.get(key) for key in ("source", "groups", "metadata") if key in paths}
+        new_images = bool({"source", "root"} & set(given))
+        if new_images:
+            arguments.pop("metadata", None)  # it is of the images of the training
         arguments |= {key: chosen[key] for key in given}
         if "root" in given:
             arguments["source"] = arguments["root"]
         arguments["prepared_in"] = paths.get("data_dir")
-        new_images = bool({"source", "root"} & set(given))
     if isinstance(dataset, Folder):
         dataset.given = replace(dataset.given, trained=trained_labels(checkpoint.metadata))
         if "intensity_range" in given:
@@ -274,7 +276,7 @@ def check_part(datamodule: SegmentationDataModule, part: str) -> None:
 
 
 def data_paths(run: RunFolder) -> dict[str, str]:
-    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, and its file of `groups`.
+    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, its `groups` and `metadata`.
 
     Only what exists is returned; it is read, and never written to.
     """
@@ -285,6 +287,7 @@ def data_paths(run: RunFolder) -> dict[str, str]:
     if not isinstance(data, dict):
         return {}
     paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
+    paths |= {"metadata": data.get("metadata")}
     found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
     table = groups_table(str(data.get("groups")))
     return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found

@@ -86,7 +86,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         earlier = None  # the run has gone on from it already
     if earlier is not None:
         check_same_data(earlier, prepared.identity, cfg.continue_from)
-    _ = datamodule.border  # computed before the folder is written
+    _ = datamodule.border, datamodule.columns  # made by every process, before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
     cfg = OmegaConf.merge(cfg, {"data": {"num_classes": prepared.num_classes}})  # type: ignore[assignment]
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}

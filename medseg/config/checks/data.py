@@ -75,6 +75,7 @@ DATA: Settings = {
     "split": TEXT | None,
     "fold": FOLD | None,
     "groups": TEXT | None,
+    "metadata": PATH | None,
     "fraction": FRACTION,
     "spacing": SPACING | None,
     "batch_size": BATCH_SIZE,
