@@ -30,6 +30,7 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int], grou
             "groups": describe_groups(groups),
             "labels": prepared.labels,
             "pixels": prepared.pixels.describe(),
+            "image_size": prepared.image_size or "native, that of each image",
         }
         value = given[key] if key in given else prepared.fingerprint[key]
         if key != "labels" or value:
