@@ -8,14 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from medseg.data.prepared.restore import describe_reach
 from medseg.errors import printable
 from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import PREPARED_SIZE, RunFolder
 from medseg.system.files import read_json
-
-
-CAPPED = 0.97
-"""Below this Dice of a perfect prediction, the prepared size limits what can be reached."""
 
 
 def print_scores(summary: Mapping[str, Any], title: str) -> None:
@@ -41,8 +38,9 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         last = "-" if value is None else f"{value:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
     height, width = summary["evaluation_size"]
-    dice = summary[PREPARED_SIZE]["headline"]["dice"]
-    table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
+    if not summary.get("patches"):
+        dice = summary[PREPARED_SIZE]["headline"]["dice"]
+        table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
     console = Console()
     console.print(printable(title), soft_wrap=True)
     console.print(table)
@@ -51,9 +49,9 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         console.print(f"distances leave out {left_out} masks that are empty in truth and prediction")
     if summary["absent"]:
         console.print(printable(f"in no image, and so in no mean: {', '.join(summary['absent'])}"))
-    if summary["reachable_dice"] < CAPPED:
-        reach = f"{summary['reachable_dice']:.3f}"
-        console.print(f"a perfect prediction at {height} x {width} reaches a Dice of {reach} at native size")
+    reach = describe_reach(summary["reachable_dice"], summary["evaluation_size"])
+    if reach:
+        console.print(reach)
 
 
 def cell(score: Mapping[str, float | None], digits: int) -> str:

@@ -33,7 +33,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class TestedImage:
+class ScoredImage:
     """What a test made of one image.
 
     Attributes:
@@ -68,8 +68,8 @@ class ImageScorer:
         self.prepared, self.scores, self.keep_probabilities = prepared, scores, keep_probabilities
         self.workers = available_cores()
         self.threads = ThreadPoolExecutor(self.workers, "scores")
-        self.pending: deque[Future[TestedImage]] = deque()
-        self.done: list[TestedImage] = []
+        self.pending: deque[Future[ScoredImage]] = deque()
+        self.done: list[ScoredImage] = []
 
     def add(self, index: int, probabilities: NDArray[np.float32]) -> None:
         """Score an image by its class probabilities at the prepared size, K x h x w; waits while many are waiting."""
@@ -77,14 +77,14 @@ class ImageScorer:
             self.done.append(self.pending.popleft().result())
         self.pending.append(self.threads.submit(self.score, index, probabilities))
 
-    def results(self) -> list[TestedImage]:
+    def results(self) -> list[ScoredImage]:
         """Return what was scored, in the order in which it was added."""
         while self.pending:
             self.done.append(self.pending.popleft().result())
         self.threads.shutdown()
         return self.done
 
-    def score(self, index: int, probabilities: NDArray[np.float32]) -> TestedImage:
+    def score(self, index: int, probabilities: NDArray[np.float32]) -> ScoredImage:
         """Score one image."""
         true, instances = self.prepared.native_masks[index], None
         if self.prepared.native_instances is not None:
@@ -99,7 +99,7 @@ class ImageScorer:
             size = (small.shape[0], small.shape[1])
             prepared = self.compare(small, small_true, None if instances is None else resize_mask(instances, size))
         kept = np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None
-        return TestedImage(index, encode_mask(class_map), native, prepared, kept)
+        return ScoredImage(index, encode_mask(class_map), native, prepared, kept)
 
     def compare(self, predicted: np.ndarray, true: np.ndarray, instances: np.ndarray | None) -> Scored:
         """Score a class map."""

@@ -21,7 +21,7 @@ from medseg.runs.predictions import write_predictions, write_probabilities
 from medseg.system.files import write_csv, write_json
 from medseg.trained.network import FLIPS
 from medseg.training.build import build_metrics
-from medseg.training.image_scorer import ImageScorer, Scored, TestedImage
+from medseg.training.image_scorer import ImageScorer, Scored, ScoredImage
 from medseg.training.panels import choose_examples, draw_examples
 from medseg.training.task import SegmentationTask
 
@@ -72,7 +72,7 @@ class Scores:
     prepared_rows: list[dict[str, Any]]
     summary: dict[str, Any]
     ids: list[str]
-    tested: list[TestedImage]
+    tested: list[ScoredImage]
 
     def with_facts(self, **facts: Any) -> Scores:
         """Return the scores with further entries in their summary."""
@@ -168,7 +168,7 @@ LONGEST = 512
 
 
 def shown(
-    datamodule: SegmentationDataModule, tested: Sequence[TestedImage]
+    datamodule: SegmentationDataModule, tested: Sequence[ScoredImage]
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Return images, true and predicted class maps in the shape of the native images, none larger than `LONGEST`."""
     prepared = datamodule.prepared

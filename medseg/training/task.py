@@ -18,7 +18,7 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.measures import headline
 from medseg.models.outputs import main_output
 from medseg.trained.files import KEY
-from medseg.training.image_scorer import ImageScorer, TestedImage
+from medseg.training.image_scorer import ImageScorer, ScoredImage
 from medseg.training.windows import predict_in_windows
 
 Batch = dict[str, torch.Tensor]
@@ -206,7 +206,7 @@ class SegmentationTask(lightning.LightningModule):
         datamodule: lightning.LightningDataModule,
         scorer: ImageScorer,
         flips: Sequence[Sequence[int]] = ((),),
-    ) -> list[TestedImage]:
+    ) -> list[ScoredImage]:
         """Test a split; return what was made of each image, sorted by index, on every process.
 
         Args:

@@ -129,6 +129,7 @@ def fabricate(
                             **summarised,
                             PREPARED_SIZE: summarised,
                             "reachable_dice": 0.99,
+                            "tta": False,
                             "best_epoch": epochs,
                             "epochs": epochs,
                             "training_seconds": 100.0 + len(jobs),

@@ -224,5 +224,5 @@ def test_predictions_come_back_one_by_one(tmp_path: Path) -> None:
     write_predictions(file, ids, class_maps)
     assert file.read_bytes() == first
     assert [file.name for file in file.parent.iterdir()] == ["predictions.npz"]
-    with pytest.raises(ValueError, match="4 ids, but 2 class maps"):
+    with pytest.raises(ValueError, match="4 ids, but 2 arrays"):
         write_predictions(file, ids, class_maps[:2])

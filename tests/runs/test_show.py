@@ -16,5 +16,6 @@ def test_the_scores_of_a_run_are_printed_below_its_name(tmp_path: Path, capsys: 
     print_run(RunFolder(run))
     name, title, *table = capsys.readouterr().out.splitlines()
     assert name == run.name
-    assert title.startswith("kvasir, test split: 60 images of 96 x 96")
+    assert title.startswith("kvasir, test split: 60 images at native size")
     assert any("assd (pixels)" in line for line in table)
+    assert any("Dice at 96 x 96" in line for line in table)

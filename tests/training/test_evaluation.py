@@ -59,7 +59,7 @@ def test_another_split_and_another_checkpoint(run: RunFolder, place: Path) -> No
     folder = evaluate(place, f"checkpoint={run.last_checkpoint}", "split=val")
     assert folder.name == "synthetic-val-last"
     # The last validation of training saw the same weights and images, the loss aside.
-    dice = [float(row["dice"]) for row in read_csv(folder / "per_image.csv")]
+    dice = [float(row["dice"]) for row in read_csv(folder / "prepared_size.csv")]
     assert sum(dice) / len(dice) == pytest.approx(float(read_csv(run.metrics)[-1]["val/dice"]), abs=1e-6)
 
 

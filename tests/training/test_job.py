@@ -90,9 +90,12 @@ def test_the_summary_follows_from_the_images(run: RunFolder) -> None:
     assert summary["evaluation_size"] == [64, 64]
     dice = [float(row["dice"]) for row in rows]
     assert summary["headline"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+    samples = read_csv(Path(summary["prepared"]) / "samples.csv")
+    sizes = {row["id"]: int(row["height"]) * int(row["width"]) for row in samples}
+    assert len(set(sizes.values())) > 1
     for row in rows:
         tp, fp, fn, tn = (int(row[name]) for name in ("tp", "fp", "fn", "tn"))
-        assert tp + fp + fn + tn == 64 * 64
+        assert tp + fp + fn + tn == sizes[row["id"]]
         assert float(row["dice"]) == pytest.approx(2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1)
     tp, fp, fn = (sum(int(row[name]) for row in rows) for name in ("tp", "fp", "fn"))
     assert summary["conventions"]["pooled_dice"] == pytest.approx(2 * tp / (2 * tp + fp + fn))

@@ -6,8 +6,13 @@ import numpy as np
 
 from medseg.data.datasets import Synthetic
 from medseg.data.module import SegmentationDataModule
+from medseg.data.prepared.mask_archive import encode_mask
+from medseg.data.prepared.resize import resize_image
 from medseg.training import scoring
+from medseg.training.image_scorer import Scored, ScoredImage
 from medseg.training.scoring import Scores, draw_test_examples
+
+NO_SCORES = Scored(np.zeros((2, 4), np.int64), {})
 
 
 def test_pictures_of_the_test_show_what_it_has_predicted(tmp_path: Path, monkeypatch) -> None:
@@ -16,18 +21,25 @@ def test_pictures_of_the_test_show_what_it_has_predicted(tmp_path: Path, monkeyp
     )
     indices = datamodule.indices["train"]
     ids = [datamodule.prepared.ids[index] for index in indices]
-    class_maps = np.random.default_rng(0).integers(0, 2, (len(ids), 32, 32), np.uint8)
+    native = [datamodule.prepared.native_masks[index] for index in indices]
+    class_maps = [np.random.default_rng(0).integers(0, 2, mask.shape, np.uint8) for mask in native]
+    tested = [
+        ScoredImage(int(index), encode_mask(class_map), NO_SCORES, NO_SCORES, None)
+        for index, class_map in zip(indices, class_maps, strict=True)
+    ]
     dice = np.linspace(0.9, 0.1, len(ids))
     rows = [{"id": id_, "class": "polyp", "dice": value} for id_, value in zip(ids, dice, strict=True)]
     drawn = {}
     monkeypatch.setattr(scoring, "draw_examples", lambda file, title, *pictures: drawn.update({file.name: pictures}))
 
-    draw_test_examples(tmp_path / "images", datamodule, Scores(rows, {}, ids, indices, class_maps))
+    draw_test_examples(tmp_path / "images", datamodule, Scores(rows, [], {}, ids, tested))
 
     assert list(drawn) == ["best.png", "median.png", "worst.png"]
     for name, numbers in {"best.png": [0, 1, 2, 3], "worst.png": range(len(ids))[-4:]}.items():
         images, truths, predictions, captions = drawn[name]
-        np.testing.assert_array_equal(predictions, class_maps[numbers])
-        np.testing.assert_array_equal(images, datamodule.prepared.images[indices[numbers]])
-        np.testing.assert_array_equal(truths, datamodule.prepared.masks[indices[numbers]])
+        for position, number in enumerate(numbers):
+            np.testing.assert_array_equal(predictions[position], class_maps[number])
+            np.testing.assert_array_equal(truths[position], native[number])
+            expected = resize_image(datamodule.prepared.images[indices[number]], native[number].shape)
+            np.testing.assert_array_equal(images[position], expected)
         assert [caption.split("  ")[0] for caption in captions] == [ids[number] for number in numbers]

@@ -49,6 +49,7 @@ def describe_contents(
         "native_height": spread([row.height for row in rows]),
         "native_width": spread([row.width for row in rows]),
         "native_sizes": len({(row.height, row.width) for row in rows}),
+        "reachable_dice": round(float(np.mean([row.reachable for row in rows])), 4),
         "mean": mean,
         "std": std,
     }

@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.data.prepared.dataset import PreparedDataset
+from medseg.data.prepared.restore import describe_reach
 from medseg.data.splits.grouping import describe_groups
 from medseg.errors import printable
 
 SHOWN = (
     "title", "count", "splits", "groups", "labels", "class_fractions", "foreground_fraction", "native_height",
-    "native_width", "native_sizes", "image_size", "in_channels", "pixels", "opaque_alpha", "mean", "std", "problems",
-    "skipped",
-    "source", "licence", "citation",
+    "native_width", "native_sizes", "image_size", "reachable_dice", "in_channels", "pixels", "opaque_alpha", "mean",
+    "std", "problems", "skipped", "source", "licence", "citation",
 )  # fmt: skip
 """What of the fingerprint a person wants to see; the rest is in its file."""
 
@@ -37,6 +37,11 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int], grou
             table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)
+    size = prepared.image_size
+    reach = describe_reach(prepared.fingerprint["reachable_dice"], size) if size else ""
+    if reach:
+        advice = "a larger data.image_size reaches more, and data.patches=4 keeps the native size"
+        console.print(f"{reach}; {advice}", soft_wrap=True)
     console.print(printable(str(prepared.folder)), soft_wrap=True)
 
 

@@ -88,12 +88,12 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     if not maps or any(image not in position for image in ids):
         return {"missing": "the stored predictions are not of the test images"}
     index = {row: k for k, row in enumerate(comparison.rows)}
-    truths = {image: np.asarray(prepared.masks[position[image]]) for image in ids}
+    truths = {image: prepared.native_masks[position[image]] for image in ids}
     classes, bits = prepared.num_classes, bits_of(truths.values(), prepared.num_classes)
 
     def picture(image: str) -> dict[str, Any]:
         pixels = np.asarray(as_rgb(prepared.images[position[image]]))
-        frame = Frame.of(pixels)
+        frame = Frame.of(truths[image])
         packed = maps_data([truths[image], *(of[image] for of in maps.values())], frame, classes, bits)
         size = [frame.height, frame.width]
         return {"id": image, "size": size, "picture": image_data(pixels, frame), "maps": packed}

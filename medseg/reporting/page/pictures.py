@@ -35,7 +35,7 @@ class Frame:
 
     @classmethod
     def of(cls, image: Pixels) -> Frame:
-        """Return the frame of an image, H x W x C."""
+        """Return the frame of an image, H x W or H x W x C."""
         height, width = image.shape[:2]
         scale = min(1.0, LONGEST_SIDE / max(height, width))
         return cls(max(1, round(height * scale)), max(1, round(width * scale)))

@@ -158,6 +158,7 @@ def test_the_table_can_be_read_by_anything(made):
         "height",
         "width",
         "foreground",
+        "reachable",
         "sum_0",
         "sum_1",
         "sum_2",

@@ -73,7 +73,7 @@ def test_flat_images_are_not_alike():
 
 
 def row(index: int, image: str, digest: str, pixels: np.ndarray) -> Row:
-    return Row(index, f"id{index}", image, "", "", "", 1, 1, 0.5, (1,), (1,), digest, difference_hash(pixels))
+    return Row(index, f"id{index}", image, "", "", "", 1, 1, 0.5, 1.0, (1,), (1,), digest, difference_hash(pixels))
 
 
 def test_findings_name_the_files_and_their_splits():
