@@ -12,6 +12,9 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.metrics.mask_pair import MaskPair
 from medseg.metrics.measures import MEASURES
 
+TOLERANCE = 2.0
+"""Of the normalised surface distance where none is given, in pixels."""
+
 Score = Callable[[MaskPair], float]
 
 
@@ -29,7 +32,7 @@ class ImageScores:
 
     names: Collection[str] = ()
     spacing: tuple[float, float] | None = None
-    tolerance: float = 2.0
+    tolerance: float = TOLERANCE
     custom: Mapping[str, Score] = field(default_factory=dict)
 
     @property

@@ -11,6 +11,7 @@ checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the 
 test/per_image.csv   one row per image and foreground class, scored at the image's native size
 test/prepared_size.csv  the same, scored at the size that the data were prepared at
 test/predictions.npz the class map predicted for each test image, at its native size
+test/prepared_size.npz  the same, at the prepared size
 test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
 images/*.png         the best, median and worst test images; the training curves

@@ -32,19 +32,28 @@ class Scored:
     measured: Mapping[str, NDArray[np.float64]]
 
 
+def compare(
+    predicted: np.ndarray, true: np.ndarray, num_classes: int, scores: ImageScores, instances: np.ndarray | None
+) -> Scored:
+    """Score a class map, H x W, against the true one; `instances`: the dataset's objects, H x W, if it has its own."""
+    counts = count_pixels(predicted[None], true[None], num_classes)[0]
+    return Scored(counts, scores.measure(predicted, true, num_classes, instances))
+
+
 @dataclass(frozen=True)
 class ScoredImage:
     """What a test made of one image.
 
     Attributes:
         index: position in the prepared data.
-        packed: the predicted class map at native size, packed.
+        packed, packed_small: the predicted class map at native and at prepared size, packed.
         native, prepared: the scores at both sizes.
         probabilities: K x h x w uint8, in 255ths, at the prepared size; None where they are not kept.
     """
 
     index: int
     packed: bytes
+    packed_small: bytes
     native: Scored
     prepared: Scored
     probabilities: NDArray[np.uint8] | None
@@ -53,6 +62,11 @@ class ScoredImage:
     def class_map(self) -> NDArray[np.uint8]:
         """The predicted class of each pixel at native size, H x W."""
         return decode_mask(self.packed)
+
+    @property
+    def small_class_map(self) -> NDArray[np.uint8]:
+        """The predicted class of each pixel at the prepared size, h x w."""
+        return decode_mask(self.packed_small)
 
 
 class ImageScorer:
@@ -92,17 +106,13 @@ class ImageScorer:
         small_true = np.asarray(self.prepared.masks[index])
         small, _ = most_probable(probabilities)
         class_map = restore_classes(probabilities, (true.shape[0], true.shape[1]))
-        native = self.compare(class_map, true, instances)
+        num_classes = self.prepared.num_classes
+        native = compare(class_map, true, num_classes, self.scores, instances)
         if true.shape == small_true.shape:
             prepared = native
         else:
             size = (small.shape[0], small.shape[1])
-            prepared = self.compare(small, small_true, None if instances is None else resize_mask(instances, size))
+            resized = None if instances is None else resize_mask(instances, size)
+            prepared = compare(small, small_true, num_classes, self.scores, resized)
         kept = np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None
-        return ScoredImage(index, encode_mask(class_map), native, prepared, kept)
-
-    def compare(self, predicted: np.ndarray, true: np.ndarray, instances: np.ndarray | None) -> Scored:
-        """Score a class map."""
-        num_classes = self.prepared.num_classes
-        counts = count_pixels(predicted[None], true[None], num_classes)[0]
-        return Scored(counts, self.scores.measure(predicted, true, num_classes, instances))
+        return ScoredImage(index, encode_mask(class_map), encode_mask(small), native, prepared, kept)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.resize import resize_image, resize_mask
 from medseg.metrics.custom import Metric, as_scores, describe, without_infinite
-from medseg.metrics.image_scores import ImageScores
+from medseg.metrics.image_scores import TOLERANCE, ImageScores
 from medseg.metrics.summary import per_image_rows, summarise
 from medseg.runs.folder import PER_IMAGE, PREPARED_SIZE
 from medseg.runs.predictions import write_predictions, write_probabilities
@@ -33,14 +33,14 @@ class Options:
     Attributes:
         metrics: scores of the user's own.
         names: optional scores to measure; None for those that fit the dataset.
-        tolerance: of the normalised surface distance, in native pixels.
+        tolerance: of the normalised surface distance, in pixels; None for `TOLERANCE`, or that of an earlier test.
         keep_probabilities: keep the probabilities of each image, at 8 bits.
         flips: dimensions to flip the images along; the probabilities are averaged over all of them.
     """
 
     metrics: Mapping[str, Metric]
     names: Sequence[str] | None = None
-    tolerance: float = 2.0
+    tolerance: float | None = None
     keep_probabilities: bool = False
     flips: Sequence[Sequence[int]] = ((),)
 
@@ -50,8 +50,8 @@ class Options:
         return cls(
             build_metrics(cfg.metrics),
             None if cfg.scores is None else tuple(cfg.scores),
-            float(cfg.nsd_tolerance),
-            keep_probabilities=cfg.save_probabilities,
+            None if cfg.nsd_tolerance is None else float(cfg.nsd_tolerance),
+            keep_probabilities=bool(cfg.get("save_probabilities")),
             flips=FLIPS if cfg.get("tta") else FLIPS[:1],
         )
 
@@ -90,7 +90,7 @@ def score_split(
     measured = ImageScores(
         dataset.scores if options.names is None else options.names,
         datamodule.spacing,
-        options.tolerance,
+        options.tolerance or TOLERANCE,
         as_scores(options.metrics),
     )
     scorer = ImageScorer(prepared, measured, keep_probabilities=options.keep_probabilities)
@@ -139,6 +139,8 @@ def write_scores(folder: Path, scores: Scores) -> None:
     write_csv(folder / f"{PER_IMAGE}.csv", scores.rows)
     write_csv(folder / f"{PREPARED_SIZE}.csv", scores.prepared_rows)
     write_predictions(folder / "predictions.npz", scores.ids, (image.class_map for image in scores.tested))
+    small = (image.small_class_map for image in scores.tested)
+    write_predictions(folder / f"{PREPARED_SIZE}.npz", scores.ids, small)
     kept = [image.probabilities for image in scores.tested if image.probabilities is not None]
     if kept:
         write_probabilities(folder / "probabilities.npz", scores.ids, kept)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt, Le
 from pydantic import BeforeValidator
 
-from medseg.config.checks.data import DATA
+from medseg.config.checks.data import DATA, SPACING
 from medseg.config.checks.kinds import (
     BATCH_SIZE,
     DEVICE,
@@ -45,6 +45,7 @@ FEW: Any = whole(0, 10_000)
 SOME: Any = whole(1, 10_000)
 ANY_SIZE: Any = size(1)
 ARGUMENT: Any = whole(1, MAX_SIDE)
+TOLERANCE: Any = Annotated[float, Gt(0), Le(1000)]
 OPTIONAL_SCORES: Any = several(
     Literal[CHOOSABLE],  # type: ignore[valid-type]
     f"a list of optional scores, of {', '.join(CHOOSABLE)}",
@@ -69,7 +70,7 @@ PREDICTION: Settings = {
 }
 SCORING: Settings = {
     "scores": OPTIONAL_SCORES | None,
-    "nsd_tolerance": Annotated[float, Gt(0), Le(1000)],
+    "nsd_tolerance": TOLERANCE,
     "save_probabilities": SWITCH,
 }
 RUNS: Settings = {"runs": PATHS}
@@ -153,6 +154,13 @@ COMMANDS: dict[str, Settings] = {
         "figures": SWITCH,
         "images": Annotated[FEW, Words("a number of test images, 0 for none")],
         "size": ANY_SIZE | None,
+    },
+    "score": RUNS
+    | {
+        "metrics": OPTION,
+        "scores": OPTIONAL_SCORES | None,
+        "nsd_tolerance": TOLERANCE | None,
+        "spacing": SPACING | None,
     },
     "status": RUNS | {"format": Literal["text", "json"]},
     "card": RUNS
