@@ -14,7 +14,9 @@ from torch import Tensor
 import medseg
 from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule, build_datamodule
+from medseg.data.prepared.report import print_fingerprint
 from medseg.errors import ConfigError
+from medseg.inspecting.inspection import inspect_data
 from medseg.runs import predictions
 from medseg.runs.folder import RunFolder
 from medseg.training.evaluation import evaluate_checkpoint
@@ -168,6 +170,15 @@ def test_a_network_for_patches_is_not_averaged_with_one_for_resized_images(run: 
         medseg.load([run.path, resized])
     image = np.zeros((80, 100, 3), np.uint8)
     assert medseg.load([run.path, resized], scale=1).predict(image).mask.shape == (80, 100)
+
+
+def test_the_data_are_inspected_at_native_size(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("data=synthetic", *PATCHES, f"data_dir={place / 'data'}", "samples=2", "augmented=1", "draws=1")
+    page = inspect_data(compose_config("inspect", *words)).read_text()
+    assert "a patch of 64 x 96, 33% of them around foreground" in page
+    assert "None is resized" in page
+    print_fingerprint(module(place).prepared, {}, {})
+    assert "native, that of each image" in capsys.readouterr().out
 
 
 # What does not go together.
