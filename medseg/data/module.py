@@ -17,7 +17,7 @@ from medseg.config.checks.kinds import check_arguments, checked
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset, IntensityRange
 from medseg.data.labels import IGNORE_INDEX
-from medseg.data.loading.patches import Patches
+from medseg.data.loading.patches import Patches, check_patches
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
 from medseg.data.normalisation import normalise
@@ -27,7 +27,7 @@ from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.prepare import check_range, prepare
 from medseg.data.splits.fraction import take_fraction
 from medseg.data.splits.grouping import find_groups
-from medseg.errors import ConfigError, DataError
+from medseg.errors import DataError
 
 if TYPE_CHECKING:  # albumentations is imported where images are changed
     from medseg.data.augmentation import Augmentation
@@ -337,20 +337,6 @@ class SegmentationDataModule(lightning.LightningDataModule):
             by_class = torch.tensor(self.class_weights, device=mask.device)[mask * seen]
             ready["weight"] = (by_class + self.border_w0 * batch["closeness"]) * seen
         return ready
-
-
-def check_patches(patches: int | None, border_weights: bool, augmentation: Any) -> None:
-    """Raise `ConfigError` for what needs images of one size where patches are trained on."""
-    if patches and border_weights:
-        raise ConfigError(
-            "data.border_weights=true needs resized images, and data.patches keeps their native size: give "
-            "data.border_weights=false, or data.patches=null"
-        )
-    if patches and isinstance(augmentation, OnDeviceAugmentation):
-        raise ConfigError(
-            "augmentation=on_device needs resized images, and data.patches keeps their native size: give another "
-            "augmentation, such as augmentation=default, or data.patches=null"
-        )
 
 
 def as_spacing(given: float | Sequence[float] | None) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import cv2
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,10 @@ from medseg.errors import ConfigError
 from medseg.inspecting.inspection import inspect_data
 from medseg.runs import predictions
 from medseg.runs.folder import RunFolder
+from medseg.trained.network import TrainedNetwork
 from medseg.training.evaluation import evaluate_checkpoint
+from medseg.training.panels import predict
+from medseg.training.task import SegmentationTask
 from medseg.training.windows import predict_in_windows
 from tests.helpers import compose_config, train
 from tests.trained.predicting.checkpoints import write_checkpoint
@@ -140,6 +144,16 @@ def test_predict_returns_what_was_tested_with_flips(run: RunFolder, place: Path)
         assert np.array_equal(model.predict(image).mask, mask)
         changed += np.count_nonzero(plain.predict(image).mask != mask)
     assert changed
+
+
+@pytest.mark.filterwarnings("ignore:.*`srun` command is available.*")
+def test_pictures_during_training_show_whole_images(run: RunFolder, place: Path) -> None:
+    data, tested = module(place), predicted(run.test / "predictions.npz")
+    trained = TrainedNetwork.load(run.best_checkpoint)
+    trainer = lightning.Trainer(accelerator="cpu", precision=trained.metadata.precision, logger=False)  # type: ignore[arg-type]
+    task = SegmentationTask(trained.network, class_names=trained.class_names, window=data.window, window_batch=3)
+    for index, mask in zip(data.indices["test"], predict(trainer, task, data, data.indices["test"]), strict=True):
+        assert np.array_equal(mask, tested[data.prepared.ids[index]])
 
 
 def test_it_has_the_same_scores_when_it_is_evaluated(run: RunFolder, place: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from medseg.data.labels import IGNORE_INDEX
+from medseg.data.on_device import OnDeviceAugmentation
+from medseg.errors import ConfigError
 
 STREAM = 1
 """Tells the random numbers of a crop from those of its augmentation, which begin at the same seed."""
@@ -52,4 +55,18 @@ class Patches:
         return (
             np.pad(image[rows, columns], [*missing, (0, 0)], mode="reflect"),
             np.pad(mask[rows, columns], missing, mode="reflect"),
+        )
+
+
+def check_patches(patches: int | None, border_weights: bool, augmentation: Any) -> None:
+    """Raise `ConfigError` for what needs images of one size where patches are trained on."""
+    if patches and border_weights:
+        raise ConfigError(
+            "data.border_weights=true needs resized images, and data.patches keeps their native size: give "
+            "data.border_weights=false, or data.patches=null"
+        )
+    if patches and isinstance(augmentation, OnDeviceAugmentation):
+        raise ConfigError(
+            "augmentation=on_device needs resized images, and data.patches keeps their native size: give another "
+            "augmentation, such as augmentation=default, or data.patches=null"
         )
