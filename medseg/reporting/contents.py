@@ -13,6 +13,8 @@ from medseg.reporting.formatting import count
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line
 from medseg.reporting.render.table import Table
+from medseg.reporting.tables.certainty import TITLE as CERTAINTY
+from medseg.reporting.tables.certainty import certainty_table
 from medseg.reporting.tables.outlook import planning_table, stability_tables
 from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
@@ -90,6 +92,7 @@ def sections(contents: Contents) -> list[Section]:
         "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
         "Rank stability": [*stability_tables(comparison)],
         "Planning": [planning_table(comparison)],
+        CERTAINTY: [certainty_table(comparison)],
         "Ablations": [*ablation_tables(contents.ablations, comparison)],
         "Claims of papers": [*claims_tables(contents.judged)],
         "Runs that are not finished": [unfinished_table(contents.runs, comparison)],

@@ -86,7 +86,8 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    scores = score_split(trainer, task, datamodule, options).with_facts(checkpoint=str(file))
+    temperature = run.temperature_of(file)
+    scores = score_split(trainer, task, datamodule, options, temperature).with_facts(checkpoint=str(file))
     if trainer.is_global_zero:
         write_scores(folder, scores)
         write_csv(folder / "images.csv", [row for row in image_rows(datamodule) if row["split"] == cfg.split])
