@@ -37,7 +37,7 @@ from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
 
-NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
+NETWORK_KEYS = ("image_size", "patches", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
@@ -100,7 +100,11 @@ def score_checkpoint(
     # An imported network has no names for its outputs.
     class_names = trained.class_names if metadata.data_identity else datamodule.prepared.class_names
     task = SegmentationTask(
-        trained.network, class_names=class_names, channels_last=metadata.configuration.channels_last
+        trained.network,
+        class_names=class_names,
+        channels_last=metadata.configuration.channels_last,
+        window=datamodule.window,
+        window_batch=datamodule.batch_size,
     )
     trainer = build_trainer(
         cfg.trainer,
