@@ -128,14 +128,14 @@ class Comparison:
 
 
 def measures_of(runs: Sequence[Run], at: str = "") -> Measures:
-    """Return the table of scores with the own metrics that any of the runs was scored by.
+    """Return the table of scores as the first run was scored by it, with the own metrics of all runs.
 
     `at`: the size that they are taken at, which their titles have then.
     """
     measures = MEASURES
     for run in runs:
         if run.finished:
-            measures = measures.with_custom(run.summary.get("own_metrics", {}))
+            measures = measures.as_measured(run.summary)
     return Measures(replace(of, title=f"{of.title} at {at}") for of in measures.values()) if at else measures
 
 
@@ -177,7 +177,7 @@ def score_runs(
         )
         for row in layout.rows
     }
-    warnings = check_own_metrics(runs)
+    warnings = check_measures(runs)
     warnings += [warning for column in layout.columns for warning in check_column(cells, column)]
     warnings += [warning for column in layout.columns if column.of for warning in check_evaluated(layout, column)]
     return Comparison(
@@ -222,13 +222,22 @@ def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Li
     """Return the scores of the rows of a dataset; the variance between trainings is estimated from all of them."""
     scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
     for name, measure in measures.items():
-        sides = sides_of(samples, measure)
-        if sides:
-            trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
-            ends = estimate_means(list(sides.values()), trainings).interval()
-            for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True):
-                scores[row][name] = score_of(side, low, high, measure)
+        for row, score in score_under(samples, measure).items():
+            scores[row][name] = score
     return scores
+
+
+def score_under(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Score]:
+    """Return a measure of the rows of a dataset that have it."""
+    sides = sides_of(samples, measure)
+    if not sides:
+        return {}
+    trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+    ends = estimate_means(list(sides.values()), trainings).interval()
+    return {
+        row: score_of(side, low, high, measure)
+        for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True)
+    }
 
 
 def score_of(side: Side, low: float, high: float, measure: Measure) -> Score:
@@ -341,16 +350,17 @@ def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -
     return [replace(cell, rank=ranks.get(cell.row), like_best=cell.row in alike) for cell in cells]
 
 
-def check_own_metrics(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each own metric that runs describe differently."""
+def check_measures(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each score that runs measured differently: the user's own, and NSD by its tolerance."""
     described = {
-        (name, measure.higher_is_better, measure.unit): None
+        (name, measure.higher_is_better, measure.unit, measure.setting): None
         for run in runs
         if run.finished
         for name, measure in run.measures.items()
+        if not measure.setting or name in run.per_image.classwise
     }
     return [
-        f"{name}: the runs do not agree on its unit or on which values are better; the first of them counts"
+        f"{name}: the runs do not agree on its unit, its tolerance or which values are better; the first of them counts"
         for name, number in Counter(name for name, *_ in described).items()
         if number > 1
     ]

@@ -80,7 +80,16 @@ def compared(
 def cell(row: Line, column: Line, values: Any, curves: Sequence[Any], measure: str) -> Any:
     """Make a cell; `values`: seeds x images, None for one without a finished run."""
     runs = [
-        SimpleNamespace(finished=values is not None, epochs=epochs, seed=seed, fold=None, predictions=Path("nowhere"))
+        SimpleNamespace(
+            finished=values is not None,
+            epochs=epochs,
+            seed=seed,
+            fold=None,
+            predictions=Path("nowhere"),
+            summary={},
+            reliability={},
+            confidence={},
+        )
         for seed, epochs in enumerate(curves)
     ]
     sample = None

@@ -125,8 +125,9 @@ def texts(page: str, name: str) -> list[list[str]]:
 
 def test_the_numbers_are_those_of_the_tables_under_every_measure(sweep: Path, page: str) -> None:
     runs = runs_of(sweep)
-    for place, name in enumerate(every_measure(compare_runs(runs, MEASURES["dice"]))):
-        table = comparison_table(compare_runs(runs, MEASURES[name]))
+    there = every_measure(compare_runs(runs, MEASURES["dice"]))  # not what was not measured
+    for place, measured in enumerate(map(MEASURES.__getitem__, there)):
+        table = comparison_table(compare_runs(runs, measured))
         shown = [
             [f"{c.entry.text} {c.entry.after.strip()}{superscript(*c.marks)}".strip() for c in row]
             for row in table.grid.rows
@@ -248,7 +249,14 @@ def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
     (run,) = runs_of(sweep)
     (run.folder / "metrics.csv").unlink()
     written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'<section id="([a-z-]*)"', written) == ["comparison", "images", "published", "runs", "made-with"]
+    assert re.findall(r'<section id="([a-z-]*)"', written) == [
+        "comparison",
+        "subgroups",
+        "images",
+        "published",
+        "runs",
+        "made-with",
+    ]
     assert texts(written, "comparison-0")[0][0] == "unet"
     assert "networks with" not in written
     assert 'data-filter="runs-table"' not in written
@@ -296,7 +304,7 @@ def test_what_comes_from_runs_is_never_markup(page: str) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert HOSTILE not in page
     # Data and scripts, each of them of ours.
-    assert page.count("<script") == page.count("</script>") == 3 + 7
+    assert page.count("<script") == page.count("</script>") == 4 + 8
     assert not re.search(r"(src|href)=.?(https?:|//)", page)
 
 
