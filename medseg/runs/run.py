@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder
+from medseg.runs.folder import CALIBRATION, CONFIDENCE, RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
 from medseg.runs.state import WAITING, present_state
@@ -19,6 +19,7 @@ from medseg.system.files import MAX_BYTES, damaged, numbers, parse_yaml, read_cs
 
 if TYPE_CHECKING:
     from medseg.metrics.measures import Measures
+    from medseg.runs.calibration import Reliability
     from medseg.runs.scores import PerImage
 
 WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
@@ -129,6 +130,11 @@ class Run:
 
         return read_per_image(self.files.per_image)
 
+    @property
+    def predictions(self) -> Path:
+        """The file of the class maps predicted for the test images."""
+        return self.files.test / "predictions.npz"
+
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
@@ -139,11 +145,30 @@ class Run:
             raise damaged(self.files.metrics, error) from None
 
     @property
+    def scores_in(self) -> Path:
+        """The folder of the scores."""
+        return self.files.test
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """Temperature -> the bins of `test/calibration.csv`; empty in runs of older versions."""
+        from medseg.runs.calibration import read_reliability  # not above: numpy
+
+        return read_reliability(self.scores_in / f"{CALIBRATION}.csv")
+
+    @cached_property
+    def confidence(self) -> dict[str, float]:
+        """Test image -> confidence in its prediction, from 0 to 1; empty in runs of older versions."""
+        from medseg.runs.calibration import read_confidence
+
+        return read_confidence(self.scores_in / f"{CONFIDENCE}.csv")
+
+    @property
     def measures(self) -> Measures:
-        """The table of scores, with those of the user's own that this run was scored by."""
+        """The table of scores, as this run was scored by it, the user's own included."""
         from medseg.metrics.measures import MEASURES
 
-        return MEASURES.with_custom(self.summary.get("own_metrics", {}))
+        return MEASURES.as_measured(self.summary)
 
     @property
     def scores(self) -> dict[str, float | None]:

@@ -26,9 +26,10 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     table.add_column("mean ± deviation over images")
     for name in columns:
         table.add_column(name, justify="right")
-    measures = MEASURES.with_custom(summary.get("own_metrics", {}))
+    measures = MEASURES.as_measured(summary)
     for measure in (each for each in measures.per_image if each.name in summary["headline"]):
-        name = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
+        remark = measure.unit or measure.setting
+        name = f"{measure.name} ({remark})" if remark else measure.name
         table.add_row(name, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()
@@ -38,8 +39,9 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         last = "-" if value is None else f"{value:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
     height, width = summary["evaluation_size"]
-    dice = summary[PREPARED_SIZE]["headline"]["dice"]
-    table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
+    if not summary.get("patches"):
+        dice = summary[PREPARED_SIZE]["headline"]["dice"]
+        table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
     console = Console()
     console.print(printable(title), soft_wrap=True)
     console.print(table)
