@@ -314,7 +314,7 @@ def test_a_phone_in_the_dark_shows_all_without_scrolling_sideways(page: Page) ->
 
 
 def test_nothing_that_runs_said_became_an_element(page: Page) -> None:
-    assert page.evaluate("document.scripts.length") == 4 + 8
+    assert page.evaluate("document.scripts.length") == 5 + 9
     assert page.locator("#comparison .of-score tbody th", has_text=HOSTILE).count() == len(MEASURES)
 
 
