@@ -78,6 +78,7 @@ def load(
     checkpoint: Run | str | Path | Sequence[Run | str | Path],
     *,
     tta: bool = False,
+    temperature: bool = False,
     scale: float | None = None,
     tile: int | None = None,
     overlap: float = 0.25,
@@ -96,6 +97,7 @@ def load(
     Args:
         checkpoint: a run, its folder, a checkpoint file, a pattern with `*`, or a list of these.
         tta: average over the image and its three flips.
+        temperature: give probabilities with the temperature that the run chose on its validation images.
         scale: None resizes the whole image to the size that the network was trained at; a number keeps the image's own
             resolution, times this number, and cuts it into overlapping windows.
         tile: side of these windows, in pixels as the network sees them; given without `scale` it means scale 1.
@@ -116,6 +118,7 @@ def load(
         precision=precision,
         trust=trust,
         tta=tta,
+        temperature=temperature,
         scale=scale,
         tile=tile,
         overlap=overlap,
@@ -151,7 +154,8 @@ def compare(
         runs: what `read_runs` returns or some of these, or the folders.
         score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd`, an optional one that was measured
             (`nsd`, `cldice`, ...) or a user's own; None for the convention's.
-        convention: `per_image`, `pooled`, `mean_iou_with_background`, `mean_dice_with_background` or `accuracy`.
+        convention: `per_image`, `pooled`, `mean_iou_with_background`, `mean_dice_with_background`, `accuracy` or
+            `prepared_size`.
         names: printed names of networks and datasets.
 
     Raises `medseg.errors.UserError` for an unknown score, and where no run is finished.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg.cards.certainty import describe_certainty
 from medseg.cards.citing import as_bibtex, read_citation
 from medseg.cards.collect import Subject
 from medseg.cards.front_matter import front_matter
@@ -35,13 +36,14 @@ def write_card(subject: Subject, licence: str | None) -> str:
         "Protocol": describe_protocol(subject),
         "Training": describe_training(subject),
         "Scores": describe_scores(subject),
+        "Calibration and confidence": describe_certainty(subject),
         "Limits": bullets(find_limits(subject)),
         "How to use it": describe_use(subject),
         "Environment": describe_environment(subject),
         "Licence": describe_licence(subject, licence),
         "Citation": describe_citation(subject),
     }
-    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
     title = escape_markdown(f"{network} on {data}")
     return f"{front_matter(subject, licence)}\n# {title}\n\n{opening(subject)}\n\n{body}\n"
 

@@ -35,7 +35,8 @@ class Measure:
             mean_dice_with_background (mean over all classes), accuracy (share of all pixels).
         score: name among the scores under that convention, as the option `score=` has it.
         function: of counts. per_image: ... x 4 (tp, fp, fn, tn of a class) to ...; the other conventions: ... x classes
-            x 4, the background first, to ... . None for a score that is not made of counts.
+            x 4, the background first, to ... . None for a score that is not made of counts: of masks, or of the
+            probabilities at the prepared size (`medseg.metrics.calibration`).
         of_masks: of the two masks of one class of one image; None for a score of counts or of the user's own.
         optional: measured only where it is chosen, by the option `scores` or by the dataset; a score of distances in mm
             is measured where the spacing is known.
@@ -220,6 +221,8 @@ MEASURES = Measures(
         Measure("aji", "AJI", "per_image", "aji", of_masks=aggregated_jaccard, optional=True),
         Measure("mcc", "MCC", "per_image", "mcc", mcc, optional=True, lowest=-1.0),
         Measure(VS, "volumetric similarity", "per_image", VS, volumetric_similarity, optional=True),
+        Measure("brier", "Brier score", "per_image", "brier", digits=4, higher_is_better=False),
+        Measure("ece", "ECE", "per_image", "ece", digits=4, higher_is_better=False),
         Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean(dice)),
         Measure("pooled_iou", "pooled IoU", "pooled", "iou", _mean(iou)),
         Measure(MEAN_IOU, "mean IoU with background", MEAN_IOU, "iou", _mean(iou, background=True)),

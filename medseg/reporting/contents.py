@@ -13,6 +13,9 @@ from medseg.reporting.formatting import count
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line
 from medseg.reporting.render.table import Table
+from medseg.reporting.tables.certainty import TITLE as CERTAINTY
+from medseg.reporting.tables.certainty import certainty_table
+from medseg.reporting.tables.external import external_table
 from medseg.reporting.tables.outlook import planning_table, stability_tables
 from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
@@ -50,8 +53,15 @@ class Contents:
         states = [run.state for run in self.runs]
         counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
         folds = {run.fold for run in self.runs if run.fold is not None}
-        amounts = {"row": self.comparison.rows, "dataset": self.comparison.columns, "seed": {r.seed for r in self.runs}}
-        parts = [count(len(several), what) for what, several in (amounts | ({"fold": folds} if folds else {})).items()]
+        external = {column for column in self.comparison.columns if column.external}
+        amounts = {
+            "row": self.comparison.rows,
+            "dataset": self.comparison.datasets,
+            "seed": {run.seed for run in self.runs},
+            **({"fold": folds} if folds else {}),
+            **({"external test": external} if external else {}),
+        }
+        parts = [count(len(several), what) for what, several in amounts.items()]
         return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
 
     @property
@@ -85,11 +95,13 @@ def sections(contents: Contents) -> list[Section]:
     ranking = [ranking_table(comparison.ranking, comparison.measure)] if comparison.ranking else []
     tables: dict[str, list[Table[Any]]] = {
         "Comparison": [comparison_table(comparison)],
-        "Next to published figures": [published_table(contents.published)],
+        "External tests": [external_table(comparison)],
+        "Next to published figures": [published_table(contents.published, comparison.at)],
         "Scores": [*score_tables(comparison)],
         "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
         "Rank stability": [*stability_tables(comparison)],
         "Planning": [planning_table(comparison)],
+        CERTAINTY: [certainty_table(comparison)],
         "Ablations": [*ablation_tables(contents.ablations, comparison)],
         "Claims of papers": [*claims_tables(contents.judged)],
         "Runs that are not finished": [unfinished_table(contents.runs, comparison)],

@@ -8,12 +8,17 @@ environment.json     versions, machine, command, what was picked (precision, dev
 metrics.csv          one row per epoch
 train.log            what the run logged
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
+temperature.json     the temperature that the network's probabilities fit the validation images best with
 test/per_image.csv   one row per image and foreground class, scored at the image's native size
 test/prepared_size.csv  the same, scored at the size that the data were prepared at
+test/calibration.csv how often pixels of each predicted probability are right, as predicted and with the temperature
+test/confidence.csv  the confidence in the prediction of each test image
 test/predictions.npz the class map predicted for each test image, at its native size
 test/prepared_size.npz  the same, at the prepared size
 test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
+evaluations/<name>/  the same files of a test on other data, of another split or with flips (`medseg evaluate`), with
+                     the images.csv of what was scored
 images/*.png         the best, median and worst test images; the training curves
 status.json          running, interrupted, failed or finished; `finished` is written last; `trained` where the data have
                      no test split, and so test/ is not there
@@ -32,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
-from medseg.system.files import read_json, write_json
+from medseg.system.files import damaged, read_json, write_json
 from medseg.system.locks import held, marker_of
 
 log = logging.getLogger(__name__)
@@ -42,6 +47,12 @@ STATES = ("running", "interrupted", "failed", "finished", "trained")
 
 PER_IMAGE, PREPARED_SIZE = "per_image", "prepared_size"
 """Names of the files of scores, at native and at prepared size; the second also of an entry of `summary.json`."""
+
+CALIBRATION, CONFIDENCE = "calibration", "confidence"
+"""Names of the files of these; the first also of an entry of `summary.json`."""
+
+HOTTEST = 100
+"""Highest temperature that a file may hold."""
 
 LOCK = ".lock"
 """Held by the process that works on the run."""
@@ -61,11 +72,13 @@ class RunFolder:
         self.log = self.path / "train.log"
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.temperature = self.path / "temperature.json"
         self.images = self.path / "images"
         self.test = self.path / "test"
         self.per_image = self.test / f"{PER_IMAGE}.csv"
         self.prepared_size = self.test / f"{PREPARED_SIZE}.csv"
         self.summary = self.test / "summary.json"
+        self.evaluations = self.path / "evaluations"
         self.state_file = self.path / "status.json"
 
     @property
@@ -79,6 +92,17 @@ class RunFolder:
         except UserError as error:
             log.warning("%s; taken as not finished", error)
             return {}
+
+    def temperature_of(self, checkpoint: Path) -> float | None:
+        """Return the temperature that the run chose for its best checkpoint, on its validation images.
+
+        None for another checkpoint, and in runs of older versions. Raises `UserError` where the file is damaged.
+        """
+        content = read_json(self.temperature, optional=True) if checkpoint == self.best_checkpoint else {}
+        value = content.get("temperature")
+        if content and not (isinstance(value, int | float) and 0 < value <= HOTTEST):
+            raise damaged(self.temperature, f"'temperature' is {str(value)[:40]!r}")
+        return None if value is None else float(value)
 
     @property
     def finished(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder
+from medseg.runs.folder import CALIBRATION, CONFIDENCE, RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
 from medseg.runs.state import WAITING, present_state
@@ -19,6 +19,7 @@ from medseg.system.files import MAX_BYTES, damaged, numbers, parse_yaml, read_cs
 
 if TYPE_CHECKING:
     from medseg.metrics.measures import Measures
+    from medseg.runs.calibration import Reliability
     from medseg.runs.scores import PerImage
 
 WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
@@ -129,6 +130,11 @@ class Run:
 
         return read_per_image(self.files.per_image)
 
+    @property
+    def predictions(self) -> Path:
+        """The file of the class maps predicted for the test images."""
+        return self.files.test / "predictions.npz"
+
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
         """One row per epoch: epoch, step, lr, train/loss, val/loss, val/dice, val/iou, seconds; NaN where empty."""
@@ -137,6 +143,25 @@ class Run:
             return [dict(zip(header, numbers(row), strict=True)) for row in rows]
         except ValueError as error:
             raise damaged(self.files.metrics, error) from None
+
+    @property
+    def scores_in(self) -> Path:
+        """The folder of the scores."""
+        return self.files.test
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """Temperature -> the bins of `test/calibration.csv`; empty in runs of older versions."""
+        from medseg.runs.calibration import read_reliability  # not above: numpy
+
+        return read_reliability(self.scores_in / f"{CALIBRATION}.csv")
+
+    @cached_property
+    def confidence(self) -> dict[str, float]:
+        """Test image -> confidence in its prediction, from 0 to 1; empty in runs of older versions."""
+        from medseg.runs.calibration import read_confidence
+
+        return read_confidence(self.scores_in / f"{CONFIDENCE}.csv")
 
     @property
     def measures(self) -> Measures:

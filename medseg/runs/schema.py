@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medseg.runs.folder import STATES
+from medseg.runs.folder import HOTTEST, STATES
 from medseg.runs.state import WAITING
 from medseg.system.files import damaged, read_json
 
@@ -55,6 +55,20 @@ def is_size(value: Any) -> bool:
     return fits(value, [int]) and len(value) == 2 and min(value) > 0
 
 
+def is_share(value: Any) -> bool:
+    """Tell whether a value is a number from 0 to 1."""
+    return fits(value, float) and 0 <= value <= 1
+
+
+def is_temperature(value: Any) -> bool:
+    """Tell whether a value is what a temperature can be."""
+    return fits(value, float) and 0 < value <= HOTTEST
+
+
+OF_PIXELS = ("brier", "brier_scaled", "ece", "ece_scaled")
+"""Means over pixels, in `calibration`."""
+
+
 RECORD: Schema = {
     "name": str,
     "experiment": str,
@@ -88,13 +102,27 @@ SUMMARY: Schema = {
     "epochs": (int, None),
     "best_epoch": (int, None),
     "training_seconds": (float, None),
+    "calibration": ({"temperature": (is_temperature, None), **dict.fromkeys(OF_PIXELS, (is_share, None))}, None),
     "headline": ({...: {"mean": is_score}}, None),
     "conventions": ({...: is_score}, None),
     "own_metrics": ({...: dict}, None),
+    "prepared_size": ({"headline": ({...: {"mean": is_score}}, None), "conventions": ({...: is_score}, None)}, None),
     "data_identity": (str, None),
+    "source_identity": (str, None),
+    "tta": (bool, None),
     "prepared": (str, None),
     "split_name": (str, None),
     "network": ({"about": (str, None), "paper": (str, None), "publications": ([str], None)}, None),
+}
+
+EVALUATION: Schema = {
+    **SUMMARY,
+    "data": str,
+    "split": str,
+    "fold": (int, None),
+    "checkpoint": (str, None),
+    "words": ([str], None),
+    "data_name": (str, None),
 }
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}

@@ -44,6 +44,7 @@ class TrainedNetwork:
         metadata: image size, channels, normalisation, class names, and what it was trained on.
         device: where it computes.
         precision: Lightning's name of one.
+        temperature: that the logits are divided by.
     """
 
     file: Path
@@ -51,6 +52,7 @@ class TrainedNetwork:
     metadata: Metadata
     device: torch.device = CPU
     precision: str = "32-true"
+    temperature: float = 1.0
 
     @classmethod
     def load(cls, checkpoint: Path | Checkpoint, *, trust: bool = False) -> TrainedNetwork:
@@ -147,7 +149,7 @@ class TrainedNetwork:
                     f"smaller tile{'' if self.device.type == 'cpu' else ', or device=cpu'}"
                 ) from None
             raise UserError(f"{self.file}: the network cannot take {values} images: {error}") from error
-        return logits.float().softmax(1)
+        return (logits.float() / self.temperature).softmax(1)
 
 
 def pick_device(wanted: str) -> torch.device:

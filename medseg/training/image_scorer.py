@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.mask_archive import decode_mask, encode_mask
 from medseg.data.prepared.resize import resize_mask
 from medseg.data.prepared.restore import most_probable, restore_classes
+from medseg.metrics.calibration import Calibration, with_temperature
+from medseg.metrics.confidence import soft_dice_confidence
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.image_scores import ImageScores
 from medseg.system.process import available_cores
@@ -31,6 +33,10 @@ class Scored:
     counts: NDArray[np.int64]
     measured: Mapping[str, NDArray[np.float64]]
 
+    def with_scores(self, more: Mapping[str, NDArray[np.float64]]) -> Scored:
+        """Return the same with further scores."""
+        return replace(self, measured={**self.measured, **more})
+
 
 def compare(
     predicted: np.ndarray, true: np.ndarray, num_classes: int, scores: ImageScores, instances: np.ndarray | None
@@ -47,7 +53,9 @@ class ScoredImage:
     Attributes:
         index: position in the prepared data.
         packed, packed_small: the predicted class map at native and at prepared size, packed.
-        native, prepared: the scores at both sizes.
+        native, prepared: the scores at both sizes; those of probabilities are of the prepared size in both.
+        calibration: of the probabilities, and of those with the temperature where there is one.
+        confidence: in the prediction of each foreground class, num_classes - 1 values.
         probabilities: K x h x w uint8, in 255ths, at the prepared size; None where they are not kept.
     """
 
@@ -56,6 +64,8 @@ class ScoredImage:
     packed_small: bytes
     native: Scored
     prepared: Scored
+    calibration: tuple[Calibration, ...]
+    confidence: NDArray[np.float64]
     probabilities: NDArray[np.uint8] | None
 
     @property
@@ -76,10 +86,19 @@ class ImageScorer:
         prepared: the data with the true masks.
         scores: what is measured.
         keep_probabilities: keep them, at 8 bits.
+        temperature: also measure the calibration with it.
     """
 
-    def __init__(self, prepared: PreparedDataset, scores: ImageScores, *, keep_probabilities: bool = False) -> None:
+    def __init__(
+        self,
+        prepared: PreparedDataset,
+        scores: ImageScores,
+        *,
+        keep_probabilities: bool = False,
+        temperature: float | None = None,
+    ) -> None:
         self.prepared, self.scores, self.keep_probabilities = prepared, scores, keep_probabilities
+        self.temperature = temperature
         self.workers = available_cores()
         self.threads = ThreadPoolExecutor(self.workers, "scores")
         self.pending: deque[Future[ScoredImage]] = deque()
@@ -106,13 +125,24 @@ class ImageScorer:
         small_true = np.asarray(self.prepared.masks[index])
         small, _ = most_probable(probabilities)
         class_map = restore_classes(probabilities, (true.shape[0], true.shape[1]))
-        num_classes = self.prepared.num_classes
-        native = compare(class_map, true, num_classes, self.scores, instances)
+        calibration = [Calibration.of(probabilities, small_true)]
+        if self.temperature is not None:
+            calibration.append(Calibration.of(with_temperature(probabilities, self.temperature), small_true))
+        of_probabilities, num_classes = calibration[0].scores, self.prepared.num_classes
+        native = compare(class_map, true, num_classes, self.scores, instances).with_scores(of_probabilities)
         if true.shape == small_true.shape:
             prepared = native
         else:
             size = (small.shape[0], small.shape[1])
             resized = None if instances is None else resize_mask(instances, size)
-            prepared = compare(small, small_true, num_classes, self.scores, resized)
-        kept = np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None
-        return ScoredImage(index, encode_mask(class_map), encode_mask(small), native, prepared, kept)
+            prepared = compare(small, small_true, num_classes, self.scores, resized).with_scores(of_probabilities)
+        return ScoredImage(
+            index,
+            encode_mask(class_map),
+            encode_mask(small),
+            native,
+            prepared,
+            tuple(calibration),
+            soft_dice_confidence(probabilities, small),
+            np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import lightning
@@ -47,6 +48,7 @@ from medseg.training.panels import draw_curves
 from medseg.training.recording import record_run_status
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
+from medseg.training.temperature import fit_on_validation
 
 log = logging.getLogger(__name__)
 
@@ -158,13 +160,18 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         fit(trainer, task, datamodule, resume)
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
+        temperature = fit_on_validation(trainer, task, datamodule)
+        if trainer.is_global_zero and temperature is not None:
+            write_json(folder.temperature, asdict(temperature))
         if not len(datamodule.indices["test"]):
             if trainer.is_global_zero:
                 draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
                 folder.set_state("trained")
             log.info("no test scores: the data have no test split")
             return
-        scores = score_split(trainer, task, datamodule, options)
+        scores = score_split(
+            trainer, task, datamodule, options, None if temperature is None else temperature.temperature
+        )
         if trainer.is_global_zero:
             epochs = read_csv(folder.metrics)
             scores = scores.with_facts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.resize import resize_image, resize_mask
+from medseg.metrics.calibration import Calibration, calibration_rows, summarise_calibration
 from medseg.metrics.custom import Metric, as_scores, describe, without_infinite
 from medseg.metrics.image_scores import TOLERANCE, ImageScores
 from medseg.metrics.summary import per_image_rows, summarise
-from medseg.runs.folder import PER_IMAGE, PREPARED_SIZE
+from medseg.runs.folder import CALIBRATION, CONFIDENCE, PER_IMAGE, PREPARED_SIZE
 from medseg.runs.predictions import write_predictions, write_probabilities
 from medseg.system.files import write_csv, write_json
 from medseg.trained.network import FLIPS
@@ -66,6 +67,8 @@ class Scores:
         summary: their statistics, and what was scored.
         ids: of the N images.
         tested: what was made of them, N.
+        calibration: rows of `calibration.csv`.
+        confidence: rows of `confidence.csv`.
     """
 
     rows: list[dict[str, Any]]
@@ -73,6 +76,8 @@ class Scores:
     summary: dict[str, Any]
     ids: list[str]
     tested: list[ScoredImage]
+    calibration: list[dict[str, Any]] = field(default_factory=list)
+    confidence: list[dict[str, Any]] = field(default_factory=list)
 
     def with_facts(self, **facts: Any) -> Scores:
         """Return the scores with further entries in their summary."""
@@ -80,10 +85,15 @@ class Scores:
 
 
 def score_split(
-    trainer: lightning.Trainer, task: SegmentationTask, datamodule: SegmentationDataModule, options: Options
+    trainer: lightning.Trainer,
+    task: SegmentationTask,
+    datamodule: SegmentationDataModule,
+    options: Options,
+    temperature: float | None = None,
 ) -> Scores:
     """Predict the test split of a data module once and score it.
 
+    `temperature`: of the network; its calibration is then also measured with it, and nothing else.
     Every process of a distributed run returns the same.
     """
     prepared, dataset = datamodule.prepared, datamodule.dataset
@@ -93,12 +103,12 @@ def score_split(
         options.tolerance or TOLERANCE,
         as_scores(options.metrics),
     )
-    scorer = ImageScorer(prepared, measured, keep_probabilities=options.keep_probabilities)
+    scorer = ImageScorer(prepared, measured, keep_probabilities=options.keep_probabilities, temperature=temperature)
     tested = task.test(trainer, datamodule, scorer, options.flips)
     ids = [prepared.ids[image.index] for image in tested]
     native = joined([image.native for image in tested], options.metrics)
     as_prepared = joined([image.prepared for image in tested], options.metrics)
-    summary = {
+    summary: dict[str, Any] = {
         "data": dataset.name,
         "prepared": str(prepared.folder),
         "data_identity": prepared.identity,
@@ -115,13 +125,27 @@ def score_split(
         "reachable_dice": float(np.mean([prepared.samples[image.index].reachable for image in tested])),
         "own_metrics": describe(options.metrics),
     }
+    sums = [Calibration.sum(images) for images in zip(*(image.calibration for image in tested), strict=True)]
+    calibrated = dict(zip([1.0] if temperature is None else [1.0, temperature], sums, strict=True))
+    absent = summary["absent"]
+    summary[CALIBRATION] = summarise_calibration(calibrated, task.class_names, absent)
     return Scores(
         per_image_rows(ids, *native, task.class_names),
         per_image_rows(ids, *as_prepared, task.class_names),
         summary,
         ids,
         tested,
+        calibration_rows(calibrated, task.class_names),
+        confidence_rows(ids, tested, [name in absent for name in task.class_names[1:]]),
     )
+
+
+def confidence_rows(ids: Sequence[str], tested: Sequence[ScoredImage], absent: Sequence[bool]) -> list[dict[str, Any]]:
+    """Return the id and the confidence of each image: the mean over the foreground classes that occur in the split."""
+    there = ~np.array(absent) | all(absent)
+    return [
+        {"id": id_, "confidence": float(image.confidence[there].mean())} for id_, image in zip(ids, tested, strict=True)
+    ]
 
 
 def joined(images: Sequence[Scored], metrics: Mapping[str, Metric]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -137,6 +161,8 @@ def write_scores(folder: Path, scores: Scores) -> None:
     """Write the scores of the images at both sizes, the predictions, and `summary.json`."""
     write_csv(folder / f"{PER_IMAGE}.csv", scores.rows)
     write_csv(folder / f"{PREPARED_SIZE}.csv", scores.prepared_rows)
+    write_csv(folder / f"{CALIBRATION}.csv", scores.calibration)
+    write_csv(folder / f"{CONFIDENCE}.csv", scores.confidence)
     write_predictions(folder / "predictions.npz", scores.ids, (image.class_map for image in scores.tested))
     small = (image.small_class_map for image in scores.tested)
     write_predictions(folder / f"{PREPARED_SIZE}.npz", scores.ids, small)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import lightning
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from medseg.data.loading.sampling import sample_seed
@@ -17,9 +18,26 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.measures import headline
 from medseg.models.outputs import main_output
 from medseg.trained.files import KEY
-from medseg.training.image_scorer import ImageScorer, ScoredImage
 
 Batch = dict[str, torch.Tensor]
+
+T = TypeVar("T", bound="OfImage")
+
+
+class OfImage(Protocol):
+    """What was made of an image; `index` is its position in the prepared data."""
+
+    @property
+    def index(self) -> int: ...
+
+
+class Collector(Protocol[T]):
+    """Takes the class probabilities of images, each K x h x w, and returns what it made of each."""
+
+    def add(self, index: int, probabilities: NDArray[np.float32]) -> None: ...
+
+    def results(self) -> list[T]: ...
+
 
 STOPPED = "medseg_stopped"
 """Where a checkpoint keeps whether training has ended before its last epoch, as early stopping does."""
@@ -75,7 +93,7 @@ class SegmentationTask(lightning.LightningModule):
         self.checkpoint_metadata = checkpoint_metadata or {}
         self.counts = PerImage()
         self.flips: Sequence[Sequence[int]] = ((),)
-        self.scorer: ImageScorer | None = None  # while a split is tested
+        self.scorer: Collector[Any] | None = None  # while a split is tested
 
     def forward(self, image: torch.Tensor) -> Any:
         image = image.contiguous(memory_format=self.memory_format)
@@ -177,15 +195,15 @@ class SegmentationTask(lightning.LightningModule):
         self,
         trainer: lightning.Trainer,
         datamodule: lightning.LightningDataModule,
-        scorer: ImageScorer,
+        scorer: Collector[T],
         flips: Sequence[Sequence[int]] = ((),),
-    ) -> list[ScoredImage]:
+    ) -> list[T]:
         """Test a split; return what was made of each image, sorted by index, on every process.
 
         Args:
             trainer: with which.
             datamodule: its test split is loaded.
-            scorer: of the images.
+            scorer: what makes something of the images, such as their scores.
             flips: dimensions to flip the images along; the probabilities are averaged over all of them.
         """
         self.scorer, self.flips = scorer, flips

@@ -80,7 +80,16 @@ def compared(
 def cell(row: Line, column: Line, values: Any, curves: Sequence[Any], measure: str) -> Any:
     """Make a cell; `values`: seeds x images, None for one without a finished run."""
     runs = [
-        SimpleNamespace(finished=values is not None, epochs=epochs, seed=seed, fold=None, folder=Path("nowhere"))
+        SimpleNamespace(
+            finished=values is not None,
+            epochs=epochs,
+            seed=seed,
+            fold=None,
+            predictions=Path("nowhere"),
+            summary={},
+            reliability={},
+            confidence={},
+        )
         for seed, epochs in enumerate(curves)
     ]
     sample = None
@@ -118,6 +127,7 @@ def comparison(
         measures=MEASURES,
         rows=tuple(rows),
         columns=tuple(columns),
+        datasets=tuple(columns),
         cells=cells,
         costs=costs,
         pairs=tuple(pairs),

@@ -143,7 +143,9 @@ def test_data_without_a_test_split_train_and_say_so(
     assert "no test scores: the data have no test split" in text
     assert "1 runs: 1 trained" in text
     folder = evaluate(place / "untested", f"checkpoint={untested.path}", "split=val")
-    assert json.loads((folder / "summary.json").read_text())["images"] == 3
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["images"] == 3
+    assert summary["calibration"]["temperature"] == json.loads(untested.temperature.read_text())["temperature"]
     with pytest.raises(ConfigError, match=r"the test split has no images; give split=train \(9 images\) or split=val"):
         evaluate(place / "untested", f"checkpoint={untested.path}")
 

@@ -24,7 +24,7 @@ def test_pictures_of_the_test_show_what_it_has_predicted(tmp_path: Path, monkeyp
     native = [datamodule.prepared.native_masks[index] for index in indices]
     class_maps = [np.random.default_rng(0).integers(0, 2, mask.shape, np.uint8) for mask in native]
     tested = [
-        ScoredImage(int(index), encode_mask(class_map), b"", NO_SCORES, NO_SCORES, None)
+        ScoredImage(int(index), encode_mask(class_map), b"", NO_SCORES, NO_SCORES, (), np.ones(1), None)
         for index, class_map in zip(indices, class_maps, strict=True)
     ]
     dice = np.linspace(0.9, 0.1, len(ids))

@@ -60,6 +60,7 @@ GROUPS = (
 PREDICTION: Settings = {
     "checkpoint": ONE_OR_MORE,
     "tta": SWITCH,
+    "temperature": SWITCH,
     "scale": Annotated[number(0.01, 100), Words("a number from 0.01 to 100, 1 for the image's own resolution")] | None,
     "tile": whole(8, MAX_SIDE) | None,
     "overlap": number(0, 0.5),
@@ -103,7 +104,7 @@ COMMANDS: dict[str, Settings] = {
         "augmentation": OPTION,
     },
     "evaluate": {
-        "checkpoint": PATH,
+        "checkpoint": ONE_OR_MORE,
         "split": Annotated[
             Literal["train", "val", "test"], Words("train, val or test (data.split names a way to split)")
         ],
@@ -114,6 +115,7 @@ COMMANDS: dict[str, Settings] = {
         "metrics": OPTION,
         "trainer": OPTION,
         "tta": SWITCH,
+        "force": SWITCH | None,
     }
     | SCORING,
     "predict": PREDICTION

@@ -4,6 +4,8 @@
 <score>_macs         score against multiply-accumulates; the area is the parameters
 boxes                scores of the test images; of a single network, `distribution`, a histogram
 curves               validation Dice and training loss over the epochs, with a band over the seeds
+reliability          share of true pixels over the predicted probability
+error_detection      the Dice of the images that remain when the least certain ones are left out
 learning_curve       the score over the number of training images, where runs differ in `data.fraction`
 differences          how far each network is from the best one, with the interval that the verdict is made of
 ranks                how often each network is at each rank
@@ -90,6 +92,8 @@ OF_SCORES = (
     "scores.draw_images",
     "curves.draw_curves",
     "learning.draw_learning",
+    "certainty.draw_reliability",
+    "certainty.draw_error_detection",
     "grid.draw_grids",
 )
 OF_VERDICTS = ("ranks.draw_differences", "ranks.draw_ranks")

@@ -11,6 +11,7 @@ import numpy as np
 
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
+from medseg.reporting.certainty import Certainty, certainties
 from medseg.reporting.comparison import best_row
 from medseg.reporting.learning import Curves, learning_curves
 from medseg.reporting.line import Line
@@ -48,6 +49,7 @@ class Content:
         curves: of each of `CURVES`, seeds x epochs.
         candidates: column -> the predictions that can be shown.
         learning: the score over the training images, of networks that were trained on several fractions.
+        certainties: how sure the networks are, and whether rightly; of the cells of which it is known.
     """
 
     rows: Sequence[Line]
@@ -61,6 +63,7 @@ class Content:
     curves: Mapping[tuple[Line, Line], Sequence[Array]]
     candidates: Mapping[Line, Sequence[Candidate]]
     learning: Curves
+    certainties: Sequence[Certainty]
 
     def shown(self, cells: Mapping[tuple[Line, Line], object]) -> tuple[list[Line], list[Line]]:
         """Return the rows and the columns of which something is known."""
@@ -76,7 +79,8 @@ def content_of(comparison: Comparison) -> Content:
     means = {cell: sample.values(measure) for cell, sample in samples.items()}
     images = {cell: sample.per_image(image_measure.score) for cell, sample in samples.items()}
     images = {cell: scores[np.isfinite(scores)] for cell, scores in images.items()}
-    curves = {cell: [curves_of(content.runs, key) for key in CURVES] for cell, content in comparison.cells.items()}
+    trained = {cell: content for cell, content in comparison.cells.items() if not cell[1].of}
+    curves = {cell: [curves_of(content.runs, key) for key in CURVES] for cell, content in trained.items()}
     candidates = {}
     for column in comparison.columns if samples else ():
         try:
@@ -97,6 +101,7 @@ def content_of(comparison: Comparison) -> Content:
         curves={cell: both for cell, both in curves.items() if any(np.isfinite(one).any() for one in both)},
         candidates=candidates,
         learning=learning_curves(comparison),
+        certainties=certainties(comparison),
     )
 
 

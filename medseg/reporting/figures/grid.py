@@ -68,7 +68,7 @@ def draw_grid(
 ) -> list[Path]:
     """Draw a row for each disputed image: image, truth, each network's prediction with its score."""
     images = most_disputed(candidates, higher_is_better=measure.higher_is_better)
-    predictions = [read_predictions(one.run.folder / "test" / "predictions.npz", images) for one in candidates]
+    predictions = [read_predictions(one.run.predictions, images) for one in candidates]
     position = {image: n for n, image in enumerate(prepared.ids)}
     if any(image not in position or any(image not in stored for stored in predictions) for image in images):
         raise UserError("the stored predictions are not of the test images")

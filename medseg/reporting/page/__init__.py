@@ -5,6 +5,7 @@ embedded as JSON; what comes from runs, such as names and errors, is escaped or 
 
 scores.py     the comparison under every measure: tables, the plot against costs, the matrix of differences, ranks
 browser.py    the test images with the predictions of two networks; pictures.py makes the pictures
+certainty.py  calibration and confidence
 curves.py     validation scores and losses over the epochs
 settings.py   the runs and what they were made with
 markup.py     controls and sections as HTML

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from medseg.pages import embed_json, make_page, read_asset
 from medseg.reporting.page.browser import browser_data, browser_html
+from medseg.reporting.page.certainty import certainty_data, certainty_html
 from medseg.reporting.page.curves import curves_data, curves_html
 from medseg.reporting.page.learning import learning_html
 from medseg.reporting.page.markup import folded, section_html
@@ -22,13 +23,14 @@ from medseg.reporting.page.scores import (
 from medseg.reporting.page.settings import runs_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
+from medseg.reporting.tables.certainty import TITLE as CERTAINTY
 
 if TYPE_CHECKING:
     from medseg.reporting.contents import Contents, Section
 
 PACKAGE = "medseg.reporting.page"
 
-SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "browser.js")
+SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "certainty.js", "browser.js")
 """In the order they run: the first makes what the others use."""
 
 
@@ -37,17 +39,20 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     comparison = contents.comparison
     comparisons = every_measure(comparison)
     curves = curves_data(comparison)
+    certainty = certainty_data(comparison)
     pictures = browser_data(comparison, images) if images else []
     tables = {section.title: titled(section) for section in sections if section.title != "Comparison"}
     scores = folded("All scores of each dataset", tables.get("Scores", ""))
     tests = folded("Paired tests, wins and ranks", tables.get("Paired tests", ""))
     parts = [
         ("comparison", "Comparison", comparison_html(comparisons) + scores),
+        ("external", "External tests", tables.get("External tests", "")),
         ("costs", "Score against cost", plot_html(comparisons)),
         ("differences", "Who differs from whom", matrix_html(comparisons) + tests),
         ("stability", "Rank stability", stability_html(comparison)),
         ("planning", "Planning", tables.get("Planning", "")),
         ("learning", "Learning curves", learning_html(comparison)),
+        ("certainty", CERTAINTY, certainty_html(comparison, certainty, tables.get(CERTAINTY, ""))),
         ("images", "Test images", browser_html(comparison, pictures)),
         ("claims", "Claims of papers", tables.get("Claims of papers", "")),
         ("published", "Next to published figures", tables.get("Next to published figures", "")),
@@ -67,6 +72,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
         *(section_html(*part) for part in parts),
         embed_json("report-scores", scores_data(comparisons)),
         embed_json("report-curves", curves),
+        embed_json("report-certainty", certainty),
         embed_json("report-images", pictures),
     ]
     scripts = [read_asset(PACKAGE, name) for name in SCRIPTS]

@@ -53,6 +53,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         "input": str(inputs.root),
         "checkpoint": [sha256_file(network.file) for network in predictor.networks],
         "tta": cfg.tta,
+        "temperature": cfg.temperature,
         "scale": predictor.scale,
         "tile": None if predictor.scale is None else predictor.tile,
         "overlap": None if predictor.scale is None else predictor.overlap,
@@ -104,7 +105,7 @@ def is_full_range(asked: str | int | None, num_classes: int) -> bool:
 def load_predictor(cfg: DictConfig) -> Predictor:
     """Load the networks of `cfg.checkpoint` with the options that predicting and the demo share."""
     options: dict[str, Any] = {
-        key: cfg[key] for key in ("device", "precision", "trust", "tta", "scale", "tile", "overlap")
+        key: cfg[key] for key in ("device", "precision", "trust", "tta", "temperature", "scale", "tile", "overlap")
     }
     options["intensity_range"] = None if cfg.intensity_range is None else list(cfg.intensity_range)
     return load(as_text(cfg.checkpoint), **options)

@@ -156,15 +156,34 @@ def load(
     device: str = "auto",
     precision: str | None = None,
     trust: bool = False,
+    temperature: bool = False,
     **options: Any,
 ) -> Predictor:
     """Load one or several trained networks to predict with; see `medseg.load`. The options are those of `Predictor`."""
-    check_arguments(PREDICTION, **options)
+    check_arguments(PREDICTION, temperature=temperature, **options)
     where = pick_device(device)
-    networks = [TrainedNetwork.load(file, trust=trust) for file in find_checkpoints(checkpoint)]
+    files = find_checkpoints(checkpoint)
+    networks = [TrainedNetwork.load(file, trust=trust) for file in files]
+    if temperature:
+        networks = [
+            replace(network, temperature=chosen_temperature(file))
+            for network, file in zip(networks, files, strict=True)
+        ]
     for network in networks:
         _ = network.normalisation  # raises where it is not known
     return Predictor([network.to(where, precision) for network in networks], **options)
+
+
+def chosen_temperature(checkpoint: Path) -> float:
+    """Return the temperature that the run of a checkpoint chose. Raises `UserError` where there is none."""
+    run, file = find_run(checkpoint)
+    chosen = run.temperature_of(file)
+    if chosen is None:
+        raise UserError(
+            f"{checkpoint}: no temperature was chosen for it ({run.temperature.name} of a run is for its best "
+            "checkpoint); leave out temperature=true"
+        )
+    return chosen
 
 
 def find_checkpoints(given: Source | Sequence[Source]) -> list[Path]:

@@ -101,6 +101,23 @@ def test_flips_are_averaged(unet: Path) -> None:
     assert not np.allclose(found, medseg.load(unet).predict(image).probabilities, atol=1e-2)
 
 
+def test_a_temperature_divides_the_logits(tmp_path: Path) -> None:
+    file = write_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    image = picture(32, 32)
+    plain = medseg.load(file).predict(image)
+    with pytest.raises(UserError, match=r"no temperature was chosen for it .*leave out temperature=true"):
+        medseg.load(file, temperature=True)
+    (tmp_path / "run" / "temperature.json").write_text('{"temperature": 2.5}\n', encoding="utf-8")
+    scaled = medseg.load(tmp_path / "run", temperature=True).predict(image)
+    expected = torch.from_numpy(plain.probabilities).log().div(2.5).softmax(0).numpy()
+    np.testing.assert_allclose(scaled.probabilities, expected, atol=1e-6)
+    np.testing.assert_array_equal(scaled.mask, plain.mask)
+    np.testing.assert_array_equal(medseg.load(file).predict(image).probabilities, plain.probabilities)
+    (tmp_path / "run" / "temperature.json").write_text('{"temperature": "warm"}\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"temperature\.json: damaged"):
+        medseg.load(file, temperature=True)
+
+
 def test_an_ensemble_is_the_average_of_its_networks(unet: Path, tmp_path: Path) -> None:
     image = picture(50, 60)
     other = write_checkpoint(tmp_path / "other.ckpt", seed=1)
