@@ -73,7 +73,7 @@ def test_own_metric_is_in_the_report(place: Path) -> None:
 def test_own_metric_of_a_checkpoint_is_measured_afterwards(place: Path) -> None:
     run = runs(place)[0]
     words = [word.replace("RUN", str(run.path)) for word in arguments("medseg evaluate")]
-    theirs = "+metrics.mcc._target_=torchmetrics.classification.BinaryMatthewsCorrCoef"
+    theirs = "+metrics.their_mcc._target_=torchmetrics.classification.BinaryMatthewsCorrCoef"
     done = command("evaluate", *words, theirs, cwd=place)
     assert done.returncode == 0, done.stderr
     (scored,) = run.path.glob("evaluations/*/per_image.csv")
@@ -83,7 +83,7 @@ def test_own_metric_of_a_checkpoint_is_measured_afterwards(place: Path) -> None:
         tp, fp, fn, tn = (int(row[name]) for name in ("tp", "fp", "fn", "tn"))
         product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
         if product:
-            assert float(row["mcc"]) == pytest.approx((tp * tn - fp * fn) / product**0.5, abs=1e-5)
+            assert float(row["their_mcc"]) == pytest.approx((tp * tn - fp * fn) / product**0.5, abs=1e-5)
     refused = command("evaluate", f"checkpoint={run.path}", cwd=place)
     assert refused.returncode == 1
     assert "if you trust the file, give trust=true" in refused.stderr

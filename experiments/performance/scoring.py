@@ -1,10 +1,12 @@
 """Time of scoring one predicted image at its native size, by what takes it.
 
 python experiments/performance/scoring.py [--rounds 5] [--scores nsd boundary_iou ...]
+python experiments/performance/scoring.py --each
 
 Images of several native sizes, with one or many objects; predictions of 256 x 256, off by a few per cent. Printed is
 processor time in ms, medians over the rounds: probabilities resized and made classes, counts, scores of masks, packing;
-then the whole as the test of a run does it, native and prepared size, and its wall time in threads.
+then the whole as the test of a run does it, native and prepared size, and its wall time in threads. With `--each`, of
+each score that is made of masks, alone at the native size.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 from medseg.data.prepared.mask_archive import encode_mask
 from medseg.data.prepared.resize import resize_mask
 from medseg.data.prepared.restore import restore_classes
-from medseg.metrics import ImageScores, count_pixels
+from medseg.metrics import MEASURES, ImageScores, MaskPair, count_pixels
 from medseg.training.image_scorer import ImageScorer
 
 SIDE = 256
@@ -116,13 +118,32 @@ def measure(case: Case, scores: ImageScores, rounds: int) -> list[float]:
     return [*(timed(part, rounds) for part in parts), timed(several, rounds, time.perf_counter) / 8]
 
 
+def measure_each(case: Case, rounds: int) -> dict[str, float]:
+    """Return the times of the scores that are made of masks, in ms."""
+    truth = draw(case, np.random.default_rng(0))
+    masks = restore_classes(predict(truth), case.size) == 1, truth == 1
+
+    def timed_alone(score: Callable[[MaskPair], float]) -> float:
+        return timed(lambda: score(MaskPair(*masks)), rounds)
+
+    return {name: timed_alone(score) for name, score in MEASURES.of_masks.items() if MEASURES[name].unit != "mm"}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scores", nargs="*", default=[], help="optional scores to measure as well")
+    parser.add_argument("--each", action="store_true", help="the scores one by one")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
+    if arguments.each:
+        columns = {case.name: measure_each(case, arguments.rounds) for case in CASES}
+        print("| score | " + " | ".join(columns) + " |")
+        print("|---|" + "--:|" * len(columns))
+        for name in columns[CASES[0].name]:
+            print(f"| {name} | " + " | ".join(f"{times[name]:.1f}" for times in columns.values()) + " |")
+        return
     print("| image | resize | counts | scores | pack | whole | wall, a thread per core |")
     print("|---|--:|--:|--:|--:|--:|--:|")
     for case in CASES:

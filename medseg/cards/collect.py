@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from medseg.cards.data import Data, find_data
 from medseg.cards.network import Network, find_network
@@ -102,8 +101,7 @@ def score_classes(cell: Cell, runs: Sequence[Run]) -> dict[str, dict[str, Score]
 
 def best_validation(run: Run) -> float:
     """Return the Dice of a run's best epoch on its validation images."""
-    values = [row["val/dice"] for row in run.epochs]
-    return float(np.nanmax(values)) if values else -np.inf
+    return max((row["val/dice"] for row in run.epochs if not math.isnan(row["val/dice"])), default=-math.inf)
 
 
 def find_evaluations(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from medseg.cards.collect import Subject, is_external
-from medseg.metrics.measures import MEASURES, Measure
+from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
@@ -17,24 +18,24 @@ from medseg.runs.run import Run
 def describe_scores(subject: Subject) -> str:
     """Tell how well it does: all scores, each class, each seed, other data."""
     scores, seeds = subject.cell.scores, len(subject.seeds)
-    sample = subject.cell.sample
+    sample, measures = subject.cell.sample, subject.runs[0].measures
     assert sample is not None
     units = "images" if sample.groups is None else f"{count(sample.unit_count, 'group')} of images"
     over = f"{units} and seeds" if seeds > 1 else units
     parts = [
         f"On {count(len(sample.ids), 'test image')}. In brackets the 95 % t interval over {over}"
         f"{'; ± is the deviation over seeds' if seeds > 1 else ''}.",
-        score_table([m for m in MEASURES.values() if m.convention == "per_image"], {"mean": scores}),
+        score_table(measures.per_image, {"mean": scores}),
     ]
     if subject.classes:
-        shown = [m for m in MEASURES.values() if m.convention == "per_image"]
         present = (sample.counts[0, :, :, 0] + sample.counts[0, :, :, 2] > 0).sum(axis=0)  # tp + fn
         there = ", ".join(f"{name} is in {many}" for name, many in zip(subject.classes, present.tolist(), strict=True))
         note = (
-            f"Of the {len(sample.ids)} test images, {there}; where a class is neither there nor predicted it counts 1."
+            f"Of the {len(sample.ids)} test images, {there}. Where a class that others of them have is neither there "
+            "nor predicted, it counts 1; a class that none of them has is in no mean but where it is predicted."
         )
-        parts += ["### Each class", escape_markdown(note), score_table(shown, subject.classes)]
-    others = [m for m in MEASURES.values() if m.convention != "per_image" and m.name in scores]
+        parts += ["### Each class", escape_markdown(note), score_table(measures.per_image, subject.classes)]
+    others = [m for m in measures.of_splits if m.name in scores]
     parts += [
         "### Other conventions",
         "What other papers call by the same names, from the pixels of all test images together:",
@@ -73,7 +74,7 @@ def in_full(score: Score, measure: Measure) -> str:
 
 def validation_dice(run: Run) -> float | None:
     """Return the best Dice of a run on the validation images."""
-    return max((row["val/dice"] for row in run.epochs), default=None)
+    return max((row["val/dice"] for row in run.epochs if not math.isnan(row["val/dice"])), default=None)
 
 
 RUNS: Sequence[Column[Run]] = (

@@ -1,4 +1,4 @@
-"""The scores of one image that are made of its masks, class by class."""
+"""The scores of one image that are made of its masks, and the optional ones, class by class."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.labels import IGNORE_INDEX
+from medseg.metrics.counts import count_pixels
 from medseg.metrics.mask_pair import MaskPair
-from medseg.metrics.measures import MEASURES
+from medseg.metrics.measures import MEASURES, Measure
 
 TOLERANCE = 2.0
 """Of the normalised surface distance where none is given, in pixels."""
@@ -36,11 +37,15 @@ class ImageScores:
     custom: Mapping[str, Score] = field(default_factory=dict)
 
     @property
-    def functions(self) -> dict[str, Score]:
-        """What is measured, in the order of the table."""
+    def chosen(self) -> list[Measure]:
+        """What is measured of the table, in its order: what is made of masks, and what is optional."""
         wanted = {*self.names, *(("hd95_mm", "assd_mm") if self.spacing is not None else ())}
-        chosen = {n: of for n, of in MEASURES.of_masks.items() if not MEASURES[n].optional or n in wanted}
-        return {**chosen, **self.custom}
+        return [each for each in MEASURES.per_image if (each.name in wanted if each.optional else each.of_masks)]
+
+    @property
+    def measured(self) -> list[str]:
+        """The names of what is measured."""
+        return [*(each.name for each in self.chosen), *self.custom]
 
     def measure(
         self, prediction: np.ndarray, truth: np.ndarray, num_classes: int, instances: np.ndarray | None = None
@@ -55,8 +60,9 @@ class ImageScores:
         """
         if prediction.shape != truth.shape or prediction.ndim != 2:
             raise ValueError(f"two H x W class maps are needed, got {prediction.shape} and {truth.shape}")
-        functions, valid = self.functions, truth != IGNORE_INDEX
-        values: dict[str, list[float]] = {name: [] for name in functions}
+        chosen, valid = self.chosen, truth != IGNORE_INDEX
+        of_masks: dict[str, Score] = {each.name: each.of_masks for each in chosen if each.of_masks} | {**self.custom}
+        values: dict[str, list[float]] = {name: [] for name in of_masks}
         for label in range(1, num_classes):
             true = truth == label
             pair = MaskPair(
@@ -66,6 +72,11 @@ class ImageScores:
                 instances=None if instances is None else instances * true,
                 tolerance=self.tolerance,
             )
-            for name, of in functions.items():
+            for name, of in of_masks.items():
                 values[name].append(float(of(pair)))
-        return {name: np.array(row, dtype=np.float64) for name, row in values.items()}
+        measured = {name: np.array(row, dtype=np.float64) for name, row in values.items()}
+        of_counts = {each.name: each.function for each in chosen if each.function}
+        if of_counts:
+            counts = count_pixels(prediction[None], truth[None], num_classes)[0, 1:]
+            measured |= {name: of(counts) for name, of in of_counts.items()}
+        return {name: measured[name] for name in self.measured}

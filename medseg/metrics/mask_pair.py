@@ -76,6 +76,12 @@ class MaskPair:
         return border(self.cropped[0]), border(self.cropped[1])
 
     @cached_property
+    def objects(self) -> tuple[np.ndarray, np.ndarray]:
+        """The predicted and the true objects inside `box`, each a number from 1; 0 is outside."""
+        predicted, true = self.cropped
+        return regions(predicted), regions(true) if self.instances is None else self.instances[self.box]
+
+    @cached_property
     def surface_distances(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """From each border pixel of one mask to the other border, and back, in pixels; neither mask is empty."""
         return self._between_borders(None)
@@ -88,6 +94,13 @@ class MaskPair:
     def _between_borders(self, spacing: tuple[float, float] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         predicted, true = self.borders
         return distance_to(true, spacing)[predicted], distance_to(predicted, spacing)[true]
+
+
+def regions(mask: Mask) -> NDArray[np.int32]:
+    """Number the connected regions of a mask, H x W bool, from 1; 0 is outside. Along edges, not across corners."""
+    import cv2
+
+    return np.asarray(cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1], dtype=np.int32)
 
 
 def border(mask: Mask) -> Mask:

@@ -6,16 +6,19 @@ Whatever prints, compares, draws or writes scores goes by this table. To add a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medseg.errors import ConfigError
+from medseg.metrics.boundary import boundary_iou
 from medseg.metrics.distances import assd, assd_mm, hd95, hd95_mm, nsd
 from medseg.metrics.mask_pair import MaskPair
-from medseg.metrics.scores import accuracy, dice, iou, precision, recall, specificity
+from medseg.metrics.objects import aggregated_jaccard, average_precision, panoptic_quality
+from medseg.metrics.scores import accuracy, dice, iou, mcc, precision, recall, specificity, volumetric_similarity
+from medseg.metrics.skeleton import cldice
 
 Function = Callable[[NDArray[Any]], NDArray[np.float64]]
 
@@ -39,6 +42,7 @@ class Measure:
             is measured where the spacing is known.
         digits: after the point.
         unit: of the values; empty for a fraction.
+        setting: what else it depends on and was measured with, such as a tolerance.
         higher_is_better: which of two values is better.
         lowest, highest: ends of the range; None where there is none.
     """
@@ -52,6 +56,7 @@ class Measure:
     optional: bool = False
     digits: int = 3
     unit: str = ""
+    setting: str = ""
     higher_is_better: bool = True
     lowest: float | None = 0.0
     highest: float | None = 1.0
@@ -86,8 +91,10 @@ class Measures(dict[str, Measure]):
 
     @property
     def of_counts(self) -> dict[str, Function]:
-        """Scores of single images that are made of pixel counts: name -> function of ... x 4 counts."""
-        return {measure.name: measure.function for measure in self.per_image if measure.function is not None}
+        """Scores that every image has from its pixel counts: name -> function of ... x 4 counts."""
+        return {
+            measure.name: measure.function for measure in self.per_image if measure.function and not measure.optional
+        }
 
     @property
     def of_masks(self) -> dict[str, Callable[[MaskPair], float]]:
@@ -104,12 +111,18 @@ class Measures(dict[str, Measure]):
         """Every convention once."""
         return list(dict.fromkeys(measure.convention for measure in self.values()))
 
-    def with_custom(self, described: Mapping[str, Mapping[str, Any]]) -> Measures:
-        """Return a table with scores of the user's own added, as `test/summary.json` describes them.
+    def as_measured(self, summary: Mapping[str, Any]) -> Measures:
+        """Return the table as a test or an evaluation was scored by it.
 
         Args:
-            described: name -> higher_is_better, unit; a name that the table has is ignored.
+            summary: of that, `summary.json`: its `own_metrics` are added, name -> higher_is_better, unit, where the
+                table does not have the name; NSD has the tolerance in its title.
         """
+        tolerance, nsd = summary.get("nsd_tolerance"), self.get("nsd")
+        known = dict(self)
+        if tolerance is not None and nsd is not None and not nsd.setting:
+            setting = f"{tolerance:g} px"
+            known["nsd"] = replace(nsd, title=f"{nsd.title} ({setting})", setting=setting)
         own = [
             Measure(
                 name,
@@ -121,10 +134,10 @@ class Measures(dict[str, Measure]):
                 lowest=None,
                 highest=None,
             )
-            for name, what in described.items()
+            for name, what in (summary.get("own_metrics") or {}).items()
             if name not in self
         ]
-        return Measures([*self.values(), *own]) if own else self
+        return Measures([*known.values(), *own])
 
     def choose(self, score: str | None, convention: str) -> Measure:
         """Return the measure that the options `score` and `convention` name; without a score, the convention's first.
@@ -168,11 +181,22 @@ def occurs(counts: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(np.asarray(counts)[..., :3].sum(axis=-1) != 0)
 
 
+def has_score(counts: ArrayLike) -> NDArray[np.bool_]:
+    """Tell which classes of which images of a split have a score. N x C x 4 counts -> N x C.
+
+    A class that the truth of the split does not have has one only where it is predicted, which is wrong.
+    """
+    array = np.asarray(counts)
+    in_truth = (array[..., 0] + array[..., 2]).sum(axis=0) > 0
+    return np.asarray(in_truth | occurs(array))
+
+
 def _known(counts: NDArray[Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace by NaN what was made of unknown counts: a file may lack those of the background."""
     return np.where(np.isnan(np.asarray(counts, dtype=np.float64)).any(axis=(-2, -1)), np.nan, values)
 
 
+VS = "volumetric_similarity"
 MEAN_IOU, MEAN_DICE = "mean_iou_with_background", "mean_dice_with_background"
 
 DISTANCE: dict[str, Any] = {"digits": 1, "unit": "pixels", "higher_is_better": False, "highest": None}
@@ -190,6 +214,13 @@ MEASURES = Measures(
         Measure("hd95_mm", "HD95", "per_image", "hd95_mm", of_masks=hd95_mm, optional=True, **DISTANCE_MM),
         Measure("assd_mm", "ASSD", "per_image", "assd_mm", of_masks=assd_mm, optional=True, **DISTANCE_MM),
         Measure("nsd", "NSD", "per_image", "nsd", of_masks=nsd, optional=True),
+        Measure("boundary_iou", "boundary IoU", "per_image", "boundary_iou", of_masks=boundary_iou, optional=True),
+        Measure("cldice", "clDice", "per_image", "cldice", of_masks=cldice, optional=True),
+        Measure("ap", "AP", "per_image", "ap", of_masks=average_precision, optional=True),
+        Measure("pq", "PQ", "per_image", "pq", of_masks=panoptic_quality, optional=True),
+        Measure("aji", "AJI", "per_image", "aji", of_masks=aggregated_jaccard, optional=True),
+        Measure("mcc", "MCC", "per_image", "mcc", mcc, optional=True, lowest=-1.0),
+        Measure(VS, "volumetric similarity", "per_image", VS, volumetric_similarity, optional=True),
         Measure("brier", "Brier score", "per_image", "brier", digits=4, higher_is_better=False),
         Measure("ece", "ECE", "per_image", "ece", digits=4, higher_is_better=False),
         Measure("pooled_dice", "pooled Dice", "pooled", "dice", _mean(dice)),
@@ -214,16 +245,24 @@ def mean_over_classes(values: ArrayLike) -> NDArray[np.float64]:
     return np.divide(total, present.sum(axis=1), out=np.full(len(array), np.nan), where=present.any(axis=1))
 
 
-def headline(counts: ArrayLike) -> dict[str, float]:
-    """Return the mean over images, of the mean over foreground classes, of every score that is made of counts.
+def mean_over_images(values: ArrayLike) -> float:
+    """Return the mean over the images that have a value, NaN where none has. N -> a number."""
+    array = np.asarray(values, dtype=np.float64)
+    present = array[~np.isnan(array)]
+    return float(present.mean()) if len(present) else float("nan")
 
-    A class that occurs nowhere, neither in truth nor in prediction, is left out; NaN where none occurs.
+
+def headline(counts: ArrayLike) -> dict[str, float]:
+    """Return the mean over images, of the mean over foreground classes, of every score that all images have.
+
+    Over the classes and images that have a score (`has_score`); NaN where none has.
 
     Args:
         counts: N x classes x 4, the background first, N at least 1.
     """
     foreground = np.asarray(counts)[:, 1:]
-    present = foreground[:, occurs(foreground.sum(axis=0))]
-    if not present.shape[1]:
-        return dict.fromkeys(MEASURES.of_counts, float("nan"))
-    return {name: float(score(present).mean(axis=1).mean()) for name, score in MEASURES.of_counts.items()}
+    scored = has_score(foreground)
+    return {
+        name: mean_over_images(mean_over_classes(np.where(scored, score(foreground), np.nan)))
+        for name, score in MEASURES.of_counts.items()
+    }

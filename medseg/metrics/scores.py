@@ -41,6 +41,26 @@ def specificity(counts: ArrayLike) -> Scores:
     return _ratio(tn, tn + fp)
 
 
+def mcc(counts: ArrayLike) -> Scores:
+    """Return Matthews' correlation coefficient, -1 to 1: (tp tn - fp fn) / sqrt((tp+fp) (tp+fn) (tn+fp) (tn+fn)).
+
+    Where the root is 0, since truth or prediction is all of the image or nothing of it, 1 if they are equal, else 0.
+    """
+    tp, fp, fn, tn = (np.asarray(each, dtype=np.float64) for each in _split(counts))
+    root = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    equal = np.where(fp + fn > 0, 0.0, 1.0)
+    return np.clip(np.divide(tp * tn - fp * fn, root, out=equal, where=root > 0), -1.0, 1.0)
+
+
+def volumetric_similarity(counts: ArrayLike) -> Scores:
+    """Return 1 - |fn - fp| / (2 tp + fp + fn), how alike the areas are wherever they lie; 1 where both are empty.
+
+    (Taha and Hanbury, BMC Medical Imaging 15, 2015.)
+    """
+    tp, fp, fn, _ = _split(counts)
+    return _ratio(2 * tp + 2 * np.minimum(fp, fn), 2 * tp + fp + fn)
+
+
 def pool(counts: ArrayLike) -> NDArray[np.int64]:
     """Sum the counts of all images, N x num_classes x 4 -> num_classes x 4, for dataset-level scores."""
     return np.asarray(counts).sum(axis=0)

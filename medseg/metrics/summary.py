@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medseg.metrics.measures import MEASURES, mean_of_present, mean_over_classes, occurs
+from medseg.metrics.measures import MEASURES, has_score, mean_of_present, mean_over_classes, occurs
 from medseg.metrics.scores import pool, recall
 
 
 def scores_of(counts: ArrayLike, measured: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
-    """Return every score of N images, N x foreground classes; NaN for a class that occurs nowhere in the split.
+    """Return every score of N images, N x foreground classes; NaN where a class has none (`has_score`).
 
     Args:
         counts: N x num_classes x 4.
-        measured: the scores that are not made of counts, name -> N x foreground classes.
+        measured: the scores that not every image has from its counts, name -> N x foreground classes.
     """
     foreground = np.asarray(counts)[:, 1:]
-    absent = ~occurs(foreground.sum(axis=0))
     scores = {name: score(foreground) for name, score in MEASURES.of_counts.items()}
     scores |= {name: np.asarray(values, dtype=np.float64) for name, values in measured.items()}
-    return {name: np.where(absent, np.nan, values) for name, values in scores.items()}
+    return {name: np.where(has_score(foreground), values, np.nan) for name, values in scores.items()}
 
 
 def per_image_rows(
@@ -37,10 +36,10 @@ def per_image_rows(
     Args:
         ids: of the N images.
         counts: N x num_classes x 4.
-        measured: the scores that are not made of counts, name -> N x (num_classes - 1).
+        measured: the scores that not every image has from its counts, name -> N x (num_classes - 1).
         class_names: of the classes, background first.
 
-    A score that an image does not have (a distance of two empty masks, a class that occurs nowhere) is None.
+    A score that an image does not have (a distance of two empty masks, a class that the split does not have) is None.
     """
     counts = np.asarray(counts)
     scores = scores_of(counts, measured)

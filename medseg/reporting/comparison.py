@@ -119,11 +119,11 @@ class Comparison:
 
 
 def measures_of(runs: Sequence[Run]) -> Measures:
-    """Return the table of scores with the own metrics that any of the runs was scored by."""
+    """Return the table of scores as the first run was scored by it, with the own metrics of all runs."""
     measures = MEASURES
     for run in runs:
         if run.finished:
-            measures = measures.with_custom(run.summary.get("own_metrics", {}))
+            measures = measures.as_measured(run.summary)
     return measures
 
 
@@ -153,7 +153,7 @@ def score_runs(
         row: costs_of([run for (r, _), several in layout.cells.items() if r == row for run in several], measured, size)
         for row in layout.rows
     }
-    warnings = check_own_metrics(runs)
+    warnings = check_measures(runs)
     warnings += [warning for column in layout.columns for warning in check_column(cells, column)]
     return Comparison(
         measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), tuple(warnings)
@@ -316,16 +316,17 @@ def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -
     return [replace(cell, rank=ranks.get(cell.row), like_best=cell.row in alike) for cell in cells]
 
 
-def check_own_metrics(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each own metric that runs describe differently."""
+def check_measures(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each score that runs measured differently: the user's own, and NSD by its tolerance."""
     described = {
-        (name, measure.higher_is_better, measure.unit): None
+        (name, measure.higher_is_better, measure.unit, measure.setting): None
         for run in runs
         if run.finished
         for name, measure in run.measures.items()
+        if not measure.setting or name in run.per_image.classwise
     }
     return [
-        f"{name}: the runs do not agree on its unit or on which values are better; the first of them counts"
+        f"{name}: the runs do not agree on its unit, its tolerance or which values are better; the first of them counts"
         for name, number in Counter(name for name, *_ in described).items()
         if number > 1
     ]

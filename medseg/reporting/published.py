@@ -3,13 +3,13 @@
 A row is what a source prints: network, dataset, split, image size, Dice and IoU as fractions, and in words how it
 takes the mean. Nothing is filled in. A number compares with ours only where both are averaged in the same way:
 
-    | kind       | what the source averages                                   | ours                               |
-    |------------|------------------------------------------------------------|------------------------------------|
-    | per image  | the foreground of each image                               | `dice`, `iou`                      |
-    | pooled     | nothing: the counts of the whole split                     | `pooled_dice`, `pooled_iou`        |
-    | two-class  | foreground and background                                  | `mean_iou_with_background`, no Dice |
-    | batch      | the counts of each batch, so it depends on the batch size  | none                               |
-    | not stated |                                                            | none                               |
+    | kind       | what the source averages            | ours                                                    |
+    |------------|-------------------------------------|---------------------------------------------------------|
+    | per image  | the foreground of each image        | `dice`, `iou`                                           |
+    | pooled     | nothing: counts of the whole split  | `pooled_dice`, `pooled_iou`                             |
+    | two-class  | foreground and background           | `mean_dice_with_background`, `mean_iou_with_background` |
+    | batch      | counts of each batch, of its size   | none                                                    |
+    | not stated |                                     | none                                                    |
 
 A network is looked up by its name. Width and details are those of the source.
 """
@@ -69,6 +69,7 @@ OURS = {
     ("per image", "iou"): "iou",
     ("pooled", "dice"): "pooled_dice",
     ("pooled", "iou"): "pooled_iou",
+    ("two-class", "dice"): "mean_dice_with_background",
     ("two-class", "iou"): "mean_iou_with_background",
 }
 """Kind and score -> the score of ours that is taken in the same way; none for the others."""
@@ -167,7 +168,7 @@ def find(
         rows: of `read_published`.
         model, data: our names, `Run.model` and `Run.data`.
         score: `dice` or `iou` for all that was published as such, whatever the convention (`Published.ours` tells with
-            what it compares); `pooled_dice`, `pooled_iou` or `mean_iou_with_background` for what was taken in that way.
+            what it compares); the name of another of our scores, such as `pooled_dice`, for what was taken in that way.
         names: what publications call the network, besides the name that is ours in other letters.
         split: our way to split; None is the dataset's default.
         image_size: ours, in pixels.

@@ -114,6 +114,8 @@ class Sample:
         if measure.convention != "per_image":
             counts = np.moveaxis(self.per_unit(np.moveaxis(self.all_counts, 1, -1)), -1, 1)
             without = function_of(measure)(counts.sum(axis=1, keepdims=True) - counts)
+            # Without the only unit that has a class there may be none left to score.
+            without = np.where(np.isnan(without), whole, without)
         else:
             values = self.scores.get(measure.score, np.full((len(self.seeds), len(self.ids)), np.nan))
             total, number = self._sums(values)

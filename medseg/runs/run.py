@@ -160,10 +160,10 @@ class Run:
 
     @property
     def measures(self) -> Measures:
-        """The table of scores, with those of the user's own that this run was scored by."""
+        """The table of scores, as this run was scored by it, the user's own included."""
         from medseg.metrics.measures import MEASURES
 
-        return MEASURES.with_custom(self.summary.get("own_metrics", {}))
+        return MEASURES.as_measured(self.summary)
 
     @property
     def scores(self) -> dict[str, float | None]:

@@ -26,9 +26,10 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     table.add_column("mean ± deviation over images")
     for name in columns:
         table.add_column(name, justify="right")
-    measures = MEASURES.with_custom(summary.get("own_metrics", {}))
+    measures = MEASURES.as_measured(summary)
     for measure in (each for each in measures.per_image if each.name in summary["headline"]):
-        name = f"{measure.name} ({measure.unit})" if measure.unit else measure.name
+        remark = measure.unit or measure.setting
+        name = f"{measure.name} ({remark})" if remark else measure.name
         table.add_row(name, *(cell(scores[measure.name], measure.digits) for scores in columns.values()))
     conventions = summary["conventions"]
     table.add_section()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -58,7 +59,7 @@ class EpochRows(Callback):
     """Write `metrics.csv`, one row per epoch, and say the same on the console.
 
     The rows are in the checkpoint as well, so a resumed run has those of all epochs, whatever became of the file. An
-    epoch without validation has empty cells for it.
+    epoch without validation has empty cells for it, and so has one without a score.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -66,6 +67,7 @@ class EpochRows(Callback):
         self.rows: list[dict[str, Any]] = []
         self.started = 0.0
         self.validated = False
+        self.warned = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -104,11 +106,18 @@ class EpochRows(Callback):
             for name, value in trainer.callback_metrics.items()
             if self.validated or not name.startswith("val/")
         }
+        if math.isnan(measured.get(SELECTION, 0.0)) and not self.warned:
+            self.warned = True
+            log.warning(
+                "epoch %d has no validation Dice: no validation image has foreground, and none was predicted; "
+                "where no epoch has one, the last is tested",
+                trainer.current_epoch + 1,
+            )
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            **{name: measured.get(name, "") for name in ("train/loss", "val/loss", "val/dice", "val/iou")},
+            **{name: cell(measured.get(name)) for name in ("train/loss", "val/loss", "val/dice", "val/iou")},
             "seconds": round(time.perf_counter() - self.started, 3),
         }
         self.rows.append(row)
@@ -116,6 +125,11 @@ class EpochRows(Callback):
             write_csv(self.folder.metrics, self.rows)
             self.folder.set_state("running", epoch=trainer.current_epoch + 1, max_epochs=trainer.max_epochs)
             log.info("%s", epoch_line(row, trainer.max_epochs))
+
+
+def cell(value: float | None) -> float | str:
+    """Return a score as a cell of `metrics.csv`: empty where the epoch has none."""
+    return "" if value is None or math.isnan(value) else value
 
 
 def epoch_line(row: Mapping[str, Any], max_epochs: int | None) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning import Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from medseg.trained.files import write_checkpoint
 
@@ -22,11 +24,17 @@ class CheckpointFiles(TorchCheckpointIO):
 class MovableCheckpoint(ModelCheckpoint):
     """One checkpoint file, written at the end of an epoch; it holds no path of the machine.
 
-    Lightning forgets the best score when the folder is not where it was; a run that was moved has to keep it.
+    Lightning forgets the best score when the folder is not where it was; a run that was moved has to keep it. Where no
+    epoch has a score, as in a validation without foreground, the file is that of the newest epoch.
     """
 
     def __init__(self, folder: Path, **arguments: Any) -> None:
         super().__init__(folder, save_on_train_epoch_end=True, enable_version_counter=False, **arguments)
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        if current is not None and current.isnan() and all(score.isinf() for score in self.best_k_models.values()):
+            return True  # Lightning keeps a missing score as an infinite one
+        return super().check_monitor_top_k(trainer, current)
 
     def state_dict(self) -> dict[str, Any]:
         return {**in_folder(super().state_dict(), Path()), "dirpath": ""}

@@ -70,7 +70,7 @@ def rescore(folder: Path, options: Options, spacing: tuple[float, float] | None 
     for kind, values in made.items():
         write_csv(folder / f"{kind}.csv", per_image_rows(before[kind].ids, *values, class_names))
     write_json(folder / "summary.json", summary)
-    return list(scores.functions)
+    return scores.measured
 
 
 def score_maps(file: Path, earlier: PerImage, prepared: PreparedDataset, scores: ImageScores) -> list[Scored]:

@@ -14,6 +14,7 @@ Keys, in the order in which a dashboard wants them:
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -100,7 +101,7 @@ class RunLogger(WandbLogger):
             }
             shown.append(wandb.Image(as_rgb(image), masks=masks, caption=name))
             dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]
-            rows.append([epoch, name, float(dice), shown[-1]])
+            rows.append([epoch, name, None if math.isnan(dice) else dice, shown[-1]])
         table = wandb.Table(columns=["epoch", "id", "dice", "image"], data=rows)
         self.log_metrics({"val/images": shown, "val/panels": table})  # type: ignore[dict-item]
 

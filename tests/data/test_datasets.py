@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -215,6 +216,17 @@ def test_dsb_masks_are_united_and_kept_apart_as_instances(top):
     assert np.unique(instances).tolist() == [0, 1, 2]
     assert (instances[2, 3], instances[5, 9]) == (1, 2)
     np.testing.assert_array_equal(instances > 0, labels)
+
+
+def test_each_file_is_decoded_once_for_image_classes_and_instances():
+    source = MemorySource(dsb_files(""))
+    dataset = DSB2018()
+    (sample,) = dataset.list_samples(source).samples
+    with patch.object(source, "read", wraps=source.read) as read:
+        image, labels, instances = dataset.read_with_instances(source, sample)
+    assert sorted(call.args[0] for call in read.call_args_list) == sorted([sample.image, *sample.masks])
+    np.testing.assert_array_equal(image, dataset.read(source, sample)[0])
+    np.testing.assert_array_equal(labels, instances > 0)
 
 
 def test_dsb_image_without_masks_and_masks_without_image_are_told():

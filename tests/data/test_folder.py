@@ -143,6 +143,17 @@ def test_several_masks_of_an_image_are_united_and_its_instances(layout, caplog):
     np.testing.assert_array_equal(dataset.read(source, listing.samples[1])[1], mask(high=1))
     left, right = halves()
     np.testing.assert_array_equal(dataset.instances(source, listing.samples[1]), (left > 0) + 2 * (right > 0))
+    dataset.list_samples(source)
+    assert dataset.has_instances
+
+
+def test_objects_are_known_where_every_value_is_one():
+    source = named("images/a.png", "masks/a.png")
+    source.files["masks/a.png"] = encode(mask(high=3))
+    numbers, classes = Folder(foreground="above_zero"), Folder(labels={"background": 0, "cell": 3})
+    for dataset, known in ((numbers, True), (classes, False)):
+        dataset.list_samples(source)
+        assert dataset.has_instances is known
 
 
 def test_several_masks_that_do_not_go_together_are_refused():

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from medseg.data.labels import IGNORE_INDEX
 from medseg.errors import ConfigError
-from medseg.metrics.custom import describe, measure
+from medseg.metrics.custom import as_scores, describe
+from medseg.metrics.image_scores import ImageScores
 from medseg.training.build import build_metrics
 
 DICE = {
@@ -30,7 +31,10 @@ def masks() -> tuple[np.ndarray, np.ndarray]:
 def test_a_metric_of_torchmetrics_scores_image_by_image_and_class_by_class() -> None:
     metrics = build_metrics(OmegaConf.create({"their_dice": DICE}))
     predictions, truths = masks()
-    values = measure(metrics, predictions, truths, num_classes=3)["their_dice"]
+    scores = ImageScores(custom=as_scores(metrics))
+    measured = [scores.measure(*each, num_classes=3) for each in zip(predictions, truths, strict=True)]
+    assert list(measured[0]) == ["hd95", "assd", "their_dice"]
+    values = np.stack([image["their_dice"] for image in measured])
     assert values.shape == (4, 2)
     for n, (prediction, truth) in enumerate(zip(predictions[:, 2:], truths[:, 2:], strict=True)):
         for label in (1, 2):
@@ -40,12 +44,12 @@ def test_a_metric_of_torchmetrics_scores_image_by_image_and_class_by_class() -> 
 
 
 def test_the_example_of_torchmetrics_is_built_and_described() -> None:
-    file = Path(__file__).resolve().parents[2] / "examples" / "conf" / "metrics" / "mcc.yaml"
+    file = Path(__file__).resolve().parents[2] / "examples" / "conf" / "metrics" / "kappa.yaml"
     metrics = build_metrics(OmegaConf.load(file))
     half = np.arange(64).reshape(8, 8) < 32
-    assert metrics["mcc"](half, half) == 1
-    assert metrics["mcc"](~half, half) == -1
-    assert describe(metrics) == {"mcc": {"higher_is_better": True, "unit": ""}}
+    assert metrics["kappa"](half, half) == 1
+    assert metrics["kappa"](~half, half) == -1
+    assert describe(metrics) == {"kappa": {"higher_is_better": True, "unit": ""}}
 
 
 def test_the_direction_of_a_metric_is_that_of_torchmetrics() -> None:

@@ -7,7 +7,9 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from medseg.metrics import surface_distances
+from medseg.metrics import MaskPair
+from medseg.metrics.distances import hd95
+from tests.metrics.measured import surface_distances
 
 
 def border_points(mask: np.ndarray) -> np.ndarray:
@@ -38,9 +40,9 @@ def test_against_all_pairs(seed: int) -> None:
     # Speckle and blobs, sparse and dense, touching the border of the image.
     smooth, level = [(0, 0.98), (0, 0.3), (2, 0.7), (4, 0.9)][seed % 4]
     pred, target = random_mask(rng, smooth, level), random_mask(rng, smooth, level)
-    hd95, pooled, assd = brute_force(pred, target)
-    np.testing.assert_allclose(surface_distances(pred.astype(int), target.astype(int), 2), [[hd95, assd]])
-    np.testing.assert_allclose(surface_distances(pred * 1, target * 1, 2, pooled=True), [[pooled, assd]])
+    directed, pooled, assd = brute_force(pred, target)
+    np.testing.assert_allclose(surface_distances(pred.astype(int), target.astype(int), 2), [[directed, assd]])
+    assert hd95(MaskPair(pred, target), pooled=True) == pytest.approx(pooled)
 
 
 def test_each_class_is_measured_by_itself() -> None:
@@ -49,8 +51,8 @@ def test_each_class_is_measured_by_itself() -> None:
     both = surface_distances(pred, target, 4)
     assert both.shape == (3, 2)
     for c in (1, 2):
-        hd95, _, assd = brute_force(pred == c, target == c)
-        np.testing.assert_allclose(both[c - 1], [hd95, assd])
+        directed, _, assd = brute_force(pred == c, target == c)
+        np.testing.assert_allclose(both[c - 1], [directed, assd])
     assert np.isnan(both[2]).all()
 
 
@@ -66,10 +68,10 @@ def test_the_image_border_is_a_border() -> None:
     # A full image and one without its last column: all their borders but that column's coincide or touch.
     pred, target = np.ones((5, 6), int), np.ones((5, 6), int)
     target[:, 5] = 0
-    hd95, assd = surface_distances(pred, target, 2)[0]
+    measured = surface_distances(pred, target, 2)[0]
     expected = brute_force(pred.astype(bool), target.astype(bool))
-    assert (hd95, assd) == pytest.approx((expected[0], expected[2]))
-    assert hd95 == 1
+    assert tuple(measured) == pytest.approx((expected[0], expected[2]))
+    assert measured[0] == 1
 
 
 def test_diagonal_is_that_of_the_image() -> None:
@@ -83,6 +85,6 @@ def test_directed_and_pooled_percentiles_differ_with_stray_pixels() -> None:
     pred[10:20, 10:20] = target[10:20, 10:20] = 1
     pred[60, 40:43] = 1
     # 3 of the 39 border pixels of the prediction are far off, more than 5 % of one direction, less of both (75).
-    directed, pooled = surface_distances(pred, target, 2)[0, 0], surface_distances(pred, target, 2, pooled=True)[0, 0]
-    assert directed > 40
-    assert pooled == 0
+    pair = MaskPair(pred == 1, target == 1)
+    assert hd95(pair) > 40
+    assert hd95(pair, pooled=True) == 0

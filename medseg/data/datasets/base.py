@@ -23,6 +23,16 @@ from medseg.data.splits.split_files import file_split, split_names
 
 IntensityRange: TypeAlias = Sequence[float] | str | None
 
+# What beside overlap and distances tells of objects of a kind, after Maier-Hein et al., Metrics reloaded, Nature
+# Methods 21, 2024.
+REGION = ("boundary_iou",)
+"""One large region, whose outline the overlap says little of. The width of the boundary follows the size of the image:
+that of the NSD is in pixels, which mean nothing where images of many sizes have no known spacing."""
+THIN = ("nsd", "cldice")
+"""Thin and branching: a pixel off is most of the overlap, and a gap hardly any of it."""
+OBJECTS = ("ap", "pq", "aji")
+"""Many objects to be counted and told apart: two that are joined overlap as well as two that are not."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -99,8 +109,7 @@ class Dataset(ABC):
     """Whether the dataset tells its objects apart itself, so that `instances` is more than connected regions."""
 
     scores: tuple[str, ...] = ()
-    """The optional scores of `medseg.metrics.MEASURES` that fit its objects; measured and shown where nothing else is
-    chosen."""
+    """The optional scores that fit its objects, measured where nothing else is chosen: `REGION`, `THIN`, `OBJECTS`."""
 
     @property
     def options(self) -> dict[str, object]:
@@ -130,9 +139,17 @@ class Dataset(ABC):
     def instances(self, source: Source, sample: Sample) -> np.ndarray:
         """Return the instances of an image, H x W int32 at native size: 0 is background, else one number each.
 
+        They are in its class map, and count where it is not `IGNORE_INDEX`.
+        """
+        return self.read_with_instances(source, sample)[2]
+
+    def read_with_instances(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what `read` and `instances` do, each file decoded once.
+
         Here the connected regions of each foreground class; a dataset that has a mask for every object does better.
         """
-        return connected_components(self.read(source, sample)[1])
+        image, class_map = self.read(source, sample)
+        return image, class_map, connected_components(class_map)
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
         """Map each sample id to `train`, `val` or `test`.

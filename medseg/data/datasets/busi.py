@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import REGION, Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, read_labels, two_values
 from medseg.data.sources.decode import decode_image
 from medseg.data.sources.problems import Problem
@@ -41,6 +41,7 @@ class BUSI(Dataset):
     citation = "Al-Dhabyani et al., Data in Brief 28, 2020"
     images = "780"
     classes = ("background", "lesion")
+    scores = REGION
 
     def list_samples(self, source: Source) -> Listing:
         """List the images, each with all its masks."""

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import THIN, Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id, read_pair, two_values
 from medseg.data.sources.source import Archive, Source
 
@@ -31,6 +31,7 @@ class CHASEDB1(Dataset):
     images = "28"
     native_size = "999 x 960"
     classes = ("background", "vessel")
+    scores = THIN
 
     def list_samples(self, source: Source) -> Listing:
         """List the photographs with the masks of the first observer."""

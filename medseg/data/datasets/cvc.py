@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import REGION, Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id, read_pair, threshold
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits.split_files import read_table
@@ -38,6 +38,7 @@ class CVCClinicDB(Dataset):
     images = "612"
     native_size = "384 x 288"
     classes = ("background", "polyp")
+    scores = REGION
     default_split = "sequences"
 
     def list_samples(self, source: Source) -> Listing:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import THIN, Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, listing, read_labels, read_pair
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.sources.problems import Problem
@@ -38,6 +38,7 @@ class DRIVE(Dataset):
     images = "20 + 20"
     native_size = "565 x 584"
     classes = ("background", "vessel")
+    scores = THIN
     default_split = "official"
 
     def list_samples(self, source: Source) -> Listing:

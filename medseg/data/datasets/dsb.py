@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import OBJECTS, Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size, listing
 from medseg.data.sources.decode import decode_image
 from medseg.data.sources.decode_masks import decode_labels
@@ -33,6 +33,8 @@ class DSB2018(Dataset):
     images = "670"
     native_size = "256 x 256 to 1388 x 1040"
     classes = ("background", "nucleus")
+    scores = OBJECTS
+    has_instances = True
     licence = "CC0 1.0"
     default_split = "stratified"
     citation = "Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 16, 2019"
@@ -62,25 +64,17 @@ class DSB2018(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode an image and unite its nuclei."""
-        image = decode_image(source.read(sample.image), sample.image)
-        labels = np.zeros(image.shape[:2], np.uint8)
-        for file in sample.masks:
-            labels |= self._nucleus(source, file, image, sample)
-        return image, labels
+        return self.read_with_instances(source, sample)[:2]
 
-    def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the nuclei one by one, H x W int32: 0 is background, k the k-th mask file; no two overlap."""
+    def read_with_instances(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Decode an image and its nuclei; instance k is the k-th mask file, and no two overlap."""
         image = decode_image(source.read(sample.image), sample.image)
-        labels = np.zeros(image.shape[:2], np.int32)
+        instances = np.zeros(image.shape[:2], np.int32)
         for number, file in enumerate(sample.masks, start=1):
-            labels[self._nucleus(source, file, image, sample) > 0] = number
-        return labels
-
-    @staticmethod
-    def _nucleus(source: Source, file: str, image: np.ndarray, sample: Sample) -> np.ndarray:
-        labels = decode_labels(source.read(file), file)
-        check_size(image, labels, sample.image, file)
-        return black_and_white(labels, file)
+            labels = decode_labels(source.read(file), file)
+            check_size(image, labels, sample.image, file)
+            np.copyto(instances, number, where=black_and_white(labels, file) > 0)
+        return image, (instances > 0).astype(np.uint8), instances
 
 
 def image_type(image: np.ndarray) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,7 +19,6 @@ from medseg.data.datasets.label_census import MaskContent, read_values, take_cen
 from medseg.data.datasets.label_checks import check_described, note_on_inverted
 from medseg.data.datasets.label_rules import Given, find_labels, refuse_lossy
 from medseg.data.datasets.label_values import (
-    ABOVE_ZERO,
     Labels,
     above_zero,
     check_number,
@@ -159,6 +158,7 @@ class Folder(Dataset):
         if united:
             have = f"{united} images have" if united > 1 else "1 image has"
             log.info("%s: %s 2 or more masks, which are united", source.location, have)
+        self.has_instances = labels.each_value_is_an_object or united > 0
         described = labels.describe() | ({"united": united} if united else {}) | ({"note": note} if note else {})
         return Listing(samples, labels.names, problems + others, described, self._pixels)
 
@@ -192,45 +192,49 @@ class Folder(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair and turn mask values into classes."""
+        return self._read(source, sample, lambda values, classes: None)
+
+    def read_with_instances(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Decode a pair; the instances are the values where every value but 0 is foreground, else regions of a mask."""
+        found: list[np.ndarray] = []
+
+        def add(values: np.ndarray, classes: np.ndarray) -> None:
+            instances = found[0] if found else np.zeros(classes.shape, np.int32)
+            found[:] = [instances]
+            if self.labels(source).each_value_is_an_object:
+                numbers, where = np.unique(np.where(classes == 1, values, 0), return_inverse=True)
+                objects = where.reshape(classes.shape) + (numbers[0] != 0)
+            else:
+                objects = connected_components(classes)
+            np.copyto(instances, objects + instances.max(), where=(objects > 0) & (instances == 0), casting="same_kind")
+
+        return *self._read(source, sample, add), found[0]
+
+    def _read(
+        self, source: Source, sample: Sample, use: Callable[[np.ndarray, np.ndarray], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Decode a pair; `use` gets the values and the classes of each mask, one after the other."""
         if self._pixels is None:
             self.list_samples(source)
         assert self._pixels is not None
         image = decode_image(source.read(sample.image), sample.image, self._pixels)
         labels = self.labels(source)
-        masks = self._values(source, sample, image)
-        class_map = labels.to_classes(next(masks))
-        if len(sample.masks) == 1:
-            return image, class_map
-        ignored, united = class_map == IGNORE_INDEX, (class_map == 1).astype(np.uint8)
-        for at, values in enumerate(masks, start=1):
+        ignored, united = np.zeros(image.shape[:2], bool), np.zeros(image.shape[:2], np.uint8)
+        for at, values in enumerate(self._values(source, sample, image)):
             class_map = labels.to_classes(values)
+            use(values, class_map)
+            if len(sample.masks) == 1:
+                return image, class_map
             ignored |= class_map == IGNORE_INDEX
             one = (class_map == 1).astype(np.uint8)
             smaller = min(cv2.countNonZero(united), cv2.countNonZero(one))
-            if 2 * cv2.countNonZero(cv2.bitwise_and(united, one)) > smaller:
+            if at and 2 * cv2.countNonZero(cv2.bitwise_and(united, one)) > smaller:
                 earlier = f"covers what {', '.join(sample.masks[:at])} cover: two readings of one object?"
                 detail = f"{earlier} {choose_one(sample.image, sample.masks[0])}"
                 raise SampleError("unexpected label", sample.masks[at], detail)
             united |= one
         united[ignored & (united == 0)] = IGNORE_INDEX
         return image, united
-
-    def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the objects: each value where every value but 0 is foreground, else the regions of each mask."""
-        labels = self.labels(source)
-        each_value = labels.values[1:] == ((ABOVE_ZERO,),)
-        image, class_map = self.read(source, sample)
-        instances = np.zeros(class_map.shape, np.int32)
-        for values in self._values(source, sample, image):
-            classes = labels.to_classes(values)
-            if each_value:
-                objects = np.where(classes == 1, values, 0)
-                numbers, where = np.unique(objects, return_inverse=True)
-                objects = where.reshape(objects.shape) + (numbers[0] != 0)
-            else:
-                objects = connected_components(classes)
-            np.copyto(instances, objects + instances.max(), where=(objects > 0) & (instances == 0), casting="same_kind")
-        return instances
 
     def labels(self, source: Source) -> Labels:
         """Return how the values of masks become classes."""

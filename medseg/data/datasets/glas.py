@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import OBJECTS, Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id, read_pair
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits.split_files import read_table
@@ -41,6 +41,8 @@ class GlaS(Dataset):
     images = "85 + 60 + 20"
     native_size = "mostly 775 x 522"
     classes = ("background", "gland")
+    scores = OBJECTS
+    has_instances = True
     default_split = "official"
 
     def list_samples(self, source: Source) -> Listing:
@@ -60,9 +62,9 @@ class GlaS(Dataset):
 
     def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair; every gland is foreground."""
-        image, glands = read_pair(source, sample)
-        return image, (glands > 0).astype(np.uint8)
+        return self.read_with_instances(source, sample)[:2]
 
-    def instances(self, source: Source, sample: Sample) -> np.ndarray:
-        """Return the glands by their numbers, H x W int32; 0 is background."""
-        return read_pair(source, sample)[1].astype(np.int32)
+    def read_with_instances(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Decode a pair; the instances are the numbers of the glands."""
+        image, glands = read_pair(source, sample)
+        return image, (glands > 0).astype(np.uint8), glands.astype(np.int32)

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import OBJECTS, Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, check_size
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_pages
@@ -35,6 +35,7 @@ class ISBI2012(Dataset):
     images = "30"
     native_size = "512 x 512"
     classes = ("membrane", "cell")
+    scores = OBJECTS
     licence = "non-commercial research"
     default_split = "blocks"
     citation = "Arganda-Carreras et al., Frontiers in Neuroanatomy 9, 2015; Cardona et al., PLoS Biology 8, 2010"

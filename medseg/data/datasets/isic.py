@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import REGION, Dataset, Listing, Sample
 from medseg.data.datasets.layout import black_and_white, listing, pair_by_id, read_pair
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
@@ -61,6 +61,7 @@ class ISIC2018(Dataset):
     home = "https://challenge.isic-archive.com/data/#2018"
     images = "2594 + 100 + 1000"
     classes = ("background", "lesion")
+    scores = REGION
     licence = "CC BY-NC 4.0 (official validation and test images CC0)"
     citation = "Codella et al., arXiv:1902.03368, 2019; Tschandl et al., Scientific Data 5, 2018"
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import REGION, Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id, read_pair, threshold
 from medseg.data.sources.source import Archive, Source
 from medseg.errors import DataError
@@ -37,6 +37,7 @@ class KvasirSEG(Dataset):
     images = "1000"
     native_size = "332 x 487 to 1920 x 1072"
     classes = ("background", "polyp")
+    scores = REGION
     licence = "research and educational use only"
     default_split = "official"
     citation = "Jha et al., Kvasir-SEG: A Segmented Polyp Dataset, MMM 2020"

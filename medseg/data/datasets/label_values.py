@@ -59,6 +59,11 @@ class Labels:
         """Number of classes, the background included."""
         return len(self.names)
 
+    @property
+    def each_value_is_an_object(self) -> bool:
+        """Whether every value but 0 is foreground: the values are numbers of objects."""
+        return self.values[1:] == ((ABOVE_ZERO,),)
+
     def classes_of(self, values: np.ndarray) -> np.ndarray:
         """Return the class of each value, int16; `IGNORE_INDEX` where it is ignored, -1 where it is unexpected."""
         classes = np.full(values.shape, -1 if self.others is None else self.others, np.int16)

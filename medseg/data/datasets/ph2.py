@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.datasets.base import REGION, Dataset, Listing, Sample
 from medseg.data.datasets.layout import listing, pair_by_id, read_pair, two_values
 from medseg.data.sources.source import Archive, Source
 
@@ -31,6 +31,7 @@ class PH2(Dataset):
     images = "200"
     native_size = "about 768 x 560"
     classes = ("background", "lesion")
+    scores = REGION
 
     def list_samples(self, source: Source) -> Listing:
         """List the pairs."""

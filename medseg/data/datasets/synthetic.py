@@ -8,7 +8,7 @@ import numpy as np
 
 from medseg.config.checks.data import DATASET
 from medseg.config.checks.kinds import check_arguments
-from medseg.data.datasets.base import Dataset, Listing, Sample, groups_of
+from medseg.data.datasets.base import OBJECTS, Dataset, Listing, Sample, groups_of
 from medseg.data.drawing import STYLES
 from medseg.data.sources.source import Source
 from medseg.data.splits.random_splits import random_split
@@ -53,6 +53,11 @@ class Synthetic(Dataset):
         check_arguments(DATASET, "data.dataset.", **numbers)
         self.style, self.count, self.size, self.seed = style, count, size, seed
         self.empty_fraction = empty_fraction
+
+    @property
+    def scores(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Of objects, in the style of DSB 2018."""
+        return OBJECTS if self.style == "nuclei" else ()
 
     @property
     def options(self) -> dict[str, object]:

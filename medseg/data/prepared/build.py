@@ -86,7 +86,7 @@ def build_arrays(
         recorder = Recorder(source, sample.image)
         try:
             with collected_notes() as notes:
-                image, mask = read_checked(dataset, recorder, sample, listing.num_classes)
+                image, mask, instances = read_checked(dataset, recorder, sample, listing.num_classes)
         except SampleError as error:
             return Problem(error.kind, error.file, error.detail, sample.id)
         except (DataError, OSError) as error:
@@ -104,8 +104,8 @@ def build_arrays(
         )
         measured.problems[:0] = [replace(each, sample=sample.id) for each in notes]
         measured.native.append(encode_mask(mask))
-        if dataset.has_instances:
-            measured.native.append(encode_mask(dataset.instances(source, sample)))
+        if instances is not None:
+            measured.native.append(encode_mask(instances))
         return measured
 
     packed_files = [NATIVE_MASKS, NATIVE_INSTANCES] if dataset.has_instances else [NATIVE_MASKS]
@@ -146,12 +146,18 @@ def build_arrays(
     return result
 
 
-def read_checked(dataset: Dataset, source: Source, sample: Sample, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sample's image and class map at native size; raises `SampleError` where they do not fit.
+def read_checked(
+    dataset: Dataset, source: Source, sample: Sample, num_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return a sample's image, class map and, where the dataset has its own, instances at native size.
 
-    Nor does a class map fit that has 255, to be ignored, in all of its pixels.
+    Raises `SampleError` where they do not fit. Nor does a class map fit that has 255, to be ignored, in all of its
+    pixels.
     """
-    image, mask = dataset.read(source, sample)
+    if dataset.has_instances:
+        image, mask, instances = dataset.read_with_instances(source, sample)
+    else:
+        (image, mask), instances = dataset.read(source, sample), None
     mask_file = sample.masks[0] if sample.masks else sample.image
     check_size(image, mask, sample.image, mask_file)
     highest = int(mask.max())
@@ -162,7 +168,7 @@ def read_checked(dataset: Dataset, source: Source, sample: Sample, num_classes: 
         highest = int(counted.max())
     if highest >= num_classes:
         raise SampleError("unexpected label", mask_file, f"label {highest} where there are {num_classes} classes")
-    return image, mask
+    return image, mask, instances
 
 
 def measure(
