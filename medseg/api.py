@@ -154,7 +154,7 @@ def compare(
         runs: what `read_runs` returns or some of these, or the folders.
         score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd` or a user's own; None for the
             convention's.
-        convention: `per_image`, `pooled`, `mean_iou_with_background` or `accuracy`.
+        convention: `per_image`, `pooled`, `mean_iou_with_background`, `accuracy` or `prepared_size`.
         names: printed names of networks and datasets.
 
     Raises `medseg.errors.UserError` for an unknown score, and where no run is finished.

@@ -77,7 +77,7 @@ def make_block(comparison: Comparison, factor: str, rows: Mapping[Line, Run], la
     values = {first: "", **{row: value_of(run, row, factor) for row, run in rows.items()}}
     pairs = {
         (row, column): pair
-        for column in comparison.columns
+        for column in comparison.datasets
         for row in values
         if (pair := find_pair(comparison.pairs, row, first, column)) is not None
     }

@@ -196,7 +196,7 @@ def judge_claim(claim: Claim, protocol: Mapping[str, Any], judged: Judged) -> li
         (side, cell)
         for cell in judged.comparison.cells.values()
         for side, selected in enumerate((claim.better, *claim.than))
-        if matches(example(cell), claim.where, selected)
+        if concerns(claim, cell, selected)
     ]
     runs = unique(run for _, cell in cells for run in cell.runs)
     unfinished = sum(not run.finished for run in runs)
@@ -214,6 +214,16 @@ def judge_claim(claim: Claim, protocol: Mapping[str, Any], judged: Judged) -> li
     there = [verdict for verdict in verdicts if verdict.state != "no runs"]
     there = there or [Verdict(claim, "no runs", remarks=unique(note for one in verdicts for note in one.remarks))]
     return [replace(one, remarks=remarks + one.remarks) for one in sorted(there, key=lambda one: one.protocol)]
+
+
+def concerns(claim: Claim, cell: Cell, selected: Selector) -> bool:
+    """Whether a claim is about a cell; about an external test where it names that, `data: kvasir -> cvc`."""
+    where, column = dict(claim.where), cell.column
+    if column.of is not None:
+        flips = ("tta", "true") in column.facts
+        if flips or not column.external or where.pop("data", None) != column.name:
+            return False
+    return matches(example(cell), where, selected)
 
 
 def example(cell: Cell) -> Run:

@@ -10,6 +10,7 @@ import numpy as np
 
 from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting.costs import Costs, Size, costs_of, read_benchmarks
+from medseg.reporting.evaluation_columns import Evaluated, command_of
 from medseg.reporting.layout import Layout, lay_out
 from medseg.reporting.line import Line
 from medseg.reporting.names import Names
@@ -18,6 +19,7 @@ from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Sample, gather, groups_of
 from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_means
+from medseg.runs.evaluations import View
 from medseg.runs.run import Run
 
 CUT = 0.1
@@ -89,7 +91,7 @@ class Comparison:
     Args:
         measure: what ranks and verdicts are about.
         measures: all scores that the runs have.
-        rows, columns: in their order.
+        rows, columns: in their order; a dataset is followed by the columns of its runs' evaluations.
         cells: by row and column; a cell without a run is absent.
         costs: of each row.
         pairs: all pairs of rows of each column, as the rule judges them.
@@ -98,6 +100,7 @@ class Comparison:
         stability: how sure the ranks are; None with one row.
         plans: of each dataset, how many seeds and images it would take to tell 1 and 2 points.
         warnings: what makes rows of a column hard to compare.
+        at: the size that the scores are taken at, such as `256 x 256`; empty for each image's own.
     """
 
     measure: Measure
@@ -112,19 +115,28 @@ class Comparison:
     stability: Stability[Line, Line] | None
     plans: tuple[tuple[Line, Plan], ...]
     warnings: tuple[str, ...]
+    at: str = ""
+
+    @property
+    def datasets(self) -> tuple[Line, ...]:
+        """The columns of the runs' own tests, which ranks over datasets are of."""
+        return tuple(column for column in self.columns if column.of is None)
 
     def column_cells(self, column: Line) -> list[Cell]:
         """Return the cells of a dataset in the order of the rows."""
         return [self.cells[row, column] for row in self.rows if (row, column) in self.cells]
 
 
-def measures_of(runs: Sequence[Run]) -> Measures:
-    """Return the table of scores as the first run was scored by it, with the own metrics of all runs."""
+def measures_of(runs: Sequence[Run], at: str = "") -> Measures:
+    """Return the table of scores as the first run was scored by it, with the own metrics of all runs.
+
+    `at`: the size that they are taken at, which their titles have then.
+    """
     measures = MEASURES
     for run in runs:
         if run.finished:
             measures = measures.as_measured(run.summary)
-    return measures
+    return Measures(replace(of, title=f"{of.title} at {at}") for of in measures.values()) if at else measures
 
 
 def compare_runs(
@@ -135,7 +147,12 @@ def compare_runs(
 
 
 def score_runs(
-    runs: Sequence[Run], measure: Measure, size: Size | None = None, names: Names | None = None
+    runs: Sequence[Run],
+    measure: Measure,
+    size: Size | None = None,
+    names: Names | None = None,
+    evaluated: Evaluated = (),
+    at: str = "",
 ) -> Comparison:
     """Return what the cells of runs measured, without verdicts and ranks.
 
@@ -144,19 +161,27 @@ def score_runs(
         measure: what ranks and verdicts are about.
         size: (height, width) of the benchmarks to show.
         names: what rows and columns are printed as.
+        evaluated: some of the runs with their evaluations.
+        at: the size that the scores are taken at, in words; empty for each image's own.
     """
-    layout = lay_out(runs, names)
-    measures = measures_of(runs)
+    layout = lay_out(runs, names, evaluated)
+    measures = measures_of([*runs, *(view for _, view in evaluated)], at)
+    measure = measures.get(measure.name, measure)
     cells = {(cell.row, column): cell for column in layout.columns for cell in measure_column(layout, column, measures)}
     measured = read_benchmarks(runs)
     costs = {
-        row: costs_of([run for (r, _), several in layout.cells.items() if r == row for run in several], measured, size)
+        row: costs_of(
+            [run for (r, column), several in layout.cells.items() if r == row and not column.of for run in several],
+            measured,
+            size,
+        )
         for row in layout.rows
     }
     warnings = check_measures(runs)
     warnings += [warning for column in layout.columns for warning in check_column(cells, column)]
+    warnings += [warning for column in layout.columns if column.of for warning in check_evaluated(layout, column)]
     return Comparison(
-        measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), tuple(warnings)
+        measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), tuple(warnings), at
     )
 
 
@@ -165,7 +190,7 @@ def with_verdicts(comparison: Comparison) -> Comparison:
     measure = comparison.measure
     values: dict[tuple[Line, Line], Array] = {}
     plans: list[tuple[Line, Plan]] = []
-    for column in comparison.columns:
+    for column in comparison.datasets:
         samples = on_shared_images(samples_under(comparison, measure, column))
         several = {row: sample for row, sample in samples.items() if sample.unit_count > 1}
         values |= {(row, column): sample.pseudo_values(measure) for row, sample in several.items()}
@@ -174,7 +199,7 @@ def with_verdicts(comparison: Comparison) -> Comparison:
         if variances is not None:  # what it would take to tell 1 and 2 points
             pairs = len(sides) * (len(sides) - 1) // 2
             plans += [(column, plan(variances, points / measure.points, pairs=pairs)) for points in (1, 2)]
-    columns = [column for column in comparison.columns if any(of == column for _, of in values)]
+    columns = [column for column in comparison.datasets if any(of == column for _, of in values)]
     stability = rank_stability(comparison.rows, columns, values, higher_is_better=measure.higher_is_better)
     return replace(under(comparison, measure), stability=stability if stability.columns else None, plans=tuple(plans))
 
@@ -197,13 +222,22 @@ def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Li
     """Return the scores of the rows of a dataset; the variance between trainings is estimated from all of them."""
     scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
     for name, measure in measures.items():
-        sides = sides_of(samples, measure)
-        if sides:
-            trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
-            ends = estimate_means(list(sides.values()), trainings).interval()
-            for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True):
-                scores[row][name] = score_of(side, low, high, measure)
+        for row, score in score_under(samples, measure).items():
+            scores[row][name] = score
     return scores
+
+
+def score_under(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Score]:
+    """Return a measure of the rows of a dataset that have it."""
+    sides = sides_of(samples, measure)
+    if not sides:
+        return {}
+    trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+    ends = estimate_means(list(sides.values()), trainings).interval()
+    return {
+        row: score_of(side, low, high, measure)
+        for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True)
+    }
 
 
 def score_of(side: Side, low: float, high: float, measure: Measure) -> Score:
@@ -236,8 +270,8 @@ def under(comparison: Comparison, measure: Measure) -> Comparison:
         measure=measure,
         cells=cells,
         pairs=tuple(pairs),
-        wins=count_wins(pairs),
-        ranking=rank(comparison.rows, comparison.columns, values, higher_is_better=measure.higher_is_better),
+        wins=count_wins([pair for pair in pairs if pair.column.of is None]),
+        ranking=rank(comparison.rows, comparison.datasets, values, higher_is_better=measure.higher_is_better),
         stability=None,
         plans=(),
     )
@@ -330,6 +364,19 @@ def check_measures(runs: Sequence[Run]) -> list[str]:
         for name, number in Counter(name for name, *_ in described).items()
         if number > 1
     ]
+
+
+def check_evaluated(layout: Layout, column: Line) -> list[str]:
+    """Return how many runs lack the evaluation of a column, with the command that makes it."""
+    there = [view for (_, of), views in layout.cells.items() if of == column for view in views]
+    runs = [run for (_, of), several in layout.cells.items() if of == column.of for run in several]
+    able = [run for run in runs if run.state in ("finished", "trained")]
+    view = next(view for view in there if isinstance(view, View))
+    missing = len(able) - len(there)
+    if not missing:
+        return []
+    verb = "is" if missing == 1 else "are"
+    return [f"{column.label}: {missing} of {len(able)} runs {verb} not evaluated: {command_of(able, view)}"]
 
 
 def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:

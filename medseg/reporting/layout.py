@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from medseg.reporting.evaluation_columns import ARROW, Evaluated, evaluation_columns, target_of
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
 from medseg.runs.equivalence import fill_in_defaults, option_of
@@ -54,12 +55,13 @@ class Layout:
     cells: Mapping[tuple[Line, Line], tuple[Run, ...]]
 
 
-def lay_out(runs: Sequence[Run], names: Names | None = None) -> Layout:
+def lay_out(runs: Sequence[Run], names: Names | None = None, evaluated: Evaluated = ()) -> Layout:
     """Sort runs into rows and columns, both in the order of the sweep, without one by name.
 
     Args:
         runs: in whatever state.
         names: what rows and columns are printed as, and their order.
+        evaluated: some of them with their evaluations, whose columns come behind those of the runs' own tests.
     """
     runs = sorted(runs, key=lambda run: (run.experiment, run.position, run.name))
     settings = Settings(runs)
@@ -69,12 +71,19 @@ def lay_out(runs: Sequence[Run], names: Names | None = None) -> Layout:
     row_lines = make_lines(runs, {key: (*rows[key], apart[key]) for key in rows}, settings.row_facts, apart)
     column_lines = make_lines(runs, columns, settings.column_facts, {})
     names = names or Names()
-    names.warn_of_unused(row_lines.values(), column_lines.values())
+    targets = {name for run, view in evaluated for name in (target_of(view), f"{run.data}{ARROW}{target_of(view)}")}
+    names.warn_of_unused(row_lines.values(), column_lines.values(), targets)
     order_rows, row_lines = names.applied("networks", row_lines)
     order_columns, column_lines = names.applied("datasets", column_lines)
     cells: dict[tuple[Line, Line], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.seed, run.fold or 0)):
         cells[row_lines[id(run)], column_lines[id(run)]].append(run)
+    further: dict[Line, list[Line]] = defaultdict(list)
+    in_order = sorted(evaluated, key=lambda pair: (pair[0].seed, pair[0].fold or 0))
+    for column, run, view in evaluation_columns(in_order, column_lines, names):
+        further[column_lines[id(run)]] += [] if column in further[column_lines[id(run)]] else [column]
+        cells[row_lines[id(run)], column].append(view)
+    order_columns = tuple(line for column in order_columns for line in (column, *further[column]))
     return Layout(order_rows, order_columns, {cell: tuple(several) for cell, several in cells.items()})
 
 

@@ -42,7 +42,7 @@ def learning_curves(comparison: Comparison) -> Curves:
     for label, ((name, facts), rows) in zip(label_lines(list(several)), several.items(), strict=True):
         label = label if label.startswith(name) else f"{name}, {label}"
         found = {}
-        for column in comparison.columns:
+        for column in comparison.datasets:
             cells = [comparison.cells[row, column] for row in rows if (row, column) in comparison.cells]
             points = [point for cell in cells if (point := point_of(cell, comparison.measure.name)) is not None]
             if len({point.images for point in points}) > 1:

@@ -16,8 +16,15 @@ class Line:
         label: what is printed: what tells it from the others shown.
         name: of the network or of the dataset.
         facts: chosen options and values other than the default that its runs share.
+        of: of a column of evaluations, that of the runs' own tests; None of that itself, and of a row.
     """
 
     label: str
     name: str
     facts: Facts
+    of: Line | None = None
+
+    @property
+    def external(self) -> bool:
+        """Whether it is a column of tests on other data than those of the training."""
+        return self.of is not None and self.of.name != self.name

@@ -66,9 +66,13 @@ class Names:
         )  # others stay in their order
         return tuple(printed[line] for line in ordered), {run: printed[line] for run, line in lines.items()}
 
-    def warn_of_unused(self, networks: Iterable[Line], datasets: Iterable[Line]) -> None:
-        """Warn of names that nothing in the report has; arguments as they are without names."""
+    def warn_of_unused(self, networks: Iterable[Line], datasets: Iterable[Line], others: Iterable[str] = ()) -> None:
+        """Warn of names that nothing in the report has; arguments as they are without names.
+
+        `others`: further names that datasets have.
+        """
         used = {key_of(line, self.networks) for line in networks} | {key_of(line, self.datasets) for line in datasets}
+        used |= {*others}
         for key in sorted({*self.networks, *self.datasets} - used):
             log.warning("names: no network and no dataset of the report is called %r", key)
 

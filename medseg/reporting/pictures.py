@@ -44,7 +44,7 @@ def prediction_candidates(comparison: Comparison, column: Line, score: str) -> l
     for row in comparison.rows:
         cell = comparison.cells.get((row, column))
         for run in cell.runs if cell else ():
-            if run.finished and (run.folder / "test" / "predictions.npz").exists() and score in run.per_image.scores:
+            if run.finished and run.predictions.exists() and score in run.per_image.scores:
                 stored.setdefault((run.seed, run.fold or 0), {}).setdefault(row, run)
     if not stored:
         raise UserError("no run has its predictions stored (test/predictions.npz)")

@@ -249,7 +249,7 @@ def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> li
     """
     score = comparison.measure.score if comparison.measure.score in ("dice", "iou") else "dice"
     cells = []
-    for row, column in product(comparison.rows, comparison.columns):
+    for row, column in product(comparison.rows, comparison.datasets):
         cell = comparison.cells.get((row, column))
         run = next((run for run in cell.runs if run.finished), None) if cell else None
         if cell is None or run is None:

@@ -14,7 +14,9 @@ from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims import judge_papers
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
 from medseg.reporting.contents import Contents, Section, sections
+from medseg.reporting.convention import tests_under
 from medseg.reporting.costs import Size
+from medseg.reporting.divisions import Wanted
 from medseg.reporting.figures import FIGURES, Drawing, draw
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
@@ -24,6 +26,8 @@ from medseg.reporting.render.html import plain
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
 from medseg.reporting.render.text import as_text
+from medseg.reporting.subgroups import find_subgroups
+from medseg.reporting.tables.external import external_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table
 from medseg.runs.reading import RunTree
@@ -39,8 +43,10 @@ class Report(Contents):
     """A report that is displayed in a terminal and in a notebook, and written in every format."""
 
     def __str__(self) -> str:
-        """What was compared, and the comparison, for a terminal."""
-        return "\n".join([f"{self.title}: {self.opening}", *self.notes, "", as_text(comparison_table(self.comparison))])
+        """What was compared, the comparison, and what is lost on other data, for a terminal."""
+        external = external_table(self.comparison)
+        lines = [f"{self.title}: {self.opening}", *self.notes, "", as_text(comparison_table(self.comparison))]
+        return "\n".join([*lines, *(["", external.title, as_text(external)] if external.records else [])])
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
@@ -96,6 +102,8 @@ def compare(
     names: str | Path | Mapping[str, Any] | None = None,
     size: Size | None = None,
     *,
+    subgroups: str | Sequence[str] | None = None,
+    sizes: Sequence[float] | None = None,
     scored: Callable[[Comparison], object] | None = None,
 ) -> Report:
     """Compare runs, as `medseg report` does.
@@ -104,41 +112,51 @@ def compare(
         runs: such as those of `medseg.runs.reading.read_runs`, in whatever state.
         score: dice, iou, precision, recall, specificity, hd95, assd or one of the user's own; None for the first of the
             convention.
-        convention: per_image, pooled, mean_iou_with_background or accuracy.
+        convention: per_image, pooled, mean_iou_with_background, mean_dice_with_background or accuracy; prepared_size
+            for the mean over images of scores at the size that the data were prepared at, as older papers have them.
         names: printed names: a YAML file, or a mapping such as `{"unet": "U-Net"}`; None for `names.yaml` beside the
             runs, if any.
         size: (height, width) of the benchmarks to show, pixels; None for that of the runs.
+        subgroups: what to divide the test images by: `size` of the target, what the runs know of their images, such as
+            `type`, `FILE.csv:COLUMN` of a table; or several of these. None for the size and what there is.
+        sizes: bounds of the sizes, parts of the image between 0 and 1; None for thirds.
         scored: called with the scores before the verdicts are made, which take longer.
 
     Raises `ConfigError` for what cannot be chosen, `UserError` where no run is finished or has the score.
     """
     tree = (runs if isinstance(runs, RunTree) else RunTree(list(runs))).checked()
+    wanted = Wanted.read(subgroups, sizes)
     folders = dict.fromkeys([*tree.folders, *(run.folder.parent for run in tree)])
     printed = read_names(names, list(folders))
-    measure = measures_of(tree.runs).choose(score, convention)
-    if not any(run.finished for run in tree):
+    tests = tests_under(tree, convention)
+    tested = [run for run in (*tests.runs, *(view for _, view in tests.evaluated)) if run.finished]
+    measure = measures_of(tested).choose(score, tests.convention)
+    if not tested:
         states = [run.state for run in tree]
         counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         untested = "; of a run without a test split: medseg evaluate RUN split=val" if "trained" in states else ""
         raise UserError(
             f"{', '.join(map(str, tree.folders or folders))}: nothing is finished yet ({counted}){untested}"
         )
-    if measure.convention == "per_image" and not any(measure.score in r.per_image.scores for r in tree if r.finished):
+    if measure.convention == "per_image" and not any(measure.score in run.per_image.scores for run in tested):
         raise UserError(f"no run has a score {measure.title}; choose another with score=...")
-    comparison = score_runs(tree.runs, measure, size, printed)
+    comparison = score_runs(tests.runs, measure, size, printed, tests.evaluated, tests.at)
     if scored is not None:
         scored(comparison)
-    return report_of(tree.runs, with_verdicts(comparison), (*tree.copies, *tree.problems))
+    return report_of(tests.runs, with_verdicts(comparison), tests.notes, wanted)
 
 
-def report_of(runs: Sequence[Run], comparison: Comparison, notes: Sequence[str] = ()) -> Report:
-    """Return all that follows from a comparison of runs."""
+def report_of(
+    runs: Sequence[Run], comparison: Comparison, notes: Sequence[str] = (), wanted: Wanted | None = None
+) -> Report:
+    """Return all that follows from a comparison of runs; `wanted`: what the test images are divided by."""
     return Report(
         runs=runs,
         comparison=comparison,
         ablations=find_ablations(comparison),
         published=find_published(comparison, read_published(published_files())),
         judged=judge_papers(comparison),
+        subgroups=find_subgroups(comparison, wanted),
         notes=notes,
     )
 

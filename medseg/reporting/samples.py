@@ -208,7 +208,9 @@ def gather(runs: Sequence[Run], groups: Mapping[str, str] | None = None, *, only
 
 
 def join(folds: Sequence[Run], seed: int, only: str | None = None) -> Sample:
-    """Put the folds of one seed together, as one run."""
+    """Put the folds of one seed together, as one run; where all were tested on the same images, their mean."""
+    if len(folds) > 1 and {*folds[0].per_image.ids} & {*folds[1].per_image.ids}:
+        return average([join([fold], seed, only) for fold in folds])
     parts = [run.per_image if only is None else run.per_image.of_class(only) for run in folds]
     names = [name for name in parts[0].scores if all(name in part.scores for part in parts)]
     ids = [image for part in parts for image in part.ids]
@@ -219,6 +221,19 @@ def join(folds: Sequence[Run], seed: int, only: str | None = None) -> Sample:
         {name: np.concatenate([part.scores[name] for part in parts])[None, order] for name in names},
         np.concatenate([part.counts for part in parts])[None, order],
         np.concatenate([part.background for part in parts])[None, order],
+    )
+
+
+def average(samples: Sequence[Sample]) -> Sample:
+    """Return the mean of the scores of some samples of one seed, on the images that all of them have."""
+    ids = sorted(set.intersection(*({*sample.ids} for sample in samples)))
+    shared = [sample.restricted(ids) for sample in samples]
+    names = [name for name in shared[0].scores if all(name in one.scores for one in shared)]
+    return replace(
+        shared[0],
+        scores={name: np.mean([one.scores[name] for one in shared], axis=0) for name in names},
+        counts=np.sum([one.counts for one in shared], axis=0),  # shares of pooled counts are those of the mean
+        background=np.sum([one.background for one in shared], axis=0),
     )
 
 

@@ -3,7 +3,7 @@
 run.json             what the run is: id, network, data, seed, fold, options, what deviates from their defaults
 config.yaml          the composed configuration, every value filled in
 data.json            what it is trained on: title, licence, citation, classes, identity, sizes of the splits
-images.csv           id, split and group (patient, video) of every image
+images.csv           id, split, group (patient, video) and what else is known (type, columns of tables) of every image
 environment.json     versions, machine, command, what was picked (precision, device)
 metrics.csv          one row per epoch
 train.log            what the run logged
@@ -17,6 +17,8 @@ test/predictions.npz the class map predicted for each test image, at its native 
 test/prepared_size.npz  the same, at the prepared size
 test/probabilities.npz  the probabilities at the prepared size; only with save_probabilities=true
 test/summary.json    the scores made from it, and what is known of the network: paper, code, names in publications
+evaluations/<name>/  the same files of a test on other data, of another split or with flips (`medseg evaluate`), with
+                     the images.csv of what was scored
 images/*.png         the best, median and worst test images; the training curves
 status.json          running, interrupted, failed or finished; `finished` is written last; `trained` where the data have
                      no test split, and so test/ is not there
@@ -76,6 +78,7 @@ class RunFolder:
         self.per_image = self.test / f"{PER_IMAGE}.csv"
         self.prepared_size = self.test / f"{PREPARED_SIZE}.csv"
         self.summary = self.test / "summary.json"
+        self.evaluations = self.path / "evaluations"
         self.state_file = self.path / "status.json"
 
     @property

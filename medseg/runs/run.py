@@ -110,7 +110,7 @@ class Run:
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
-        """Rows of `images.csv`: id, split, group; empty in runs of older versions."""
+        """Rows of `images.csv`: id, split, group, what else is known of the image; empty in runs of older versions."""
         return read_csv(self.files.splits, ("id", "split", "group"))
 
     @cached_property
@@ -129,6 +129,11 @@ class Run:
         from medseg.runs.scores import read_per_image  # not above: numpy, which the state of a run needs not wait for
 
         return read_per_image(self.files.per_image)
+
+    @property
+    def predictions(self) -> Path:
+        """The file of the class maps predicted for the test images."""
+        return self.files.test / "predictions.npz"
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:

@@ -106,10 +106,23 @@ SUMMARY: Schema = {
     "headline": ({...: {"mean": is_score}}, None),
     "conventions": ({...: is_score}, None),
     "own_metrics": ({...: dict}, None),
+    "prepared_size": ({"headline": ({...: {"mean": is_score}}, None), "conventions": ({...: is_score}, None)}, None),
     "data_identity": (str, None),
+    "source_identity": (str, None),
+    "tta": (bool, None),
     "prepared": (str, None),
     "split_name": (str, None),
     "network": ({"about": (str, None), "paper": (str, None), "publications": ([str], None)}, None),
+}
+
+EVALUATION: Schema = {
+    **SUMMARY,
+    "data": str,
+    "split": str,
+    "fold": (int, None),
+    "checkpoint": (str, None),
+    "words": ([str], None),
+    "data_name": (str, None),
 }
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}

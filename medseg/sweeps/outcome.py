@@ -34,13 +34,13 @@ def count(states: Iterable[str]) -> str:
     return ", ".join(f"{listed.count(state)} {state}" for state in dict.fromkeys(listed))
 
 
-def report(outcomes: Sequence[Outcome]) -> None:
-    """Say how the jobs ended.
+def report(outcomes: Sequence[Outcome], what: str = "sweep") -> None:
+    """Say how the jobs ended; `what` they are, in a word.
 
     Raises `UserError` where any is not finished.
     """
     if len(outcomes) > 1:
-        log.info("sweep: %s", count(outcome.state for outcome in outcomes))
+        log.info("%s: %s", what, count(outcome.state for outcome in outcomes))
     bad = [outcome for outcome in outcomes if outcome.state != "finished"]
     for outcome in bad:
         log.error("%s: %s", outcome.state, outcome.job)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,11 @@ from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.problems import DARK, read_problems
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder, find_run
-from medseg.system.files import read_yaml, write_csv
+from medseg.runs.naming import flatten
+from medseg.system.files import read_json, read_yaml, write_csv
+from medseg.system.locks import held
 from medseg.system.os_errors import check_writable
+from medseg.system.process import is_first_process
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
 from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_trainer, check_network, quiet_libraries
@@ -32,7 +37,7 @@ from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
 
-NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
+NETWORK_KEYS = ("image_size", "patches", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
@@ -43,10 +48,12 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
         cfg: the configuration of the command.
         overrides: the words it was composed of: what they do not name is as in the training.
 
+    What is evaluated already is not repeated where `cfg.force` is false.
+
     Returns the folder of the scores, and their summary. Raises `UserError` for what the user can put right.
     """
     quiet_libraries()
-    options = Options.from_config(cfg)
+    Options.from_config(cfg)  # which a mistake in them must not wait for
     run, file = find_run(cfg.checkpoint)
     checkpoint = Checkpoint.read(file)
     metadata = checkpoint.metadata
@@ -62,33 +69,123 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     check_part(datamodule, cfg.split)
     if not same_data and metadata.data_identity is not None and "dataset" not in given:
         log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
-    name = evaluation_name(datamodule, file, cfg.split, same_data=same_data)
-    folder = Path(cfg.output).expanduser() if cfg.output else run.path / "evaluations" / name
+    name = evaluation_name(datamodule, file, cfg.split, same_data=same_data, tta=cfg.tta)
+    folder = Path(cfg.output).expanduser() if cfg.output else run.evaluations / name
     check_writable(folder)
+    record = {
+        "data_name": data_name(datamodule),
+        "checkpoint_sha256": sha256_of(file),
+        "options": options_of(cfg),
+        "words": [word for word in overrides if word.partition("=")[0] not in NO_OPTIONS],
+    }
+    with held_alone(folder):
+        stored = {} if cfg.force is not False else stored_summary(folder)
+        if is_done(stored, record, datamodule):
+            log.info("evaluated already, so not repeated: %s", folder)
+            return folder, stored
+        return folder, score_checkpoint(checkpoint, datamodule, cfg, folder, record)
+
+
+def score_checkpoint(
+    checkpoint: Checkpoint, datamodule: SegmentationDataModule, cfg: DictConfig, folder: Path, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Score a checkpoint on a data module's test split, and write it to a folder; return the summary.
+
+    `facts`: further entries of the summary. That is written last: without it, an evaluation is none.
+    """
+    file, metadata = checkpoint.file, checkpoint.metadata
+    options = Options.from_config(cfg)
     trained = TrainedNetwork.load(checkpoint, trust=cfg.trust)
     check_network(trained.network, datamodule)
     # An imported network has no names for its outputs.
     class_names = trained.class_names if metadata.data_identity else datamodule.prepared.class_names
     task = SegmentationTask(
-        trained.network, class_names=class_names, channels_last=metadata.configuration.channels_last
+        trained.network,
+        class_names=class_names,
+        channels_last=metadata.configuration.channels_last,
+        window=datamodule.window,
+        window_batch=datamodule.batch_size,
     )
     trainer = build_trainer(
         cfg.trainer,
         None if "precision" in cfg.trainer else (metadata.precision, "as in the training"),
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
-        default_root_dir=run.path,
+        default_root_dir=folder,
     )
     device = trainer.strategy.root_device.type
     if metadata.device not in (None, device):
         log.warning("scored on %s, trained on %s: scores can differ in the last digits", device, metadata.device)
-    temperature = run.temperature_of(file)
-    scores = score_split(trainer, task, datamodule, options, temperature).with_facts(checkpoint=str(file))
+    temperature = find_run(file)[0].temperature_of(file)
+    scores = score_split(trainer, task, datamodule, options, temperature).with_facts(checkpoint=str(file), **facts)
     if trainer.is_global_zero:
-        write_scores(folder, scores)
+        for name in ("summary.json", "probabilities.npz"):
+            (folder / name).unlink(missing_ok=True)
         write_csv(folder / "images.csv", [row for row in image_rows(datamodule) if row["split"] == cfg.split])
         draw_test_examples(folder / "images", datamodule, scores)
-    return folder, scores.summary
+        write_scores(folder, scores)
+    return scores.summary
+
+
+NO_OPTIONS = ("checkpoint", "output", "data_dir", "force", "trust", "trainer", "data.source", "data.download")
+"""Keys that make no other evaluation, whatever else is the same."""
+
+
+def options_of(cfg: DictConfig) -> dict[str, Any]:
+    """Return the options of an evaluation that can change its scores, by their keys with dots."""
+    chosen: dict[str, Any] = flatten(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    left_out = tuple(f"{key}." for key in (*NO_OPTIONS, "data.num_workers", "data.batch_size"))
+    options = {key: value for key, value in chosen.items() if not f"{key}.".startswith(left_out)}
+    root = options.get("data.root")
+    return options if root is None else {**options, "data.root": str(absolute(root))}
+
+
+def data_name(datamodule: SegmentationDataModule) -> str:
+    """Name the data for a report: a folder of the user's own images by its name."""
+    own = isinstance(datamodule.dataset, Folder)
+    return Path(datamodule.prepared.fingerprint["source"]).stem if own else datamodule.dataset.name
+
+
+def stored_summary(folder: Path) -> dict[str, Any]:
+    """Return the summary of an evaluation; empty where there is none, or a damaged one."""
+    try:
+        return read_json(folder / "summary.json", optional=True)
+    except UserError:
+        return {}
+
+
+def is_done(stored: Mapping[str, Any], record: Mapping[str, Any], datamodule: SegmentationDataModule) -> bool:
+    """Tell whether a stored evaluation is of the same checkpoint, data and options; `record`: of the new one."""
+    wanted = {key: record[key] for key in ("checkpoint_sha256", "options")}
+    wanted["data_identity"] = datamodule.prepared.identity
+    return all(stored.get(key) == value for key, value in wanted.items())
+
+
+@contextmanager
+def held_alone(folder: Path) -> Iterator[None]:
+    """Hold the folder of an evaluation; raises `BusyError` where another process writes to it.
+
+    The further processes of a distributed evaluation belong to the one that holds it.
+    """
+    if not is_first_process():
+        yield
+        return
+    lock = folder / ".lock"
+    try:
+        with held(lock, "is evaluating into this folder"):
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # one that was made for the lock alone
+            folder.rmdir()
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def given_keys(cfg: DictConfig, overrides: Collection[str]) -> set[str]:
@@ -124,12 +221,14 @@ def data_to_score(
             )
         paths = data_paths(run)
         arguments = {key: before[key] for key in DATA_KEYS if key in before}
-        arguments |= {key: paths.get(key) for key in ("source", "groups") if key in paths}
+        arguments |= {key: paths.get(key) for key in ("source", "groups", "metadata") if key in paths}
+        new_images = bool({"source", "root"} & set(given))
+        if new_images:
+            arguments.pop("metadata", None)  # it is of the images of the training
         arguments |= {key: chosen[key] for key in given}
         if "root" in given:
             arguments["source"] = arguments["root"]
         arguments["prepared_in"] = paths.get("data_dir")
-        new_images = bool({"source", "root"} & set(given))
     if isinstance(dataset, Folder):
         dataset.given = replace(dataset.given, trained=trained_labels(checkpoint.metadata))
         if "intensity_range" in given:
@@ -181,7 +280,7 @@ def check_part(datamodule: SegmentationDataModule, part: str) -> None:
 
 
 def data_paths(run: RunFolder) -> dict[str, str]:
-    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, and its file of `groups`.
+    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, its `groups` and `metadata`.
 
     Only what exists is returned; it is read, and never written to.
     """
@@ -192,6 +291,7 @@ def data_paths(run: RunFolder) -> dict[str, str]:
     if not isinstance(data, dict):
         return {}
     paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
+    paths |= {"metadata": data.get("metadata")}
     found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
     table = groups_table(str(data.get("groups")))
     return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found
@@ -249,11 +349,13 @@ def advice_on_classes(datamodule: SegmentationDataModule, wanted: int) -> str:
     return f"; where the masks are class indices and lack a class, give data.num_classes={wanted}"
 
 
-def evaluation_name(datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool) -> str:
+def evaluation_name(
+    datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool, tta: bool = False
+) -> str:
     """Name an evaluation by what was scored, so that no other evaluation has its name.
 
     Data and split; the key of the prepared data where they are not the run's own; the fold; the way to split; the
-    checkpoint where it is not the best one.
+    checkpoint where it is not the best one; `tta` where the flips are averaged.
     """
     parts = [datamodule.dataset.name if same_data else datamodule.prepared.folder.name]
     if datamodule.fold is not None:
@@ -263,4 +365,4 @@ def evaluation_name(datamodule: SegmentationDataModule, file: Path, split: str, 
     parts.append(split)
     if file.stem != "best":
         parts.append(file.stem)
-    return "-".join(parts)
+    return "-".join([*parts, "tta"] if tta else parts)

@@ -179,7 +179,7 @@ NAMES = {
     "closing", "downsampling", "upsampling", "activation", "mode", "arch", "encoder_name", "encoder_weights", "source",
     "root", "split", "style", "project", "entity", "output", "checkpoint", "input", "examples", "host", "score",
     "convention", "names", "licence", "data_name", "data_licence", "csv", "continue_from", "groups",
-    "name",
+    "name", "metadata", "subgroups",
 }  # fmt: skip
 """Any word can be a name of something; what it is the name of is looked up where it is needed."""
 
@@ -200,7 +200,7 @@ def accepted(key: str, sort: str, shipped: Any) -> bool:
     if sort == "null":
         return shipped is None or name in NULL
     if sort == "switch":
-        return isinstance(shipped, bool) or name in ("download", "skip_bad")
+        return isinstance(shipped, bool) or name in ("download", "skip_bad", "force")
     if name in NAMES - {"mode"} or key.startswith("model."):
         # A whole number becomes a name; a published name for a report's networks can be a mapping.
         return sort in ("word", "huge") or (name, sort) == ("names", "mapping") or (sort, name) == ("part", "dropout")

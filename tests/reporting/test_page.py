@@ -249,7 +249,14 @@ def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
     (run,) = runs_of(sweep)
     (run.folder / "metrics.csv").unlink()
     written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'<section id="([a-z-]*)"', written) == ["comparison", "images", "published", "runs", "made-with"]
+    assert re.findall(r'<section id="([a-z-]*)"', written) == [
+        "comparison",
+        "subgroups",
+        "images",
+        "published",
+        "runs",
+        "made-with",
+    ]
     assert texts(written, "comparison-0")[0][0] == "unet"
     assert "networks with" not in written
     assert 'data-filter="runs-table"' not in written

@@ -189,7 +189,7 @@ def compared(model: str, score: str = "dice", size: tuple[int, int] = (256, 256)
     run = SimpleNamespace(finished=True, summary={"evaluation_size": list(size), "split_name": None})
     cell = SimpleNamespace(runs=(run,), scores={name: SimpleNamespace(mean=mean) for name, mean in scores.items()})
     return SimpleNamespace(
-        rows=(row,), columns=(column,), cells={(row, column): cell}, measure=MEASURES[score], measures=MEASURES
+        rows=(row,), datasets=(column,), cells={(row, column): cell}, measure=MEASURES[score], measures=MEASURES
     )
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +24,9 @@ from medseg.inspecting.facts import collect
 from medseg.inspecting.sections import fingerprint
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
+from medseg.system.locks import BusyError
 from medseg.trained.checkpoint import Checkpoint, Metadata
+from medseg.trained.network import FLIPS, TrainedNetwork
 from medseg.training.label_agreement import compare_labels, trained_labels
 from tests.data.folders import folder as in_memory
 from tests.data.tiny import write_folder
@@ -61,6 +66,54 @@ def test_another_split_and_another_checkpoint(run: RunFolder, place: Path) -> No
     # The last validation of training saw the same weights and images, the loss aside.
     dice = [float(row["dice"]) for row in read_csv(folder / "prepared_size.csv")]
     assert sum(dice) / len(dice) == pytest.approx(float(read_csv(run.metrics)[-1]["val/dice"]), abs=1e-6)
+
+
+def test_flips_are_averaged_as_the_network_averages_them(run: RunFolder, place: Path) -> None:
+    folder = evaluate(place, f"checkpoint={run.path}", "tta=true", "save_probabilities=true")
+    assert folder.name == "synthetic-test-tta"
+    assert json.loads((folder / "summary.json").read_text())["tta"] is True
+    prepared = PreparedDataset(json.loads(run.summary.read_text())["prepared"])
+    ids = [row["id"] for row in read_csv(folder / "images.csv")]
+    images = np.stack([np.asarray(prepared.images[prepared.ids.index(each)]) for each in ids])
+    trained = TrainedNetwork.load(run.best_checkpoint).to(torch.device("cpu"))
+    expected = trained.probabilities(images, flips=FLIPS)
+    assert abs(expected - trained.probabilities(images)).max() > 0.012, "the flips would make no difference"
+    with np.load(folder / "probabilities.npz") as stored:
+        kept = np.stack([stored[str(list(stored["ids"]).index(each))] for each in ids])
+    np.testing.assert_allclose(kept / 255, expected, atol=0.003)
+
+
+def test_what_is_evaluated_already_is_not_repeated_where_that_is_asked_for(
+    run: RunFolder, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = (f"checkpoint={run.path}", "split=train")
+    summary = evaluate(place, *words, "force=false") / "summary.json"
+    times = [summary.stat().st_mtime_ns]
+    again = ((), ("force=false",), ("force=false", "scores=[nsd]"))
+    for more in again:
+        evaluate(place, *words, *more)
+        times.append(summary.stat().st_mtime_ns)
+    repeated = [one != before for one, before in itertools.pairwise(times)]
+    assert repeated == [True, False, True], "without force, the same options, and other ones"
+    summary.write_text("{")  # cut short
+    evaluate(place, *words, "force=false")
+    assert json.loads(summary.read_text())["split"] == "train"
+    assert not [path.name for path in summary.parent.iterdir() if path.name.startswith(".")], "no lock is left"
+
+
+def test_an_evaluation_that_another_process_makes_is_left_to_it(run: RunFolder, place: Path) -> None:
+    folder = run.evaluations / "synthetic-val"
+    code = "import sys, time; from pathlib import Path; from medseg.system.locks import held\n"
+    code += "with held(Path(sys.argv[1]), 'x'): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, folder / ".lock"], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        try:
+            with pytest.raises(BusyError, match="is evaluating into this folder"):
+                evaluate(place, f"checkpoint={run.path}", "split=val")
+        finally:
+            other.kill()
+    assert (evaluate(place, f"checkpoint={run.path}", "split=val") / "summary.json").exists()
 
 
 def test_other_data_keep_the_preprocessing_of_the_run(run: RunFolder, place: Path, tmp_path: Path) -> None:

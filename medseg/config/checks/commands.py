@@ -13,6 +13,7 @@ from medseg.config.checks.kinds import (
     BATCH_SIZE,
     DEVICE,
     MAX_SIDE,
+    PART,
     PATH,
     PATHS,
     POSITIVE,
@@ -104,7 +105,7 @@ COMMANDS: dict[str, Settings] = {
         "augmentation": OPTION,
     },
     "evaluate": {
-        "checkpoint": PATH,
+        "checkpoint": ONE_OR_MORE,
         "split": Annotated[
             Literal["train", "val", "test"], Words("train, val or test (data.split names a way to split)")
         ],
@@ -115,6 +116,7 @@ COMMANDS: dict[str, Settings] = {
         "metrics": OPTION,
         "trainer": OPTION,
         "tta": SWITCH,
+        "force": SWITCH | None,
     }
     | SCORING,
     "predict": PREDICTION
@@ -152,6 +154,8 @@ COMMANDS: dict[str, Settings] = {
         "score": TEXT | None,
         "convention": TEXT,
         "names": PATH | dict | None,
+        "subgroups": TEXT | several(TEXT, "a list of names, []: none", 0) | None,
+        "sizes": several(PART, "a list of parts of the image, such as [0.05,0.2]") | None,
         "figures": SWITCH,
         "images": Annotated[FEW, Words("a number of test images, 0 for none")],
         "size": ANY_SIZE | None,

@@ -79,7 +79,8 @@ def content_of(comparison: Comparison) -> Content:
     means = {cell: sample.values(measure) for cell, sample in samples.items()}
     images = {cell: sample.per_image(image_measure.score) for cell, sample in samples.items()}
     images = {cell: scores[np.isfinite(scores)] for cell, scores in images.items()}
-    curves = {cell: [curves_of(content.runs, key) for key in CURVES] for cell, content in comparison.cells.items()}
+    trained = {cell: content for cell, content in comparison.cells.items() if not cell[1].of}
+    curves = {cell: [curves_of(content.runs, key) for key in CURVES] for cell, content in trained.items()}
     candidates = {}
     for column in comparison.columns if samples else ():
         try:

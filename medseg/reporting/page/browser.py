@@ -25,7 +25,6 @@ from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Array
-from medseg.runs.folder import RunFolder
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     """Return what the page shows of a dataset."""
     cells = {cell.row: cell for (_, of), cell in comparison.cells.items() if of == column and cell.sample is not None}
     runs = [run for cell in cells.values() for run in cell.runs if run.finished]
-    if not any(RunFolder(run.folder).test.joinpath("predictions.npz").exists() for run in runs):
+    if not any(run.predictions.exists() for run in runs):
         return {"missing": "no run has stored its predictions (test/predictions.npz)"}
     # Not above: a page without pictures need not wait for what reads images.
     from medseg.data.overlay import as_rgb
@@ -171,7 +170,7 @@ def read_stored(
         for seed in cell.sample.seeds if cell.sample else ():
             predicted: dict[str, Pixels] = {}
             for run in cell.runs:
-                file = RunFolder(run.folder).test / "predictions.npz"
+                file = run.predictions
                 if run.finished and run.seed == seed and file.exists():
                     try:
                         predicted |= read_predictions(file, ids)

@@ -32,7 +32,10 @@ def curves_data(comparison: Comparison) -> dict[str, Any]:
     curves_of: dict[str, Any] = {}
     for key in KEYS:
         curves = [
-            [curve(cells[row, column].runs if (row, column) in cells else (), key) for column in comparison.columns]
+            [
+                curve(cells[row, column].runs if (row, column) in cells and not column.of else (), key)
+                for column in comparison.columns
+            ]
             for row in comparison.rows
         ]
         if any(one is not None for row in curves for one in row):
@@ -60,7 +63,7 @@ def curves_html(comparison: Comparison, data: dict[str, Any]) -> str:
         return ""
     controls = controls_html(
         select_html("curves-key", "curve", [(key, curves["title"]) for key, curves in data.items()]),
-        select_html("curves-dataset", "dataset", dataset_options(comparison)),
+        select_html("curves-dataset", "dataset", dataset_options(comparison, trained=True)),
         '<label>epoch<input type="range" id="curves-epoch" min="1" value="1"></label>',
     )
     return (

@@ -42,9 +42,10 @@ def score_select(section: str, comparisons: Comparisons) -> str:
     return select_html(f"{section}-score", "score", options)
 
 
-def dataset_options(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return value and text of each dataset, for a select."""
-    return [(str(index), column.label) for index, column in enumerate(comparison.columns)]
+def dataset_options(comparison: Comparison, *, trained: bool = False) -> list[tuple[str, str]]:
+    """Return value and text of each column, for a select; `trained`: of those that runs were trained on."""
+    columns = enumerate(comparison.columns)
+    return [(str(index), column.label) for index, column in columns if not (trained and column.of)]
 
 
 def comparison_html(comparisons: Comparisons) -> str:

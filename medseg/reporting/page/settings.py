@@ -25,7 +25,8 @@ ENVIRONMENT = {
 def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
     """Write the table of the runs, and the settings of each cell to be unfolded."""
     controls = controls_html(filter_html(["runs-table"], "such as failed", "runs with")) if len(runs) > 1 else ""
-    shown = [settings_html(cell, f"settings-{number}") for number, cell in enumerate(comparison.cells.values())]
+    cells = [cell for cell in comparison.cells.values() if not cell.column.of]
+    shown = [settings_html(cell, f"settings-{number}") for number, cell in enumerate(cells)]
     about = (
         "What the runs of a network on a dataset share. Marked: values other than the default, and options other than "
         "the usual one. Without what changes no result, such as where files are."

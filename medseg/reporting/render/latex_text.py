@@ -59,6 +59,7 @@ def escape_latex(text: str, width: float = 0.0) -> str:
         text: of one line.
         width: as `text_width` counts it; wider words may be broken. 0: no word is.
     """
+    text = text.replace("->", "→")
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", unicodedata.normalize("NFC", one_line(text)))  # a minus, not a hyphen
     return " ".join(r"\allowbreak{}".join(map(escape_word, pieces(word, width))) for word in text.split(" "))
 

@@ -69,9 +69,15 @@ PUBLISHED: Sequence[Column[PublishedCell]] = (
 )
 
 
-def published_table(cells: Iterable[PublishedCell]) -> Table[PublishedCell]:
-    """Our scores beside published ones, each pair under the convention of the published one."""
+def published_table(cells: Iterable[PublishedCell], at: str = "") -> Table[PublishedCell]:
+    """Our scores beside published ones, each pair under the convention of the published one.
+
+    `at`: the size that ours are taken at; empty for each image's own.
+    """
+    ours = f"ours are taken at {at}" if at else "convention=prepared_size takes ours there; here it is each image's own"
+    size = f"Most published scores are taken at the size of the training, and seldom say so; {ours}."
     notes = (
+        size,
         "Ours is taken as the source takes its mean; where the source does not say how, ours is the mean over images.",
         "Difference: ours - published, where both are taken in the same way or the source does not say.",
     )

@@ -110,6 +110,7 @@ def comparison_table(comparison: Comparison) -> Table[ScoreRow]:
     order = "descending" if measure.higher_is_better else "ascending"
     columns: Values = (
         *NAMES,
+        Column("scored_at", value=lambda r: comparison.at or "native size"),
         replace(MEAN, title=measure.title, text=cell_entry, order=order),
         *SCORE,
         Column("rank"),
@@ -246,7 +247,8 @@ def cost_notes(comparison: Comparison) -> list[str]:
 
 def score_tables(comparison: Comparison) -> list[Table[ScoreRow]]:
     """Every score of each dataset, then what other conventions make of the same runs. CSV: a row for each score."""
-    columns: Values = (*NAMES, replace(MEAN, text=score_entry, number=True), *SCORE)
+    scored_at: Column[ScoreRow] = Column("scored_at", value=lambda r: comparison.at or "native size")
+    columns: Values = (*NAMES, scored_at, replace(MEAN, text=score_entry, number=True), *SCORE)
     by_column = {
         column: [record for measure in comparison.measures.values() for record in ranked(comparison, column, measure)]
         for column in comparison.columns

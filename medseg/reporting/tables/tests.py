@@ -142,7 +142,7 @@ def wins_table(comparison: Comparison) -> Table[Win]:
         Column("worse"),
     )
     blocks: Blocks[Win] = Blocks(lambda w: w.row, lambda w: w.other, {**headings, None: "all"})
-    of = len(comparison.columns)
+    of = len(comparison.datasets)
     notes = (f"Datasets, of {of}, on which the network is better / no difference is shown / the network is worse.",)
     return Table("wins", f"Wins, ties and losses: {comparison.measure.title}", columns, records, notes, blocks)
 
@@ -209,7 +209,7 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         for ablation in ablations
         for block in ablation.blocks
         for row in block.values
-        for column in comparison.columns
+        for column in comparison.datasets
         for cell in [comparison.cells.get((row, column))]
         for score in [cell.scores.get(measure.name) if cell else None]
     ]
@@ -241,7 +241,7 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         guessed = [block.label for block in ablation.blocks if not block.known]
         if guessed:
             notes.append(f"The default is not among the values, so the first is taken for it: {', '.join(guessed)}.")
-        headings = {column: column.label for column in comparison.columns}
+        headings = {column: column.label for column in comparison.datasets}
         blocks: Blocks[AblationRow] = Blocks(lambda v: (v.block.label, v.row), lambda v: v.column, headings)
         title = f"Ablation: {ablation.title} ({measure.title})"
         name = f"ablation-{ablation.title}"

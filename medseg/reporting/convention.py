@@ -1,0 +1,70 @@
+"""The tests that a report is of: those of the runs and their evaluations, at native size or at the prepared one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medseg.errors import ConfigError
+from medseg.metrics.measures import MEASURES
+from medseg.reporting.evaluation_columns import Evaluated
+from medseg.reporting.formatting import count, size
+from medseg.runs.evaluations import View, at_prepared_size, read_evaluations
+from medseg.runs.folder import PREPARED_SIZE
+from medseg.runs.reading import RunTree
+from medseg.runs.run import Run
+
+CONVENTIONS = (*MEASURES.conventions, PREPARED_SIZE)
+"""Values of the option `convention`."""
+
+
+@dataclass(frozen=True)
+class Tests:
+    """What is compared.
+
+    Args:
+        runs: in whatever state.
+        evaluated: some of them with their evaluations.
+        convention: of the measure.
+        at: the size that the scores are taken at, in words; empty for each image's own.
+        notes: what was left out, or is hard to compare.
+    """
+
+    runs: Sequence[Run]
+    evaluated: Evaluated
+    convention: str
+    at: str
+    notes: tuple[str, ...]
+
+
+def tests_under(tree: RunTree, convention: str) -> Tests:
+    """Return the tests of some runs, which have been read, under a convention; `prepared_size` is one of all scores.
+
+    Raises `ConfigError` for an unknown one.
+    """
+    if convention not in CONVENTIONS:
+        raise ConfigError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
+    notes = [*tree.copies, *tree.problems]
+    evaluated: list[tuple[Run, View]] = [(run, view) for run in tree for view in read_evaluations(run, notes)]
+    if convention == PREPARED_SIZE:
+        shown = {id(run): at_prepared_size(run).checked for run in tree}
+        small = [(shown[id(run)], at_prepared_size(view).checked) for run, view in evaluated]
+        notes += [str(view.error) for _, view in small if not view.finished]
+        kept = [(run, view) for run, view in small if view.finished and isinstance(view, View)]
+        runs = list(shown.values())
+        return Tests(runs, kept, "per_image", size_of_scores([*runs, *(view for _, view in kept)]), tuple(notes))
+    finished = [run for run in tree if run.finished]
+    older = [run for run in finished if PREPARED_SIZE not in run.summary]
+    if older:
+        notes.append(
+            f"{len(older)} of {count(len(finished), 'finished run')} of an older version: scored at the prepared size, "
+            "not at each image's own; convention=prepared_size compares all at it"
+        )
+    return Tests(list(tree), evaluated, convention, "", tuple(notes))
+
+
+def size_of_scores(runs: Sequence[Run]) -> str:
+    """Name the prepared size of some runs: `256 x 256`, or `the prepared size` where there are several."""
+    sizes = {tuple(run.summary.get("evaluation_size") or ()) for run in runs if run.finished}
+    only = sizes.pop() if len(sizes) == 1 else ()
+    return size((only[0], only[1])) if len(only) == 2 else "the prepared size"

@@ -1,0 +1,104 @@
+"""The columns of evaluations: external tests, `kvasir -> cvc`, and the runs' own tests with flips, `kvasir, tta=true`.
+
+Runs of a dataset share such a column where they were evaluated on the same images of the same data in the same way.
+Evaluations of another split of the data of the training are in no column: they are no tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medseg.reporting.line import Facts, Line
+from medseg.reporting.names import Names
+from medseg.runs.evaluations import View, is_external, tests_as_trained
+from medseg.runs.run import Run
+
+Evaluated = Sequence[tuple[Run, View]]
+"""Runs of a report, each with one of its evaluations."""
+
+ARROW = " -> "
+
+
+def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names: Names) -> list[tuple[Line, Run, View]]:
+    """Return each evaluation that has a column, with this and its run, in the order of the report.
+
+    Args:
+        evaluated: the runs and their evaluations.
+        columns: of the runs' own tests, by the id of the run.
+        names: what datasets are printed as.
+    """
+    keys: dict[tuple[Any, ...], tuple[Line, View]] = {}
+    found: dict[tuple[int, tuple[Any, ...]], tuple[Run, View]] = {}
+    for run, view in evaluated:
+        key = key_of(run, view)
+        if key is not None:
+            keys.setdefault((columns[id(run)], *key), (columns[id(run)], view))
+            found.setdefault((id(run), (columns[id(run)], *key)), (run, view))
+    lines = label(keys, names)
+    sorted_keys = sorted(keys, key=lambda key: (lines[key].external, lines[key].label))
+    order = {key: number for number, key in enumerate(sorted_keys)}
+    in_order = sorted(found.items(), key=lambda item: order[item[0][1]])
+    return [(lines[key], run, view) for (_, key), (run, view) in in_order]
+
+
+def key_of(run: Run, view: View) -> tuple[Any, ...] | None:
+    """Return what the evaluations of a column share beside the data of the training; None of one without a column."""
+    summary = view.summary
+    way = bool(summary.get("tta")), checkpoint_of(summary)
+    if is_external(run, summary):
+        data = tuple(summary.get(key) for key in ("data", "data_identity", "split", "split_name", "fold"))
+        return (*way, *data, frozenset(view.per_image.ids))
+    return way if summary.get("tta") and tests_as_trained(run, view) else None
+
+
+def checkpoint_of(summary: Mapping[str, Any]) -> str:
+    """Name the checkpoint of an evaluation: `best`, `last`."""
+    return Path(str(summary.get("checkpoint") or "best.ckpt")).stem
+
+
+def target_of(view: View) -> str:
+    """Name the data of an evaluation; a folder of the user's own images has its own name."""
+    return str(view.summary.get("data_name") or view.summary.get("data"))
+
+
+def facts_of(key: tuple[Any, ...], view: View) -> Facts:
+    """Return what can tell columns of the same data apart."""
+    summary = view.summary
+    facts = {"checkpoint": checkpoint_of(summary)}
+    if len(key) > 3:  # an external test
+        height, width = summary.get("evaluation_size") or (0, 0)
+        facts |= {"split": str(summary.get("split")), "image_size": f"{height} x {width}"}
+        facts |= {f"data.{name}": str(summary.get(of)) for name, of in (("split", "split_name"), ("fold", "fold"))}
+    return tuple(sorted(facts.items()))
+
+
+def label(keys: Mapping[tuple[Any, ...], tuple[Line, View]], names: Names) -> dict[tuple[Any, ...], Line]:
+    """Return the column of each key, named by the data, and by what differs where several are of the same data."""
+    unnamed: dict[tuple[Any, ...], tuple[str, str, Facts]] = {}
+    for key, (base, view) in keys.items():
+        target = target_of(view)
+        name = f"{base.name}{ARROW}{target}" if len(key) > 3 else base.name
+        text = names.datasets.get(name) if len(key) > 3 else base.label
+        unnamed[key] = (
+            text or f"{base.label}{ARROW}{names.datasets.get(target, target)}", name, facts_of(key, view),
+        )  # fmt: skip
+    lines: dict[tuple[Any, ...], Line] = {}
+    taken: dict[str, int] = {}
+    for key, (text, name, facts) in unnamed.items():
+        alike = [dict(of) for other, (one, _, of) in unnamed.items() if one == text and other[0] == key[0]]
+        parts = [f"{fact}={value}" for fact, value in facts if len({of.get(fact) for of in alike}) > 1]
+        tta = (("tta", "true"),) if key[1] else ()
+        whole = ", ".join([text, *parts, *(f"{fact}={value}" for fact, value in tta)])
+        taken[whole] = taken.get(whole, 0) + 1
+        whole += f" ({taken[whole]})" if taken[whole] > 1 else ""
+        lines[key] = Line(whole, name, tuple(sorted((*facts, *tta))), of=keys[key][0])
+    return lines
+
+
+def command_of(runs: Sequence[Run], view: View) -> str:
+    """Return the command that makes the evaluations of a column that are missing."""
+    folders = sorted({str(run.folder.parent) for run in runs})
+    words = view.summary.get("words")
+    return " ".join(["medseg evaluate", *folders, *(words if words is not None else ["data=..."])])

@@ -1,0 +1,252 @@
+"""Evaluations on other data in a report: their columns, verdicts, and what is lost between the own test and them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medseg.errors import UserError
+from medseg.metrics.measures import MEASURES
+from medseg.reporting.claims import judge
+from medseg.reporting.drops import find_drops
+from medseg.reporting.report import Report, compare
+from medseg.reporting.tables.external import external_table
+from medseg.runs.reading import read_runs
+from medseg.runs.run import Run
+from tests.reporting.fabricate import fabricate
+from tests.reporting.fabricate_evaluations import fabricate_evaluations
+
+NETWORKS = {"unet": 0.0, "convunext": 0.03}
+
+
+def on_kvasir(run: Run) -> bool:
+    return run.data == "kvasir"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("external") / "sweep"
+    fabricate(folder, NETWORKS, data=("kvasir", "dsb"), seeds=(0, 1, 2), seed_noise=0.01)
+    effects = {"convunext": 0.08}
+    fabricate_evaluations(folder, "cvc", loss=0.2, effects=effects, groups=8, seed_noise=0.01, of=on_kvasir)
+    fabricate_evaluations(folder, "polypgen", of=lambda run: on_kvasir(run) and run.model == "unet" and run.seed < 2)
+    own = {"source_identity": None, "data_identity": "kvasir"}
+    fabricate_evaluations(folder, "kvasir", name="flips", images=60, loss=0.0, of=on_kvasir, tta=True, **own)
+    fabricate_evaluations(folder, "kvasir", name="val", images=20, of=on_kvasir, split="val", **own)
+    fabricate_evaluations(folder, "kvasir", name="test", images=60, of=on_kvasir, **own)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(sweep: Path) -> Report:
+    return compare(read_runs(sweep))
+
+
+def test_every_evaluation_on_other_data_is_a_column_behind_that_of_the_training(report: Report) -> None:
+    labels = [column.label for column in report.comparison.columns]
+    assert labels == ["kvasir", "kvasir, tta=true", "kvasir -> cvc", "kvasir -> polypgen", "dsb"]
+    assert [column.label for column in report.comparison.datasets] == ["kvasir", "dsb"]
+    assert [column.label for column in report.comparison.columns if column.external] == labels[2:4]
+    assert "2 datasets, 3 seeds, 2 external tests" in report.opening
+
+
+def test_an_external_column_has_intervals_over_its_groups_and_verdicts_by_the_rule(report: Report) -> None:
+    comparison = report.comparison
+    column = next(column for column in comparison.columns if column.label == "kvasir -> cvc")
+    unet, convunext = comparison.column_cells(column)
+    assert unet.sample is not None
+    assert (len(unet.sample.ids), unet.sample.unit_count) == (40, 8)
+    assert unet.scores["dice"].mean == pytest.approx(0.6, abs=0.06)
+    assert unet.scores["dice"].low is not None
+    (pair,) = [pair for pair in comparison.pairs if pair.column == column]
+    assert (pair.state, pair.units, pair.grouped) == ("worse", 8, True)
+    assert convunext.rank == 1
+
+
+def test_external_columns_are_no_datasets_that_ranks_wins_costs_and_curves_are_of(report: Report) -> None:
+    comparison = report.comparison
+    assert comparison.ranking is not None
+    assert comparison.ranking.datasets == 2
+    assert comparison.stability is not None
+    assert [column.label for column in comparison.stability.columns] == ["kvasir", "dsb"]
+    assert {sum(counts) for counts in comparison.wins.values()} == {2}
+    assert {column.label for column, _ in comparison.plans} == {"kvasir", "dsb"}
+    seconds = [run.training_seconds for run in report.runs if run.model == "unet"]
+    assert comparison.costs[comparison.rows[0]].training_seconds == pytest.approx(np.mean(seconds))
+    assert len(report.runs) == 12
+
+
+def test_what_lacks_an_evaluation_is_named_with_the_command_that_makes_it(report: Report, sweep: Path) -> None:
+    (line,) = [line for line in report.comparison.warnings if "evaluated" in line]
+    assert line == f"kvasir -> polypgen: 4 of 6 runs are not evaluated: medseg evaluate {sweep} data=polypgen"
+
+
+def test_the_drop_is_over_the_images_of_both_tests_and_over_trainings_paired_by_seed(report: Report) -> None:
+    comparison = report.comparison
+    column = next(column for column in comparison.columns if column.label == "kvasir -> cvc")
+    drops = find_drops(comparison, column)
+    samples = [[cell.sample for cell in drop.cells if cell.sample] for drop in drops]
+    own = [one.scores["dice"] for one, _ in samples]
+    external = [other.scores["dice"].reshape(3, 8, 5).mean(axis=2) for _, other in samples]
+    seeds = [one.mean(axis=1) - other.mean(axis=1) for one, other in zip(own, external, strict=True)]
+    pooled = np.mean([of.var(ddof=1) for of in seeds])  # of two networks with three seeds each: 4 degrees of freedom
+    for drop, one, other, of in zip(drops, own, external, seeds, strict=True):
+        parts = [
+            (one.mean(axis=0).var(ddof=1) / 60, 59), (other.mean(axis=0).var(ddof=1) / 8, 7), (pooled / 3, 4)
+        ]  # fmt: skip
+        weighted = [(variance * (1 + 2 / freedom) ** 2, freedom) for variance, freedom in parts]
+        freedom = sum(v for v, _ in weighted) ** 2 / sum(v**2 / f for v, f in weighted)
+        half = stats.t.ppf(0.975, freedom) * sum(variance for variance, _ in parts) ** 0.5
+        assert drop.drop == pytest.approx(of.mean())
+        assert (drop.low, drop.high) == pytest.approx((of.mean() - half, of.mean() + half))
+        assert drop.seeds == 3
+
+
+def test_a_positive_drop_is_a_loss_under_every_score(sweep: Path) -> None:
+    dice, distance = (external_table(compare(read_runs(sweep), score).comparison) for score in ("dice", "hd95"))
+    for table in (dice, distance):
+        assert all(record.drop > 0 for record in table.records if record.column.label == "kvasir -> cvc")
+    assert "external - own" in distance.notes[0]
+    assert "own - external" in dice.notes[0]
+
+
+def test_columns_of_the_same_data_are_named_by_what_differs(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    for name, facts in {
+        "test": {},
+        "test-again": {},
+        "val": {"split": "val"},
+        "flips": {"tta": True},
+        "last": {"checkpoint": "RUN/checkpoints/last.ckpt"},
+    }.items():
+        fabricate_evaluations(tmp_path / "sweep", "cvc", name=name, **facts)
+    comparison = compare(read_runs(tmp_path / "sweep")).comparison
+    assert [column.label for column in comparison.columns[1:]] == [
+        "kvasir -> cvc, checkpoint=best, split=test",
+        "kvasir -> cvc, checkpoint=best, split=test, tta=true",
+        "kvasir -> cvc, checkpoint=best, split=val",
+        "kvasir -> cvc, checkpoint=last, split=test",
+    ]
+    assert all(len(cell.runs) == 2 for cell in comparison.cells.values()), (
+        "an evaluation that was made twice counts once"
+    )
+
+
+def test_printed_names_are_those_of_both_data(sweep: Path) -> None:
+    names = {"kvasir": "Kvasir-SEG", "cvc": "CVC-ClinicDB", "kvasir -> polypgen": "PolypGen, external"}
+    columns = compare(read_runs(sweep), names={"datasets": names}).comparison.columns
+    labels = ["Kvasir-SEG", "Kvasir-SEG, tta=true", "Kvasir-SEG -> CVC-ClinicDB", "PolypGen, external", "dsb"]
+    assert [column.label for column in columns] == labels
+
+
+def test_a_claim_is_about_an_external_test_where_it_names_it(sweep: Path, report: Report, tmp_path: Path) -> None:
+    def verdicts(where: str) -> list[str]:
+        file = tmp_path / "claims.yaml"
+        file.write_text(
+            f"paper: A\nprotocol: {{data.image_size: 64, trainer.max_epochs: 5}}\nclaims:\n"
+            f"  - says: better\n    source: table 1\n    better: {{model: convunext}}\n"
+            f"    than: {{model: unet}}\n{where}"
+        )
+        return [on.pair.column.label for verdict in judge(file, report.comparison) for on in verdict.datasets]
+
+    assert verdicts("") == ["kvasir", "dsb"]
+    assert verdicts("    where: {data: 'kvasir -> cvc'}\n") == ["kvasir -> cvc"]
+
+
+def test_folds_that_were_evaluated_on_the_same_images_are_averaged(tmp_path: Path) -> None:
+    fabricate(tmp_path / "folds", {"unet": 0.0}, seeds=(0, 1), folds=(0, 1, 2), images=20, seed_noise=0.02)
+    fabricate_evaluations(tmp_path / "folds", "cvc")
+    comparison = compare(read_runs(tmp_path / "folds")).comparison
+    column = next(column for column in comparison.columns if column.external)
+    (cell,) = comparison.column_cells(column)
+    assert cell.sample is not None
+    assert len(cell.runs) == 6
+    expected = [
+        np.mean([run.per_image.scores["dice"] for run in cell.runs if run.seed == seed], axis=0) for seed in (0, 1)
+    ]
+    np.testing.assert_allclose(cell.sample.scores["dice"], expected)
+    assert (cell.sample.counts[0].sum(axis=-1) == 3 * 96 * 96).all(), "the counts of all folds together"
+
+
+def test_a_damaged_evaluation_is_one_line_and_one_that_was_cut_short_is_none(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "sweep", "cvc")
+    first, second = sorted((tmp_path / "sweep").glob("*/evaluations/cvc"))
+    content = json.loads((first / "summary.json").read_text())
+    (first / "summary.json").write_text(json.dumps({**content, "split": 3}))
+    made = compare(read_runs(tmp_path / "sweep"))
+    (note,) = made.notes
+    assert str(first / "summary.json") in note
+    assert "medseg evaluate makes it again" in note
+    (first / "summary.json").unlink()
+    (second / "per_image.csv").write_text("id,class\n")
+    made = compare(read_runs(tmp_path / "sweep"))
+    assert [str(second) in note for note in made.notes] == [True]
+    assert [column.label for column in made.comparison.columns] == ["kvasir"]
+
+
+def test_runs_without_a_test_split_are_compared_on_other_data(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", NETWORKS, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "sweep", "cvc")
+    for run in read_runs(tmp_path / "sweep"):
+        status = json.loads((run.folder / "status.json").read_text())
+        (run.folder / "status.json").write_text(json.dumps({**status, "state": "trained"}))
+        for file in run.files.test.iterdir():
+            file.unlink()
+    made = compare(read_runs(tmp_path / "sweep"))
+    assert [cell.scores["dice"].mean > 0.5 for cell in made.comparison.column_cells(made.comparison.columns[1])]
+    assert external_table(made.comparison).records[0].drop is None
+    for file in (tmp_path / "sweep").glob("*/evaluations/*/summary.json"):
+        file.unlink()
+    with pytest.raises(UserError, match="nothing is finished yet"):
+        compare(read_runs(tmp_path / "sweep"))
+
+
+def test_the_report_writes_external_tests_in_every_format(report: Report, tmp_path: Path) -> None:
+    report.write(tmp_path, figures=False, images=0)
+    assert "## External tests" in (tmp_path / "report.md").read_text()
+    assert "kvasir → cvc".replace("→", r"$\rightarrow$") in (tmp_path / "latex" / "external.tex").read_text()
+    assert (tmp_path / "csv" / "external.csv").read_text().startswith("network,test,measure,scored_at,own,external")
+    assert 'id="external"' in (tmp_path / "report.html").read_text()
+    assert "kvasir -> cvc" in str(report)
+
+
+def test_scores_at_the_prepared_size_are_a_convention_that_is_named(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "sweep", "cvc")
+    for file in (tmp_path / "sweep").glob("**/prepared_size.csv"):
+        text = (file.parent / "per_image.csv").read_text().splitlines()
+        column = text[0].split(",").index("dice")
+        rows = [line.split(",") for line in text[1:]]
+        lines = [",".join([*row[:column], "0.5", *row[column + 1 :]]) for row in rows]
+        file.write_text("\n".join([text[0], *lines, ""]))
+    native, small = (compare(read_runs(tmp_path / "sweep"), convention=of) for of in ("per_image", "prepared_size"))
+    for column in small.comparison.columns:
+        (cell,) = small.comparison.column_cells(column)
+        assert cell.scores["dice"].mean == pytest.approx(0.5)
+    assert small.comparison.measure.title == "Dice at 96 x 96"
+    assert "Dice at 96 x 96" in str(small)
+    assert native.comparison.measure.title == MEASURES["dice"].title
+    (cell,) = native.comparison.column_cells(native.comparison.columns[0])
+    assert cell.scores["dice"].mean == pytest.approx(0.8, abs=0.05)
+    small.write(tmp_path / "report", "csv")
+    assert "96 x 96" in (tmp_path / "report" / "csv" / "comparison.csv").read_text()
+
+
+def test_runs_of_before_the_native_size_are_told_apart(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    run = read_runs(tmp_path / "sweep")[0]
+    summary = json.loads(run.files.summary.read_text())
+    del summary["prepared_size"]
+    run.files.summary.write_text(json.dumps(summary))
+    run.files.prepared_size.unlink()
+    (note,) = compare(read_runs(tmp_path / "sweep")).notes
+    assert note.startswith("1 of 2 finished runs of an older version: scored at the prepared size")
+    made = compare(read_runs(tmp_path / "sweep"), convention="prepared_size")
+    assert not made.notes
+    (cell,) = made.comparison.column_cells(made.comparison.columns[0])
+    assert len(cell.runs) == 2
