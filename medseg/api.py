@@ -155,9 +155,10 @@ def compare(
 
     Args:
         runs: what `read_runs` returns or some of these, or the folders.
-        score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd` or a user's own; None for the
-            convention's.
-        convention: `per_image`, `pooled`, `mean_iou_with_background`, `accuracy` or `prepared_size`.
+        score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd`, an optional one that was measured
+            (`nsd`, `cldice`, ...) or a user's own; None for the convention's.
+        convention: `per_image`, `pooled`, `mean_iou_with_background`, `mean_dice_with_background`, `accuracy` or
+            `prepared_size`.
         names: printed names of networks and datasets.
         subgroups: what the test images are divided by: `size` of the target, `type`, `FILE.csv:COLUMN`, or several;
             None for the size and what the runs know of their images.

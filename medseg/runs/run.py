@@ -133,7 +133,7 @@ class Run:
     @property
     def predictions(self) -> Path:
         """The file of the class maps predicted for the test images."""
-        return self.files.test / "predictions.npz"
+        return self.scores_in / "predictions.npz"
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:
