@@ -22,7 +22,6 @@ EXAMPLES = (
     "medseg score runs/main scores=[nsd,boundary_iou]",
     "medseg score runs/main scores=[nsd] nsd_tolerance=3",
     "medseg score runs/main spacing=0.2                       distances in mm as well",
-    "medseg score runs/main metrics=kappa --config-dir conf   a score of your own",
 )
 
 

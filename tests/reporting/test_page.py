@@ -304,7 +304,7 @@ def test_what_comes_from_runs_is_never_markup(page: str) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert HOSTILE not in page
     # Data and scripts, each of them of ours.
-    assert page.count("<script") == page.count("</script>") == 4 + 8
+    assert page.count("<script") == page.count("</script>") == 5 + 9
     assert not re.search(r"(src|href)=.?(https?:|//)", page)
 
 

@@ -110,7 +110,7 @@ def test_no_finished_run_is_an_error(tmp_path: Path) -> None:
 
 def test_a_score_of_the_users_own_is_added(run: RunFolder) -> None:
     example = Path(__file__).resolve().parents[2] / "examples" / "conf"
-    score(run, "metrics=mcc", f"hydra.searchpath=[file://{example}]")
-    values = np.array([float(row["mcc"]) for row in read_csv(run.per_image)])
-    assert read_json(run.summary)["headline"]["mcc"]["mean"] == pytest.approx(values.mean())
-    assert "mcc" in read_json(run.summary)["own_metrics"]
+    score(run, "metrics=kappa", f"hydra.searchpath=[file://{example}]")
+    values = np.array([float(row["kappa"]) for row in read_csv(run.per_image)])
+    assert read_json(run.summary)["headline"]["kappa"]["mean"] == pytest.approx(values.mean())
+    assert "kappa" in read_json(run.summary)["own_metrics"]
