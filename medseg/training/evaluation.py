@@ -76,7 +76,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
         "data_name": data_name(datamodule),
         "checkpoint_sha256": sha256_of(file),
         "options": options_of(cfg),
-        "words": [word for word in overrides if word.partition("=")[0] not in NO_OPTIONS],
+        "words": [word for word in overrides if not word.startswith(("checkpoint=", "output=", "force=", "trainer"))],
     }
     with held_alone(folder):
         stored = {} if cfg.force is not False else stored_summary(folder)
