@@ -147,6 +147,9 @@ def compare(
     score: str | None = None,
     convention: str = "per_image",
     names: Mapping[str, str] | None = None,
+    *,
+    subgroups: str | Sequence[str] | None = None,
+    sizes: Sequence[float] | None = None,
 ) -> Report:
     """Compare runs, as `medseg report` does; a notebook shows the comparison, `.write(folder)` writes the report.
 
@@ -157,6 +160,9 @@ def compare(
         convention: `per_image`, `pooled`, `mean_iou_with_background`, `mean_dice_with_background`, `accuracy` or
             `prepared_size`.
         names: printed names of networks and datasets.
+        subgroups: what the test images are divided by: `size` of the target, `type`, `FILE.csv:COLUMN`, or several;
+            None for the size and what the runs know of their images.
+        sizes: bounds of the sizes, parts of the image; None for thirds.
 
     Raises `medseg.errors.UserError` for an unknown score, and where no run is finished.
     """
@@ -172,7 +178,7 @@ def compare(
         read = [one for one in several if isinstance(one, Run)]
         folders = [one for one in several if not isinstance(one, Run)]
         chosen = [*read, *read_runs(folders)] if read and folders else read or read_runs(folders)
-    return reporting.compare(chosen, score=score, convention=convention, names=names)
+    return reporting.compare(chosen, score=score, convention=convention, names=names, subgroups=subgroups, sizes=sizes)
 
 
 def _paths(given: Any) -> list[str | Path]:

@@ -16,10 +16,11 @@ from monai import metrics as monai
 from scipy import ndimage
 from skimage.measure import label
 from skimage.morphology import skeletonize as their_skeleton
-from torchmetrics.functional.classification import binary_matthews_corrcoef
+from torchmetrics.functional.classification import binary_calibration_error, binary_matthews_corrcoef
 from torchmetrics.functional.detection import panoptic_quality as torchmetrics_pq
 
 from medseg.metrics import MEASURES, ImageScores, count_pixels
+from medseg.metrics.calibration import BINS, Calibration
 from medseg.metrics.measures import CHOOSABLE
 
 Mask = np.ndarray
@@ -142,6 +143,25 @@ def mcc_of_torchmetrics(prediction: Mask, truth: Mask) -> float:
     return float(binary_matthews_corrcoef(torch.from_numpy(prediction * 1), torch.from_numpy(truth * 1)))
 
 
+def probabilities_of(prediction: Mask) -> np.ndarray:
+    """Make probabilities of a prediction, which are not certain at its borders."""
+    return ndimage.gaussian_filter(prediction.astype(np.float32), 2).clip(
+        0, 1 - 1e-6
+    )  # torchmetrics: a bin for 1 alone
+
+
+def ece_of_torchmetrics(prediction: Mask, truth: Mask) -> float:
+    """Expected calibration error of torchmetrics."""
+    both = torch.from_numpy(probabilities_of(prediction)), torch.from_numpy(truth * 1)
+    return float(binary_calibration_error(*both, n_bins=BINS, norm="l1"))
+
+
+def brier_of_torch(prediction: Mask, truth: Mask) -> float:
+    """Mean squared error of torch."""
+    both = torch.from_numpy(probabilities_of(prediction)), torch.from_numpy(truth)
+    return float(torch.nn.functional.mse_loss(both[0].double(), both[1].double()))
+
+
 def nsd_of_deepmind(prediction: Mask, truth: Mask) -> float:
     """NSD on borders that lie between pixels and have lengths, as DeepMind's library has it."""
     return monai_of(monai.compute_surface_dice, class_thresholds=[TOLERANCE], use_subvoxels=True)(prediction, truth)
@@ -169,6 +189,8 @@ OTHERS: tuple[tuple[str, str, Callable[[Mask, Mask], float]], ...] = (
     ("mcc", MONAI, monai_confusion("matthews correlation coefficient")),
     ("mcc", TORCHMETRICS, mcc_of_torchmetrics),
     ("volumetric_similarity", "areas", similarity_of_areas),
+    ("ece", TORCHMETRICS, ece_of_torchmetrics),
+    ("brier", f"torch {version('torch')}", brier_of_torch),
 )
 
 
@@ -182,6 +204,8 @@ def main() -> None:
     for prediction, truth in pairs:
         counts = count_pixels(prediction[None] * 1, truth[None] * 1, 2)[0, 1]
         measured = scores.measure(prediction * 1, truth * 1, 2)
+        foreground = probabilities_of(prediction)
+        measured |= Calibration.of(np.stack([1 - foreground, foreground]), truth * 1).scores
         ours.append(
             {name: float(of(counts)) for name, of in MEASURES.of_counts.items()}
             | {name: float(values[0]) for name, values in measured.items()}

@@ -14,6 +14,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import Cell, Score, compare_runs, measures_of, score_samples
 from medseg.reporting.samples import gather, groups_of
+from medseg.reporting.subgroups import Subgroups, find_subgroups
 from medseg.runs.run import Run
 from medseg.system.files import read_json
 
@@ -28,6 +29,7 @@ class Subject:
         network: what was trained.
         data: what it was trained on.
         classes: foreground class -> its scores by the name of the measure; empty where there is one class.
+        subgroups: of the test images, by size and by what is known of them.
         elsewhere: label -> summary of each further evaluation that lies in the folder of a run.
     """
 
@@ -36,6 +38,7 @@ class Subject:
     network: Network
     data: Data
     classes: Mapping[str, Mapping[str, Score]]
+    subgroups: Subgroups
     elsewhere: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -81,6 +84,7 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
         network=find_network(first),
         data=data,
         classes=score_classes(cell, finished),
+        subgroups=find_subgroups(comparison),
         elsewhere=find_evaluations(finished),
     )
 

@@ -76,14 +76,16 @@ def describe_network(subject: Subject) -> str:
     channels = settings.get("in_channels")
     arguments = {key: value for key, value in settings.items() if key not in ("in_channels", "num_classes")}
     fingerprint = subject.data.fingerprint
-    size = subject.runs[0].summary.get("evaluation_size")
+    size, patches = (subject.runs[0].summary.get(key) for key in ("evaluation_size", "patches"))
     parameters = subject.runs[0].parameters
     background = fingerprint["class_names"][:1] if fingerprint else ["background"]
     facts = {
         "class": f"`{settings.get('_target_', network.name)}`",
         "option": f"`model={subject.runs[0].model}`",
         "parameters": "not known" if parameters is None else f"{parameters:,}",
-        "trained on images of": f"{size[0]} x {size[1]} pixels" if size else "an unknown size",
+        f"trained on {'patches' if patches else 'images'} of": f"{size[0]} x {size[1]} pixels"
+        if size
+        else "unknown size",
         "channels": {1: "1 (grey)", 3: "3 (RGB)"}.get(channels, "not known"),
         "classes": ", ".join(escape_markdown(name) for name in [*background, *foreground_names(subject)]),
         "arguments": arguments_in_words(arguments) or "none",
@@ -130,10 +132,17 @@ def describe_protocol(subject: Subject) -> str:
         split = f"Split: {summary.get('split_name') or 'the default one'} of {subject.data.title}."
     size = summary.get("evaluation_size")
     at = f" to {size[0]} x {size[1]} pixels" if size else ""
+    resized = f"Images were resized once{at}, whatever their shape, masks to the nearest pixel."
+    if size and summary.get("patches"):
+        resized = (
+            f"Images kept their native size. Training saw patches of {size[0]} x {size[1]} pixels, "
+            f"{summary['patches']} of each image in an epoch; whole images are predicted in windows of that size, "
+            "which overlap and are blended."
+        )
     several = ", then the mean over the foreground classes" if len(foreground_names(subject)) > 1 else ""
     sentences = [
         split,
-        f"Images were resized once{at}, whatever their shape, masks to the nearest pixel.",
+        resized,
         "Images are normalised with the mean and the deviation of each channel over the training split.",
         "The epoch with the best Dice on the validation images was kept. The test images had no part in that.",
         "Each test image is scored at that size: the class with the highest output against the mask, class by class"

@@ -97,7 +97,9 @@ def of_data(subject: Subject) -> Iterator[str]:
     """Limits of what it has seen."""
     data, fingerprint = subject.data, subject.data.fingerprint
     size = subject.runs[0].summary.get("evaluation_size")
-    if size:
+    if size and subject.runs[0].summary.get("patches"):
+        yield f"It sees windows of {size[0]} x {size[1]} pixels of an image, and nothing of what is around them."
+    elif size:
         native = ""
         if fingerprint:
             height, width = fingerprint["native_height"]["median"], fingerprint["native_width"]["median"]

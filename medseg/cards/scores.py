@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from medseg.cards.collect import Subject, is_external
+from medseg.cards.subgroups import describe_subgroups
 from medseg.metrics.measures import Measure
 from medseg.reporting.comparison import Score
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
@@ -16,7 +17,7 @@ from medseg.runs.run import Run
 
 
 def describe_scores(subject: Subject) -> str:
-    """Tell how well it does: all scores, each class, each seed, other data."""
+    """Tell how well it does: all scores, each class, subgroups of the images, each seed, other data."""
     scores, seeds = subject.cell.scores, len(subject.seeds)
     sample, measures = subject.cell.sample, subject.runs[0].measures
     assert sample is not None
@@ -35,6 +36,7 @@ def describe_scores(subject: Subject) -> str:
             "nor predicted, it counts 1; a class that none of them has is in no mean but where it is predicted."
         )
         parts += ["### Each class", escape_markdown(note), score_table(measures.per_image, subject.classes)]
+    parts += describe_subgroups(subject.subgroups)
     others = [m for m in measures.of_splits if m.name in scores]
     parts += [
         "### Other conventions",

@@ -32,6 +32,7 @@ EXAMPLES = (
     "medseg report runs/first runs/second format=latex output=paper/tables",
     "medseg report runs/main score=hd95 size=480",
     "medseg report runs/main format=html images=100",
+    "medseg report runs/main subgroups=patients.csv:device sizes=[0.05,0.2]",
 )
 
 
@@ -57,7 +58,9 @@ def report(cfg: DictConfig) -> None:
             drawing.add_scores(comparison, folder / FIGURES)
 
     names: Any = OmegaConf.to_container(cfg.names) if OmegaConf.is_config(cfg.names) else cfg.names
-    made = compare(tree, cfg.score, cfg.convention, names, size, scored=scored)
+    given = cfg.subgroups if isinstance(cfg.subgroups, str | None) else list(cfg.subgroups)
+    sizes = None if cfg.sizes is None else list(cfg.sizes)
+    made = compare(tree, cfg.score, cfg.convention, names, size, subgroups=given, sizes=sizes, scored=scored)
     written = made.write(folder, cfg.format, images=cfg.images, figures=drawing or False)
     print(printable(f"{made}\n"))
     for what, path in written.items():

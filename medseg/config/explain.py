@@ -44,6 +44,7 @@ OTHER_NAMES = {
     "augmentation": "aug augment augmentations transforms transform",
     "data.batch_size": "batch_size bs batch batchsize",
     "data.image_size": "image_size img_size size imgsz input_size resolution crop_size",
+    "data.patches": "patches patches_per_image samples_per_volume crops num_crops tiles",
     "data.num_workers": "workers num_workers n_workers",
     "data.num_classes": "classes num_classes n_classes nclasses",
     "data.in_channels": "channels in_channels n_channels in_chans",
@@ -70,7 +71,10 @@ OTHER_NAMES = {
 }
 """Key -> what other programs call it."""
 
+PATCHES = "data.patches=4 data.image_size=256 trains on 4 patches of 256 x 256 pixels of each image"
 ADVICE = {
+    "patch_size": PATCHES,
+    "data.patch_size": PATCHES,
     "resume": "nothing is needed to resume: the same command goes on with an interrupted run (force=true begins anew)",
     "resume_from": "nothing is needed to resume: the same command goes on with an interrupted run",
     "cfg": "--cfg job prints the configuration",

@@ -17,8 +17,10 @@ from medseg.config.checks.kinds import check_arguments, checked
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset, IntensityRange
 from medseg.data.labels import IGNORE_INDEX
+from medseg.data.loading.patches import Patches, check_patches
 from medseg.data.loading.sampling import EpochSampler
 from medseg.data.loading.workers import Loader, as_sent, default_workers, start_worker
+from medseg.data.metadata import find_columns
 from medseg.data.normalisation import normalise
 from medseg.data.on_device import DrawnPositions, ImagesOnDevice, OnDeviceAugmentation
 from medseg.data.prepared.border_maps import BorderMaps, prepare_border
@@ -37,6 +39,7 @@ class Images(torch.utils.data.Dataset):
 
     A batch is `image` (uint8, N x H x W x C), `mask` (uint8, N x H x W), `index` (int64, N, the position in the
     prepared data) and, with border maps, `closeness` (float32, N x H x W); the masks are then those of the border maps.
+    With `patches`, what is augmented is one cut out of each image.
     """
 
     def __init__(
@@ -44,8 +47,10 @@ class Images(torch.utils.data.Dataset):
         prepared: PreparedDataset,
         augmentation: Augmentation | OnDeviceAugmentation | None,
         border: BorderMaps | None = None,
+        patches: Patches | None = None,
     ) -> None:
         self.prepared = prepared
+        self.patches = patches
         self.augmentation = augmentation
         self.border = border
 
@@ -61,8 +66,10 @@ class Images(torch.utils.data.Dataset):
         }
 
     def sample(self, index: int, seed: int) -> dict[str, np.ndarray]:
-        """Return one image with its mask and, with border maps, its closeness; `seed` is of its augmentation."""
+        """Return one image with its mask and, with border maps, its closeness; `seed`: of patch and augmentation."""
         image, mask, closeness = self.prepared.images[index], self.prepared.masks[index], None
+        if self.patches is not None:
+            image, mask = self.patches.cut(image, mask, seed)
         if self.border is not None:
             mask, closeness = self.border.masks[index], self.border.closeness[index].astype(np.float32)
         parts: tuple[np.ndarray, ...] = (image, mask) if closeness is None else (image, mask, closeness)
@@ -80,13 +87,17 @@ class SegmentationDataModule(lightning.LightningDataModule):
         prepared_in: another such folder, which is read and never written to; see `medseg.data.prepared.prepare`.
         source: the user's archive or folder; see `medseg.data.sources.finding`.
         download: fetch the archive from its published address.
-        image_size: one number for square images, or (height, width).
+        image_size: one number for square images, or (height, width); with `patches`, the size of a patch.
+        patches: None resizes every image to `image_size`. A number keeps images at their native size: so many patches
+            of each are trained on in an epoch; of validation and test, whole images are loaded, one at a time.
+        patch_foreground: see `medseg.data.loading.patches`.
         in_channels: 3 for RGB, 1 for grey, or as many as the files have.
         intensity_range: that of the dataset, `medseg.data.datasets.Folder`; checked, and taken from there.
         num_classes: checked against the data where given.
         split: name of the split; None is the dataset's default.
         fold: k for fold k of five as the test split; goes before `split`.
         groups: which images belong together, such as those of a patient; see `medseg.data.splits.grouping`.
+        metadata: a CSV file with the column id and others, for the subgroups of a report; see `medseg.data.metadata`.
         fraction: of the training split that is trained on; see `medseg.data.splits.fraction`. `seed` chooses which.
         batch_size: images per step and process.
         num_workers: loading processes; "auto" picks what the machine has.
@@ -115,12 +126,15 @@ class SegmentationDataModule(lightning.LightningDataModule):
         source: str | Path | None = None,
         download: bool = False,
         image_size: int | Sequence[int] = 256,
+        patches: int | None = None,
+        patch_foreground: float = 0.33,
         in_channels: int = 3,
         intensity_range: IntensityRange = None,
         num_classes: int | None = None,
         split: str | None = None,
         fold: int | None = None,
         groups: str | None = None,
+        metadata: str | None = None,
         fraction: float = 1.0,
         batch_size: int = 8,
         num_workers: int | str = "auto",
@@ -154,6 +168,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.split = split
         self.fold = fold
         self.grouping = groups
+        self.metadata = metadata
         check_arguments(DATA, "data.", fraction=fraction)
         self.fraction = fraction
         self.batch_size = batch_size
@@ -162,7 +177,9 @@ class SegmentationDataModule(lightning.LightningDataModule):
         self.augmentation = augmentation
         self.seed = seed
         border = {"border_weights": border_weights, "border_w0": border_w0, "border_sigma": border_sigma}
-        check_arguments(DATA, "data.", **border)
+        check_arguments(DATA, "data.", **border, patches=patches, patch_foreground=patch_foreground)
+        check_patches(patches, border_weights, augmentation)
+        self.patches, self.patch_foreground = patches, patch_foreground
         self.border_weights, self.border_w0, self.border_sigma = border_weights, float(border_w0), float(border_sigma)
         self.test_split = test_split
         self.spacing = as_spacing(spacing)
@@ -173,7 +190,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         """The prepared data; made when they are not there yet."""
         return prepare(
             self.dataset,
-            image_size=self.image_size,
+            image_size=None if self.patches else self.image_size,
             in_channels=self.in_channels,
             data_dir=self.data_dir,
             source=self.source,
@@ -182,6 +199,21 @@ class SegmentationDataModule(lightning.LightningDataModule):
             num_classes=self.num_classes,
             prepared_in=self.prepared_in,
         )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what the network is given: of the prepared images, or of a patch."""
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Height and width of the windows in which images are predicted; None where they are predicted as a whole."""
+        return self.input_size if self.patches else None
+
+    @property
+    def training_samples(self) -> int:
+        """Images, or patches, in an epoch."""
+        return len(self.indices["train"]) * (self.patches or 1)
 
     @functools.cached_property
     def border(self) -> BorderMaps | None:
@@ -221,6 +253,11 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return find_groups(self.grouping, self.dataset, self.prepared, self.source, self.data_dir)
 
     @functools.cached_property
+    def columns(self) -> dict[str, dict[str, str]]:
+        """What else is known of each image, for the subgroups of a report: column -> id -> value."""
+        return find_columns(self.metadata, self.dataset, self.prepared, self.source, self.data_dir)
+
+    @functools.cached_property
     def normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
         """Mean and standard deviation per channel, for images in 0..1: as given, else over the training split."""
         if self.given_normalisation is not None:
@@ -242,8 +279,11 @@ class SegmentationDataModule(lightning.LightningDataModule):
         return self.loader(self.test_split)
 
     def images(self, *, training: bool = False) -> Images:
-        """Return all prepared images by position; in training augmented, and with border maps where these are on."""
-        return Images(self.prepared, self.augmentation, self.border) if training else Images(self.prepared, None)
+        """Return all prepared images by position; in training augmented, and with border maps or as patches."""
+        if not training:
+            return Images(self.prepared, None)
+        patches = Patches(self.input_size, self.patch_foreground) if self.patches else None
+        return Images(self.prepared, self.augmentation, self.border, patches)
 
     def loader(self, split: str, *, training: bool = False) -> Loader:
         """Load one split; in training shuffled and augmented.
@@ -260,19 +300,22 @@ class SegmentationDataModule(lightning.LightningDataModule):
             shuffle=training,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
+            repeats=self.patches if training and self.patches else 1,
         )
+        # Whole images of different sizes are no batch.
+        batch_size = 1 if self.patches and not training else self.batch_size
         images: torch.utils.data.Dataset = self.images(training=training)
         num_workers = self.num_workers
         if training and isinstance(self.augmentation, OnDeviceAugmentation):
-            height, width = self.prepared.image_size
+            height, width = self.input_size
             images = DrawnPositions(self.augmentation, len(self.prepared.ids), square=height == width)
             num_workers = 0
         return Loader(
             images,
             sampler=sampler,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             # One size for all training steps; a last batch of one image would also make poor batch statistics.
-            drop_last=training and len(sampler) >= self.batch_size,
+            drop_last=training and len(sampler) >= batch_size,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -284,7 +327,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         """Return the training images on a device; they are put there once."""
         if self.on_device is None:
             assert isinstance(self.augmentation, OnDeviceAugmentation)
-            arrays = {"image": self.prepared.images, "mask": self.prepared.masks}
+            arrays: dict[str, Any] = {"image": self.prepared.images, "mask": self.prepared.masks}
             if self.border is not None:
                 arrays |= {"mask": self.border.masks, "closeness": self.border.closeness}
             self.on_device = ImagesOnDevice(self.augmentation, self.indices["train"], arrays, device)

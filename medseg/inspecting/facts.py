@@ -112,7 +112,7 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
             counted += int(pixels.sum())
             levels += values
             thumbnails.append(small)
-    height, width = prepared.image_size
+    sizes = np.array([row.pixels(prepared.image_size) for row in prepared.samples])
     pairs = find_duplicates(prepared.samples, thumbnails, parts)
     return Facts(
         prepared=prepared,
@@ -120,8 +120,8 @@ def collect(datamodule: SegmentationDataModule) -> Facts:
         parts=tuple(parts),
         shares=shares,
         levels=levels,
-        ignored=1 - counted / (len(prepared.ids) * height * width),
-        brightness=np.array([np.mean(row.sums) / (height * width * 255) for row in prepared.samples]),
+        ignored=1 - counted / sizes.sum(),
+        brightness=np.array([np.mean(row.sums) for row in prepared.samples]) / (255 * sizes),
         duplicates=tuple(pair for pair in pairs if UNUSED not in (parts[pair.first], parts[pair.second])),
         problems=tuple(p for p in read_problems(prepared.folder / "problems.csv") if p.kind not in DEPEND_ON_SPLIT),
         groups=datamodule.groups,

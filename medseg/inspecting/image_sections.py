@@ -18,10 +18,11 @@ def chosen_samples(facts: Facts, samples: Sequence[int], extremes: Mapping[str, 
     spread = f"All {len(samples)} images"
     if len(samples) < len(facts.rows):
         spread = f"{len(samples)} of {len(facts.rows)} images, at equal distances in the order of their ids"
-    size = " x ".join(map(str, facts.prepared.image_size))
-    intro = (
-        f"{spread}, as prepared: {size} pixels, whatever their shape was. Under each its split and part of foreground."
+    size = facts.prepared.image_size
+    prepared = (
+        f"as prepared: {size[0]} x {size[1]} pixels, whatever their shape was" if size else "at their native size"
     )
+    intro = f"{spread}, {prepared}. Under each its split and part of foreground."
     if facts.prepared.in_channels not in (1, 3):
         shown = "first three are" if facts.prepared.in_channels > 3 else "first is"
         intro += f" Of the {facts.prepared.in_channels} channels the {shown} shown."

@@ -36,7 +36,7 @@ def inspect_data(cfg: DictConfig) -> Path:
         spread(range(len(facts.rows)), cfg.samples),
         extremes(facts, cfg.extremes),
         draw_augmented(datamodule, facts, cfg.augmented, cfg.draws),
-        augmentation_in_words(cfg.augmentation),
+        [*patches_in_words(datamodule), *augmentation_in_words(cfg.augmentation)],
     )
     try:
         with replacing_text(file) as stream:
@@ -51,6 +51,14 @@ def split_in_words(datamodule: SegmentationDataModule) -> str:
     if datamodule.fold is not None:
         return f"fold {datamodule.fold} of 0 to 4"
     return f"split {datamodule.split}" if datamodule.split else "default split"
+
+
+def patches_in_words(datamodule: SegmentationDataModule) -> list[str]:
+    """Say which part of an image training takes, where that is not all of it."""
+    if not datamodule.patches:
+        return []
+    height, width = datamodule.input_size
+    return [f"a patch of {height} x {width}, {datamodule.patch_foreground:.0%} of them around foreground"]
 
 
 def augmentation_in_words(augmentation: DictConfig) -> list[str]:

@@ -51,7 +51,8 @@ def write_page(
         f'<nav class="contents" aria-label="contents">{links}</nav>'
         f"{pictures.legend(facts.prepared.class_names)}{sections}"
     )
-    outlines = pictures.styles(facts.prepared.num_classes, facts.prepared.image_size)
+    size = facts.prepared.image_size or (pictures.LARGE, pictures.LARGE)
+    outlines = pictures.styles(facts.prepared.num_classes, size)
     styles = [outlines, read_asset("medseg.inspecting", "inspect.css")]
     scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
     return make_page(f"{title}: inspected", body, styles=styles, scripts=scripts)

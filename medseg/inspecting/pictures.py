@@ -11,8 +11,8 @@ from medseg.data.labels import COLOURS, IGNORE_INDEX
 from medseg.inspecting.samples import outlines, shrunk
 from medseg.pages import picture
 
-SMALL = 256
-"""Prepared images up to this side are shown small at first, larger ones larger: they have more to see."""
+SMALL, LARGE = 256, 512
+"""Prepared images up to the first side are shown small at first, larger ones larger: they have more to see."""
 
 
 def figure(image: np.ndarray, mask: np.ndarray, caption: str, label: str) -> str:

@@ -37,13 +37,13 @@ FEW_SIZES = 6
 def at_a_glance(facts: Facts, split: str) -> str:
     """Say what the data are in a few numbers."""
     prepared, fingerprint = facts.prepared, facts.prepared.fingerprint
-    height, width = prepared.image_size
+    size = prepared.image_size
     channels = CHANNELS.get(prepared.in_channels, f"{prepared.in_channels} channels")
     counts = " / ".join(str(len(facts.indices[part])) for part in SPLITS)
     tiles = {
         "images": str(len(facts.rows)),
         f"train / val / test, {split}": counts,
-        f"height x width, {channels}": f"{height} x {width}",
+        f"height x width, {channels}": f"{size[0]} x {size[1]}" if size else "native",
         f"classes: {', '.join(prepared.class_names)}": str(prepared.num_classes),
         "sizes of the originals": str(fingerprint["native_sizes"]),
         "foreground, median image": percent(float(np.median(facts.foreground))),
@@ -106,16 +106,18 @@ def duplicate_pictures(facts: Facts) -> str:
 def sizes(facts: Facts) -> str:
     """Show how large the originals are."""
     found = Counter((row.height, row.width) for row in facts.rows)
-    height, width = facts.prepared.image_size
-    to = f"All are resized to {height} x {width}; their shape is not kept."
-    reach = float(np.mean([row.reachable for row in facts.rows]))
-    to += f" A perfect prediction at that size reaches a mean Dice of {reach:.3f} at native size."
+    size = facts.prepared.image_size
+    to = "None is resized: training sees patches (data.patches), validation and test predict whole images."
+    if size:
+        reach = float(np.mean([row.reachable for row in facts.rows]))
+        to = f"All are resized to {size[0]} x {size[1]}; their shape is not kept."
+        to += f" A perfect prediction at that size reaches a mean Dice of {reach:.3f} at native size."
     if len(found) <= FEW_SIZES:
         cells = [[f"{h} x {w}", str(count), f"{w / h:.3g}"] for (h, w), count in found.most_common()]
         return f'<p class="notes">{to}</p>{table(["height x width", "images", "width : height"], cells)}'
     heights, widths = (np.array([getattr(row, side) for row in facts.rows]) for side in ("height", "width"))
     most = ", ".join(f"{h} x {w} ({count})" for (h, w), count in found.most_common(3))
-    smaller = int(np.sum((heights < height) | (widths < width)))
+    smaller = int(np.sum((heights < size[0]) | (widths < size[1]))) if size else 0
     grown = f" {smaller} are smaller than that in height or width and grow." if smaller else ""
     charts = [
         histogram(heights, "height", " pixels", whole=True),
@@ -239,7 +241,7 @@ def fingerprint(facts: Facts) -> str:
         "left out": as_text(content["skipped"]),
         "classes, part of all pixels": as_text(content["class_fractions"]),
         "mask values": as_text(facts.prepared.labels) if facts.prepared.labels else "as the dataset defines them",
-        "image size, height x width": " x ".join(map(str, content["image_size"])),
+        "image size, height x width": " x ".join(map(str, content["image_size"] or ["native"])),
         "channels": content["in_channels"],
         "pixels of the files": facts.prepared.pixels.describe(),
         "images with opaque alpha, left out": content["opaque_alpha"],

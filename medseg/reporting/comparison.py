@@ -222,13 +222,22 @@ def score_samples(samples: Mapping[Line, Sample], measures: Measures) -> dict[Li
     """Return the scores of the rows of a dataset; the variance between trainings is estimated from all of them."""
     scores: dict[Line, dict[str, Score]] = {row: {} for row in samples}
     for name, measure in measures.items():
-        sides = sides_of(samples, measure)
-        if sides:
-            trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
-            ends = estimate_means(list(sides.values()), trainings).interval()
-            for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True):
-                scores[row][name] = score_of(side, low, high, measure)
+        for row, score in score_under(samples, measure).items():
+            scores[row][name] = score
     return scores
+
+
+def score_under(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Score]:
+    """Return a measure of the rows of a dataset that have it."""
+    sides = sides_of(samples, measure)
+    if not sides:
+        return {}
+    trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+    ends = estimate_means(list(sides.values()), trainings).interval()
+    return {
+        row: score_of(side, low, high, measure)
+        for (row, side), low, high in zip(sides.items(), *(end.tolist() for end in ends), strict=True)
+    }
 
 
 def score_of(side: Side, low: float, high: float, measure: Measure) -> Score:

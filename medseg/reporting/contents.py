@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from medseg.reporting.ablation import Ablation
@@ -13,6 +13,7 @@ from medseg.reporting.formatting import count
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line
 from medseg.reporting.render.table import Table
+from medseg.reporting.subgroups import Subgroups
 from medseg.reporting.tables.certainty import TITLE as CERTAINTY
 from medseg.reporting.tables.certainty import certainty_table
 from medseg.reporting.tables.external import external_table
@@ -20,6 +21,7 @@ from medseg.reporting.tables.outlook import planning_table, stability_tables
 from medseg.reporting.tables.papers import claims_tables, published_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
+from medseg.reporting.tables.subgroups import subgroup_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
 from medseg.runs.run import Run
 
@@ -32,6 +34,7 @@ class Contents:
 
     Args:
         judged: claims of papers that there are runs for.
+        subgroups: of the test images.
         notes: lines of plain text on what was left out: copies of runs, damaged files.
     """
 
@@ -40,6 +43,7 @@ class Contents:
     ablations: Sequence[Ablation]
     published: Sequence[PublishedCell]
     judged: Sequence[JudgedPaper] = ()
+    subgroups: Subgroups = field(default_factory=Subgroups)
     notes: Sequence[str] = ()
 
     @property
@@ -98,6 +102,7 @@ def sections(contents: Contents) -> list[Section]:
         "External tests": [external_table(comparison)],
         "Next to published figures": [published_table(contents.published, comparison.at)],
         "Scores": [*score_tables(comparison)],
+        "Subgroups": [*subgroup_tables(contents.subgroups, comparison.measure)],
         "Paired tests": [pairs_table(comparison), wins_table(comparison), *ranking],
         "Rank stability": [*stability_tables(comparison)],
         "Planning": [planning_table(comparison)],
@@ -106,6 +111,10 @@ def sections(contents: Contents) -> list[Section]:
         "Claims of papers": [*claims_tables(contents.judged)],
         "Runs that are not finished": [unfinished_table(contents.runs, comparison)],
     }
-    made = [Section(title, tuple(table for table in several if table.grid.rows)) for title, several in tables.items()]
+    paragraphs = {"Subgroups": tuple(map(escape_line, contents.subgroups.notes))}
+    made = [
+        Section(title, tuple(table for table in several if table.grid.rows), paragraphs.get(title, ()))
+        for title, several in tables.items()
+    ]
     made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, contents.made_with))))
     return [section for section in made if section.tables or section.paragraphs]

@@ -16,6 +16,7 @@ from medseg.reporting.comparison import Comparison, measures_of, score_runs, wit
 from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import tests_under
 from medseg.reporting.costs import Size
+from medseg.reporting.divisions import Wanted
 from medseg.reporting.figures import FIGURES, Drawing, draw
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
@@ -25,6 +26,7 @@ from medseg.reporting.render.html import plain
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
 from medseg.reporting.render.text import as_text
+from medseg.reporting.subgroups import find_subgroups
 from medseg.reporting.tables.external import external_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table
@@ -100,6 +102,8 @@ def compare(
     names: str | Path | Mapping[str, Any] | None = None,
     size: Size | None = None,
     *,
+    subgroups: str | Sequence[str] | None = None,
+    sizes: Sequence[float] | None = None,
     scored: Callable[[Comparison], object] | None = None,
 ) -> Report:
     """Compare runs, as `medseg report` does.
@@ -113,11 +117,15 @@ def compare(
         names: printed names: a YAML file, or a mapping such as `{"unet": "U-Net"}`; None for `names.yaml` beside the
             runs, if any.
         size: (height, width) of the benchmarks to show, pixels; None for that of the runs.
+        subgroups: what to divide the test images by: `size` of the target, what the runs know of their images, such as
+            `type`, `FILE.csv:COLUMN` of a table; or several of these. None for the size and what there is.
+        sizes: bounds of the sizes, parts of the image between 0 and 1; None for thirds.
         scored: called with the scores before the verdicts are made, which take longer.
 
     Raises `ConfigError` for what cannot be chosen, `UserError` where no run is finished or has the score.
     """
     tree = (runs if isinstance(runs, RunTree) else RunTree(list(runs))).checked()
+    wanted = Wanted.read(subgroups, sizes)
     folders = dict.fromkeys([*tree.folders, *(run.folder.parent for run in tree)])
     printed = read_names(names, list(folders))
     tests = tests_under(tree, convention)
@@ -135,17 +143,20 @@ def compare(
     comparison = score_runs(tests.runs, measure, size, printed, tests.evaluated, tests.at)
     if scored is not None:
         scored(comparison)
-    return report_of(tests.runs, with_verdicts(comparison), tests.notes)
+    return report_of(tests.runs, with_verdicts(comparison), tests.notes, wanted)
 
 
-def report_of(runs: Sequence[Run], comparison: Comparison, notes: Sequence[str] = ()) -> Report:
-    """Return all that follows from a comparison of runs."""
+def report_of(
+    runs: Sequence[Run], comparison: Comparison, notes: Sequence[str] = (), wanted: Wanted | None = None
+) -> Report:
+    """Return all that follows from a comparison of runs; `wanted`: what the test images are divided by."""
     return Report(
         runs=runs,
         comparison=comparison,
         ablations=find_ablations(comparison),
         published=find_published(comparison, read_published(published_files())),
         judged=judge_papers(comparison),
+        subgroups=find_subgroups(comparison, wanted),
         notes=notes,
     )
 

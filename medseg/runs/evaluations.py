@@ -65,24 +65,23 @@ class View(Run):
         return read_per_image(self.scores_in / f"{name}.csv")
 
     @cached_property
+    def images(self) -> list[dict[str, str]]:
+        """Rows of `images.csv`, of an evaluation those of the images that it tested."""
+        folder = self.scores_in if self.evaluation else self.folder
+        return read_csv(folder / "images.csv", ("id", "split", "group"))
+
+    @cached_property
     def groups(self) -> dict[str, str]:
         """Tested image -> its group; empty where there are none."""
-        if not self.evaluation:
-            return super().groups
-        rows = read_csv(self.scores_in / "images.csv", ("id", "group"))
-        return {row["id"]: row["group"] for row in rows if row["group"]}
-
-    @property
-    def predictions(self) -> Path:
-        """The file of the predicted class maps."""
-        return self.scores_in / "predictions.npz"
+        tested = [row for row in self.images if self.evaluation or row["split"] == "test"]
+        return {row["id"]: row["group"] for row in tested if row["group"]}
 
 
 def view_of(run: Run, scores_in: Path, *, at_prepared_size: bool = False) -> View:
     """Return a run seen through another test; what has been read of the run is not read again."""
     known: dict[str, Any] = {field.name: getattr(run, field.name) for field in fields(Run)}
     made = View(**known | {"state": "finished"}, scores_in=scores_in, at_prepared_size=at_prepared_size)
-    shared = ("_configuration", "environment", "dataset", "images", "epochs")
+    shared = ("_configuration", "environment", "dataset", "epochs")
     made.__dict__.update({name: run.__dict__[name] for name in shared if name in run.__dict__})
     return made
 

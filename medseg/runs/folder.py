@@ -3,7 +3,7 @@
 run.json             what the run is: id, network, data, seed, fold, options, what deviates from their defaults
 config.yaml          the composed configuration, every value filled in
 data.json            what it is trained on: title, licence, citation, classes, identity, sizes of the splits
-images.csv           id, split and group (patient, video) of every image
+images.csv           id, split, group (patient, video) and what else is known (type, columns of tables) of every image
 environment.json     versions, machine, command, what was picked (precision, device)
 metrics.csv          one row per epoch
 train.log            what the run logged

@@ -16,7 +16,7 @@ IGNORED = {
     # Where things lie, how they are shown and how fast they go does not change what is computed.
     "experiment", "force", "runs_dir", "data_dir", "logger", "metrics", "hydra", "seed", "compile",
     "activation_checkpointing", "scores", "nsd_tolerance", "save_probabilities",
-    "data.spacing", "data.data_dir", "data.source", "data.download", "data.num_workers",
+    "data.spacing", "data.data_dir", "data.source", "data.download", "data.num_workers", "data.metadata",
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
 
@@ -31,6 +31,8 @@ LATER = {
     "continue_from": None,
     "data.groups": None,
     "data.fraction": 1,
+    "data.patches": None,
+    "data.patch_foreground": 0.33,
     "data.intensity_range": None,
     "data.dataset.intensity_range": None,
 }
@@ -50,7 +52,7 @@ NAMED_GROUPS = ("protocol", "budget", "augmentation", "loss", "optimizer", "sche
 
 
 def run_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults: Mapping[str, str | None]) -> str:
-    """Name a run `<model>-<data>[-<other choices>][-fold<k>][-fraction<f>]-<hash>-seed<k>`.
+    """Name a run `<model>-<data>[-<other choices>][-fold<k>][-fraction<f>][-patches<n>]-<hash>-seed<k>`.
 
     Args:
         config: the composed configuration, resolved, as plain dictionaries.
@@ -76,6 +78,8 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
         parts.append(f"fold{config['data']['fold']}")
     if config["data"].get("fraction", 1) != 1:
         parts.append(f"fraction{config['data']['fraction']:g}")
+    if config["data"].get("patches") is not None:
+        parts.append(f"patches{config['data']['patches']}")
     parts.append(config_hash(config))
     return file_name("-".join(parts))
 

@@ -132,6 +132,8 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     table = groups_table(settings["data"].get("groups") or "")
     if table is not None:
         settings["data"]["groups"] = f"{absolute(table[0], Path.cwd())}:{table[1]}"
+    if settings["data"].get("metadata"):
+        settings["data"]["metadata"] = absolute(settings["data"]["metadata"], Path.cwd())
     return settings
 
 

@@ -110,7 +110,7 @@ class Run:
 
     @cached_property
     def images(self) -> list[dict[str, str]]:
-        """Rows of `images.csv`: id, split, group; empty in runs of older versions."""
+        """Rows of `images.csv`: id, split, group, what else is known of the image; empty in runs of older versions."""
         return read_csv(self.files.splits, ("id", "split", "group"))
 
     @cached_property
@@ -133,7 +133,7 @@ class Run:
     @property
     def predictions(self) -> Path:
         """The file of the class maps predicted for the test images."""
-        return self.files.test / "predictions.npz"
+        return self.scores_in / "predictions.npz"
 
     @cached_property
     def epochs(self) -> list[dict[str, float]]:

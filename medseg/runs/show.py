@@ -39,8 +39,9 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         last = "-" if value is None else f"{value:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
     height, width = summary["evaluation_size"]
-    dice = summary[PREPARED_SIZE]["headline"]["dice"]
-    table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
+    if not summary.get("patches"):
+        dice = summary[PREPARED_SIZE]["headline"]["dice"]
+        table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
     console = Console()
     console.print(printable(title), soft_wrap=True)
     console.print(table)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from medseg.config.checks.data import groups_table
+from medseg.config.checks.data import PATCHES, groups_table
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
 from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
 from medseg.errors import ConfigError, UserError
@@ -25,7 +25,8 @@ PREFIX = "network."
 """Of the network's parameters in the state dict of a checkpoint."""
 
 DATA_KEYS = (
-    "dataset", "image_size", "in_channels", "num_classes", "split", "fold", "groups", "batch_size", "skip_bad",
+    "dataset", "image_size", "patches", "in_channels", "num_classes", "split", "fold", "groups", "batch_size",
+    "skip_bad",
 )  # fmt: skip
 """Keys of `data` in a checkpoint: what the network was trained on, but nothing of the machine, such as folders."""
 
@@ -69,9 +70,14 @@ class Metadata(BaseModel):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width that images were resized to for the training."""
+        """Height and width that images were resized to for the training, or of the patches."""
         size = self.configuration.data["image_size"]
         return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+    @property
+    def patches(self) -> int | None:
+        """Patches of each image in an epoch, where the training was on patches of images at native size."""
+        return self.configuration.data.get("patches")
 
     @property
     def in_channels(self) -> int:
@@ -187,6 +193,7 @@ def check_metadata(content: Any, file: Path) -> Metadata:
         data, model = metadata.configuration.data, metadata.configuration.model
         size = data.get("image_size")
         checked("data.image_size", list(size) if isinstance(size, tuple) else size, SIZE)
+        checked("data.patches", data.get("patches"), PATCHES | None)
         channels = checked("data.in_channels", data.get("in_channels"), CHANNELS)
         if not fits(metadata.pixels.channels, channels):
             raise ValueError(f"pixels have {metadata.pixels.channels} channels, data.in_channels is {channels}")

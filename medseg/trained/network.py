@@ -115,20 +115,27 @@ class TrainedNetwork:
         return resize_image(with_channels(image, self.metadata.in_channels), size or self.metadata.image_size)
 
     @torch.inference_mode()
-    def probabilities(self, images: np.ndarray, *, flips: Sequence[Sequence[int]] = ((),)) -> np.ndarray:
+    def probabilities(
+        self,
+        images: np.ndarray,
+        *,
+        flips: Sequence[Sequence[int]] = ((),),
+        least: tuple[int, int] | None = None,
+    ) -> np.ndarray:
         """Return the class probabilities of images, N x H x W x channels uint8 -> N x classes x H x W float32.
 
         Args:
-            images: as `prepare` makes them. Below the network's smallest size they are mirrored up to it.
+            images: as `prepare` makes them.
             flips: dimensions to flip the images along; the probabilities are averaged over all of them.
+            least: height and width up to which smaller images are mirrored; None is the network's smallest size.
 
         Raises `UserError` where the network fails, for want of memory for example.
         """
         pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         image = normalise(pixels, *self.normalisation)
         height, width = image.shape[-2:]
-        least = self.min_size or 1
-        image = mirror_pad(image, 0, max(0, least - height), 0, max(0, least - width))
+        least = least or (self.min_size or 1, self.min_size or 1)
+        image = mirror_pad(image, 0, max(0, least[0] - height), 0, max(0, least[1] - width))
         total: Any = sum(self._softmax(image.flip(tuple(dims))).flip(tuple(dims)) for dims in flips)
         return (total[..., :height, :width] / len(flips)).cpu().numpy()
 

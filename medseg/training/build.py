@@ -40,20 +40,20 @@ def build_network(
     """
     network = accelerate(instantiate_network(model))
     check_network(network, datamodule)
-    if min(datamodule.batch_size, len(datamodule.indices["train"])) == 1:
+    if min(datamodule.batch_size, datamodule.training_samples) == 1:
         check_batch_of_one(network, datamodule)
     return checkpoint_activations(network, empty_image(datamodule)) if activation_checkpointing else network
 
 
 def empty_image(datamodule: SegmentationDataModule) -> torch.Tensor:
-    """Return an image of zeros as large as those of the data, 1 x C x H x W."""
-    return torch.zeros(1, datamodule.prepared.in_channels, *datamodule.prepared.images.shape[1:3])
+    """Return an image of zeros as large as those that the network is given, 1 x C x H x W."""
+    return torch.zeros(1, datamodule.prepared.in_channels, *datamodule.input_size)
 
 
 def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> None:
     """Raise `ConfigError` unless a network takes one empty image of the data and returns logits of the right shape."""
     prepared = datamodule.prepared
-    height, width = prepared.images.shape[1:3]
+    height, width = datamodule.input_size
     image = empty_image(datamodule)
     named = f"{type(network).__name__} cannot take {prepared.in_channels} x {height} x {width} images"
     was_training = network.training
@@ -75,7 +75,7 @@ def check_network(network: nn.Module, datamodule: SegmentationDataModule) -> Non
 
 def check_batch_of_one(network: nn.Module, datamodule: SegmentationDataModule) -> None:
     """Raise `ConfigError` if a network cannot train on one image: batch norm needs more than one value a channel."""
-    height, width = datamodule.prepared.images.shape[1:3]
+    height, width = datamodule.input_size
     trial = copy.deepcopy(network).train()  # batch norm changes when it trains
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -115,7 +115,9 @@ def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> Non
     """Raise `ConfigError` if a part of the batches, `limit_train_batches=0.1`, is not at least one of them."""
     for split in ("train", "val"):
         part = trainer.get(f"limit_{split}_batches")
-        whole, rest = divmod(len(datamodule.indices[split]), datamodule.batch_size)
+        samples = datamodule.training_samples if split == "train" else len(datamodule.indices[split])
+        batch_size = 1 if datamodule.patches and split == "val" else datamodule.batch_size
+        whole, rest = divmod(samples, batch_size)
         batches = max(1, whole) if split == "train" else whole + (rest > 0)
         if isinstance(part, float) and int(part * batches) < 1:
             number = "1 batch" if batches == 1 else f"{batches} batches"

@@ -9,6 +9,7 @@ from typing import Any
 
 from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
+from medseg.data.metadata import FIXED, as_row
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.dataset import first_few
 from medseg.data.splits import SPLITS
@@ -56,10 +57,10 @@ def about(dataset: Dataset) -> str:
 
 
 def image_rows(datamodule: SegmentationDataModule) -> list[dict[str, str]]:
-    """List id, split and group of every image of a run; the group is empty where none is known."""
-    ids, groups = datamodule.prepared.ids, datamodule.groups
+    """List id, split, group and what else is known of every image of a run; what is not known is empty."""
+    ids, groups, columns = datamodule.prepared.ids, datamodule.groups, datamodule.columns
     return [
-        {"id": ids[index], "split": split, "group": groups.get(ids[index], "")}
+        {"id": ids[index], "split": split, "group": groups.get(ids[index], ""), **as_row(columns, ids[index])}
         for split, indices in datamodule.indices.items()
         for index in indices
     ]
@@ -122,7 +123,10 @@ def check_same_split(folder: RunFolder, datamodule: SegmentationDataModule) -> N
     """
     if not folder.splits.exists():
         return
-    began, now = read_csv(folder.splits, ("id", "split", "group")), image_rows(datamodule)
+    began, now = (
+        [{column: row[column] for column in FIXED} for row in rows]
+        for rows in (read_csv(folder.splits, FIXED), image_rows(datamodule))
+    )
     other = [one["id"] for one, before in zip(now, began, strict=False) if one != before]
     if other or len(began) != len(now):
         first = f", the first is '{other[0]}'" if other else ""

@@ -37,7 +37,7 @@ from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
 
-NETWORK_KEYS = ("image_size", "in_channels", "batch_size")
+NETWORK_KEYS = ("image_size", "patches", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
@@ -100,7 +100,11 @@ def score_checkpoint(
     # An imported network has no names for its outputs.
     class_names = trained.class_names if metadata.data_identity else datamodule.prepared.class_names
     task = SegmentationTask(
-        trained.network, class_names=class_names, channels_last=metadata.configuration.channels_last
+        trained.network,
+        class_names=class_names,
+        channels_last=metadata.configuration.channels_last,
+        window=datamodule.window,
+        window_batch=datamodule.batch_size,
     )
     trainer = build_trainer(
         cfg.trainer,
@@ -217,12 +221,14 @@ def data_to_score(
             )
         paths = data_paths(run)
         arguments = {key: before[key] for key in DATA_KEYS if key in before}
-        arguments |= {key: paths.get(key) for key in ("source", "groups") if key in paths}
+        arguments |= {key: paths.get(key) for key in ("source", "groups", "metadata") if key in paths}
+        new_images = bool({"source", "root"} & set(given))
+        if new_images:
+            arguments.pop("metadata", None)  # it is of the images of the training
         arguments |= {key: chosen[key] for key in given}
         if "root" in given:
             arguments["source"] = arguments["root"]
         arguments["prepared_in"] = paths.get("data_dir")
-        new_images = bool({"source", "root"} & set(given))
     if isinstance(dataset, Folder):
         dataset.given = replace(dataset.given, trained=trained_labels(checkpoint.metadata))
         if "intensity_range" in given:
@@ -274,7 +280,7 @@ def check_part(datamodule: SegmentationDataModule, part: str) -> None:
 
 
 def data_paths(run: RunFolder) -> dict[str, str]:
-    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, and its file of `groups`.
+    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, its `groups` and `metadata`.
 
     Only what exists is returned; it is read, and never written to.
     """
@@ -285,6 +291,7 @@ def data_paths(run: RunFolder) -> dict[str, str]:
     if not isinstance(data, dict):
         return {}
     paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
+    paths |= {"metadata": data.get("metadata")}
     found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
     table = groups_table(str(data.get("groups")))
     return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found

@@ -86,7 +86,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         earlier = None  # the run has gone on from it already
     if earlier is not None:
         check_same_data(earlier, prepared.identity, cfg.continue_from)
-    _ = datamodule.border  # computed before the folder is written
+    _ = datamodule.border, datamodule.columns  # made by every process, before the folder is written
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
     cfg = OmegaConf.merge(cfg, {"data": {"num_classes": prepared.num_classes}})  # type: ignore[assignment]
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
@@ -143,6 +143,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         compile=cfg.compile,
         seed=cfg.seed,
         checkpoint_metadata=metadata,
+        window=datamodule.window,
+        window_batch=datamodule.batch_size,
     )
 
     if trainer.is_global_zero:
@@ -187,12 +189,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
 
 
 def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
-    """Return the multiply-accumulates for one test image; None where they cannot be counted."""
+    """Return the multiply-accumulates for one test image, or one patch; None where they cannot be counted."""
     from medseg.measure.cost import count_macs  # not above: it takes a while to import
 
-    height, width, channels = datamodule.prepared.images.shape[1:]
     try:
-        return count_macs(network, in_channels=channels, size=(height, width))
+        return count_macs(network, in_channels=datamodule.prepared.in_channels, size=datamodule.input_size)
     except UserError as error:
         log.warning("multiply-accumulates are not counted: %s", error)
         return None

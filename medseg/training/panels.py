@@ -15,7 +15,6 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.module import SegmentationDataModule
 from medseg.data.overlay import as_rgb, hatched, outline
 from medseg.errors import printable
-from medseg.models.outputs import main_output
 from medseg.training.task import SegmentationTask
 
 CORRECT, FALSE_POSITIVE, FALSE_NEGATIVE = (60, 180, 75), (230, 60, 60), (60, 110, 240)
@@ -38,12 +37,14 @@ def predict(
     task.eval()
     predicted: list[np.ndarray] = []
     images = datamodule.images()
-    for start in range(0, len(indices), datamodule.batch_size):
-        drawn = [(int(index), 0) for index in indices[start : start + datamodule.batch_size]]
+    batch_size = 1 if task.window else datamodule.batch_size
+    for start in range(0, len(indices), batch_size):
+        drawn = [(int(index), 0) for index in indices[start : start + batch_size]]
         fetched = {key: value.to(task.device) for key, value in images.__getitems__(drawn).items()}
         batch = datamodule.on_after_batch_transfer(fetched, 0)
         with trainer.precision_plugin.forward_context():
-            predicted += list(main_output(task(batch["image"])).argmax(1).to(torch.uint8).cpu().numpy())
+            probabilities = task.probabilities(batch["image"])
+        predicted += list(probabilities.argmax(1).to(torch.uint8).cpu().numpy())
     task.train(was_training)
     return predicted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -18,6 +19,7 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.measures import headline
 from medseg.models.outputs import main_output
 from medseg.trained.files import KEY
+from medseg.training.windows import predict_in_windows
 
 Batch = dict[str, torch.Tensor]
 
@@ -59,6 +61,9 @@ class SegmentationTask(lightning.LightningModule):
         compile: have the network compiled (`torch.compile`), once for training and once for evaluation.
         seed: of the random numbers that the network draws itself, such as dropout.
         checkpoint_metadata: plain values to keep in the checkpoint under `medseg.trained.files.KEY`.
+        window: height and width of the windows in which images of validation and test are predicted, one image in a
+            batch; None predicts them as a whole.
+        window_batch: windows that are predicted at once.
 
     Counts are kept by image index, so scores depend neither on the batch size nor on the number of processes.
     """
@@ -76,6 +81,8 @@ class SegmentationTask(lightning.LightningModule):
         compile: bool = False,
         seed: int = 0,
         checkpoint_metadata: dict[str, Any] | None = None,
+        window: tuple[int, int] | None = None,
+        window_batch: int = 1,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
@@ -91,6 +98,7 @@ class SegmentationTask(lightning.LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.seed = seed
         self.checkpoint_metadata = checkpoint_metadata or {}
+        self.window, self.window_batch = window, window_batch
         self.counts = PerImage()
         self.flips: Sequence[Sequence[int]] = ((),)
         self.scorer: Collector[Any] | None = None  # while a split is tested
@@ -163,12 +171,35 @@ class SegmentationTask(lightning.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
+    # Prediction.
+    def probabilities(self, image: torch.Tensor, flips: Sequence[Sequence[int]] = ((),)) -> torch.Tensor:
+        """Return class probabilities N x K x H x W float32 of images N x C x H x W, averaged over flips.
+
+        With windows, N is 1, and H and W are any.
+        """
+        if self.window is None:
+            return self.flipped_probabilities(image, flips)
+        predict = functools.partial(self.flipped_probabilities, flips=flips)
+        return predict_in_windows(predict, image, self.window, self.num_classes, self.window_batch)
+
+    def flipped_probabilities(self, image: torch.Tensor, flips: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return the probabilities of images as large as the network takes them at once."""
+        total: Any = 0
+        for dims in flips:
+            logits = main_output(self(image.flip(tuple(dims))))
+            total = total + logits.float().softmax(1).flip(tuple(dims))
+        return total / len(flips)
+
     # Validation.
     def on_validation_epoch_start(self) -> None:
         self.counts = PerImage()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = main_output(self(batch["image"]))
+        if self.window is None:
+            logits = main_output(self(batch["image"]))
+        else:
+            # Of the blended probabilities, logits are the logarithms: their softmax is the probabilities.
+            logits = self.probabilities(batch["image"]).clamp_min(1e-12).log()
         assert self.loss is not None
         loss = self.loss(logits, batch["mask"])
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
@@ -183,11 +214,7 @@ class SegmentationTask(lightning.LightningModule):
     # Test.
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         assert self.scorer is not None
-        total: Any = 0
-        for dims in self.flips:
-            logits = main_output(self(batch["image"].flip(tuple(dims))))
-            total = total + logits.float().softmax(1).flip(tuple(dims))
-        probabilities = (total / len(self.flips)).cpu().numpy()
+        probabilities = self.probabilities(batch["image"], self.flips).cpu().numpy()
         for index, of_image in zip(batch["index"].tolist(), probabilities, strict=True):
             self.scorer.add(index, of_image)
 

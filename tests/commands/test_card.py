@@ -25,7 +25,7 @@ from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder, run_folder
 from medseg.runs.reading import read_runs
-from medseg.system.files import read_csv
+from medseg.system.files import read_csv, write_csv
 from tests.helpers import train
 from tests.reporting.fabricate import fabricate
 
@@ -51,6 +51,23 @@ def subject_of(*folders: Path) -> Subject:
 
 def section(text: str, title: str) -> str:
     return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_card_has_subgroups(tmp_path: Path) -> None:
+    runs = fabricate(tmp_path / "runs" / "types", {"unet": 0.0}, data=("dsb",), seeds=(0, 1), images=24)
+    for one in read_runs(runs):
+        rows = read_csv(one.folder / "images.csv")
+        write_csv(
+            one.folder / "images.csv", [{**row, "type": "dark" if k < 22 else "stained"} for k, row in enumerate(rows)]
+        )
+    scores = section(write_card(subject_of(runs), None), "Scores")
+    subgroups = scores.partition("### Subgroups")[2].partition("### ")[0]
+    assert "By size of the target:" in subgroups
+    assert "By type:" in subgroups
+    lines = [line.split("|")[1:3] for line in subgroups.splitlines() if line.startswith(("| dark", "| stained"))]
+    assert [[cell.strip() for cell in line] for line in lines] == [["dark", "22"], ["stained", "2"]]
+    assert subgroups.count("Gap in points:") == 1, "two images are too few for a gap"
+    assert "Fewer than 4 images, so not part of the gap: stained." in subgroups
 
 
 def test_the_card_of_a_run(run: RunFolder) -> None:

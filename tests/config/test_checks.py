@@ -179,7 +179,7 @@ NAMES = {
     "closing", "downsampling", "upsampling", "activation", "mode", "arch", "encoder_name", "encoder_weights", "source",
     "root", "split", "style", "project", "entity", "output", "checkpoint", "input", "examples", "host", "score",
     "convention", "names", "licence", "data_name", "data_licence", "csv", "continue_from", "groups",
-    "name",
+    "name", "metadata", "subgroups",
 }  # fmt: skip
 """Any word can be a name of something; what it is the name of is looked up where it is needed."""
 

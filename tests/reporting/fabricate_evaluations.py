@@ -27,6 +27,7 @@ def fabricate_evaluations(
     effects: Mapping[str, float] | None = None,
     images: int = 40,
     groups: int = 0,
+    devices: int = 0,
     seed_noise: float = 0.0,
     size: int = 96,
     of: Callable[[Run], bool] = lambda run: True,
@@ -42,6 +43,7 @@ def fabricate_evaluations(
         effects: network -> what it adds.
         images: how many.
         groups: of the images; 0 for none.
+        devices: that the images are from, which `images.csv` has; 0: it does not have them.
         seed_noise: deviation of a run's Dice, the same for all its images.
         size: of the images.
         of: which runs.
@@ -61,10 +63,9 @@ def fabricate_evaluations(
         for file in (PER_IMAGE, PREPARED_SIZE):
             write_csv(folder / f"{file}.csv", rows)
         group = [f"video{number * groups // images}" if groups else "" for number in range(images)]
-        write_csv(
-            folder / "images.csv",
-            [{"id": id_, "split": "test", "group": of_id} for id_, of_id in zip(ids, group, strict=True)],
-        )
+        listed = [{"id": id_, "split": "test", "group": of_id} for id_, of_id in zip(ids, group, strict=True)]
+        known = [{"device": f"device{number % devices}"} if devices else {} for number in range(images)]
+        write_csv(folder / "images.csv", [row | more for row, more in zip(listed, known, strict=True)])
         summarised = summarise(counts, measured, ("background", "polyp"))
         summary: dict[str, Any] = {
             "data": data, "data_identity": f"{data} at {size}", "source_identity": data, "split": "test",

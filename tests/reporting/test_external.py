@@ -80,6 +80,14 @@ def test_external_columns_are_no_datasets_that_ranks_wins_costs_and_curves_are_o
     assert len(report.runs) == 12
 
 
+def test_subgroups_of_an_external_test_are_by_what_is_known_of_its_own_images(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "sweep", "cvc", devices=2)
+    (divided,) = [of for of in compare(read_runs(tmp_path / "sweep")).subgroups.divided if of.division.by == "device"]
+    assert divided.division.column.label == "kvasir -> cvc"
+    assert {name: len(ids) for name, ids in divided.division.images.items()} == {"device0": 20, "device1": 20}
+
+
 def test_what_lacks_an_evaluation_is_named_with_the_command_that_makes_it(report: Report, sweep: Path) -> None:
     (line,) = [line for line in report.comparison.warnings if "evaluated" in line]
     assert line == f"kvasir -> polypgen: 4 of 6 runs are not evaluated: medseg evaluate {sweep} data=polypgen"

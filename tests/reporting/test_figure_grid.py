@@ -48,11 +48,13 @@ def predict(experiment: Path, prepared: PreparedDataset, images: Sequence[int]) 
         if not run.finished:
             continue
         random = np.random.default_rng(number)
-        truth = np.asarray(prepared.masks[list(images)])
+        truth = [np.asarray(prepared.masks[image]) for image in images]
         # Off by a few pixels, another few for each network and image.
-        predicted = np.stack([np.roll(mask, random.integers(-6, 7, 2), axis=(0, 1)) for mask in truth])
+        predicted = [np.roll(mask, random.integers(-6, 7, 2), axis=(0, 1)) for mask in truth]
         classes = prepared.class_names
-        counts = count_pixels(predicted.astype(np.int64), truth.astype(np.int64), len(classes))
+        counts = np.concatenate(
+            [count_pixels(a[None], b[None], len(classes)) for a, b in zip(predicted, truth, strict=True)]
+        )
         each = [ImageScores().measure(a, b, len(classes)) for a, b in zip(predicted, truth, strict=True)]
         measured = {name: np.stack([values[name] for values in each]) for name in each[0]}
         ids = [prepared.ids[image] for image in images]
@@ -226,3 +228,11 @@ def test_predictions_come_back_one_by_one(tmp_path: Path) -> None:
     assert [file.name for file in file.parent.iterdir()] == ["predictions.npz"]
     with pytest.raises(ValueError, match="4 ids, but 2 arrays"):
         write_predictions(file, ids, class_maps[:2])
+
+
+def test_images_of_different_native_sizes_are_shown_in_one(tmp_path: Path) -> None:
+    prepared = prepare(Synthetic(count=8), image_size=None, data_dir=tmp_path)
+    assert len({mask.shape for mask in prepared.masks}) > 1
+    folder = fabricate(tmp_path / "sweep", NETWORKS, seeds=(0, 1), epochs=1)
+    predict(folder, prepared, range(6))
+    assert grids(folder, tmp_path / "figures")

@@ -249,7 +249,14 @@ def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
     (run,) = runs_of(sweep)
     (run.folder / "metrics.csv").unlink()
     written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'<section id="([a-z-]*)"', written) == ["comparison", "images", "published", "runs", "made-with"]
+    assert re.findall(r'<section id="([a-z-]*)"', written) == [
+        "comparison",
+        "subgroups",
+        "images",
+        "published",
+        "runs",
+        "made-with",
+    ]
     assert texts(written, "comparison-0")[0][0] == "unet"
     assert "networks with" not in written
     assert 'data-filter="runs-table"' not in written
@@ -297,7 +304,7 @@ def test_what_comes_from_runs_is_never_markup(page: str) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert HOSTILE not in page
     # Data and scripts, each of them of ours.
-    assert page.count("<script") == page.count("</script>") == 4 + 8
+    assert page.count("<script") == page.count("</script>") == 5 + 9
     assert not re.search(r"(src|href)=.?(https?:|//)", page)
 
 

@@ -314,5 +314,21 @@ def test_a_phone_in_the_dark_shows_all_without_scrolling_sideways(page: Page) ->
 
 
 def test_nothing_that_runs_said_became_an_element(page: Page) -> None:
-    assert page.evaluate("document.scripts.length") == 3 + 7
+    assert page.evaluate("document.scripts.length") == 5 + 9
     assert page.locator("#comparison .of-score tbody th", has_text=HOSTILE).count() == len(MEASURES)
+
+
+def test_subgroups_are_drawn_and_their_table_follows_the_choice(page: Page) -> None:
+    last = page.locator("#subgroups-shown option").count() - 1
+    assert last > 0
+    page.locator("#subgroups-shown").select_option(str(last))
+    shown = page.locator(".of-division:visible")
+    assert [shown.count(), shown.get_attribute("data-division")] == [1, str(last)]
+    networks = shown.locator("tbody tr").count()
+    subgroups = shown.locator("thead th", has_text="(").count()  # with the number of images
+    assert page.locator("#subgroups-plot .point").count() == networks * subgroups
+    page.locator("#subgroups-plot .point").first.focus()
+    assert "Dice" in page.locator("#subgroups-plot .tip").inner_text()
+    page.locator("#subgroups-legend button").first.click()
+    assert page.locator("#subgroups-plot .point").count() == (networks - 1) * subgroups
+    page.locator("#subgroups-legend button").first.click()

@@ -57,6 +57,7 @@ SPACING: Any = Annotated[
     SIDE | several(SIDE, "", 2, 2),
     Words("the side of a native pixel in mm, or [height, width], each above 0, at most 1000"),
 ]
+PATCHES: Any = whole(1, 10_000)
 FOREGROUND: Any = Literal["above_zero"]
 
 DATA: Settings = {
@@ -69,12 +70,15 @@ DATA: Settings = {
     "mask_pattern": PATTERN | None,
     "download": SWITCH,
     "image_size": SIZE,
+    "patches": PATCHES | None,
+    "patch_foreground": PART,
     "in_channels": CHANNELS,
     "intensity_range": INTENSITY_RANGE | None,
     "num_classes": CLASSES | None,
     "split": TEXT | None,
     "fold": FOLD | None,
     "groups": TEXT | None,
+    "metadata": PATH | None,
     "fraction": FRACTION,
     "spacing": SPACING | None,
     "batch_size": BATCH_SIZE,

@@ -180,7 +180,7 @@ class Dataset(ABC):
         return groups_of(samples)
 
     def columns(self, source: Source) -> dict[str, dict[str, str]]:
-        """Return what a table of the user's tells of the images, for `data.groups`: column -> id -> value.
+        """Return what a table of the user's tells of the images, for groups and subgroups: column -> id -> value.
 
         Here nothing: a published dataset has none.
         """

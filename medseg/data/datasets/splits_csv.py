@@ -1,23 +1,27 @@
-"""`splits.csv` of a user's folder: id, split, and further columns such as the patient of an image."""
+"""Tables of a user's images: `splits.csv` of a folder, and others with the column id, such as the patients."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from medseg.data.splits import SPLIT_FOLDERS
-from medseg.errors import DataError
+from medseg.errors import ConfigError, DataError
 
 EXTENSIONS = frozenset(["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp", "gif", "pgm", "ppm", "pbm", "pnm", "jp2"])
+
+Columns = dict[str, dict[str, str]]
+"""Column -> id -> value; an empty value is not known."""
 
 
 @dataclass
 class Assigned:
-    """What a table assigns: id -> split, and column -> id -> value for the others."""
+    """What a table assigns: id -> split, and the other columns."""
 
     splits: dict[str, str] = field(default_factory=dict)
-    columns: dict[str, dict[str, str]] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
 
 
 def read_splits(content: bytes, name: str, ids: Collection[str]) -> Assigned:
@@ -43,15 +47,47 @@ def read_splits(content: bytes, name: str, ids: Collection[str]) -> Assigned:
             raise DataError(f"{name}, line {line}: split '{row['split']}' is not train, val or test")
         if found.splits.setdefault(id_, split) != split:
             raise DataError(f"{name}, line {line}: '{row['id']}' is in {found.splits[id_]} and in {split}")
-        for column, values in found.columns.items():
-            if values.setdefault(id_, row[column]) != row[column]:
-                raise DataError(
-                    f"{name}, line {line}: '{row['id']}' is of {column} '{values[id_]}' and of {column} '{row[column]}'"
-                )
+        add_values(found.columns, id_, row, f"{name}, line {line}")
     unsplit = sorted(set(ids) - set(found.splits))
     if unsplit:
         raise DataError(f"{name}: {len(unsplit)} images have no line in it, the first is '{unsplit[0]}'")
     return found
+
+
+def read_columns(option: str, file: Path, only: str | None = None) -> Columns:
+    """Read a CSV file with the column id and others, a line for each image.
+
+    Args:
+        option: as it was given, for messages.
+        file: to read.
+        only: the column to read; all but id where it is None.
+
+    Raises `ConfigError` where it lacks the columns, `DataError` where it cannot be read or contradicts itself.
+    """
+    try:
+        header, rows = read_table(file.read_bytes(), str(file))
+    except OSError as error:
+        raise DataError(f"{option}: {file} cannot be read ({error.strerror})") from None
+    others = [name for name in header if name not in ("", "id")]
+    if "id" not in header or not others or only not in (None, *others):
+        wanted = f"id and {only}" if only else "id and at least one other"
+        choose = (
+            f"; {option.partition('=')[0]}={file}:{others[0]} takes that column" if "id" in header and others else ""
+        )
+        raise ConfigError(
+            f"{option}: the columns {wanted} are expected, {file} has {', '.join(header) or 'none'}{choose}"
+        )
+    columns: Columns = {name: {} for name in (others if only is None else [only])}
+    for line, row in enumerate(rows, start=2):
+        add_values(columns, as_id(row["id"]), row, f"{file}, line {line}")
+    return columns
+
+
+def add_values(columns: Columns, id_: str, row: Mapping[str, str], where: str) -> None:
+    """Add what a line of a table says of an image. Raises `DataError` where an earlier line says something else."""
+    for column, values in columns.items():
+        if values.setdefault(id_, row[column]) != row[column]:
+            raise DataError(f"{where}: '{row['id']}' is of {column} '{values[id_]}' and of {column} '{row[column]}'")
 
 
 def read_table(content: bytes, name: str) -> tuple[list[str], list[dict[str, str]]]:

@@ -29,7 +29,7 @@ from medseg.data.prepared.staging import build_once, writing
 from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.finding import open_source
 from medseg.data.sources.source import Source
-from medseg.errors import DataError
+from medseg.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ def build(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: fl
     started = time.perf_counter()
     samples = {sample.id: sample for sample in dataset.list_samples(source).samples}
     size, count = prepared.image_size, len(prepared.ids)
+    if size is None:
+        raise ConfigError("data.border_weights=true needs resized images: give data.patches=null")
     needed = count * size[0] * size[1] * 3
 
     def work(index: int) -> int:

@@ -15,9 +15,10 @@ from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import check_size
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.arrays import ArrayFile
-from medseg.data.prepared.dataset import NATIVE_INSTANCES, NATIVE_MASKS, Row
+from medseg.data.prepared.dataset import IMAGES, MASKS, NATIVE_INSTANCES, NATIVE_MASKS, Row
 from medseg.data.prepared.duplicates import difference_hash, thumbnail
 from medseg.data.prepared.mask_archive import encode_mask, writing_masks
+from medseg.data.prepared.ragged import RaggedFile
 from medseg.data.prepared.resize import resize_image, resize_mask, with_channels
 from medseg.data.prepared.restore import reachable_dice
 from medseg.data.prepared.threads import in_threads
@@ -40,6 +41,8 @@ class Measured:
     problems: list[Problem]
     native: list[bytes]
     """Packed class map and, where the dataset has its own, instance map, both at native size."""
+    pixels: tuple[np.ndarray, np.ndarray] | None
+    """Image and class map, where they stay at native size: they are written in order."""
 
 
 @dataclass
@@ -60,7 +63,13 @@ class Result:
 
 
 def build_arrays(
-    dataset: Dataset, source: Source, listing: Listing, folder: Path, size: tuple[int, int], channels: int, workers: int
+    dataset: Dataset,
+    source: Source,
+    listing: Listing,
+    folder: Path,
+    size: tuple[int, int] | None,
+    channels: int,
+    workers: int,
 ) -> Result:
     """Write the arrays, and the masks at native size, of all good samples into `folder`.
 
@@ -69,13 +78,14 @@ def build_arrays(
         source: where its files are.
         listing: the samples, sorted by id.
         folder: an existing folder.
-        size: height and width to resize to. The aspect ratio is not kept, as in most papers.
+        size: height and width to resize to; the aspect ratio is not kept, as in most papers. None: images stay at
+            their native size, and are written as `images.bin` and `masks.bin`.
         channels: 3 for RGB, 1 for grey, or those of the files.
         workers: threads that decode. Threads, since decoding, unpacking and hashing all leave the interpreter free:
             they cost nothing to start, whatever else is imported, and leave nothing behind when the process is killed.
 
     Returns the rows with their final positions, and every problem found in a sample. Raises `OSError` where the
-    arrays cannot be written: all space is claimed before the first image is decoded.
+    arrays cannot be written: of a known size, all space is claimed before the first image is decoded.
     """
     count = len(listing.samples)
     shared = Counter(sample.image for sample in listing.samples)
@@ -91,35 +101,43 @@ def build_arrays(
             return Problem(error.kind, error.file, error.detail, sample.id)
         except (DataError, OSError) as error:
             return Problem("unreadable", sample.image, str(error), sample.id)
-        small = resize_image(with_channels(image, channels), size)
-        small_mask = resize_mask(mask, size)
+        small, small_mask = with_channels(image, channels), mask
+        if size is not None:
+            small, small_mask = resize_image(small, size), resize_mask(small_mask, size)
         if (small_mask == IGNORE_INDEX).all():
             return Problem("unexpected label", sample.image, "every pixel is to be ignored as prepared", sample.id)
-        images.write(index, small)
-        masks.write(index, small_mask)
+        if isinstance(images, ArrayFile) and isinstance(masks, ArrayFile):
+            images.write(index, small)
+            masks.write(index, small_mask)
         # Slices of one volume share a file: their pixels are hashed instead.
         digest = recorder.sha256 if shared[sample.image] == 1 else None
         measured = measure(
             sample, index, image, mask, small, small_mask, digest or hash_pixels(image), listing.num_classes
         )
         measured.problems[:0] = [replace(each, sample=sample.id) for each in notes]
-        measured.native.append(encode_mask(mask))
+        if size is not None:
+            measured.native.append(encode_mask(mask))
         if instances is not None:
             measured.native.append(encode_mask(instances))
-        return measured
+        return measured if size is not None else replace(measured, pixels=(small, small_mask))
 
-    packed_files = [NATIVE_MASKS, NATIVE_INSTANCES] if dataset.has_instances else [NATIVE_MASKS]
-    with (
-        ArrayFile(folder / "images.npy", (count, *size, channels)) as images,
-        ArrayFile(folder / "masks.npy", (count, *size)) as masks,
-        ExitStack() as stack,
-    ):
+    packed_files = [NATIVE_MASKS] if size is not None else []  # masks.bin is the same
+    packed_files += [NATIVE_INSTANCES] if dataset.has_instances else []
+    with ExitStack() as stack:
+        images: ArrayFile | RaggedFile
+        masks: ArrayFile | RaggedFile
+        if size is None:
+            images, masks = (stack.enter_context(RaggedFile(folder / name)) for name in (IMAGES, MASKS))
+        else:
+            images = stack.enter_context(ArrayFile(folder / "images.npy", (count, *size, channels)))
+            masks = stack.enter_context(ArrayFile(folder / "masks.npy", (count, *size)))
         packed = [stack.enter_context(writing_masks(folder / name)) for name in packed_files]
         with closing(in_threads(work, count, workers, dataset.title)) as outcomes:
             for index, outcome in enumerate(outcomes):
                 # Beside the threads that decode, not after them.
                 for array in (images, masks):
-                    array.hash_up_to(index)
+                    if isinstance(array, ArrayFile):
+                        array.hash_up_to(index)
                     if index % FLUSH_EVERY == 0:
                         array.flush()
                 if isinstance(outcome, Problem):
@@ -127,6 +145,9 @@ def build_arrays(
                     continue
                 for archive, content in zip(packed, outcome.native, strict=True):
                     archive.add(len(result.rows), content)
+                for array, pixels in zip((images, masks), outcome.pixels or (), strict=False):
+                    if isinstance(array, RaggedFile):
+                        array.append(pixels)
                 result.rows.append(outcome.row)
                 result.thumbnails.append(outcome.thumbnail)
                 result.class_pixels += outcome.class_pixels
@@ -135,7 +156,8 @@ def build_arrays(
                 result.problems += [each for each in outcome.problems if each.kind != OPAQUE]
         if len(result.rows) < count:
             for array in (images, masks):
-                array.keep([row.index for row in result.rows])
+                if isinstance(array, ArrayFile):
+                    array.keep([row.index for row in result.rows])
             result.rows = [replace(row, index=index) for index, row in enumerate(result.rows)]
         for array in (images, masks):
             array.flush()
@@ -207,7 +229,7 @@ def measure(
         sha256=digest,
         dhash=difference_hash(small),
     )
-    return Measured(row, thumbnail(small), class_pixels, problems, [])
+    return Measured(row, thumbnail(small), class_pixels, problems, [], None)
 
 
 def count_classes(mask: np.ndarray, num_classes: int) -> np.ndarray:

@@ -16,12 +16,16 @@ import numpy as np
 from medseg.data.datasets.base import Dataset, Sample
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.mask_archive import MaskArchive
+from medseg.data.prepared.ragged import RaggedArray
 from medseg.data.splits import SPLITS
 from medseg.errors import DataError, as_bytes
 from medseg.system.files import sync, write_rows
 
 NATIVE_MASKS, NATIVE_INSTANCES = "native_masks.zip", "native_instances.zip"
 """Files of the maps at native size; instances only where the dataset has its own."""
+
+IMAGES, MASKS = "images.bin", "masks.bin"
+"""Files of images and class maps that were prepared at their native size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ class Row:
     dhash: int
     """64-bit difference hash; see `medseg.data.prepared.duplicates`."""
 
+    def pixels(self, size: tuple[int, int] | None) -> int:
+        """Return the number of pixels of the image as it was prepared, at `size` or, where that is None, native."""
+        height, width = size or (self.height, self.width)
+        return height * width
+
 
 class PreparedDataset:
     """A folder of prepared data, opened read-only.
@@ -80,18 +89,25 @@ class PreparedDataset:
             raise incomplete(self.folder, "samples.csv is cut short")
 
     @cached_property
-    def images(self) -> np.ndarray:
-        """All images, N x H x W x C uint8, RGB, grey or other channels; read-only."""
+    def images(self) -> np.ndarray | RaggedArray:
+        """All images, N x H x W x C uint8, RGB, grey or other channels; read-only. H and W differ at native size."""
+        if self.image_size is None:
+            shapes = [(row.height, row.width, self.in_channels) for row in self.samples]
+            return RaggedArray(self.folder / IMAGES, shapes)
         return np.load(self.folder / "images.npy", mmap_mode="r")
 
     @cached_property
-    def masks(self) -> np.ndarray:
+    def masks(self) -> np.ndarray | RaggedArray:
         """All class maps, N x H x W uint8, 0 = background, 255 = to be ignored; read-only."""
+        if self.image_size is None:
+            return RaggedArray(self.folder / MASKS, [(row.height, row.width) for row in self.samples])
         return np.load(self.folder / "masks.npy", mmap_mode="r")
 
     @cached_property
-    def native_masks(self) -> MaskArchive:
+    def native_masks(self) -> MaskArchive | RaggedArray:
         """All class maps at native size, by position: H x W uint8, 0 = background, 255 = to be ignored."""
+        if isinstance(self.masks, RaggedArray):
+            return self.masks
         return MaskArchive(self.folder / NATIVE_MASKS)
 
     @cached_property
@@ -131,10 +147,10 @@ class PreparedDataset:
         return PixelFormat.from_dict(self.fingerprint["pixels"])
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the prepared images in pixels."""
-        height, width = self.fingerprint["image_size"]
-        return int(height), int(width)
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the prepared images in pixels; None where each has its native size."""
+        size = self.fingerprint["image_size"]
+        return None if size is None else (int(size[0]), int(size[1]))
 
     @cached_property
     def classes_present(self) -> np.ndarray:
@@ -198,13 +214,14 @@ class PreparedDataset:
 
         Computed from the stored sums: no image is read.
         """
-        height, width = self.image_size
-        return mean_std([self.samples[int(index)] for index in indices], height * width)
+        return mean_std([self.samples[int(index)] for index in indices], self.image_size)
 
     @property
     def identity(self) -> str:
         """Hexadecimal digits that stand for the content: equal for equal images, masks and ids."""
-        parts = [*(self.fingerprint["sha256"][name] for name in ("images.npy", "masks.npy")), *self.ids]
+        files = ("images.npy", "masks.npy") if self.image_size else (IMAGES, MASKS)
+        sizes = [] if self.image_size else [f"{row.height} x {row.width}" for row in self.samples]
+        parts = [*(self.fingerprint["sha256"][name] for name in files), *sizes, *self.ids]
         return hashlib.sha256(as_bytes("\n".join(parts))).hexdigest()[:16]
 
     @property
@@ -219,11 +236,14 @@ class PreparedDataset:
         return f"PreparedDataset({str(self.folder)!r})"
 
 
-def mean_std(rows: Sequence[Row], pixels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation per channel of rows with `pixels` pixels each, of values in 0..1."""
+def mean_std(rows: Sequence[Row], size: tuple[int, int] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel, of values in 0..1, over all pixels of some images.
+
+    `size`: height and width of the prepared images; None is the native size of each.
+    """
     if not rows:
         raise DataError("mean and standard deviation of no image at all were asked for: the split is empty")
-    count = len(rows) * pixels
+    count = sum(row.pixels(size) for row in rows)
     # Python's integers are exact, so that the difference of two large sums loses nothing.
     sums = [sum(values) for values in zip(*(row.sums for row in rows), strict=True)]
     squares = [sum(values) for values in zip(*(row.square_sums for row in rows), strict=True)]

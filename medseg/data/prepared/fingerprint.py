@@ -19,7 +19,11 @@ from medseg.data.splits import SPLITS
 
 
 def describe_contents(
-    listing: Listing, rows: Sequence[Row], class_pixels: np.ndarray, splits: dict[str, str], pixels: int
+    listing: Listing,
+    rows: Sequence[Row],
+    class_pixels: np.ndarray,
+    splits: dict[str, str],
+    size: tuple[int, int] | None,
 ) -> dict[str, Any]:
     """Describe the prepared images.
 
@@ -28,10 +32,10 @@ def describe_contents(
         rows: one for each image.
         class_pixels: prepared pixels of each class over all images.
         splits: id -> split of the dataset's default split.
-        pixels: prepared pixels of an image.
+        size: height and width of the prepared images; None is the native size of each.
     """
     training = [row for row in rows if splits.get(row.id) == "train"]
-    mean, std = mean_std(training, pixels) if training else (None, None)
+    mean, std = mean_std(training, size) if training else (None, None)
     foreground = [row.foreground for row in rows]
     return {
         "count": len(rows),

@@ -1,7 +1,8 @@
 """Prepare a dataset for training: find it, check it, decode and resize it once, and store the result.
 
-The result is a folder `<data_dir>/prepared/<dataset>-<height>x<width>[-grey]-<key>/`, whose key changes with
-everything that changes its content. It is built under a temporary name and renamed when it is complete.
+The result is a folder `<data_dir>/prepared/<dataset>-<height>x<width>[-grey]-<key>/`, or `<dataset>-native...`, whose
+key changes with everything that changes its content. It is built under a temporary name, and renamed when it is
+complete.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Request:
     """What is to be prepared, apart from the source."""
 
     dataset: Dataset
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     channels: int
     skip_bad: bool
 
@@ -65,7 +66,8 @@ class Request:
     def label(self) -> str:
         """Readable part of the folder's name."""
         channels = CHANNEL_LABELS.get(self.channels, f"-{self.channels}channels")
-        return f"{self.dataset.name}-{self.size[0]}x{self.size[1]}{channels}"
+        size = "native" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        return f"{self.dataset.name}-{size}{channels}"
 
     def key(self, identity: str = "") -> str:
         """Return 12 hexadecimal digits that stand for the request and the source's identity."""
@@ -78,7 +80,7 @@ class Request:
 def prepare(
     dataset: Dataset,
     *,
-    image_size: int | Sequence[int],
+    image_size: int | Sequence[int] | None,
     in_channels: int = 3,
     data_dir: str | Path,
     source: str | Path | None = None,
@@ -94,6 +96,7 @@ def prepare(
         dataset: which dataset.
         image_size: side of square images, or (height, width), in pixels. The aspect ratio is not kept, as in most
             papers. Images are resized by area where they shrink and linearly where they grow, masks to the nearest.
+            None: every image stays at its native size.
         in_channels: 3 for RGB, 1 for grey, or as many as the files have.
         data_dir: where archives are looked for and prepared data are kept.
         source: see `medseg.data.sources.finding.open_source`. None also finds what was prepared before from elsewhere.
@@ -107,7 +110,8 @@ def prepare(
     `ConfigError` for a size or a number of channels or classes that cannot be.
     """
     check_arguments(DATA, "data.", download=download, skip_bad=skip_bad)
-    request = Request(dataset, checked_size(image_size), checked_channels(in_channels), skip_bad)
+    size = None if image_size is None else checked_size(image_size)
+    request = Request(dataset, size, checked_channels(in_channels), skip_bad)
     data_dir = Path(data_dir).expanduser()
     others = [] if prepared_in is None else [Path(prepared_in).expanduser()]
     folder = None
@@ -142,12 +146,13 @@ def prepare(
 
 def prepare_from_config(data: DictConfig) -> tuple[Dataset, PreparedDataset]:
     """Prepare what a `data` configuration describes, without the module that loads it, which would import torch."""
-    arguments = ("image_size", "in_channels", "data_dir", "source", "download", "skip_bad", "num_classes")
+    arguments = ("in_channels", "data_dir", "source", "download", "skip_bad", "num_classes")
     plain = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     dataset = instantiate(data.dataset)
     check_range(dataset, plain["intensity_range"])
-    prepared = prepare(dataset, **{name: plain[name] for name in arguments})
+    size = None if plain["patches"] else plain["image_size"]
+    prepared = prepare(dataset, image_size=size, **{name: plain[name] for name in arguments})
     if plain["border_weights"]:
         where = {name: plain[name] for name in ("data_dir", "source", "download")}
         prepare_border(dataset, prepared, sigma=plain["border_sigma"], **where)
@@ -225,8 +230,8 @@ def build(
     if not listing.samples:
         refuse_fatal(listing.problems, dataset.title, failed, bad_samples(listing.problems))
         raise DataError(f"{dataset.title}: no images found in {source.location}; is this the right folder or archive?")
-    pixels = size[0] * size[1]
-    with writing(folder.parent, needed=len(listing.samples) * pixels * (request.channels + 1)):
+    needed = None if size is None else len(listing.samples) * size[0] * size[1] * (request.channels + 1)
+    with writing(folder.parent, needed=needed):
         workers = min(workers, len(listing.samples))
         result = build_arrays(dataset, source, listing, folder, size, request.channels, workers)
     problems = listing.problems + result.problems
@@ -245,14 +250,14 @@ def build(
     fingerprint = {
         **describe_origin(dataset),
         "request": request.key(),
-        "image_size": list(size),
+        "image_size": None if size is None else list(size),
         "in_channels": request.channels,
         "pixels": listing.pixels.to_dict(),
         "opaque_alpha": result.opaque_alpha,
         "skip_bad": request.skip_bad,
         "skipped": sorted({problem.sample or PurePosixPath(problem.file).stem for problem in bad}),
         "problems": dict(Counter(problem.kind for problem in problems)),
-        **describe_contents(listing, result.rows, result.class_pixels, splits, pixels),
+        **describe_contents(listing, result.rows, result.class_pixels, splits, size),
         "source": source.location,
         "source_identity": source.identity,
         "archive_sha256": checksums,

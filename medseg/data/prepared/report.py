@@ -30,15 +30,18 @@ def print_fingerprint(prepared: PreparedDataset, splits: Mapping[str, int], grou
             "groups": describe_groups(groups),
             "labels": prepared.labels,
             "pixels": prepared.pixels.describe(),
+            "image_size": prepared.image_size or "native, that of each image",
         }
         value = given[key] if key in given else prepared.fingerprint[key]
         if key != "labels" or value:
             table.add_row(key.replace("_", " "), as_text(value))
     console = Console()
     console.print(table)
-    reach = describe_reach(prepared.fingerprint["reachable_dice"], prepared.image_size)
+    size = prepared.image_size
+    reach = describe_reach(prepared.fingerprint["reachable_dice"], size) if size else ""
     if reach:
-        console.print(f"{reach}; a larger data.image_size reaches more", soft_wrap=True)
+        advice = "a larger data.image_size reaches more, and data.patches=4 keeps the native size"
+        console.print(f"{reach}; {advice}", soft_wrap=True)
     console.print(printable(str(prepared.folder)), soft_wrap=True)
 
 

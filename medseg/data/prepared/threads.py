@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from threading import Event
 from typing import TypeVar
 
@@ -56,7 +58,12 @@ def in_threads(
     with one_thread_each(), ThreadPoolExecutor(workers, "prepare") as pool, images_bar() as progress:
         task = progress.add_task(title, total=count)
         try:
-            for outcome in pool.map(work, range(count)):
+            # No more at once than keeps the threads busy: each outcome may hold an image.
+            pending = deque(pool.submit(work, index) for index in range(min(count, 2 * workers)))
+            following = iter(range(len(pending), count))
+            while pending:
+                outcome = pending.popleft().result()
+                pending.extend(pool.submit(work, index) for index in islice(following, 1))
                 progress.advance(task)
                 yield outcome
         finally:

@@ -16,7 +16,7 @@ import numpy as np
 
 from medseg.config.checks.data import groups_table
 from medseg.data.datasets.base import Dataset, Sample
-from medseg.data.datasets.splits_csv import as_id, read_table
+from medseg.data.datasets.splits_csv import as_id, read_columns
 from medseg.data.prepared.dataset import PreparedDataset, as_samples
 from medseg.data.prepared.duplicates import find_duplicates, thumbnail
 from medseg.data.sources.finding import open_source
@@ -52,7 +52,12 @@ def find_groups(
     table = groups_table(wanted)
     if table is not None:
         file, column = table
-        return complete(wanted, samples, read_groups(wanted, Path(file).expanduser(), column), f"line in {file}")
+        return complete(
+            wanted,
+            samples,
+            read_columns(f"data.groups={wanted}", Path(file).expanduser(), column)[column],
+            f"line in {file}",
+        )
     # A published dataset has no table of the user's.
     columns = {} if dataset.archives else dataset.columns(open_source(dataset, source, data_dir, False))
     if wanted in columns:
@@ -84,26 +89,6 @@ def complete(wanted: str, samples: Sequence[Sample], groups: Mapping[str, str], 
             f"'{without[0]}'; an image that is of no group has its id as its group"
         )
     return found
-
-
-def read_groups(wanted: str, file: Path, column: str) -> dict[str, str]:
-    """Read the groups of a CSV file; ids may have folders and endings, as in splits.csv."""
-    try:
-        header, rows = read_table(file.read_bytes(), str(file))
-    except OSError as error:
-        raise DataError(f"data.groups={wanted}: {file} cannot be read ({error.strerror})") from None
-    if not {"id", column} <= set(header):
-        other = next((name for name in header if name != "id"), "")
-        choose = f"; data.groups={file}:{other} takes that column" if "id" in header and other else ""
-        raise ConfigError(
-            f"data.groups={wanted}: the columns id and {column} are expected, {file} has {', '.join(header)}{choose}"
-        )
-    groups: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
-        id_, group = as_id(row["id"]), row[column]
-        if groups.setdefault(id_, group) != group:
-            raise DataError(f"{file}, line {line}: '{row['id']}' is of group '{groups[id_]}' and of group '{group}'")
-    return groups
 
 
 def match_pattern(wanted: str, samples: Sequence[Sample]) -> dict[str, str]:

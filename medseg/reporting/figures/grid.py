@@ -41,6 +41,9 @@ MEANING = {"right": RIGHT, "too much": TOO_MUCH, "missed or of another class": M
 WIDTH = 1.6
 """Of a picture, in inches, about."""
 
+SIDE = 256
+"""Of a picture of images that were prepared at their native size, in pixels."""
+
 WIDEST = 17.0
 """Of all pictures beside one another, in inches."""
 
@@ -72,14 +75,15 @@ def draw_grid(
     position = {image: n for n, image in enumerate(prepared.ids)}
     if any(image not in position or any(image not in stored for stored in predictions) for image in images):
         raise UserError("the stored predictions are not of the test images")
-    from medseg.data.prepared.resize import resize_mask  # not above: it imports OpenCV
+    from medseg.data.prepared.resize import resize_image, resize_mask  # not above: it imports OpenCV
 
+    size = prepared.image_size or (SIDE, SIDE)
     bands = []
     for chosen in in_bands(range(len(candidates))):
         rows, captions = [], []
         for image in images:
-            truth = np.asarray(prepared.masks[position[image]])
-            picture = np.asarray(as_rgb(prepared.images[position[image]]))
+            truth = resize_mask(prepared.masks[position[image]], size)
+            picture = resize_image(as_rgb(prepared.images[position[image]]), size)
             painted = [paint(picture, truth, resize_mask(predictions[k][image], truth.shape)) for k in chosen]
             rows.append([picture, paint(picture, truth, truth), *painted])
             captions.append([image, "", *(score_text(candidates[k].scores[image], measure) for k in chosen)])

@@ -21,6 +21,7 @@ from medseg.reporting.page.scores import (
     stability_html,
 )
 from medseg.reporting.page.settings import runs_html
+from medseg.reporting.page.subgroups import subgroups_data, subgroups_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.tables.certainty import TITLE as CERTAINTY
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 PACKAGE = "medseg.reporting.page"
 
-SCRIPTS = ("drawing.js", "comparison.js", "plot.js", "matrix.js", "curves.js", "certainty.js", "browser.js")
+SCRIPTS = (
+    "drawing.js", "comparison.js", "plot.js", "matrix.js", "subgroups.js", "curves.js", "certainty.js", "browser.js",
+)  # fmt: skip
 """In the order they run: the first makes what the others use."""
 
 
@@ -49,6 +52,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
         ("external", "External tests", tables.get("External tests", "")),
         ("costs", "Score against cost", plot_html(comparisons)),
         ("differences", "Who differs from whom", matrix_html(comparisons) + tests),
+        ("subgroups", "Subgroups", subgroups_html(contents.subgroups, comparison)),
         ("stability", "Rank stability", stability_html(comparison)),
         ("planning", "Planning", tables.get("Planning", "")),
         ("learning", "Learning curves", learning_html(comparison)),
@@ -71,6 +75,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
         "<noscript><p>Sorting, plots and pictures need JavaScript; the tables do not.</p></noscript>",
         *(section_html(*part) for part in parts),
         embed_json("report-scores", scores_data(comparisons)),
+        embed_json("report-subgroups", subgroups_data(contents.subgroups, comparison)),
         embed_json("report-curves", curves),
         embed_json("report-certainty", certainty),
         embed_json("report-images", pictures),

@@ -67,7 +67,20 @@ const logTicks = (low, high) => {
   return inside.length > 1 ? inside : [low, high];
 };
 
-// Draw empty axes as wide as their place. `x`, `y`: { low, high, title }, `x` may be `log` or `whole`; returns where values lie.
+// Names below an axis, each at the middle of its part; every second one lower where they would not fit side by side.
+const nameTicks = (svg, names, px, bottom) => {
+  const room = px(1) - px(0);
+  const apart = names.some((name) => name.length * 7 > room);
+  const most = Math.max(Math.floor(((apart ? 2 : 1) * room) / 7), 4);
+  names.forEach((name, k) => {
+    const shown = name.length > most ? `${name.slice(0, most - 1)}…` : name;
+    svg.append(shape("text", { x: px(k + 0.5), y: bottom + 17 + (apart && k % 2 ? 14 : 0), "text-anchor": "middle" }, shown));
+    if (k) svg.append(shape("line", { class: "rule", x1: px(k), x2: px(k), y1: bottom, y2: bottom + 6 }));
+  });
+};
+
+// Draw empty axes as wide as their place. `x`, `y`: { low, high, title }, `x` may be `log` or `whole`, or have `names` of its
+// parts, 0 to 1 and so on; returns where values lie.
 const axes = (holder, x, y, label) => {
   const width = Math.max(holder.clientWidth, 260);
   const height = Math.round(Math.min(Math.max(width * 0.5, 260), 420));
@@ -79,7 +92,8 @@ const axes = (holder, x, y, label) => {
   };
   const [px, py] = [place(x, box.left, box.right), place(y, box.bottom, box.top)];
   const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label });
-  for (const value of (x.log ? logTicks : linearTicks)(x.low, x.high, x.whole)) {
+  if (x.names) nameTicks(svg, x.names, px, box.bottom);
+  for (const value of x.names ? [] : (x.log ? logTicks : linearTicks)(x.low, x.high, x.whole)) {
     svg.append(shape("line", { class: "rule", x1: px(value), x2: px(value), y1: box.top, y2: box.bottom }));
     svg.append(shape("text", { x: px(value), y: box.bottom + 17, "text-anchor": "middle" }, tidy(value)));
   }
@@ -92,6 +106,26 @@ const axes = (holder, x, y, label) => {
   svg.append(shape("text", { class: "title", transform: `translate(14,${middle}) rotate(-90)`, "text-anchor": "middle" }, y.title));
   holder.replaceChildren(svg);
   return { svg, px, py, box, width };
+};
+
+// A box that tells of the point under the pointer or in focus; returns what makes a group of the plot such a point.
+const teller = (holder, box, width) => {
+  const tip = element("div", { class: "tip", hidden: "" });
+  holder.append(tip);
+  return (group, cx, cy, lines) => {
+    const tell = () => {
+      tip.replaceChildren(...lines.map((line, k) => element(k ? "div" : "strong", {}, line)));
+      tip.hidden = false;
+      const room = width - tip.offsetWidth - 4;
+      tip.style.left = `${Math.max(4, Math.min(cx + 14, room))}px`;
+      tip.style.top = `${cy > (box.top + box.bottom) / 2 ? cy - tip.offsetHeight - 12 : cy + 12}px`;
+    };
+    const hush = () => { tip.hidden = true; };
+    group.addEventListener("pointerenter", tell);
+    group.addEventListener("focus", tell);
+    group.addEventListener("pointerleave", hush);
+    group.addEventListener("blur", hush);
+  };
 };
 
 // Buttons that hide and show networks, each with its mark or another sample; returns the set of the hidden ones.
@@ -127,4 +161,4 @@ const padded = (values, share) => {
   return { low: low - more, high: high + more };
 };
 
-globalThis.report = { element, shape, read, byId, colour, mark, dashes, axes, legend, keepDrawn, padded, signed };
+globalThis.report = { element, shape, read, byId, colour, mark, dashes, axes, teller, legend, keepDrawn, padded, signed };

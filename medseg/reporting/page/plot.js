@@ -1,5 +1,5 @@
 // The plot of a score against what a network costs.
-const { element, shape, read, byId, mark, colour, axes, legend, keepDrawn, padded } = globalThis.report;
+const { element, shape, read, byId, mark, colour, axes, teller, legend, keepDrawn, padded } = globalThis.report;
 const data = read("report-scores");
 const holder = byId("plot");
 if (!holder) return;
@@ -24,7 +24,7 @@ const draw = () => {
   const x = { low: Math.min(...costs) / 1.5, high: Math.max(...costs) * 1.5, log: true, title: data.costs[across.value] };
   const y = { ...padded(points.flatMap((point) => [point.low, point.high]), 0.08), title: measure.heading };
   const { svg, px, py, box, width } = axes(holder, x, y, `${measure.title} against ${data.costs[across.value]}`);
-  const tip = element("div", { class: "tip", hidden: "" });
+  const tellOf = teller(holder, box, width);
   const taken = [];
   // First the lines, so that none crosses a mark.
   for (const point of points) {
@@ -41,18 +41,7 @@ const draw = () => {
       shape("circle", { cx, cy, r: 16, fill: "transparent" }),
       mark(point.n, cx, cy, 6.5),
     );
-    const tell = () => {
-      tip.replaceChildren(...lines.map((line, k) => element(k ? "div" : "strong", {}, line)));
-      tip.hidden = false;
-      const room = width - tip.offsetWidth - 4;
-      tip.style.left = `${Math.max(4, Math.min(cx + 14, room))}px`;
-      tip.style.top = `${cy > (box.top + box.bottom) / 2 ? cy - tip.offsetHeight - 12 : cy + 12}px`;
-    };
-    const hush = () => { tip.hidden = true; };
-    group.addEventListener("pointerenter", tell);
-    group.addEventListener("focus", tell);
-    group.addEventListener("pointerleave", hush);
-    group.addEventListener("blur", hush);
+    tellOf(group, cx, cy, lines);
     svg.append(group);
     taken.push([cx - 9, cy - 9, cx + 9, cy + 9]);
   }
@@ -72,7 +61,6 @@ const draw = () => {
       text.remove();
     }
   }
-  holder.append(tip);
 };
 
 const hidden = legend(byId("plot-legend"), data.rows.map((row) => row.label), draw);

@@ -55,7 +55,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         "tta": cfg.tta,
         "temperature": cfg.temperature,
         "scale": predictor.scale,
-        "tile": None if predictor.scale is None else predictor.tile,
+        "tile": None if predictor.scale is None else list(predictor.tile),
         "overlap": None if predictor.scale is None else predictor.overlap,
         "precision": cfg.precision,
         "intensity_range": None if cfg.intensity_range is None else list(cfg.intensity_range),

@@ -22,7 +22,7 @@ from medseg.runs.run import Run
 from medseg.trained.network import FLIPS, TrainedNetwork, pick_device
 from medseg.trained.predicting.inputs import matching, read_array, read_image
 from medseg.trained.predicting.prediction import Prediction
-from medseg.trained.predicting.tiling import blend
+from medseg.trained.predicting.tiling import OVERLAP, blend
 
 WINDOW = 512
 """Side of a window in pixels where none is given, unless the network was trained on larger images."""
@@ -43,9 +43,9 @@ class Predictor:
         tta: average over the image and its three flips.
         scale: None resizes the whole image to the size that the network was trained at, as its training images were.
             A number keeps the image's own resolution, times this number, and cuts it into windows: right where the
-            training images had that resolution, such as patches cut from large images.
-        tile: side of a window in pixels as the network sees it; None is 512, or the trained size where that is larger.
-            Given without `scale` it means scale 1.
+            training images had that resolution, and so the default, 1, of networks trained on patches (`data.patches`).
+        tile: side of a window in pixels as the network sees it; None is the patch of such networks, of others 512, or
+            the trained size where that is larger. Given without `scale` it means scale 1.
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
         intensity_range: the stored values that become 0 and 255, for images on another scale than the training.
 
@@ -60,7 +60,7 @@ class Predictor:
         tta: bool = False,
         scale: float | None = None,
         tile: int | None = None,
-        overlap: float = 0.25,
+        overlap: float = OVERLAP,
         intensity_range: Sequence[float] | None = None,
     ) -> None:
         self.networks = tuple(networks)
@@ -68,8 +68,11 @@ class Predictor:
         self.stated = intensity_range is not None
         self.pixels = common_pixels(self.networks, intensity_range)
         self.flips = FLIPS if tta else FLIPS[:1]
-        self.scale = 1.0 if scale is None and tile is not None else scale
-        self.tile = tile or max(WINDOW, *(side for each in self.networks for side in each.metadata.image_size))
+        patches = trained_on_patches(self.networks, asked=scale is not None or tile is not None)
+        self.scale = 1.0 if scale is None and (patches or tile is not None) else scale
+        self.tile = (tile, tile) if tile else usual_window(self.networks, patches=patches)
+        # These networks may take no other size than that of their patches.
+        self.least = self.tile if patches else None
         self.overlap = overlap
         self._thread = ThreadPoolExecutor(1, "network")
 
@@ -117,9 +120,9 @@ class Predictor:
         """
         if self.scale is None:
             return self._whole(image)
-        side = max(1, round(self.tile / self.scale))
+        window = (max(1, round(self.tile[0] / self.scale)), max(1, round(self.tile[1] / self.scale)))
         size = (image.shape[0], image.shape[1])
-        return blend(size, side, self.overlap, self.num_classes, partial(self._window, image))
+        return blend(size, window, self.overlap, self.num_classes, partial(self._windows, image))
 
     def _whole(self, image: np.ndarray) -> Iterator[np.ndarray]:
         """Predict the image resized as the training images were, and resize the probabilities to its own size."""
@@ -131,6 +134,10 @@ class Predictor:
             sums[size] = sums[size] + maps if size in sums else maps
         parts = [resized_strips(maps / len(self.networks), image.shape[:2]) for maps in sums.values()]
         return (sum(strips[1:], start=strips[0]) for strips in zip(*parts, strict=True))
+
+    def _windows(self, image: np.ndarray, rows: slice, columns: Sequence[slice]) -> Iterator[np.ndarray]:
+        """Predict some windows with the same rows."""
+        return (self._window(image, rows, each) for each in columns)
 
     def _window(self, image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
         """Predict a window of the image at the resolution asked for: classes x rows x columns."""
@@ -147,7 +154,8 @@ class Predictor:
         """Run a network on an image resized to `size`, height and width: classes x height x width."""
         prepared = network.prepare(image, size)
         batch = np.require(prepared[None], requirements="W")  # PyTorch warns of memory that is only for reading
-        return self._thread.submit(partial(network.probabilities, batch, flips=self.flips)).result()[0]
+        run = partial(network.probabilities, batch, flips=self.flips, least=self.least)
+        return self._thread.submit(run).result()[0]
 
 
 def load(
@@ -207,6 +215,30 @@ def find_checkpoints(given: Source | Sequence[Source]) -> list[Path]:
     if not files:
         raise UserError("checkpoint is an empty list; give one run folder or checkpoint file at least")
     return list(dict.fromkeys(files))
+
+
+def trained_on_patches(networks: Sequence[TrainedNetwork], *, asked: bool) -> bool:
+    """Whether the networks were trained on patches; `asked`: whether scale or tile is given.
+
+    Raises `ConfigError` where that differs, unless the user says at which scale they see an image.
+    """
+    kinds = {bool(network.metadata.patches) for network in networks}
+    if len(kinds) > 1 and not asked:
+        first, other = (next(n.file for n in networks if bool(n.metadata.patches) is kind) for kind in (True, False))
+        raise ConfigError(
+            f"{first} was trained on patches at native size, {other} on resized images: give scale=1 to average them "
+            "at native size"
+        )
+    return all(kinds)
+
+
+def usual_window(networks: Sequence[TrainedNetwork], *, patches: bool) -> tuple[int, int]:
+    """Return height and width of a window where the user gives none."""
+    heights, widths = zip(*(network.metadata.image_size for network in networks), strict=True)
+    if patches:
+        return max(heights), max(widths)
+    side = max(WINDOW, *heights, *widths)
+    return side, side
 
 
 def common_pixels(networks: Sequence[TrainedNetwork], stated: Sequence[float] | None) -> PixelFormat:

@@ -44,3 +44,13 @@ def test_processes_share_the_images_out_equally(world_size: int) -> None:
 
 def test_evaluation_keeps_the_order() -> None:
     assert [index for index, _ in EpochSampler(INDICES, seed=0, shuffle=False)] == INDICES.tolist()
+
+
+def test_an_image_comes_several_times_in_an_epoch_each_time_with_another_seed() -> None:
+    indices = np.array([3, 5, 8])
+    samplers = [EpochSampler(indices, seed=1, shuffle=True, rank=rank, world_size=2, repeats=4) for rank in (0, 1)]
+    drawn = [pair for sampler in samplers for pair in sampler]
+    assert sorted(index for index, _ in drawn) == [3] * 4 + [5] * 4 + [8] * 4
+    assert len({seed for _, seed in drawn}) == 12
+    assert {sample_seed(1, 0, 3), sample_seed(1, 0, 3, 3)} <= {seed for index, seed in drawn if index == 3}
+    assert list(samplers[0]) == list(samplers[0])

@@ -390,7 +390,7 @@ def test_another_checksum_is_refused_for_what_a_url_was_given_for(tmp_path, down
 
 
 def test_wrong_options_are_named(tmp_path, downloads):
-    for size in (7, 0, -8, 16.0, "16", True, (16,), (16, 4), (16, 16, 16), (16, 16.5), None):
+    for size in (7, 0, -8, 16.0, "16", True, (16,), (16, 4), (16, 16, 16), (16, 16.5)):
         with pytest.raises(ConfigError, match=r"data\.image_size is .*; it must be a number of pixels"):
             prepare(Tiny(), image_size=size, data_dir=tmp_path, source=downloads)
     with pytest.raises(ConfigError, match=r"data\.in_channels is 0; it must be 3"):

@@ -1,0 +1,278 @@
+"""How the test images of a dataset are divided into subgroups: by the size of their targets, by what is known of them.
+
+The size of a target is the part of the image that is foreground in the true mask at native size, all classes together.
+What else is known of an image are the columns of `images.csv` of the runs, or of a table that the report is given.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from medseg.errors import ConfigError, UserError, close_matches
+from medseg.reporting.comparison import Comparison
+from medseg.reporting.line import Line
+from medseg.reporting.samples import Sample
+from medseg.reporting.statistics import Array
+
+SIZE = "size"
+FIXED = frozenset([SIZE, "id", "split", "group"])
+"""Names of columns that images are not divided by, but by the size of the target."""
+NO_TARGET, NOT_KNOWN = "no target", "not known"
+
+THIRDS = ("small", "medium", "large")
+
+MOST_COLUMNS = 3
+"""Columns that are taken of a dataset where none is named, beside the sizes: a report is to be read."""
+
+USUAL, MOST = 6, 24
+"""Subgroups that a column may make where it is not named, and where it is. A column with more numbers makes thirds."""
+
+UNKNOWN = frozenset(["", "na", "n/a", "nan", "null", "?"])
+"""Values that say that nothing is known, in any case."""
+
+TABLE = re.compile(r"(?P<file>.+\.csv)(?::(?P<column>.+))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Division:
+    """The test images of a dataset in subgroups.
+
+    Args:
+        column: the dataset.
+        by: `size`, or the name of what is known of the images.
+        images: subgroup -> ids of its images, in the order in which subgroups are shown.
+        apart: subgroups that are not compared with the others: images without a target, and those not known.
+    """
+
+    column: Line
+    by: str
+    images: Mapping[str, tuple[str, ...]]
+    apart: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What the images are divided by."""
+        return "size of the target" if self.by == SIZE else self.by
+
+
+Known = Mapping[str, Mapping[str, str]]
+"""What is known of images: column -> id -> value."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a report is asked to divide images by.
+
+    Args:
+        names: `size` and columns, in their order; None for what there is.
+        table: columns of the tables that were given.
+        sizes: bounds of the sizes, parts of the image; None for thirds.
+    """
+
+    names: tuple[str, ...] | None = None
+    table: Known = field(default_factory=dict)
+    sizes: tuple[float, ...] | None = None
+
+    @classmethod
+    def read(cls, given: str | Sequence[str] | None, sizes: Sequence[float] | None = None) -> Wanted:
+        """Read `subgroups` and `sizes`.
+
+        Args:
+            given: `size`, a column, `FILE.csv:COLUMN`, `FILE.csv` for all of its columns, or several of these.
+            sizes: bounds, from 0 to 1.
+
+        Raises `ConfigError` for bounds that do not rise, `UserError` where a table cannot be used.
+        """
+        bounds = None if sizes is None else tuple(float(bound) for bound in sizes)
+        if bounds is not None and (list(bounds) != sorted(set(bounds)) or not all(0 < bound < 1 for bound in bounds)):
+            raise ConfigError(
+                f"sizes={list(bounds)}: bounds that rise are expected, parts of the image between 0 and 1"
+            )
+        if given is None:
+            return cls(sizes=bounds)
+        names: list[str] = []
+        table: dict[str, Mapping[str, str]] = {}
+        for one in [given] if isinstance(given, str) else given:
+            match = TABLE.fullmatch(one)
+            if match is None:
+                names.append(one)
+                continue
+            from medseg.data.datasets.splits_csv import read_columns  # not above: reports seldom need it
+
+            columns = read_columns(f"subgroups={one}", Path(match["file"]).expanduser(), match["column"])
+            if SIZE in columns and match["column"]:
+                raise ConfigError(f"subgroups={one}: {SIZE} is that of the target; give the column another name")
+            columns = {name: of for name, of in columns.items() if name not in FIXED}
+            names += columns
+            table |= columns
+        return cls(tuple(dict.fromkeys(names)), table, bounds)
+
+
+def divide(comparison: Comparison, wanted: Wanted) -> tuple[list[Division], list[str]]:
+    """Divide the test images of every dataset; return the divisions, and notes on what is not divided.
+
+    What makes a single subgroup of a dataset is left out there.
+
+    Raises `UserError` for a named column that no dataset has, or that has too many values.
+    """
+    divisions: list[Division] = []
+    notes: list[str] = []
+    everywhere: Known = {}
+    for column in comparison.columns:
+        samples = [cell.sample for cell in comparison.column_cells(column) if cell.sample is not None]
+        ids = sorted({image for sample in samples for image in sample.ids})
+        here = known_of(comparison, column, ids)
+        for name, values in wanted.table.items():
+            listed = {image: values[image] for image in ids if image in values}
+            if listed:
+                here[name] = listed
+            if 0 < len(listed) < len(ids):
+                without = len(ids) - len(listed)
+                notes.append(f"{without} of {len(ids)} images of {column.label} are not in the table.")
+        everywhere = {**here, **everywhere}
+        if wanted.names is None or SIZE in wanted.names:
+            divisions.append(by_size(column, samples, wanted.sizes))
+        asked = here if wanted.names is None else wanted.names
+        found = [by_value(column, name, here[name], ids) for name in asked if name in here]
+        if wanted.names is None:
+            found, left_out = usual(found, samples)
+            notes += left_out
+        elif (most := max(found, key=lambda one: len(one.images), default=None)) and len(most.images) > MOST:
+            raise UserError(
+                f"subgroups={most.by}: it has {len(most.images)} values on {column.label}, and {MOST} can be shown; "
+                "join them in a column of a table, subgroups=FILE.csv:COLUMN"
+            )
+        divisions += found
+    check_known(wanted, everywhere)
+    return [division for division in divisions if len(division.images) > 1], list(dict.fromkeys(notes))
+
+
+def known_of(comparison: Comparison, column: Line, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return what the runs of a dataset know of its test images: column -> id -> value."""
+    known: dict[str, dict[str, str]] = {}
+    there = set(ids)
+    for cell in comparison.column_cells(column):
+        for run in cell.runs:
+            names = [name for name in (run.images[0] if run.finished and run.images else ()) if name not in FIXED]
+            for row in run.images if names else ():
+                if row["id"] in there:
+                    for name in names:
+                        known.setdefault(name, {}).setdefault(row["id"], row[name])
+    return known
+
+
+def usual(divisions: Sequence[Division], samples: Sequence[Sample]) -> tuple[list[Division], list[str]]:
+    """Return the divisions to show where none was named, and notes on the others.
+
+    Without those by what the images are grouped by, such as the patient, and by what has many values.
+    """
+    groups = {tuple(sample.ids): {*members_of(sample)} for sample in samples if sample.groups}
+    able = [one for one in divisions if len(one.images) > 1 and {*one.images.values()} not in groups.values()]
+    few = [one for one in able if len(one.images) <= USUAL]
+    notes = [
+        f"Not divided by {one.by}, which has {len(one.images)} values on {one.column.label}."
+        for one in able
+        if one not in few
+    ]
+    notes += [
+        f"Not shown of {one.column.label}: the subgroups by {one.by}; subgroups={one.by} shows them."
+        for one in few[MOST_COLUMNS:]
+    ]
+    return few[:MOST_COLUMNS], notes
+
+
+def members_of(sample: Sample) -> list[tuple[str, ...]]:
+    """Return the ids of the images of each unit."""
+    return [tuple(np.array(sample.ids)[sample.units == unit].tolist()) for unit in range(sample.unit_count)]
+
+
+def check_known(wanted: Wanted, known: Known) -> None:
+    """Raise `UserError` where nothing is known of what was named."""
+    for name in wanted.names or ():
+        if name == SIZE or name in known:
+            continue
+        if name in wanted.table:
+            raise UserError(
+                f"subgroups: none of the {len(wanted.table[name])} ids of the table is a test image of these runs, the "
+                f"first is '{next(iter(wanted.table[name]), '')}'; its column id has to have the names of the images"
+            )
+        there = [SIZE, *known]
+        raise UserError(
+            f"subgroups={name}: the runs do not know that of their images{close_matches(name, there)}; they know "
+            f"{', '.join(there)}, and subgroups=FILE.csv:{name} takes it from a table with the columns id,{name}"
+        )
+
+
+def by_size(column: Line, samples: Sequence[Sample], bounds: Sequence[float] | None) -> Division:
+    """Divide images by the size of their targets: in thirds, or at some bounds; those without a target are apart."""
+    sizes: dict[str, float] = {}
+    for sample in samples:
+        sizes |= dict(zip(sample.ids, target_sizes(sample).tolist(), strict=True))
+    empty = tuple(sorted(image for image, size in sizes.items() if size == 0))
+    there = {image: size for image, size in sizes.items() if size > 0}
+    images = {}
+    for place, ids in cut(there, bounds).items():
+        shown = [100 * there[image] for image in ids]
+        if bounds is None:
+            name = f"{THIRDS[place]}, {min(shown):.2g} to {max(shown):.2g} %"
+        else:
+            ends = [f"{100 * bound:.3g}" for bound in bounds]
+            name = f"up to {ends[0]} %" if place == 0 else f"above {ends[-1]} %"
+            name = f"{ends[place - 1]} to {ends[place]} %" if 0 < place < len(ends) else name
+        images[name] = ids
+    return Division(column, SIZE, images | ({NO_TARGET: empty} if empty else {}), (NO_TARGET,) if empty else ())
+
+
+def target_sizes(sample: Sample) -> Array:
+    """Return the part of each image that is foreground in truth, of the pixels that count, N."""
+    counts = sample.counts[0]  # N x C x 4; the truth is the same for all seeds
+    pixels = counts[:, 0].sum(axis=1)
+    size: Array = counts[..., [0, 2]].sum(axis=(1, 2)) / np.maximum(pixels, 1)
+    return size
+
+
+def cut(values: Mapping[str, float], bounds: Sequence[float] | None = None) -> dict[int, tuple[str, ...]]:
+    """Divide images by their values at some bounds, or in thirds; equal values are together, empty parts left out.
+
+    Returns part -> ids, the part of the lowest values first. A value at a given bound is below it.
+    """
+    ordered = sorted(values.values())
+    if bounds is None:
+        ends = np.cumsum([len(part) for part in np.array_split(ordered, len(THIRDS))])[:-1]
+        places = {
+            image: sum(value >= ordered[end] for end in ends if end < len(ordered)) for image, value in values.items()
+        }
+    else:
+        places = {image: sum(value > bound for bound in bounds) for image, value in values.items()}
+    return {place: tuple(sorted(i for i, of in places.items() if of == place)) for place in sorted({*places.values()})}
+
+
+def by_value(column: Line, by: str, known: Mapping[str, str], ids: Sequence[str]) -> Division:
+    """Divide images by what is known of them: by each value, or in thirds where it is a number of many values."""
+    values = {image: value for image in ids if (value := known.get(image, "")).lower() not in UNKNOWN}
+    numbers = {image: as_number(value) for image, value in values.items()}
+    numeric = all(map(math.isfinite, numbers.values()))
+    images: dict[str, tuple[str, ...]] = {}
+    if numeric and len({*numbers.values()}) > USUAL:
+        for part in cut(numbers).values():
+            low, high = (end(part, key=numbers.__getitem__) for end in (min, max))
+            images[f"{values[low]} to {values[high]}"] = part
+    else:
+        for value in sorted({*values.values()}, key=lambda value: (as_number(value) if numeric else 0.0, value)):
+            images[value] = tuple(image for image in ids if values.get(image) == value)
+    lacking = tuple(image for image in ids if image not in values)
+    return Division(column, by, images | ({NOT_KNOWN: lacking} if lacking else {}), (NOT_KNOWN,) if lacking else ())
+
+
+def as_number(text: str) -> float:
+    """Return a number; NaN where a text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
