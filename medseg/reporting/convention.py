@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.evaluation_columns import Evaluated
+from medseg.reporting.evaluation_columns import Evaluated, key_of
 from medseg.reporting.formatting import count, size
 from medseg.runs.evaluations import View, at_prepared_size, read_evaluations
 from medseg.runs.folder import PREPARED_SIZE
@@ -24,7 +24,7 @@ class Tests:
 
     Args:
         runs: in whatever state.
-        evaluated: some of them with their evaluations.
+        evaluated: some of them with their evaluations, those that have a column.
         convention: of the measure.
         at: the size that the scores are taken at, in words; empty for each image's own.
         notes: what was left out, or is hard to compare.
@@ -45,7 +45,8 @@ def tests_under(tree: RunTree, convention: str) -> Tests:
     if convention not in CONVENTIONS:
         raise ConfigError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
     notes = [*tree.copies, *tree.problems]
-    evaluated: list[tuple[Run, View]] = [(run, view) for run in tree for view in read_evaluations(run, notes)]
+    every: list[tuple[Run, View]] = [(run, view) for run in tree for view in read_evaluations(run, notes)]
+    evaluated = [(run, view) for run, view in every if key_of(run, view) is not None]
     if convention == PREPARED_SIZE:
         shown = {id(run): at_prepared_size(run).checked for run in tree}
         small = [(shown[id(run)], at_prepared_size(view).checked) for run, view in evaluated]
