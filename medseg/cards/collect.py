@@ -12,7 +12,8 @@ from medseg.cards.data import Data, find_data
 from medseg.cards.network import Network, find_network
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import Cell, Score, compare_runs, measures_of, score_samples
+from medseg.reporting.cells import Cell, Score
+from medseg.reporting.comparison import compare_runs, measures_of, score_samples
 from medseg.reporting.samples import gather, groups_of
 from medseg.reporting.subgroups import Subgroups, find_subgroups
 from medseg.runs.run import Run

@@ -9,7 +9,7 @@ from typing import Any
 from medseg.cards.collect import Subject, is_external
 from medseg.cards.subgroups import describe_subgroups
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Score
+from medseg.reporting.cells import Score
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
 from medseg.reporting.render.table import Column, Table

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.build import count_classes
-from medseg.data.prepared.dataset import PreparedDataset, Row
+from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.duplicates import Duplicates, find_duplicates, thumbnail
+from medseg.data.prepared.samples import Row
 from medseg.data.prepared.threads import in_threads, thread_count
 from medseg.data.sources.problems import Problem, read_problems
 

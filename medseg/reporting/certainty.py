@@ -12,7 +12,8 @@ import numpy as np
 from medseg.errors import UserError
 from medseg.metrics.calibration import BINS
 from medseg.metrics.confidence import rejection_curve, rejection_ratio
-from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.line import Line
 from medseg.reporting.statistics import Array
 from medseg.runs.run import Run

@@ -33,9 +33,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from medseg.reporting.cells import Cell
 from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
 from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, selector_text
-from medseg.reporting.comparison import Cell, Comparison, pairs_under
+from medseg.reporting.comparison import Comparison, pairs_under
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.reporting.published import experiments_folder

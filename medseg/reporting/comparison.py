@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from medseg.metrics.measures import MEASURES, Measure, Measures
+from medseg.reporting.cells import Cell, Score
 from medseg.reporting.costs import Costs, Size, costs_of, read_benchmarks
-from medseg.reporting.evaluation_columns import Evaluated, command_of
+from medseg.reporting.evaluation_columns import Evaluated
 from medseg.reporting.layout import Layout, lay_out
 from medseg.reporting.line import Line
 from medseg.reporting.names import Names
@@ -19,7 +19,7 @@ from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Sample, gather, groups_of
 from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_means
-from medseg.runs.evaluations import View
+from medseg.reporting.warnings import check_column, check_evaluated, check_measures
 from medseg.runs.run import Run
 
 CUT = 0.1
@@ -27,61 +27,6 @@ CUT = 0.1
 
 FEW_SEEDS = 5
 """Seeds below which an interval that is too wide is put down to them; with more, it is the images."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A measure of a cell.
-
-    Args:
-        mean: over seeds.
-        sd: over seeds, sample deviation; None for a single seed.
-        low, high: 95 % t interval of the mean, over images (or groups of them) and trainings; with one seed over
-            images alone. None where it is not known.
-        remark: why there is no interval; empty otherwise.
-    """
-
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-    remark: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """A row on a dataset.
-
-    Args:
-        row, column: where it is.
-        runs: all of them, in whatever state.
-        sample: what the finished ones measured; None where none is.
-        scores: name of the measure -> score; those that were measured.
-        rank: 1 for the best of the column, 2 for the second of at least three; equal means share a rank. None where
-            a row of the column has one seed.
-        like_best: the rule does not tell it from the best one.
-        training_seconds: mean over the finished runs.
-    """
-
-    row: Line
-    column: Line
-    runs: tuple[Run, ...]
-    sample: Sample | None
-    scores: Mapping[str, Score]
-    rank: int | None = None
-    like_best: bool = False
-    training_seconds: float | None = None
-
-    @property
-    def unfinished(self) -> list[Run]:
-        """The runs that the cell lacks."""
-        return [run for run in self.runs if not run.finished]
-
-    @property
-    def unused(self) -> list[Run]:
-        """Finished runs that are not in the score: another fold of their seed is missing, or the images are others."""
-        used = self.sample.seeds if self.sample else ()
-        return [run for run in self.runs if run.finished and run.seed not in used]
 
 
 @dataclass(frozen=True, eq=False)
@@ -348,58 +293,3 @@ def rank_cells(cells: Sequence[Cell], measure: Measure, pairs: Sequence[Pair]) -
         if ranks.get(row) != 1
     }
     return [replace(cell, rank=ranks.get(cell.row), like_best=cell.row in alike) for cell in cells]
-
-
-def check_measures(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each score that runs measured differently: the user's own, and NSD by its tolerance."""
-    described = {
-        (name, measure.higher_is_better, measure.unit, measure.setting): None
-        for run in runs
-        if run.finished
-        for name, measure in run.measures.items()
-        if not measure.setting or name in run.per_image.classwise
-    }
-    return [
-        f"{name}: the runs do not agree on its unit, its tolerance or which values are better; the first of them counts"
-        for name, number in Counter(name for name, *_ in described).items()
-        if number > 1
-    ]
-
-
-def check_evaluated(layout: Layout, column: Line) -> list[str]:
-    """Return how many runs lack the evaluation of a column, with the command that makes it."""
-    there = [view for (_, of), views in layout.cells.items() if of == column for view in views]
-    runs = [run for (_, of), several in layout.cells.items() if of == column.of for run in several]
-    able = [run for run in runs if run.state in ("finished", "trained")]
-    view = next(view for view in there if isinstance(view, View))
-    missing = len(able) - len(there)
-    if not missing:
-        return []
-    verb = "is" if missing == 1 else "are"
-    return [f"{column.label}: {missing} of {len(able)} runs {verb} not evaluated: {command_of(able, view)}"]
-
-
-def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:
-    """Return what makes the rows of a dataset hard to compare: other images, other sizes, other data."""
-    here = [cell for (_, of), cell in cells.items() if of == column]
-    used = [run for cell in here for run in cell.runs if run.finished]
-    warnings = []
-    if len({cell.sample.ids for cell in here if cell.sample}) > 1:
-        warnings.append(
-            f"{column.label}: not all rows were tested on the same images; two rows are compared on those they share"
-        )
-    sizes = {tuple(run.summary.get("evaluation_size", ())) for run in used}
-    if len(sizes) > 1:
-        shown = ", ".join(" x ".join(map(str, size)) for size in sorted(sizes))
-        warnings.append(f"{column.label}: the runs were tested at different sizes ({shown}); distances are in pixels")
-    elif len({run.summary.get("data_identity") for run in used if run.fold is None}) > 1:
-        warnings.append(f"{column.label}: the runs were tested on data that were prepared differently")
-    # One that was asked for is a setting like others; this one the machines have chosen.
-    automatic = [run.environment for run in used if run.settings.get("trainer.precision", "auto") == "auto"]
-    chosen = {str(environment["precision"]) for environment in automatic if environment.get("precision")}
-    if len(chosen) > 1:
-        shown = " and ".join(sorted(chosen))
-        warnings.append(
-            f"{column.label}: trainer.precision=auto has come to {shown} on different machines; give one of them to all"
-        )
-    return warnings

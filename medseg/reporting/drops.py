@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.line import Line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Estimate, Side, TrainingVariance, of_units

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Score
+from medseg.reporting.cells import Score
 from medseg.reporting.costs import Size
 from medseg.reporting.pairs import Pair
 from medseg.runs.run import Run

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.layout import label_lines
 from medseg.reporting.line import Facts, Line
 

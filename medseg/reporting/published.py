@@ -25,7 +25,8 @@ from pathlib import Path
 
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Comparison, Score
+from medseg.reporting.cells import Score
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.costs import size_of
 from medseg.reporting.line import Line
 

@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Comparison, Score, samples_under, score_under
+from medseg.reporting.cells import Score
+from medseg.reporting.comparison import Comparison, samples_under, score_under
 from medseg.reporting.contrasts import Contrast, contrast, estimate_contrasts, level_of
 from medseg.reporting.divisions import Division, Wanted, divide
 from medseg.reporting.line import Line

@@ -7,38 +7,39 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.config.checks.data import groups_table
-from medseg.config.instantiate import instantiate
-from medseg.data.datasets import Folder
 from medseg.data.module import SegmentationDataModule
-from medseg.data.pixel_format import PixelFormat
-from medseg.data.sources.problems import DARK, read_problems
-from medseg.errors import ConfigError, UserError
-from medseg.runs.folder import RunFolder, find_run
+from medseg.errors import UserError
+from medseg.runs.folder import find_run
 from medseg.runs.naming import flatten
-from medseg.system.files import read_json, read_yaml, write_csv
+from medseg.system.files import read_json, write_csv
 from medseg.system.locks import held
 from medseg.system.os_errors import check_writable
 from medseg.system.process import is_first_process
-from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
+from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_trainer, check_network, quiet_libraries
 from medseg.training.data_record import image_rows
-from medseg.training.label_agreement import compare_labels, trained_labels
+from medseg.training.evaluation_data import (
+    absolute,
+    check_classes,
+    check_part,
+    check_pixels,
+    choose_split,
+    data_name,
+    data_to_score,
+    evaluation_name,
+    given_keys,
+)
+from medseg.training.label_agreement import compare_labels
 from medseg.training.scoring import Options, draw_test_examples, score_split, write_scores
 from medseg.training.task import SegmentationTask
 
 log = logging.getLogger(__name__)
-
-NETWORK_KEYS = ("image_size", "patches", "in_channels", "batch_size")
-"""Keys of `data` that describe what the network was trained to see."""
 
 
 def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Path, dict[str, Any]]:
@@ -140,12 +141,6 @@ def options_of(cfg: DictConfig) -> dict[str, Any]:
     return options if root is None else {**options, "data.root": str(absolute(root))}
 
 
-def data_name(datamodule: SegmentationDataModule) -> str:
-    """Name the data for a report: a folder of the user's own images by its name."""
-    own = isinstance(datamodule.dataset, Folder)
-    return Path(datamodule.prepared.fingerprint["source"]).stem if own else datamodule.dataset.name
-
-
 def stored_summary(folder: Path) -> dict[str, Any]:
     """Return the summary of an evaluation; empty where there is none, or a damaged one."""
     try:
@@ -186,183 +181,3 @@ def sha256_of(file: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def given_keys(cfg: DictConfig, overrides: Collection[str]) -> set[str]:
-    """Name the keys of `data` that the command line gives; `dataset` where another dataset is chosen."""
-    words = {override.partition("=")[0].lstrip("+") for override in overrides}
-    keys = {key.partition(".")[2] for key in words if key.startswith("data.")}
-    return keys | {"dataset"} if cfg.data.get("dataset") is not None else keys
-
-
-def data_to_score(
-    checkpoint: Checkpoint, run: RunFolder, cfg: DictConfig, given: Collection[str]
-) -> SegmentationDataModule:
-    """Return the data of the training with what the user changed, or the data that the user chose.
-
-    Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
-    the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command. Images are
-    normalised as those of the training, whatever data they are from, and files of more than 8 bits are on its scale.
-
-    Raises `ConfigError` for a checkpoint of no data without other data.
-    """
-    chosen: dict[str, Any] = OmegaConf.to_container(cfg.data, resolve=True)  # type: ignore[assignment]
-    before, pixels = checkpoint.metadata.configuration.data, checkpoint.metadata.pixels
-    own_range = None if pixels.plain else [pixels.low, pixels.high]
-    if "dataset" in given:
-        arguments = {**chosen, **{key: before[key] for key in NETWORK_KEYS if key in before and key not in given}}
-        dataset = instantiate(cfg.data.dataset)
-        new_images = True
-    else:
-        dataset = checkpoint.dataset(trust=cfg.trust)
-        if dataset is None:
-            raise ConfigError(
-                f"{checkpoint.file} was imported and is of no data: choose what to score it on with data=..."
-            )
-        paths = data_paths(run)
-        arguments = {key: before[key] for key in DATA_KEYS if key in before}
-        arguments |= {key: paths.get(key) for key in ("source", "groups", "metadata") if key in paths}
-        new_images = bool({"source", "root"} & set(given))
-        if new_images:
-            arguments.pop("metadata", None)  # it is of the images of the training
-        arguments |= {key: chosen[key] for key in given}
-        if "root" in given:
-            arguments["source"] = arguments["root"]
-        arguments["prepared_in"] = paths.get("data_dir")
-    if isinstance(dataset, Folder):
-        dataset.given = replace(dataset.given, trained=trained_labels(checkpoint.metadata))
-        if "intensity_range" in given:
-            dataset.intensity_range = chosen["intensity_range"]
-        elif new_images and own_range:
-            dataset.intensity_range, dataset.range_stated = own_range, False
-        arguments["intensity_range"] = None  # the dataset has it
-    arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
-    arguments["test_split"] = cfg.split
-    return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
-
-
-def choose_split(datamodule: SegmentationDataModule, checkpoint: Checkpoint, run: RunFolder) -> None:
-    """Choose what is scored of a dataset that the user named without naming a split.
-
-    The folder of the training keeps the split of the training. Of another folder without a split of its own,
-    everything is scored.
-    """
-    prepared, paths, before = datamodule.prepared, data_paths(run), checkpoint.metadata.configuration.data
-    same_images = prepared.identity == checkpoint.metadata.data_identity
-    archives = datamodule.dataset.archives
-    if same_images and (archives or absolute(datamodule.source) == absolute(paths.get("source"))):
-        datamodule.split, datamodule.fold = before.get("split"), before.get("fold")
-        datamodule.grouping = datamodule.grouping or paths.get("groups") or before.get("groups")
-    elif isinstance(datamodule.dataset, Folder) and not any(row.split for row in prepared.samples):
-        datamodule.split = "all"
-        log.info(
-            "scored on all %d images: the folder has no split of its own (data.split=random draws one)",
-            len(prepared.ids),
-        )
-        if same_images:
-            log.warning("they are the images that the run was trained on; without data=folder, its split is kept")
-
-
-def absolute(path: str | Path | None) -> Path | None:
-    """Return a path without links and relative parts."""
-    return None if path is None else Path(path).expanduser().resolve()
-
-
-def check_part(datamodule: SegmentationDataModule, part: str) -> None:
-    """Raise `ConfigError` where the part of the data that is to be scored has no images."""
-    counts = {split: len(indices) for split, indices in datamodule.indices.items()}
-    if not counts[part]:
-        others = " or ".join(f"split={split} ({count} images)" for split, count in counts.items() if count)
-        raise ConfigError(
-            f"{datamodule.dataset.title}: the {part} split has no images; give {others}, or data.split=all to score "
-            "every image" + ("" if part == "test" else " with split=test")
-        )
-
-
-def data_paths(run: RunFolder) -> dict[str, str]:
-    """Return where the data of a run were read from, `source`, and prepared, `data_dir`, its `groups` and `metadata`.
-
-    Only what exists is returned; it is read, and never written to.
-    """
-    try:
-        data = read_yaml(run.config, optional=True).get("data")
-    except UserError:
-        return {}
-    if not isinstance(data, dict):
-        return {}
-    paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
-    paths |= {"metadata": data.get("metadata")}
-    found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
-    table = groups_table(str(data.get("groups")))
-    return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found
-
-
-def check_pixels(datamodule: SegmentationDataModule, pixels: PixelFormat, file: Path, *, stated: bool) -> None:
-    """Check that the images are on the scale of the training's, unless the user states theirs.
-
-    Raises `ConfigError`; warns where all of them use a small part of its range.
-    """
-    here = datamodule.prepared.pixels
-    same = (here.low, here.high) == (pixels.low, pixels.high) and all(pixels.takes(np.dtype(t)) for t in here.stored)
-    if not same and not stated:
-        option = "percentiles" if here.range == pixels.range else here.range
-        option = "[0,255]" if here.stored == ("uint8",) else option
-        advice = f"; state which values are black and white here, such as data.intensity_range={option}"
-        if not isinstance(datamodule.dataset, Folder):
-            advice = "; use them as data=folder with data.intensity_range=[0,255]"
-        raise ConfigError(
-            f"{file} was trained on {pixels.describe()}, the files of {datamodule.dataset.title} are {here.describe()}"
-            f"{advice}"
-        )
-    if stated:
-        return
-    for each in read_problems(datamodule.prepared.folder / "problems.csv"):
-        if each.kind == DARK:
-            log.warning(
-                "nearly black to the network: the values of all images are in %s, a small part of %s, the range of its "
-                "training; where that is another scale, give data.intensity_range=%s",
-                each.detail,
-                pixels.range,
-                each.detail,
-            )
-
-
-def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:
-    """Check that the data have as many classes as the checkpoint's network.
-
-    Raises `ConfigError`.
-    """
-    names = datamodule.prepared.class_names
-    if len(names) != len(class_names):
-        raise ConfigError(
-            f"{file} predicts {len(class_names)} classes ({', '.join(class_names)}), {datamodule.dataset.title} has "
-            f"{len(names)} ({', '.join(names)}){advice_on_classes(datamodule, len(class_names))}"
-        )
-
-
-def advice_on_classes(datamodule: SegmentationDataModule, wanted: int) -> str:
-    """Return what to do about data with another number of classes; empty where nothing helps."""
-    if not isinstance(datamodule.dataset, Folder):
-        return ""
-    if datamodule.prepared.num_classes > wanted:
-        return "; join classes with data.labels, such as 'data.labels={background: 0, one: [1, 2]}'"
-    return f"; where the masks are class indices and lack a class, give data.num_classes={wanted}"
-
-
-def evaluation_name(
-    datamodule: SegmentationDataModule, file: Path, split: str, *, same_data: bool, tta: bool = False
-) -> str:
-    """Name an evaluation by what was scored, so that no other evaluation has its name.
-
-    Data and split; the key of the prepared data where they are not the run's own; the fold; the way to split; the
-    checkpoint where it is not the best one; `tta` where the flips are averaged.
-    """
-    parts = [datamodule.dataset.name if same_data else datamodule.prepared.folder.name]
-    if datamodule.fold is not None:
-        parts.append(f"fold{datamodule.fold}")
-    elif datamodule.split is not None:
-        parts.append(datamodule.split)
-    parts.append(split)
-    if file.stem != "best":
-        parts.append(file.stem)
-    return "-".join([*parts, "tta"] if tta else parts)

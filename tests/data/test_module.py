@@ -10,7 +10,7 @@ import torch
 
 from medseg.config.instantiate import instantiate
 from medseg.data.module import SegmentationDataModule, build_datamodule
-from medseg.data.prepared.dataset import as_samples
+from medseg.data.prepared.samples import as_samples
 from tests.helpers import compose_config
 
 

@@ -12,7 +12,8 @@ from medseg.errors import ConfigError
 from medseg.metrics import headline
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.comparison import Cell, Comparison, compare_runs, score_of
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison, compare_runs, score_of
 from medseg.reporting.published import find_published
 from medseg.reporting.statistics import Side, TrainingVariance, estimate_means
 from medseg.runs.reading import read_runs

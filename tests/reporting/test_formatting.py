@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from medseg.metrics.measures import MEASURES, Measure
-from medseg.reporting.comparison import Score
+from medseg.reporting.cells import Score
 from medseg.reporting.formatting import (
     difference,
     fixed,

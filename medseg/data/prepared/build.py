@@ -15,12 +15,13 @@ from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.datasets.layout import check_size
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.arrays import ArrayFile
-from medseg.data.prepared.dataset import IMAGES, MASKS, NATIVE_INSTANCES, NATIVE_MASKS, Row
+from medseg.data.prepared.dataset import IMAGES, MASKS, NATIVE_INSTANCES, NATIVE_MASKS
 from medseg.data.prepared.duplicates import difference_hash, thumbnail
 from medseg.data.prepared.mask_archive import encode_mask, writing_masks
 from medseg.data.prepared.ragged import RaggedFile
 from medseg.data.prepared.resize import resize_image, resize_mask, with_channels
 from medseg.data.prepared.restore import reachable_dice
+from medseg.data.prepared.samples import Row
 from medseg.data.prepared.threads import in_threads
 from medseg.data.sources.problems import OPAQUE, Problem, SampleError, collected_notes
 from medseg.data.sources.source import Source

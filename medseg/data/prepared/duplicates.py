@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from medseg.data.prepared.dataset import Row
+from medseg.data.prepared.samples import Row
 from medseg.data.sources.problems import Problem
 
 THUMBNAIL = 32

@@ -14,7 +14,7 @@ import numpy as np
 
 import medseg
 from medseg.data.datasets.base import Dataset, Listing
-from medseg.data.prepared.dataset import Row, mean_std
+from medseg.data.prepared.samples import Row, mean_std
 from medseg.data.splits import SPLITS
 
 

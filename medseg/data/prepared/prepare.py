@@ -27,16 +27,10 @@ from medseg.data.datasets.base import Dataset, IntensityRange, Listing
 from medseg.data.pixel_format import as_typed, fits
 from medseg.data.prepared.border_maps import prepare_border
 from medseg.data.prepared.build import build_arrays
-from medseg.data.prepared.dataset import (
-    PreparedDataset,
-    as_samples,
-    is_complete,
-    read_fingerprint,
-    write_fingerprint,
-    write_samples,
-)
+from medseg.data.prepared.dataset import PreparedDataset, is_complete, read_fingerprint, write_fingerprint
 from medseg.data.prepared.duplicates import find_duplicates
 from medseg.data.prepared.fingerprint import describe_contents, describe_origin, sha256_file
+from medseg.data.prepared.samples import as_samples, write_samples
 from medseg.data.prepared.staging import build_once, writing
 from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import is_url, missing_archives, open_source

@@ -17,8 +17,9 @@ import numpy as np
 from medseg.config.checks.data import groups_table
 from medseg.data.datasets.base import Dataset, Sample
 from medseg.data.datasets.splits_csv import as_id, read_columns
-from medseg.data.prepared.dataset import PreparedDataset, as_samples
+from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.duplicates import find_duplicates, thumbnail
+from medseg.data.prepared.samples import as_samples
 from medseg.data.sources.finding import open_source
 from medseg.errors import ConfigError, DataError, close_matches
 

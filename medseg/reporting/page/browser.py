@@ -16,7 +16,8 @@ import numpy as np
 
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.formatting import count
 from medseg.reporting.line import Line
 from medseg.reporting.page.markup import controls_html, faint, select_html

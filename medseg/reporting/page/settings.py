@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.formatting import where
 from medseg.reporting.layout import as_text
 from medseg.reporting.page.markup import controls_html, faint, filter_html

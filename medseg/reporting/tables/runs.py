@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Cell, Comparison
+from medseg.reporting.cells import Cell
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.formatting import fixed, last_line, where
 from medseg.reporting.render.table import Column, Table
 from medseg.runs.run import Run

@@ -8,7 +8,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Cell, Comparison, Score, ranks_of
+from medseg.reporting.cells import Cell, Score
+from medseg.reporting.comparison import Comparison, ranks_of
 from medseg.reporting.costs import Costs
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, size, spread, where
 from medseg.reporting.line import Line

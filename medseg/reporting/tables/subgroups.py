@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.comparison import Score
+from medseg.reporting.cells import Score
 from medseg.reporting.contrasts import level_of
 from medseg.reporting.divisions import NO_TARGET, NOT_KNOWN, Division
 from medseg.reporting.formatting import interval, level, number, point_digits, signed, spread

@@ -6,7 +6,6 @@ import pytest
 
 from medseg.data.datasets import ISIC2018, KvasirSEG
 from medseg.data.datasets.base import Dataset
-from medseg.data.prepared.dataset import Row
 from medseg.data.prepared.duplicates import (
     difference_hash,
     exact_duplicates,
@@ -14,6 +13,7 @@ from medseg.data.prepared.duplicates import (
     near_duplicates,
     thumbnail,
 )
+from medseg.data.prepared.samples import Row
 from medseg.data.sources.finding import open_source
 
 

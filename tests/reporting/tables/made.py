@@ -11,7 +11,8 @@ import numpy as np
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import Ablation, Block
-from medseg.reporting.comparison import Cell, Comparison, Score
+from medseg.reporting.cells import Cell, Score
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.costs import Costs
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.comparison import Comparison, Score
+from medseg.reporting.cells import Score
+from medseg.reporting.comparison import Comparison
 from medseg.reporting.costs import Costs
 from medseg.reporting.published import Published, PublishedCell
 from medseg.reporting.render.latex import as_latex

@@ -1,0 +1,68 @@
+"""What a reader of a comparison is warned of: runs that were scored, split or tested in different ways."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from medseg.reporting.cells import Cell
+from medseg.reporting.evaluation_columns import command_of
+from medseg.reporting.layout import Layout
+from medseg.reporting.line import Line
+from medseg.runs.evaluations import View
+from medseg.runs.run import Run
+
+
+def check_measures(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each score that runs measured differently: the user's own, and NSD by its tolerance."""
+    described = {
+        (name, measure.higher_is_better, measure.unit, measure.setting): None
+        for run in runs
+        if run.finished
+        for name, measure in run.measures.items()
+        if not measure.setting or name in run.per_image.classwise
+    }
+    return [
+        f"{name}: the runs do not agree on its unit, its tolerance or which values are better; the first of them counts"
+        for name, number in Counter(name for name, *_ in described).items()
+        if number > 1
+    ]
+
+
+def check_evaluated(layout: Layout, column: Line) -> list[str]:
+    """Return how many runs lack the evaluation of a column, with the command that makes it."""
+    there = [view for (_, of), views in layout.cells.items() if of == column for view in views]
+    runs = [run for (_, of), several in layout.cells.items() if of == column.of for run in several]
+    able = [run for run in runs if run.state in ("finished", "trained")]
+    view = next(view for view in there if isinstance(view, View))
+    missing = len(able) - len(there)
+    if not missing:
+        return []
+    verb = "is" if missing == 1 else "are"
+    return [f"{column.label}: {missing} of {len(able)} runs {verb} not evaluated: {command_of(able, view)}"]
+
+
+def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[str]:
+    """Return what makes the rows of a dataset hard to compare: other images, other sizes, other data."""
+    here = [cell for (_, of), cell in cells.items() if of == column]
+    used = [run for cell in here for run in cell.runs if run.finished]
+    warnings = []
+    if len({cell.sample.ids for cell in here if cell.sample}) > 1:
+        warnings.append(
+            f"{column.label}: not all rows were tested on the same images; two rows are compared on those they share"
+        )
+    sizes = {tuple(run.summary.get("evaluation_size", ())) for run in used}
+    if len(sizes) > 1:
+        shown = ", ".join(" x ".join(map(str, size)) for size in sorted(sizes))
+        warnings.append(f"{column.label}: the runs were tested at different sizes ({shown}); distances are in pixels")
+    elif len({run.summary.get("data_identity") for run in used if run.fold is None}) > 1:
+        warnings.append(f"{column.label}: the runs were tested on data that were prepared differently")
+    # One that was asked for is a setting like others; this one the machines have chosen.
+    automatic = [run.environment for run in used if run.settings.get("trainer.precision", "auto") == "auto"]
+    chosen = {str(environment["precision"]) for environment in automatic if environment.get("precision")}
+    if len(chosen) > 1:
+        shown = " and ".join(sorted(chosen))
+        warnings.append(
+            f"{column.label}: trainer.precision=auto has come to {shown} on different machines; give one of them to all"
+        )
+    return warnings
