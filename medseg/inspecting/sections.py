@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.data.datasets.layout import percent
+from medseg.data.prepared.reach import CAPPED
 from medseg.data.prepared.report import as_text
-from medseg.data.prepared.restore import CAPPED
 from medseg.data.splits import SPLITS
 from medseg.data.splits.grouping import describe_groups
 from medseg.inspecting.charts import curves, histogram, ranges

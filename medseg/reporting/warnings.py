@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from medseg.data.prepared.reach import describe_reach
 from medseg.reporting.cells import Cell
 from medseg.reporting.evaluation_columns import command_of
 from medseg.reporting.layout import Layout
 from medseg.reporting.line import Line
 from medseg.runs.evaluations import View
 from medseg.runs.run import Run
+
+
+def at_prepared_size(run: Run) -> bool:
+    """Tell whether the scores of a run are taken at the prepared size."""
+    return isinstance(run, View) and run.at_prepared_size
 
 
 def check_measures(runs: Sequence[Run]) -> list[str]:
@@ -54,9 +60,13 @@ def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[
     sizes = {tuple(run.summary.get("evaluation_size", ())) for run in used}
     if len(sizes) > 1:
         shown = ", ".join(" x ".join(map(str, size)) for size in sorted(sizes))
-        warnings.append(f"{column.label}: the runs were tested at different sizes ({shown}); distances are in pixels")
+        warnings.append(f"{column.label}: the networks of the runs were given images of different sizes ({shown})")
     elif len({run.summary.get("data_identity") for run in used if run.fold is None}) > 1:
         warnings.append(f"{column.label}: the runs were tested on data that were prepared differently")
+    reach = min((run.summary.get("reachable_dice", 1.0) for run in used if not at_prepared_size(run)), default=1.0)
+    limit = describe_reach(reach, used[0].summary.get("evaluation_size") or (0, 0)) if used else ""
+    if limit:
+        warnings.append(f"{column.label}: {limit}")
     # One that was asked for is a setting like others; this one the machines have chosen.
     automatic = [run.environment for run in used if run.settings.get("trainer.precision", "auto") == "auto"]
     chosen = {str(environment["precision"]) for environment in automatic if environment.get("precision")}

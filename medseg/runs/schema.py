@@ -96,6 +96,7 @@ STATUS: Schema = {
 
 SUMMARY: Schema = {
     "evaluation_size": (is_size, None),
+    "reachable_dice": (float, None),
     "images": (int, None),
     "parameters": (int, None),
     "macs": (int, None),

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from medseg.data.prepared.restore import describe_reach
+from medseg.data.prepared.reach import describe_reach
 from medseg.errors import printable
 from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import PREPARED_SIZE, RunFolder

@@ -15,6 +15,7 @@ from medseg.reporting.ablation import find_ablations
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison, compare_runs, score_of
 from medseg.reporting.published import find_published
+from medseg.reporting.report import compare
 from medseg.reporting.statistics import Side, TrainingVariance, estimate_means
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
@@ -395,6 +396,15 @@ def test_other_sizes_and_other_data_are_said(tmp_path: Path) -> None:
     assert compared(folder).warnings == ("kvasir: the runs were tested on data that were prepared differently",)
     write_json(file, summary | {"evaluation_size": [64, 64]})
     assert "different sizes (64 x 64, 96 x 96)" in compared(folder).warnings[0]
+
+
+def test_a_prepared_size_that_limits_the_scores_is_said(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
+    for run in runs_in(folder):
+        write_json(run.folder / "test" / "summary.json", {**run.summary, "reachable_dice": 0.832})
+    said = "kvasir: a perfect prediction at 96 x 96 reaches a mean Dice of 0.832 at native size"
+    assert compare(read_runs([folder])).comparison.warnings == (said,)
+    assert compare(read_runs([folder]), convention="prepared_size").comparison.warnings == ()
 
 
 def test_precisions_that_machines_have_chosen_are_said(tmp_path: Path) -> None:

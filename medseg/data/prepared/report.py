@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.data.prepared.dataset import PreparedDataset
-from medseg.data.prepared.restore import describe_reach
+from medseg.data.prepared.reach import describe_reach
 from medseg.data.splits.grouping import describe_groups
 from medseg.errors import printable
 

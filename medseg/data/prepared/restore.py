@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -61,20 +61,6 @@ def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def restore_classes(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return the most probable classes, H x W uint8, of probabilities K x h x w float32 resized to (H, W)."""
     return np.concatenate([most_probable(strip)[0] for strip in resized_strips(probabilities, size)])
-
-
-CAPPED = 0.97
-"""Below this mean Dice of a perfect prediction, the prepared size limits what can be reached."""
-
-
-def describe_reach(dice: float, size: Sequence[int]) -> str:
-    """Return a sentence on the mean Dice at native size that a perfect prediction at the prepared size reaches.
-
-    Empty where that is no limit. `size`: height and width of the prepared images.
-    """
-    if dice >= CAPPED:
-        return ""
-    return f"a perfect prediction at {size[0]} x {size[1]} reaches a mean Dice of {dice:.3f} at native size"
 
 
 def reachable_dice(mask: np.ndarray, small_mask: np.ndarray) -> float:

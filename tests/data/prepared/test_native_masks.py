@@ -13,8 +13,9 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.dataset import NATIVE_MASKS, PreparedDataset
 from medseg.data.prepared.mask_archive import MaskArchive, decode_mask, encode_mask, writing_masks
 from medseg.data.prepared.prepare import prepare
+from medseg.data.prepared.reach import describe_reach
 from medseg.data.prepared.resize import resize_mask
-from medseg.data.prepared.restore import describe_reach, reachable_dice, restore_classes
+from medseg.data.prepared.restore import reachable_dice, restore_classes
 from medseg.data.sources.finding import open_source
 from medseg.errors import DataError
 
