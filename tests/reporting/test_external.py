@@ -15,6 +15,7 @@ from medseg.reporting.claims import judge
 from medseg.reporting.drops import find_drops
 from medseg.reporting.report import Report, compare
 from medseg.reporting.tables.external import external_table
+from medseg.runs.evaluations import NO_SOURCE
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
 from tests.reporting.fabricate import fabricate
@@ -258,3 +259,30 @@ def test_runs_of_before_the_native_size_are_told_apart(tmp_path: Path) -> None:
     assert not made.notes
     (cell,) = made.comparison.column_cells(made.comparison.columns[0])
     assert len(cell.runs) == 2
+
+
+def test_images_of_the_runs_own_data_are_not_external_and_a_note_says_so(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    own = read_runs(tmp_path / "sweep")[0].summary["data_identity"]
+    copy = {"data_identity": own, "source_identity": "elsewhere", "split_name": "all", "data_name": "copy"}
+    fabricate_evaluations(tmp_path / "sweep", "kvasir", name="copy", **copy)
+    drawn = {"source_identity": NO_SOURCE, "known_images": 40, "tta": True}
+    fabricate_evaluations(tmp_path / "sweep", "kvasir", name="larger", images=40, size=128, **drawn)
+    fabricate_evaluations(tmp_path / "sweep", "kvasir", name="val", split="val", data_identity=own)
+    made = compare(read_runs(tmp_path / "sweep"))
+    assert [column.label for column in made.comparison.columns] == ["kvasir"]
+    assert list(made.notes) == [
+        "copy (evaluations/copy): 2 evaluations on images of the run's own data, so no external test, and without a "
+        "column",
+        "kvasir (evaluations/larger): 2 evaluations on images of the run's own data, so no external test, and without "
+        "a column",
+    ]
+
+
+def test_some_images_of_the_runs_own_data_in_an_external_test_are_counted(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "sweep", "cvc", images=40, known_images=3)
+    made = compare(read_runs(tmp_path / "sweep"))
+    assert [column.label for column in made.comparison.columns] == ["kvasir", "kvasir -> cvc"]
+    (note,) = made.notes
+    assert note.startswith("kvasir -> cvc: 3 tested images of the run's own data")
