@@ -6,6 +6,7 @@ Evaluations of another split of the data of the training are in no column: they 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,18 @@ def label(keys: Mapping[tuple[Any, ...], tuple[Line, View]], names: Names) -> di
 
 
 def command_of(runs: Sequence[Run], view: View) -> str:
-    """Return the command that makes the evaluations of a column that are missing."""
+    """Return the command that makes the evaluations of a column that are missing, as a shell takes it."""
     folders = sorted({str(run.folder.parent) for run in runs})
     words = view.summary.get("words")
-    return " ".join(["medseg evaluate", *folders, *(words if words is not None else ["data=..."])])
+    if len(folders) == 1 and "=" not in folders[0]:
+        where = folders[0]
+    else:  # named: the last of several words without a key would be the data
+        quoted = ["'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders]
+        where = f"checkpoint=[{','.join(quoted)}]"
+    given = ["data=..."] if words is None else words
+    return " ".join(["medseg evaluate", *map(in_shell, [where, *given])])
+
+
+def in_shell(word: str) -> str:
+    """Quote a word for a shell, in double quotes where it has single ones of its own."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy import stats
 
+from medseg.commands.evaluate import COMMAND
+from medseg.config.overrides import add_keys, normalize_overrides
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.claims import judge
@@ -92,6 +96,24 @@ def test_subgroups_of_an_external_test_are_by_what_is_known_of_its_own_images(tm
 def test_what_lacks_an_evaluation_is_named_with_the_command_that_makes_it(report: Report, sweep: Path) -> None:
     (line,) = [line for line in report.comparison.warnings if "evaluated" in line]
     assert line == f"kvasir -> polypgen: 4 of 6 runs are not evaluated: medseg evaluate {sweep} data=polypgen"
+
+
+@pytest.mark.parametrize("names", [("it's my runs",), ("one, two", "three$")])
+def test_the_command_can_be_pasted_into_a_shell(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = "ext/my hospital & co_1"
+    given = add_keys(["RUN", f"data.root='{root}'", "data=folder"], COMMAND.positional, "evaluate")
+    for number, name in enumerate(names):
+        fabricate(tmp_path / name, {"unet": 0.0}, seeds=(2 * number, 2 * number + 1))
+        fabricate_evaluations(tmp_path / name, "cvc", of=lambda run: run.seed % 2 == 0, words=given[:-1])
+    tree = read_runs([tmp_path / name for name in names])
+    (line,) = [line for line in compare(tree).comparison.warnings if "evaluated" in line]
+    program, command, *words = shlex.split(line.partition("not evaluated: ")[2])
+    assert (program, command) == ("medseg", "evaluate")
+    chosen = normalize_overrides(add_keys(words, COMMAND.positional, "evaluate"))
+    read = {each.key_or_group: each.value() for each in OverridesParser.create().parse_overrides(chosen)}
+    folders = read["checkpoint"] if len(names) > 1 else [read["checkpoint"]]
+    assert [str(folder) for folder in folders] == [str(tmp_path / name) for name in names]
+    assert str(read["data.root"]) == root
 
 
 def test_the_drop_is_over_the_images_of_both_tests_and_over_trainings_paired_by_seed(report: Report) -> None:
