@@ -68,10 +68,10 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
     comparison = compare_runs(runs, MEASURES["dice"])
     cells = list(comparison.cells.values())
     if len(cells) > 1:
-        named = ", ".join(f"{cell.row.label} on {cell.column.label}" for cell in cells[:4])
+        named = "; ".join(f"{cell.row.label} on {cell.column.label}" for cell in cells[:4])
         raise UserError(
             f"a card is of one network on one dataset; these runs are of {len(cells)} ({named}"
-            f"{', ...' if len(cells) > 4 else ''}): give the runs of one, which differ in their seeds alone"
+            f"{'; ...' if len(cells) > 4 else ''}): give the runs of one, which differ in their seeds alone"
         )
     (cell,) = cells
     finished = tuple(run for run in cell.runs if run.finished and run not in cell.unused)

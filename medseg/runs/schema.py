@@ -125,6 +125,7 @@ EVALUATION: Schema = {
     "words": ([str], None),
     "data_name": (str, None),
     "known_images": (int, None),
+    "options": (dict, None),
 }
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}

@@ -167,6 +167,29 @@ def test_columns_of_the_same_data_are_named_by_what_differs(tmp_path: Path) -> N
     )
 
 
+def test_columns_of_the_dataset_of_the_training_are_named_by_the_options_that_differ(tmp_path: Path) -> None:
+    words = ("data.dataset.style=polyp", "data.dataset.count=60")
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, data=("synthetic",), seeds=(0, 1), extra=words)
+    for style in ("lesion", "nuclei"):
+        chosen = {"data.dataset._target_": "Synthetic", "data.dataset.style": style, "data.dataset.count": 60}
+        other = {"data_identity": style, "source_identity": NO_SOURCE, "options": chosen, "known_images": 0}
+        fabricate_evaluations(tmp_path / "sweep", "synthetic", name=style, **other)
+        labels = [column.label for column in compare(read_runs(tmp_path / "sweep")).comparison.columns]
+        assert labels[-1] == f"synthetic -> synthetic, style={style}"
+    assert labels[1:] == ["synthetic -> synthetic, style=lesion", "synthetic -> synthetic, style=nuclei"]
+
+
+def test_the_name_of_the_dataset_is_left_of_the_arrow(tmp_path: Path) -> None:
+    for size in (64, 96):
+        fabricate(tmp_path / f"of{size}", {"unet": 0.0}, seeds=(0, 1), extra=(f"data.image_size={size}",))
+        fabricate_evaluations(tmp_path / f"of{size}", "cvc", size=size)
+    runs = read_runs([tmp_path / "of64", tmp_path / "of96"])
+    external = [column.label for column in compare(runs).comparison.columns if column.external]
+    assert external == ["kvasir, image_size=64 -> cvc", "kvasir, image_size=96 -> cvc"]
+    external = [c.label for c in compare(runs, names={"kvasir": "Kvasir-SEG"}).comparison.columns if c.external]
+    assert external == ["Kvasir-SEG, image_size=64 -> cvc", "Kvasir-SEG, image_size=96 -> cvc"]
+
+
 def test_printed_names_are_those_of_both_data(sweep: Path) -> None:
     names = {"kvasir": "Kvasir-SEG", "cvc": "CVC-ClinicDB", "kvasir -> polypgen": "PolypGen, external"}
     columns = compare(read_runs(sweep), names={"datasets": names}).comparison.columns
