@@ -132,7 +132,12 @@ def command_of(runs: Sequence[Run], view: View) -> str:
         quoted = ["'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders]
         where = f"checkpoint=[{','.join(quoted)}]"
     given = ["data=..."] if words is None else words
-    return " ".join(["medseg evaluate", *map(in_shell, [where, *given])])
+    return command_line("medseg evaluate", where, *given)
+
+
+def command_line(program: str, *words: str) -> str:
+    """Write a command as a shell takes it."""
+    return " ".join([program, *map(in_shell, words)])
 
 
 def in_shell(word: str) -> str:

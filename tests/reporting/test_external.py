@@ -17,6 +17,8 @@ from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.claims import judge
 from medseg.reporting.drops import find_drops
+from medseg.reporting.render.csv import as_csv
+from medseg.reporting.render.text import as_text
 from medseg.reporting.report import Report, compare
 from medseg.reporting.tables.external import external_table
 from medseg.runs.evaluations import NO_SOURCE
@@ -331,3 +333,34 @@ def test_some_images_of_the_runs_own_data_in_an_external_test_are_counted(tmp_pa
     assert [column.label for column in made.comparison.columns] == ["kvasir", "kvasir -> cvc"]
     (note,) = made.notes
     assert note.startswith("kvasir -> cvc: 3 tested images of the run's own data")
+
+
+def test_a_score_that_own_tests_lack_is_a_note_with_the_command_and_no_drop(tmp_path: Path) -> None:
+    fabricate(tmp_path / "my sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "my sweep", "cvc")
+    for file in (tmp_path / "my sweep").glob("*/evaluations/cvc/per_image.csv"):
+        header, *rows = file.read_text().splitlines()
+        file.write_text("\n".join([f"{header},mcc", *(f"{row},0.5" for row in rows), ""]))
+    for file in (tmp_path / "my sweep").glob("*/evaluations/cvc/summary.json"):
+        summary = json.loads(file.read_text())
+        summary["headline"]["mcc"] = {"mean": 0.5}
+        file.write_text(json.dumps(summary))
+    made = compare(read_runs(tmp_path / "my sweep"), "mcc")
+    (note,) = made.notes
+    command = note.partition("of unet: ")[2]
+    assert note.startswith("kvasir -> cvc: no drop of MCC, which the own tests lack")
+    assert shlex.split(command) == ["medseg", "score", str(tmp_path / "my sweep"), "scores=[mcc]"]
+    assert external_table(made.comparison).records == []
+    assert not compare(read_runs(tmp_path / "my sweep")).notes
+
+
+def test_an_interval_that_no_drop_can_have_is_a_remark(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1), seed_noise=0.3, images=6)
+    fabricate_evaluations(tmp_path / "sweep", "cvc", images=4, groups=2, seed_noise=0.3)
+    table = external_table(compare(read_runs(tmp_path / "sweep")).comparison)
+    (drop,) = table.records
+    assert (drop.low, drop.high, drop.remark) == (None, None, "too few seeds")
+    assert "[too few seeds]" in as_text(table)
+    header, row = as_csv(table).splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True))
+    assert [cells[f"{of}_{what}"] for of in ("own", "external") for what in ("images", "groups")] == ["6", "", "4", "2"]
