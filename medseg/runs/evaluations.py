@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 OF_TRAINING = ("parameters", "macs", "epochs", "best_epoch", "training_seconds", "network")
 """Entries of the summary of a run's test that are of its training, whatever it is tested on."""
 
+DONE_BEFORE = "evaluated already, so not repeated"
+"""What `medseg evaluate` says of an evaluation that is there already."""
+
 STATES = ("finished", "trained")
 """Of runs that can have been evaluated."""
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from medseg.errors import UserError
+from medseg.runs.evaluations import DONE_BEFORE, STATES
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
-from medseg.runs.run import is_run
+from medseg.runs.run import Run, is_run
 from medseg.sweeps.job import job_outcome
 from medseg.sweeps.outcome import Outcome, report
 from medseg.sweeps.process import JobProcess
 from medseg.sweeps.server import has_one_device
 from medseg.system.forked import ForkServer
-from medseg.system.locks import BusyError
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +34,6 @@ PRELOADED = ("medseg.commands.evaluate", "medseg.training.evaluation")
 
 ONE_OF_MANY = "MEDSEG_ONE_OF_MANY"
 """Variable of a process that evaluates one of many runs, and prints its scores in a line."""
-
-STATES = ("finished", "trained")
-"""Of runs that can be evaluated."""
 
 
 def single_run(checkpoint: str | Sequence[str]) -> str | None:
@@ -52,7 +49,8 @@ def single_run(checkpoint: str | Sequence[str]) -> str | None:
 def evaluate_runs(cfg: DictConfig, words: Sequence[str]) -> None:
     """Evaluate the finished runs in the folders that `cfg.checkpoint` names, as `words` of a command line say.
 
-    Raises `UserError` where there is none, and after the last one where any was not evaluated.
+    One that another process evaluates is waited for. Raises `UserError` where there is none, and after the
+    last one where any was not evaluated.
     """
     folders = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
     if cfg.output:
@@ -68,25 +66,29 @@ def evaluate_runs(cfg: DictConfig, words: Sequence[str]) -> None:
     given = [word for word in words if word.lstrip("+").partition("=")[0] not in ("checkpoint", "force")]
     forked = len(runs) > 1 and sys.platform.startswith("linux") and os.environ.get("MEDSEG_FORK") != "0"
     server = ForkServer(PRELOADED) if forked and has_one_device(cfg.trainer) else None
-    outcomes: list[Outcome] = []
     os.environ[ONE_OF_MANY] = "1"  # of the processes that are started
+    outcomes = []
     for number, run in enumerate(runs, 1):
         log.info("evaluation %d of %d: %s", number, len(runs), run.name)
-        path = str(run.folder).replace("\\", "\\\\").replace("'", "\\'")
-        arguments = [PROGRAM[1], f"checkpoint='{path}'", f"force={str(bool(cfg.force)).lower()}", *given]
-        try:
-            job = JobProcess([sys.executable, "-m", PROGRAM[0], *arguments], Path.cwd(), None, server)
-        except OSError as error:
-            outcomes.append(Outcome(run.name, "failed", f"cannot be started: {error}"))
-            continue
-        code = job.result()
-        outcome = job_outcome(None, run.name, job, code)
-        if code == BusyError.exit_code:
-            outcome = Outcome(run.name, "busy", outcome.error)
-        # A user's error is one line, which says all; of anything else, the last lines are shown.
-        lines = () if outcome.error != "" and outcome.lines[-1:] == (f"error: {outcome.error}",) else outcome.lines
-        outcomes.append(Outcome(outcome.job, outcome.state, outcome.error, lines))
+        outcomes.append(evaluate_run(run, bool(cfg.force), given, server))
     del os.environ[ONE_OF_MANY]
     if server is not None:
         server.close()
     report(outcomes, "evaluations")
+
+
+def evaluate_run(run: Run, force: bool, given: Sequence[str], server: ForkServer | None) -> Outcome:
+    """Evaluate a run in a process of its own; `given`: the words of the command that are of every run."""
+    path = str(run.folder).replace("\\", "\\\\").replace("'", "\\'")
+    arguments = [PROGRAM[1], f"checkpoint='{path}'", f"force={str(force).lower()}", *given]
+    try:
+        job = JobProcess([sys.executable, "-m", PROGRAM[0], *arguments], Path.cwd(), None, server)
+    except OSError as error:
+        return Outcome(run.name, "failed", f"cannot be started: {error}")
+    code = job.result()
+    outcome = job_outcome(None, run.name, job, code)
+    if outcome.state == "finished":
+        return Outcome(run.name, "done before" if any(DONE_BEFORE in line for line in job.lines) else "evaluated")
+    # A user's error, which it printed last, is on the screen already.
+    printed = job.lines[-1] if job.lines else ""
+    return Outcome(run.name, outcome.state, "" if printed == f"error: {outcome.error}" else outcome.error)

@@ -11,13 +11,18 @@ from medseg.errors import UserError
 log = logging.getLogger(__name__)
 
 
+GOOD = ("finished", "evaluated", "done before")
+"""States with nothing left to do."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.
 
     Args:
         job: its name, or its overrides where it has no run folder.
-        state: finished, interrupted, failed, or busy: another process works on its run.
+        state: finished, of evaluations evaluated or done before; interrupted, failed, or busy: another process works
+            on its run.
         error: why it is not finished, in one line.
         lines: the last ones it printed.
     """
@@ -41,10 +46,12 @@ def report(outcomes: Sequence[Outcome], what: str = "sweep") -> None:
     """
     if len(outcomes) > 1:
         log.info("%s: %s", what, count(outcome.state for outcome in outcomes))
-    bad = [outcome for outcome in outcomes if outcome.state != "finished"]
+    bad = [outcome for outcome in outcomes if outcome.state not in GOOD]
     for outcome in bad:
         log.error("%s: %s", outcome.state, outcome.job)
-        for line in outcome.lines if outcome.lines and outcome.state == "failed" else (outcome.error,):
+        for line in (
+            outcome.lines if outcome.lines and outcome.state == "failed" else (outcome.error,) * bool(outcome.error)
+        ):
             log.error("    %s", line)
     if bad:
         jobs = "1 job" if len(bad) == 1 else f"{len(bad)} jobs"

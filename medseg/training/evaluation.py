@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import UserError
+from medseg.metrics.measures import CHOOSABLE
+from medseg.runs.evaluations import DONE_BEFORE
 from medseg.runs.folder import find_run
 from medseg.runs.naming import flatten
-from medseg.system.files import read_json, write_csv
+from medseg.runs.schema import EVALUATION, read_checked
+from medseg.system.files import write_csv
 from medseg.system.locks import held
 from medseg.system.os_errors import check_writable
 from medseg.system.process import is_first_process
@@ -80,23 +84,35 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
         "options": options_of(cfg),
         "words": [word for word in overrides if not word.startswith(("checkpoint=", "output=", "force=", "trainer"))],
     }
-    with held_alone(folder):
-        stored = {} if cfg.force is not False else stored_summary(folder)
-        if is_done(stored, record, datamodule):
-            log.info("evaluated already, so not repeated: %s", folder)
+    # Of many runs, what another process evaluates is waited for, and then done already.
+    with held_alone(folder, wait=0 if cfg.force is None else float("inf")):
+        stored = stored_summary(folder)
+        if cfg.force is False and is_done(stored, record, datamodule):
+            log.info("%s: %s", DONE_BEFORE, folder)
             return folder, stored
-        return folder, score_checkpoint(checkpoint, datamodule, cfg, folder, record)
+        options = Options.from_config(cfg)
+        if is_like(stored, record, datamodule):
+            options = with_earlier(options, datamodule, stored, folder)
+        summary = score_checkpoint(checkpoint, datamodule, cfg, folder, record, options)
+        gone = sorted({*stored.get("headline", {})} - {*summary["headline"]})
+        if gone:
+            log.warning("%s: no longer there: %s, which an earlier evaluation had", folder, ", ".join(gone))
+        return folder, summary
 
 
 def score_checkpoint(
-    checkpoint: Checkpoint, datamodule: SegmentationDataModule, cfg: DictConfig, folder: Path, facts: Mapping[str, Any]
+    checkpoint: Checkpoint,
+    datamodule: SegmentationDataModule,
+    cfg: DictConfig,
+    folder: Path,
+    facts: Mapping[str, Any],
+    options: Options,
 ) -> dict[str, Any]:
     """Score a checkpoint on a data module's test split, and write it to a folder; return the summary.
 
     `facts`: further entries of the summary. That is written last: without it, an evaluation is none.
     """
     file, metadata = checkpoint.file, checkpoint.metadata
-    options = Options.from_config(cfg)
     trained = TrainedNetwork.load(checkpoint, trust=cfg.trust)
     check_network(trained.network, datamodule)
     # An imported network has no names for its outputs.
@@ -145,21 +161,37 @@ def options_of(cfg: DictConfig) -> dict[str, Any]:
 def stored_summary(folder: Path) -> dict[str, Any]:
     """Return the summary of an evaluation; empty where there is none, or a damaged one."""
     try:
-        return read_json(folder / "summary.json", optional=True)
+        return read_checked(folder / "summary.json", EVALUATION)
     except UserError:
         return {}
 
 
 def is_done(stored: Mapping[str, Any], record: Mapping[str, Any], datamodule: SegmentationDataModule) -> bool:
     """Tell whether a stored evaluation is of the same checkpoint, data and options; `record`: of the new one."""
-    wanted = {key: record[key] for key in ("checkpoint_sha256", "options")}
-    wanted["data_identity"] = datamodule.prepared.identity
-    return all(stored.get(key) == value for key, value in wanted.items())
+    return is_like(stored, record, datamodule) and stored.get("options") == record["options"]
+
+
+def is_like(stored: Mapping[str, Any], record: Mapping[str, Any], datamodule: SegmentationDataModule) -> bool:
+    """Tell whether a stored evaluation is of the same checkpoint and data; `record`: of the new one."""
+    identity = datamodule.prepared.identity
+    return stored.get("checkpoint_sha256") == record["checkpoint_sha256"] and stored.get("data_identity") == identity
+
+
+def with_earlier(
+    options: Options, datamodule: SegmentationDataModule, stored: Mapping[str, Any], folder: Path
+) -> Options:
+    """Return options that measure and keep what a stored evaluation has as well, so that nothing of it is lost."""
+    wanted = datamodule.dataset.scores if options.names is None else options.names
+    names = [name for name in CHOOSABLE if name in stored.get("headline", {}) and name not in wanted]
+    keep = not options.keep_probabilities and (folder / "probabilities.npz").exists()
+    if names or keep:
+        log.info("as in the earlier evaluation, also: %s", ", ".join([*names, *(["probabilities"] if keep else [])]))
+    return replace(options, names=(*wanted, *names), keep_probabilities=options.keep_probabilities or keep)
 
 
 @contextmanager
-def held_alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of an evaluation; raises `BusyError` where another process writes to it.
+def held_alone(folder: Path, wait: float) -> Iterator[None]:
+    """Hold the folder of an evaluation; raises `BusyError` where another process writes to it longer than `wait`, s.
 
     The further processes of a distributed evaluation belong to the one that holds it.
     """
@@ -168,7 +200,7 @@ def held_alone(folder: Path) -> Iterator[None]:
         return
     lock = folder / ".lock"
     try:
-        with held(lock, "is evaluating into this folder"):
+        with held(lock, "is evaluating into this folder", wait):
             try:
                 yield
             finally:

@@ -15,6 +15,7 @@ import pytest
 from medseg.commands.evaluate import check_images
 from medseg.errors import ConfigError, UserError
 from medseg.reporting.report import compare
+from medseg.runs.evaluations import DONE_BEFORE
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
 from medseg.sweeps import evaluations
@@ -63,7 +64,7 @@ def test_every_finished_run_is_evaluated_with_the_words_of_the_command(
         for run in runs
     ]
     assert "1 of 3 runs are not finished, so not evaluated" in caplog.text
-    assert "evaluations: 2 finished" in caplog.text
+    assert "evaluations: 2 evaluated" in caplog.text
 
 
 def test_what_fails_is_named_and_the_others_go_on(
@@ -75,7 +76,18 @@ def test_what_fails_is_named_and_the_others_go_on(
         evaluate_runs(compose_config("evaluate", *words), words)
     assert [arguments[5] for arguments in begun] == ["force=true"] * 2
     assert "out of memory?" in caplog.text
-    assert caplog.text.count("predicts 2 classes, CVC has 3") == 1
+    assert caplog.text.count("ERROR") == 3, "the reason of one that was killed, and both names"
+
+
+def test_what_is_there_already_is_counted_apart(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretend(monkeypatch, [(0, f"INFO {DONE_BEFORE}: runs/a"), (2, "error: no images")])
+    words = [f"checkpoint={sweep}"]
+    with caplog.at_level(logging.INFO), pytest.raises(UserError, match="1 job failed of 2"):
+        evaluate_runs(compose_config("evaluate", *words), words)
+    assert "evaluations: 1 done before, 1 failed" in caplog.text
+    assert "no images" not in caplog.text, "its process has printed it"
 
 
 def test_an_interruption_ends_all_of_it(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,12 +127,13 @@ def test_an_experiment_is_evaluated_goes_on_and_is_reported(tmp_path: Path) -> N
     words = ("runs", "data=synthetic", "data.dataset.style=nuclei", "data.dataset.count=10", "trainer.accelerator=cpu")
     done = command("evaluate", *words, cwd=tmp_path)
     assert done.returncode == 1
-    assert "evaluations: 1 failed, 1 finished" in done.stderr
+    assert "evaluations: 1 failed, 1 evaluated" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: 1 job failed of 2; the same command tries again")
     shutil.copyfile(tmp_path / "whole.ckpt", broken)
     again = command("evaluate", *words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("evaluated already, so not repeated") == 1
+    assert "evaluations: 1 evaluated, 1 done before" in again.stderr
     assert again.stdout.count(": Dice ") == 2
     made = compare(read_runs(tmp_path / "runs"))
     assert [column.label for column in made.comparison.columns] == [

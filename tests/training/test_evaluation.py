@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +103,25 @@ def test_what_is_evaluated_already_is_not_repeated_where_that_is_asked_for(
     assert not [path.name for path in summary.parent.iterdir() if path.name.startswith(".")], "no lock is left"
 
 
+def test_other_options_lose_nothing_of_an_earlier_evaluation(
+    run: RunFolder, place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = (f"checkpoint={run.path}", f"output={tmp_path / 'out'}")
+    evaluate(place, *words, "scores=[mcc]", "save_probabilities=true")
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="medseg"):
+        folder = evaluate(place, *words, "scores=[boundary_iou]")
+    headline = json.loads((folder / "summary.json").read_text())["headline"]
+    assert {"mcc", "boundary_iou"} <= {*headline}
+    assert (folder / "probabilities.npz").exists()
+    assert "as in the earlier evaluation, also: mcc, probabilities" in caplog.text
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["headline"]["mine"] = {"mean": 0.5}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    evaluate(place, *words)
+    assert "no longer there: mine, which an earlier evaluation had" in caplog.text
+
+
 def test_an_evaluation_that_another_process_makes_is_left_to_it(run: RunFolder, place: Path) -> None:
     folder = run.evaluations / "synthetic-val"
     code = "import sys, time; from pathlib import Path; from medseg.system.locks import held\n"
@@ -111,6 +132,9 @@ def test_an_evaluation_that_another_process_makes_is_left_to_it(run: RunFolder, 
         try:
             with pytest.raises(BusyError, match="is evaluating into this folder"):
                 evaluate(place, f"checkpoint={run.path}", "split=val")
+            # One of many waits until it is free.
+            threading.Timer(0.5, other.kill).start()
+            assert (evaluate(place, f"checkpoint={run.path}", "split=val", "force=false") / "summary.json").exists()
         finally:
             other.kill()
     assert (evaluate(place, f"checkpoint={run.path}", "split=val") / "summary.json").exists()
