@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from medseg.cards.collect import Subject
+from medseg.metrics.calibration import COLDEST, HOTTEST
 from medseg.reporting.certainty import Certainty, certainty_of, ends_of
 from medseg.reporting.formatting import count, fixed, number, percent
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
@@ -46,6 +47,9 @@ def of_scores(certainty: Certainty, subject: Subject) -> str:
         f" On its validation images the network is {kind}: they fit a temperature of {number(temperature, 2)} best"
         f"{runs}, which predictions use only with temperature=true."
     )
+    if certainty.at_limit:
+        which = "" if len(subject.runs) == 1 else ", in a run"
+        text += f" That is at the limit of the search, {COLDEST:g} to {HOTTEST:g}{which}: the best one may lie beyond."
     if means.get("ece_scaled") is not None and means.get("brier_scaled") is not None:
         text += (
             f" With it, the error is {number(means['ece_scaled'], 4)} and the score {number(means['brier_scaled'], 4)}."
@@ -56,12 +60,16 @@ def of_scores(certainty: Certainty, subject: Subject) -> str:
 def of_errors(certainty: Certainty) -> str:
     """Tell what its confidence in an image is worth."""
     ratio, every, sure = mean_of(certainty.ratios), certainty.dice_of(1), certainty.dice_of(SURE)
-    if ratio is None or every is None or sure is None:
+    if every is None or sure is None:
         return ""
+    value = (
+        "none, since all test images of a seed have the same Dice."
+        if ratio is None
+        else f"{number(ratio, 2)}, where 1 is the best order of the images and 0 a random one."
+    )
     return escape_markdown(
         f"Error detection by the soft Dice of prediction and probabilities: Dice is {number(every, 3)} on all test "
-        f"images and {number(sure, 3)} on the {percent(SURE)} that it is most certain of. Rejection ratio: "
-        f"{number(ratio, 2)}, where 1 is the best order of the images and 0 a random one."
+        f"images and {number(sure, 3)} on the {percent(SURE)} that it is most certain of. Rejection ratio: {value}"
     )
 
 

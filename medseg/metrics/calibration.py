@@ -125,6 +125,11 @@ class Temperature:
     pixels: int
 
 
+def at_limit(temperature: float) -> bool:
+    """Tell whether a temperature is at an end of the range that it was chosen from: a better one may lie beyond."""
+    return not 1.01 * COLDEST < temperature < HOTTEST / 1.01
+
+
 def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[Any]) -> Temperature | None:
     """Choose the temperature with the lowest mean cross-entropy, from 0.05 to 20; None without pixels.
 

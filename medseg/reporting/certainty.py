@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from medseg.errors import UserError
-from medseg.metrics.calibration import BINS
+from medseg.metrics.calibration import BINS, at_limit
 from medseg.metrics.confidence import rejection_curve, rejection_ratio
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
@@ -52,6 +52,16 @@ class Certainty:
             return np.zeros((0, 3))
         pixels, total, true = self.bins[self.bins[:, 0] > 0].T
         return np.column_stack([total / pixels, true / pixels, pixels])
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the temperature of a seed is at an end of the range that it was chosen from."""
+        return any(map(at_limit, self.values.get("temperature", ())))
+
+    @property
+    def without_order(self) -> bool:
+        """Whether the confidence is known but, of a seed, all images have the same Dice: no order of them is better."""
+        return self.rejection is not None and bool(np.isnan(self.ratios).any())
 
     def dice_of(self, share: float) -> float | None:
         """Return the mean Dice of a share of the images, the most certain ones; None where it is not known."""

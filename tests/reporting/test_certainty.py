@@ -16,6 +16,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.certainty import certainties
 from medseg.reporting.comparison import score_runs
 from medseg.reporting.page.certainty import certainty_data
+from medseg.reporting.render.text import as_text
 from medseg.reporting.report import compare
 from medseg.reporting.tables.certainty import certainty_table
 from medseg.runs.reading import read_runs
@@ -184,3 +185,24 @@ def test_what_no_test_writes_is_one_line(tmp_path: Path, name: str, text: str) -
     (run.files.test / f"{name}.csv").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=rf"{name}\.csv: damaged"):
         _ = run.reliability, run.confidence
+
+
+def test_a_temperature_at_its_limit_and_a_missing_rejection_ratio_are_explained(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1), images=6)
+    for run in read_runs(folder):
+        add_certainty(run, 2.0, informative=True)
+    first = read_runs(folder)[0]
+    plain = certainty_table(score_runs(read_runs(folder).runs, MEASURES["dice"]))
+    assert not any("limit" in note or "Rejection ratio -" in note for note in plain.notes)
+    assert "at the limit" not in write_card(collect([first]), None)
+    summary = read_json(first.files.summary)
+    summary["calibration"]["temperature"] = 19.999
+    write_json(first.files.summary, summary)
+    rows = read_csv(first.files.per_image)
+    write_csv(first.files.per_image, [{**row, "dice": "0.5"} for row in rows])
+    table = certainty_table(score_runs(read_runs(folder).runs, MEASURES["dice"]))
+    assert "(limit)" in as_text(table)
+    assert [note.split(":")[0] for note in table.notes[-2:]] == ["(limit)", "Rejection ratio -"]
+    card = write_card(collect(read_runs(folder).runs[:1]), None)
+    assert "at the limit of the search, 0.05 to 20:" in card
+    assert "Rejection ratio: none, since all test images of a seed have the same Dice" in card

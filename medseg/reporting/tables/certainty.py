@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from medseg.metrics.calibration import COLDEST, HOTTEST
 from medseg.reporting.certainty import VALUES, Certainty, certainties
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.formatting import fixed, number
@@ -51,7 +52,8 @@ def certainty_table(comparison: Comparison) -> Table[Certainty]:
 
         def text(record: Certainty) -> str:
             sd = sd_of(values(record))
-            return number(mean(record), digits) + ("" if sd is None else f" ± {number(sd, digits)}")
+            limit = " (limit)" if key == "temperature" and record.at_limit else ""
+            return number(mean(record), digits) + ("" if sd is None else f" ± {number(sd, digits)}") + limit
 
         order = "ascending" if "↓" in title else ""
         return [
@@ -71,8 +73,12 @@ def certainty_table(comparison: Comparison) -> Table[Certainty]:
         Column("dice_80", f"Dice, {100 * SURE:.0f} % most certain", lambda c: c.dice_of(SURE), fixed(3), number=True),
     ]
     several = any(len(values) > 1 for record in records for values in record.values.values())
-    spread = ("± standard deviation over seeds.",) if several else ()
-    return Table("calibration", TITLE, columns, records, (*NOTES, *spread))
+    notes = [*NOTES, *(["± standard deviation over seeds."] if several else [])]
+    if any(record.at_limit for record in records):
+        notes.append(f"(limit): a run chose an end of {COLDEST:g} to {HOTTEST:g}; the best temperature may lie beyond.")
+    if any(record.without_order for record in records):
+        notes.append("Rejection ratio -: all images of a seed have the same Dice, so that no order of them is better.")
+    return Table("calibration", TITLE, columns, records, tuple(notes))
 
 
 def mean_of(values: Array | None) -> float | None:
