@@ -13,11 +13,12 @@ from scipy import stats
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.contrasts import contrast, level_of
-from medseg.reporting.divisions import Division, Wanted, by_size, by_value, cut
+from medseg.reporting.divisions import Division, by_size, by_value, cut
 from medseg.reporting.line import Line
 from medseg.reporting.report import compare
 from medseg.reporting.samples import Sample
 from medseg.reporting.subgroups import FEWEST, Divided, score_division
+from medseg.reporting.wanted import Wanted
 from medseg.runs.reading import read_runs
 from medseg.system.files import read_csv, write_csv
 from tests.reporting.fabricate import fabricate
@@ -287,7 +288,10 @@ def test_a_table_gives_columns_to_finished_runs(runs: Path, tmp_path: Path) -> N
     report = compare(read_runs(runs), subgroups=f"{tmp_path / 'devices.csv'}:device")
     (made,) = report.subgroups.divided
     assert {name: len(ids) for name, ids in made.division.images.items()} == {"a": 15, "b": 14, "not known": 1}
-    assert report.subgroups.notes == ("1 of 30 images of dsb are not in the table.",)
+    assert report.subgroups.notes == (
+        "device is from devices.csv; 1 of 30 images of dsb are not in it.",
+        "device is from devices.csv, which has no image of kvasir.",
+    )
     both = compare(read_runs(runs), score="hd95", subgroups=["size", "type"], sizes=[0.1])
     assert [one.division.by for one in both.subgroups.divided] == ["size", "type", "size"]
     assert [*both.subgroups.divided[0].division.images] == ["up to 10 %", "above 10 %"]
@@ -309,13 +313,19 @@ def test_a_table_gives_columns_to_finished_runs(runs: Path, tmp_path: Path) -> N
             r"subgroups=tipe: the runs do not know that .* did you mean 'type'\?; they know size, type, sex, file",
         ),
         ("file", "", r"subgroups=file: it has 30 values on dsb, and 24 can be shown"),
-        ("FILE:device", "id,device\nother,a\n", r"none of the 1 ids of the table is a test image .* 'other'"),
+        ("FILE:device", "id,device\nother,a\n", r"none of the 1 ids of table.csv is a test image .* 'other'"),
         (
             "FILE:devices",
             "id,device\na,b\n",
             r"subgroups=.*: the columns id and devices are expected, .* takes that column",
         ),
         ("FILE", "id\na\n", r"the columns id and at least one other are expected"),
+        ("FILE", "id,size,group\na,1,b\n", r"no column beside id, size, group; subgroups=.*:group takes that column"),
+        ("FILE", "id,size\na,1\n", r"no column beside id, size; give the column another name"),
+        ("FILE:", "id,device\na,b\n", r"a column is expected after ':'; subgroups=.*table.csv takes all of the table"),
+        ("FILE:type", "id,type\n", r"table.csv has a line of columns and no line of an image"),
+        ("FILE:type", "id,type\nother,a\n", r"none of the 1 ids of table.csv is a test image"),
+        ("group", "", r"subgroups=FILE.csv:group takes it from a table"),
         ("FILE:size", "id,size\na,b\n", r"give the column another name"),
         ("FILE:device", None, r"cannot be read"),
     ],

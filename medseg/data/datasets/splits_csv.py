@@ -77,6 +77,8 @@ def read_columns(option: str, file: Path, only: str | None = None) -> Columns:
         raise ConfigError(
             f"{option}: the columns {wanted} are expected, {file} has {', '.join(header) or 'none'}{choose}"
         )
+    if not rows:
+        raise DataError(f"{option}: {file} has a line of columns and no line of an image")
     columns: Columns = {name: {} for name in (others if only is None else [only])}
     for line, row in enumerate(rows, start=2):
         add_values(columns, as_id(row["id"]), row, f"{file}, line {line}")

@@ -1,0 +1,117 @@
+"""Subgroups that were asked for: those of the table that was named, or a line that says why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from medseg.errors import DataError
+from medseg.reporting.report import Report, compare
+from medseg.runs.reading import read_runs
+from medseg.system.files import read_csv, write_csv
+from tests.reporting.fabricate import fabricate
+from tests.reporting.fabricate_evaluations import fabricate_evaluations
+
+Divisions = Mapping[tuple[str, str], Mapping[str, int]]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks on a dataset and another, of which both know a device, with external tests and tests with flips."""
+    folder = tmp_path_factory.mktemp("named") / "runs" / "named"
+    fabricate(folder, {"unet": 0.0, "convunext": 0.03}, data=("kvasir", "dsb"), seeds=(0, 1), images=30)
+    for run in read_runs(folder):
+        rows = read_csv(run.folder / "images.csv")
+        known = [{"device": f"{run.data}{k % 2}", "centre": "one", "ward": ""} for k in range(len(rows))]
+        write_csv(run.folder / "images.csv", [row | more for row, more in zip(rows, known, strict=True)])
+    own = {"source_identity": None, "data_identity": "kvasir"}
+    fabricate_evaluations(folder, "cvc", images=20, devices=3, of=lambda run: run.data == "kvasir")
+    fabricate_evaluations(
+        folder, "kvasir", name="flips", images=30, of=lambda run: run.data == "kvasir", tta=True, devices=2, **own
+    )
+    for file in folder.glob("*/evaluations/cvc/prepared_size.csv"):
+        write_csv(file, [row | {"dice": "0.5"} for row in read_csv(file)])
+    return folder
+
+
+def counted(report: Report) -> Divisions:
+    """Return the number of images of each subgroup of each division."""
+    return {
+        (one.division.column.label, one.division.by): {name: len(ids) for name, ids in one.division.images.items()}
+        for one in report.subgroups.divided
+    }
+
+
+def table(folder: Path, rows: Mapping[str, str], columns: str = "id,device", name: str = "table.csv") -> str:
+    """Write a table of images; return its path."""
+    (folder / name).write_text("\n".join([columns, *(f"{id_},{rest}" for id_, rest in rows.items())]))
+    return str(folder / name)
+
+
+def test_a_column_named_group_is_taken_from_a_table(runs: Path, tmp_path: Path) -> None:
+    file = table(tmp_path, {f"dsb_{k:04d}": f"1,{'ab'[k % 2]},{k // 15}" for k in range(30)}, "id,size,group,stain")
+    assert counted(compare(read_runs(runs), subgroups=f"{file}:group")) == {("dsb", "group"): {"a": 15, "b": 15}}
+    report = compare(read_runs(runs), subgroups=file)
+    assert [*counted(report)] == [("dsb", "stain")]
+    assert "Not divided by these columns of table.csv: size, group." in report.subgroups.notes
+
+
+def test_a_table_of_one_dataset_is_not_mixed_with_what_the_runs_know_of_another(runs: Path, tmp_path: Path) -> None:
+    file = table(tmp_path, {f"dsb_{k:04d}": "xy"[k % 2] for k in range(28)})
+    report = compare(read_runs(runs), subgroups=f"{file}:device")
+    assert counted(report) == {("dsb", "device"): {"x": 14, "y": 14, "not known": 2}}
+    assert report.subgroups.notes == (
+        "device is from table.csv, which has no image of kvasir.",
+        "device is from table.csv, which has no image of kvasir, tta=true.",
+        "device is from table.csv, which has no image of kvasir -> cvc.",
+        "device is from table.csv; 2 of 30 images of dsb are not in it.",
+    )
+
+
+def test_tables_of_several_datasets_are_one_column(runs: Path, tmp_path: Path) -> None:
+    dsb = table(tmp_path, {f"dsb_{k:04d}": "xy"[k % 2] for k in range(30)}, name="dsb.csv")
+    cvc = table(tmp_path, {f"cvc_{k:04d}": "xy"[k % 2] for k in range(20)}, name="cvc.csv")
+    report = compare(read_runs(runs), subgroups=[f"{dsb}:device", cvc])
+    assert counted(report) == {
+        ("kvasir -> cvc", "device"): {"x": 10, "y": 10}, ("dsb", "device"): {"x": 15, "y": 15},
+    }  # fmt: skip
+    assert "device is from dsb.csv and cvc.csv." in report.subgroups.notes
+    other = table(tmp_path, {"dsb_0000": "z"}, name="other.csv")
+    with pytest.raises(DataError, match=r"'dsb_0000' is of device 'z', and of 'x' in dsb.csv"):
+        compare(read_runs(runs), subgroups=[dsb, other])
+
+
+def test_what_does_not_divide_a_dataset_is_a_note(runs: Path) -> None:
+    report = compare(read_runs(runs), subgroups=["size", "centre", "ward"], sizes=[0.0001])
+    assert counted(report) == {}
+    notes = report.subgroups.notes
+    assert "Not divided by size of the target: all of the images of dsb are of one subgroup, above 0.01 %." in notes
+    assert "Not divided by centre: all of the images of dsb are of one subgroup, one." in notes
+    assert "Not divided by ward: it is not known of the images of dsb." in notes
+    assert "centre is not known of the images of kvasir -> cvc." in notes
+
+
+def test_external_tests_and_tests_with_flips_have_subgroups_of_their_images(runs: Path) -> None:
+    found = counted(compare(read_runs(runs), subgroups=["device"]))
+    cvc = {"device0": 7, "device1": 7, "device2": 6}
+    assert found["kvasir -> cvc", "device"] == cvc, "as images.csv of the evaluation has them"
+    assert found["kvasir, tta=true", "device"] == {"device0": 15, "device1": 15}
+    assert found["kvasir", "device"] == {"kvasir0": 15, "kvasir1": 15}
+
+
+def test_subgroups_are_of_scores_at_the_prepared_size_where_these_are_compared(runs: Path) -> None:
+    native, prepared = (
+        compare(read_runs(runs), convention=convention, subgroups=["size", "device"])
+        for convention in ("per_image", "prepared_size")
+    )
+    assert counted(prepared).keys() == counted(native).keys()
+    for report, at_size in ((native, False), (prepared, True)):
+        (of,) = [
+            one.cells
+            for one in report.subgroups.divided
+            if (one.division.column.label, one.division.by) == ("kvasir -> cvc", "device")
+        ]
+        scores = [cell.score for cells in of.values() for cell in cells.values()]
+        assert {score is not None and score.mean == pytest.approx(0.5) for score in scores} == {at_size}
