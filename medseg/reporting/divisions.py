@@ -26,6 +26,10 @@ THIRDS = ("small", "medium", "large")
 MOST_COLUMNS = 3
 """Columns that are taken of a dataset where none is named, beside the sizes: a report is to be read."""
 
+FEWEST = 4
+"""Units from which on a subgroup is compared with others: whichever has fewer is often the best or the worst by chance,
+and an interval that says so leaves the range of the score."""
+
 USUAL, MOST = 6, 24
 """Subgroups that a column may make where it is not named, and where it is. A column with more numbers makes thirds."""
 
@@ -81,7 +85,8 @@ def divide(comparison: Comparison, wanted: Wanted) -> tuple[list[Division], list
         asked = here if wanted.names is None else [name for name in wanted.names if name != SIZE]
         found += [by_value(column, name, here[name], ids) for name in asked if name in here]
         if wanted.names is None:
-            found[1:], left_out = usual(found[1:], samples)
+            named = 0 if wanted.sizes is None else 1
+            found[named:], left_out = usual(found[named:], samples)
             notes += left_out
         else:
             check_number(found)
@@ -140,21 +145,39 @@ def known_of(comparison: Comparison, column: Line, ids: Sequence[str]) -> dict[s
 def usual(divisions: Sequence[Division], samples: Sequence[Sample]) -> tuple[list[Division], list[str]]:
     """Return the divisions to show where none was named, and notes on the others.
 
-    Without those by what the images are grouped by, such as the patient, and by what has many values.
+    Without those by what the images are grouped by, such as the patient, by what has many values, and those whose
+    subgroups are too small.
     """
     groups = {tuple(sample.ids): {*members_of(sample)} for sample in samples if sample.groups}
     able = [one for one in divisions if len(one.images) > 1 and {*one.images.values()} not in groups.values()]
     few = [one for one in able if len(one.images) <= USUAL]
+    large = [one for one in few if not too_small(one, samples)]
+    columns = [one for one in large if one.by != SIZE]
     notes = [
-        f"Not divided by {one.by}, which has {len(one.images)} values on {one.column.label}."
+        f"Not divided by {one.title}, which has {len(one.images)} values on {one.column.label}."
         for one in able
         if one not in few
     ]
+    units = "groups of images" if groups else "images"
+    notes += [
+        f"Not divided by {one.title}: of the {len(one.images)} subgroups of {one.column.label}, fewer than 2 have "
+        f"{FEWEST} {units}; subgroups={one.by} shows them."
+        for one in few
+        if one not in large
+    ]
     notes += [
         f"Not shown of {one.column.label}: the subgroups by {one.by}; subgroups={one.by} shows them."
-        for one in few[MOST_COLUMNS:]
+        for one in columns[MOST_COLUMNS:]
     ]
-    return few[:MOST_COLUMNS], notes
+    return [one for one in large if one not in columns[MOST_COLUMNS:]], notes
+
+
+def too_small(division: Division, samples: Sequence[Sample]) -> bool:
+    """Tell whether no two subgroups have `FEWEST` units, and most have fewer; those that are apart do not count."""
+    units = {image: unit for sample in samples for image, unit in zip(sample.ids, sample.units.tolist(), strict=True)}
+    compared = [ids for name, ids in division.images.items() if name not in division.apart]
+    large = sum(len({units[image] for image in ids}) >= FEWEST for ids in compared)
+    return large < 2 and large < len(compared) - large
 
 
 def members_of(sample: Sample) -> list[tuple[str, ...]]:
@@ -227,23 +250,30 @@ def cut(values: Mapping[str, float], bounds: Sequence[float] | None = None) -> d
 def by_value(column: Line, by: str, known: Mapping[str, str], ids: Sequence[str]) -> Division:
     """Divide images by what is known of them: by each value, or in thirds where it is a number of many values."""
     values = {image: value for image in ids if (value := known.get(image, "")).lower() not in UNKNOWN}
-    numbers = {image: as_number(value) for image, value in values.items()}
-    numeric = all(map(math.isfinite, numbers.values()))
+    read = {image: as_number(value) for image, value in values.items()}
+    numbers = {image: number for image, number in read.items() if number is not None and math.isfinite(number)}
+    numeric = bool(numbers) and None not in read.values()
     images: dict[str, tuple[str, ...]] = {}
+    if numeric:
+        values = {image: values[image] for image in numbers}  # an infinite age is none
     if numeric and len({*numbers.values()}) > USUAL:
         for part in cut(numbers).values():
-            low, high = (end(part, key=numbers.__getitem__) for end in (min, max))
-            images[f"{values[low]} to {values[high]}"] = part
+            low, high = (values[end(part, key=numbers.__getitem__)] for end in (min, max))
+            images[low if low == high else f"{low} to {high}"] = part
+    elif numeric:
+        for number in sorted({*numbers.values()}):
+            alike = tuple(image for image in ids if numbers.get(image) == number)
+            images[min((values[image] for image in alike), key=lambda text: (len(text), text))] = alike
     else:
-        for value in sorted({*values.values()}, key=lambda value: (as_number(value) if numeric else 0.0, value)):
+        for value in sorted({*values.values()}):
             images[value] = tuple(image for image in ids if values.get(image) == value)
     lacking = tuple(image for image in ids if image not in values)
     return Division(column, by, images | ({NOT_KNOWN: lacking} if lacking else {}), (NOT_KNOWN,) if lacking else ())
 
 
-def as_number(text: str) -> float:
-    """Return a number; NaN where a text is none."""
+def as_number(text: str) -> float | None:
+    """Return a number, which may be infinite or NaN; None where a text is none."""
     try:
         return float(text)
     except ValueError:
-        return math.nan
+        return None

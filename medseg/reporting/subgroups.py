@@ -12,14 +12,10 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.comparison import Comparison, samples_under, score_under
 from medseg.reporting.contrasts import Contrast, contrast, estimate_contrasts, level_of
-from medseg.reporting.divisions import Division, divide
+from medseg.reporting.divisions import FEWEST, Division, divide
 from medseg.reporting.line import Line
 from medseg.reporting.samples import Sample
 from medseg.reporting.wanted import Wanted
-
-FEWEST = 4
-"""Units from which on a subgroup is compared with others: whichever has fewer is often the best or the worst by chance,
-and an interval that says so leaves the range of the score."""
 
 
 @dataclass(frozen=True)

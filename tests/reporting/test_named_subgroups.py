@@ -115,3 +115,21 @@ def test_subgroups_are_of_scores_at_the_prepared_size_where_these_are_compared(r
         ]
         scores = [cell.score for cells in of.values() for cell in cells.values()]
         assert {score is not None and score.mean == pytest.approx(0.5) for score in scores} == {at_size}
+
+
+def test_a_division_whose_subgroups_are_too_small_to_compare_is_shown_only_where_it_is_named(tmp_path: Path) -> None:
+    fabricate(tmp_path, {"unet": 0.0}, data=("kvasir",), seeds=(0, 1), images=10)
+    for run in read_runs(tmp_path):
+        rows = read_csv(run.folder / "images.csv")
+        known = [{"age": f"{20 + k % 4}", "sex": "f" if k < 5 else "m"} for k in range(len(rows))]
+        write_csv(run.folder / "images.csv", [row | more for row, more in zip(rows, known, strict=True)])
+    report = compare(read_runs(tmp_path))
+    assert [by for _, by in counted(report)] == ["sex"]
+    assert report.subgroups.notes == (
+        "Not divided by size of the target: of the 3 subgroups of kvasir, fewer than 2 have 4 images; subgroups=size "
+        "shows them.",
+        "Not divided by age: of the 4 subgroups of kvasir, fewer than 2 have 4 images; subgroups=age shows them.",
+    )
+    named = compare(read_runs(tmp_path), subgroups=["size", "age"])
+    assert [len(images) for images in counted(named).values()] == [3, 4]
+    assert [by for _, by in counted(compare(read_runs(tmp_path), sizes=[0.06]))] == ["size", "sex"]

@@ -13,11 +13,11 @@ from scipy import stats
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.contrasts import contrast, level_of
-from medseg.reporting.divisions import Division, by_size, by_value, cut
+from medseg.reporting.divisions import FEWEST, Division, by_size, by_value, cut
 from medseg.reporting.line import Line
 from medseg.reporting.report import compare
 from medseg.reporting.samples import Sample
-from medseg.reporting.subgroups import FEWEST, Divided, score_division
+from medseg.reporting.subgroups import Divided, score_division
 from medseg.reporting.wanted import Wanted
 from medseg.runs.reading import read_runs
 from medseg.system.files import read_csv, write_csv
@@ -88,11 +88,16 @@ def test_false_positives_are_not_part_of_the_size() -> None:
         ("f m f m f", {"f": "ace", "m": "bd"}),
         ("10 9 10 9 NA", {"9": "bd", "10": "ac", "not known": "e"}),
         ("10 9 x 9 -", {"-": "e", "10": "a", "9": "bd", "x": "c"}),
+        ("3 3.0 x 03 x", {"03": "d", "3": "a", "3.0": "b", "x": "ce"}),
+        ("3 3.0 7 03 7.0", {"3": "abd", "7": "ce"}),
+        ("3 inf 4 -nan 3", {"3": "ae", "4": "c", "not known": "bd"}),
+        ("1 2 3 4 5 6 7 inf", {"1 to 3": "abc", "4 to 5": "de", "6 to 7": "fg", "not known": "h"}),
+        ("1 1 1 2 3 4 5 6 7", {"1": "abc", "2 to 4": "def", "5 to 7": "ghi"}),
         ("31 30 29 28 27 26 25 24", {"24 to 26": "fgh", "27 to 29": "cde", "30 to 31": "ab"}),
     ],
 )
 def test_a_column_makes_a_subgroup_of_each_value_or_thirds_of_numbers(values: str, expected: Mapping[str, str]) -> None:
-    ids = "abcdefgh"[: len(values.split())]
+    ids = "abcdefghi"[: len(values.split())]
     made = by_value(DATA, "column", dict(zip(ids, values.split(), strict=True)), ids)
     assert {name: "".join(images) for name, images in made.images.items()} == expected
     assert [*made.images] == [*expected]

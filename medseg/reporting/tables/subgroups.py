@@ -9,11 +9,11 @@ from typing import NamedTuple
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.contrasts import level_of
-from medseg.reporting.divisions import NO_TARGET, NOT_KNOWN, Division
+from medseg.reporting.divisions import FEWEST, NO_TARGET, NOT_KNOWN, Division
 from medseg.reporting.formatting import interval, level, number, point_digits, signed, spread
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
-from medseg.reporting.subgroups import FEWEST, Divided, Gap, Subgroup, Subgroups
+from medseg.reporting.subgroups import Divided, Gap, Subgroup, Subgroups
 
 
 class SubgroupRow(NamedTuple):
