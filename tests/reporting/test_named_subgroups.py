@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import DataError
+from medseg.metrics.measures import MEASURES
 from medseg.reporting.report import Report, compare
+from medseg.reporting.tables.subgroups import gap_entry, subgroup_tables
 from medseg.runs.reading import read_runs
 from medseg.system.files import read_csv, write_csv
 from tests.reporting.fabricate import fabricate
@@ -133,3 +135,17 @@ def test_a_division_whose_subgroups_are_too_small_to_compare_is_shown_only_where
     named = compare(read_runs(tmp_path), subgroups=["size", "age"])
     assert [len(images) for images in counted(named).values()] == [3, 4]
     assert [by for _, by in counted(compare(read_runs(tmp_path), sizes=[0.06]))] == ["size", "sex"]
+
+
+def test_the_gap_names_its_worst_and_its_best_subgroup(runs: Path, tmp_path: Path) -> None:
+    names = ("20 to 39", "40, or above")
+    file = table(tmp_path, {f"dsb_{k:04d}": f'"{names[k % 2]}"' for k in range(30)})
+    report = compare(read_runs(runs), subgroups=["size", f"{file}:device"])
+    for made, of in zip(subgroup_tables(report.subgroups, MEASURES["dice"]), report.subgroups.divided, strict=True):
+        for record in made.displayed or ():
+            gap = of.gaps[record.row]
+            worst, best = (
+                name.partition(",")[0] if of.division.by == "size" else name for name in (gap.worst, gap.best)
+            )
+            assert gap_entry(record).after.endswith(f"]; worst: {worst}; best: {best}")
+    assert {*report.subgroups.divided[-1].division.images} == {*names}

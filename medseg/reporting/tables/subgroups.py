@@ -14,6 +14,7 @@ from medseg.reporting.formatting import interval, level, number, point_digits, s
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.subgroups import Divided, Gap, Subgroup, Subgroups
+from medseg.reporting.wanted import SIZE
 
 
 class SubgroupRow(NamedTuple):
@@ -95,8 +96,13 @@ def gap_entry(record: SubgroupRow) -> Entry:
     digits = point_digits(measure)
     known = [end for end in (gap.low, gap.high) if end is not None]
     ends = gap.remark or ", ".join(signed(end * measure.points, digits) for end in known)
-    between = " to ".join(name.partition(",")[0] for name in (gap.worst, gap.best))
-    return Entry(number(gap.difference * measure.points, digits), f" [{ends}], {between}")
+    worst, best = (short(name, record.division) for name in (gap.worst, gap.best))
+    return Entry(number(gap.difference * measure.points, digits), f" [{ends}]; worst: {worst}; best: {best}")
+
+
+def short(name: str, division: Division) -> str:
+    """Name a subgroup where its bounds are not needed: `small` for `small, 1 to 2 %`."""
+    return name.partition(",")[0] if division.by == SIZE else name
 
 
 def notes(divided: Divided) -> list[str]:
