@@ -10,7 +10,7 @@ import pytest
 from medseg.errors import DataError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.report import Report, compare
-from medseg.reporting.tables.subgroups import gap_entry, subgroup_tables
+from medseg.reporting.tables.subgroups import gap_entry, joined, subgroup_tables
 from medseg.runs.reading import read_runs
 from medseg.system.files import read_csv, write_csv
 from tests.reporting.fabricate import fabricate
@@ -149,3 +149,37 @@ def test_the_gap_names_its_worst_and_its_best_subgroup(runs: Path, tmp_path: Pat
             )
             assert gap_entry(record).after.endswith(f"]; worst: {worst}; best: {best}")
     assert {*report.subgroups.divided[-1].division.images} == {*names}
+
+
+def test_what_is_written_of_subgroups_says_what_its_numbers_are(runs: Path, tmp_path: Path) -> None:
+    names = ["a, b"] * 14 + ["c"] * 15 + ["d, e"]
+    file = table(tmp_path, {f"dsb_{k:04d}": f'"{name}"' for k, name in enumerate(names)}, "id,type")
+    more = table(tmp_path, {f"dsb_{k:04d}": "xyz"[k % 3] for k in range(30)}, "id,stain", "stain.csv")
+    report = compare(read_runs(runs), subgroups=[file, more])
+    report.write(tmp_path, images=0, figures=False)
+    page = (tmp_path / "report.md").read_text()
+    assert "In brackets after a subgroup: the number of its test images." in page
+    assert "c (15)" in page
+    assert "Fewer than 4 images, so not part of the gap: d, e." in page
+    levels = {row["subgroup"]: float(row["gap_level"]) for row in read_csv(tmp_path / "csv" / "subgroups.csv")}
+    assert levels == {
+        "a, b": 0.95, "c": 0.95, "d, e": 0.95, **dict.fromkeys("xyz", pytest.approx(1 - 0.05 / 3)),
+    }  # fmt: skip
+    html = (tmp_path / "report.html").read_text()
+    assert html.count("Line: 95 % interval of the mean.") == 2
+    assert html.count("A point without a line has no interval") == 1
+    assert '"ticks":["a, b","c","d, e"]' in html.replace(', "', ',"').replace(": [", ":[")
+
+
+def test_lists_of_subgroups_with_commas_are_separated_by_semicolons() -> None:
+    assert joined(["a", "b"]) == "a, b"
+    assert joined(["small, 1 to 2 %", "no target"]) == "small, 1 to 2 %; no target"
+
+
+@pytest.mark.parametrize("columns", ["ID;Device", "\ufeffid;Device", "Id,Device", "id\tDevice"])
+def test_tables_of_spreadsheets_are_read(runs: Path, tmp_path: Path, columns: str) -> None:
+    separator = columns[-7]
+    file = tmp_path / "table.csv"
+    file.write_text("\n".join([columns, *(f"dsb_{k:04d}{separator}{'xy'[k % 2]}" for k in range(30))]))
+    report = compare(read_runs(runs), subgroups=f"{file}:Device")
+    assert counted(report) == {("dsb", "Device"): {"x": 15, "y": 15}}
