@@ -14,7 +14,7 @@ from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims import judge_papers
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
 from medseg.reporting.contents import Contents, Section, sections
-from medseg.reporting.convention import tests_under
+from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
 from medseg.reporting.figures import FIGURES, Drawing, draw
 from medseg.reporting.names import read_names
@@ -128,7 +128,7 @@ def compare(
     wanted = Wanted.read(subgroups, sizes)
     folders = dict.fromkeys([*tree.folders, *(run.folder.parent for run in tree)])
     printed = read_names(names, list(folders))
-    tests = tests_under(tree, convention)
+    tests = of_one_tolerance(tests_under(tree, convention))
     tested = [run for run in (*tests.runs, *(view for _, view in tests.evaluated)) if run.finished]
     measure = measures_of(tested).choose(score, tests.convention)
     if not tested:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.data.module import SegmentationDataModule
 from medseg.errors import UserError
-from medseg.runs.folder import find_run
+from medseg.metrics.measures import CHOOSABLE
+from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import flatten
 from medseg.system.files import read_json, write_csv
 from medseg.system.locks import held
@@ -95,7 +97,7 @@ def score_checkpoint(
     `facts`: further entries of the summary. That is written last: without it, an evaluation is none.
     """
     file, metadata = checkpoint.file, checkpoint.metadata
-    options = Options.from_config(cfg)
+    options = as_in_the_test(Options.from_config(cfg), find_run(file)[0], datamodule)
     trained = TrainedNetwork.load(checkpoint, trust=cfg.trust)
     check_network(trained.network, datamodule)
     # An imported network has no names for its outputs.
@@ -126,6 +128,14 @@ def score_checkpoint(
         draw_test_examples(folder / "images", datamodule, scores)
         write_scores(folder, scores)
     return scores.summary
+
+
+def as_in_the_test(options: Options, run: RunFolder, datamodule: SegmentationDataModule) -> Options:
+    """Return options that measure what the test of a run has measured, where they do not choose themselves."""
+    test = stored_summary(run.test)
+    measured = [name for name in CHOOSABLE if name in (test.get("headline") or {})]
+    names = tuple(dict.fromkeys([*measured, *datamodule.dataset.scores])) if options.names is None else options.names
+    return replace(options, names=names, tolerance=options.tolerance or test.get("nsd_tolerance"))
 
 
 NO_OPTIONS = ("checkpoint", "output", "data_dir", "force", "trust", "trainer", "data.source", "data.download")

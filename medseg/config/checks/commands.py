@@ -72,7 +72,7 @@ PREDICTION: Settings = {
 }
 SCORING: Settings = {
     "scores": OPTIONAL_SCORES | None,
-    "nsd_tolerance": TOLERANCE,
+    "nsd_tolerance": TOLERANCE | None,
     "save_probabilities": SWITCH,
 }
 RUNS: Settings = {"runs": PATHS}
