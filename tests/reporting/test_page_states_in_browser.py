@@ -149,4 +149,4 @@ def test_long_and_hostile_names_stay_in_their_places(size: tuple[int, int], tmp_
         for left, right in page.locator("#plot text.name").evaluate_all(script):
             assert 0 < left < right < width
         assert page.locator("img").count() == 0
-        assert page.evaluate("document.scripts.length") == 3 + 7
+        assert page.evaluate("document.scripts.length") == 5 + 9
