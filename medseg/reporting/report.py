@@ -16,7 +16,6 @@ from medseg.reporting.comparison import Comparison, measures_of, score_runs, wit
 from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
-from medseg.reporting.divisions import Wanted
 from medseg.reporting.figures import FIGURES, Drawing, draw
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
@@ -30,6 +29,7 @@ from medseg.reporting.subgroups import find_subgroups
 from medseg.reporting.tables.external import external_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table
+from medseg.reporting.wanted import Wanted
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run
 from medseg.system.files import replacing_text
