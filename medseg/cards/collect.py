@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from medseg.cards.data import Data, find_data
@@ -16,8 +16,10 @@ from medseg.reporting.cells import Cell, Score
 from medseg.reporting.comparison import compare_runs, measures_of, score_samples
 from medseg.reporting.samples import gather, groups_of
 from medseg.reporting.subgroups import Subgroups, find_subgroups
+from medseg.runs.evaluations import View, read_evaluations
 from medseg.runs.run import Run
-from medseg.system.files import read_json
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Subject:
         data: what it was trained on.
         classes: foreground class -> its scores by the name of the measure; empty where there is one class.
         subgroups: of the test images, by size and by what is known of them.
-        elsewhere: label -> summary of each further evaluation that lies in the folder of a run.
+        elsewhere: each further evaluation in the folder of a run, with its run.
     """
 
     cell: Cell
@@ -40,7 +42,7 @@ class Subject:
     data: Data
     classes: Mapping[str, Mapping[str, Score]]
     subgroups: Subgroups
-    elsewhere: Mapping[str, Mapping[str, Any]]
+    elsewhere: Sequence[tuple[Run, View]]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -66,10 +68,10 @@ def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: 
     comparison = compare_runs(runs, MEASURES["dice"])
     cells = list(comparison.cells.values())
     if len(cells) > 1:
-        named = ", ".join(f"{cell.row.label} on {cell.column.label}" for cell in cells[:4])
+        named = "; ".join(f"{cell.row.label} on {cell.column.label}" for cell in cells[:4])
         raise UserError(
             f"a card is of one network on one dataset; these runs are of {len(cells)} ({named}"
-            f"{', ...' if len(cells) > 4 else ''}): give the runs of one, which differ in their seeds alone"
+            f"{'; ...' if len(cells) > 4 else ''}): give the runs of one, which differ in their seeds alone"
         )
     (cell,) = cells
     finished = tuple(run for run in cell.runs if run.finished and run not in cell.unused)
@@ -109,22 +111,10 @@ def best_validation(run: Run) -> float:
     return max((row["val/dice"] for row in run.epochs if not math.isnan(row["val/dice"])), default=-math.inf)
 
 
-def find_evaluations(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Read what `medseg evaluate` has left in the folders of runs: label -> summary; of several seeds, by run."""
-    found = {}
-    for run in runs:
-        for file in sorted(Path(run.folder).glob("evaluations/*/summary.json")):
-            label = file.parent.name if len(runs) == 1 else f"{file.parent.name}, seed {run.seed}"
-            found[label] = read_json(file)
+def find_evaluations(runs: Sequence[Run]) -> list[tuple[Run, View]]:
+    """Read what `medseg evaluate` has left in the folders of runs; a damaged one is left out with a warning."""
+    problems: list[str] = []
+    found = [(run, view) for run in runs for view in read_evaluations(run, problems)]
+    for problem in problems:
+        log.warning("%s", problem)
     return found
-
-
-def is_external(summary: Mapping[str, Any], subject: Subject) -> bool:
-    """Tell whether an evaluation is of another dataset than the one that was trained on.
-
-    The user's own images are another dataset where they came from another place.
-    """
-    own = subject.runs[0].summary
-    if summary.get("data") != own.get("data"):
-        return True
-    return summary.get("data") == "folder" and summary.get("source_identity") != own.get("source_identity")

@@ -18,6 +18,7 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.formatting import count, interval, number
 from medseg.reporting.layout import as_text as setting_text
 from medseg.reporting.render.markdown import escape_markdown
+from medseg.runs.folder import PREPARED_SIZE
 from medseg.runs.run import Run
 
 PARTS = ("optimizer", "scheduler", "loss")
@@ -140,13 +141,17 @@ def describe_protocol(subject: Subject) -> str:
             "which overlap and are blended."
         )
     several = ", then the mean over the foreground classes" if len(foreground_names(subject)) > 1 else ""
+    scored = "The prediction is brought to the native size of each test image and scored there"
+    if PREPARED_SIZE not in summary:
+        scored = "Each test image is scored at the size that it was resized to"
     sentences = [
         split,
         resized,
         "Images are normalised with the mean and the deviation of each channel over the training split.",
         "The epoch with the best Dice on the validation images was kept. The test images had no part in that.",
-        "Each test image is scored at that size: the class with the highest output against the mask, class by class"
-        f"{several}. A class that is neither there nor predicted counts 1 (distances: left out).",
+        f"{scored}: the class with the highest output against the mask, class by class{several}. A class that is "
+        "neither in an image nor predicted counts 1 there (distances: left out); one that no test image has is in no "
+        "mean but where it is predicted.",
     ]
     choice = subject.runs[0].choices.get("protocol")
     if choice and choice != "medseg":

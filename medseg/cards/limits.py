@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from medseg.cards.collect import Subject, is_external
+from medseg.cards.collect import Subject
 from medseg.reporting.formatting import count, number
+from medseg.runs.evaluations import is_external
 
 LOW = 0.5
 """A Dice below which less than half of an object is found, or as much beside it."""
@@ -43,7 +44,7 @@ def of_test(subject: Subject) -> Iterator[str]:
     assert sample is not None
     if data.name == "synthetic":
         yield "Trained and tested on drawn images alone: the scores say nothing about real ones."
-    if not any(is_external(summary, subject) for summary in subject.elsewhere.values()):
+    if not any(is_external(run, view.summary) for run, view in subject.elsewhere):
         yield (
             f"No external validation: the test images are of {data.title}, as the training images are. Other "
             "hospitals, devices, protocols and patients may look different, and the scores may then be lower."
@@ -106,7 +107,7 @@ def of_data(subject: Subject) -> Iterator[str]:
             native = f" (the originals have a median of {height:.0f} x {width:.0f})"
         yield (
             f"It sees images of {size[0]} x {size[1]} pixels{native}, whatever their aspect ratio. Finer detail is "
-            "lost, and distances are in pixels of that size."
+            "lost."
         )
     if data.counts:
         what = data.about.partition(": ")[2] or data.about

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from medseg.cards.collect import Subject, is_external
+from medseg.cards.collect import Subject
 from medseg.cards.subgroups import describe_subgroups
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
+from medseg.reporting.evaluated import dice_interval
+from medseg.reporting.evaluation_columns import checkpoint_of, target_of
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
 from medseg.reporting.render.table import Column, Table
+from medseg.runs.evaluations import View, is_external, tests_as_trained
 from medseg.runs.run import Run
 
 
@@ -87,24 +89,51 @@ RUNS: Sequence[Column[Run]] = (
 
 
 def evaluation_table(subject: Subject) -> str:
-    """Write what `medseg evaluate` found on other data and splits."""
+    """Write what `medseg evaluate` found on other data and splits; one row for each evaluation of a run."""
 
     def of(evaluation: Evaluation) -> str:
-        summary = evaluation[1]
-        return "other data" if is_external(summary, subject) else f"the same data, {summary['split']}"
+        run, view = evaluation
+        if is_external(run, view.summary):
+            return "other data"
+        return "the same test images" if tests_as_trained(run, view) else "the same data"
 
     def mean(name: str) -> Callable[[Evaluation], float | None]:
-        return lambda evaluation: evaluation[1]["headline"].get(name, {}).get("mean")
+        return lambda evaluation: evaluation[1].summary["headline"].get(name, {}).get("mean")
+
+    def bounds(evaluation: Evaluation) -> str:
+        ends = dice_interval(evaluation[1].per_image, evaluation[1].groups)
+        return "-" if ends is None else f"[{ends.low:.3f}, {ends.high:.3f}]"
 
     columns: Sequence[Column[Evaluation]] = (
-        Column("evaluation", "evaluation", lambda evaluation: evaluation[0]),
+        Column("evaluation", "evaluation", lambda evaluation: describe_evaluation(evaluation[1])),
+        *([Column[Evaluation]("seed", "seed", seed_of)] if len(subject.runs) > 1 else []),
         Column("of", "of", of),
-        Column("images", "images", lambda evaluation: evaluation[1]["images"], number=True),
+        Column("images", "images", lambda evaluation: evaluation[1].summary["images"], number=True),
         Column("dice", "Dice", mean("dice"), fixed(3), number=True),
+        Column("interval", "95 % interval", text=bounds, value=lambda evaluation: None),
         Column("iou", "IoU", mean("iou"), fixed(3), number=True),
     )
-    return as_markdown(Table("evaluations", "", columns, list(subject.elsewhere.items())))
+    return as_markdown(Table("evaluations", "", columns, subject.elsewhere))
 
 
-Evaluation = tuple[str, Mapping[str, Any]]
-"""Of other data: label and summary."""
+def describe_evaluation(view: View) -> str:
+    """Name an evaluation: its data, the split, and what else is not as in the run's own test."""
+    summary = view.summary
+    parts = [target_of(view), summary["split"]]
+    if summary.get("split_name"):
+        parts.append(f"data.split={summary['split_name']}")
+    if summary.get("tta"):
+        parts.append("averaged over flips")
+    if checkpoint_of(summary) != "best":
+        parts.append(f"checkpoint {checkpoint_of(summary)}")
+    return ", ".join(parts)
+
+
+def seed_of(evaluation: Evaluation) -> str:
+    """Return the seed of an evaluated run, with its fold."""
+    run, _ = evaluation
+    return str(run.seed) if run.fold is None else f"{run.seed}, fold {run.fold}"
+
+
+Evaluation = tuple[Run, View]
+"""A run and one of its evaluations."""

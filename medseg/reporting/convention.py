@@ -8,9 +8,16 @@ from typing import Any
 
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.evaluation_columns import Evaluated, key_of
+from medseg.reporting.evaluation_columns import ARROW, Evaluated, key_of, target_of
 from medseg.reporting.formatting import count, size
-from medseg.runs.evaluations import View, at_prepared_size, read_evaluations
+from medseg.runs.evaluations import (
+    View,
+    at_prepared_size,
+    is_external,
+    read_evaluations,
+    repeats_own_images,
+    tests_as_trained,
+)
 from medseg.runs.folder import PREPARED_SIZE
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run
@@ -48,6 +55,7 @@ def tests_under(tree: RunTree, convention: str) -> Tests:
     notes = [*tree.copies, *tree.problems]
     every: list[tuple[Run, View]] = [(run, view) for run in tree for view in read_evaluations(run, notes)]
     evaluated = [(run, view) for run, view in every if key_of(run, view) is not None]
+    notes += note_known_images(every)
     if convention == PREPARED_SIZE:
         shown = {id(run): at_prepared_size(run).checked for run in tree}
         small = [(shown[id(run)], at_prepared_size(view).checked) for run, view in evaluated]
@@ -88,6 +96,31 @@ def of_one_tolerance(tests: Tests) -> Tests:
         evaluated=[(changed.get(id(run), run), changed.get(id(view), view)) for run, view in tests.evaluated],
         notes=(*tests.notes, note),
     )
+
+
+def note_known_images(evaluated: Evaluated) -> list[str]:
+    """Return a line for each evaluation of what a run's data hold, wholly or in part, though it is no plain repetition.
+
+    One on the run's own images has no column; one on some of them has a drop that is too small.
+    """
+    whole: dict[str, int] = {}
+    partly: dict[str, int] = {}
+    for run, view in evaluated:
+        summary = view.summary
+        if repeats_own_images(run, view) and not tests_as_trained(run, view):
+            name = f"{target_of(view)} (evaluations/{view.scores_in.name})"
+            whole[name] = whole.get(name, 0) + 1
+        elif summary.get("known_images") and is_external(run, summary):
+            name = f"{run.data}{ARROW}{target_of(view)}"
+            partly[name] = max(partly.get(name, 0), summary["known_images"])
+    return [
+        f"{name}: {count(number, 'evaluation')} on images of the run's own data, so no external test, and without a "
+        "column"
+        for name, number in whole.items()
+    ] + [
+        f"{name}: {count(number, 'tested image')} of the run's own data, so not external; the scores may be too high"
+        for name, number in partly.items()
+    ]
 
 
 def size_of_scores(runs: Sequence[Run]) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell
-from medseg.reporting.comparison import Comparison
+from medseg.reporting.comparison import FEW_SEEDS, Comparison
+from medseg.reporting.evaluation_columns import command_line
 from medseg.reporting.line import Line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Estimate, Side, TrainingVariance, of_units
@@ -27,9 +28,10 @@ class Drop:
         row, column: the network, and the external test.
         own, external: mean scores; None where it has no seed with both, as all below.
         drop: how much worse the external one is, in the unit of the score; below 0 where it is better.
-        low, high: 95 % t interval of it; None where a test has one image or group alone.
+        low, high: 95 % t interval of it; None where a test has one image or group alone, or with a remark.
         seeds: how many have both.
         cells: of the own and of the external test.
+        remark: why there is no interval; empty otherwise.
     """
 
     row: Line
@@ -41,17 +43,21 @@ class Drop:
     high: float | None
     seeds: int
     cells: tuple[Cell, Cell]
+    remark: str = ""
 
 
 def find_drops(comparison: Comparison, column: Line) -> list[Drop]:
-    """Return the drop of each network in the column of an external test, in the order of the rows."""
+    """Return the drop of each network in the column of an external test, in the order of the rows.
+
+    A network whose own test has not measured the score is left out (`check_drops` says so).
+    """
     measure, own_column = comparison.measure, own_test(comparison, column)
     pairs: dict[Line, tuple[Cell, Cell]] = {}
     sides: dict[Line, tuple[Side, Side]] = {}
     for row in comparison.rows:
         own = comparison.cells.get((row, own_column)) if own_column else None
         external = comparison.cells.get((row, column))
-        if own is None or external is None:
+        if own is None or external is None or lacks(own, measure):
             continue
         pairs[row] = own, external
         if own.sample is not None and external.sample is not None:
@@ -70,6 +76,8 @@ def find_drops(comparison: Comparison, column: Line) -> list[Drop]:
         k, (one, other) = number[row], sides[row]
         ends = sorted((sign * float(low[k]), sign * float(high[k])))
         known = min(len(one.per_unit), len(other.per_unit)) > 1
+        remark = too_wide(ends[0], ends[1], one.seeds, measure) if known else ""
+        known &= not remark
         drops.append(
             Drop(
                 row,
@@ -81,9 +89,41 @@ def find_drops(comparison: Comparison, column: Line) -> list[Drop]:
                 ends[1] if known else None,
                 one.seeds,
                 cells_of_row,
+                remark,
             )
         )
     return drops
+
+
+def lacks(cell: Cell, measure: Measure) -> bool:
+    """Whether the finished runs of a cell have not measured a score."""
+    return cell.sample is not None and measure.name not in cell.scores
+
+
+def too_wide(low: float, high: float, seeds: int, measure: Measure) -> str:
+    """Say what there is too little of where an interval leaves what a drop of the score can be; empty otherwise."""
+    if measure.lowest is None or measure.highest is None:
+        return ""
+    most = measure.highest - measure.lowest
+    return f"too few {'seeds' if 1 < seeds < FEW_SEEDS else 'images'}" if low < -most or high > most else ""
+
+
+def check_drops(comparison: Comparison) -> list[str]:
+    """Return a line for each external test that networks have a score of which their own tests have not."""
+    measure, warnings = comparison.measure, []
+    for column in comparison.columns:
+        own = own_test(comparison, column) if column.external else None
+        pairs = [
+            (comparison.cells.get((row, own)), comparison.cells.get((row, column))) for row in comparison.rows if own
+        ]
+        here = [one for one, other in pairs if one and other and lacks(one, measure) and not lacks(other, measure)]
+        if not here:
+            continue
+        folders = sorted({str(run.folder.parent) for cell in here for run in cell.runs})
+        advice = f": {command_line('medseg score', *folders, f'scores=[{measure.score}]')}" if measure.optional else ""
+        rows = "; ".join(cell.row.label for cell in here)
+        warnings.append(f"{column.label}: no drop of {measure.title}, which the own tests lack, of {rows}{advice}")
+    return warnings
 
 
 def own_test(comparison: Comparison, column: Line) -> Line | None:

@@ -6,6 +6,7 @@ Evaluations of another split of the data of the training are in no column: they 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ Evaluated = Sequence[tuple[Run, View]]
 
 ARROW = " -> "
 
+DATASET = "data.dataset."
+"""Prefix of the options of a dataset."""
+
 
 def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names: Names) -> list[tuple[Line, Run, View]]:
     """Return each evaluation that has a column, with this and its run, in the order of the report.
@@ -29,12 +33,12 @@ def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names:
         columns: of the runs' own tests, by the id of the run.
         names: what datasets are printed as.
     """
-    keys: dict[tuple[Any, ...], tuple[Line, View]] = {}
+    keys: dict[tuple[Any, ...], tuple[Line, Run, View]] = {}
     found: dict[tuple[int, tuple[Any, ...]], tuple[Run, View]] = {}
     for run, view in evaluated:
         key = key_of(run, view)
         if key is not None:
-            keys.setdefault((columns[id(run)], *key), (columns[id(run)], view))
+            keys.setdefault((columns[id(run)], *key), (columns[id(run)], run, view))
             found.setdefault((id(run), (columns[id(run)], *key)), (run, view))
     lines = label(keys, names)
     sorted_keys = sorted(keys, key=lambda key: (lines[key].external, lines[key].label))
@@ -71,24 +75,37 @@ def facts_of(key: tuple[Any, ...], view: View) -> Facts:
         height, width = summary.get("evaluation_size") or (0, 0)
         facts |= {"split": str(summary.get("split")), "image_size": f"{height} x {width}"}
         facts |= {f"data.{name}": str(summary.get(of)) for name, of in (("split", "split_name"), ("fold", "fold"))}
+        facts |= {
+            key: str(value)
+            for key, value in (summary.get("options") or {}).items()
+            if key == "data.root" or (key.startswith(DATASET) and not key.endswith("_target_"))
+        }
     return tuple(sorted(facts.items()))
 
 
-def label(keys: Mapping[tuple[Any, ...], tuple[Line, View]], names: Names) -> dict[tuple[Any, ...], Line]:
-    """Return the column of each key, named by the data, and by what differs where several are of the same data."""
+def label(keys: Mapping[tuple[Any, ...], tuple[Line, Run, View]], names: Names) -> dict[tuple[Any, ...], Line]:
+    """Return the column of each key, named by the data, and by what differs where several are of the same data.
+
+    Where that is the dataset of the training, with other options, it is named by what differs from these.
+    """
     unnamed: dict[tuple[Any, ...], tuple[str, str, Facts]] = {}
-    for key, (base, view) in keys.items():
+    for key, (base, _, view) in keys.items():
         target = target_of(view)
         name = f"{base.name}{ARROW}{target}" if len(key) > 3 else base.name
         text = names.datasets.get(name) if len(key) > 3 else base.label
-        unnamed[key] = (
-            text or f"{base.label}{ARROW}{names.datasets.get(target, target)}", name, facts_of(key, view),
-        )  # fmt: skip
+        printed = f"{with_name(base, names)}{ARROW}{names.datasets.get(target, target)}"
+        unnamed[key] = text or printed, name, facts_of(key, view)
     lines: dict[tuple[Any, ...], Line] = {}
     taken: dict[str, int] = {}
     for key, (text, name, facts) in unnamed.items():
+        _, run, view = keys[key]
         alike = [dict(of) for other, (one, _, of) in unnamed.items() if one == text and other[0] == key[0]]
-        parts = [f"{fact}={value}" for fact, value in facts if len({of.get(fact) for of in alike}) > 1]
+        if len(key) > 3 and target_of(view) == run.data and run.settings:
+            trained = {fact: str(run.settings.get(fact)) for fact, _ in facts if fact.startswith(DATASET)}
+            alike.append(dict(facts) | trained)
+        parts = [
+            f"{fact.removeprefix(DATASET)}={value}" for fact, value in facts if len({of.get(fact) for of in alike}) > 1
+        ]
         tta = (("tta", "true"),) if key[1] else ()
         whole = ", ".join([text, *parts, *(f"{fact}={value}" for fact, value in tta)])
         taken[whole] = taken.get(whole, 0) + 1
@@ -97,8 +114,32 @@ def label(keys: Mapping[tuple[Any, ...], tuple[Line, View]], names: Names) -> di
     return lines
 
 
+def with_name(base: Line, names: Names) -> str:
+    """Return the label of a column of the runs' own tests with the name of its dataset in front."""
+    printed = (base.name, *names.datasets.values())
+    if any(base.label == name or base.label.startswith(f"{name}, ") for name in printed):
+        return base.label
+    return f"{names.datasets.get(base.name, base.name)}, {base.label}"
+
+
 def command_of(runs: Sequence[Run], view: View) -> str:
-    """Return the command that makes the evaluations of a column that are missing."""
+    """Return the command that makes the evaluations of a column that are missing, as a shell takes it."""
     folders = sorted({str(run.folder.parent) for run in runs})
     words = view.summary.get("words")
-    return " ".join(["medseg evaluate", *folders, *(words if words is not None else ["data=..."])])
+    if len(folders) == 1 and "=" not in folders[0]:
+        where = folders[0]
+    else:  # named: the last of several words without a key would be the data
+        quoted = ["'" + folder.replace("\\", "\\\\").replace("'", "\\'") + "'" for folder in folders]
+        where = f"checkpoint=[{','.join(quoted)}]"
+    given = ["data=..."] if words is None else words
+    return command_line("medseg evaluate", where, *given)
+
+
+def command_line(program: str, *words: str) -> str:
+    """Write a command as a shell takes it."""
+    return " ".join([program, *map(in_shell, words)])
+
+
+def in_shell(word: str) -> str:
+    """Quote a word for a shell, in double quotes where it has single ones of its own."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from medseg.errors import UserError
 from medseg.reporting.evaluation_columns import ARROW, Evaluated, evaluation_columns, target_of
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
@@ -207,7 +208,7 @@ def same_data(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
     for run in runs:
         held_out = [row for row in run.images if row["split"] != "train"]
         identities = {
-            "data.root": run.summary.get("source_identity") if run.finished else None,
+            "data.root": source_identity(run),
             "data.split": tuple(sorted((row["id"], row["split"]) for row in held_out)) or None,
             "data.groups": tuple(sorted((row["id"], row["group"]) for row in held_out)) or None,
         }
@@ -216,6 +217,15 @@ def same_data(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
                 text = as_text(run.settings[key])
                 alike[run.data, key, text] = first.setdefault((run.data, key, run.fold, identity), text)
     return alike
+
+
+def source_identity(run: Run) -> str | None:
+    """Return what stands for the files that a run read, from its test or, before that, its data; None if not known."""
+    try:
+        known = run.summary if run.finished else run.dataset
+    except UserError:  # a damaged file of a run that has no scores
+        return None
+    return known.get("source_identity")
 
 
 def belongs_to_row(key: str) -> bool:

@@ -16,6 +16,7 @@ from medseg.reporting.comparison import Comparison, measures_of, score_runs, wit
 from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
+from medseg.reporting.drops import check_drops
 from medseg.reporting.figures import FIGURES, Drawing, draw
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
@@ -143,7 +144,8 @@ def compare(
     comparison = score_runs(tests.runs, measure, size, printed, tests.evaluated, tests.at)
     if scored is not None:
         scored(comparison)
-    return report_of(tests.runs, with_verdicts(comparison), tests.notes, wanted)
+    notes = [*tests.notes, *check_drops(comparison)]
+    return report_of(tests.runs, with_verdicts(comparison), notes, wanted)
 
 
 def report_of(

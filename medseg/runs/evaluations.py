@@ -115,14 +115,22 @@ def read_evaluations(run: Run, problems: list[str]) -> list[View]:
 NO_SOURCE = hashlib.sha256().hexdigest()
 """Identity of the source of data that are made up, such as drawn images."""
 
+MOST = 0.5
+"""Part of the images of an evaluation above which, where the run's data hold them, it is of the run's data."""
+
 
 def is_external(run: Run, evaluation: Mapping[str, Any]) -> bool:
-    """Tell whether an evaluation, of which this is the summary, is of other images than the run was trained on.
+    """Tell whether an evaluation, of which this is the summary, is of other images than those of the run's data.
 
-    Told by what the images are, where that is known, else by the name of the data: a copy of them elsewhere, another
-    size or another split is not external.
+    A copy of them elsewhere, another size or another split is not external. Told by the images themselves where these
+    are known, else by where they are from, else by the name of the data.
     """
-    known = run.summary if run.finished else run.dataset.get("fingerprint") or {}
+    known = run.summary if run.finished else run.dataset
+    identity = known.get("data_identity")
+    if identity is not None and identity == evaluation.get("data_identity"):
+        return False
+    if evaluation.get("known_images") is not None:
+        return bool(evaluation["known_images"] <= MOST * evaluation.get("images", 0))
     for key in ("source_identity", "data_identity"):
         trained, tested = known.get(key), evaluation.get(key)
         if trained is not None and tested is not None and trained != NO_SOURCE:
@@ -131,5 +139,15 @@ def is_external(run: Run, evaluation: Mapping[str, Any]) -> bool:
 
 
 def tests_as_trained(run: Run, view: View) -> bool:
-    """Tell whether an evaluation tests a run on its own test images, such as with flips."""
-    return run.finished and not is_external(run, view.summary) and {*view.per_image.ids} == {*run.per_image.ids}
+    """Tell whether an evaluation tests a run on its own test images at their size, such as with flips."""
+    if not run.finished or is_external(run, view.summary):
+        return False
+    sizes = [of.summary.get("evaluation_size") for of in (run, view)]
+    return sizes[0] == sizes[1] and {*view.per_image.ids} == {*run.per_image.ids}
+
+
+def repeats_own_images(run: Run, view: View) -> bool:
+    """Tell whether an evaluation that was asked for as other data, or at another size, is of the run's own images."""
+    own, summary = run.summary if run.finished else run.dataset, view.summary
+    asked = ("data_identity", "split_name", "fold")
+    return not is_external(run, summary) and any(own.get(key) != summary.get(key) for key in asked)

@@ -124,6 +124,8 @@ EVALUATION: Schema = {
     "checkpoint": (str, None),
     "words": ([str], None),
     "data_name": (str, None),
+    "known_images": (int, None),
+    "options": (dict, None),
 }
 
 ENVIRONMENT: Schema = {"packages": (dict, None)}
@@ -146,6 +148,7 @@ DATA: Schema = {
     "licence": (str, None),
     "citation": (str, None),
     "counts": ({"train": int, ...: int}, None),
+    "images": ([str], None),
     "fingerprint": (lambda value: value == {}, FINGERPRINT, None),  # one that was not kept is empty
 }
 

@@ -12,9 +12,11 @@ from medseg.data.datasets.base import Dataset
 from medseg.data.metadata import FIXED, as_row
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.dataset import first_few
+from medseg.data.prepared.samples import Row
 from medseg.data.splits import SPLITS
 from medseg.errors import DataError, UserError
 from medseg.runs.folder import RunFolder
+from medseg.runs.schema import DATA, read_checked
 from medseg.system.files import read_csv, write_csv, write_json
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,26 @@ def describe_data(datamodule: SegmentationDataModule) -> dict[str, Any]:
         "split_name": datamodule.split,
         "fold": datamodule.fold,
         "counts": {split: len(indices) for split, indices in datamodule.indices.items()},
+        "images": sorted({short_digest(row) for row in prepared.samples}),
         "fingerprint": fingerprint,
     }
+
+
+def short_digest(row: Row) -> str:
+    """Return what tells an image from others, whatever its name and the size that it is prepared at."""
+    return row.sha256[:12]
+
+
+def count_known(datamodule: SegmentationDataModule, folder: RunFolder) -> int | None:
+    """Count the images of the test split that are among the data of a run, in any split; None where it is not known."""
+    try:
+        known = read_checked(folder.data, DATA).get("images")
+    except UserError:  # a damaged file, which nothing else here needs
+        known = None
+    if known is None:
+        return None
+    prepared, of_run = datamodule.prepared, {*known}
+    return sum(short_digest(prepared.samples[index]) in of_run for index in datamodule.indices[datamodule.test_split])
 
 
 def about(dataset: Dataset) -> str:

@@ -25,7 +25,7 @@ from medseg.system.process import is_first_process
 from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.network import TrainedNetwork
 from medseg.training.build import build_trainer, check_network, quiet_libraries
-from medseg.training.data_record import image_rows
+from medseg.training.data_record import count_known, image_rows
 from medseg.training.evaluation_data import (
     absolute,
     check_classes,
@@ -77,6 +77,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     check_writable(folder)
     record = {
         "data_name": data_name(datamodule),
+        "known_images": count_known(datamodule, run),
         "checkpoint_sha256": sha256_of(file),
         "options": options_of(cfg),
         "words": [word for word in overrides if not word.startswith(("checkpoint=", "output=", "force=", "trainer"))],

@@ -152,17 +152,42 @@ def test_of_a_run_of_an_older_version_less_is_known(run: RunFolder, tmp_path: Pa
     assert "license" not in yaml.safe_load(text.split("---\n")[1])
 
 
-def test_an_evaluation_on_other_data_is_external(run: RunFolder, tmp_path: Path) -> None:
+def test_other_evaluations_are_named_by_their_data_with_intervals(run: RunFolder, tmp_path: Path) -> None:
     copy = shutil.copytree(run.path, tmp_path / run.path.name)
     summary = json.loads((copy / "test" / "summary.json").read_text())
-    for label, changed in (("synthetic-val", {"split": "val"}), ("dsb-test", {"data": "dsb", "images": 67})):
-        folder = copy / "evaluations" / label
-        folder.mkdir(parents=True)
+    other = {"data_identity": "other", "data": "folder", "data_name": "hospital", "known_images": 0}
+    for label, changed in (
+        ("synthetic-val", {"split": "val"}),
+        ("synthetic-tta", {"tta": True}),
+        ("folder-96x96-1a2b3c", other),
+        ("copy", {"source_identity": "elsewhere", "data": "folder", "data_name": "copy", "split_name": "all"}),
+    ):
+        folder = shutil.copytree(copy / "test", copy / "evaluations" / label)
+        shutil.copyfile(copy / "images.csv", folder / "images.csv")
         (folder / "summary.json").write_text(json.dumps({**summary, **changed}))
-    text = write_card(subject_of(copy), None)
-    assert re.search(r"dsb-test +\| other data +\| +67 \|", section(text, "Scores"))
-    assert re.search(r"synthetic-val +\| the same data, val +\|", section(text, "Scores"))
-    assert "No external validation" not in section(text, "Limits")
+        if "split" in changed:  # other images
+            per_image = (folder / "per_image.csv").read_text().splitlines(keepends=True)
+            (folder / "per_image.csv").write_text("".join(per_image[:-1]))
+    subject = subject_of(copy)
+    text = section(write_card(subject, None), "Scores")
+    score = subject.cell.scores["dice"]
+    rows = {cells[1]: cells[2:7] for line in text.splitlines() if len(cells := re.split(r" *\| *", line)) == 8}
+    dice = [summary["headline"][name]["mean"] for name in ("dice", "iou")]
+    assert score.low is not None
+    expected = ["3", f"{dice[0]:.3f}", f"[{score.low:.3f}, {score.high:.3f}]", f"{dice[1]:.3f}"]
+    assert rows["hospital, test"] == ["other data", *expected]
+    assert rows["synthetic, val"][0] == "the same data"
+    assert rows["copy, test, data.split=all"][0] == "the same test images"
+    assert rows["synthetic, test, averaged over flips"] == ["the same test images", *expected]
+    assert "No external validation" not in section(write_card(subject, None), "Limits")
+    shutil.rmtree(copy / "evaluations" / "folder-96x96-1a2b3c")
+    assert "No external validation" in section(write_card(subject_of(copy), None), "Limits")
+
+
+def test_the_protocol_names_the_size_that_is_scored_at(run: RunFolder) -> None:
+    protocol = section(write_card(subject_of(run.path), None), "Protocol")
+    assert "brought to the native size of each test image and scored there" in protocol
+    assert "one that no test image has is in no mean but where it is predicted" in protocol
 
 
 def test_seeds_are_averaged(sweep: Path) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy import stats
 
+from medseg.commands.evaluate import COMMAND
+from medseg.config.overrides import add_keys, normalize_overrides
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.claims import judge
 from medseg.reporting.drops import find_drops
+from medseg.reporting.render.csv import as_csv
+from medseg.reporting.render.text import as_text
 from medseg.reporting.report import Report, compare
 from medseg.reporting.tables.external import external_table
+from medseg.runs.evaluations import NO_SOURCE
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
 from tests.reporting.fabricate import fabricate
@@ -93,6 +100,24 @@ def test_what_lacks_an_evaluation_is_named_with_the_command_that_makes_it(report
     assert line == f"kvasir -> polypgen: 4 of 6 runs are not evaluated: medseg evaluate {sweep} data=polypgen"
 
 
+@pytest.mark.parametrize("names", [("it's my runs",), ("one, two", "three$")])
+def test_the_command_can_be_pasted_into_a_shell(tmp_path: Path, names: tuple[str, ...]) -> None:
+    root = "ext/my hospital & co_1"
+    given = add_keys(["RUN", f"data.root='{root}'", "data=folder"], COMMAND.positional, "evaluate")
+    for number, name in enumerate(names):
+        fabricate(tmp_path / name, {"unet": 0.0}, seeds=(2 * number, 2 * number + 1))
+        fabricate_evaluations(tmp_path / name, "cvc", of=lambda run: run.seed % 2 == 0, words=given[:-1])
+    tree = read_runs([tmp_path / name for name in names])
+    (line,) = [line for line in compare(tree).comparison.warnings if "evaluated" in line]
+    program, command, *words = shlex.split(line.partition("not evaluated: ")[2])
+    assert (program, command) == ("medseg", "evaluate")
+    chosen = normalize_overrides(add_keys(words, COMMAND.positional, "evaluate"))
+    read = {each.key_or_group: each.value() for each in OverridesParser.create().parse_overrides(chosen)}
+    folders = read["checkpoint"] if len(names) > 1 else [read["checkpoint"]]
+    assert [str(folder) for folder in folders] == [str(tmp_path / name) for name in names]
+    assert str(read["data.root"]) == root
+
+
 def test_the_drop_is_over_the_images_of_both_tests_and_over_trainings_paired_by_seed(report: Report) -> None:
     comparison = report.comparison
     column = next(column for column in comparison.columns if column.label == "kvasir -> cvc")
@@ -142,6 +167,29 @@ def test_columns_of_the_same_data_are_named_by_what_differs(tmp_path: Path) -> N
     assert all(len(cell.runs) == 2 for cell in comparison.cells.values()), (
         "an evaluation that was made twice counts once"
     )
+
+
+def test_columns_of_the_dataset_of_the_training_are_named_by_the_options_that_differ(tmp_path: Path) -> None:
+    words = ("data.dataset.style=polyp", "data.dataset.count=60")
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, data=("synthetic",), seeds=(0, 1), extra=words)
+    for style in ("lesion", "nuclei"):
+        chosen = {"data.dataset._target_": "Synthetic", "data.dataset.style": style, "data.dataset.count": 60}
+        other = {"data_identity": style, "source_identity": NO_SOURCE, "options": chosen, "known_images": 0}
+        fabricate_evaluations(tmp_path / "sweep", "synthetic", name=style, **other)
+        labels = [column.label for column in compare(read_runs(tmp_path / "sweep")).comparison.columns]
+        assert labels[-1] == f"synthetic -> synthetic, style={style}"
+    assert labels[1:] == ["synthetic -> synthetic, style=lesion", "synthetic -> synthetic, style=nuclei"]
+
+
+def test_the_name_of_the_dataset_is_left_of_the_arrow(tmp_path: Path) -> None:
+    for size in (64, 96):
+        fabricate(tmp_path / f"of{size}", {"unet": 0.0}, seeds=(0, 1), extra=(f"data.image_size={size}",))
+        fabricate_evaluations(tmp_path / f"of{size}", "cvc", size=size)
+    runs = read_runs([tmp_path / "of64", tmp_path / "of96"])
+    external = [column.label for column in compare(runs).comparison.columns if column.external]
+    assert external == ["kvasir, image_size=64 -> cvc", "kvasir, image_size=96 -> cvc"]
+    external = [c.label for c in compare(runs, names={"kvasir": "Kvasir-SEG"}).comparison.columns if c.external]
+    assert external == ["Kvasir-SEG, image_size=64 -> cvc", "Kvasir-SEG, image_size=96 -> cvc"]
 
 
 def test_printed_names_are_those_of_both_data(sweep: Path) -> None:
@@ -258,3 +306,61 @@ def test_runs_of_before_the_native_size_are_told_apart(tmp_path: Path) -> None:
     assert not made.notes
     (cell,) = made.comparison.column_cells(made.comparison.columns[0])
     assert len(cell.runs) == 2
+
+
+def test_images_of_the_runs_own_data_are_not_external_and_a_note_says_so(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    own = read_runs(tmp_path / "sweep")[0].summary["data_identity"]
+    copy = {"data_identity": own, "source_identity": "elsewhere", "split_name": "all", "data_name": "copy"}
+    fabricate_evaluations(tmp_path / "sweep", "kvasir", name="copy", **copy)
+    drawn = {"source_identity": NO_SOURCE, "known_images": 40, "tta": True}
+    fabricate_evaluations(tmp_path / "sweep", "kvasir", name="larger", images=40, size=128, **drawn)
+    fabricate_evaluations(tmp_path / "sweep", "kvasir", name="val", split="val", data_identity=own)
+    made = compare(read_runs(tmp_path / "sweep"))
+    assert [column.label for column in made.comparison.columns] == ["kvasir"]
+    assert list(made.notes) == [
+        "copy (evaluations/copy): 2 evaluations on images of the run's own data, so no external test, and without a "
+        "column",
+        "kvasir (evaluations/larger): 2 evaluations on images of the run's own data, so no external test, and without "
+        "a column",
+    ]
+
+
+def test_some_images_of_the_runs_own_data_in_an_external_test_are_counted(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "sweep", "cvc", images=40, known_images=3)
+    made = compare(read_runs(tmp_path / "sweep"))
+    assert [column.label for column in made.comparison.columns] == ["kvasir", "kvasir -> cvc"]
+    (note,) = made.notes
+    assert note.startswith("kvasir -> cvc: 3 tested images of the run's own data")
+
+
+def test_a_score_that_own_tests_lack_is_a_note_with_the_command_and_no_drop(tmp_path: Path) -> None:
+    fabricate(tmp_path / "my sweep", {"unet": 0.0}, seeds=(0, 1))
+    fabricate_evaluations(tmp_path / "my sweep", "cvc")
+    for file in (tmp_path / "my sweep").glob("*/evaluations/cvc/per_image.csv"):
+        header, *rows = file.read_text().splitlines()
+        file.write_text("\n".join([f"{header},mcc", *(f"{row},0.5" for row in rows), ""]))
+    for file in (tmp_path / "my sweep").glob("*/evaluations/cvc/summary.json"):
+        summary = json.loads(file.read_text())
+        summary["headline"]["mcc"] = {"mean": 0.5}
+        file.write_text(json.dumps(summary))
+    made = compare(read_runs(tmp_path / "my sweep"), "mcc")
+    (note,) = made.notes
+    command = note.partition("of unet: ")[2]
+    assert note.startswith("kvasir -> cvc: no drop of MCC, which the own tests lack")
+    assert shlex.split(command) == ["medseg", "score", str(tmp_path / "my sweep"), "scores=[mcc]"]
+    assert external_table(made.comparison).records == []
+    assert not compare(read_runs(tmp_path / "my sweep")).notes
+
+
+def test_an_interval_that_no_drop_can_have_is_a_remark(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0, 1), seed_noise=0.3, images=6)
+    fabricate_evaluations(tmp_path / "sweep", "cvc", images=4, groups=2, seed_noise=0.3)
+    table = external_table(compare(read_runs(tmp_path / "sweep")).comparison)
+    (drop,) = table.records
+    assert (drop.low, drop.high, drop.remark) == (None, None, "too few seeds")
+    assert "[too few seeds]" in as_text(table)
+    header, row = as_csv(table).splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True))
+    assert [cells[f"{of}_{what}"] for of in ("own", "external") for what in ("images", "groups")] == ["6", "", "4", "2"]

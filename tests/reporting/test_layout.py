@@ -134,6 +134,19 @@ def test_the_same_images_in_another_folder_are_the_same_column(tmp_path: Path) -
     assert len(columns(laid_out(folder))) == 2
 
 
+def test_a_failed_run_of_the_same_images_is_in_their_column(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet data.root=mine": 0.0}, data=("folder",), seeds=(0,), images=4)
+    (test,) = folder.glob("*/test/summary.json")
+    test.write_text(json.dumps({**json.loads(test.read_text()), "source_identity": "abc"}))
+    model = "unet data.root=/a/mine"
+    failed = {(model, "folder", 1): "failed"}
+    fabricate(folder, {model: 0.0}, data=("folder",), seeds=(1,), images=4, states=failed)
+    assert len(columns(laid_out(folder))) == 2
+    (other,) = folder.glob("*seed1")
+    (other / "data.json").write_text(json.dumps({"title": "own images", "source_identity": "abc"}))
+    assert len(columns(laid_out(folder))) == 1
+
+
 def test_settings_that_follow_from_the_dataset_are_part_of_the_column(tmp_path: Path) -> None:
     networks = {"unet": 0.0, "convunext": 0.0}
     folder = fabricate(tmp_path / "s", networks, data=("kvasir",), images=4, extra=["trainer.max_epochs=20"])

@@ -123,7 +123,10 @@ def test_an_experiment_is_evaluated_goes_on_and_is_reported(tmp_path: Path) -> N
     assert again.stderr.count("evaluated already, so not repeated") == 1
     assert again.stdout.count(": Dice ") == 2
     made = compare(read_runs(tmp_path / "runs"))
-    assert [column.label for column in made.comparison.columns] == ["synthetic", "synthetic -> synthetic"]
+    assert [column.label for column in made.comparison.columns] == [
+        "synthetic",
+        "synthetic -> synthetic, count=10, style=nuclei",
+    ]
     (cell,) = made.comparison.column_cells(made.comparison.columns[1])
     assert len(cell.runs) == 2
     assert json.loads((cell.runs[0].predictions.parent / "summary.json").read_text())["words"] == [*words[1:4]]

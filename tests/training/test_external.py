@@ -102,6 +102,13 @@ def test_a_copy_of_the_training_images_is_scored_whole_with_a_warning(
     folder = evaluate(place, *words, "data=folder")
     assert json.loads((folder / "summary.json").read_text())["images"] == 20
     assert "they are the images that the run was trained on; without data=folder" in caplog.text
+    assert json.loads((folder / "summary.json").read_text())["known_images"] == 20
+    report = compare(read_runs(run.path))
+    assert not any(column.external for column in report.comparison.columns if "copy" in column.label)
+    assert any("on images of the run's own data" in note for note in report.notes)
+    larger = evaluate(place, *words, "data.image_size=64", f"output={tmp_path / 'larger'}")
+    summary = json.loads((larger / "summary.json").read_text())
+    assert summary["known_images"] == summary["images"], "whatever the size that they are prepared at"
     assert (evaluate(place, *words) / "per_image.csv").read_bytes() == run.per_image.read_bytes()
 
 

@@ -43,7 +43,7 @@ def draw_costs(content: Content, folder: Path) -> list[Path]:
         return drawn
     without = [row.label for row in content.rows if row not in macs]
     if without:
-        log.info("figure of multiply-accumulates: no benchmark at %s of %s", size, ", ".join(without))
+        log.info("figure of multiply-accumulates: no benchmark at %s of %s", size, "; ".join(without))
     stem, area = folder / f"{content.measure.name}_macs", ("million parameters", millions)
     return drawn + draw_bubbles(content, stem, (f"GMAC for an image of {size}", macs), area)
 

@@ -86,7 +86,9 @@ def plot_html(comparisons: Comparisons) -> str:
     )
     lacking = [COSTS[name].title.partition(",")[0] for name in ("macs", "latency_ms") if name not in known]
     if lacking:
-        notes += f" {' and '.join(lacking)} are here once medseg benchmark has measured them."
+        verb, what = ("is", "it") if len(lacking) == 1 else ("are", "them")
+        named = " and ".join(lacking)
+        notes += f" {named[:1].upper()}{named[1:]} {verb} shown once medseg benchmark has measured {what}."
     return f'{controls}<div class="plot" id="plot"></div>\n{legend_html("plot", "networks in the plot")}{faint(notes)}'
 
 

@@ -27,8 +27,8 @@ def external_table(comparison: Comparison) -> Table[Drop]:
         Column[Drop]("low"),
         Column[Drop]("high"),
         Column[Drop]("seeds", "seeds", number=True),
-        Column[Drop]("own_images", "own images", lambda d: images(d.cells[0].sample)),
-        Column[Drop]("external_images", "external images", lambda d: images(d.cells[1].sample)),
+        *units("own", 0),
+        *units("external", 1),
     )
     what = "own - external" if measure.higher_is_better else "external - own, so that a positive one is a loss"
     shown = [drop for drop in drops if drop.low is not None]
@@ -38,17 +38,36 @@ def external_table(comparison: Comparison) -> Table[Drop]:
         f"{measure.title} of the seeds that have both tests. Drop: {what}."
         + (f" Its t interval is over {over}{trainings}." if shown else "")
     ]
+    remarks = dict.fromkeys(drop.remark for drop in drops if drop.remark)
+    notes += [f"[{remark}]: the interval would leave what a drop of the score can be." for remark in remarks]
     if any(drop.seeds == 1 for drop in shown) and comparison.rows:
         notes.append("With one seed, the interval is over images alone.")
     return Table("external", f"Own and external tests: {measure.title}", columns, drops, tuple(notes))
 
 
-def images(sample: Sample | None) -> str | None:
-    """Say how many images a test has, and of how many groups."""
-    if sample is None:
-        return None
-    groups = f" of {count(len(set(sample.groups)), 'group')}" if sample.groups else ""
-    return f"{len(sample.ids)}{groups}"
+def units(test: str, number: int) -> list[Column[Drop]]:
+    """Return the columns of the images of a test, the own one (0) or the external one (1), and of their groups."""
+
+    def sample(drop: Drop) -> Sample | None:
+        return drop.cells[number].sample
+
+    def images(drop: Drop) -> int | None:
+        of = sample(drop)
+        return len(of.ids) if of else None
+
+    def groups(drop: Drop) -> int | None:
+        of = sample(drop)
+        return len(set(of.groups)) if of and of.groups else None
+
+    def text(drop: Drop) -> str:
+        grouped = groups(drop)
+        known = "-" if images(drop) is None else str(images(drop))
+        return known if grouped is None else f"{known} of {count(grouped, 'group')}"
+
+    return [
+        Column(f"{test}_images", f"{test} images", images, text=text, number=True),
+        Column(f"{test}_groups", value=groups),
+    ]
 
 
 def drop_text(drop: Drop, measure: Measure) -> str:
@@ -57,6 +76,8 @@ def drop_text(drop: Drop, measure: Measure) -> str:
         return "-"
     digits = point_digits(measure)
     text = signed(drop.drop * measure.points, digits)
+    if drop.remark:
+        return f"{text} [{drop.remark}]"
     if drop.low is None or drop.high is None:
         return text
     return f"{text} [{signed(drop.low * measure.points, digits)}, {signed(drop.high * measure.points, digits)}]"

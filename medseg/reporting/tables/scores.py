@@ -217,7 +217,7 @@ def legend(records: Sequence[ScoreRow], measure: Measure) -> list[str]:
     ungrouped = dict.fromkeys(record.cell.column.label for record, _, sample in shown if not sample.groups)
     if ungrouped:
         everywhere = len(ungrouped) == len({record.cell.column for record, _, _ in shown})
-        of = "" if everywhere else f" of {', '.join(ungrouped)}"
+        of = "" if everywhere else f" of {'; '.join(ungrouped)}"
         notes.append(f"Images{of} are taken as independent.")
     marks = {
         "bold: best of the dataset": any(record.rank == 1 for record, _, _ in shown),

@@ -176,7 +176,7 @@ def ranking_table(ranking: Ranking[Line], measure: Measure) -> Table[int]:
         if ranking.p >= ALPHA:
             notes.append("The test does not find that the networks rank differently at all.")
     if ranking.left_out:
-        notes.append(f"Not ranked, without a score on every dataset: {', '.join(r.label for r in ranking.left_out)}.")
+        notes.append(f"Not ranked, without a score on every dataset: {'; '.join(r.label for r in ranking.left_out)}.")
     title = f"Average rank over datasets: {measure.title}"
     return Table("ranks", title, columns, range(len(ranking.rows)), tuple(notes))
 
@@ -240,7 +240,7 @@ def ablation_tables(ablations: Sequence[Ablation], comparison: Comparison) -> li
         notes += pair_notes(pairs, measure)
         guessed = [block.label for block in ablation.blocks if not block.known]
         if guessed:
-            notes.append(f"The default is not among the values, so the first is taken for it: {', '.join(guessed)}.")
+            notes.append(f"The default is not among the values, so the first is taken for it: {'; '.join(guessed)}.")
         headings = {column: column.label for column in comparison.datasets}
         blocks: Blocks[AblationRow] = Blocks(lambda v: (v.block.label, v.row), lambda v: v.column, headings)
         title = f"Ablation: {ablation.title} ({measure.title})"
