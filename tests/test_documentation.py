@@ -22,6 +22,7 @@ from medseg.__main__ import command_names
 from medseg.config import yaml_files
 from medseg.config.overrides import add_keys, normalize_overrides
 from medseg.sweeps.conditions import read_conditions
+from medseg.system.files import read_csv, write_csv
 from tests.helpers import compose_config, train
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -168,6 +169,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run = train(folder, f"seed={seed}", *options)
         (folder / f"RUN{seed + 1}").symlink_to(run.path)
     (folder / "RUN").symlink_to((folder / "RUN1").resolve())
+    images = [row["id"] for row in read_csv(run.splits)]
+    patients = [{"id": image, "device": "AB"[number % 2]} for number, image in enumerate(images)]
+    write_csv(folder / "patients.csv", patients)
     (folder / "images").mkdir()
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (70, 90, 3), dtype=np.uint8)

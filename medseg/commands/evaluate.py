@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -43,6 +44,10 @@ def evaluate(cfg: DictConfig) -> None:
         evaluate_runs(cfg, words)
         return
     cfg.checkpoint = checkpoint
+    # Lightning starts the further processes of a distributed evaluation as `python -m medseg` with these arguments, of
+    # which the first, the command's own name, was taken away.
+    if sys.argv[1:2] != ["evaluate"]:
+        sys.argv.insert(1, "evaluate")
     from medseg.reporting.evaluated import describe_interval
     from medseg.training.evaluation import evaluate_checkpoint
 

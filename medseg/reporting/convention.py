@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
@@ -70,6 +71,31 @@ def tests_under(tree: RunTree, convention: str) -> Tests:
             "not at each image's own; convention=prepared_size compares all at it"
         )
     return Tests(list(tree), evaluated, convention, "", tuple(notes))
+
+
+def of_one_tolerance(tests: Tests) -> Tests:
+    """Leave NSD out of the tests that measured it with another tolerance than the first: it is another score."""
+    every = [*tests.runs, *(view for _, view in tests.evaluated)]
+    measured = [run for run in every if run.finished and "nsd" in run.per_image.classwise]
+    others = [run for run in measured if run.summary.get("nsd_tolerance") != measured[0].summary.get("nsd_tolerance")]
+    if not others:
+        return tests
+    changed: dict[int, Any] = {}
+    for run in others:
+        scores = {name: values for name, values in run.per_image.classwise.items() if name != "nsd"}
+        changed[id(run)] = replace(run)
+        changed[id(run)].__dict__["per_image"] = replace(run.per_image, classwise=scores)
+    tolerance = measured[0].summary.get("nsd_tolerance")
+    note = (
+        f"NSD: {count(len(others), 'test')} left out, measured with another tolerance than {tolerance} px; "
+        f"medseg score RUNS scores=[nsd] nsd_tolerance={tolerance} measures all with one"
+    )
+    return replace(
+        tests,
+        runs=[changed.get(id(run), run) for run in tests.runs],
+        evaluated=[(changed.get(id(run), run), changed.get(id(view), view)) for run, view in tests.evaluated],
+        notes=(*tests.notes, note),
+    )
 
 
 def note_known_images(evaluated: Evaluated) -> list[str]:

@@ -7,22 +7,18 @@ What else is known of an image are the columns of `images.csv` of the runs, or o
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from medseg.errors import ConfigError, UserError, close_matches
+from medseg.errors import UserError, close_matches
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.line import Line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Array
+from medseg.reporting.wanted import FIXED, SIZE, Known, Wanted
 
-SIZE = "size"
-FIXED = frozenset([SIZE, "id", "split", "group"])
-"""Names of columns that images are not divided by, but by the size of the target."""
 NO_TARGET, NOT_KNOWN = "no target", "not known"
 
 THIRDS = ("small", "medium", "large")
@@ -30,13 +26,15 @@ THIRDS = ("small", "medium", "large")
 MOST_COLUMNS = 3
 """Columns that are taken of a dataset where none is named, beside the sizes: a report is to be read."""
 
+FEWEST = 4
+"""Units from which on a subgroup is compared with others: whichever has fewer is often the best or the worst by chance,
+and an interval that says so leaves the range of the score."""
+
 USUAL, MOST = 6, 24
 """Subgroups that a column may make where it is not named, and where it is. A column with more numbers makes thirds."""
 
 UNKNOWN = frozenset(["", "na", "n/a", "nan", "null", "?"])
 """Values that say that nothing is known, in any case."""
-
-TABLE = re.compile(r"(?P<file>.+\.csv)(?::(?P<column>.+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,96 +59,73 @@ class Division:
         return "size of the target" if self.by == SIZE else self.by
 
 
-Known = Mapping[str, Mapping[str, str]]
-"""What is known of images: column -> id -> value."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a report is asked to divide images by.
-
-    Args:
-        names: `size` and columns, in their order; None for what there is.
-        table: columns of the tables that were given.
-        sizes: bounds of the sizes, parts of the image; None for thirds.
-    """
-
-    names: tuple[str, ...] | None = None
-    table: Known = field(default_factory=dict)
-    sizes: tuple[float, ...] | None = None
-
-    @classmethod
-    def read(cls, given: str | Sequence[str] | None, sizes: Sequence[float] | None = None) -> Wanted:
-        """Read `subgroups` and `sizes`.
-
-        Args:
-            given: `size`, a column, `FILE.csv:COLUMN`, `FILE.csv` for all of its columns, or several of these.
-            sizes: bounds, from 0 to 1.
-
-        Raises `ConfigError` for bounds that do not rise, `UserError` where a table cannot be used.
-        """
-        bounds = None if sizes is None else tuple(float(bound) for bound in sizes)
-        if bounds is not None and (list(bounds) != sorted(set(bounds)) or not all(0 < bound < 1 for bound in bounds)):
-            raise ConfigError(
-                f"sizes={list(bounds)}: bounds that rise are expected, parts of the image between 0 and 1"
-            )
-        if given is None:
-            return cls(sizes=bounds)
-        names: list[str] = []
-        table: dict[str, Mapping[str, str]] = {}
-        for one in [given] if isinstance(given, str) else given:
-            match = TABLE.fullmatch(one)
-            if match is None:
-                names.append(one)
-                continue
-            from medseg.data.datasets.splits_csv import read_columns  # not above: reports seldom need it
-
-            columns = read_columns(f"subgroups={one}", Path(match["file"]).expanduser(), match["column"])
-            if SIZE in columns and match["column"]:
-                raise ConfigError(f"subgroups={one}: {SIZE} is that of the target; give the column another name")
-            columns = {name: of for name, of in columns.items() if name not in FIXED}
-            names += columns
-            table |= columns
-        return cls(tuple(dict.fromkeys(names)), table, bounds)
-
-
 def divide(comparison: Comparison, wanted: Wanted) -> tuple[list[Division], list[str]]:
     """Divide the test images of every dataset; return the divisions, and notes on what is not divided.
 
-    What makes a single subgroup of a dataset is left out there.
+    What makes a single subgroup of a dataset is left out there. A column of a table that was given is of the table
+    alone: what the runs know under its name is not used, whichever dataset the table is of.
 
     Raises `UserError` for a named column that no dataset has, or that has too many values.
     """
     divisions: list[Division] = []
-    notes: list[str] = []
+    notes: list[str] = [*wanted.notes]
     everywhere: Known = {}
     for column in comparison.columns:
         samples = [cell.sample for cell in comparison.column_cells(column) if cell.sample is not None]
         ids = sorted({image for sample in samples for image in sample.ids})
         here = known_of(comparison, column, ids)
         for name, values in wanted.table.items():
+            here.pop(name, None)
             listed = {image: values[image] for image in ids if image in values}
             if listed:
                 here[name] = listed
-            if 0 < len(listed) < len(ids):
-                without = len(ids) - len(listed)
-                notes.append(f"{without} of {len(ids)} images of {column.label} are not in the table.")
+            notes.append(source_note(name, wanted.files[name], column, len(listed), len(ids)))
         everywhere = {**here, **everywhere}
-        if wanted.names is None or SIZE in wanted.names:
-            divisions.append(by_size(column, samples, wanted.sizes))
-        asked = here if wanted.names is None else wanted.names
-        found = [by_value(column, name, here[name], ids) for name in asked if name in here]
+        found = [by_size(column, samples, wanted.sizes)] if wanted.names is None or SIZE in wanted.names else []
+        asked = here if wanted.names is None else [name for name in wanted.names if name != SIZE]
+        found += [by_value(column, name, here[name], ids) for name in asked if name in here]
         if wanted.names is None:
-            found, left_out = usual(found, samples)
+            named = 0 if wanted.sizes is None else 1
+            found[named:], left_out = usual(found[named:], samples)
             notes += left_out
-        elif (most := max(found, key=lambda one: len(one.images), default=None)) and len(most.images) > MOST:
-            raise UserError(
-                f"subgroups={most.by}: it has {len(most.images)} values on {column.label}, and {MOST} can be shown; "
-                "join them in a column of a table, subgroups=FILE.csv:COLUMN"
-            )
+        else:
+            check_number(found)
+            notes += [
+                f"{name} is not known of the images of {column.label}."
+                for name in asked
+                if name not in here and name not in wanted.table
+            ]
+        notes += [single_note(one) for one in found if len(one.images) == 1 and (wanted.names or one.by == SIZE)]
         divisions += found
     check_known(wanted, everywhere)
     return [division for division in divisions if len(division.images) > 1], list(dict.fromkeys(notes))
+
+
+def source_note(name: str, file: str, column: Line, listed: int, images: int) -> str:
+    """Tell which table a column is from, and of how many images of a dataset it is not known."""
+    if not listed:
+        return f"{name} is from {file}, which has no image of {column.label}."
+    lacking = f"; {images - listed} of {images} images of {column.label} are not in it" if listed < images else ""
+    return f"{name} is from {file}{lacking}."
+
+
+def single_note(division: Division) -> str:
+    """Tell why a dataset is not divided where all of its images are in one subgroup."""
+    (name,) = division.images
+    of = f"the images of {division.column.label}"
+    if name == NOT_KNOWN:
+        return f"Not divided by {division.title}: it is not known of {of}."
+    return f"Not divided by {division.title}: all of {of} are of one subgroup, {name}."
+
+
+def check_number(divisions: Sequence[Division]) -> None:
+    """Raise `UserError` where a named column has more values than can be shown."""
+    most = max(divisions, key=lambda one: len(one.images), default=None)
+    if most is not None and len(most.images) > MOST:
+        raise UserError(
+            f"subgroups={most.by}: it has {len(most.images)} values on {most.column.label}, and {MOST} can be shown; "
+            "join them in a column of a table, subgroups=FILE.csv:COLUMN"
+        )
 
 
 def known_of(comparison: Comparison, column: Line, ids: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -170,21 +145,39 @@ def known_of(comparison: Comparison, column: Line, ids: Sequence[str]) -> dict[s
 def usual(divisions: Sequence[Division], samples: Sequence[Sample]) -> tuple[list[Division], list[str]]:
     """Return the divisions to show where none was named, and notes on the others.
 
-    Without those by what the images are grouped by, such as the patient, and by what has many values.
+    Without those by what the images are grouped by, such as the patient, by what has many values, and those whose
+    subgroups are too small.
     """
     groups = {tuple(sample.ids): {*members_of(sample)} for sample in samples if sample.groups}
     able = [one for one in divisions if len(one.images) > 1 and {*one.images.values()} not in groups.values()]
     few = [one for one in able if len(one.images) <= USUAL]
+    large = [one for one in few if not too_small(one, samples)]
+    columns = [one for one in large if one.by != SIZE]
     notes = [
-        f"Not divided by {one.by}, which has {len(one.images)} values on {one.column.label}."
+        f"Not divided by {one.title}, which has {len(one.images)} values on {one.column.label}."
         for one in able
         if one not in few
     ]
+    units = "groups of images" if groups else "images"
+    notes += [
+        f"Not divided by {one.title}: of the {len(one.images)} subgroups of {one.column.label}, fewer than 2 have "
+        f"{FEWEST} {units}; subgroups={one.by} shows them."
+        for one in few
+        if one not in large
+    ]
     notes += [
         f"Not shown of {one.column.label}: the subgroups by {one.by}; subgroups={one.by} shows them."
-        for one in few[MOST_COLUMNS:]
+        for one in columns[MOST_COLUMNS:]
     ]
-    return few[:MOST_COLUMNS], notes
+    return [one for one in large if one not in columns[MOST_COLUMNS:]], notes
+
+
+def too_small(division: Division, samples: Sequence[Sample]) -> bool:
+    """Tell whether no two subgroups have `FEWEST` units, and most have fewer; those that are apart do not count."""
+    units = {image: unit for sample in samples for image, unit in zip(sample.ids, sample.units.tolist(), strict=True)}
+    compared = [ids for name, ids in division.images.items() if name not in division.apart]
+    large = sum(len({units[image] for image in ids}) >= FEWEST for ids in compared)
+    return large < 2 and large < len(compared) - large
 
 
 def members_of(sample: Sample) -> list[tuple[str, ...]]:
@@ -199,8 +192,9 @@ def check_known(wanted: Wanted, known: Known) -> None:
             continue
         if name in wanted.table:
             raise UserError(
-                f"subgroups: none of the {len(wanted.table[name])} ids of the table is a test image of these runs, the "
-                f"first is '{next(iter(wanted.table[name]), '')}'; its column id has to have the names of the images"
+                f"subgroups: none of the {len(wanted.table[name])} ids of {wanted.files[name]} is a test image of "
+                f"these runs, the first is '{next(iter(wanted.table[name]))}'; its column id has to have the names of "
+                "the images"
             )
         there = [SIZE, *known]
         raise UserError(
@@ -256,23 +250,30 @@ def cut(values: Mapping[str, float], bounds: Sequence[float] | None = None) -> d
 def by_value(column: Line, by: str, known: Mapping[str, str], ids: Sequence[str]) -> Division:
     """Divide images by what is known of them: by each value, or in thirds where it is a number of many values."""
     values = {image: value for image in ids if (value := known.get(image, "")).lower() not in UNKNOWN}
-    numbers = {image: as_number(value) for image, value in values.items()}
-    numeric = all(map(math.isfinite, numbers.values()))
+    read = {image: as_number(value) for image, value in values.items()}
+    numbers = {image: number for image, number in read.items() if number is not None and math.isfinite(number)}
+    numeric = bool(numbers) and None not in read.values()
     images: dict[str, tuple[str, ...]] = {}
+    if numeric:
+        values = {image: values[image] for image in numbers}  # an infinite age is none
     if numeric and len({*numbers.values()}) > USUAL:
         for part in cut(numbers).values():
-            low, high = (end(part, key=numbers.__getitem__) for end in (min, max))
-            images[f"{values[low]} to {values[high]}"] = part
+            low, high = (values[end(part, key=numbers.__getitem__)] for end in (min, max))
+            images[low if low == high else f"{low} to {high}"] = part
+    elif numeric:
+        for number in sorted({*numbers.values()}):
+            alike = tuple(image for image in ids if numbers.get(image) == number)
+            images[min((values[image] for image in alike), key=lambda text: (len(text), text))] = alike
     else:
-        for value in sorted({*values.values()}, key=lambda value: (as_number(value) if numeric else 0.0, value)):
+        for value in sorted({*values.values()}):
             images[value] = tuple(image for image in ids if values.get(image) == value)
     lacking = tuple(image for image in ids if image not in values)
     return Division(column, by, images | ({NOT_KNOWN: lacking} if lacking else {}), (NOT_KNOWN,) if lacking else ())
 
 
-def as_number(text: str) -> float:
-    """Return a number; NaN where a text is none."""
+def as_number(text: str) -> float | None:
+    """Return a number, which may be infinite or NaN; None where a text is none."""
     try:
         return float(text)
     except ValueError:
-        return math.nan
+        return None

@@ -14,9 +14,8 @@ from medseg.reporting.ablation import find_ablations
 from medseg.reporting.claims import judge_papers
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
 from medseg.reporting.contents import Contents, Section, sections
-from medseg.reporting.convention import tests_under
+from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
-from medseg.reporting.divisions import Wanted
 from medseg.reporting.drops import check_drops
 from medseg.reporting.figures import FIGURES, Drawing, draw
 from medseg.reporting.names import read_names
@@ -31,6 +30,7 @@ from medseg.reporting.subgroups import find_subgroups
 from medseg.reporting.tables.external import external_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table
+from medseg.reporting.wanted import Wanted
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run
 from medseg.system.files import replacing_text
@@ -129,7 +129,7 @@ def compare(
     wanted = Wanted.read(subgroups, sizes)
     folders = dict.fromkeys([*tree.folders, *(run.folder.parent for run in tree)])
     printed = read_names(names, list(folders))
-    tests = tests_under(tree, convention)
+    tests = of_one_tolerance(tests_under(tree, convention))
     tested = [run for run in (*tests.runs, *(view for _, view in tests.evaluated)) if run.finished]
     measure = measures_of(tested).choose(score, tests.convention)
     if not tested:

@@ -12,13 +12,10 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.comparison import Comparison, samples_under, score_under
 from medseg.reporting.contrasts import Contrast, contrast, estimate_contrasts, level_of
-from medseg.reporting.divisions import Division, Wanted, divide
+from medseg.reporting.divisions import FEWEST, Division, divide
 from medseg.reporting.line import Line
 from medseg.reporting.samples import Sample
-
-FEWEST = 4
-"""Units from which on a subgroup is compared with others: whichever has fewer is often the best or the worst by chance,
-and an interval that says so leaves the range of the score."""
+from medseg.reporting.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,7 @@ class Gap:
         difference: of their means, from 0.
         low, high: its interval, which holds for all pairs of subgroups together; None where it is not known.
         remark: why there is no interval; empty otherwise.
+        level: of the interval, such as 0.983 so that those of 3 pairs hold together in 95 %.
     """
 
     best: str
@@ -52,7 +50,8 @@ class Gap:
     difference: float
     low: float | None
     high: float | None
-    remark: str = ""
+    remark: str
+    level: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,20 +150,21 @@ def find_gaps(
             estimate = estimate_contrasts(list(between.values()))
             for k, row in asked:
                 best, worst = extremes[row]
-                low, high = (float(end[k]) for end in estimate.interval(level_of(len(means[row]))))
+                at = level_of(len(means[row]))
+                low, high = (float(end[k]) for end in estimate.interval(at))
                 difference = float(estimate.mean[k])
                 ends = (low, high) if difference >= 0 else (-high, -low)
-                gaps[row] = gap_of(best, worst, abs(difference), ends, measure)
+                gaps[row] = gap_of(best, worst, abs(difference), ends, at, measure)
     return gaps
 
 
-def gap_of(best: str, worst: str, difference: float, ends: tuple[float, float], measure: Measure) -> Gap:
+def gap_of(best: str, worst: str, difference: float, ends: tuple[float, float], at: float, measure: Measure) -> Gap:
     """Return a gap; an interval that is wider than the score can be says that there is too little."""
     if measure.highest is not None and measure.lowest is not None:
         most = measure.highest - measure.lowest
         if ends[0] < -most or ends[1] > most:
-            return Gap(best, worst, difference, None, None, "too few images or seeds")
-    return Gap(best, worst, difference, *ends)
+            return Gap(best, worst, difference, None, None, "too few images or seeds", at)
+    return Gap(best, worst, difference, *ends, "", at)
 
 
 def contrast_of(sample: Sample, division: Division, pair: tuple[str, str], measure: Measure) -> Contrast | None:

@@ -20,8 +20,10 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     columns = dict(summary["classes"])
     if len(columns) > 1:
         columns["mean of the classes"] = summary["headline"]
-    flips = ", the average over flips" if summary["tta"] else ""
-    title_of_table = f"{summary['data']}, {summary['split']} split: {summary['images']} images at native size{flips}"
+    flips = ", the average over flips" if summary.get("tta") else ""
+    height, width = summary["evaluation_size"]
+    at = "at native size" if PREPARED_SIZE in summary else f"of {height} x {width}"  # runs of older versions
+    title_of_table = f"{summary['data']}, {summary['split']} split: {summary['images']} images {at}{flips}"
     table = Table(title=title_of_table, title_justify="left")
     table.add_column("mean ± deviation over images")
     for name in columns:
@@ -35,11 +37,10 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     table.add_section()
     table.add_row("other conventions", *[""] * len(columns))
     for measure in measures.of_splits:
-        value = conventions[measure.name]
+        value = conventions.get(measure.name)
         last = "-" if value is None else f"{value:.{measure.digits}f}"
         table.add_row(f"  {measure.title}", *[""] * (len(columns) - 1), last)
-    height, width = summary["evaluation_size"]
-    if not summary.get("patches"):
+    if PREPARED_SIZE in summary and not summary.get("patches"):
         dice = summary[PREPARED_SIZE]["headline"]["dice"]
         table.add_row(f"  Dice at {height} x {width}", *[""] * (len(columns) - 1), cell(dice, 3))
     console = Console()
@@ -48,9 +49,9 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     left_out = (summary["distances"] or {}).get("left_out")
     if left_out:
         console.print(f"distances leave out {left_out} masks that are empty in truth and prediction")
-    if summary["absent"]:
+    if summary.get("absent"):
         console.print(printable(f"in no image, and so in no mean: {', '.join(summary['absent'])}"))
-    reach = describe_reach(summary["reachable_dice"], summary["evaluation_size"])
+    reach = describe_reach(summary.get("reachable_dice", 1), summary["evaluation_size"])
     if reach:
         console.print(reach)
 

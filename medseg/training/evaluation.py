@@ -17,7 +17,7 @@ from medseg.data.module import SegmentationDataModule
 from medseg.errors import UserError
 from medseg.metrics.measures import CHOOSABLE
 from medseg.runs.evaluations import DONE_BEFORE
-from medseg.runs.folder import find_run
+from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import flatten
 from medseg.runs.schema import EVALUATION, read_checked
 from medseg.system.files import write_csv
@@ -90,7 +90,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
         if cfg.force is False and is_done(stored, record, datamodule):
             log.info("%s: %s", DONE_BEFORE, folder)
             return folder, stored
-        options = Options.from_config(cfg)
+        options = as_in_the_test(Options.from_config(cfg), run, datamodule)
         if is_like(stored, record, datamodule):
             options = with_earlier(options, datamodule, stored, folder)
         summary = score_checkpoint(checkpoint, datamodule, cfg, folder, record, options)
@@ -143,6 +143,14 @@ def score_checkpoint(
         draw_test_examples(folder / "images", datamodule, scores)
         write_scores(folder, scores)
     return scores.summary
+
+
+def as_in_the_test(options: Options, run: RunFolder, datamodule: SegmentationDataModule) -> Options:
+    """Return options that measure what the test of a run has measured, where they do not choose themselves."""
+    test = stored_summary(run.test)
+    measured = [name for name in CHOOSABLE if name in (test.get("headline") or {})]
+    names = tuple(dict.fromkeys([*measured, *datamodule.dataset.scores])) if options.names is None else options.names
+    return replace(options, names=names, tolerance=options.tolerance or test.get("nsd_tolerance"))
 
 
 NO_OPTIONS = ("checkpoint", "output", "data_dir", "force", "trust", "trainer", "data.source", "data.download")

@@ -69,9 +69,10 @@ def data_to_score(
         paths = data_paths(run)
         arguments = {key: before[key] for key in DATA_KEYS if key in before}
         arguments |= {key: paths.get(key) for key in ("source", "groups", "metadata") if key in paths}
+        arguments["spacing"] = configured_data(run).get("spacing")
         new_images = bool({"source", "root"} & set(given))
-        if new_images:
-            arguments.pop("metadata", None)  # it is of the images of the training
+        if new_images:  # these are of the images of the training
+            arguments |= {"metadata": None, "spacing": None}
         arguments |= {key: chosen[key] for key in given}
         if "root" in given:
             arguments["source"] = arguments["root"]
@@ -83,6 +84,10 @@ def data_to_score(
         elif new_images and own_range:
             dataset.intensity_range, dataset.range_stated = own_range, False
         arguments["intensity_range"] = None  # the dataset has it
+    if bool(arguments.get("patches")) != bool(before.get("patches")):
+        seen = ["images resized to its size", "windows of images at native size"]
+        trained, tested = seen if arguments.get("patches") else reversed(seen)
+        log.warning("the network was trained on %s and is given %s", trained, tested)
     arguments |= {"data_dir": cfg.data_dir, "dataset": dataset, "normalisation": checkpoint.metadata.normalisation}
     arguments["test_split"] = cfg.split
     return SegmentationDataModule(**{key: value for key, value in arguments.items() if key != "_target_"})
@@ -131,17 +136,21 @@ def data_paths(run: RunFolder) -> dict[str, str]:
 
     Only what exists is returned; it is read, and never written to.
     """
-    try:
-        data = read_yaml(run.config, optional=True).get("data")
-    except UserError:
-        return {}
-    if not isinstance(data, dict):
-        return {}
+    data = configured_data(run)
     paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
     paths |= {"metadata": data.get("metadata")}
     found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
     table = groups_table(str(data.get("groups")))
     return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found
+
+
+def configured_data(run: RunFolder) -> dict[str, Any]:
+    """Return the group `data` of a run's configuration; empty where it cannot be read."""
+    try:
+        data = read_yaml(run.config, optional=True).get("data")
+    except UserError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def check_pixels(datamodule: SegmentationDataModule, pixels: PixelFormat, file: Path, *, stated: bool) -> None:

@@ -49,6 +49,8 @@ def rescore(folder: Path, options: Options, spacing: tuple[float, float] | None 
     prepared = open_data(summary, folder)
     class_names, of_test = prepared.class_names, summary.get("spacing")
     before = {kind: read_per_image(folder / f"{kind}.csv") for kind in CLASS_MAPS}
+    if before[PER_IMAGE].ids != before[PREPARED_SIZE].ids or len(before[PER_IMAGE].ids) != summary.get("images"):
+        raise UserError(f"{folder}: its files of scores are not of the same images; repeat the run with force=true")
     scores = ImageScores(
         [*(options.names or ()), *before[PER_IMAGE].classwise],
         spacing or (None if of_test is None else (of_test[0], of_test[1])),
@@ -80,6 +82,8 @@ def score_maps(file: Path, earlier: PerImage, prepared: PreparedDataset, scores:
     """
     positions = {id_: index for index, id_ in enumerate(prepared.ids)}
     native = file.name == CLASS_MAPS[PER_IMAGE]
+    if not file.exists():
+        raise UserError(f"{file}: missing; evaluate the run again, or repeat it with force=true")
     maps = read_predictions(file, earlier.ids)
     if len(maps) < len(earlier.ids):
         raise UserError(f"{file}: lacks images that are scored; repeat the run with force=true")

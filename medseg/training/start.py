@@ -27,6 +27,7 @@ def train(cfg: DictConfig, plan: RunPlan) -> RunFolder:
         if plan.folder.finished and not cfg.force:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
+            warn_of_other_scores(cfg, plan.folder)
         else:
             if not plan.folder.record.exists() and cfg.continue_from is None and is_first_process():
                 offer_to_continue(plan)
@@ -54,3 +55,21 @@ def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
         now = open_source(Folder(), cfg.data.root).identity
         if now != read_json(folder.data).get("source_identity"):
             log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)
+
+
+def warn_of_other_scores(cfg: DictConfig, folder: RunFolder) -> None:
+    """Warn when a finished run lacks scores that are asked for, with the command that computes them."""
+    test = read_json(folder.summary, optional=True)
+    measured, tolerance = test.get("headline") or {}, cfg.nsd_tolerance
+    wanted = [name for name in cfg.scores or () if name not in measured]
+    words = []
+    if tolerance is not None and "nsd" in {*measured, *wanted} and tolerance != test.get("nsd_tolerance"):
+        words.append(f"nsd_tolerance={tolerance:g}")
+        wanted = list(dict.fromkeys([*wanted, "nsd"]))
+    if wanted:
+        words.insert(0, f"scores=[{','.join(wanted)}]")
+    if cfg.data.spacing is not None and test.get("spacing") is None:
+        words.append(f"spacing={cfg.data.spacing}".replace(" ", ""))
+    if test and words:
+        command = f"medseg score {folder.path} {' '.join(words)}"
+        log.warning("its test was scored otherwise; without training anew: %s", command)

@@ -250,7 +250,7 @@ def test_the_user_says_what_medseg_cannot_know(sweep: Path) -> None:
 
 
 def test_what_makes_no_card(sweep: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"of one network on one dataset; these runs are of 2 \(unet on kvasir, conv"):
+    with pytest.raises(UserError, match=r"of one network on one dataset; these runs are of 2 \(unet on kvasir; conv"):
         subject_of(sweep)
     with pytest.raises(UserError, match=r"no run is finished yet .*seed2 is failed"):
         subject_of(*sweep.glob("convunext-*seed2"))

@@ -16,7 +16,7 @@ from medseg.data.overlay import HATCHING, outline
 from medseg.data.prepared.border_weights import balance, border_weights
 from medseg.inspecting.facts import collect
 from medseg.inspecting.sections import at_a_glance
-from medseg.metrics import count_pixels, surface_distances
+from medseg.metrics import ImageScores, count_pixels
 from medseg.runs.predictions import read_predictions
 from medseg.training.losses import CrossEntropyLoss
 from medseg.training.panels import error_map
@@ -140,13 +140,14 @@ def test_a_training_scores_the_other_half_alone(folders, tmp_path):
     rows = list(csv.DictReader((run.path / "test" / "per_image.csv").open()))
     predictions = read_predictions(run.path / "test" / "predictions.npz", [row["id"] for row in rows])
     for row in rows:
-        whole = np.asarray(prepared.masks[prepared.ids.index(row["id"])])
+        whole = prepared.native_masks[prepared.ids.index(row["id"])]
         truth, predicted = whole[:, :16], predictions[row["id"]][:, :16]
         tp, fp, fn, _ = count_pixels(predicted[None], truth[None], 2)[0, 1]
         assert float(row["dice"]) == pytest.approx(2 * tp / (2 * tp + fp + fn))
-        found = surface_distances(predictions[row["id"]], whole, 2)
         sides = ((0, 0), (0, 16))
-        np.testing.assert_allclose(found, surface_distances(np.pad(predicted, sides), np.pad(truth, sides), 2))
+        alone = ImageScores().measure(np.pad(predicted, sides), np.pad(truth, sides), 2)
+        for name, values in ImageScores().measure(predictions[row["id"]], whole, 2).items():
+            np.testing.assert_allclose(values, alone[name])
 
 
 def test_the_loss_is_that_of_the_other_half():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
+from medseg.config.checks.commands import Scores
 from medseg.data import datasets
 from medseg.data.datasets.base import Dataset
 from medseg.metrics import MEASURES
@@ -40,6 +42,10 @@ def test_the_scores_of_the_datasets_are_those_of_the_table() -> None:
     assert {name: written[name] for name in known} == known
     assert set(written) == {*known, "medsegbench"}
     assert {*CHOOSABLE} >= {score for scores in known.values() for score in scores} - {"-"}
+
+
+def test_an_option_takes_every_optional_score() -> None:
+    assert get_args(Scores) == CHOOSABLE
 
 
 def test_every_score_is_compared_with_another_implementation() -> None:

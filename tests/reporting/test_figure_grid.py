@@ -48,7 +48,7 @@ def predict(experiment: Path, prepared: PreparedDataset, images: Sequence[int]) 
         if not run.finished:
             continue
         random = np.random.default_rng(number)
-        truth = [np.asarray(prepared.masks[image]) for image in images]
+        truth = [np.asarray(prepared.native_masks[image]) for image in images]
         # Off by a few pixels, another few for each network and image.
         predicted = [np.roll(mask, random.integers(-6, 7, 2), axis=(0, 1)) for mask in truth]
         classes = prepared.class_names

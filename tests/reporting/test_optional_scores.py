@@ -56,8 +56,11 @@ def test_a_score_that_no_run_has_is_refused(tmp_path: Path) -> None:
 
 def test_runs_with_other_tolerances_are_told(tmp_path: Path) -> None:
     folder = measured(fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.02}), {"unet": 2.0, "convunext": 3.0})
-    (warning,) = compare(read_runs([folder])).comparison.warnings
-    assert warning.startswith("nsd: the runs do not agree on its unit, its tolerance")
+    report = compare(read_runs([folder]))
+    (note,) = report.notes
+    assert note.startswith("NSD: 1 test left out, measured with another tolerance than 3.0 px; medseg score RUNS")
+    assert sorted("nsd" in cell.scores for cell in report.comparison.cells.values()) == [False, True]
+    assert report.comparison.warnings == ()
 
 
 def test_a_score_that_some_runs_lack_has_no_value_there(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from medseg.reporting.render.table import superscript
 from medseg.reporting.report import Report, report_of
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
+from medseg.reporting.wanted import Wanted
 from medseg.runs.predictions import write_predictions
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
@@ -87,7 +88,8 @@ def measure(sweep: Path, run: Run) -> None:
 
 def make_page(sweep: Path, file: Path) -> Path:
     runs = runs_of(sweep)
-    return write_page(report_of(runs, compare_runs(runs, MEASURES["dice"])), file)
+    comparison = compare_runs(runs, MEASURES["dice"])
+    return write_page(report_of(runs, comparison, wanted=Wanted(("size",))), file)  # few images: only where named
 
 
 def write_page(made: Report, file: Path) -> Path:

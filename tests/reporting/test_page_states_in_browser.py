@@ -14,6 +14,7 @@ from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.comparison import Comparison, compare_runs
 from medseg.reporting.formatting import chance, count, difference, level, p_value, verdict
 from medseg.reporting.line import Line
+from medseg.reporting.page.document import SCRIPTS
 from medseg.reporting.pairs import Pair
 from medseg.reporting.report import Report
 from tests.browsing import DESKTOP, PHONE, open_page
@@ -149,4 +150,4 @@ def test_long_and_hostile_names_stay_in_their_places(size: tuple[int, int], tmp_
         for left, right in page.locator("#plot text.name").evaluate_all(script):
             assert 0 < left < right < width
         assert page.locator("img").count() == 0
-        assert page.evaluate("document.scripts.length") == 3 + 7
+        assert page.evaluate("document.scripts.length") == 6 + len(SCRIPTS)

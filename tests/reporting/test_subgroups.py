@@ -13,11 +13,12 @@ from scipy import stats
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.contrasts import contrast, level_of
-from medseg.reporting.divisions import Division, Wanted, by_size, by_value, cut
+from medseg.reporting.divisions import FEWEST, Division, by_size, by_value, cut
 from medseg.reporting.line import Line
 from medseg.reporting.report import compare
 from medseg.reporting.samples import Sample
-from medseg.reporting.subgroups import FEWEST, Divided, score_division
+from medseg.reporting.subgroups import Divided, score_division
+from medseg.reporting.wanted import Wanted
 from medseg.runs.reading import read_runs
 from medseg.system.files import read_csv, write_csv
 from tests.reporting.fabricate import fabricate
@@ -87,11 +88,16 @@ def test_false_positives_are_not_part_of_the_size() -> None:
         ("f m f m f", {"f": "ace", "m": "bd"}),
         ("10 9 10 9 NA", {"9": "bd", "10": "ac", "not known": "e"}),
         ("10 9 x 9 -", {"-": "e", "10": "a", "9": "bd", "x": "c"}),
+        ("3 3.0 x 03 x", {"03": "d", "3": "a", "3.0": "b", "x": "ce"}),
+        ("3 3.0 7 03 7.0", {"3": "abd", "7": "ce"}),
+        ("3 inf 4 -nan 3", {"3": "ae", "4": "c", "not known": "bd"}),
+        ("1 2 3 4 5 6 7 inf", {"1 to 3": "abc", "4 to 5": "de", "6 to 7": "fg", "not known": "h"}),
+        ("1 1 1 2 3 4 5 6 7", {"1": "abc", "2 to 4": "def", "5 to 7": "ghi"}),
         ("31 30 29 28 27 26 25 24", {"24 to 26": "fgh", "27 to 29": "cde", "30 to 31": "ab"}),
     ],
 )
 def test_a_column_makes_a_subgroup_of_each_value_or_thirds_of_numbers(values: str, expected: Mapping[str, str]) -> None:
-    ids = "abcdefgh"[: len(values.split())]
+    ids = "abcdefghi"[: len(values.split())]
     made = by_value(DATA, "column", dict(zip(ids, values.split(), strict=True)), ids)
     assert {name: "".join(images) for name, images in made.images.items()} == expected
     assert [*made.images] == [*expected]
@@ -287,7 +293,10 @@ def test_a_table_gives_columns_to_finished_runs(runs: Path, tmp_path: Path) -> N
     report = compare(read_runs(runs), subgroups=f"{tmp_path / 'devices.csv'}:device")
     (made,) = report.subgroups.divided
     assert {name: len(ids) for name, ids in made.division.images.items()} == {"a": 15, "b": 14, "not known": 1}
-    assert report.subgroups.notes == ("1 of 30 images of dsb are not in the table.",)
+    assert report.subgroups.notes == (
+        "device is from devices.csv; 1 of 30 images of dsb are not in it.",
+        "device is from devices.csv, which has no image of kvasir.",
+    )
     both = compare(read_runs(runs), score="hd95", subgroups=["size", "type"], sizes=[0.1])
     assert [one.division.by for one in both.subgroups.divided] == ["size", "type", "size"]
     assert [*both.subgroups.divided[0].division.images] == ["up to 10 %", "above 10 %"]
@@ -309,13 +318,19 @@ def test_a_table_gives_columns_to_finished_runs(runs: Path, tmp_path: Path) -> N
             r"subgroups=tipe: the runs do not know that .* did you mean 'type'\?; they know size, type, sex, file",
         ),
         ("file", "", r"subgroups=file: it has 30 values on dsb, and 24 can be shown"),
-        ("FILE:device", "id,device\nother,a\n", r"none of the 1 ids of the table is a test image .* 'other'"),
+        ("FILE:device", "id,device\nother,a\n", r"none of the 1 ids of table.csv is a test image .* 'other'"),
         (
             "FILE:devices",
             "id,device\na,b\n",
             r"subgroups=.*: the columns id and devices are expected, .* takes that column",
         ),
         ("FILE", "id\na\n", r"the columns id and at least one other are expected"),
+        ("FILE", "id,size,group\na,1,b\n", r"no column beside id, size, group; subgroups=.*:group takes that column"),
+        ("FILE", "id,size\na,1\n", r"no column beside id, size; give the column another name"),
+        ("FILE:", "id,device\na,b\n", r"a column is expected after ':'; subgroups=.*table.csv takes all of the table"),
+        ("FILE:type", "id,type\n", r"table.csv has a line of columns and no line of an image"),
+        ("FILE:type", "id,type\nother,a\n", r"none of the 1 ids of table.csv is a test image"),
+        ("group", "", r"subgroups=FILE.csv:group takes it from a table"),
         ("FILE:size", "id,size\na,b\n", r"give the column another name"),
         ("FILE:device", None, r"cannot be read"),
     ],

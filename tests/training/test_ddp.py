@@ -87,6 +87,15 @@ def test_the_temperature_is_the_same(one: RunFolder, two: RunFolder) -> None:
     assert first["pixels"] == second["pixels"] == 4 * 64 * 64
 
 
+def test_an_evaluation_on_two_processes_has_the_scores_of_one(two: RunFolder) -> None:
+    done = command(
+        "evaluate", str(two.path), "trainer.devices=2", "trainer.accelerator=cpu", "trust=true", cwd=two.path.parents[2]
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (two.path / "evaluations").iterdir()
+    assert (folder / "per_image.csv").read_bytes() == two.per_image.read_bytes()
+
+
 def test_there_is_one_wandb_run(two: RunFolder) -> None:
     assert len(list(two.path.glob("wandb/offline-run-*"))) == 1
     assert not list(two.path.parent.parent.parent.glob("wandb")), "the second process keeps none of its own"

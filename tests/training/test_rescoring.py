@@ -101,6 +101,41 @@ def test_data_that_are_gone_are_named(
     assert message in caplog.text
 
 
+def test_a_run_without_its_class_maps_does_not_stop_the_others(
+    run: RunFolder, measured: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run.test / "predictions.npz").unlink()
+    with pytest.raises(UserError, match="1 of 1 could not be scored"):
+        score(run, "scores=[nsd]")
+    assert "predictions.npz: missing; evaluate the run again" in caplog.text
+    shutil.copy(measured.test / "predictions.npz", run.test)
+    lines = run.per_image.read_text().splitlines(keepends=True)
+    run.per_image.write_text("".join(lines[:-1]))
+    with pytest.raises(UserError):
+        score(run, "scores=[nsd]")
+    assert "are not of the same images" in caplog.text
+
+
+def test_an_evaluation_measures_what_the_test_measured(measured: RunFolder, place: Path) -> None:
+    from medseg.training.evaluation import evaluate_checkpoint
+
+    words = [f"checkpoint={measured.path}", f"data_dir={place / 'data'}", f"output={place / 'again'}"]
+    folder, summary = evaluate_checkpoint(compose_config("evaluate", *words), words)
+    assert (folder / "per_image.csv").read_bytes() == measured.per_image.read_bytes()
+    assert (summary["nsd_tolerance"], summary["spacing"]) == (3.0, [0.5, 0.5])
+
+
+def test_a_finished_run_names_the_command_for_further_scores(
+    measured: RunFolder, place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ("experiment=measured", "data.spacing=0.5", "scores=[nsd,mcc]")
+    assert train(place, *options, "nsd_tolerance=1").path == measured.path
+    assert f"medseg score {measured.path} scores=[mcc,nsd] nsd_tolerance=1" in caplog.text
+    caplog.clear()
+    train(place, "experiment=measured", "scores=[nsd]", "nsd_tolerance=3", "data.spacing=0.5")
+    assert "scored otherwise" not in caplog.text
+
+
 def test_no_finished_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="which runs"):
         command.score(compose_config("score"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Gt, Le
 from pydantic import BeforeValidator
@@ -31,7 +31,6 @@ from medseg.config.checks.kinds import (
     whole,
 )
 from medseg.config.checks.training import PRECISION
-from medseg.metrics.measures import CHOOSABLE
 
 
 def is_below(name: str) -> bool:
@@ -47,11 +46,9 @@ SOME: Any = whole(1, 10_000)
 ANY_SIZE: Any = size(1)
 ARGUMENT: Any = whole(1, MAX_SIDE)
 TOLERANCE: Any = Annotated[float, Gt(0), Le(1000)]
-OPTIONAL_SCORES: Any = several(
-    Literal[CHOOSABLE],  # type: ignore[valid-type]
-    f"a list of optional scores, of {', '.join(CHOOSABLE)}",
-    least=0,
-)
+Scores = Literal["nsd", "boundary_iou", "cldice", "ap", "pq", "aji", "mcc", "volumetric_similarity"]
+"""The names in `medseg.metrics.CHOOSABLE`, which a command line should not wait for NumPy for."""
+OPTIONAL_SCORES: Any = several(Scores, f"a list of optional scores, of {', '.join(get_args(Scores))}", least=0)
 
 OPTION: Any = Annotated[dict, Words("the name of an option; --help lists them")]
 GROUPS = (
@@ -72,7 +69,7 @@ PREDICTION: Settings = {
 }
 SCORING: Settings = {
     "scores": OPTIONAL_SCORES | None,
-    "nsd_tolerance": TOLERANCE,
+    "nsd_tolerance": TOLERANCE | None,
     "save_probabilities": SWITCH,
 }
 RUNS: Settings = {"runs": PATHS}

@@ -77,6 +77,8 @@ def read_columns(option: str, file: Path, only: str | None = None) -> Columns:
         raise ConfigError(
             f"{option}: the columns {wanted} are expected, {file} has {', '.join(header) or 'none'}{choose}"
         )
+    if not rows:
+        raise DataError(f"{option}: {file} has a line of columns and no line of an image")
     columns: Columns = {name: {} for name in (others if only is None else [only])}
     for line, row in enumerate(rows, start=2):
         add_values(columns, as_id(row["id"]), row, f"{file}, line {line}")
@@ -93,13 +95,20 @@ def add_values(columns: Columns, id_: str, row: Mapping[str, str], where: str) -
 def read_table(content: bytes, name: str) -> tuple[list[str], list[dict[str, str]]]:
     """Read a CSV file: its columns, and the rows, without blanks around a cell; a cell that is absent is empty.
 
+    Cells are separated by commas, or by semicolons or tabs where the columns have no comma. `ID` is the column id.
+
     Raises `DataError` where it is none.
     """
     try:
-        lines = list(csv.reader(content.decode("utf-8-sig").splitlines()))
+        text = content.decode("utf-8-sig").splitlines()
+        columns = next((line for line in text if line.strip()), "")
+        separator = next((one for one in ",;\t" if one in columns), ",")
+        lines = list(csv.reader(text, delimiter=separator))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{name}: not a CSV file in UTF-8 ({error})") from None
     header, *rows = [[cell.strip() for cell in line] for line in lines if line] or [[]]
+    if "id" not in header:
+        header = ["id" if name.lower() == "id" else name for name in header]
     return header, [dict(zip(header, row + [""] * (len(header) - len(row)), strict=False)) for row in rows]
 
 

@@ -224,7 +224,7 @@ def measure(
         height=image.shape[0],
         width=image.shape[1],
         foreground=foreground / max(counted, 1),
-        reachable=reachable_dice(mask, small_mask),
+        reachable=reachable_dice(mask, small_mask, num_classes),
         sums=sums,
         square_sums=square_sums,
         sha256=digest,

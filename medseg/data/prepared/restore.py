@@ -63,13 +63,15 @@ def restore_classes(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndar
     return np.concatenate([most_probable(strip)[0] for strip in resized_strips(probabilities, size)])
 
 
-def reachable_dice(mask: np.ndarray, small_mask: np.ndarray) -> float:
+def reachable_dice(mask: np.ndarray, small_mask: np.ndarray, num_classes: int = 2) -> float:
     """Return the Dice at native size that a perfect prediction at the prepared size reaches, mean over the classes.
 
-    Perfect: a probability of 1 for each pixel's class in the prepared mask. 1 where the image has no foreground.
+    Perfect: a probability of 1 for each pixel's class in the prepared mask. A class that the image lacks counts 1, as
+    in its scores.
 
     Args:
         mask, small_mask: class maps at native and at prepared size; 255 is ignored.
+        num_classes: the background included.
     """
     labels = [int(label) for label in np.unique(mask) if label not in (0, IGNORE_INDEX)]
     if mask.shape == small_mask.shape or not labels:
@@ -82,4 +84,4 @@ def reachable_dice(mask: np.ndarray, small_mask: np.ndarray) -> float:
         predicted, true = (restored == number) & valid, mask == label
         both, either = np.count_nonzero(predicted & true), np.count_nonzero(predicted) + np.count_nonzero(true)
         values.append(2 * both / either)
-    return float(np.mean(values))
+    return float(sum(values) + num_classes - 1 - len(labels)) / (num_classes - 1)

@@ -8,7 +8,7 @@ const shown = byId("subgroups-shown");
 const SHARE = 0.8; // of the width of a subgroup that its networks take
 
 const draw = () => {
-  const { names, cells } = data.divisions[Number(shown.value)];
+  const { names, ticks, cells } = data.divisions[Number(shown.value)];
   document.querySelectorAll(".of-division").forEach((one) => { one.hidden = one.dataset.division !== shown.value; });
   const rows = Object.keys(cells).map(Number).filter((n) => !hidden.has(n));
   const points = [];
@@ -25,7 +25,7 @@ const draw = () => {
     holder.replaceChildren(element("p", { class: "faint" }, "No network that is shown has been tested on these."));
     return;
   }
-  const x = { low: 0, high: names.length, names: names.map((name) => name.split(",")[0]), title: "" };
+  const x = { low: 0, high: names.length, names: ticks, title: "" };
   const y = { ...padded(points.flatMap((point) => [point.low, point.high]), 0.08), title: data.heading };
   const { svg, px, py, box, width } = axes(holder, x, y, `${data.heading} in each subgroup`);
   const tellOf = teller(holder, box, width);

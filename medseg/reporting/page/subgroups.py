@@ -11,7 +11,7 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html
 from medseg.reporting.render.table import one_line
 from medseg.reporting.subgroups import Divided, Subgroups
-from medseg.reporting.tables.subgroups import headings, subgroup_tables, text_of
+from medseg.reporting.tables.subgroups import headings, short, subgroup_tables, text_of
 
 
 def subgroups_html(subgroups: Subgroups, comparison: Comparison) -> str:
@@ -20,16 +20,26 @@ def subgroups_html(subgroups: Subgroups, comparison: Comparison) -> str:
     if not subgroups.divided:
         return notes
     titles = [f"{one.division.column.label}, by {one.division.title}" for one in subgroups.divided]
-    tables = [
-        f'<div class="of-division" data-division="{index}"{" hidden" * (index > 0)}>\n{table_html(table)}\n</div>'
-        for index, table in enumerate(subgroup_tables(subgroups, comparison.measure))
+    tables = subgroup_tables(subgroups, comparison.measure)
+    parts = [
+        f'<div class="of-division" data-division="{index}"{" hidden" * (index > 0)}>\n'
+        f"{faint(lines_of(one))}\n{table_html(table)}\n</div>"
+        for index, (one, table) in enumerate(zip(subgroups.divided, tables, strict=True))
     ]
     options = [(str(index), title) for index, title in enumerate(titles)]
     return (
         f"{controls_html(select_html('subgroups-shown', 'test images of', options))}"
         f'<div class="plot" id="subgroups-plot"></div>\n{legend_html("subgroups", "networks in the subgroups")}'
-        f"{faint('Line: 95 % interval of the mean.')}{''.join(tables)}\n{notes}"
+        f"{''.join(parts)}\n{notes}"
     )
+
+
+def lines_of(divided: Divided) -> str:
+    """Explain the lines of the plot of a division; where points have none, there is no interval."""
+    known = {cell.score.low is not None for of in divided.cells.values() for cell in of.values() if cell.score}
+    lines = ["Line: 95 % interval of the mean."] * (True in known)
+    lines += ["A point without a line has no interval; the table says why."] * (False in known)
+    return " ".join(lines)
 
 
 def subgroups_data(subgroups: Subgroups, comparison: Comparison) -> dict[str, Any]:
@@ -58,4 +68,6 @@ def division_data(divided: Divided, comparison: Comparison) -> dict[str, Any]:
                 else None
                 for name in divided.division.images
             ]
-    return {"names": [one_line(name) for name in headings(divided).values()], "cells": cells}
+    names = [one_line(name) for name in headings(divided).values()]
+    ticks = [one_line(short(name, divided.division)) for name in divided.division.images]
+    return {"names": names, "ticks": ticks, "cells": cells}

@@ -9,11 +9,14 @@ from typing import NamedTuple
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.contrasts import level_of
-from medseg.reporting.divisions import NO_TARGET, NOT_KNOWN, Division
+from medseg.reporting.divisions import FEWEST, NO_TARGET, NOT_KNOWN, Division
 from medseg.reporting.formatting import interval, level, number, point_digits, signed, spread
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
-from medseg.reporting.subgroups import FEWEST, Divided, Gap, Subgroup, Subgroups
+from medseg.reporting.subgroups import Divided, Gap, Subgroup, Subgroups
+from medseg.reporting.wanted import SIZE
+
+COUNTED = "In brackets after a subgroup: the number of its test images."
 
 
 class SubgroupRow(NamedTuple):
@@ -58,6 +61,7 @@ def subgroup_tables(subgroups: Subgroups, measure: Measure) -> list[Table[Subgro
         Column("gap", f"gap, {measure.point_unit}", lambda r: r.gap and r.gap.difference, text=gap_entry),
         Column("gap_low", value=lambda r: r.gap and r.gap.low),
         Column("gap_high", value=lambda r: r.gap and r.gap.high),
+        Column("gap_level", value=lambda r: r.gap.level if r.gap and r.gap.low is not None else None),
         Column("gap_remark", value=lambda r: r.gap and r.gap.remark),
     )
     tables = []
@@ -66,7 +70,7 @@ def subgroup_tables(subgroups: Subgroups, measure: Measure) -> list[Table[Subgro
         blocks: Blocks[SubgroupRow] = Blocks(lambda r: r.row, lambda r: r.name, headings(divided))
         title = f"{division.column.label} by {division.title}: {measure.title}"
         name = f"subgroups-{division.column.label}-{division.by}"
-        table = Table(name, title, columns, every, tuple(notes(divided)), blocks)
+        table = Table(name, title, columns, every, (COUNTED, *notes(divided)), blocks)
         tables.append(replace(table, displayed=records, csv="subgroups"))
     return tables
 
@@ -95,8 +99,13 @@ def gap_entry(record: SubgroupRow) -> Entry:
     digits = point_digits(measure)
     known = [end for end in (gap.low, gap.high) if end is not None]
     ends = gap.remark or ", ".join(signed(end * measure.points, digits) for end in known)
-    between = " to ".join(name.partition(",")[0] for name in (gap.worst, gap.best))
-    return Entry(number(gap.difference * measure.points, digits), f" [{ends}], {between}")
+    worst, best = (short(name, record.division) for name in (gap.worst, gap.best))
+    return Entry(number(gap.difference * measure.points, digits), f" [{ends}]; worst: {worst}; best: {best}")
+
+
+def short(name: str, division: Division) -> str:
+    """Name a subgroup where its bounds are not needed: `small` for `small, 1 to 2 %`."""
+    return name.partition(",")[0] if division.by == SIZE else name
 
 
 def notes(divided: Divided) -> list[str]:
@@ -125,5 +134,10 @@ def notes(divided: Divided) -> list[str]:
     if NOT_KNOWN in division.apart:
         lines.append(f"{NOT_KNOWN.capitalize()}: not part of the gap.")
     if few:
-        lines.append(f"Fewer than {FEWEST} {units}, so not part of the gap: {', '.join(few)}.")
+        lines.append(f"Fewer than {FEWEST} {units}, so not part of the gap: {joined(few)}.")
     return lines
+
+
+def joined(names: Sequence[str]) -> str:
+    """List names of subgroups, of which some may have commas."""
+    return ("; " if any("," in name for name in names) else ", ").join(names)
