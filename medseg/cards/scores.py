@@ -10,7 +10,7 @@ from medseg.cards.subgroups import describe_subgroups
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.evaluated import dice_interval
-from medseg.reporting.evaluation_columns import checkpoint_of, target_of
+from medseg.reporting.evaluation_columns import DATASET, checkpoint_of, dataset_options, target_of
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
 from medseg.reporting.render.table import Column, Table
@@ -105,7 +105,7 @@ def evaluation_table(subject: Subject) -> str:
         return "-" if ends is None else f"[{ends.low:.3f}, {ends.high:.3f}]"
 
     columns: Sequence[Column[Evaluation]] = (
-        Column("evaluation", "evaluation", lambda evaluation: describe_evaluation(evaluation[1])),
+        Column("evaluation", "evaluation", lambda evaluation: describe_evaluation(*evaluation)),
         *([Column[Evaluation]("seed", "seed", seed_of)] if len(subject.runs) > 1 else []),
         Column("of", "of", of),
         Column("images", "images", lambda evaluation: evaluation[1].summary["images"], number=True),
@@ -116,12 +116,18 @@ def evaluation_table(subject: Subject) -> str:
     return as_markdown(Table("evaluations", "", columns, subject.elsewhere))
 
 
-def describe_evaluation(view: View) -> str:
+def describe_evaluation(run: Run, view: View) -> str:
     """Name an evaluation: its data, the split, and what else is not as in the run's own test."""
     summary = view.summary
     parts = [target_of(view), summary["split"]]
     if summary.get("split_name"):
         parts.append(f"data.split={summary['split_name']}")
+    if target_of(view) == run.data:
+        chosen = dataset_options(view).items()
+        parts += [f"{k.removeprefix(DATASET)}={v}" for k, v in chosen if v != str(run.settings.get(k))]
+    size = summary.get("evaluation_size")
+    if size and size != run.summary.get("evaluation_size"):
+        parts.append(f"{size[0]} x {size[1]}")
     if summary.get("tta"):
         parts.append("averaged over flips")
     if checkpoint_of(summary) != "best":

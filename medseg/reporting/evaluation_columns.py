@@ -75,12 +75,15 @@ def facts_of(key: tuple[Any, ...], view: View) -> Facts:
         height, width = summary.get("evaluation_size") or (0, 0)
         facts |= {"split": str(summary.get("split")), "image_size": f"{height} x {width}"}
         facts |= {f"data.{name}": str(summary.get(of)) for name, of in (("split", "split_name"), ("fold", "fold"))}
-        facts |= {
-            key: str(value)
-            for key, value in (summary.get("options") or {}).items()
-            if key == "data.root" or (key.startswith(DATASET) and not key.endswith("_target_"))
-        }
+        root = (summary.get("options") or {}).get("data.root")
+        facts |= dataset_options(view) | ({} if root is None else {"data.root": str(root)})
     return tuple(sorted(facts.items()))
+
+
+def dataset_options(view: View) -> dict[str, str]:
+    """Return the options of the dataset that an evaluation chose, by their keys with dots."""
+    options = view.summary.get("options") or {}
+    return {k: str(v) for k, v in options.items() if k.startswith(DATASET) and not k.endswith("_target_")}
 
 
 def label(keys: Mapping[tuple[Any, ...], tuple[Line, Run, View]], names: Names) -> dict[tuple[Any, ...], Line]:

@@ -156,10 +156,13 @@ def test_other_evaluations_are_named_by_their_data_with_intervals(run: RunFolder
     copy = shutil.copytree(run.path, tmp_path / run.path.name)
     summary = json.loads((copy / "test" / "summary.json").read_text())
     other = {"data_identity": "other", "data": "folder", "data_name": "hospital", "known_images": 0}
+    chosen = {"data.dataset.style": "lesion", "data.dataset.count": 30}
+    lesions = {"data_identity": "lesions", "known_images": 0, "options": chosen, "evaluation_size": [80, 80]}
     for label, changed in (
         ("synthetic-val", {"split": "val"}),
         ("synthetic-tta", {"tta": True}),
         ("folder-96x96-1a2b3c", other),
+        ("lesions", lesions),
         ("copy", {"source_identity": "elsewhere", "data": "folder", "data_name": "copy", "split_name": "all"}),
     ):
         folder = shutil.copytree(copy / "test", copy / "evaluations" / label)
@@ -179,7 +182,9 @@ def test_other_evaluations_are_named_by_their_data_with_intervals(run: RunFolder
     assert rows["synthetic, val"][0] == "the same data"
     assert rows["copy, test, data.split=all"][0] == "the same test images"
     assert rows["synthetic, test, averaged over flips"] == ["the same test images", *expected]
+    assert rows["synthetic, test, style=lesion, 80 x 80"] == ["other data", *expected]
     assert "No external validation" not in section(write_card(subject, None), "Limits")
+    shutil.rmtree(copy / "evaluations" / "lesions")
     shutil.rmtree(copy / "evaluations" / "folder-96x96-1a2b3c")
     assert "No external validation" in section(write_card(subject_of(copy), None), "Limits")
 
