@@ -17,8 +17,8 @@ from medseg.errors import ConfigError
 from tests.helpers import command, compose_config
 
 COMMANDS = (
-    "train", "prepare", "inspect", "evaluate", "predict", "demo", "export", "import_checkpoint", "report", "status",
-    "card", "wandb_sync", "describe", "benchmark",
+    "train", "prepare", "inspect", "evaluate", "score", "predict", "demo", "export", "import_checkpoint", "report",
+    "status", "card", "wandb_sync", "describe", "benchmark",
 )  # fmt: skip
 
 
@@ -186,11 +186,14 @@ NAMES = {
 NUMBERS = {
     "border_w0", "border_sigma", "scale", "rotate", "brightness", "contrast", "saturation", "ce_weight", "dice_weight",
     "bce_weight", "smooth", "gamma", "alpha", "beta", "lr", "weight_decay", "warmup_epochs", "power", "seconds",
-    "gradient_clip_val", "std", "scale_limit", "sigma_limit", "min_delta",
+    "gradient_clip_val", "std", "scale_limit", "sigma_limit", "min_delta", "nsd_tolerance", "spacing",
 }  # fmt: skip
 """1.5 of them is no nonsense."""
 
-NULL = {"in_channels", "num_classes", "fused", "scale", "rotate", "translate_percent", "gradient_clip_val", "root"}
+NULL = {
+    "in_channels", "num_classes", "fused", "scale", "rotate", "translate_percent", "gradient_clip_val", "root",
+    "nsd_tolerance",
+}  # fmt: skip
 """Null can stand for what is chosen then, where it is not the value that is shipped."""
 
 

@@ -19,13 +19,14 @@ NEEDED = {
     "export": ["checkpoint=x"],
     "import_checkpoint": ["source=x", "model=unet"],
     "report": ["runs"],
+    "score": ["runs"],
     "status": ["runs"],
     "card": ["runs"],
     "wandb_sync": ["runs"],
 }
 """Words that a command cannot do without."""
 
-TAKE_RUNS = ("report", "status", "card", "wandb_sync")
+TAKE_RUNS = ("report", "score", "status", "card", "wandb_sync")
 
 ANYWHERE = (
     "nogroup=x", "+nogroup=x", "++nogroup=x", "~nogroup", "nogroup.key=3", "+nogroup.key=3", "=3", "[", "nogroup",
