@@ -45,13 +45,14 @@ def run_import(place: Path, source: Path, *overrides: str) -> Path:
 
 
 def run_evaluate(place: Path, checkpoint: Path, *overrides: str) -> list[dict[str, str]]:
+    """Return the scores at the prepared size, of the class maps as the network predicts them."""
     scores = place / "scores"
     words = [
         f"checkpoint={checkpoint}", f"output={scores}", f"data_dir={place / 'data'}", "trainer.accelerator=cpu",
         *overrides,
     ]  # fmt: skip
     evaluate_checkpoint(compose_config("evaluate", *words), words)
-    return read_csv(scores / "per_image.csv")
+    return read_csv(scores / "prepared_size.csv")
 
 
 def ours_of(state: dict[str, torch.Tensor]) -> dict[str, Any]:
