@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import multiprocessing
 import os
@@ -82,7 +83,7 @@ class Batch(dict[str, torch.Tensor]):
             try_files(4 * len(self) + 4)
             for tensor in self.values():
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
-            return pickle.loads, (bytes(ForkingPickler.dumps(dict(self))),)
+            return from_shared_memory, (bytes(ForkingPickler.dumps(dict(self))),)
         except (RuntimeError, OSError):
             return as_tensors, ({name: tensor.numpy() for name, tensor in self.items()},)
 
@@ -90,6 +91,18 @@ class Batch(dict[str, torch.Tensor]):
 def as_sent(batch: Any) -> dict[str, torch.Tensor]:
     """Pass on a batch that the dataset has put together already; a loader's `collate_fn`."""
     return batch if get_worker_info() is None else Batch(batch)
+
+
+def from_shared_memory(content: bytes) -> dict[str, torch.Tensor]:
+    """Return the tensors of a batch that has come through shared memory.
+
+    Raises `OSError` where the loading process could not send the files, for want of room for open ones.
+    """
+    try:
+        batch: dict[str, torch.Tensor] = pickle.loads(content)
+    except EOFError:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None
+    return batch
 
 
 def as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from medseg.config.instantiate import instantiate
+from medseg.data.loading.workers import from_shared_memory
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from tests.faults import processes_of
 from tests.helpers import compose_config
@@ -93,6 +94,12 @@ def test_no_process_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
     done = with_shm("256k", KILLED, tmp_path)
     assert done.returncode == -signal.SIGKILL, done.stderr
     wait_until(lambda: not processes_of(tmp_path), "the end of the loading processes", 30)
+
+
+def test_files_that_could_not_be_sent_are_named() -> None:
+    # A loading process that has no room for another open file hangs up, and the receiver reads an end of file.
+    with pytest.raises(OSError, match="Too many open files"):
+        from_shared_memory(b"")
 
 
 def test_few_files_can_be_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
