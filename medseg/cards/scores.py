@@ -89,7 +89,7 @@ RUNS: Sequence[Column[Run]] = (
 
 
 def evaluation_table(subject: Subject) -> str:
-    """Write what `medseg evaluate` found on other data and splits; one row for each evaluation of a run."""
+    """Write what `medseg evaluate` measured on other data and splits; one row for each evaluation of a run."""
 
     def of(evaluation: Evaluation) -> str:
         run, view = evaluation

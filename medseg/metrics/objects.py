@@ -52,8 +52,8 @@ def average_precision(pair: MaskPair) -> float:
         return float(all(pair.empty))
     overlaps = overlaps_of(pair)
     objects = len(overlaps.predicted) + len(overlaps.true)
-    found = (overlaps.iou[..., None] > THRESHOLDS).sum(axis=(0, 1))
-    return float((found / (objects - found)).mean())
+    matched = (overlaps.iou[..., None] > THRESHOLDS).sum(axis=(0, 1))
+    return float((matched / (objects - matched)).mean())
 
 
 def panoptic_quality(pair: MaskPair) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.data.module import SegmentationDataModule
+from medseg.data.prepared.fingerprint import sha256_file
 from medseg.errors import UserError
 from medseg.metrics.measures import CHOOSABLE
 from medseg.runs.evaluations import DONE_BEFORE
@@ -80,7 +80,7 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     record = {
         "data_name": data_name(datamodule),
         "known_images": count_known(datamodule, run),
-        "checkpoint_sha256": sha256_of(file),
+        "checkpoint_sha256": sha256_file(file),
         "options": options_of(cfg),
         "words": [word for word in overrides if not word.startswith(("checkpoint=", "output=", "force=", "trainer"))],
     }
@@ -216,9 +216,3 @@ def held_alone(folder: Path, wait: float) -> Iterator[None]:
     finally:
         with suppress(OSError):  # one that was made for the lock alone
             folder.rmdir()
-
-
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
