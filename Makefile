@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 JOBS ?= 2
 PYTEST := -n $(JOBS) --durations 10
-ALL := .[dev,ray,submitit,export,demo,notebook,docs]
+ALL := .[dev,ray,submitit,export,demo,notebook,docs,optuna,weights]
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow lint types docs format lock clean

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from medseg.config.targets import check_network_target, fitting
+from omegaconf import DictConfig, open_dict
+
+from medseg.config.reserved import RESERVED, reserved_in
+from medseg.config.targets import check_network_target, find, fitting
 from medseg.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from hydra.errors import InstantiationException
-    from omegaconf import DictConfig
     from torch import nn
 
 
@@ -25,11 +27,18 @@ def instantiation_error(error: InstantiationException) -> str:
 def instantiate(node: DictConfig, **extra: Any) -> Any:
     """Build what a node's `_target_` names, with plain lists and dictionaries as arguments.
 
+    The options of `medseg.config.reserved` are left out.
+
     Raises the constructor's own `UserError`, or `ConfigError` for anything else that keeps it from being built.
     """
     import hydra  # not above: a checkpoint is read without it
     from hydra.errors import InstantiationException
 
+    if any(name in node for name in RESERVED):
+        node = node.copy()
+        with open_dict(node):
+            for name in reserved_in(node, find("", node._target_)):
+                del node[name]
     try:
         return hydra.utils.instantiate(node, _convert_="all", **extra)
     except InstantiationException as error:

@@ -11,6 +11,7 @@ from typing import Any
 from hydra._internal.utils import _locate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from medseg.config.reserved import reserved_in, without_reserved
 from medseg.config.walk import named_classes
 from medseg.errors import ConfigError, close_matches
 
@@ -31,7 +32,8 @@ def check_targets(cfg: DictConfig) -> None:
     for key, node in named_classes(plain):
         # medseg calls the data's class with other arguments than are written there.
         if key not in ("model", "data"):
-            check_arguments(key, node, find(key, node["_target_"]))
+            made = find(key, node["_target_"])
+            check_arguments(key, without_reserved(node, made) if key == "optimizer" else node, made)
 
 
 def check_network_target(model: DictConfig) -> None:
@@ -56,14 +58,23 @@ def check_network_target(model: DictConfig) -> None:
 
 
 def fitting(model: DictConfig) -> DictConfig:
-    """Return the configuration of a network without the numbers of channels and classes where its class takes none."""
-    parameters = parameters_of(find("model", model._target_))
+    """Return the configuration of a network without what its class does not take and medseg decides.
+
+    Those are the numbers of channels and classes, and the options of `medseg.config.reserved`.
+    """
+    made = find("model", model._target_)
+    parameters = parameters_of(made)
     dropped = {name for name in OF_THE_DATA if parameters is not None and name not in parameters}
     kept = model.copy()
     with open_dict(kept):
-        for name in dropped:
+        for name in (*dropped, *reserved_in(model, made)):
             kept.pop(name, None)
     return kept
+
+
+def reserved_options(key: str, node: DictConfig) -> dict[str, Any]:
+    """Return the options in a node, `model` or `optimizer`, that medseg reads itself."""
+    return reserved_in(node, find(key, node._target_))
 
 
 def find(key: str, target: Any) -> Any:

@@ -44,7 +44,6 @@ class SMPNetwork(nn.Module):
         encoder_name: one of the library's encoders, such as resnet18, or `tu-` and a name of timm's, such as
             tu-convnext_tiny or tu-swin_tiny_patch4_window7_224. Plain vision transformers fit dpt only, which takes
             no encoder but timm's.
-        encoder_weights: name of weights to download for the encoder, such as imagenet; None downloads nothing.
         options: further arguments of the network, such as decoder_attention_type="scse", and of timm's encoder.
 
     Raises `ConfigError` for names, options and combinations that the library does not have.
@@ -56,6 +55,9 @@ class SMPNetwork(nn.Module):
         "Wightman, timm (github.com/huggingface/pytorch-image-models, Apache-2.0)",
         code="qubvel-org/segmentation_models.pytorch",
     )
+
+    encoder_parts = ("network.encoder",)
+    """See `medseg.models.encoder`."""
 
     min_size: int
     """Smallest height and width that the network takes, in pixels."""
@@ -73,7 +75,6 @@ class SMPNetwork(nn.Module):
         num_classes: int = 2,
         arch: str = "unet",
         encoder_name: str = "resnet18",
-        encoder_weights: str | None = None,
         **options: Any,
     ) -> None:
         # Importing the library takes seconds, which only its users should wait for.
@@ -88,7 +89,7 @@ class SMPNetwork(nn.Module):
             self.network: nn.Module = smp.create_model(
                 arch,
                 encoder_name,
-                encoder_weights,
+                None,
                 in_channels,
                 num_classes,
                 **_size_options(encoder_name) | options,
@@ -153,8 +154,8 @@ def _check_arch(arch: str) -> None:
 def _check_encoder(encoder_name: str) -> None:
     """Raise `ConfigError` unless the library, or timm for a name that begins with `TIMM`, has this encoder.
 
-    timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: nothing is
-    downloaded unless `encoder_weights` asks for it.
+    timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: weights are
+    loaded into the network when it is built.
     """
     import segmentation_models_pytorch as smp
     import timm

@@ -44,6 +44,9 @@ class UNetPlusPlus(nn.Module):
         ),
     )
 
+    encoder_parts = tuple(f"nodes.{i}_0" for i in range(LEVELS))
+    """See `medseg.models.encoder`."""
+
     min_size = 2 ** (LEVELS - 1)
     """Smallest height and width that the network takes, in pixels."""
 

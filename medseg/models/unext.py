@@ -96,6 +96,9 @@ class UNeXt(nn.Module):
         ),
     )
 
+    encoder_parts = ("encoder", "tokens")
+    """See `medseg.models.encoder`."""
+
     min_size = 32
     """Smallest height and width that the network takes, in pixels."""
 

@@ -85,6 +85,9 @@ class UShape(nn.Module):
         deep_supervision: give the other decoder stages a head too (used in training only).
     """
 
+    encoder_parts = ("stem", "encoder")
+    """See `medseg.models.encoder`."""
+
     min_size: int
     """Smallest height and width that the network takes, in pixels."""
 

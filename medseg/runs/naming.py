@@ -35,6 +35,9 @@ LATER = {
     "data.patch_foreground": 0.33,
     "data.intensity_range": None,
     "data.dataset.intensity_range": None,
+    "model.encoder_weights": None,
+    "model.freeze_encoder": False,
+    "optimizer.encoder_lr_factor": 1,
 }
 """Options that older versions did not have, and their default: a run that does not use them has the name it had."""
 
@@ -114,7 +117,7 @@ def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
     settings = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if key not in IGNORED and not (key in LATER and value == LATER[key]):
+        if key not in IGNORED and not (key in LATER and normalized(key, value) == LATER[key]):
             nested = isinstance(value, Mapping) and key not in ORDERED
             settings[name] = _without_ignored(value, f"{key}.") if nested else normalized(key, value)
     return settings
@@ -139,6 +142,8 @@ def normalized(key: str, value: Any) -> Any:
     """
     if key in ORDERED and isinstance(value, Mapping):
         return [list(pair) for pair in value.items()]
+    if key == "model.encoder_weights" and value is False:
+        return None
     if key == "trainer.precision":
         return PRECISION_NAMES.get(str(value), value)
     if key in EARLIER_RUNS and isinstance(value, str):

@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from medseg.config.checks.kinds import SWITCH, checked
+from medseg.config.reserved import without_reserved
 from medseg.config.walk import named_classes
 from medseg.errors import UserError
 
@@ -76,6 +77,7 @@ def instantiate(node: Any) -> Any:
         return values
     made, positional = pkgutil.resolve_name(values.pop("_target_")), values.pop("_args_", ())
     partial = values.pop("_partial_", False)
+    values = without_reserved(values, made)
     arguments = {key: value for key, value in values.items() if key not in ("_convert_", "_recursive_")}
     return functools.partial(made, *positional, **arguments) if partial else made(*positional, **arguments)
 

@@ -11,6 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from medseg.config import yaml_files
+from medseg.config.instantiate import instantiate
 from tests.helpers import compose_config
 from tests.models.builds import build
 
@@ -73,7 +74,7 @@ def test_every_loss_falls_when_the_prediction_improves(option: str, classes: int
 def test_every_optimizer_with_every_schedule(optimizer: str, scheduler: str) -> None:
     cfg = compose_config("train", f"optimizer={optimizer}", f"scheduler={scheduler}")
     weight = torch.nn.Parameter(torch.tensor([2.0]))
-    made = hydra.utils.instantiate(cfg.optimizer)([weight])
+    made = instantiate(cfg.optimizer)([weight])
     schedule = hydra.utils.instantiate(cfg.scheduler)(made, total_steps=20, steps_per_epoch=5)
     rates = []
     for _ in range(20):

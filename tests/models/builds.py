@@ -6,7 +6,6 @@ import copy
 from functools import lru_cache
 from typing import Any
 
-import hydra
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
@@ -15,6 +14,7 @@ from torch import nn
 
 from medseg.config import yaml_files
 from medseg.models.outputs import main_output
+from medseg.trained.building import instantiate
 from tests.helpers import compose_config
 
 SMALL: dict[str, tuple[str, ...]] = {
@@ -78,7 +78,7 @@ def different() -> list[str]:
 def build(name: str, *overrides: str, seed: int = 0) -> nn.Module:
     """Build the network `name`, made small, for 3 channels and 2 classes unless the overrides say otherwise."""
     torch.manual_seed(seed)
-    network = hydra.utils.instantiate(settings(name, *overrides), _convert_="all")
+    network = instantiate(settings(name, *overrides))
     assert isinstance(network, nn.Module)
     return network
 

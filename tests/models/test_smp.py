@@ -147,10 +147,6 @@ def test_swin_is_exported() -> None:
         ),
         ({"arch": "dpt"}, "dpt with encoder resnet18 cannot be built: Only Timm encoders"),
         ({"encoder_depth": 4}, "cannot be built: Model depth is 4, but you provide `decoder_channels` for 5 blocks"),
-        (
-            {"encoder_weights": "imagenot"},
-            "Wrong pretrained weights `imagenot` for encoder `resnet18`",
-        ),
         ({"encoder_name": "tu-test_coatnet"}, "tu-test_coatnet takes images of 160 x 160 pixels only: choose another"),
         (
             {"arch": "fpn", "upsampling": 2},

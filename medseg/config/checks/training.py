@@ -63,7 +63,8 @@ NETWORK: Settings = {
     **dict.fromkeys(("norm", "norm_placement", "closing", "downsampling", "upsampling", "activation", "mode"), TEXT),
     "arch": TEXT,
     "encoder_name": TEXT,
-    "encoder_weights": TEXT | None,
+    "encoder_weights": TEXT | Literal[False] | None,
+    "freeze_encoder": SWITCH | whole(0, 1_000_000),
 }
 
 WEIGHT: Any = number(0, 1_000_000)
@@ -85,6 +86,7 @@ BETAS: Any = several(BELOW_ONE, "two numbers from 0 up to, but not, 1", 2, 2)
 OPTIMIZER: Settings = {
     "lr": number(0, 1000),
     "weight_decay": number(0, 1000),
+    "encoder_lr_factor": number(0, 1000),
     "momentum": BELOW_ONE,
     "dampening": PART,
     "betas": BETAS,
