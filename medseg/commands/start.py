@@ -85,17 +85,28 @@ def run_command(command: Command) -> None:
             command.check_required(cfg)
             check(cfg)
             composed.append(cfg)
+            if planned is None and is_sweep(cfg):
+                return
             command.task(cfg)
         except Exception as error:
             failures.append(error)
 
     try:
         check_options(sys.argv[1:], command.name)
-        hydra.main(config_path=str(yaml_files.config_dir()), config_name=command.name, version_base="1.3")(job)(planned)
+        run = hydra.main(config_path=str(yaml_files.config_dir()), config_name=command.name, version_base="1.3")(job)
+        run(planned)
+        if not failures and planned is None and composed and is_sweep(composed[0]):
+            sys.argv.append("--multirun")
+            run(planned)
         if failures:
             raise failures[0]
     except Exception as error:
         exit_with_error(error, command.name, words, composed)
+
+
+def is_sweep(cfg: DictConfig) -> bool:
+    """Tell whether a configuration takes several jobs: its settings are chosen by trials first."""
+    return cfg.get("tuning") is not None and "trial" not in cfg.tuning
 
 
 def check_configuration(cfg: DictConfig, config_name: str) -> None:

@@ -16,6 +16,8 @@ from medseg.errors import ConfigError, printable
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text as write_text
 from medseg.runs.progress import JobProgress, Progress, read_progress
+from medseg.runs.run import Run
+from medseg.sweeps.outcome import count
 
 SUMMARY = """
 medseg status shows how far the runs of a sweep are: what is finished, what runs and until when, what failed and why,
@@ -39,17 +41,29 @@ def status(cfg: DictConfig) -> None:
 
 def as_text(progress: Progress) -> str:
     """Write a line per job, what went wrong, and how far all of it is."""
-    lines = [write_text(Table("status", "", COLUMNS, progress.jobs)), ""]
+    lines = [write_text(Table("status", "", COLUMNS, progress.jobs)), ""] if progress.jobs else []
     lines += [f"{job.state}: {job.run.name}: {job.remark}" for job in progress.jobs if job.remark]
     lines += [f"damaged: {problem}" for problem in progress.problems]
     lines += progress.copies
     counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items())
-    lines.append(f"{len(progress.jobs)} runs: {counts}")
+    lines += trials_lines(progress.trials)
+    lines.append(f"{len(progress.jobs)} runs: {counts}" if progress.jobs else "no runs yet")
     if progress.end is not None:
         lines.append(f"expected end: {show_time(progress.end)} (in {show_seconds(progress.seconds_left or 0)})")
     elif progress.unfinished:
         lines.append("expected end: not known before the first epoch is done")
     return printable("\n".join(lines))
+
+
+def trials_lines(trials: Sequence[Run]) -> list[str]:
+    """Write how far the trials of tunings are, a line for each folder of them."""
+    folders: dict[Path, list[str]] = {}
+    for run in trials:
+        folders.setdefault(run.folder.parent, []).append(run.state)
+    return [
+        f"tuning: {len(states)} trials: {count(states)}; medseg status {folder} lists them"
+        for folder, states in folders.items()
+    ]
 
 
 def epoch(job: JobProgress) -> str | None:

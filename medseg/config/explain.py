@@ -97,6 +97,8 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     under_other = [name for name in known if name.rpartition(".")[2] == last]
     renamed = [name for name in other_names(key) if name in known]
     start = f"unknown option '{key}'"
+    if key.startswith("tuning."):
+        return f"{start}: protocol=tuned has tuning.search, space, trials, epochs, seed and pruning"
     if renamed:
         return f"{start}; did you mean {' or '.join(map(repr, renamed[:3]))}?"
     if key.lower() in ADVICE:

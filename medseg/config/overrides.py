@@ -57,7 +57,8 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
 
     `+model._target_=package.Class` stands alone: without a choice of `model` it means `model=custom`. A home folder,
     `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it. Nor can it read a
-    pattern, `data.groups=(p[0-9]+)_.*`, without quotes. Beside `budget=...`, `+experiments=...` takes its place before
+    pattern, `data.groups=(p[0-9]+)_.*`, without quotes. A key of `tuning.space` is added, or replaced by what may be of
+    another kind. Beside `budget=...`, `+experiments=...` takes its place before
     the budget: Hydra would compose it last, and its numbers would win.
 
     Raises `ConfigError` for the home folder of a user who has none.
@@ -66,11 +67,18 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     normal = [
         re.sub(r"^(\+*data\.groups)=(?!['\"])(.*\(.*)$", lambda m: f"{m[1]}={as_string(m[2])}", word) for word in normal
     ]
+    normal = [each for word in normal for each in replacing_space(word)]
     custom = any(re.match(r"\+*model\._target_=", word) for word in normal)
     chosen = any(word.startswith("model=") for word in normal)
     if any(word.startswith("budget=") for word in normal):
         normal = [re.sub(r"^\+experiments=", "experiments@_global_=", word) for word in normal]
     return [*normal, "model=custom"] if custom and not chosen else normal
+
+
+def replacing_space(word: str) -> list[str]:
+    """Return `tuning.space.key=values` as words that replace what is there; other words as they are."""
+    match = re.match(r"\+?(tuning\.space\.[\w.]+)=(.+)", word, re.DOTALL)
+    return [f"++{match[1]}=null", f"++{match[1]}={match[2]}"] if match else [word]
 
 
 def home(path: str) -> Path:
@@ -205,7 +213,7 @@ def check_overrides(words: Sequence[str], config_name: str) -> None:
         if not key:
             raise ConfigError(unreadable(word))
         top = key.partition(".")[0]
-        if top != key and top in yaml_files.primary(config_name)[1]:
+        if top != key and top in yaml_files.primary(config_name)[1] and top != "tuning":
             raise ConfigError(f"'{word}': '{top}' has no keys of its own; give {top}=...")
         if override.is_delete() and key in yaml_files.top_level_keys(config_name):
             raise ConfigError(f"'{word}' removes what medseg {command_title(config_name)} needs; {to_choose(key)}")

@@ -8,6 +8,7 @@ environment.json     versions, machine, command, what was picked (precision, dev
 metrics.csv          one row per epoch
 train.log            what the run logged
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)
+tuning.json          the trials that chose its settings (protocol=tuned)
 temperature.json     the temperature that the network's probabilities fit the validation images best with
 test/per_image.csv   one row per image and foreground class, scored at the image's native size
 test/prepared_size.csv  the same, scored at the size that the data were prepared at
@@ -20,8 +21,8 @@ test/summary.json    the scores made from it, and what is known of the network: 
 evaluations/<name>/  the same files of a test on other data, of another split or with flips (`medseg evaluate`), with
                      the images.csv of what was scored
 images/*.png         the best, median and worst test images; the training curves
-status.json          running, interrupted, failed or finished; `finished` is written last; `trained` where the data have
-                     no test split, and so test/ is not there
+status.json          running, interrupted, failed or finished; `finished` is written last; `trained` without a test: the
+                     data have no test split, or test=false
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from medseg.system.locks import held, marker_of
 log = logging.getLogger(__name__)
 
 STATES = ("running", "interrupted", "failed", "finished", "trained")
-"""`trained`: finished without a test, since the data have no test split."""
+"""`trained`: finished without a test, since the data have no test split, or none is wanted."""
 
 PER_IMAGE, PREPARED_SIZE = "per_image", "prepared_size"
 """Names of the files of scores, at native and at prepared size; the second also of an entry of `summary.json`."""
@@ -72,6 +73,7 @@ class RunFolder:
         self.log = self.path / "train.log"
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.tuning = self.path / "tuning.json"
         self.temperature = self.path / "temperature.json"
         self.images = self.path / "images"
         self.test = self.path / "test"
@@ -152,8 +154,8 @@ class RunFolder:
         return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
     def clear(self) -> None:
-        """Remove everything the run has left."""
-        for path in self._contents():
+        """Remove everything the run has left, but not the choice of its settings, which it begins with."""
+        for path in (path for path in self._contents() if path != self.tuning):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

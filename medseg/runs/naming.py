@@ -15,7 +15,7 @@ from medseg.errors import as_bytes
 IGNORED = {
     # Where things lie, how they are shown and how fast they go does not change what is computed.
     "experiment", "force", "runs_dir", "data_dir", "logger", "metrics", "hydra", "seed", "compile",
-    "activation_checkpointing", "scores", "nsd_tolerance", "save_probabilities",
+    "activation_checkpointing", "test", "scores", "nsd_tolerance", "save_probabilities",
     "data.spacing", "data.data_dir", "data.source", "data.download", "data.num_workers", "data.metadata",
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
@@ -29,6 +29,7 @@ SIZE = "image_size"
 
 LATER = {
     "continue_from": None,
+    "tuning": None,
     "data.groups": None,
     "data.fraction": 1,
     "data.patches": None,

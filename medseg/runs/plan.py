@@ -31,7 +31,8 @@ class RunPlan:
     Args:
         folder: of the run.
         facts: what it is: name, experiment, model, data, seed, fold, setting (what the runs of all seeds share),
-            choices and default_choices (group -> option), overrides (as given on the command line).
+            choices and default_choices (group -> option), overrides (as given on the command line); of a trial of a
+            tuning, what those that it is compared with share.
         repeated: whether it is to be done even where it is finished: by force, or to see if the user's files changed.
         cfg: the composed configuration, which must stay as it is.
         options: that it was composed of.
@@ -48,6 +49,11 @@ class RunPlan:
     root: str | None
     identity: str
     planned: Callable[[Mapping[str, Any]], Run]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do; one that was trained with `test=false` may have to be tested now."""
+        return self.folder.finished and not (self.cfg.test and self.folder.status.get("untested"))
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -85,6 +91,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
         "seed": settings["seed"],
         "fold": settings["data"].get("fold"),
         "setting": name.removesuffix(end),
+        **({"trial": cfg.tuning.trial} if cfg.tuning is not None and "trial" in cfg.tuning else {}),
         "choices": choices_of(hydra_config),
         "default_choices": usual,
         "overrides": list(hydra_config.overrides.task),

@@ -59,13 +59,17 @@ class JobProgress:
 
 @dataclass
 class Progress:
-    """How far all of them are; `end` and `seconds_left` are those of the last one, None where they are not known."""
+    """How far all of them are; `end` and `seconds_left` are those of the last one, None where they are not known.
+
+    `trials` are those of tunings, which are no jobs.
+    """
 
     jobs: list[JobProgress]
     copies: list[str]
     problems: list[str]
     seconds_left: float | None = None
     end: datetime | None = None
+    trials: Sequence[Run] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,7 +87,11 @@ class Progress:
         """Return all of it as plain values."""
         jobs = [job.as_plain() for job in self.jobs]
         left = {"seconds_left": self.seconds_left, "end": self.end}
-        return {"counts": self.counts, **left, "copies": self.copies, "problems": self.problems, "jobs": jobs}
+        trials = {
+            state: [run.state for run in self.trials].count(state) for state in {run.state for run in self.trials}
+        }
+        rest = {"copies": self.copies, "problems": self.problems, "trials": trials, "jobs": jobs}
+        return {"counts": self.counts, **left, **rest}
 
 
 def read_progress(folders: Sequence[Path]) -> Progress:
@@ -93,7 +101,7 @@ def read_progress(folders: Sequence[Path]) -> Progress:
     """
     tree = read_runs(folders)
     runs = sorted(tree.runs, key=lambda run: (str(run.folder.parent), run.position, run.name))
-    progress = Progress([progress_of(run) for run in runs], tree.copies, tree.problems)
+    progress = Progress([progress_of(run) for run in runs], tree.copies, tree.problems, trials=tree.trials)
     estimate_time_left(progress, datetime.now(UTC))
     return progress
 

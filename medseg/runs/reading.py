@@ -27,6 +27,8 @@ class RunTree:
 
     Args:
         runs: each once, by name.
+        trials: of tunings, by name; they are no runs of a comparison. Where a folder of trials is given itself, its
+            trials are runs.
         copies: one line for each copy that is left out.
         problems: one line for each damaged file that belongs to no run of `runs`, or that a run can do without.
         folders: that were read.
@@ -36,6 +38,7 @@ class RunTree:
     copies: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+    trials: list[Run] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs)
@@ -86,7 +89,7 @@ class RunTree:
             except UserError as error:
                 problems.append(str(error))
                 run.__dict__["epochs"] = []
-        return RunTree(runs, self.copies, list(dict.fromkeys(problems)), self.folders)
+        return RunTree(runs, self.copies, list(dict.fromkeys(problems)), self.folders, self.trials)
 
 
 def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
@@ -107,14 +110,20 @@ def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
         path = Path(given).expanduser()
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; give a folder below runs/, such as runs/main")
-        before, again = len(tree.runs) + len(tree.problems), path.resolve() in seen
-        tree.runs += find_runs(path, seen, tree.problems)
-        if len(tree.runs) + len(tree.problems) == before and not again:
+        problems, again = len(tree.problems), path.resolve() in seen
+        found = list(find_runs(path, seen, tree.problems))
+        for run in found:
+            compared = run.trial is None or path.resolve() in (run.folder.resolve(), run.folder.parent.resolve())
+            (tree.runs if compared else tree.trials).append(run)
+        if not found and len(tree.problems) == problems and not again:
             raise UserError(f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main")
-    if not tree.runs:
+    if not tree.runs and not tree.trials:
         raise UserError("; ".join(tree.problems) or f"{paths[0]}: no runs in it")
     runs = without_copies(tree.runs, tree.copies)
-    tree.runs = sorted(runs, key=lambda run: (run.name, run.experiment, str(run.folder)))
+    tree.runs, tree.trials = (
+        sorted(several, key=lambda run: (run.name, run.experiment, str(run.folder)))
+        for several in (runs, without_copies(tree.trials, []))
+    )
     return tree
 
 

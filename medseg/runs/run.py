@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medseg.metrics.measures import Measures
     from medseg.runs.calibration import Reliability
     from medseg.runs.scores import PerImage
+    from medseg.runs.tuning import Tuning
 
 WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
 """Groups of a configuration; the last one stands at its end."""
@@ -51,6 +52,7 @@ class Run:
         status: content of `status.json`.
         id: of this training; a copy has the same.
         position: of the job in its sweep, in the order of the command line.
+        trial: of a trial of a tuning, what those that it is compared with share; None of any other run.
     """
 
     folder: Path
@@ -70,6 +72,7 @@ class Run:
     status: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
     position: int = 0
+    trial: str | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.name}: {self.state}>"
@@ -97,6 +100,13 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The values that can change the result, by their keys with dots; one object for all seeds of a setting."""
         return self._configuration[1]
+
+    @cached_property
+    def tuning(self) -> Tuning | None:
+        """How its settings were chosen; None where they were not tuned."""
+        from medseg.runs.tuning import read_tuning  # not above: that module reads runs' files by this one's
+
+        return read_tuning(self.files)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
@@ -229,7 +239,7 @@ class Run:
         """The same, in the state `damaged` where a file cannot be read that its state and its scores need."""
         try:
             if self.state != WAITING:
-                _ = self.settings, self.environment
+                _ = self.settings, self.environment, self.tuning
             if self.finished:
                 _ = self.summary, self.dataset, self.groups, self.per_image
         except UserError as error:
@@ -290,7 +300,7 @@ def from_record(folder: Path, record: Mapping[str, Any], status: Mapping[str, An
 
 
 FACTS = (
-    "name", "experiment", "model", "data", "seed", "setting", "choices", "default_choices", "defaults",
+    "name", "experiment", "model", "data", "seed", "setting", "choices", "default_choices", "defaults", "trial",
 )  # fmt: skip
 """What a run has as its record tells it."""
 
@@ -299,6 +309,7 @@ Configuration = tuple[dict[str, Any], dict[str, Any], str]
 
 EMPTY: Mapping[str, Any] = {
     "_configuration": ({}, {}, ""), "environment": {}, "dataset": {}, "images": [], "summary": {},
+    "tuning": None,
 }  # fmt: skip
 """What a damaged run has where its files cannot be read."""
 

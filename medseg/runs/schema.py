@@ -82,6 +82,7 @@ RECORD: Schema = {
     "defaults": (dict, None),
     "overrides": ([str], None),
     "id": (str, None),
+    "trial": (str, None),
 }
 
 STATUS: Schema = {
@@ -92,6 +93,10 @@ STATUS: Schema = {
     "max_epochs": (int, None),
     "epoch": (int, None),
     "wandb_id": (str, None),
+    "remark": (str, None),
+    "untested": (bool, None),
+    "pruned": (bool, None),
+    "diverged": (bool, None),
 }
 
 SUMMARY: Schema = {

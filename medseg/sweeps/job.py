@@ -46,11 +46,13 @@ class IsolatedJob:
         program: how the job is started: `python -m <program>`.
         planner: tells which run a configuration means; None for a command without run folders.
         total: how many jobs are launched.
+        of_many: whether the sweep has others, before or after these.
     """
 
     program: tuple[str, ...]
     planner: Planner | None
     total: int
+    of_many: bool = True
 
     def __call__(self, cfg: DictConfig) -> Outcome:
         """Run a planned job to its end, and record an end that it could not record itself.
@@ -85,7 +87,7 @@ class IsolatedJob:
                     return Outcome(name, "busy", str(error))
             try:
                 with standard_input(self.program, arguments, packed) as given:
-                    server = job_server(self.program, cfg, self.total)
+                    server = job_server(self.program, cfg, of_many=self.of_many)
                     job = JobProcess(command, here, given, server)
             except OSError as error:
                 return failed(plan, name, f"cannot be started: {error}", [])
@@ -120,7 +122,7 @@ def repeat_options(hydra_config: Any, program: str) -> list[str]:
 def job_outcome(plan: RunPlan | None, name: str, job: JobProcess, code: int) -> Outcome:
     """Tell how a job ended that nothing stopped from outside, and record what it could not record itself."""
     printed = [line for line in job.lines if line]
-    if code == 0 and (plan is None or plan.folder.finished):
+    if code == 0 and (plan is None or plan.finished):
         return Outcome(name, "finished")
     # Those are the signals that end a job which does not listen to them yet.
     if code in (130, -signal.SIGINT, *(-number for number in SIGNALS)):
@@ -142,7 +144,7 @@ def failed(plan: RunPlan | None, name: str, error: str, printed: list[str]) -> O
         folder = plan.folder
         try:
             with folder.locked(LOCK_WAIT):
-                if not folder.finished:  # by another process, or before a repetition that never began
+                if not plan.finished:  # by another process, or before a repetition that never began
                     plan.write_record()
                     logged = "\n".join(folder.last_lines(50))
                     # The console's lines begin with their level, the log's with the time.

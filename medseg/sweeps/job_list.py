@@ -10,6 +10,7 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.plan import RunPlan
+from medseg.runs.run import is_run
 from medseg.system.files import read_json, write_json
 from medseg.system.locks import held
 
@@ -37,9 +38,7 @@ def add_to_job_list(plans: Iterable[RunPlan]) -> None:
                 log.warning("%s; written anew, with the jobs of this command alone", reason)
                 known = []
             renamed = {words(entry): entry for entry in records}
-            known = [
-                entry if (folder / entry["name"]).is_dir() else renamed.get(words(entry), entry) for entry in known
-            ]
+            known = [entry if is_run(folder / entry["name"]) else renamed.get(words(entry), entry) for entry in known]
             merged = {entry["name"]: entry for entry in [*known, *records]}
             write_json(file, {"jobs": list(merged.values())})
 

@@ -24,17 +24,17 @@ PRELOADED = (
 """What a training needs and takes a while to import. Nothing of it starts a thread, a GPU or a service."""
 
 
-def job_server(program: Sequence[str], cfg: DictConfig, total: int) -> ForkServer | None:
+def job_server(program: Sequence[str], cfg: DictConfig, *, of_many: bool) -> ForkServer | None:
     """Return the server that starts a job; None where it has to be started anew, or that is no slower.
 
     Args:
         program: of the job, `python -m <program>`.
         cfg: its configuration.
-        total: jobs of the multirun.
+        of_many: whether the multirun has other jobs.
     """
     if tuple(program) != PROGRAM or not sys.platform.startswith("linux") or os.environ.get("MEDSEG_FORK") == "0":
         return None
-    if total == 1 or "SUBMITIT_EXECUTOR" in os.environ:  # SLURM has a process for each job
+    if not of_many or "SUBMITIT_EXECUTOR" in os.environ:  # SLURM has a process for each job
         return None
     if not has_one_device(cfg.trainer):  # Lightning starts the others anew
         return None

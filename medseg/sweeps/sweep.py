@@ -40,6 +40,7 @@ from medseg.sweeps.launchers import (
 from medseg.sweeps.options import check_sweep
 from medseg.sweeps.outcome import Outcome, count, report
 from medseg.sweeps.planned_job import PlannedJob, lost_job_outcome, or_finished_elsewhere, state_of
+from medseg.sweeps.tuning import Change, is_tuned, tune
 from medseg.system.bf16 import may_depend_on_bf16, share_bf16_speedup
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Sweep(Sweeper):
     """What is repeated; of the class, since Hydra makes the sweeper."""
 
     def __init__(self, max_batch_size: int | None, params: DictConfig | None) -> None:
-        self.max_batch_size = max_batch_size
+        self.max_batch_size, self.of_many = max_batch_size, False
         self.params = [f"{key!s}={values}" for key, values in (params or {}).items()]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -100,11 +101,19 @@ class Sweep(Sweeper):
         any is not finished.
         """
         jobs = self.plan(self.combinations(arguments))
+        unfinished: list[Outcome] = []
+        if any(map(is_tuned, jobs)):
+            self.of_many = True
+            jobs, unfinished = tune(jobs, self.plan, self.run)
+        report([*self.run(jobs), *unfinished])
+
+    def run(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
+        """Run the jobs that are not finished, and return how all of them ended."""
         add_to_job_list(job.plan for job in jobs if job.plan)
         finished: list[PlannedJob] = []
         due: list[PlannedJob] = []
         for job in jobs:
-            (finished if job.plan and job.plan.folder.finished and not job.plan.repeated else due).append(job)
+            (finished if job.plan and job.plan.finished and not job.plan.repeated else due).append(job)
         for job in finished:
             log.info("finished already, so not repeated: %s", job.name)
         if any(has_measured_precision(job) for job in due):
@@ -115,8 +124,7 @@ class Sweep(Sweeper):
             wait_for_jobs(due)
             log.warning("stopped: %s; the same command goes on", count(map(state_of, jobs)))
             raise
-        outcomes += [Outcome(job.name, "finished") for job in finished]
-        report(outcomes)
+        return [*outcomes, *(Outcome(job.name, "finished") for job in finished)]
 
     def combinations(self, arguments: list[str]) -> list[tuple[str, ...]]:
         """List the overrides of every job, from the command line and from `hydra.sweeper.params`."""
@@ -138,15 +146,15 @@ class Sweep(Sweeper):
             batch = add_overrides(batch, conditions, self.hydra_context.config_loader, self.config)
         return [tuple(normalize_overrides(job)) for job in batch]
 
-    def plan(self, combinations: Sequence[tuple[str, ...]]) -> list[PlannedJob]:
-        """Compose every job; combinations that mean the same run are one job.
+    def plan(self, combinations: Sequence[tuple[str, ...]], change: Change | None = None) -> list[PlannedJob]:
+        """Compose every job, with a change of its configuration; combinations that mean the same run are one job.
 
         Raises `UserError`: a misspelt word is reported now, not after hours.
         """
         jobs: dict[str, PlannedJob] = {}
         for number, overrides in enumerate(combinations, 1):
             try:
-                job = self.compose(overrides)
+                job = self.compose(overrides, change)
             except Exception as error:
                 text = str(error) if isinstance(error, UserError) else None
                 text = text or explain(error, self.command.config_name, list(overrides))
@@ -159,11 +167,13 @@ class Sweep(Sweeper):
             jobs.setdefault(job.key, job)
         return list(jobs.values())
 
-    def compose(self, overrides: tuple[str, ...]) -> PlannedJob:
-        """Compose one job and find out which run it means."""
+    def compose(self, overrides: tuple[str, ...], change: Change | None = None) -> PlannedJob:
+        """Compose one job, change its configuration, and find out which run it means."""
         assert self.hydra_context is not None
         assert self.config is not None
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        if change is not None:
+            change(composed)
         HydraConfig.instance().set_config(composed)
         planned_config.resolve_values(composed)
         launcher, cfg = composed.hydra.launcher, composed.copy()
@@ -200,7 +210,7 @@ class Sweep(Sweeper):
         if launcher is not None:
             with open_dict(filled):
                 filled.hydra.launcher = launcher
-        job = IsolatedJob(self.command.program, self.command.planner, total)
+        job = IsolatedJob(self.command.program, self.command.planner, total, self.of_many or total > 1)
         return Plugins.instance().instantiate_launcher(self.hydra_context, job, filled)
 
 

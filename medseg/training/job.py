@@ -47,8 +47,9 @@ from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
 from medseg.training.recording import record_run_status
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
-from medseg.training.task import STOPPED, SegmentationTask
+from medseg.training.task import STOPPED, DivergedError, SegmentationTask
 from medseg.training.temperature import fit_on_validation
+from medseg.training.trials import end_trial, is_trial, trial_callbacks
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         cfg.trainer,
         precision,
         logger=mirrors or False,
-        callbacks=[*core_callbacks(folder, loggers=bool(mirrors)), *extra_callbacks],
+        callbacks=[
+            *core_callbacks(folder, loggers=bool(mirrors)),
+            *extra_callbacks,
+            *trial_callbacks(cfg.tuning, folder),
+        ],
         default_root_dir=folder.path,
         enable_progress_bar=sys.stderr.isatty(),
     )
@@ -158,18 +163,35 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             if trainer.is_global_zero:
                 copy_training(earlier, folder)
         elif resume is not None:
-            log.info("resuming after an interruption: %s", resume.file)
-        fit(trainer, task, datamodule, resume)
+            how = (
+                "going on with the test"
+                if folder.status.get("state") == "trained"
+                else "resuming after an interruption"
+            )
+            log.info("%s: %s", how, resume.file)
+        try:
+            fit(trainer, task, datamodule, resume)
+        except DivergedError as error:
+            if not is_trial(cfg.tuning):
+                raise
+            if trainer.is_global_zero:
+                end_trial(folder, diverged=str(error))
+            return
+        if is_trial(cfg.tuning):
+            if trainer.is_global_zero:
+                end_trial(folder)
+            return
         best = Checkpoint.read(folder.best_checkpoint)
         best.load_into(task.network)
         temperature = fit_on_validation(trainer, task, datamodule)
         if trainer.is_global_zero and temperature is not None:
             write_json(folder.temperature, asdict(temperature))
-        if not len(datamodule.indices["test"]):
+        if not cfg.test or not len(datamodule.indices["test"]):
+            reason = "test=false" if not cfg.test else "the data have no test split"
             if trainer.is_global_zero:
                 draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
-                folder.set_state("trained")
-            log.info("no test scores: the data have no test split")
+                folder.set_state("trained", untested=not cfg.test, remark=f"no test scores: {reason}")
+            log.info("no test scores: %s", reason)
             return
         scores = score_split(
             trainer, task, datamodule, options, None if temperature is None else temperature.temperature

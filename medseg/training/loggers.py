@@ -99,7 +99,7 @@ def wandb_logger(
         "id": run.id[:WANDB_DIGITS],
         "entity": entity,
         "group": record["experiment"],
-        "job_type": "train",
+        "job_type": "tune" if record.get("trial") else "train",
         "tags": list(
             dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))
         ),

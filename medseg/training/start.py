@@ -24,7 +24,7 @@ def train(cfg: DictConfig, plan: RunPlan) -> RunFolder:
     """
     # The further processes of a distributed run work under the lock of the first.
     with plan.folder.locked() if is_first_process() else nullcontext():
-        if plan.folder.finished and not cfg.force:
+        if plan.finished and not cfg.force:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
             warn_of_other_scores(cfg, plan.folder)

@@ -129,7 +129,7 @@ class SegmentationTask(lightning.LightningModule):
         loss = self.compute_loss(self(batch["image"]), batch["mask"], batch.get("weight"))
         # All processes stop together: one that went on alone would wait for the others for ever.
         if not self.trainer.strategy.reduce_boolean_decision(bool(torch.isfinite(loss))):
-            raise UserError(self.describe_loss(loss.detach(), batch["index"]))
+            raise DivergedError(self.describe_loss(loss.detach(), batch["index"]))
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["index"]), sync_dist=True)
         return loss
 
@@ -253,6 +253,10 @@ class SegmentationTask(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Asked for before trainer.min_epochs, it stands until they are done; Lightning forgets it.
         self.trainer.should_stop = checkpoint.get(STOPPED, False)
+
+
+class DivergedError(UserError):
+    """The loss is not finite."""
 
 
 class PerImage:

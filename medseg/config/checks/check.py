@@ -13,6 +13,7 @@ from medseg.config.checks.data import OF_DATA
 from medseg.config.checks.kinds import Settings, checked, shown
 from medseg.config.checks.launchers import LAUNCHER_SETTINGS
 from medseg.config.checks.training import OF_TRAINING
+from medseg.config.checks.tuning import check_tuning
 from medseg.config.walk import named_classes
 from medseg.errors import ConfigError
 
@@ -35,6 +36,7 @@ def check(cfg: DictConfig, command: str) -> None:
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     check_encoding(plain)
+    check_tuning(plain.get("tuning"))
     groups = [("", plain, COMMANDS.get(command, {}))]
     groups += [(f"{key}.", node, settings_of(str(node["_target_"]))) for key, node in named_classes(plain)]
     refused = [(False, error) for key, node in named_classes(plain) for error in extra_keys(key, node)]

@@ -31,6 +31,7 @@ from medseg.config.checks.kinds import (
     whole,
 )
 from medseg.config.checks.training import PRECISION
+from medseg.config.checks.tuning import TUNING
 
 
 def is_below(name: str) -> bool:
@@ -88,6 +89,7 @@ COMMANDS: dict[str, Settings] = {
         "continue_from": PATH | None,
         "data_dir": PATH,
     }
+    | {"test": SWITCH, "tuning": TUNING}
     | SCORING,
     "prepare": {"data_dir": PATH, "data": OPTION},
     "inspect": {

@@ -1,0 +1,248 @@
+"""`protocol=tuned`: the same budget of trials for every setting of a sweep, on training and validation images.
+
+A trial is a job like any other, in `<experiment>/tuning/`. What has been tried is read from the folders of the trials,
+so the same command goes on where it was, and a wider space repeats no trial.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from medseg.errors import ConfigError
+from medseg.runs.folder import RunFolder
+from medseg.runs.naming import canonical, digest, leaves
+from medseg.runs.plan import RunPlan, settings_of
+from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial
+from medseg.sweeps.outcome import GOOD, Outcome
+from medseg.sweeps.planned_job import PlannedJob
+from medseg.sweeps.search import Search, search_of
+from medseg.sweeps.space import Space, Values, as_words, read_space, usual_values
+from medseg.system.files import write_json
+
+log = logging.getLogger(__name__)
+
+Change = Callable[[DictConfig], None]
+"""Changes a composed configuration before it is checked and planned."""
+
+Run = Callable[[Sequence[PlannedJob]], list[Outcome]]
+"""Runs jobs to their end."""
+
+
+class Plan(Protocol):
+    """Composes jobs from their overrides; those that mean the same run are one job."""
+
+    def __call__(self, combinations: Sequence[tuple[str, ...]], change: Change | None = None) -> list[PlannedJob]: ...
+
+
+@dataclass
+class Study:
+    """The trials of one setting: of all that the jobs of a sweep share but their seed.
+
+    Args:
+        jobs: of the setting, one for each seed.
+        space: of the search.
+        search: tells which values are tried.
+        code: what trials that can be compared share: a digest of the setting without the tuned keys.
+        trials: of the values that were asked for, in this order: their jobs.
+        fresh: whether earlier trials are repeated (`force=true`).
+    """
+
+    jobs: list[PlannedJob]
+    space: Space
+    search: Search
+    code: str
+    fresh: bool
+    trials: dict[str, tuple[Values, PlannedJob]] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return str(plan_of(self.jobs[0]).facts["setting"])
+
+    @property
+    def tuning(self) -> Mapping[str, Any]:
+        content: Any = OmegaConf.to_container(self.jobs[0].cfg.tuning, resolve=True)
+        return dict(content)
+
+    @property
+    def epochs(self) -> int:
+        """Of a trial."""
+        return int(self.tuning.get("epochs") or self.jobs[0].cfg.trainer.max_epochs)
+
+    @property
+    def results(self) -> list[Trial]:
+        """What the trials have come to; Optuna may suggest the same values again, which are tried once."""
+        return [read_trial(plan_of(job).folder, values) for values, job in self.trials.values()]
+
+    def known(self, values: Values) -> Trial | None:
+        """Return the trial of some values where it has ended, in this sweep if trials are repeated."""
+        tried = self.trials.get(canonical(values))
+        if tried is None or (self.fresh and tried[1].name not in self.done):
+            return None
+        trial = read_trial(plan_of(tried[1]).folder, values)
+        return trial if trial.state in ENDED else None
+
+    def as_trial(self, composed: DictConfig) -> None:
+        """Make the configuration of a job that of a trial: no test, the seed and the epochs of the trials."""
+        tuning = self.tuning
+        with open_dict(composed):
+            composed.experiment = f"{composed.experiment}/{FOLDER}"
+            composed.seed, composed.test = tuning["seed"], False
+            composed.trainer.max_epochs = composed.trainer.max_epochs if not tuning.get("epochs") else self.epochs
+            composed.tuning = {"trial": self.code, "pruning": tuning.get("pruning")}
+
+    def chosen(self) -> Tuning | None:
+        """Return the choice: the trial with the highest validation Dice, of equal ones the first; None without any."""
+        results = self.results
+        scored = [number for number, trial in enumerate(results) if trial.dice is not None]
+        if not scored:
+            return None
+        best = max(scored, key=lambda number: (results[number].dice or 0.0, -number))
+        tuning = self.tuning
+        budget = {
+            "trials": self.search.budget,
+            "epochs": self.epochs,
+            "seed": tuning["seed"],
+            "pruning": tuning.get("pruning"),
+        }
+        return Tuning(str(tuning["search"]), self.space, budget, results, best)
+
+
+def plan_of(job: PlannedJob) -> RunPlan:
+    """Return the plan of a job, which every training has."""
+    assert job.plan is not None
+    return job.plan
+
+
+def is_tuned(job: PlannedJob) -> bool:
+    """Tell whether the settings of a job are to be tuned first."""
+    tuning = OmegaConf.select(job.cfg, "tuning")
+    return tuning is not None and "trial" not in tuning
+
+
+def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[PlannedJob], list[Outcome]]:
+    """Run the trials of jobs that are to be tuned; return the jobs with the chosen values.
+
+    A setting whose trials have not all ended is left out: the outcomes of these and of its jobs are returned too.
+
+    Args:
+        jobs: of a sweep; those without tuning are returned as they are.
+        plan: composes jobs.
+        run: runs them.
+
+    Raises `UserError` before the first trial for a space that cannot be.
+    """
+    studies = group([job for job in jobs if is_tuned(job)])
+    bad: list[Outcome] = []
+    for study in studies:  # all of them before the first trial
+        add_trials(study, plan)
+    count = sum(study.search.budget for study in studies)
+    log.info("tuning: %d trials of %d settings, on training and validation images alone", count, len(studies))
+    waiting = list(studies)
+    while waiting:
+        due = [(study, add_trials(study, plan)) for study in waiting]
+        outcomes = {outcome.job: outcome for outcome in run([job for _, several in due for job in several])}
+        for study, several in due:
+            study.done |= {job.name for job in several if outcomes[job.name].state in GOOD}
+            bad += [outcomes[job.name] for job in several if job.name not in study.done]
+        waiting = [study for study, several in due if several and study.done.issuperset(job.name for job in several)]
+    chosen: dict[int, list[PlannedJob]] = {}
+    for study in studies:
+        ready, outcomes_of_seeds = with_chosen(study, plan)
+        chosen |= {id(old): [new] for old, new in zip(study.jobs, ready, strict=False)}
+        bad += outcomes_of_seeds
+    return [new for job in jobs for new in (chosen.get(id(job), []) if is_tuned(job) else [job])], bad
+
+
+def group(jobs: Sequence[PlannedJob]) -> list[Study]:
+    """Sort jobs by what they share but the seed.
+
+    Raises `UserError` for a space that cannot be, and for a tuned key that the command line sets.
+    """
+    settings: dict[str, list[PlannedJob]] = {}
+    for job in jobs:
+        plan = plan_of(job)
+        settings.setdefault(plan.identity.removesuffix(f"-seed{plan.facts['seed']}"), []).append(job)
+    return [make_study(several) for several in settings.values()]
+
+
+def make_study(jobs: list[PlannedJob]) -> Study:
+    """Make the study of the jobs of a setting.
+
+    Raises `UserError`.
+    """
+    cfg, plan = jobs[0].cfg, plan_of(jobs[0])
+    space = read_space(cfg)
+    for word in jobs[0].overrides:
+        given = word.lstrip("+~").partition("=")[0]
+        both = next((key for key in space if f"{key}.".startswith(f"{given}.") and "." in given), None)
+        both = both or next((key for key in space if f"{given}.".startswith(f"{key}.")), None)
+        if both is not None:
+            raise ConfigError(f"'{word}': {both} is tuned; leave this out, or ~tuning.space.{both}")
+    if cfg.continue_from is not None:
+        raise ConfigError(
+            "continue_from goes on with one training, and protocol=tuned chooses its settings: leave it out"
+        )
+    tuning: Any = OmegaConf.to_container(cfg.tuning, resolve=True)
+    fixed = {
+        key: value
+        for key, value in leaves(settings_of(cfg, plan.root)).items()
+        if not key.startswith("tuning.") and not any(f"{key}.".startswith(f"{tuned}.") for tuned in space)
+    }
+    fixed["trainer.max_epochs"] = tuning.get("epochs") or fixed.get("trainer.max_epochs")
+    code = digest({"fixed": fixed, "tuned": sorted(space)})
+    return Study(jobs, space, search_of(tuning, space, usual_values(cfg, space)), code, bool(cfg.force))
+
+
+def add_trials(study: Study, plan: Plan) -> list[PlannedJob]:
+    """Plan the trials that are to be run next, and return their jobs; none where all have ended."""
+    overrides = [word for word in study.jobs[0].overrides if word.lstrip("+").partition("=")[0] != "seed"]
+
+    def known(values: Values) -> Trial | None:
+        key = canonical(values)
+        if key not in study.trials:
+            (job,) = plan([(*overrides, *as_words(values))], study.as_trial)
+            study.trials[key] = values, job
+        return study.known(values)
+
+    return [study.trials[canonical(values)][1] for values in study.search.ask(known)]
+
+
+def with_chosen(study: Study, plan: Plan) -> tuple[list[PlannedJob], list[Outcome]]:
+    """Return the jobs of a setting with the chosen values, or why there are none; their folders get `tuning.json`."""
+    if study.search.ask(study.known):
+        ended = sum(trial.state in ENDED for trial in study.results)
+        reason = f"waits for the trials of its setting: {ended} of {study.search.budget} have ended"
+        return [], [Outcome(job.name, "waiting", reason) for job in study.jobs]
+    choice = study.chosen()
+    if choice is None:
+        diverged = sum(trial.state == "diverged" for trial in study.results)
+        reason = (
+            f"no trial has a validation Dice ({diverged} of {len(study.results)} diverged): give another tuning.space"
+        )
+        return [], [Outcome(job.name, "failed", reason) for job in study.jobs]
+    words = as_words(dict(choice.best.values))
+    log.info(
+        "%s: %s, validation Dice %.4f, the best of %d trials",
+        study.name,
+        " ".join(words),
+        choice.best.dice or 0,
+        len(choice.trials),
+    )
+    jobs = [job for old in study.jobs for job in plan([(*old.overrides, *words)])]
+    for job in jobs:
+        write_choice(plan_of(job), choice)
+    return jobs, []
+
+
+def write_choice(plan: RunPlan, choice: Tuning) -> None:
+    """Write `tuning.json` to the folder of a run that is to be trained; a finished one keeps its own."""
+    folder = RunFolder(Path(plan.folder.path))
+    if not folder.tuning.exists() or not folder.finished or plan.cfg.force:
+        write_json(folder.tuning, choice.as_plain())
