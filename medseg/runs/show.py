@@ -66,11 +66,11 @@ def cell(score: Mapping[str, float | None], digits: int) -> str:
 def print_run(folder: RunFolder) -> None:
     """Print the scores of a finished run and where its files are."""
     if not folder.summary.exists():
-        reason = folder.status.get("remark") or "no test scores: the data have no test split"
+        if read_json(folder.record, optional=True).get("trial"):
+            return
+        reason = folder.status.get("remark", "no test scores: the data have no test split")
         print(printable(f"{folder.path.name}: trained; {reason}"))
         print(printable(f"run:      {folder.path}"))
-        if not folder.best_checkpoint.exists():  # of a trial
-            return
         print(printable(f"pictures: {folder.images / 'curves.png'}"))
         print(printable(f"scores of the validation split: medseg evaluate {folder.path} split=val"))
         return

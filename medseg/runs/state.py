@@ -20,7 +20,7 @@ def present_state(status: Mapping[str, Any]) -> tuple[str, str]:
     """
     state = str(status.get("state", WAITING))
     if state == "trained":
-        return state, str(status.get("remark") or "no test scores: the data have no test split")
+        return state, str(status.get("remark", "no test scores: the data have no test split"))
     if state != "running":
         return state, str(status.get("error") or "")
     if status.get("host") == platform.node() and not is_alive(int(status.get("pid", 0))):

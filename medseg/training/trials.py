@@ -104,8 +104,6 @@ def end_trial(folder: RunFolder, diverged: str = "") -> None:
     """
     pruned = bool(folder.status.get("pruned")) and not diverged
     remark = f"diverged: {diverged}" if diverged else "pruned: below the median of the other trials" if pruned else ""
-    folder.set_state(
-        "trained", remark=remark or "a trial, not tested", pruned=pruned, diverged=bool(diverged), untested=True
-    )
+    folder.set_state("trained", remark=remark, pruned=pruned, diverged=bool(diverged), untested=True)
     shutil.rmtree(folder.last_checkpoint.parent, ignore_errors=True)
     log.info("the trial has ended%s", f": {remark}" if remark else "")
