@@ -34,6 +34,7 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     """
     from medseg.config.compose import compose
     from medseg.errors import ConfigError
+    from medseg.runs.tuning import is_searched
     from medseg.training.continuing import plan_training
     from medseg.training.start import train
 
@@ -43,6 +44,10 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     if str(cfg.trainer.get("strategy", "auto")).startswith("ddp"):
         raise ConfigError(
             "medseg.fit trains in this process; for several processes give `medseg train trainer=ddp ...`"
+        )
+    if is_searched(cfg.tuning):
+        raise ConfigError(
+            "medseg.fit trains once, in this process; for trials first give `medseg train protocol=tuned ...`"
         )
     folder = train(cfg, plan_training(cfg, hydra_config))
     (run,) = read_runs(folder.path).runs

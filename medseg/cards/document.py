@@ -11,13 +11,14 @@ from medseg.cards.citing import as_bibtex, read_citation
 from medseg.cards.collect import Subject
 from medseg.cards.front_matter import front_matter
 from medseg.cards.limits import find_limits
-from medseg.cards.recipe import arguments_in_words, in_words
+from medseg.cards.recipe import arguments_in_words, in_words, value_in_words
 from medseg.cards.scores import describe_scores
 from medseg.data.prepared.report import as_text
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.formatting import count, interval, number
 from medseg.reporting.layout import as_text as setting_text
 from medseg.reporting.render.markdown import escape_markdown
+from medseg.reporting.tuning import describe_budget
 from medseg.runs.folder import PREPARED_SIZE
 from medseg.runs.run import Run
 
@@ -177,6 +178,11 @@ def describe_training(subject: Subject) -> str:
     for key in ("accumulate_grad_batches", "gradient_clip_val", "limit_train_batches"):
         if trainer.get(key) not in (None, 1):
             facts[key.replace("_", " ")] = str(trainer[key])
+    tuning = subject.runs[0].tuning
+    if tuning is not None:
+        values = ", ".join(f"{key} {value_in_words(value)}" for key, value in tuning.best.values.items())
+        budget = describe_budget(subject.runs[0], tuning)
+        facts["chosen by trials on the validation images"] = f"{values}; {budget}"
     if settings.get("initial_weights"):
         facts["weights at the start"] = Path(settings["initial_weights"]).name
     facts["seeds"] = ", ".join(map(str, subject.seeds))

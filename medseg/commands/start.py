@@ -21,6 +21,7 @@ from medseg.config import yaml_files
 from medseg.config.explain import unknown_key
 from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split
 from medseg.errors import ConfigError
+from medseg.runs.tuning import is_searched
 from medseg.sweeps.conditions import read_conditions
 from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.planned_config import read_planned_config
@@ -85,7 +86,7 @@ def run_command(command: Command) -> None:
             command.check_required(cfg)
             check(cfg)
             composed.append(cfg)
-            if planned is None and is_sweep(cfg):
+            if planned is None and is_searched(cfg.get("tuning")):
                 return
             command.task(cfg)
         except Exception as error:
@@ -95,18 +96,13 @@ def run_command(command: Command) -> None:
         check_options(sys.argv[1:], command.name)
         run = hydra.main(config_path=str(yaml_files.config_dir()), config_name=command.name, version_base="1.3")(job)
         run(planned)
-        if not failures and planned is None and composed and is_sweep(composed[0]):
-            sys.argv.append("--multirun")
+        if not failures and planned is None and composed and is_searched(composed[0].get("tuning")):
+            sys.argv.append("--multirun")  # the trials, then the run
             run(planned)
         if failures:
             raise failures[0]
     except Exception as error:
         exit_with_error(error, command.name, words, composed)
-
-
-def is_sweep(cfg: DictConfig) -> bool:
-    """Tell whether a configuration takes several jobs: its settings are chosen by trials first."""
-    return cfg.get("tuning") is not None and "trial" not in cfg.tuning
 
 
 def check_configuration(cfg: DictConfig, config_name: str) -> None:

@@ -19,6 +19,7 @@ from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Sample, gather, groups_of
 from medseg.reporting.statistics import Array, Side, TrainingVariance, estimate_means
+from medseg.reporting.tuning import check_tuning
 from medseg.reporting.warnings import check_column, check_evaluated, check_measures
 from medseg.runs.run import Run
 
@@ -125,6 +126,7 @@ def score_runs(
     warnings = check_measures(runs)
     warnings += [warning for column in layout.columns for warning in check_column(cells, column)]
     warnings += [warning for column in layout.columns if column.of for warning in check_evaluated(layout, column)]
+    warnings += check_tuning(list(cells.values()))
     return Comparison(
         measure, measures, layout.rows, layout.columns, cells, costs, (), {}, None, None, (), tuple(warnings), at
     )

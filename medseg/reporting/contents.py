@@ -23,6 +23,8 @@ from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table, score_tables
 from medseg.reporting.tables.subgroups import subgroup_tables
 from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_table, wins_table
+from medseg.reporting.tables.tuning import TITLE as TUNING
+from medseg.reporting.tables.tuning import tuning_table
 from medseg.runs.run import Run
 
 STATES = ("finished", "trained", "failed", "damaged", "interrupted", "running", "waiting")
@@ -107,6 +109,7 @@ def sections(contents: Contents) -> list[Section]:
         "Rank stability": [*stability_tables(comparison)],
         "Planning": [planning_table(comparison)],
         CERTAINTY: [certainty_table(comparison)],
+        TUNING: [tuning_table(comparison)],
         "Ablations": [*ablation_tables(contents.ablations, comparison)],
         "Claims of papers": [*claims_tables(contents.judged)],
         "Runs that are not finished": [unfinished_table(contents.runs, comparison)],

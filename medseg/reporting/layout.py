@@ -24,6 +24,7 @@ from medseg.runs.equivalence import fill_in_defaults, option_of
 from medseg.runs.naming import is_ignored
 from medseg.runs.reading import is_renamed
 from medseg.runs.run import Run
+from medseg.runs.tuning import tuned_keys
 
 OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
 """Keys of `data` that belong to the training; the others make it other data."""
@@ -36,6 +37,9 @@ DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.d
 
 NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 """Keys of `model` that the name of a network holds already."""
+
+TUNED = "tuned"
+"""Value of a key that was chosen by trials, which may be another one on each dataset."""
 
 NO_CHOICE = ("model", "data", "experiments", "protocol", "budget")
 """Groups that are named otherwise, or that set keys of other groups."""
@@ -108,7 +112,8 @@ class Settings:
         self.texts = {self.keys[id(run)]: given(run) for run in runs}
         for (key, run), settings in zip(self.begun.items(), fill_in_defaults(self.begun.values()), strict=True):
             texts = {name: as_text(value) for name, value in sorted(settings.items())}
-            self.texts[key] = {name: alike.get((run.data, name, text), text) for name, text in texts.items()}
+            texts = {name: alike.get((run.data, name, text), text) for name, text in texts.items()}
+            self.texts[key] = with_tuned(texts, tuned_keys(run.config))
         self.by_column = self._by_column()
         self.rows = {
             key: tuple((k, text) for k, text in texts.items() if belongs_to_row(k) and k not in self.by_column)
@@ -143,7 +148,10 @@ class Settings:
         return [
             fact
             for fact in facts
-            if fact == ALL_FOLDS or fact[0] in like.changed or (scope(like, fact[0]), fact[0]) in self.varied
+            if fact == ALL_FOLDS
+            or fact[1] == TUNED
+            or (fact[0] in like.changed and not fact[0].startswith("tuning."))
+            or (scope(like, fact[0]), fact[0]) in self.varied
         ]
 
     def _by_column(self) -> frozenset[str]:
@@ -169,7 +177,7 @@ class Settings:
         inside: dict[str, dict[str, set[Facts]]] = defaultdict(lambda: defaultdict(set))
         for run_id, run in runs.items():
             for group, option in run.choices.items():
-                if group not in NO_CHOICE and not is_ignored(group):
+                if group not in (*NO_CHOICE, *tuned_keys(run.config)) and not is_ignored(group):
                     facts = tuple(fact for fact in self.rows[run_id] if fact[0].startswith(f"{group}."))
                     inside[group][str(option)].add(facts)
                     _ = inside[group][str(run.default_choices.get(group, option))]
@@ -188,7 +196,25 @@ def key_of(run: Run) -> tuple[Any, ...]:
 def given(run: Run) -> dict[str, str]:
     """Return what a run was given on the command line, which is all that one tells that has not begun."""
     words = dict(word.lstrip("+").partition("=")[::2] for word in run.overrides)
-    return {key: value for key, value in sorted(words.items()) if "." in key and not is_ignored(key)}
+    texts = {key: value for key, value in sorted(words.items()) if "." in key and not is_ignored(key)}
+    try:
+        return with_tuned(texts, tuple(run.tuning.space)) if run.tuning else texts
+    except UserError:  # a damaged file
+        return texts
+
+
+def with_tuned(texts: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
+    """Return settings in which each key that was tuned has the value `TUNED`, with all that is below it.
+
+    Without tuned keys, those of the tuning itself are left out: they say nothing of such a run.
+    """
+    below = {name: next((key for key in keys if f"{name}.".startswith(f"{key}.")), None) for name in texts}
+    kept = {
+        name: text
+        for name, text in texts.items()
+        if below[name] is None and name != "tuning" and (keys or not name.startswith("tuning."))
+    }
+    return {**kept, **dict.fromkeys(keys, TUNED)}
 
 
 def scope(run: Run, key: str) -> Scope:

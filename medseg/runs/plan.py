@@ -21,6 +21,7 @@ from medseg.runs.equivalence import find_equivalent
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, file_name, leaves, model_name, run_name
 from medseg.runs.run import Run, from_record
+from medseg.runs.tuning import is_trial
 from medseg.system.files import read_json, write_json
 
 
@@ -91,7 +92,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
         "seed": settings["seed"],
         "fold": settings["data"].get("fold"),
         "setting": name.removesuffix(end),
-        **({"trial": cfg.tuning.trial} if cfg.tuning is not None and "trial" in cfg.tuning else {}),
+        **({"trial": cfg.tuning.trial} if is_trial(cfg.tuning) else {}),
         "choices": choices_of(hydra_config),
         "default_choices": usual,
         "overrides": list(hydra_config.overrides.task),

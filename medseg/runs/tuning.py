@@ -107,6 +107,16 @@ def searched(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def is_trial(tuning: Mapping[Any, Any] | None) -> bool:
+    """Tell whether the `tuning` of a configuration is that of a trial."""
+    return tuning is not None and "trial" in tuning
+
+
+def is_searched(tuning: Mapping[Any, Any] | None) -> bool:
+    """Tell whether the `tuning` of a configuration asks for trials before its training."""
+    return tuning is not None and "trial" not in tuning
+
+
 def tuned_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys of a configuration that were tuned; none where nothing was."""
     tuning = config.get("tuning")

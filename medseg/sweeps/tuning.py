@@ -18,7 +18,7 @@ from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, digest, leaves
 from medseg.runs.plan import RunPlan, settings_of
-from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial
+from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, is_searched, read_trial
 from medseg.sweeps.outcome import GOOD, Outcome
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.search import Search, search_of
@@ -122,8 +122,7 @@ def plan_of(job: PlannedJob) -> RunPlan:
 
 def is_tuned(job: PlannedJob) -> bool:
     """Tell whether the settings of a job are to be tuned first."""
-    tuning = OmegaConf.select(job.cfg, "tuning")
-    return tuning is not None and "trial" not in tuning
+    return is_searched(OmegaConf.select(job.cfg, "tuning"))
 
 
 def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[PlannedJob], list[Outcome]]:

@@ -22,6 +22,7 @@ from medseg.models.facts import record
 from medseg.runs.environment import describe_environment
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
+from medseg.runs.tuning import is_trial
 from medseg.system.files import read_csv, replacing_text, write_json
 from medseg.system.process import is_first_process
 from medseg.trained.checkpoint import Checkpoint, checkpoint_metadata
@@ -49,7 +50,7 @@ from medseg.training.recording import record_run_status
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, DivergedError, SegmentationTask
 from medseg.training.temperature import fit_on_validation
-from medseg.training.trials import end_trial, is_trial, trial_callbacks
+from medseg.training.trials import end_trial, trial_callbacks
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback
 
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
-from medseg.runs.tuning import dice_of_epochs
+from medseg.runs.tuning import dice_of_epochs, is_trial
 from medseg.system.files import read_json
 
 log = logging.getLogger(__name__)
@@ -25,11 +25,6 @@ FIRST_PART = 1 / 3
 
 FEWEST = 2
 """Other trials that a median needs."""
-
-
-def is_trial(tuning: Mapping[str, Any] | None) -> bool:
-    """Tell whether the `tuning` of a configuration is that of a trial."""
-    return tuning is not None and "trial" in tuning
 
 
 def trial_callbacks(tuning: Mapping[str, Any] | None, folder: RunFolder) -> list[Callback]:

@@ -25,6 +25,7 @@ from medseg.reporting.page.subgroups import subgroups_data, subgroups_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.tables.certainty import TITLE as CERTAINTY
+from medseg.reporting.tables.tuning import TITLE as TUNING
 
 if TYPE_CHECKING:
     from medseg.reporting.contents import Contents, Section
@@ -55,6 +56,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
         ("subgroups", "Subgroups", subgroups_html(contents.subgroups, comparison)),
         ("stability", "Rank stability", stability_html(comparison)),
         ("planning", "Planning", tables.get("Planning", "")),
+        ("tuning", TUNING, tables.get(TUNING, "")),
         ("learning", "Learning curves", learning_html(comparison)),
         ("certainty", CERTAINTY, certainty_html(comparison, certainty, tables.get(CERTAINTY, ""))),
         ("images", "Test images", browser_html(comparison, pictures)),
