@@ -33,8 +33,8 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     Raises `medseg.errors.UserError` for what the user can put right.
     """
     from medseg.config.compose import compose
+    from medseg.config.tuning import is_searched
     from medseg.errors import ConfigError
-    from medseg.runs.tuning import is_searched
     from medseg.training.continuing import plan_training
     from medseg.training.start import train
 

@@ -20,8 +20,8 @@ from medseg.commands.failures import exit_on_interrupt, exit_with_error, fail
 from medseg.config import yaml_files
 from medseg.config.explain import unknown_key
 from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split
+from medseg.config.tuning import is_searched
 from medseg.errors import ConfigError
-from medseg.runs.tuning import is_searched
 from medseg.sweeps.conditions import read_conditions
 from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.planned_config import read_planned_config

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from medseg.config.tuning import tuned_keys
 from medseg.errors import UserError
 from medseg.reporting.evaluation_columns import ARROW, Evaluated, evaluation_columns, target_of
 from medseg.reporting.line import Facts, Line
@@ -24,7 +25,6 @@ from medseg.runs.equivalence import fill_in_defaults, option_of
 from medseg.runs.naming import is_ignored
 from medseg.runs.reading import is_renamed
 from medseg.runs.run import Run
-from medseg.runs.tuning import tuned_keys
 
 OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_sigma", "fraction")
 """Keys of `data` that belong to the training; the others make it other data."""

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medseg.config.tuning import searched, tuned_keys
 from medseg.errors import UserError
 from medseg.reporting.cells import Cell
 from medseg.reporting.formatting import count
 from medseg.reporting.layout import as_text, short
 from medseg.reporting.line import Line
 from medseg.runs.run import Run
-from medseg.runs.tuning import Tuning, searched, tuned_keys
+from medseg.runs.tuning import Tuning
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
 from medseg.config.checks.data import groups_table
+from medseg.config.tuning import is_trial
 from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.equivalence import find_equivalent
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, file_name, leaves, model_name, run_name
 from medseg.runs.run import Run, from_record
-from medseg.runs.tuning import is_trial
 from medseg.system.files import read_json, write_json
 
 

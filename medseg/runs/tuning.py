@@ -18,9 +18,6 @@ FOLDER = "tuning"
 ENDED = ("trained", "pruned", "diverged")
 """States of trials with nothing left to do."""
 
-RANGE = ("low", "high", "log")
-"""Keys of a range of numbers."""
-
 NEAR = 0.05
 """Part of a range next to one of its ends that counts as the end."""
 
@@ -96,32 +93,6 @@ def is_edge(value: Any, values: Any) -> bool:
         return not low + NEAR * (high - low) < at < high - NEAR * (high - low)
     plain = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
     return len(plain) == len(values) > 1 and value in (min(plain), max(plain))
-
-
-def searched(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return what a nested space holds: key with dots -> list of values, or range."""
-    found: dict[str, Any] = {}
-    for name, values in space.items():
-        nested = isinstance(values, Mapping) and not set(values) & set(RANGE)
-        found |= searched(values, f"{prefix}{name}.") if nested else {f"{prefix}{name}": values}
-    return found
-
-
-def is_trial(tuning: Mapping[Any, Any] | None) -> bool:
-    """Tell whether the `tuning` of a configuration is that of a trial."""
-    return tuning is not None and "trial" in tuning
-
-
-def is_searched(tuning: Mapping[Any, Any] | None) -> bool:
-    """Tell whether the `tuning` of a configuration asks for trials before its training."""
-    return tuning is not None and "trial" not in tuning
-
-
-def tuned_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of a configuration that were tuned; none where nothing was."""
-    tuning = config.get("tuning")
-    space = tuning.get("space") if isinstance(tuning, Mapping) else None
-    return tuple(searched(space)) if isinstance(space, Mapping) else ()
 
 
 def read_trial(folder: RunFolder, values: Mapping[str, Any]) -> Trial:

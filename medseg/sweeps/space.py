@@ -9,10 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.config.checks.tuning import FACTOR
+from medseg.config.tuning import FACTOR, RANGE, searched
 from medseg.errors import ConfigError
 from medseg.runs.naming import canonical
-from medseg.runs.tuning import RANGE, searched
 
 Space = dict[str, Any]
 """Key -> list of values, or range `{low, high, log}`."""

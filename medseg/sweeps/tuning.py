@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from medseg.config.tuning import is_searched
 from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, digest, leaves
 from medseg.runs.plan import RunPlan, settings_of
-from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, is_searched, read_trial
+from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial
 from medseg.sweeps.outcome import GOOD, Outcome
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.search import Search, search_of

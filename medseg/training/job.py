@@ -16,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate
 from medseg.config.targets import check_targets, fitting
+from medseg.config.tuning import is_trial
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.models.facts import record
 from medseg.runs.environment import describe_environment
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
-from medseg.runs.tuning import is_trial
 from medseg.system.files import read_csv, replacing_text, write_json
 from medseg.system.process import is_first_process
 from medseg.trained.checkpoint import Checkpoint, checkpoint_metadata

@@ -13,9 +13,10 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from medseg.config.tuning import is_trial
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
-from medseg.runs.tuning import dice_of_epochs, is_trial
+from medseg.runs.tuning import dice_of_epochs
 from medseg.system.files import read_json
 
 log = logging.getLogger(__name__)

@@ -107,10 +107,10 @@ def test_which_jobs_are_forked(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     cfg = OmegaConf.create({"trainer": trainer})
-    assert job_server(["medseg.train"], cfg, total) is (small if forked else None)
-    assert job_server(["medseg", "predict"], cfg, total) is None
+    assert job_server(["medseg.train"], cfg, of_many=total > 1) is (small if forked else None)
+    assert job_server(["medseg", "predict"], cfg, of_many=total > 1) is None
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert job_server(["medseg.train"], cfg, total) is None
+    assert job_server(["medseg.train"], cfg, of_many=total > 1) is None
 
 
 def test_where_no_server_works_jobs_are_started_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from medseg.config.checks.kinds import SEED, TEXT, Settings, shown, whole
+from medseg.config.tuning import FACTOR, RANGE, searched
 from medseg.errors import ConfigError
-from medseg.runs.naming import is_ignored
-from medseg.runs.tuning import RANGE, searched
 
 TUNING: Settings = {
     "search": Literal["grid", "optuna"],
@@ -23,9 +21,6 @@ TUNING: Settings = {
 """Without the space, whose keys are those of the configuration. `trial` is set by the sweep, in the trials alone."""
 
 NEEDED = ("search", "space", "seed")
-
-FACTOR = re.compile(r"x(\d+\.?\d*(?:e[+-]?\d+)?)", re.IGNORECASE)
-"""A value that is a multiple of the one that the key has: `x3`, `x0.1`."""
 
 PARTS = ("model", "optimizer", "scheduler", "loss", "augmentation", "trainer", "callbacks")
 """Groups whose keys can be tuned."""
@@ -67,7 +62,7 @@ def check_tuning(tuning: Any) -> None:
 def check_key(key: str) -> None:
     """Raise `ConfigError` for a key that cannot be tuned."""
     part = key.partition(".")[0]
-    if key in FIXED or is_ignored(key) or not (part in PARTS or key in OF_DATA):
+    if key in FIXED or not (part in PARTS or key in OF_DATA):
         raise ConfigError(
             f"tuning.space.{key}: {key} cannot be tuned; keys of {', '.join(PARTS[:-1])} and "
             f"{', '.join(OF_DATA[:2])} can"
