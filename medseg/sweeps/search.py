@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from medseg.errors import ConfigError, UserError
+from medseg.runs.naming import canonical
 from medseg.runs.tuning import Trial
 from medseg.sweeps.space import Space, Values, rounded
 
@@ -16,6 +17,9 @@ TRIALS = 10
 
 MOST = 10_000
 """Combinations of a grid; more are taken for a mistake."""
+
+AGAIN = 10
+"""Suggestions in a row that were tried already, after which another combination is taken."""
 
 Known = Callable[[Values], Trial | None]
 """Returns the trial of some values; None where it has not ended."""
@@ -59,10 +63,12 @@ class TreeParzen:
 
     What it suggests follows from its seed and the scores of the trials before: asked again in another process, it
     repeats itself, so trials that have ended are not repeated. A third of the trials is drawn at random, at most 10.
+    Values that were tried already count once; after `AGAIN` of them in a row, the first combination of a list of values
+    that was not tried yet is.
 
     Args:
         space: lists or ranges.
-        trials: how many.
+        trials: how many; no more than there are combinations of lists.
         seed: of the suggestions.
         usual: the values without tuning; tried first where the space has them.
 
@@ -75,19 +81,19 @@ class TreeParzen:
         except ImportError:
             raise UserError("tuning.search=optuna is not installed: pip install 'medseg[optuna]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        lists = all(isinstance(among, list) for among in space.values())
+        self.grid = Grid(space).all if lists and math.prod(map(len, space.values())) <= MOST else []
+        self.space, self.budget = space, min(trials, len(self.grid)) if self.grid else trials
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(1, trials // 3)))
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
-        self.space, self.budget, self.told = space, trials, 0
         self.suggested: Any = None
+        self.tried: set[str] = set()
+        self.again = 0
         if usual.keys() == space.keys() and all(holds(space[key], value) for key, value in usual.items()):
-            first = {
-                key: value if isinstance(space[key], Mapping) else space[key].index(value)
-                for key, value in usual.items()
-            }
-            self.study.enqueue_trial(first)
+            self.suggest_next(usual)
 
     def ask(self, known: Known) -> list[Values]:
-        while self.told < self.budget:
+        while len(self.tried) < self.budget:
             self.suggested = self.suggested or self.study.ask()
             values = {key: suggest(self.suggested, key, among) for key, among in self.space.items()}
             trial = known(values)
@@ -95,8 +101,20 @@ class TreeParzen:
                 return [values]
             # One that diverged is as bad as can be; left out, its values would be suggested again.
             self.study.tell(self.suggested, 0.0 if trial.dice is None else trial.dice)
-            self.suggested, self.told = None, self.told + 1
+            self.suggested = None
+            self.again = self.again + 1 if canonical(values) in self.tried else 0
+            self.tried.add(canonical(values))
+            if self.again >= AGAIN and self.grid:
+                self.suggest_next(next(each for each in self.grid if canonical(each) not in self.tried))
         return []
+
+    def suggest_next(self, values: Values) -> None:
+        """Have Optuna suggest these values next; of a list, Optuna knows the index."""
+        among = self.space
+        parameters = {
+            key: value if isinstance(among[key], Mapping) else among[key].index(value) for key, value in values.items()
+        }
+        self.study.enqueue_trial(parameters)
 
 
 def holds(among: Any, value: Any) -> bool:

@@ -78,7 +78,7 @@ class Study:
 
     @property
     def results(self) -> list[Trial]:
-        """What the trials have come to; Optuna may suggest the same values again, which are tried once."""
+        """What the trials have come to."""
         return [read_trial(plan_of(job).folder, values) for values, job in self.trials.values()]
 
     def known(self, values: Values) -> Trial | None:
@@ -146,12 +146,14 @@ def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[Planned
     log.info("tuning: %d trials of %d settings, on training and validation images alone", count, len(studies))
     waiting = list(studies)
     while waiting:
-        due = [(study, add_trials(study, plan)) for study in waiting]
+        due = [(study, several) for study in waiting if (several := add_trials(study, plan))]
+        if not due:
+            break
         outcomes = {outcome.job: outcome for outcome in run([job for _, several in due for job in several])}
         for study, several in due:
             study.done |= {job.name for job in several if outcomes[job.name].state in GOOD}
             bad += [outcomes[job.name] for job in several if job.name not in study.done]
-        waiting = [study for study, several in due if several and study.done.issuperset(job.name for job in several)]
+        waiting = [study for study, several in due if study.done.issuperset(job.name for job in several)]
     chosen: dict[int, list[PlannedJob]] = {}
     for study in studies:
         ready, outcomes_of_seeds = with_chosen(study, plan)
