@@ -99,7 +99,7 @@ def read_progress(folders: Sequence[Path]) -> Progress:
 
     Raises `UserError` for a folder that does not exist or that holds no run.
     """
-    tree = read_runs(folders)
+    tree = read_runs(folders, trials_alone=True)
     runs = sorted(tree.runs, key=lambda run: (str(run.folder.parent), run.position, run.name))
     progress = Progress([progress_of(run) for run in runs], tree.copies, tree.problems, trials=tree.trials)
     estimate_time_left(progress, datetime.now(UTC))

@@ -92,11 +92,15 @@ class RunTree:
         return RunTree(runs, self.copies, list(dict.fromkeys(problems)), self.folders, self.trials)
 
 
-def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
+def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = False) -> RunTree:
     """Read the runs in the given folder or folders: run folders, experiment folders, or folders of those.
 
     Jobs of a `sweep.json` that have not begun are runs in the state `waiting`. A folder that is met twice, through a
     link or otherwise, counts once. So does a run that was copied: what a run holds tells what it is, not its name.
+
+    Args:
+        paths: the folder or folders.
+        trials_alone: whether trials of a tuning are enough, while no run has begun.
 
     Raises `UserError` for a folder that does not exist or that holds no run.
     """
@@ -117,6 +121,8 @@ def read_runs(paths: str | Path | Sequence[str | Path]) -> RunTree:
             (tree.runs if compared else tree.trials).append(run)
         if not found and len(tree.problems) == problems and not again:
             raise UserError(f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main")
+    if not tree.runs and tree.trials and not trials_alone:
+        raise UserError(f"{paths[0]}: no runs in it yet, but {len(tree.trials)} trials of a tuning (medseg status)")
     if not tree.runs and not tree.trials:
         raise UserError("; ".join(tree.problems) or f"{paths[0]}: no runs in it")
     runs = without_copies(tree.runs, tree.copies)
