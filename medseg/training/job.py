@@ -106,6 +106,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         resume = checkpoint_to_resume(earlier)  # which every process can read at once
     else:
         resume = None if cfg.force else checkpoint_to_resume(folder)
+    trained = folder.finished  # with test=false
     if resume is not None:
         check_same_split(folder if earlier is None else earlier, datamodule)
     precision = choose_precision(str(cfg.trainer.precision), accelerator, resume)
@@ -164,12 +165,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             if trainer.is_global_zero:
                 copy_training(earlier, folder)
         elif resume is not None:
-            how = (
-                "going on with the test"
-                if folder.status.get("state") == "trained"
-                else "resuming after an interruption"
-            )
-            log.info("%s: %s", how, resume.file)
+            log.info("%s: %s", "going on with the test" if trained else "resuming after an interruption", resume.file)
         try:
             fit(trainer, task, datamodule, resume)
         except DivergedError as error:

@@ -65,7 +65,7 @@ def test_trials_do_not_depend_on_the_test_images(tmp_path: Path) -> None:
     rates = ("optimizer.lr=0.001", "optimizer.lr=0.02")
     clean = [train(tmp_path, *TRIAL, "trainer.max_epochs=2", rate) for rate in rates]
     split = {row["id"]: row["split"] for row in read_csv(clean[0].splits)}
-    (prepared,) = (path.parent for path in (tmp_path / "data").glob("*/images.npy"))
+    (prepared,) = (path.parent for path in (tmp_path / "data").rglob("images.npy"))
     ids = PreparedDataset(prepared).ids
     test = [number for number, name in enumerate(ids) if split[name] == "test"]
     assert test
