@@ -57,6 +57,15 @@ PROTOCOLS["released_amsunet"] = PROTOCOLS["released"] | {
         *PROTOCOLS["released"]["augmentation.transforms"][1:],
     ],
 }
+PROTOCOLS["tuned"] = {
+    **PROTOCOLS["medseg"],
+    "tuning.search": "grid",
+    "tuning.space": {"optimizer": {"lr": ["x0.3", "x1", "x3"]}},
+    "tuning.trials": None,
+    "tuning.epochs": None,
+    "tuning.seed": 0,
+    "tuning.pruning": "median",
+}
 BUDGETS: dict[str, dict[str, Any]] = {
     "full": {"trainer.limit_train_batches": None},
     "short": {"data.image_size": 96, "trainer.max_epochs": 10, "trainer.limit_train_batches": 20},

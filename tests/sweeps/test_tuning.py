@@ -21,7 +21,8 @@ from medseg.sweeps.outcome import Outcome
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.tuning import Change, tune
 from medseg.system.files import write_csv
-from tests.helpers import compose_config
+from tests.helpers import TINY, command, compose_config
+from tests.sweeping import sweep
 
 BEST = {"unet": 1e-3, "unext": 3e-3}
 """The learning rate that is best for a network, of those that are tried here."""
@@ -279,3 +280,47 @@ def test_what_is_not_tuned_says_how(tmp_path: Path) -> None:
         compose_config("train", "tuning.space.optimizer.lr=[1]")
     cfg: DictConfig = compose_config("train", "protocol=tuned", "tuning=null")
     assert cfg.tuning is None
+
+
+@pytest.mark.slow
+def test_a_killed_trial_ends_no_other_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    # Two settings of two trials each; in one of them, each trial that gets to its second epoch is killed there.
+    words = (
+        "protocol=tuned", "tuning.space.optimizer.lr=[1e-3,1e-2]", "+callbacks.fault.what=kill,nothing", "seed=1,2",
+    )  # fmt: skip
+    done = sweep(tmp_path, *words)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: 4 jobs not finished of 6")
+    trials = read_runs(tmp_path / "runs" / "swept" / "tuning")
+    assert sorted((run.config["callbacks"]["fault"]["what"], run.state) for run in trials) == [
+        ("kill", "failed"), ("kill", "failed"), ("nothing", "trained"), ("nothing", "trained"),
+    ]  # fmt: skip
+    assert not list(tmp_path.glob("runs/swept/tuning/*/test"))
+    assert [run.state for run in read_runs(tmp_path / "runs" / "swept")] == ["finished", "finished"]
+    shown = command("status", "runs/swept", cwd=tmp_path)
+    assert "tuning: 4 trials: 2 failed, 2 trained; medseg status runs/swept/tuning lists them" in shown.stdout
+
+    before = {run.name: run.status for run in trials if run.state == "trained"}
+    again = sweep(tmp_path, *words, disarmed=True)
+    assert again.returncode == 0, again.stderr
+    trials = read_runs(tmp_path / "runs" / "swept" / "tuning")
+    assert {run.name: run.status for run in trials if run.name in before} == before
+    assert all(
+        "resuming after an interruption" in run.files.log.read_text() for run in trials if run.name not in before
+    )
+    runs = read_runs(tmp_path / "runs" / "swept")
+    assert [run.state for run in runs] == ["finished"] * 4
+    chosen = [run.tuning.best.values["optimizer.lr"] for run in runs if run.tuning]
+    assert chosen == [run.config["optimizer"]["lr"] for run in runs]
+    assert len(set(chosen)) == 1, "as if nothing had happened"
+
+
+@pytest.mark.slow
+def test_a_single_run_is_tuned_without_a_multirun(tmp_path: Path) -> None:
+    small = [word for word in TINY if not word.startswith(("data.image_size", "trainer.max_epochs"))]
+    words = ("protocol=tuned", "tuning.space.optimizer.lr=[1e-3]", "data.image_size=32", "trainer.max_epochs=1")
+    done = command("train", *small, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = read_runs(tmp_path / "runs" / "main")
+    assert (run.state, run.tuning.count("trained") if run.tuning else 0) == ("finished", 1)
