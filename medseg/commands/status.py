@@ -61,7 +61,7 @@ def trials_lines(trials: Sequence[Run]) -> list[str]:
     for run in trials:
         folders.setdefault(run.folder.parent, []).append(run.state)
     return [
-        f"tuning: {len(states)} trials: {count(states)}; medseg status {folder} lists them"
+        f"tuning: {len(states)} trials: {count(sorted(states))}; medseg status {folder} lists them"
         for folder, states in folders.items()
     ]
 
