@@ -39,7 +39,7 @@ def test_what_can_be(tuning: Any) -> None:
     ("tuning", "message"),
     [
         (5, "tuning is 5; it must be null"),
-        ({"space": {"optimizer": {"lr": [1]}}}, "tuning.space: add protocol=tuned"),
+        ({"space": {"optimizer": {"lr": [1]}}}, "it must be null, or what protocol=tuned sets: add protocol=tuned"),
         ({**SHIPPED, "trails": 5}, "unknown option 'tuning.trails': tuning has search, trials"),
         ({**SHIPPED, "trials": 3}, "tuning.trials is of tuning.search=optuna"),
         ({**SHIPPED, "space": {}}, "it must have keys"),

@@ -39,14 +39,14 @@ def check_tuning(tuning: Any) -> None:
     """
     if tuning is None or (isinstance(tuning, Mapping) and "trial" in tuning):
         return
-    if not isinstance(tuning, Mapping):
-        raise ConfigError(f"tuning is {shown(tuning)}; it must be null; protocol=tuned sets its keys")
+    if not isinstance(tuning, Mapping) or not set(NEEDED) <= set(tuning):
+        raise ConfigError(
+            f"tuning is {shown(tuning)}; it must be null, or what protocol=tuned sets: add protocol=tuned"
+        )
     unknown = sorted({*map(str, tuning)} - {*TUNING, "space"})
     if unknown:
         known = ", ".join(name for name in (*TUNING, "space") if name != "trial")
         raise ConfigError(f"unknown option 'tuning.{unknown[0]}': tuning has {known}")
-    if not set(NEEDED) <= set(tuning):
-        raise ConfigError(f"tuning.{next(iter(tuning), 'space')}: add protocol=tuned, which chooses settings by trials")
     if tuning["search"] == "grid" and tuning.get("trials") is not None:
         raise ConfigError("tuning.trials is of tuning.search=optuna; a grid takes every combination of its space")
     if tuning.get("epochs") is not None and "trainer.max_epochs" in searched(tuning["space"] or {}):
