@@ -61,6 +61,8 @@ class SweptCommand:
         check: raises `UserError` for an invalid configuration.
         planner: tells which run a configuration means; None for a command without run folders.
         conditions: overrides of the command line for some of the jobs.
+        dry_run: prints what the jobs would do, given them and the launcher's configuration; None for a command that
+            has no `dry_run`.
     """
 
     program: tuple[str, ...]
@@ -68,6 +70,7 @@ class SweptCommand:
     check: Callable[[DictConfig], None]
     planner: Planner | None
     conditions: tuple[Condition, ...] = ()
+    dry_run: Callable[[Sequence[PlannedJob], DictConfig], None] | None = None
 
 
 class Sweep(Sweeper):
@@ -94,12 +97,19 @@ class Sweep(Sweeper):
         _ = config.hydra.sweep.dir  # the time in it is now that of all jobs
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run every job that is not finished.
+        """Run every job that is not finished; with `dry_run`, print what that would be.
 
         Raises `UserError` before the first job for a combination that cannot be composed, and after the last one where
         any is not finished.
         """
-        jobs = self.plan(self.combinations(arguments))
+        combinations = self.combinations(arguments)
+        if len({word for words in combinations for word in words if word.startswith("dry_run=")}) > 1:
+            raise ConfigError("dry_run has several values; give one for all jobs; no job was started")
+        jobs = self.plan(combinations)
+        if self.command.dry_run is not None and any(job.cfg.dry_run for job in jobs):
+            assert self.config is not None
+            self.command.dry_run(jobs, self.config.hydra.launcher)
+            return
         add_to_job_list(job.plan for job in jobs if job.plan)
         finished: list[PlannedJob] = []
         due: list[PlannedJob] = []
