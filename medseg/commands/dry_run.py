@@ -22,6 +22,9 @@ MOST_LINES = 40
 """Rows of a table; more jobs are put together by network and data."""
 
 
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
 @dataclass(frozen=True)
 class Group:
     """The jobs of a network on a dataset."""
@@ -173,13 +176,9 @@ def source_lines(plan: Forecast) -> list[str]:
 
 def show_bytes(size: float) -> str:
     """Write a size in the largest unit of which there is one."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            break
-        size /= 1024
-    else:
-        unit = "TiB"
-    return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+    power = min(4, int(math.log2(max(size, 1)) // 10))
+    number = size / 1024**power
+    return f"{number:.1f} {UNITS[power]}" if power and number < 10 else f"{number:.0f} {UNITS[power]}"
 
 
 def len_of(jobs: Sequence[JobForecast]) -> str:

@@ -241,7 +241,7 @@ def estimate_bytes(job: Job, runs: Sequence[Measured]) -> float | None:
 
 def size_of(folder: Path) -> int:
     """Return the bytes of the files in a folder and below it; 0 where there is none."""
-    return sum(os.lstat(os.path.join(parent, name)).st_size for parent, _, names in os.walk(folder) for name in names)
+    return sum(Path(parent, name).lstat().st_size for parent, _, names in os.walk(folder) for name in names)
 
 
 def epochs_of(config: Mapping[str, Any]) -> tuple[int, bool]:

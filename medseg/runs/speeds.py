@@ -65,14 +65,20 @@ def speed_of(row: dict[str, str]) -> Speed:
 def time_by_speed(job: Job, speeds: Sequence[Speed]) -> Time | None:
     """Judge how long the epochs of a job take, validation included; None where its network was not measured.
 
-    Of several rows, those of the same image size and then of the same batch size go first, the last one of the file
-    before the others. Another image size is scaled by the number of pixels.
+    Of several rows, the one of the most similar number of pixels counts, then of the same image size, then of the same
+    batch size, then the last one of the file. Another image size is scaled by the number of pixels.
     """
     train, val = job.work.train_images, job.work.val_images
     rows = [speed for speed in reversed(speeds) if speed.words == job.words and speed.kind == job.device]
     if not rows or train is None or val is None:
         return None
-    row = min(rows, key=lambda speed: (speed.size != job.work.size, speed.batch_size != job.work.batch_size))
-    pixels = math.prod(job.work.size) / math.prod(row.size)
+    area = math.prod(job.work.size)
+
+    def distance(speed: Speed) -> tuple[float, bool, bool]:
+        other_batch = speed.batch_size != job.work.batch_size
+        return abs(math.log(area / math.prod(speed.size))), speed.size != job.work.size, other_batch
+
+    row = min(rows, key=distance)
+    pixels = area / math.prod(row.size)
     epoch = pixels * (train / row.train + val / row.inference)
     return Time((job.max_epochs - job.done) * epoch, "benchmark", row.device)

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ class Forecast:
         needed: dict[int, float] = defaultdict(float)
         folders: dict[int, Path] = {}
         for job in self.due:
-            folder = existing(job.folder)
+            folder = existing(job.folder.parent)
             device = folder.stat().st_dev
             folders.setdefault(device, folder)
             needed[device] += job.bytes or 0.0
@@ -190,23 +190,15 @@ class Estimator:
         max_epochs = int(job.cfg.trainer.get("max_epochs") or 0)
         time, size = None, None
         if state not in DONE:
-            data, config = self.data_state(job), settings_of(job.cfg, job.plan.root)
-            config["data"]["num_classes"] = config["data"].get("num_classes") or data.num_classes
-            max_epochs, stops_early = epochs_of(config)
-            self.stops_early |= stops_early and state not in NOT_DUE
-            judged = Job(
-                folder=Path(os.path.realpath(folder.path)),
-                setting=str(facts["setting"]),
-                work=workload(str(facts["model"]), str(facts["data"]), config, data.counts),
-                device=device_kind(str(job.cfg.trainer.accelerator), self.launcher),
-                max_epochs=max_epochs,
-                done=done,
-                stops_early=stops_early,
-                words=words_of(facts),
-            )
-            key = (judged.setting, judged.folder.parent, judged.device, done, judged.folder if done else None)
+            # What the runs of a setting share, wherever their data are.
+            places = [OmegaConf.select(job.cfg.data, name) for name in ("data_dir", "source", "download")]
+            like, num_classes = self.once(("job", facts["setting"], *places), lambda: self.describe(job))
+            max_epochs = like.max_epochs
+            self.stops_early |= like.stops_early and state not in NOT_DUE
+            judged = replace(like, folder=Path(os.path.realpath(folder.path)), done=done)
+            key = (judged.setting, judged.folder.parent, done, judged.folder if done else None)
             time = self.once(("time", *key), lambda: estimate_time(judged, self.runs, self.benchmark))
-            total = self.once(("bytes", *key[:2]), lambda: self.size_of_run(judged, job, data.num_classes or 2))
+            total = self.once(("bytes", *key[:2]), lambda: self.size_of_run(judged, job, num_classes))
             size = None if total is None else max(0.0, total - size_of(folder.path))
         return JobForecast(
             name=job.name,
@@ -220,6 +212,23 @@ class Estimator:
             bytes=size,
             folder=folder.path,
         )
+
+    def describe(self, job: PlannedJob) -> tuple[Job, int]:
+        """Return a job as one to be judged, without its folder, and the number of classes of its data."""
+        assert job.plan is not None
+        facts, data = job.plan.facts, self.data_state(job)
+        config = settings_of(job.cfg, job.plan.root)
+        max_epochs, stops_early = epochs_of(config)
+        described = Job(
+            folder=Path(),
+            setting=str(facts["setting"]),
+            work=workload(str(facts["model"]), str(facts["data"]), config, data.counts),
+            device=device_kind(str(config["trainer"].get("accelerator", "auto")), self.launcher),
+            max_epochs=max_epochs,
+            stops_early=stops_early,
+            words=words_of(facts),
+        )
+        return described, config["data"].get("num_classes") or data.num_classes or 2
 
     def once(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
         """Return what a key stands for, computed on first use."""
