@@ -122,15 +122,18 @@ class Forecast:
 
     @property
     def disks(self) -> list[tuple[Path, float, int]]:
-        """Of each file system: a folder on it, the bytes to be written, the bytes that are free."""
+        """Of each file system: a folder there for runs, the bytes to be written, the bytes that are free."""
         needed: dict[int, float] = defaultdict(float)
         folders: dict[int, Path] = {}
         for job in self.due:
-            folder = existing(job.folder.parent)
-            device = folder.stat().st_dev
+            folder = job.folder.parent
+            device = existing(folder).stat().st_dev
             folders.setdefault(device, folder)
             needed[device] += job.bytes or 0.0
-        return [(folders[device], total, shutil.disk_usage(folders[device]).free) for device, total in needed.items()]
+        return [
+            (folders[device], total, shutil.disk_usage(existing(folders[device])).free)
+            for device, total in needed.items()
+        ]
 
 
 def forecast(jobs: Sequence[PlannedJob], launcher: DictConfig) -> Forecast:

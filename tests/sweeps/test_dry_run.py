@@ -145,7 +145,7 @@ def test_disk_that_is_left_to_write(tmp_path: Path) -> None:
     plan = forecast_of(half, plan_job(tmp_path, "seed=2"))
     assert [job.bytes for job in plan.jobs] == [sizes[0] - sizes[1], sizes[0]]
     ((folder, needed, free),) = plan.disks
-    assert (folder, needed) == ((tmp_path / "runs" / "main").resolve(), 2 * sizes[0] - sizes[1])
+    assert (folder, needed) == (tmp_path / "runs" / "main", 2 * sizes[0] - sizes[1])
     assert free > 0
 
 
