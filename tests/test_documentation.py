@@ -111,6 +111,7 @@ PROVED_ELSEWHERE = {
     r"continue_from=": "training/test_continuing.py",
     r"tu-": "models/test_smp.py",
     r"protocol=tuned": "sweeps/test_tuning.py",
+    r"medseg\.train .*dry_run=": "sweeps/test_dry_run.py",
 }
 """Commands that are not run here, and what proves them."""
 

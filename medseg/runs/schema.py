@@ -92,6 +92,7 @@ STATUS: Schema = {
     "pid": (int, None),
     "max_epochs": (int, None),
     "epoch": (int, None),
+    "other_seconds": (float, None),
     "wandb_id": (str, None),
     "remark": (str, None),
     "untested": (bool, None),

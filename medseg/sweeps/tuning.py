@@ -98,12 +98,19 @@ class Study:
             composed.trainer.max_epochs = composed.trainer.max_epochs if not tuning.get("epochs") else self.epochs
             composed.tuning = {"trial": self.code, "pruning": tuning.get("pruning")}
 
-    def chosen(self) -> Tuning | None:
-        """Return the choice: the trial with the highest validation Dice, of equal ones the first; None without any."""
+    def choice(self) -> tuple[Tuning | None, tuple[str, str]]:
+        """Return the trial with the highest validation Dice, of equal ones the first, with all that led to it.
+
+        Or None, with the state of the jobs and why they cannot be trained.
+        """
         results = self.results
+        if self.search.ask(self.known):
+            ended = sum(trial.state in ENDED for trial in results)
+            return None, ("waiting", f"waits for the trials of its setting: {ended} of {self.search.budget} have ended")
         scored = [number for number, trial in enumerate(results) if trial.dice is not None]
         if not scored:
-            return None
+            diverged = f"{sum(trial.state == 'diverged' for trial in results)} of {len(results)} diverged"
+            return None, ("failed", f"no trial has a validation Dice ({diverged}): give another tuning.space")
         best = max(scored, key=lambda number: (results[number].dice or 0.0, -number))
         tuning = self.tuning
         budget = {
@@ -112,7 +119,7 @@ class Study:
             "seed": tuning["seed"],
             "pruning": tuning.get("pruning"),
         }
-        return Tuning(str(tuning["search"]), self.space, budget, results, best)
+        return Tuning(str(tuning["search"]), self.space, budget, results, best), ("", "")
 
 
 def plan_of(job: PlannedJob) -> RunPlan:
@@ -156,10 +163,44 @@ def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[Planned
         waiting = [study for study, several in due if study.done.issuperset(job.name for job in several)]
     chosen: dict[int, list[PlannedJob]] = {}
     for study in studies:
-        ready, outcomes_of_seeds = with_chosen(study, plan)
-        chosen |= {id(old): [new] for old, new in zip(study.jobs, ready, strict=False)}
-        bad += outcomes_of_seeds
+        choice, reason = study.choice()
+        if choice is None:
+            bad += [Outcome(job.name, *reason) for job in study.jobs]
+            continue
+        log.info("%s: %s", study.name, describe_choice(choice))
+        ready = with_values(study, choice, plan)
+        for job in ready:
+            write_choice(plan_of(job), choice)
+        chosen |= {id(old): [new] for old, new in zip(study.jobs, ready, strict=True)}
     return [new for job in jobs for new in (chosen.get(id(job), []) if is_tuned(job) else [job])], bad
+
+
+def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan) -> list[PlannedJob]:
+    """Return the jobs that a sweep runs, for a dry run: before those that are tuned, their trials; starts nothing.
+
+    While values are not chosen yet, a job has the usual ones, and trials that Optuna has not suggested yet are like the
+    next one.
+
+    Raises `UserError` for a space that cannot be.
+    """
+    studies = group([job for job in jobs if is_tuned(job)])
+    trials: list[PlannedJob] = []
+    chosen: dict[int, PlannedJob] = {}
+    for study in studies:
+        add_trials(study, plan)
+        planned = [job for _, job in study.trials.values()]
+        trials += planned + planned[-1:] * (study.search.budget - len(planned))
+        choice, _ = study.choice()
+        if choice is not None:
+            chosen |= {id(old): new for old, new in zip(study.jobs, with_values(study, choice, plan), strict=True)}
+    if trials:
+        log.info(
+            "tuning: %d trials of %d settings first; the values of %d of the jobs after them are not chosen yet",
+            len(trials),
+            len(studies),
+            sum(is_tuned(job) and id(job) not in chosen for job in jobs),
+        )
+    return [*trials, *(chosen.get(id(job), job) for job in jobs)]
 
 
 def group(jobs: Sequence[PlannedJob]) -> list[Study]:
@@ -216,31 +257,16 @@ def add_trials(study: Study, plan: Plan) -> list[PlannedJob]:
     return [study.trials[canonical(values)][1] for values in study.search.ask(known)]
 
 
-def with_chosen(study: Study, plan: Plan) -> tuple[list[PlannedJob], list[Outcome]]:
-    """Return the jobs of a setting with the chosen values, or why there are none; their folders get `tuning.json`."""
-    if study.search.ask(study.known):
-        ended = sum(trial.state in ENDED for trial in study.results)
-        reason = f"waits for the trials of its setting: {ended} of {study.search.budget} have ended"
-        return [], [Outcome(job.name, "waiting", reason) for job in study.jobs]
-    choice = study.chosen()
-    if choice is None:
-        diverged = sum(trial.state == "diverged" for trial in study.results)
-        reason = (
-            f"no trial has a validation Dice ({diverged} of {len(study.results)} diverged): give another tuning.space"
-        )
-        return [], [Outcome(job.name, "failed", reason) for job in study.jobs]
+def with_values(study: Study, choice: Tuning, plan: Plan) -> list[PlannedJob]:
+    """Return the jobs of a setting with the chosen values."""
     words = as_words(dict(choice.best.values))
-    log.info(
-        "%s: %s, validation Dice %.4f, the best of %d trials",
-        study.name,
-        " ".join(words),
-        choice.best.dice or 0,
-        len(choice.trials),
-    )
-    jobs = [job for old in study.jobs for job in plan([(*old.overrides, *words)])]
-    for job in jobs:
-        write_choice(plan_of(job), choice)
-    return jobs, []
+    return [job for old in study.jobs for job in plan([(*old.overrides, *words)])]
+
+
+def describe_choice(choice: Tuning) -> str:
+    """Say what was chosen, in one line."""
+    words = " ".join(as_words(dict(choice.best.values)))
+    return f"{words}, validation Dice {choice.best.dice or 0:.4f}, the best of {len(choice.trials)} trials"
 
 
 def write_choice(plan: RunPlan, choice: Tuning) -> None:

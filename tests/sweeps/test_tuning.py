@@ -19,7 +19,7 @@ from medseg.runs.reading import read_runs
 from medseg.runs.tuning import read_tuning
 from medseg.sweeps.outcome import Outcome
 from medseg.sweeps.planned_job import PlannedJob
-from medseg.sweeps.tuning import Change, tune
+from medseg.sweeps.tuning import Change, expected_jobs, tune
 from medseg.system.files import write_csv
 from tests.helpers import TINY, command, compose_config
 from tests.sweeping import sweep
@@ -280,6 +280,19 @@ def test_what_is_not_tuned_says_how(tmp_path: Path) -> None:
         compose_config("train", "tuning.space.optimizer.lr=[1]")
     cfg: DictConfig = compose_config("train", "protocol=tuned", "tuning=null")
     assert cfg.tuning is None
+
+
+def test_a_dry_run_has_the_trials_and_what_follows(machine: Machine) -> None:
+    words = ["model=unet seed=0", "model=unet seed=1", "model=unext seed=0 tuning.search=optuna tuning.trials=3"]
+    jobs = machine.plan([(*word.split(), "protocol=tuned") for word in words])
+    expected = expected_jobs(jobs, machine.plan)
+    assert ["trial" in job.cfg.tuning for job in expected] == [True] * 6 + [False] * 3
+    assert not machine.rounds
+    assert not (machine.folder / "main").exists(), "nothing is written"
+    chosen, _ = machine.sweep(*words)
+    later = expected_jobs(jobs, machine.plan)
+    assert [job.name for job in later[6:]] == [job.name for job in chosen]
+    assert all(job.plan and job.plan.finished for job in later)
 
 
 @pytest.mark.slow
