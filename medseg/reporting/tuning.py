@@ -108,11 +108,14 @@ def check_tuning(cells: Sequence[Cell]) -> list[str]:
             f"settings of {', '.join(labels)} were chosen by trials, those of {', '.join(without)} were not: a "
             "difference may be that of the tuning"
         )
-    for of in tuned:
-        edges = [f"{short_key(key)}={as_text(of.tuning.best.values[key])}" for key in of.tuning.at_edge]
-        if edges:
-            warnings.append(
-                f"{of.name}: the chosen {', '.join(edges)} is at the edge of the space; with a wider tuning.space the "
-                "same command tries the new values alone"
-            )
+    edges = [
+        f"{short_key(key)}={as_text(of.tuning.best.values[key])} of {of.name}"
+        for of in tuned
+        for key in of.tuning.at_edge
+    ]
+    if edges:
+        warnings.append(
+            f"chosen at the edge of the space: {'; '.join(edges)}; with a wider tuning.space the same command tries the "
+            "new values alone"
+        )
     return warnings

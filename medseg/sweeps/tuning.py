@@ -52,6 +52,7 @@ class Study:
         code: what trials that can be compared share: a digest of the setting without the tuned keys.
         trials: of the values that were asked for, in this order: their jobs.
         fresh: whether earlier trials are repeated (`force=true`).
+        done: names of the trials that have ended in this sweep.
     """
 
     jobs: list[PlannedJob]
