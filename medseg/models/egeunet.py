@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medseg.acceleration.depthwise import DepthwiseConv2d
 from medseg.errors import ConfigError
 from medseg.models.facts import NetworkFacts, Size
 from medseg.models.layers import (
@@ -97,7 +98,11 @@ class GroupAggregationBridge(nn.Module):
         self.up = up
         channels = 2 * (low_channels // GROUPS) + 1
         self.groups = nn.ModuleList(
-            nn.Sequential(LayerNorm2d(channels, eps=EPS), depthwise_conv(channels, 3, dilation=dilation))
+            # In bf16, the gradient of PyTorch's own is wrong, see `DepthwiseConv2d`.
+            nn.Sequential(
+                LayerNorm2d(channels, eps=EPS),
+                DepthwiseConv2d(channels, channels, 3, padding=dilation, dilation=dilation, groups=channels),
+            )
             for dilation in dilations
         )
         self.mix = nn.Sequential(LayerNorm2d(GROUPS * channels, eps=EPS), nn.Conv2d(GROUPS * channels, low_channels, 1))
