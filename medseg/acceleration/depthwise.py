@@ -3,9 +3,8 @@
 oneDNN, which computes PyTorch's convolutions there, has fast code for the gradient of a depth-wise kernel up to three
 columns wide; a wider one, or one with a dilation, takes 10 to 30 times as long as its forward pass. The same sums are
 put together here from narrow kernels: a kernel of seven columns is three of three columns, each on the input moved to
-the left by as much, and a dilated kernel is a plain one on every d-th row and column. In bf16, oneDNN's gradient of a dilated kernel is
-not only slow, but wrong. `docs/performance.md` has the
-times.
+the left by as much, and a dilated kernel is a plain one on every d-th row and column. In bf16, oneDNN's gradient of a
+dilated kernel is not only slow, but wrong. `docs/performance.md` has the times.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ SMALL: dict[str, tuple[str, ...]] = {
     "unext": ("model.channels=[4,8,10,12,16]",),
     "unext_s": ("model.channels=[4,8,10,12,16]",),
     "unext_l": ("model.channels=[4,8,10,12,16]",),
-    "egeunet": ("model.channels=[8,8,16,16,24,32]",),
     "dcsaunet": ("model.stem_channels=4", "model.encoder_widths=[2,4,4,4]", "model.decoder_widths=[4,4,2,2]"),
     "unet2015": ("model.base_channels=2",),
     "sliding_window": ("model.base_channels=4", "model.hidden_channels=8"),
