@@ -27,6 +27,7 @@ from medseg.models.layers import (
     check_size,
     depthwise_conv,
     init_by_fan_out,
+    larger,
     pad_to,
     pad_to_multiple,
 )
@@ -73,9 +74,9 @@ class HadamardAttention(nn.Module):
         """Return the block's output, N x out x H x W."""
         height, width = x.shape[-2:]
         a, b, c, d = self.norm1(x).chunk(GROUPS, dim=1)
-        a = a * self.conv_hw(resize(self.map_hw, (height, width)))
-        b = b * self.conv_h(resize_line(self.map_h, height)).unsqueeze(3)
-        c = c * self.conv_w(resize_line(self.map_w, width)).unsqueeze(2)
+        a = a * self.conv_hw(resize_map(self.map_hw, height, width))
+        b = b * self.conv_h(resize_line(self.map_h.squeeze(0), height)).unsqueeze(3)
+        c = c * self.conv_w(resize_line(self.map_w.squeeze(0), width)).unsqueeze(2)
         return self.mix(self.norm2(torch.cat([a, b, c, self.local(d)], dim=1)))
 
 
@@ -229,9 +230,20 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, list(size), mode="bilinear", align_corners=True)
 
 
-def resize_line(line: Tensor, length: int) -> Tensor:
-    """Resize 1 x 1 x C x l linearly to 1 x C x length, ends aligned."""
-    return F.interpolate(line.squeeze(0), length, mode="linear", align_corners=True)
+def resize_line(x: Tensor, length: int) -> Tensor:
+    """Resize the last dimension of a feature linearly to `length`, ends aligned.
+
+    By weights in place of `F.interpolate`, which fails for a length of 1 once it is exported to ONNX.
+    """
+    known = x.shape[-1]
+    places = torch.arange(length, dtype=x.dtype, device=x.device) * (known - 1) / larger(length - 1, 1)
+    distances = (places[:, None] - torch.arange(known, dtype=x.dtype, device=x.device)).abs()
+    return (x.unsqueeze(-2) * (1 - distances).clamp_min(0)).sum(-1)
+
+
+def resize_map(x: Tensor, height: int, width: int) -> Tensor:
+    """Resize N x C x h x w bilinearly to N x C x height x width, corners aligned."""
+    return resize_line(resize_line(x, width).mT, height).mT
 
 
 def conv(in_channels: int, out_channels: int) -> nn.Module:
