@@ -137,7 +137,7 @@ def test_bf16_autocast_trains(name: str) -> None:
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in network.parameters())
 
 
-LONG_TO_TRACE = {"amsunet", "cmunext", "cmunext_l", "cmunext_s", "segnext_l"}
+LONG_TO_TRACE = {"amsunet", "cmunext", "cmunext_l", "cmunext_s", "mkunet", "segnext_l", "tinyunet"}
 """Networks of many layers, and the other sizes of one that is traced."""
 
 

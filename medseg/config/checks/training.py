@@ -53,6 +53,8 @@ NETWORK: Settings = {
     "local_kernel": ODD,
     "strip_kernels": ODDS,
     "shift_size": ODD,
+    "gate_kernel": ODD,
+    "expansion": whole(1, 64),
     "shortcuts": whole(1, 2),
     "closing_gelu": SWITCH,
     "undilated": SWITCH,
