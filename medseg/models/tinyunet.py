@@ -74,8 +74,8 @@ class TinyUNet(UShape):
 
     facts = NetworkFacts(
         about="A small U-Net whose blocks cascade depth-wise convolutions over an eighth of the channels.",
-        paper='Chen, Chen, Wang, Cheng, Zhang, Chen, "TinyU-Net: Lighter Yet Better U-Net with Cascaded Multi-receptive '
-        'Fields", MICCAI 2024 (doi:10.1007/978-3-031-72114-4_60)',
+        paper='Chen, Chen, Wang, Cheng, Zhang, Chen, "TinyU-Net: Lighter Yet Better U-Net with Cascaded '
+        'Multi-receptive Fields", MICCAI 2024 (doi:10.1007/978-3-031-72114-4_60)',
         year=2024,
         code="ChenJunren-Lab/TinyU-Net",
         sizes=(Size("TinyU-Net", "tinyunet", 481_105, 1.561, num_classes=1),),

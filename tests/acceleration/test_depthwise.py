@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from medseg.acceleration import accelerate
 from medseg.acceleration.depthwise import DepthwiseConv2d
-from medseg.models import AMSUnet, ComposedUShape, ConvUNeXt, DCSAUNet, SMPNetwork
+from medseg.models import AMSUnet, ComposedUShape, ConvUNeXt, DCSAUNet, MKUNet, SMPNetwork
 
 NETWORKS = {
     "convunext": lambda: ConvUNeXt(base_channels=4),
     "amsunet": lambda: AMSUnet(base_channels=4),
+    "mkunet": lambda: MKUNet(channels=(4, 6, 8, 10, 12)),
     "composed": lambda: ComposedUShape(base_channels=4, encoder="cmunext", decoder="msca", depths=[1, 1]),
     "dcsaunet": lambda: DCSAUNet(stem_channels=4, encoder_widths=[2, 4, 4, 4], decoder_widths=[4, 4, 2, 2]),
     "smp": lambda: SMPNetwork(encoder_name="tu-convnext_atto"),  # nothing of it is medseg's

@@ -260,8 +260,8 @@ def test_an_imported_network_is_trained_further(
     assert f"medseg.train {' '.join(words)} initial_weights=" in capsys.readouterr().out
     # A learning rate of 0 leaves the weights as they began.
     run = train(
-        tmp_path, *words, f"initial_weights={checkpoint}", "optimizer.lr=0",
-        "trainer.max_epochs=1", "data.dataset.count=12",
+        tmp_path, *DATA, *words, f"initial_weights={checkpoint}", "optimizer.lr=0", "trainer=cpu",
+        "trainer.max_epochs=1", "logger=csv", tiny=False,
     )  # fmt: skip
     trained = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]
     imported = torch.load(checkpoint, weights_only=True)["state_dict"]

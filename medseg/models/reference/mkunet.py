@@ -33,8 +33,9 @@ def build(shapes: Shapes) -> partial[MKUNet]:
 def block(match: re.Match[str]) -> str:
     """Rename a part of a block, of the encoder, or of the decoder, whose stages have one."""
     stage = f"{match['stage']}{int(match['level']) + 1}.{match['index'] or 0}"
-    names = {"expand": "pconv1", "project": "pconv2", "shortcut": "conv1x1"}
-    return f"{stage}.{names.get(match['part'], 'multi_scale_dwconv.dwconvs.%s' % match['branch'])}."
+    branch = f"multi_scale_dwconv.dwconvs.{match['branch']}"
+    part = {"expand": "pconv1", "project": "pconv2", "shortcut": "conv1x1"}.get(match["part"], branch)
+    return f"{stage}.{part}."
 
 
 MKUNET = Released(
