@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medseg.acceleration import accelerate
+from medseg.acceleration.depthwise import DepthwiseConv2d
+from medseg.acceleration.upsampling import Upsample
 from medseg.errors import ConfigError, UserError
 from medseg.models import EGEUNet, import_reference
 from medseg.models.egeunet import HadamardAttention, mask_logits
@@ -178,6 +181,22 @@ def test_a_step_in_bf16_is_close() -> None:
         assert gradient.isfinite().all(), key
         if key.startswith("bridges.4.groups") and key.endswith("1.weight"):
             assert F.cosine_similarity(gradient.flatten(), gradients[0][key].flatten(), dim=0) > 0.95, key
+
+
+def test_accelerated_it_is_the_same_function_with_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    network = EGEUNet(deep_supervision=True).double().to(memory_format=torch.channels_last)
+    plain, fast = copy.deepcopy(network), accelerate(copy.deepcopy(network))
+    for module in plain.modules():
+        if isinstance(module, DepthwiseConv2d):  # PyTorch's own operation, right in this precision
+            module.__class__ = nn.Conv2d
+    assert sum(isinstance(module, Upsample) for module in fast.modules()) == 9
+    image = torch.randn(2, 3, 40, 70, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    for each in (plain, fast):
+        torch.stack(each(image)).square().mean().backward()
+    torch.testing.assert_close(fast(image)[-1], plain(image)[-1])
+    for (key, one), other in zip(plain.named_parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-8, atol=1e-8, msg=key)
 
 
 def test_initial_weights_are_drawn_as_in_the_released_code() -> None:
