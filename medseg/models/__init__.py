@@ -5,6 +5,8 @@ from medseg.models.attention_unet import AttentionUNet
 from medseg.models.cmunext import CMUNeXt
 from medseg.models.composed import ComposedUShape
 from medseg.models.convunext import ConvUNeXt
+from medseg.models.dcsaunet import DCSAUNet
+from medseg.models.egeunet import EGEUNet
 from medseg.models.mkunet import MKUNet
 from medseg.models.reference import import_reference
 from medseg.models.resunet import ResUNet
@@ -23,6 +25,8 @@ __all__ = [
     "CMUNeXt",
     "ComposedUShape",
     "ConvUNeXt",
+    "DCSAUNet",
+    "EGEUNet",
     "MKUNet",
     "ResUNet",
     "SMPNetwork",

@@ -66,7 +66,9 @@ def test_evaluation_repeats_and_images_do_not_meet(name: str) -> None:
     first = logits_of(network, image)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(logits_of(network, image), first)
-    torch.testing.assert_close(logits_of(network, image[1:]), first[1:], rtol=1e-4, atol=1e-5)
+    # Rounding is that of the largest values: the logits of a fresh EGE-UNet are up to 20.
+    largest = max(1, float(first.abs().max()))
+    torch.testing.assert_close(logits_of(network, image[1:]), first[1:], rtol=1e-4, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

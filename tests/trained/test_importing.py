@@ -19,7 +19,17 @@ from medseg.commands import import_checkpoint
 from medseg.data.module import build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.counts import count_pixels
-from medseg.models import CMUNeXt, MKUNet, ResUNet, TinyUNet, UNetPlusPlus, UNeXt, import_reference
+from medseg.models import (
+    CMUNeXt,
+    DCSAUNet,
+    EGEUNet,
+    MKUNet,
+    ResUNet,
+    TinyUNet,
+    UNetPlusPlus,
+    UNeXt,
+    import_reference,
+)
 from medseg.models.reference import find_network
 from medseg.system.files import read_csv
 from medseg.trained.importing import import_released, read_state, with_background
@@ -115,7 +125,13 @@ def expected_counts(network: nn.Module, place: Path, mean: list[float] | None, s
 
 @pytest.mark.parametrize(
     ("file", "model"),
-    [("amsunet_base4", "amsunet"), ("unet_base4_transposed", "unet"), ("resunet_base4", "resunet")],
+    [
+        ("amsunet_base4", "amsunet"),
+        ("unet_base4_transposed", "unet"),
+        ("resunet_base4", "resunet"),
+        ("egeunet", "egeunet"),
+        ("dcsaunet_base16", "dcsaunet"),
+    ],
 )
 @pytest.mark.parametrize("normalisation", ["not known", "given"])
 def test_the_scores_are_those_of_the_released_network(
@@ -126,7 +142,7 @@ def test_the_scores_are_those_of_the_released_network(
     checkpoint = run_import(tmp_path, golden / f"{file}.npz", f"model={model}", *words)
     said = capsys.readouterr().out
     assert ("as given" if given else "training split of whatever is scored") in said
-    assert ("one output z with a sigmoid" in said) == (model == "resunet")
+    assert ("one output z with a sigmoid" in said) == (model in ("resunet", "egeunet", "dcsaunet"))
     rows = run_evaluate(tmp_path, checkpoint, *DATA)
     network = import_reference(model, golden_state(golden, file))
     mean, std = ([0.6, 0.4, 0.3], [0.2, 0.3, 0.25]) if given else (None, None)
@@ -201,6 +217,8 @@ def test_an_imported_checkpoint_cannot_have_code_called_either(golden: Path, tmp
         partial(CMUNeXt, in_channels=3, num_classes=1, channels=[4, 4, 4, 4, 4]),
         partial(UNetPlusPlus, in_channels=3, num_classes=1, base_channels=4),
         partial(UNetPlusPlus, in_channels=3, num_classes=1, base_channels=4, deep_supervision=True),
+        partial(EGEUNet, in_channels=3, num_classes=1, deep_supervision=True),  # its masks stay as they are
+        partial(DCSAUNet, num_classes=1, stem_channels=4, encoder_widths=[2, 4, 4, 4], decoder_widths=[4, 4, 2, 2]),
         partial(MKUNet, in_channels=3, num_classes=1, channels=[4, 6, 8, 10, 12], deep_supervision=True),
         partial(TinyUNet, in_channels=3, num_classes=1, channels=[16, 16, 16, 16]),
     ],
