@@ -115,7 +115,7 @@ def check_tuning(cells: Sequence[Cell]) -> list[str]:
     ]
     if edges:
         warnings.append(
-            f"chosen at the edge of the space: {'; '.join(edges)}; with a wider tuning.space the same command tries the "
-            "new values alone"
+            f"chosen at the edge of the space: {'; '.join(edges)}; with a wider tuning.space the same command tries "
+            "the new values alone"
         )
     return warnings
