@@ -237,6 +237,7 @@ def test_a_job_that_never_began_is_replaced_when_its_words_give_another_name(tmp
     older = [{**job, "name": f"{job['name']}-older"} for job in jobs]
     file.write_text(json.dumps({"jobs": older}))
     (file.parent / older[0]["name"]).mkdir()
+    (file.parent / older[0]["name"] / "run.json").touch()
     _, again = plan(tmp_path, "model=unet,convunext", "seed=0,1")
     assert [job["name"] for job in again] == [older[0]["name"], *(job["name"] for job in jobs[1:]), jobs[0]["name"]]
 
