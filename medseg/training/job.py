@@ -20,7 +20,7 @@ from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.models.facts import record
 from medseg.runs.environment import describe_environment
-from medseg.runs.folder import RunFolder, find_run
+from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
 from medseg.system.files import read_csv, replacing_text, write_json
 from medseg.system.process import is_first_process
@@ -42,6 +42,7 @@ from medseg.training.data_record import (
     write_data,
 )
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
+from medseg.training.initial_weights import InitialWeights
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
@@ -69,11 +70,25 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
     check_targets(cfg)
     cfg.model = fitting(cfg.model)
-    weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
     earlier = earlier_run(plan)
+    if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
+        earlier = None  # the run has gone on from it already
+    if earlier is not None:
+        resume = checkpoint_to_resume(earlier)  # which every process can read at once
+    else:
+        resume = None if cfg.force else checkpoint_to_resume(folder)
+    # A run that goes on has its weights and its normalisation in its checkpoint.
+    begins = cfg.initial_weights is not None and resume is None
+    weights = InitialWeights.read(cfg.initial_weights) if begins else None
+    if resume is not None:
+        normalisation = resume.metadata.normalisation
+    else:
+        normalisation = None if weights is None else weights.normalisation(cfg.data.in_channels)
 
     augmentation = instantiate(cfg.augmentation)
-    datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
+    datamodule = build_datamodule(
+        cfg.data, augmentation=augmentation, seed=cfg.seed, normalisation=normalisation
+    )
     loss = instantiate(cfg.loss)
     options = Options.from_config(cfg)
     check_weights(loss, datamodule)
@@ -82,8 +97,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
-    if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
-        earlier = None  # the run has gone on from it already
     if earlier is not None:
         check_same_data(earlier, prepared.identity, cfg.continue_from)
     _ = datamodule.border, datamodule.columns  # made by every process, before the folder is written
@@ -96,14 +109,10 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
 
     network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
     if weights is not None:
-        weights.load_into(network)
+        weights.load_into(network, cfg, datamodule, str(plan.record["choices"].get("model")))
     settings = settings_of(cfg, plan.root)
     extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
-    if earlier is not None:
-        resume = checkpoint_to_resume(earlier)  # which every process can read at once
-    else:
-        resume = None if cfg.force else checkpoint_to_resume(folder)
     if resume is not None:
         check_same_split(folder if earlier is None else earlier, datamodule)
     precision = choose_precision(str(cfg.trainer.precision), accelerator, resume)
