@@ -28,6 +28,9 @@ from medseg.trained.weights import check_weights
 
 log = logging.getLogger(__name__)
 
+COUNTERS = "num_batches_tracked"
+"""End of the names of what batch norms count, which is no weight."""
+
 LARGE = 0.5
 """Part of a network's names that a file has where it is of this network under our names."""
 
@@ -86,7 +89,7 @@ class InitialWeights:
         result = match(ours, theirs, partial(state_of_other, cfg))
         if cfg.strict and result.difference:
             raise UserError(f"{self.file}: the checkpoint of another network: {result.difference}; {advice}")
-        if not any(value.dim() for value in result.loaded.values()):
+        if all(name.endswith(COUNTERS) for name in result.loaded):
             raise UserError(f"{self.file}: none of its {len(theirs)} weights fits {type(network).__name__}")
         network.load_state_dict({**ours, **result.loaded})
         log.info("%s", description(self.file, result, ours, self.numbers(datamodule)))
@@ -203,10 +206,11 @@ def description(file: Path, result: Match, ours: Mapping[str, Tensor], numbers: 
         ours: the state of the network.
         numbers: of `classes` and `channels`.
     """
-    parts = [f"initial weights: {len(result.loaded)} of {len(ours)} tensors from {file}"]
+    loaded, total = (sum(not name.endswith(COUNTERS) for name in state) for state in (result.loaded, ours))
+    parts = [f"initial weights: {loaded} of {total} tensors from {file}"]
     reasons = {kind: f"{numbers[kind]} {kind}" for kind in ("classes", "channels")} | {"": "not in it in this shape"}
     for kind, reason in reasons.items():
-        anew = [name for name, why in result.anew.items() if why == kind]
+        anew = [name for name, why in result.anew.items() if why == kind and not name.endswith(COUNTERS)]
         if anew:
             parts.append(f"{shortened(anew)} {'begins' if len(anew) == 1 else 'begin'} anew ({reason})")
     if result.adapted:
