@@ -63,7 +63,10 @@ class InitialWeights:
         return cls(file, found_in(content, file), None)
 
     def normalisation(self, in_channels: int) -> tuple[Sequence[float], Sequence[float]] | None:
-        """Return mean and deviation of the images that the weights were trained on, where known and the channels fit."""
+        """Return mean and deviation of the images that the weights were trained on.
+
+        None where they are not known, or are of another number of channels.
+        """
         known = None if self.metadata is None else self.metadata.normalisation
         if known is None or len(known[0]) != in_channels:
             return None
