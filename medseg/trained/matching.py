@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +23,7 @@ class Match:
 
     Attributes:
         loaded: name -> value, of the network's shape and type.
-        anew: name -> why it begins anew; empty for a weight that the file does not have or has in another shape.
+        anew: name -> the number that it depends on; empty for one that the file does not have, or in another shape.
         adapted: name -> what was done to fit the channels of the image.
         unused: names in the file that the network has no weight for.
         difference: the first one that the numbers of classes and channels do not explain; empty where there is none.
@@ -36,48 +36,56 @@ class Match:
     difference: str = ""
 
 
-def match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], make_other: MakeOther) -> Match:
+def match(
+    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], make_other: MakeOther, changed: Iterable[str] = ()
+) -> Match:
     """Fit the weights of a file, `theirs`, to the state of a network, `ours`, by their names.
 
     A weight whose shape depends on the number of classes begins anew where it differs. The first convolutions take
     another number of channels as in timm, see `with_channels`; what else depends on that begins anew. Which weights
     these are is told by the shapes of the same network with other numbers, which is built only where something differs.
+
+    Args:
+        ours, theirs: states by name.
+        make_other: makes the state of the network with another number.
+        changed: those of `num_classes` and `in_channels` that are known to differ; what comes and goes with a number is
+            no difference then. Otherwise it is seen by the shapes of what both have.
     """
     result = Match()
     if not first_difference(ours, theirs):
         result.loaded = {name: theirs[name].to(value.dtype) for name, value in ours.items()}
         return result
     varying = {number: changes(ours, make_other(number)) for number in ("num_classes", "in_channels")}
-    rest_ours, rest_theirs = {}, {}
+    both = [name for name in ours if name in theirs and ours[name].shape != theirs[name].shape]
+    numbers = {*changed, *(n for n, of in varying.items() if any(depends(k, ours[k], theirs[k], of) for k in both))}
+    rest_ours = {}
     for name, value in ours.items():
         other = theirs.get(name)
-        if other is not None and other.shape == value.shape:
-            if other.is_floating_point() == value.is_floating_point():
-                result.loaded[name] = other.to(value.dtype)
-                continue
-        elif depends(name, value, other, varying["num_classes"]):
-            result.anew[name] = "classes"
-            continue
-        elif depends(name, value, other, varying["in_channels"]):
-            fitted = None if other is None else with_channels(other, value)
-            if fitted is None:
-                result.anew[name] = "channels"
-            else:
-                result.loaded[name] = fitted.to(value.dtype)
-                assert other is not None
-                result.adapted[name] = f"{other.shape[1]} -> {value.shape[1]}"
-            continue
+        number = next((n for n in numbers if depends(name, value, other, varying[n])), None)
+        if other is not None and other.shape == value.shape and same_kind(other, value):
+            result.loaded[name] = other.to(value.dtype)
+        elif number == "in_channels" and other is not None and (fitted := with_channels(other, value)) is not None:
+            result.loaded[name] = fitted.to(value.dtype)
+            result.adapted[name] = f"{other.shape[1]} -> {value.shape[1]}"
+        elif number is not None:
+            result.anew[name] = number
         elif other is None and name.endswith("num_batches_tracked"):
             result.loaded[name] = value  # older versions of PyTorch had none
-            continue
-        result.anew[name] = ""
-        rest_ours[name] = value
-        if other is not None:
-            rest_theirs[name] = other
+        else:
+            result.anew[name] = ""
+            rest_ours[name] = value
     result.unused = [name for name in theirs if name not in ours]
-    unexplained = {name: theirs[name] for name in result.unused if not any(name in each for each in varying.values())}
-    result.difference = first_difference(rest_ours, {**rest_theirs, **unexplained})
+    explained = {name for number in numbers for name in varying[number]}
+    rest_theirs = {name: value for name, value in theirs.items() if name in rest_ours or name not in ours}
+    result.difference = first_difference(
+        rest_ours, {name: value for name, value in rest_theirs.items() if name not in explained}
+    )
     return result
+
+
+def same_kind(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are both of floats, or both not."""
+    return one.is_floating_point() == other.is_floating_point()
 
 
 def changes(ours: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Varying:

@@ -232,7 +232,7 @@ def read_safetensors(file: Path) -> State:
     from safetensors.torch import load_file
 
     try:
-        return load_file(file)
+        return {**load_file(file)}
     except FileNotFoundError:
         raise UserError(f"{file}: no such checkpoint") from None
     except (OSError, ValueError, SafetensorError) as error:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -89,13 +88,15 @@ class InitialWeights:
         ours = network.state_dict()
         theirs, advice = self.under_our_names(ours, cfg, choice)
         check_weights(theirs, self.file)
-        result = match(ours, theirs, partial(state_of_other, cfg))
+        numbers = self.numbers(datamodule)
+        changed = [number for number, (there, here) in numbers.items() if there is not None and there != here]
+        result = match(ours, theirs, partial(state_of_other, cfg), changed)
         if cfg.strict and result.difference:
             raise UserError(f"{self.file}: the checkpoint of another network: {result.difference}; {advice}")
         if all(name.endswith(COUNTERS) for name in result.loaded):
             raise UserError(f"{self.file}: none of its {len(theirs)} weights fits {type(network).__name__}")
         network.load_state_dict({**ours, **result.loaded})
-        log.info("%s", description(self.file, result, ours, self.numbers(datamodule)))
+        log.info("%s", description(self.file, result, ours, numbers))
         self.warn(datamodule)
 
     def under_our_names(
@@ -138,13 +139,13 @@ class InitialWeights:
                 return with_background(make, network) if make.keywords["num_classes"] == 1 else (make, network)
         return None
 
-    def numbers(self, datamodule: SegmentationDataModule) -> dict[str, str]:
-        """Write the numbers of classes and channels, there and here."""
-        here = {"classes": datamodule.prepared.num_classes, "channels": datamodule.prepared.in_channels}
-        there: dict[str, Any] = {}
-        if self.metadata is not None:
-            there = {"classes": len(self.metadata.class_names), "channels": self.metadata.in_channels}
-        return {kind: f"{there[kind]} -> {here[kind]}" if there else str(here[kind]) for kind in here}
+    def numbers(self, datamodule: SegmentationDataModule) -> dict[str, tuple[int | None, int]]:
+        """Return the numbers of classes and channels, there and here; None where they are not known."""
+        there = self.metadata
+        return {
+            "num_classes": (None if there is None else len(there.class_names), datamodule.prepared.num_classes),
+            "in_channels": (None if there is None else there.in_channels, datamodule.prepared.in_channels),
+        }
 
     def warn(self, datamodule: SegmentationDataModule) -> None:
         """Warn where the weights are of other classes or of pixels on another scale."""
@@ -200,24 +201,29 @@ def state_of_other(cfg: DictConfig, number: str) -> Mapping[str, Tensor]:
         return {}
 
 
-def description(file: Path, result: Match, ours: Mapping[str, Tensor], numbers: Mapping[str, str]) -> str:
+def description(
+    file: Path, result: Match, ours: Mapping[str, Tensor], numbers: Mapping[str, tuple[int | None, int]]
+) -> str:
     """Describe in one line what was loaded, what begins anew and why, and what was not used.
 
     Args:
         file: that was loaded.
         result: of the match.
         ours: the state of the network.
-        numbers: of `classes` and `channels`.
+        numbers: of classes and channels, there and here.
     """
     loaded, total = (sum(not name.endswith(COUNTERS) for name in state) for state in (result.loaded, ours))
     parts = [f"initial weights: {loaded} of {total} tensors from {file}"]
-    reasons = {kind: f"{numbers[kind]} {kind}" for kind in ("classes", "channels")} | {"": "not in it in this shape"}
+    reasons = {"": "not in it in this shape"}
+    for number, (there, here) in numbers.items():
+        before = "" if there is None else f"{there} -> "
+        reasons[number] = f"{before}{here} {'classes' if number == 'num_classes' else 'channels'}"
     for kind, reason in reasons.items():
         anew = [name for name, why in result.anew.items() if why == kind and not name.endswith(COUNTERS)]
         if anew:
             parts.append(f"{shortened(anew)} {'begins' if len(anew) == 1 else 'begin'} anew ({reason})")
     if result.adapted:
-        how = "summed over the channels" if numbers["channels"].endswith(" 1") else "repeated over the channels"
+        how = "summed over the channels" if numbers["in_channels"][1] == 1 else "repeated over the channels"
         parts.append(f"{shortened(result.adapted)} {how} ({min(result.adapted.values())})")
     if result.unused:
         parts.append(f"{len(result.unused)} of the file not used: {shortened(result.unused)}")

@@ -83,10 +83,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # A run that goes on has its weights and its normalisation in its checkpoint.
     begins = cfg.initial_weights is not None and resume is None
     weights = InitialWeights.read(cfg.initial_weights) if begins else None
+    normalisation = None if weights is None else weights.normalisation(cfg.data.in_channels)
     if resume is not None:
         normalisation = resume.metadata.normalisation
-    else:
-        normalisation = None if weights is None else weights.normalisation(cfg.data.in_channels)
 
     augmentation = instantiate(cfg.augmentation)
     datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed, normalisation=normalisation)
