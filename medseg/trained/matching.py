@@ -76,10 +76,10 @@ def match(
             rest_ours[name] = value
     result.unused = [name for name in theirs if name not in ours]
     explained = {name for number in numbers for name in varying[number]}
-    rest_theirs = {name: value for name, value in theirs.items() if name in rest_ours or name not in ours}
-    result.difference = first_difference(
-        rest_ours, {name: value for name, value in rest_theirs.items() if name not in explained}
-    )
+    rest_theirs = {
+        name: value for name, value in theirs.items() if name in rest_ours or name not in {*ours, *explained}
+    }
+    result.difference = first_difference(rest_ours, rest_theirs)
     return result
 
 
