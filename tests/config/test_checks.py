@@ -82,7 +82,7 @@ COMMANDS = (
             "optimizer.encoder_lr_factor=0",
             "optimizer.encoder_lr_factor is 0; it must be a number above 0, at most 1000",
         ),
-        ("optimizer.lr_factors={head:-1}", "it must be null or a mapping of modules of the network to numbers above 0"),
+        ("optimizer.lr_factors={head:-1}", "it must be null or a mapping of modules of the network to numbers above"),
         ("model.freeze_encoder=-1", "model.freeze_encoder is -1; it must be true or false or a whole number from 0"),
         ("strict=maybe", "strict is 'maybe'; it must be true or false"),
         ("optimizer.lr=nan", "optimizer.lr is nan; it must be a number from 0"),
