@@ -143,7 +143,7 @@ def test_a_network_without_an_encoder() -> None:
 )
 def test_a_factor_that_cannot_be(word: str) -> None:
     with pytest.raises(ConfigError, match="above 0"):
-        compose_config("train", f"optimizer.{word}")
+        compose_config("train", word)
 
 
 def test_a_training_writes_the_learning_rate_of_each_group(tmp_path: Path) -> None:
