@@ -110,6 +110,7 @@ PROVED_ELSEWHERE = {
     r"model=unet,mine": "sweeps/test_conditions.py",
     r"continue_from=": "training/test_continuing.py",
     r"tu-": "models/test_smp.py",
+    r"medseg\.train .*dry_run=": "sweeps/test_dry_run.py",
 }
 """Commands that are not run here, and what proves them."""
 
