@@ -81,7 +81,7 @@ class SMPNetwork(nn.Module):
         super().__init__()
         arch = arch.lower()
         _check_arch(arch)
-        _check_encoder(encoder_name)
+        check_encoder(encoder_name)
         encoder_name = full_encoder_name(encoder_name)
         _check_options(arch, encoder_name, options)
         try:
@@ -150,7 +150,7 @@ def _check_arch(arch: str) -> None:
         raise ConfigError(f"unknown arch '{arch}'{close_matches(arch, known)} (there are: {', '.join(known)})")
 
 
-def _check_encoder(encoder_name: str) -> None:
+def check_encoder(encoder_name: str) -> None:
     """Raise `ConfigError` unless the library or timm has this encoder; `TIMM` before the name means timm's.
 
     timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: pretrained

@@ -91,10 +91,10 @@ def check_connection(called: str) -> None:
     def connect() -> None:
         try:
             httpx.head(address, timeout=CONNECT_SECONDS)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
+        except (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError):
+            reasons.clear()  # it is there, if slow: the download will tell
+        except Exception as error:  # whatever keeps it from connecting
             reasons.append(first_line(error))
-        except Exception:  # it answers, if not at once or not as expected: the download will tell
-            reasons.clear()
         else:
             reasons.clear()
 

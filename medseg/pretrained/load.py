@@ -11,14 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medseg.config.encoders import kind_of
 from medseg.errors import UserError
 from medseg.models.encoder import encoder_of
-from medseg.models.reference import RELEASED
+from medseg.models.reference.released import Released
+from medseg.models.reference.segnext import SEGNEXT
+from medseg.models.segnext import SegNeXt
 from medseg.pretrained.matching import Encoder, Match, match_by_name, match_by_order, match_renamed
 from medseg.pretrained.published import convert
 from medseg.pretrained.sources import EncoderWeights
 
 log = logging.getLogger(__name__)
+
+RELEASED_ENCODERS: dict[type[nn.Module], Released] = {SegNeXt: SEGNEXT}
+"""Networks whose authors have released files of the encoder alone, under names of their own."""
 
 SHOWN = 4
 """Most names that a message lists."""
@@ -52,10 +58,11 @@ class Loaded:
     normalisation_of: str
 
     def __str__(self) -> str:
+        file = "" if self.source == self.file else f", {self.file}"
         listed = f" ({', '.join(self.unused[:SHOWN])}{', ...' if len(self.unused) > SHOWN else ''})"
         normalised = f"mean {rounded(self.mean)} and std {rounded(self.std)} are those of {self.normalisation_of}"
         parts = [
-            f"encoder: all {self.tensors} tensors loaded from {self.source}, {self.file}, SHA-256 {self.sha256[:12]}",
+            f"encoder: all {self.tensors} tensors loaded from {self.source}{file}, SHA-256 {self.sha256[:12]}",
             f"matched {self.matched}",
             f"{len(self.unused) or 'none'} of the file not used{listed if self.unused else ''}",
             self.first_convolution,
@@ -73,7 +80,7 @@ def load_encoder(
 ) -> Loaded:
     """Load pretrained weights into all of a network's encoder, and log in one line what was loaded.
 
-    Tensors are matched by name; by the names of another code that medseg or timm can convert; or else by order and
+    Tensors are matched by name; by the names of the authors' code where medseg or timm knows them; or else by order and
     shape. See `medseg.pretrained.matching`.
 
     Args:
@@ -90,7 +97,7 @@ def load_encoder(
     }
     encoder = Encoder(tensors, in_channels)
     try:
-        match, state = find_match(encoder, weights, encoder_name)
+        match, state = find_match(type(network), encoder, weights, encoder_name)
     except UserError as error:
         raise UserError(
             f"model.encoder_weights={weights.source}: {weights.file.name} does not fit the encoder of "
@@ -106,7 +113,7 @@ def load_encoder(
             tensors[name].copy_(value.reshape(tensors[name].shape))
     mean, std = weights.normalisation_for(in_channels) or (None, None)
     loaded = Loaded(
-        source=weights.source,
+        source=weights.file.name if kind_of(weights.source) == "file" else weights.source,
         file=weights.file.name,
         sha256=weights.sha256,
         tensors=len(match.names),
@@ -122,7 +129,7 @@ def load_encoder(
 
 
 def find_match(
-    encoder: Encoder, weights: EncoderWeights, encoder_name: str | None
+    network: type[nn.Module], encoder: Encoder, weights: EncoderWeights, encoder_name: str | None
 ) -> tuple[Match, Mapping[str, Tensor]]:
     """Match weights to an encoder; return also the weights under the names that were matched.
 
@@ -132,8 +139,9 @@ def find_match(
     by_name = match_by_name(encoder, state)
     if isinstance(by_name, Match):
         return by_name, state
-    shapes = {name: tuple(value.shape) for name, value in state.items()}
-    for released in {id(one): one for one in RELEASED.values()}.values():
+    released = RELEASED_ENCODERS.get(network)
+    if released is not None:
+        shapes = {name: tuple(value.shape) for name, value in state.items()}
         rename = partial(released.rename, shapes=shapes)
         match = match_renamed(encoder, state, rename, "by the names of the authors' code")
         if match is not None:

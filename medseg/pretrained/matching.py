@@ -77,7 +77,7 @@ def match_by_name(encoder: Encoder, state: Mapping[str, Tensor], how: str = "by 
     other. A dot and an underscore are the same, since timm writes `stages_0` for a part of `stages.0`.
 
     Returns what differs first where they do not match; an empty text where hardly any name fits.
-    Raises `UserError` where they match below several prefixes.
+    Raises `UserError` where they match below several prefixes, and for the file of a deeper network.
     """
     ours = canonical(encoder.tensors)
     theirs = canonical(state)
@@ -105,22 +105,41 @@ def match_by_name(encoder: Encoder, state: Mapping[str, Tensor], how: str = "by 
         return closest
     pairs = dict(next(iter(found)))
     used = set(pairs.values())
-    return Match(pairs, how, [name for name in state if name not in used])
+    unused = [name for name in state if name not in used]
+    check_depth(list(pairs.values()), [name for name in unused if state[name].is_floating_point()])
+    return Match(pairs, how, unused)
+
+
+def check_depth(used: Sequence[str], unused: Iterable[str]) -> None:
+    """Raise `UserError` for the file of a deeper network: it has more blocks in the midst of those of the encoder.
+
+    ResNet-34 has all names of ResNet-18. Blocks after the last one are those that an encoder of fewer stages lacks.
+
+    Args:
+        used: names in the file, in the order of the encoder.
+        unused: the others.
+    """
+    last = {parent: place for place, name in enumerate(used) for parent in parents(name)}
+    for name in unused:
+        for parent in parents(name):
+            around, _, number = parent[:-1].rpartition(".")
+            if number.isdigit() and parent not in last and last.get(f"{around}.", len(used)) < len(used) - 1:
+                raise UserError(f"it is of a deeper network: the encoder has no {parent[:-1]}")
+
+
+def parents(name: str) -> list[str]:
+    """Return the modules that a tensor is in by its name, from the outermost, each with a dot at its end."""
+    parts = name.split(".")[:-1]
+    return [".".join(parts[:count]) + "." for count in range(1, len(parts) + 1)]
 
 
 def match_renamed(
     encoder: Encoder, state: Mapping[str, Tensor], rename: Callable[[str], str], how: str
 ) -> Match | None:
-    """Match by the names that another code has for the tensors of the encoder; None where they do not match.
-
-    `rename` raises `KeyError` for what the other code does not have.
-    """
-    try:
-        renamed = Encoder({rename(name): value for name, value in encoder.tensors.items()}, encoder.in_channels)
-        back = {rename(name): name for name in encoder.tensors}
-    except KeyError:
-        return None
-    match = match_by_name(renamed, state, how)
+    """Match by the names that `rename` gives to the tensors of the encoder; None where they do not match."""
+    back = {rename(name): name for name in encoder.tensors}
+    renamed = {other: encoder.tensors[name] for other, name in back.items()}
+    match = match_by_name(Encoder(renamed, encoder.in_channels), state, how)
     if not isinstance(match, Match):
         return None
     return Match({back[name]: other for name, other in match.names.items()}, how, match.unused)
@@ -169,14 +188,7 @@ def canonical(names: Iterable[str]) -> dict[str, str]:
 
 def common_prefixes(names: Sequence[str]) -> list[str]:
     """Return all prefixes, each ending in a dot, that all names have; the empty one first."""
-    prefixes = [""]
-    parts = names[0].split(".")[:-1]
-    for count in range(1, len(parts) + 1):
-        prefix = ".".join(parts[:count]) + "."
-        if not all(name.startswith(prefix) for name in names):
-            break
-        prefixes.append(prefix)
-    return prefixes
+    return ["", *(prefix for prefix in parents(names[0]) if all(name.startswith(prefix) for name in names))]
 
 
 def ends(name: str, end: str) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, device
 
 from medseg.config.encoders import TIMM, full_encoder_name
 from medseg.errors import ConfigError, close_matches
+from medseg.models.smp import check_encoder
 from medseg.pretrained.hub import USUAL_FILES
 
 Normalisation = tuple[list[float], list[float]]
@@ -55,6 +56,7 @@ def find_published(name: str, encoder_name: str | None) -> Published:
     others = "a file, package:<name> or hf:<owner>/<repository>"
     if encoder_name is None:
         raise ConfigError(f"{called}: only encoders of model=smp have weights known by a name; give {others}{here}")
+    check_encoder(encoder_name)
     known = published_weights(encoder_name)
     if not known:
         raise ConfigError(f"{called}: {encoder_name} has no published weights; give {others}{here}")
@@ -83,7 +85,7 @@ def published_weights(encoder_name: str) -> dict[str, Published]:
     known = {}
     default = timm.get_pretrained_cfg(name.removeprefix(TIMM))
     for key in (tag or (default.tag if default else ""), *tags):
-        cfg = timm.get_pretrained_cfg(f"{base}.{key}" if key else base, allow_unregistered=False) if base else None
+        cfg = timm.get_pretrained_cfg(f"{base}.{key}" if key else base, allow_unregistered=False)
         if cfg is not None and cfg.hf_hub_id:
             files = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else USUAL_FILES
             one = Published(cfg.hf_hub_id, None, files, (list(cfg.mean), list(cfg.std)))

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate
-from medseg.config.targets import check_targets, fitting
+from medseg.config.targets import check_targets, with_sizes_taken
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.models.facts import record
@@ -45,6 +45,7 @@ from medseg.training.hardware import check_compiler, describe_device, pick_accel
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
+from medseg.training.pretrained import find_pretrained
 from medseg.training.recording import record_run_status
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, SegmentationTask
@@ -68,12 +69,21 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if cfg.compile:
         check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
     check_targets(cfg)
-    cfg.model = fitting(cfg.model)
+    cfg.model = with_sizes_taken(cfg.model)
     weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
     earlier = earlier_run(plan)
+    if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
+        earlier = None  # the run has gone on from it already
+    if earlier is not None:
+        resume = checkpoint_to_resume(earlier)  # which every process can read at once
+    else:
+        resume = None if cfg.force else checkpoint_to_resume(folder)
+    pretrained = find_pretrained(cfg, resume)
 
     augmentation = instantiate(cfg.augmentation)
-    datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed)
+    datamodule = build_datamodule(
+        cfg.data, augmentation=augmentation, seed=cfg.seed, normalisation=pretrained.normalisation
+    )
     loss = instantiate(cfg.loss)
     options = Options.from_config(cfg)
     check_weights(loss, datamodule)
@@ -82,8 +92,6 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
-    if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
-        earlier = None  # the run has gone on from it already
     if earlier is not None:
         check_same_data(earlier, prepared.identity, cfg.continue_from)
     _ = datamodule.border, datamodule.columns  # made by every process, before the folder is written
@@ -95,15 +103,12 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     warn_of_unseen_classes(datamodule)
 
     network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
+    loaded = pretrained.load_into(network)
     if weights is not None:
         weights.load_into(network)
     settings = settings_of(cfg, plan.root)
     extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
-    if earlier is not None:
-        resume = checkpoint_to_resume(earlier)  # which every process can read at once
-    else:
-        resume = None if cfg.force else checkpoint_to_resume(folder)
     if resume is not None:
         check_same_split(folder if earlier is None else earlier, datamodule)
     precision = choose_precision(str(cfg.trainer.precision), accelerator, resume)
@@ -152,6 +157,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer, reason=precision[1])
+        if loaded is not None:
+            write_json(folder.pretrained, loaded.to_dict())
     with record_run_status(folder, trainer, mirrors):
         if earlier is not None:
             log.info("going on from %s", earlier.path)
