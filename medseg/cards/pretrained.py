@@ -30,6 +30,6 @@ def describe_normalisation(run: Run) -> str:
         return "Images are normalised with the mean and the deviation of each channel over the training split."
     mean, std = (", ".join(f"{value:.4g}" for value in record[key]) for key in ("mean", "std"))
     return (
-        f"Images are normalised with the mean ({mean}) and the deviation ({std}) of {record['normalisation_of']}, as the "
-        "encoder was trained."
+        f"Images are normalised with the mean ({mean}) and the deviation ({std}) of {record['normalisation_of']}, as "
+        "the encoder was trained."
     )

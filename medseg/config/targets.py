@@ -74,8 +74,8 @@ def with_sizes_taken(model: DictConfig) -> DictConfig:
     parameters = parameters_of(find("model", model._target_))
     kept = model.copy()
     with open_dict(kept):
-        for name in OF_THE_DATA if parameters is not None else ():
-            if name not in parameters:
+        for name in OF_THE_DATA:
+            if parameters is not None and name not in parameters:
                 kept.pop(name, None)
     return kept
 

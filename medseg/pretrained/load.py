@@ -93,7 +93,9 @@ def load_encoder(
     The network is as it was then.
     """
     tensors = {
-        f"{part}.{name}": value for part, module in encoder_of(network).items() for name, value in module.state_dict().items()
+        f"{part}.{name}": value
+        for part, module in encoder_of(network).items()
+        for name, value in module.state_dict().items()
     }
     encoder = Encoder(tensors, in_channels)
     try:

@@ -77,7 +77,9 @@ def published_weights(encoder_name: str) -> dict[str, Published]:
         import segmentation_models_pytorch as smp  # not above: it takes seconds
 
         settings = smp.encoders.encoders[name]["pretrained_settings"]
-        return {key: Published(one["repo_id"], one["revision"], ("model.safetensors",)) for key, one in settings.items()}
+        return {
+            key: Published(one["repo_id"], one["revision"], ("model.safetensors",)) for key, one in settings.items()
+        }
     import timm
 
     base, _, tag = name.removeprefix(TIMM).partition(".")

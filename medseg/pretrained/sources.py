@@ -127,9 +127,7 @@ def file_in_package(given: str, called: str) -> Path:
             file = (folder / inside).resolve()
             if file.is_file() and file.is_relative_to(folder.resolve()):
                 return file
-    files = sorted(
-        file for folder in folders for file in folder.rglob("*") if file.name.lower().endswith(SUFFIXES)
-    )
+    files = sorted(file for folder in folders for file in folder.rglob("*") if file.name.lower().endswith(SUFFIXES))
     names = [next(str(f.relative_to(each)) for each in folders if f.is_relative_to(each)) for f in files]
     if inside:
         raise ConfigError(f"{called}: {name} has no file {inside}{close_matches(inside, names)}")
@@ -137,7 +135,9 @@ def file_in_package(given: str, called: str) -> Path:
         raise ConfigError(f"{called}: {name} has no file with weights ({', '.join(SUFFIXES)})")
     if len(files) > 1:
         listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise ConfigError(f"{called}: {name} has {len(files)} files with weights ({listed}); give {PACKAGE}{name}/<file>")
+        raise ConfigError(
+            f"{called}: {name} has {len(files)} files with weights ({listed}); give {PACKAGE}{name}/<file>"
+        )
     return files[0]
 
 

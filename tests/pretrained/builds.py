@@ -29,7 +29,15 @@ def released(name: str = RESNET, **options: Any) -> dict[str, Tensor]:
 
     torch.manual_seed(1)
     state = timm.create_model(name, **options).state_dict()
-    return {key: torch.randn_like(value) if value.is_floating_point() else value for key, value in state.items()}
+    # A variance is positive.
+    return {
+        key: torch.rand_like(value) + 0.5
+        if value.ndim == 1
+        else torch.randn_like(value) * 0.05
+        if value.ndim
+        else value
+        for key, value in state.items()
+    }
 
 
 def save(state: Mapping[str, Any], file: Path) -> Path:

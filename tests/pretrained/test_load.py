@@ -29,7 +29,15 @@ def encoder_state(network: nn.Module) -> dict[str, Tensor]:
     return network.network.encoder.model.state_dict()
 
 
-PREFIXES = ("", "backbone.", "encoder.model.", "module.", "model.", "module.backbone.", "network.network.encoder.model.")
+PREFIXES = (
+    "",
+    "backbone.",
+    "encoder.model.",
+    "module.",
+    "model.",
+    "module.backbone.",
+    "network.network.encoder.model.",
+)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -104,7 +112,9 @@ def test_a_missing_or_different_tensor_is_named(tmp_path: Path) -> None:
         load(small(), save(other, tmp_path / "w.pth"))
     with pytest.raises(UserError, match="neither the names fit nor the order"):
         load(small(), save(released("test_vit"), tmp_path / "w.pth"))
-    twice = {f"{who}.{key}": value + number for number, who in enumerate(("one", "two")) for key, value in state.items()}
+    twice = {
+        f"{who}.{key}": value + number for number, who in enumerate(("one", "two")) for key, value in state.items()
+    }
     with pytest.raises(UserError, match="the encoder is in it 2 times, below 'one.' and 'two.'"):
         load(small(), save(twice, tmp_path / "w.pth"))
 
@@ -185,7 +195,10 @@ THIN = {"decoder_intermediate_channels": (8, 8, 8, 8), "decoder_fusion_channels"
         ("test_vit", {"arch": "dpt", "decoder_channels": None, **THIN}, {}),
         # Its rotary embedding, as DINOv3's, has no weights.
         pytest.param(
-            "vit_tiny_patch16_dinov3_qkvb", {"arch": "dpt", "decoder_channels": None, **THIN}, {}, marks=pytest.mark.slow
+            "vit_tiny_patch16_dinov3_qkvb",
+            {"arch": "dpt", "decoder_channels": None, **THIN},
+            {},
+            marks=pytest.mark.slow,
         ),
     ],
 )

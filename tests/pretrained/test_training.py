@@ -19,7 +19,7 @@ from medseg.runs.plan import RunPlan, plan_run
 from medseg.system.files import read_json, read_yaml
 from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.exporting.export import export_checkpoint
-from medseg.training.pretrained import find_pretrained
+from medseg.training.pretrained import Pretrained, find_pretrained
 from tests.helpers import compose_config, train
 from tests.pretrained.builds import LITE, PACKAGE, RESNET, no_network, released, save
 
@@ -82,11 +82,18 @@ def test_the_encoders_normalisation_is_used_everywhere(run: RunFolder, place: Pa
     np.testing.assert_allclose(prediction.probabilities, expected.numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_exported_with_its_normalisation(run: RunFolder, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    cfg = compose_config("export", f"checkpoint={run.path}", f"output={tmp_path / 'network.onnx'}")
+    file = tmp_path / "network.pt2"
+    cfg = compose_config(
+        "export", f"checkpoint={run.path}", f"output={file}", "format=torch", "with_preprocessing=true"
+    )
     export_checkpoint(cfg)
-    assert list(tmp_path.iterdir())
+    image = torch.randint(0, 256, (1, 3, 40, 48)).float()
+    with torch.no_grad():
+        exported = torch.export.load(file).module()(image)
+        network = Checkpoint.read(run.best_checkpoint).build().eval()
+        torch.testing.assert_close(exported, network(image / 255 / 0.5 - 1).softmax(1), rtol=1e-3, atol=1e-4)
 
 
 def test_a_finished_run_is_known_again_without_the_file(
@@ -119,14 +126,14 @@ def test_the_card_tells_it_and_no_folder(run: RunFolder, place: Path, tmp_path: 
     assert str(place) not in text.partition("## How to use it")[0]
 
 
-def test_a_missing_file_stops_a_run_that_begins_before_anything_is_written(tmp_path: Path) -> None:
+def test_what_is_wrong_stops_a_run_before_anything_is_written(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing.pth: no such file"):
         train(tmp_path, *SMALL, f"model.encoder_weights={tmp_path / 'nothing.pth'}", tiny=False)
     wrong = save({"conv.weight": torch.zeros(2, 3, 3, 3)}, tmp_path / "wrong.pth")
     with pytest.raises(UserError, match=r"wrong.pth does not fit the encoder of test_resnet"):
         train(tmp_path, *SMALL, f"model.encoder_weights={wrong}", tiny=False)
     with pytest.raises(ConfigError, match="give one of the two"):
-        train(tmp_path, *SMALL, f"model.encoder_weights={wrong}", "initial_weights=some.ckpt", tiny=False)
+        train(tmp_path, *SMALL, f"model.encoder_weights={wrong}", f"initial_weights={run.path}", tiny=False)
     with pytest.raises(UserError, match="OneConv has no encoder to load"):
         custom = ("model=custom", "+model._target_=tests.networks.OneConv")
         few = [word for word in SMALL if "model" not in word]
@@ -134,10 +141,10 @@ def test_a_missing_file_stops_a_run_that_begins_before_anything_is_written(tmp_p
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
-@pytest.mark.parametrize("value", ["null", "false"])
-def test_without_weights_no_connection_is_made(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_weights_no_connection_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_network(monkeypatch)
-    run = train(tmp_path, *SMALL, f"model.encoder_weights={value}", "trainer.max_epochs=1", tiny=False)
+    assert find_pretrained(compose_config("train", *SMALL, "model.encoder_weights=null"), None) == Pretrained()
+    run = train(tmp_path, *SMALL, "model.encoder_weights=false", "trainer.max_epochs=1", tiny=False)
     assert run.finished
     assert not run.pretrained.exists()
 
@@ -158,13 +165,19 @@ def test_one_run_is_meant_however_it_is_written(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     file = f"model.encoder_weights={tmp_path / 'w.pth'}"
-    names = {planned(word).folder.path.name for word in (file, "model.encoder_weights=w.pth", "model.encoder_weights=~/w.pth")}
+    names = {
+        planned(word).folder.path.name
+        for word in (file, "model.encoder_weights=w.pth", "model.encoder_weights=~/w.pth")
+    }
     assert len(names) == 1
     assert planned(file).folder.path.name != planned("model.encoder_weights=v.pth").folder.path.name
     bare, marked = (planned(f"model.encoder_name={name}").folder.path.name for name in (RESNET, f"tu-{RESNET}"))
     assert bare == marked
     assert bare.startswith(f"smp_unet_tu-{RESNET}-")
-    assert planned("model.encoder_weights=null").folder.path.name == planned("model.encoder_weights=false").folder.path.name
+    assert (
+        planned("model.encoder_weights=null").folder.path.name
+        == planned("model.encoder_weights=false").folder.path.name
+    )
     own, timms = (planned(f"model.encoder_name={name}").folder.path.name for name in ("resnet18", "tu-resnet18"))
     assert own != timms
 
