@@ -84,7 +84,7 @@ def published_weights(encoder_name: str) -> dict[str, Published]:
 
     base, _, tag = name.removeprefix(TIMM).partition(".")
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{base}.*")]
-    known = {}
+    known: dict[str, Published] = {}
     default = timm.get_pretrained_cfg(name.removeprefix(TIMM))
     for key in (tag or (default.tag if default else ""), *tags):
         cfg = timm.get_pretrained_cfg(f"{base}.{key}" if key else base, allow_unregistered=False)

@@ -54,8 +54,8 @@ def find_pretrained(cfg: DictConfig, resume: Checkpoint | None) -> Pretrained:
         return Pretrained()
     if cfg.initial_weights is not None:
         raise ConfigError(
-            f"model.encoder_weights={source}: initial_weights={cfg.initial_weights} has weights for the encoder as well; "
-            "give one of the two"
+            f"model.encoder_weights={source}: initial_weights={cfg.initial_weights} has weights for the encoder as "
+            "well; give one of the two"
         )
     if resume is not None:
         return Pretrained(normalisation=resume.metadata.normalisation)

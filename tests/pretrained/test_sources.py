@@ -109,7 +109,7 @@ def test_wrong_files_are_refused_in_one_line(
 def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file with weights"):
         read_weights(str(tmp_path / "w.pth"))
-    with pytest.raises(UserError, match="give a run folder or a .ckpt file"):
+    with pytest.raises(UserError, match=r"give a run folder or a \.ckpt file"):
         read_weights(str(tmp_path))
 
 
@@ -146,7 +146,7 @@ def test_wrong_packages_are_refused(package: Path) -> None:
     save(STATE, package / "models" / "b.safetensors")
     with pytest.raises(UserError, match=r"has 2 files .*a.pth, models/b.safetensors\); give package:some_weights/"):
         read_weights("package:some_weights")
-    with pytest.raises(UserError, match="has no file c.pth"):
+    with pytest.raises(UserError, match=r"has no file c\.pth"):
         read_weights("package:some_weights/c.pth")
     save(STATE, package.parent / "outside.pth")
     with pytest.raises(UserError, match="has no file"):
@@ -202,7 +202,7 @@ def test_without_a_connection_it_fails_in_three_seconds(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     published_weights(encoder or "resnet18")
     start = time.perf_counter()
-    with pytest.raises(UserError, match="no connection to https.*download the file on another computer") as error:
+    with pytest.raises(UserError, match=r"no connection to https.*download the file on another computer") as error:
         read_weights(source, encoder)
     assert time.perf_counter() - start < 3
     assert "\n" not in str(error.value)

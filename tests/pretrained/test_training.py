@@ -127,17 +127,17 @@ def test_the_card_tells_it_and_no_folder(run: RunFolder, place: Path, tmp_path: 
 
 
 def test_what_is_wrong_stops_a_run_before_anything_is_written(run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nothing.pth: no such file"):
+    with pytest.raises(UserError, match=r"nothing\.pth: no such file"):
         train(tmp_path, *SMALL, f"model.encoder_weights={tmp_path / 'nothing.pth'}", tiny=False)
     wrong = save({"conv.weight": torch.zeros(2, 3, 3, 3)}, tmp_path / "wrong.pth")
     with pytest.raises(UserError, match=r"wrong.pth does not fit the encoder of test_resnet"):
         train(tmp_path, *SMALL, f"model.encoder_weights={wrong}", tiny=False)
     with pytest.raises(ConfigError, match="give one of the two"):
         train(tmp_path, *SMALL, f"model.encoder_weights={wrong}", f"initial_weights={run.path}", tiny=False)
+    few = [word for word in SMALL if "model" not in word]
+    custom = ("model=custom", "+model._target_=tests.networks.OneConv", f"+model.encoder_weights={wrong}")
     with pytest.raises(UserError, match="OneConv has no encoder to load"):
-        custom = ("model=custom", "+model._target_=tests.networks.OneConv")
-        few = [word for word in SMALL if "model" not in word]
-        train(tmp_path, *few, *custom, f"model.encoder_weights={wrong}", tiny=False)
+        train(tmp_path, *few, *custom, tiny=False)
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
@@ -164,22 +164,16 @@ def test_a_run_of_medseg_gives_its_encoder_and_its_normalisation(run: RunFolder,
 def test_one_run_is_meant_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    file = f"model.encoder_weights={tmp_path / 'w.pth'}"
-    names = {
-        planned(word).folder.path.name
-        for word in (file, "model.encoder_weights=w.pth", "model.encoder_weights=~/w.pth")
-    }
-    assert len(names) == 1
-    assert planned(file).folder.path.name != planned("model.encoder_weights=v.pth").folder.path.name
-    bare, marked = (planned(f"model.encoder_name={name}").folder.path.name for name in (RESNET, f"tu-{RESNET}"))
-    assert bare == marked
-    assert bare.startswith(f"smp_unet_tu-{RESNET}-")
-    assert (
-        planned("model.encoder_weights=null").folder.path.name
-        == planned("model.encoder_weights=false").folder.path.name
-    )
-    own, timms = (planned(f"model.encoder_name={name}").folder.path.name for name in ("resnet18", "tu-resnet18"))
-    assert own != timms
+
+    def named(option: str, value: object) -> str:
+        return planned(f"model.{option}={value}").folder.path.name
+
+    assert len({named("encoder_weights", file) for file in (tmp_path / "w.pth", "w.pth", "~/w.pth")}) == 1
+    assert named("encoder_weights", "w.pth") != named("encoder_weights", "v.pth")
+    assert named("encoder_weights", "null") == named("encoder_weights", "false")
+    assert named("encoder_name", RESNET) == named("encoder_name", f"tu-{RESNET}")
+    assert named("encoder_name", RESNET).startswith(f"smp_unet_tu-{RESNET}-")
+    assert named("encoder_name", "resnet18") != named("encoder_name", "tu-resnet18")
 
 
 def test_grey_images_take_the_mean_of_the_three(tmp_path: Path) -> None:
