@@ -176,6 +176,12 @@ def test_one_run_is_meant_however_it_is_written(tmp_path: Path, monkeypatch: pyt
     assert named("encoder_name", "resnet18") != named("encoder_name", "tu-resnet18")
 
 
+@pytest.mark.parametrize("value", ["true", "3.5", "[a]"])
+def test_another_kind_of_value_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"model.encoder_weights is .*; it must be a file, package:<name>"):
+        compose_config("train", *SMALL, f"model.encoder_weights={value}")
+
+
 def test_grey_images_take_the_mean_of_the_three(tmp_path: Path) -> None:
     file = save(released(), tmp_path / "w.pth")
     words = ("trainer.max_epochs=1", f"model.encoder_weights={file}", "data.in_channels=1")
