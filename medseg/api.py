@@ -44,6 +44,8 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
         raise ConfigError(
             "medseg.fit trains in this process; for several processes give `medseg train trainer=ddp ...`"
         )
+    if cfg.dry_run:
+        raise ConfigError("dry_run: medseg.fit trains; `medseg train dry_run=true` shows what would be done")
     folder = train(cfg, plan_training(cfg, hydra_config))
     (run,) = read_runs(folder.path).runs
     return run

@@ -111,6 +111,7 @@ PROVED_ELSEWHERE = {
     r"continue_from=": "training/test_continuing.py",
     r"encoder_weights=": "pretrained/test_training.py and pretrained/test_load.py, with files of their own",
     r"convnext_tiny": "models/test_smp.py",
+    r"medseg\.train .*dry_run=": "sweeps/test_dry_run.py",
 }
 """Commands that are not run here, and what proves them."""
 

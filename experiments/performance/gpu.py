@@ -34,7 +34,7 @@ FOLDER = Path(__file__).resolve().parent
 NETWORKS = (
     "convunext", "amsunet", "unet", "attention_unet_32", "unetpp", "resunet_32", "cmunext", "cmunext_s", "cmunext_l",
     "unext", "unext_s", "unext_l", "segnext_t", "segnext_s", "segnext_b", "segnext_l", "attention_unet", "resunet",
-    "unet2015",
+    "unet2015", "mkunet", "mkunet_t", "mkunet_s", "mkunet_m", "mkunet_l", "tinyunet", "egeunet", "dcsaunet",
 )  # fmt: skip
 """Those of the papers first: what comes last is measured where time is left."""
 

@@ -3,8 +3,8 @@
 oneDNN, which computes PyTorch's convolutions there, has fast code for the gradient of a depth-wise kernel up to three
 columns wide; a wider one, or one with a dilation, takes 10 to 30 times as long as its forward pass. The same sums are
 put together here from narrow kernels: a kernel of seven columns is three of three columns, each on the input moved to
-the left by as much, and a dilated kernel is a plain one on every d-th row and column. `docs/performance.md` has the
-times.
+the left by as much, and a dilated kernel is a plain one on every d-th row and column. In bf16, oneDNN's gradient of a
+dilated kernel is not only slow, but wrong. `docs/performance.md` has the times.
 """
 
 from __future__ import annotations
@@ -39,19 +39,30 @@ def has_slow_gradient(module: nn.Module) -> bool:
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A depth-wise `nn.Conv2d` of stride 1 whose gradients are fast on a CPU."""
+    """A depth-wise `nn.Conv2d` of stride 1 whose gradients are fast on a CPU, and right in bf16 with a dilation."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map N x C x H x W to N x C x H' x W'."""
         tracing = torch.compiler.is_compiling() or torch._C._get_tracing_state()
-        if tracing or input.device.type != "cpu" or input.dim() != 4:
+        if input.device.type != "cpu" or input.dim() != 4:
             return super().forward(input)
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+        # oneDNN (3.x, in PyTorch 2.15) returns a wrong gradient of such a kernel where the image or the kernel is in
+        # channels_last, and may write where it must not.
+        is_wrong = dtype == torch.bfloat16 and self.dilation != (1, 1)
+        if tracing and is_wrong:
+            with torch.autocast("cpu", enabled=False):
+                bias = None if self.bias is None else self.bias.float()
+                return self._conv_forward(input.float(), self.weight.float(), bias).to(dtype)
+        if tracing:
+            return super().forward(input)
+        if is_wrong:
+            input = input.contiguous(memory_format=torch.channels_last)
         weight, bias, padding = self.weight, self.bias, cast(Pair, self.padding)
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = (0, 0)
         if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
             input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         trained = torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)
         fast = trained and input.is_contiguous(memory_format=torch.channels_last)

@@ -86,7 +86,8 @@ def csv_row(benchmark: Mapping[str, Any]) -> dict[str, Any]:
     """Return a benchmark as one row; of figures measured in rounds, median, minimum and maximum."""
     (height, width), device = benchmark["image_size"], benchmark["device"]
     values = {**benchmark, "height": height, "width": width, "device": device["name"], "threads": device["threads"]}
-    row = {name: values[name] for name in (*KEY, "parameters", "macs") if name in values}
+    values["device_type"] = device["type"]
+    row = {name: values[name] for name in (*KEY, "device_type", "parameters", "macs") if name in values}
     for kind in ("train", "inference"):
         speed = benchmark[f"{kind}_images_per_second"]
         row |= {f"{kind}_images_per_second": speed["median"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from medseg.config import yaml_files
 from medseg.config.overrides import command_title
 from medseg.errors import ConfigError
 from medseg.sweeps.job import Planner
+from medseg.sweeps.planned_job import PlannedJob
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Command:
             takes several.
         planner: tells which run a configuration means, for a command that makes run folders.
         program: `python -m <program>` starts the command; None for `medseg <name>`.
+        dry_run: prints what the jobs of a multirun would do, given them and the launcher's configuration.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Command:
     positional: tuple[str, ...] = ()
     planner: Planner | None = None
     program: tuple[str, ...] | None = None
+    dry_run: Callable[[Sequence[PlannedJob], DictConfig], None] | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:

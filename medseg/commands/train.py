@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from medseg.commands.command import Command
+from medseg.commands.dry_run import show_dry_run
 from medseg.commands.start import run_command
 from medseg.runs.folder import RunFolder
 from medseg.runs.show import print_run
+from medseg.sweeps.launchers import BASIC
+from medseg.sweeps.planned_job import PlannedJob
 from medseg.system.process import is_first_process
 from medseg.training import start as training
 from medseg.training.continuing import plan_training
@@ -26,19 +29,35 @@ EXAMPLES = (
     "python -m medseg.train +model._target_=my_package.MyNet       your own network",
     "python -m medseg.train -m model=unet,convunext seed=0,1,2 experiment=first   a sweep of six runs",
     "python -m medseg.train -m +experiments=convunext/comparison hydra/launcher=ray     one job per GPU",
+    "python -m medseg.train -m model=unet,convunext seed=0,1,2 dry_run=true   its jobs, time and disk; starts nothing",
 )
 
 
 def train(cfg: DictConfig) -> RunFolder:
-    """Run the job that `cfg` describes and print its scores. Returns the folder of the run."""
-    folder = training.train(cfg, plan_training(cfg, HydraConfig.get()))
+    """Run the job that `cfg` describes and print its scores; with `dry_run`, print what that would be.
+
+    Returns the folder of the run.
+    """
+    plan = plan_training(cfg, HydraConfig.get())
+    if cfg.dry_run:
+        launcher = OmegaConf.create({"_target_": BASIC})
+        show_dry_run([PlannedJob(tuple(plan.facts["overrides"]), cfg, "", launcher, plan)], launcher)
+        return plan.folder
+    folder = training.train(cfg, plan)
     if is_first_process():
         print_run(folder)
     return folder
 
 
 COMMAND = Command(
-    "train", train, SUMMARY, EXAMPLES, positional=("model", "data"), planner=plan_training, program=("medseg.train",)
+    "train",
+    train,
+    SUMMARY,
+    EXAMPLES,
+    positional=("model", "data"),
+    planner=plan_training,
+    program=("medseg.train",),
+    dry_run=show_dry_run,
 )
 
 

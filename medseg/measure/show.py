@@ -137,12 +137,14 @@ def write_sizes(measured: Sequence[Measured], size: tuple[int, int], form: str) 
 
 
 def count_claim(text: str, parameters: int, others: int | None) -> str:
-    """Count what a paper claims of a network's parameters, `60 % of U-Net` or `20 % fewer than U-Net`.
+    """Count what a paper claims of a network's parameters: `60 % of U-Net`, `20 % fewer than it`, `3 times fewer`.
 
     `others`: the parameters of the network that it is compared with; None where that is not public or not here.
     """
     if others is None:
         return "unknown: the other network is not public"
+    if "times fewer" in text:
+        return f"{others / parameters:.1f} times fewer"
     share = 100 * parameters / others
     return f"{100 - share:.1f} % fewer" if "fewer" in text else f"{share:.1f} %"
 

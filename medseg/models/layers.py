@@ -61,6 +61,7 @@ def depthwise_conv(
     *,
     dilation: int = 1,
     reflect: bool = False,
+    bias: bool = True,
 ) -> nn.Conv2d:
     """Build a depth-wise convolution that keeps H and W, of a kernel with odd sides.
 
@@ -69,7 +70,9 @@ def depthwise_conv(
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = (dilation * (sides[0] // 2), dilation * (sides[1] // 2))
     mode: Literal["reflect", "zeros"] = "reflect" if reflect else "zeros"
-    return nn.Conv2d(channels, channels, sides, padding=padding, dilation=dilation, groups=channels, padding_mode=mode)
+    return nn.Conv2d(
+        channels, channels, sides, padding=padding, dilation=dilation, groups=channels, bias=bias, padding_mode=mode
+    )
 
 
 def make_activation(name: str) -> nn.Module:

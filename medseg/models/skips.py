@@ -116,13 +116,20 @@ class AttentionGate(nn.Module):
     Args:
         channels: C.
         up_channels: of the decoder feature; C by default.
+        kernel_size: of the convolutions of both features, odd; above 1 they have C / 2 groups, as in MK-UNet.
     """
 
-    def __init__(self, channels: int, up_channels: int | None = None) -> None:
+    def __init__(self, channels: int, up_channels: int | None = None, *, kernel_size: int = 1) -> None:
         super().__init__()
         hidden = max(1, channels // 2)
-        self.from_up = nn.Sequential(nn.Conv2d(up_channels or channels, hidden, 1), nn.BatchNorm2d(hidden))
-        self.from_skip = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.BatchNorm2d(hidden))
+
+        def conv_norm(in_channels: int) -> nn.Sequential:
+            groups = hidden if kernel_size > 1 else 1
+            conv = nn.Conv2d(in_channels, hidden, kernel_size, padding=kernel_size // 2, groups=groups)
+            return nn.Sequential(conv, nn.BatchNorm2d(hidden))
+
+        self.from_up = conv_norm(up_channels or channels)
+        self.from_skip = conv_norm(channels)
         self.psi = nn.Sequential(nn.Conv2d(hidden, 1, 1), nn.BatchNorm2d(1))
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from medseg.errors import as_bytes
 
 IGNORED = {
     # Where things lie, how they are shown and how fast they go does not change what is computed.
-    "experiment", "force", "runs_dir", "data_dir", "logger", "metrics", "hydra", "seed", "compile",
+    "experiment", "force", "dry_run", "runs_dir", "data_dir", "logger", "metrics", "hydra", "seed", "compile",
     "activation_checkpointing", "scores", "nsd_tolerance", "save_probabilities",
     "data.spacing", "data.data_dir", "data.source", "data.download", "data.num_workers", "data.metadata",
 }  # fmt: skip

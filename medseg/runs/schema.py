@@ -91,6 +91,7 @@ STATUS: Schema = {
     "pid": (int, None),
     "max_epochs": (int, None),
     "epoch": (int, None),
+    "other_seconds": (float, None),
     "wandb_id": (str, None),
 }
 

@@ -16,6 +16,7 @@ from medseg.errors import ConfigError, UserError
 
 log = logging.getLogger(__name__)
 
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 EXTRAS = {RAY: "ray", SLURM: "submitit"}

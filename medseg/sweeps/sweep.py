@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 
+from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -19,7 +23,7 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from medseg.config.explain import explain
 from medseg.config.overrides import normalize_overrides
@@ -44,6 +48,9 @@ from medseg.system.bf16 import may_depend_on_bf16, share_bf16_speedup
 
 log = logging.getLogger(__name__)
 
+SEED = re.compile(r"seed=(0|[1-9][0-9]*)")
+"""The override of a seed."""
+
 MOST_JOBS = 10_000
 """Jobs of a multirun; more are taken for a mistake, since all are composed before the first begins."""
 
@@ -61,6 +68,8 @@ class SweptCommand:
         check: raises `UserError` for an invalid configuration.
         planner: tells which run a configuration means; None for a command without run folders.
         conditions: overrides of the command line for some of the jobs.
+        dry_run: prints what the jobs would do, given them and the launcher's configuration; None for a command that
+            has no `dry_run`.
     """
 
     program: tuple[str, ...]
@@ -68,6 +77,7 @@ class SweptCommand:
     check: Callable[[DictConfig], None]
     planner: Planner | None
     conditions: tuple[Condition, ...] = ()
+    dry_run: Callable[[Sequence[PlannedJob], DictConfig], None] | None = None
 
 
 class Sweep(Sweeper):
@@ -83,6 +93,7 @@ class Sweep(Sweeper):
 
     def __init__(self, max_batch_size: int | None, params: DictConfig | None) -> None:
         self.max_batch_size = max_batch_size
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
         self.params = [f"{key!s}={values}" for key, values in (params or {}).items()]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -94,12 +105,19 @@ class Sweep(Sweeper):
         _ = config.hydra.sweep.dir  # the time in it is now that of all jobs
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run every job that is not finished.
+        """Run every job that is not finished; with `dry_run`, print what that would be.
 
         Raises `UserError` before the first job for a combination that cannot be composed, and after the last one where
         any is not finished.
         """
-        jobs = self.plan(self.combinations(arguments))
+        combinations = self.combinations(arguments)
+        if len({word for words in combinations for word in words if word.startswith("dry_run=")}) > 1:
+            raise ConfigError("dry_run has several values; give one for all jobs; no job was started")
+        jobs = self.plan(combinations)
+        if self.command.dry_run is not None and any(job.cfg.dry_run for job in jobs):
+            assert self.config is not None
+            self.command.dry_run(jobs, self.config.hydra.launcher)
+            return
         add_to_job_list(job.plan for job in jobs if job.plan)
         finished: list[PlannedJob] = []
         due: list[PlannedJob] = []
@@ -163,7 +181,7 @@ class Sweep(Sweeper):
         """Compose one job and find out which run it means."""
         assert self.hydra_context is not None
         assert self.config is not None
-        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        composed = self.load(overrides)
         HydraConfig.instance().set_config(composed)
         planned_config.resolve_values(composed)
         launcher, cfg = composed.hydra.launcher, composed.copy()
@@ -171,7 +189,24 @@ class Sweep(Sweeper):
             del cfg["hydra"]
         self.command.check(cfg)
         plan = self.command.planner(cfg, composed.hydra) if self.command.planner else None
-        return PlannedJob(overrides, cfg, planned_config.pack(composed), launcher, plan)
+        packed = "" if cfg.get("dry_run") else planned_config.pack(composed)
+        return PlannedJob(overrides, cfg, packed, launcher, plan)
+
+    def load(self, overrides: tuple[str, ...]) -> DictConfig:
+        """Compose a configuration; one that differs from an earlier one in its seed alone is made from that.
+
+        Hydra takes a tenth of a second for one, and a sweep has several seeds of everything.
+        """
+        assert self.hydra_context is not None
+        assert self.config is not None
+        loader = self.hydra_context.config_loader
+        seeds = [word for word in overrides if SEED.fullmatch(word)]
+        if len(seeds) != 1 or sum(word.lstrip("+~").startswith("seed") for word in overrides) != 1:
+            return loader.load_sweep_config(self.config, list(overrides))
+        others = tuple(word for word in overrides if word != seeds[0])
+        if others not in self.composed:
+            self.composed[others] = loader.load_sweep_config(self.config, list(overrides))
+        return with_seed(self.composed[others], overrides, int(seeds[0].partition("=")[2]))
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
         """Run the jobs, those that need the same of a machine together."""
@@ -202,6 +237,26 @@ class Sweep(Sweeper):
                 filled.hydra.launcher = launcher
         job = IsolatedJob(self.command.program, self.command.planner, total)
         return Plugins.instance().instantiate_launcher(self.hydra_context, job, filled)
+
+
+def with_seed(composed: DictConfig, overrides: Sequence[str], seed: int) -> DictConfig:
+    """Return a copy of a composed configuration with another seed, and with these overrides as those of the task."""
+    result = copy.deepcopy(composed)
+    result.seed = seed
+    names = result.hydra.job.config.override_dirname
+    given = [parse_override(word) for word in overrides]
+    with read_write(result.hydra):
+        result.hydra.overrides.task = list(overrides)
+        result.hydra.job.override_dirname = get_overrides_dirname(
+            given, kv_sep=names.kv_sep, item_sep=names.item_sep, exclude_keys=names.exclude_keys
+        )
+    return result
+
+
+@cache
+def parse_override(word: str) -> Override:
+    """Parse a word of a command line as Hydra does."""
+    return OverridesParser.create().parse_override(word)
 
 
 def has_measured_precision(job: PlannedJob) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -95,6 +96,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if earlier is not None:
         check_same_data(earlier, prepared.identity, cfg.continue_from)
     _ = datamodule.border, datamodule.columns  # made by every process, before the folder is written
+    data_ready = time.monotonic()
     data_settings = OmegaConf.to_container(cfg.data, resolve=True)
     cfg = OmegaConf.merge(cfg, {"data": {"num_classes": prepared.num_classes}})  # type: ignore[assignment]
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
@@ -175,7 +177,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         if not len(datamodule.indices["test"]):
             if trainer.is_global_zero:
                 draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
-                folder.set_state("trained")
+                folder.set_state("trained", other_seconds=seconds_beside_epochs(folder, resume, data_ready))
             log.info("no test scores: the data have no test split")
             return
         scores = score_split(
@@ -193,6 +195,24 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
                 network=record(task.network, plan.record["model"]),
             )
             write_results(folder, datamodule, scores, mirrors)
+            folder.set_state(
+                "finished",
+                scores={name: values["mean"] for name, values in scores.summary["headline"].items()},
+                other_seconds=seconds_beside_epochs(folder, resume, data_ready),
+            )
+
+
+def seconds_beside_epochs(folder: RunFolder, resume: Checkpoint | None, start: float) -> float:
+    """Return the seconds since `start` that were no epochs: the start, the test, the pictures.
+
+    Args:
+        folder: of the run.
+        resume: the checkpoint that this process went on from, whose epochs were before `start`.
+        start: of this process's work, on the monotonic clock.
+    """
+    begun = 0 if resume is None else resume.content["epoch"] + 1
+    epochs = sum(float(row["seconds"]) for row in read_csv(folder.metrics)[begun:])
+    return round(time.monotonic() - start - epochs, 1)
 
 
 def macs_of(network: torch.nn.Module, datamodule: SegmentationDataModule) -> int | None:
@@ -322,10 +342,9 @@ def write_opening(
 def write_results(
     folder: RunFolder, datamodule: SegmentationDataModule, scores: Scores, mirrors: Sequence[Mirror]
 ) -> None:
-    """Write the scores and pictures of the tested run; `finished` comes last."""
+    """Write the scores and pictures of the tested run."""
     write_scores(folder.test, scores)
     draw_test_examples(folder.images, datamodule, scores)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
     for mirror in mirrors:
         mirror.log_test(scores, folder)
-    folder.set_state("finished", scores={name: values["mean"] for name, values in scores.summary["headline"].items()})

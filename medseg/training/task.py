@@ -17,7 +17,7 @@ from medseg.data.loading.sampling import sample_seed
 from medseg.errors import UserError
 from medseg.metrics.counts import count_pixels
 from medseg.metrics.measures import headline
-from medseg.models.outputs import main_output
+from medseg.models.outputs import main_output, output_weights
 from medseg.trained.files import KEY
 from medseg.training.windows import predict_in_windows
 
@@ -50,7 +50,8 @@ class SegmentationTask(lightning.LightningModule):
 
     Args:
         network: maps N x C x H x W to logits N x num_classes x H x W, or while training to a list of such logits
-            (deep supervision: their losses are averaged; the last one counts elsewhere).
+            (deep supervision: their losses are averaged, or weighted by its attribute `output_weights`; the last one
+            counts elsewhere).
         loss: maps logits and a class map N x H x W to a scalar; None where nothing is trained. In training it also
             gets the `weight` of a batch that has one, N x H x W.
         optimizer: makes an optimizer from parameters.
@@ -150,11 +151,18 @@ class SegmentationTask(lightning.LightningModule):
         )
 
     def compute_loss(self, outputs: Any, mask: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-        """Average the loss over the outputs of the network; there are several under deep supervision."""
+        """Return the loss of the outputs of the network, weighted; there are several under deep supervision.
+
+        Raises `ConfigError` for weights of another number of outputs.
+        """
         assert self.loss is not None
         logits = outputs if isinstance(outputs, list | tuple) else [outputs]
         target = (mask,) if weight is None else (mask, weight)
-        return torch.stack([self.loss(output, *target) for output in logits]).mean()
+        losses = [self.loss(output, *target) for output in logits]
+        weights = output_weights(self.network, len(losses))
+        if weights is None:
+            return torch.stack(losses).mean()
+        return torch.stack([each * factor for each, factor in zip(losses, weights, strict=True)]).sum()
 
     def configure_optimizers(self) -> Any:
         assert self.make_optimizer is not None

@@ -18,6 +18,8 @@ from medseg.acceleration.checkpointing import innermost, parts_to_repeat
 from medseg.errors import ConfigError, UserError
 from medseg.models.amsunet import AMSUnet
 from medseg.models.convunext import ConvUNeXt
+from medseg.models.mkunet import MKUNet
+from medseg.models.tinyunet import TinyUNet
 from medseg.models.unet import UNet
 from medseg.system.files import read_csv
 from tests.helpers import train as train_run
@@ -108,6 +110,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convunext": lambda: ConvUNeXt(base_channels=4),
     "amsunet": lambda: AMSUnet(base_channels=4),
     "unet, deep supervision": lambda: UNet(base_channels=4, deep_supervision=True),
+    "mkunet, deep supervision": lambda: MKUNet(channels=(4, 6, 8, 10, 12), deep_supervision=True),
+    "tinyunet": lambda: TinyUNet(channels=(16, 16, 32, 32)),
     "smp": smp_unet,
     "arguments by name": ByName,
     "others' random numbers": Skipping,

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from medseg.acceleration import accelerate
 from medseg.acceleration.depthwise import DepthwiseConv2d
-from medseg.models import AMSUnet, ComposedUShape, ConvUNeXt, SMPNetwork
+from medseg.models import AMSUnet, ComposedUShape, ConvUNeXt, DCSAUNet, MKUNet, SMPNetwork
 
 NETWORKS = {
     "convunext": lambda: ConvUNeXt(base_channels=4),
     "amsunet": lambda: AMSUnet(base_channels=4),
+    "mkunet": lambda: MKUNet(channels=(4, 6, 8, 10, 12)),
     "composed": lambda: ComposedUShape(base_channels=4, encoder="cmunext", decoder="msca", depths=[1, 1]),
+    "dcsaunet": lambda: DCSAUNet(stem_channels=4, encoder_widths=[2, 4, 4, 4], decoder_widths=[4, 4, 2, 2]),
     "smp": lambda: SMPNetwork(encoder_name="tu-convnext_atto"),  # nothing of it is medseg's
 }
 
@@ -162,6 +164,24 @@ def test_a_wide_kernel_has_its_gradient_in_lower_precisions(dtype: torch.dtype) 
     one, other = (torch.autograd.grad(conv(x).float().square().mean(), [x, conv.weight]) for conv in (fast, plain))
     for a, b in zip(one, other, strict=True):
         assert (a - b).norm() < {torch.float32: 1e-4, torch.bfloat16: 2e-2}[dtype] * b.norm()
+
+
+@pytest.mark.parametrize("layouts", ["image and kernel", "kernel", "neither", "compiled"])
+def test_a_dilated_kernel_has_its_gradient_in_bf16(layouts: str) -> None:
+    """oneDNN's own is wrong where the image or the kernel is in channels_last, also in a compiled network."""
+    conv = accelerate(nn.Conv2d(16, 16, 3, padding=5, dilation=5, groups=16))
+    x, target = torch.randn(2, 16, 33, 32), torch.randn(2, 16, 33, 32)
+    (expected,) = torch.autograd.grad((conv.double()(x.double()) * target).sum(), [conv.weight])
+    conv.float()
+    if layouts != "neither":
+        conv.to(memory_format=torch.channels_last)
+    x = channels_last(x) if layouts in ("image and kernel", "compiled") else x
+    compute = torch.compile(conv, backend="aot_eager") if layouts == "compiled" else conv
+    with torch.autocast("cpu", torch.bfloat16):
+        y = compute(x)
+    assert y.dtype == torch.bfloat16
+    (gradient,) = torch.autograd.grad((y.float() * target).sum(), [conv.weight])
+    assert (gradient - expected).norm() < 1e-2 * expected.norm()
 
 
 @pytest.mark.parametrize("is_trained", [True, False])

@@ -18,6 +18,7 @@ from medseg.data.datasets.medsegbench import table
 from medseg.errors import ConfigError, UserError
 from medseg.inspecting.catalogue import catalogue
 from medseg.measure.describe import build
+from medseg.measure.show import count_claim
 from medseg.models import facts
 from tests.helpers import command, compose_config
 from tests.models.builds import compose_model
@@ -111,6 +112,13 @@ def test_pretrained_weights_are_not_downloaded_for_a_count() -> None:
     model = compose_model("smp model.encoder_weights=imagenet")
     assert build(model, 3, 2).min_size
     assert model.encoder_weights == "imagenet", "the caller's own is left as it is"
+
+
+def test_claims_are_counted_as_they_are_put() -> None:
+    assert count_claim("60 % of U-Net", 607, 1000) == "60.7 %"
+    assert count_claim("20 % fewer than U-Net", 812, 1000) == "18.8 % fewer"
+    assert count_claim("4.7 times fewer than UNeXt", 315_451, 1_471_921) == "4.7 times fewer"
+    assert count_claim("4.7 times fewer than it", 315_451, None) == "unknown: the other network is not public"
 
 
 def test_all_networks_of_the_papers(

@@ -40,7 +40,7 @@ VALUES = ("null", "0", "1.5", "true", "[]", "[a]", "[a,b]", "{a:1}", "", "nothin
 
 PATHS = [
     *(("train", word) for word in ("runs_dir=file/x", "data_dir=file/x", "initial_weights=file")),
-    *(("train", word) for word in ("initial_weights=missing", "initial_weights=folder")),
+    *(("train", word) for word in ("initial_weights=missing", "initial_weights=folder", "dry_run=missing.csv")),
     *(("prepare", word) for word in ("data_dir=file/x", "data_dir=file")),
     *(("inspect", word) for word in ("output=folder", "data_dir=file/x")),
     *(("evaluate", word) for word in ("checkpoint=missing", "checkpoint=file", "checkpoint=folder")),

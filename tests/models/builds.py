@@ -33,6 +33,10 @@ SMALL: dict[str, tuple[str, ...]] = {
     "unext": ("model.channels=[4,8,10,12,16]",),
     "unext_s": ("model.channels=[4,8,10,12,16]",),
     "unext_l": ("model.channels=[4,8,10,12,16]",),
+    "dcsaunet": ("model.stem_channels=4", "model.encoder_widths=[2,4,4,4]", "model.decoder_widths=[4,4,2,2]"),
+    # Narrower ones have one hidden unit in every channel attention, which is off for some images.
+    **dict.fromkeys(("mkunet", "mkunet_t", "mkunet_s", "mkunet_m", "mkunet_l"), ("model.channels=[8,16,32,32,32]",)),
+    "tinyunet": ("model.channels=[16,16,32,32]",),
     "unet2015": ("model.base_channels=2",),
     "sliding_window": ("model.base_channels=4", "model.hidden_channels=8"),
     **dict.fromkeys(

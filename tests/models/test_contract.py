@@ -66,7 +66,9 @@ def test_evaluation_repeats_and_images_do_not_meet(name: str) -> None:
     first = logits_of(network, image)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(logits_of(network, image), first)
-    torch.testing.assert_close(logits_of(network, image[1:]), first[1:], rtol=1e-4, atol=1e-5)
+    # Rounding is that of the largest values: the logits of a fresh EGE-UNet are up to 20.
+    largest = max(1, float(first.abs().max()))
+    torch.testing.assert_close(logits_of(network, image[1:]), first[1:], rtol=1e-4, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
@@ -137,7 +139,7 @@ def test_bf16_autocast_trains(name: str) -> None:
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in network.parameters())
 
 
-LONG_TO_TRACE = {"amsunet", "cmunext", "cmunext_l", "cmunext_s", "segnext_l"}
+LONG_TO_TRACE = {"amsunet", "cmunext", "cmunext_l", "cmunext_s", "mkunet", "segnext_l", "tinyunet"}
 """Networks of many layers, and the other sizes of one that is traced."""
 
 

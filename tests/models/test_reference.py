@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from medseg.errors import UserError
-from medseg.models import AMSUnet, AttentionUNet, CMUNeXt, ConvUNeXt, ResUNet, UNet, import_reference
+from medseg.models import (
+    AMSUnet,
+    AttentionUNet,
+    CMUNeXt,
+    ConvUNeXt,
+    MKUNet,
+    ResUNet,
+    TinyUNet,
+    UNet,
+    import_reference,
+)
 from medseg.models.reference import RELEASED
 from tests.models.builds import NETWORKS, settings
 from tests.models.test_golden import NAMES, load
@@ -35,6 +45,9 @@ def released(name: str, network: torch.nn.Module) -> dict[str, torch.Tensor]:
         ("attention_unet", AttentionUNet(base_channels=4, skip="identity")),
         ("resunet", ResUNet(in_channels=1, num_classes=3, base_channels=3)),
         ("cmunext", CMUNeXt(in_channels=1, channels=(2, 3, 5, 4, 6), depths=(1, 2, 1, 3, 1), kernels=(3, 5, 7, 7, 9))),
+        ("mkunet_s", MKUNet(num_classes=3, channels=(4, 6, 8, 10, 11), depths=(2, 1, 11, 1, 3), deep_supervision=True)),
+        ("mkunet", MKUNet(in_channels=1, channels=(5, 4, 3, 2, 1), kernels=(3, 7, 5, 1), expansion=3, gate_kernel=1)),
+        ("tinyunet", TinyUNet(in_channels=1, num_classes=3, channels=(16, 16, 32, 48))),
     ],
 )
 def test_arguments_are_read_from_the_shapes(name: str, network: torch.nn.Module) -> None:

@@ -19,7 +19,17 @@ from medseg.commands import import_checkpoint
 from medseg.data.module import build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.metrics.counts import count_pixels
-from medseg.models import CMUNeXt, ResUNet, UNetPlusPlus, UNeXt, import_reference
+from medseg.models import (
+    CMUNeXt,
+    DCSAUNet,
+    EGEUNet,
+    MKUNet,
+    ResUNet,
+    TinyUNet,
+    UNetPlusPlus,
+    UNeXt,
+    import_reference,
+)
 from medseg.models.reference import find_network
 from medseg.system.files import read_csv
 from medseg.trained.importing import import_released, read_state, with_background
@@ -115,7 +125,13 @@ def expected_counts(network: nn.Module, place: Path, mean: list[float] | None, s
 
 @pytest.mark.parametrize(
     ("file", "model"),
-    [("amsunet_base4", "amsunet"), ("unet_base4_transposed", "unet"), ("resunet_base4", "resunet")],
+    [
+        ("amsunet_base4", "amsunet"),
+        ("unet_base4_transposed", "unet"),
+        ("resunet_base4", "resunet"),
+        ("egeunet", "egeunet"),
+        ("dcsaunet_base16", "dcsaunet"),
+    ],
 )
 @pytest.mark.parametrize("normalisation", ["not known", "given"])
 def test_the_scores_are_those_of_the_released_network(
@@ -126,7 +142,7 @@ def test_the_scores_are_those_of_the_released_network(
     checkpoint = run_import(tmp_path, golden / f"{file}.npz", f"model={model}", *words)
     said = capsys.readouterr().out
     assert ("as given" if given else "training split of whatever is scored") in said
-    assert ("one output z with a sigmoid" in said) == (model == "resunet")
+    assert ("one output z with a sigmoid" in said) == (model in ("resunet", "egeunet", "dcsaunet"))
     rows = run_evaluate(tmp_path, checkpoint, *DATA)
     network = import_reference(model, golden_state(golden, file))
     mean, std = ([0.6, 0.4, 0.3], [0.2, 0.3, 0.25]) if given else (None, None)
@@ -201,6 +217,10 @@ def test_an_imported_checkpoint_cannot_have_code_called_either(golden: Path, tmp
         partial(CMUNeXt, in_channels=3, num_classes=1, channels=[4, 4, 4, 4, 4]),
         partial(UNetPlusPlus, in_channels=3, num_classes=1, base_channels=4),
         partial(UNetPlusPlus, in_channels=3, num_classes=1, base_channels=4, deep_supervision=True),
+        partial(EGEUNet, in_channels=3, num_classes=1, deep_supervision=True),  # its masks stay as they are
+        partial(DCSAUNet, num_classes=1, stem_channels=4, encoder_widths=[2, 4, 4, 4], decoder_widths=[4, 4, 2, 2]),
+        partial(MKUNet, in_channels=3, num_classes=1, channels=[4, 6, 8, 10, 12], deep_supervision=True),
+        partial(TinyUNet, in_channels=3, num_classes=1, channels=[16, 16, 16, 16]),
     ],
 )
 def test_one_output_becomes_two_with_the_same_prediction(make: partial[nn.Module]) -> None:
@@ -223,13 +243,25 @@ def test_one_output_becomes_two_with_the_same_prediction(make: partial[nn.Module
             assert torch.equal(logits.argmax(1), (torch.sigmoid(logits[:, 1]) > 0.5).long())
 
 
-@pytest.mark.parametrize(("file", "model"), [("convunext_base4", "convunext"), ("resunet_base4", "resunet")])
-def test_an_imported_network_is_trained_further(golden: Path, tmp_path: Path, file: str, model: str) -> None:
-    checkpoint = run_import(tmp_path, golden / f"{file}.npz", f"model={model}")
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("convunext_base4", ("model=convunext", "model.base_channels=4")),
+        ("resunet_base4", ("model=resunet", "model.base_channels=4")),
+        # Its heads of deep supervision are in the file, never trained there.
+        ("mkunet_t", ("model=mkunet_t", "model.deep_supervision=true")),
+        ("tinyunet_base16", ("model=tinyunet", "model.channels=[16,32,64,128]")),
+    ],
+)
+def test_an_imported_network_is_trained_further(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, words: tuple[str, ...]
+) -> None:
+    checkpoint = run_import(tmp_path, golden / f"{file}.npz", words[0])
+    assert f"medseg.train {' '.join(words)} initial_weights=" in capsys.readouterr().out
     # A learning rate of 0 leaves the weights as they began.
     run = train(
-        tmp_path, f"model={model}", "model.base_channels=4", f"initial_weights={checkpoint}", "optimizer.lr=0",
-        "trainer.max_epochs=1", "data.dataset.count=12",
+        tmp_path, *DATA, *words, f"initial_weights={checkpoint}", "optimizer.lr=0", "trainer=cpu",
+        "trainer.max_epochs=1", "logger=csv", tiny=False,
     )  # fmt: skip
     trained = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]
     imported = torch.load(checkpoint, weights_only=True)["state_dict"]

@@ -46,6 +46,10 @@ SOME: Any = whole(1, 10_000)
 ANY_SIZE: Any = size(1)
 ARGUMENT: Any = whole(1, MAX_SIDE)
 TOLERANCE: Any = Annotated[float, Gt(0), Le(1000)]
+DRY_RUN: Any = Annotated[
+    SWITCH | Annotated[str, rule(lambda text: text.endswith(".csv") and "\0" not in text)],
+    Words("true, false or the CSV file of a benchmark"),
+]
 Scores = Literal["nsd", "boundary_iou", "cldice", "ap", "pq", "aji", "mcc", "volumetric_similarity"]
 """The names in `medseg.metrics.CHOOSABLE`, which a command line should not wait for NumPy for."""
 OPTIONAL_SCORES: Any = several(Scores, f"a list of optional scores, of {', '.join(get_args(Scores))}", least=0)
@@ -81,6 +85,7 @@ COMMANDS: dict[str, Settings] = {
     | {
         "seed": SEED,
         "force": SWITCH,
+        "dry_run": DRY_RUN,
         "channels_last": SWITCH,
         "compile": SWITCH,
         "activation_checkpointing": SWITCH,

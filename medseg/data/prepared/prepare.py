@@ -112,6 +112,8 @@ def prepare(
     if source is None and dataset.archives and missing_archives(dataset, data_dir):
         known = (newest_prepared(request, each / "prepared") for each in (*others, data_dir))
         folder = next(filter(None, known), None)
+        if folder is not None:
+            log.info("%s: using what was prepared before, %s", dataset.title, folder)
         source = next((each for each in others if not missing_archives(dataset, each)), None)
     if folder is None:
         opened = open_source(dataset, source, data_dir, download)
@@ -202,11 +204,7 @@ def newest_prepared(request: Request, prepared_dir: Path) -> Path | None:
             fingerprint = read_fingerprint(path.parent)
             if fingerprint.get("request") == request.key():
                 candidates.append((fingerprint["created"], path.parent))
-    if not candidates:
-        return None
-    newest = max(candidates)[1]
-    log.info("%s: using what was prepared before, %s", request.dataset.title, newest)
-    return newest
+    return max(candidates)[1] if candidates else None
 
 
 def build(

@@ -19,9 +19,13 @@ from medseg.models.reference.amsunet import AMSUNET
 from medseg.models.reference.attention_unet import ATTENTION_UNET
 from medseg.models.reference.cmunext import CMUNEXT
 from medseg.models.reference.convunext import CONVUNEXT
+from medseg.models.reference.dcsaunet import DCSAUNET
+from medseg.models.reference.egeunet import EGEUNET
+from medseg.models.reference.mkunet import MKUNET
 from medseg.models.reference.released import Released, Shapes, as_text
 from medseg.models.reference.resunet import RESUNET
 from medseg.models.reference.segnext import SEGNEXT
+from medseg.models.reference.tinyunet import TINYUNET
 from medseg.models.reference.unet import UNET
 from medseg.models.reference.unetpp import UNETPP
 from medseg.models.reference.unext import UNEXT
@@ -36,6 +40,10 @@ RELEASED: dict[str, Released] = {
     "unetpp": UNETPP,
     **dict.fromkeys(("segnext_t", "segnext_s", "segnext_b", "segnext_l"), SEGNEXT),
     **dict.fromkeys(("unext", "unext_s", "unext_l"), UNEXT),
+    "egeunet": EGEUNET,
+    "dcsaunet": DCSAUNET,
+    **dict.fromkeys(("mkunet_t", "mkunet_s", "mkunet", "mkunet_m", "mkunet_l"), MKUNET),
+    "tinyunet": TINYUNET,
 }
 """The networks whose released weights can be imported, under the names of their YAML."""
 

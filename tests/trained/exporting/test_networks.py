@@ -26,6 +26,7 @@ SMALLER = {
     "convunext": ("model.depths=[1,1,1,1]",),
     "amsunet": ("model.strip_kernels=[5]",),
     "cmunext": ("model.depths=[1,1,1,1,1]",),
+    "mkunet": ("model.kernels=[1,5]",),
     "segnext_b": ("model.depths=[1,1,1,1]",),
 }
 """Fewer blocks of a kind, for tracing takes most of the time."""
