@@ -19,7 +19,7 @@ def in_words(node: Mapping[str, Any]) -> str:
 
 
 def arguments_in_words(node: Mapping[str, Any]) -> str:
-    """Write the arguments of a node; those that are None, with an underscore first, in `FORMS` or `IDLE` are left out."""
+    """Write the arguments of a node; those that are None, private ones, `FORMS` and `IDLE` are left out."""
     left_out = {key for key, value in node.items() if value is None or key in FORMS or IDLE.get(key) == value}
     shown = {key: value for key, value in node.items() if not (key.startswith("_") or key in left_out)}
     return ", ".join(f"{key} {value_in_words(value)}" for key, value in shown.items())
