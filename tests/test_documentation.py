@@ -142,6 +142,7 @@ def small(name: str, overrides: list[str]) -> list[str]:
         kept.append(f"{key}{equals}{value}")
     if name == "train":
         kept = [word.replace("my_package.MyNet", "tests.networks.OneConv") for word in kept] + list(SMALL)
+        kept += ["model.base_channels=4"] if "initial_weights=RUN" in kept else []  # that of the run
     elif name in ("prepare", "inspect"):
         kept += ["data.image_size=64", "data.dataset.count=20"]
     elif name == "evaluate" and "data=synthetic" in kept:

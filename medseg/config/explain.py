@@ -56,7 +56,16 @@ OTHER_NAMES = {
     "data_dir": "cache cache_dir datadir",
     "model": "net network arch architecture backbone model_name",
     "continue_from": "continue resume_run",
-    "initial_weights": "weights pretrained pretrained_weights ckpt ckpt_path checkpoint load init finetune",
+    "initial_weights": "weights pretrained pretrained_weights ckpt ckpt_path checkpoint load init finetune fine_tune "
+    "finetuning load_from init_from warm_start transfer transfer_learning resume_from_checkpoint init_weights",
+    "model.encoder_weights": "pretrained pretrained_encoder encoder_pretrained imagenet backbone_weights pretrain",
+    "model.freeze_encoder": "freeze frozen freeze_backbone freeze_encoder freeze_epochs unfreeze frozen_stages "
+    "encoder_freeze freeze_layers",
+    "optimizer.encoder_lr_factor": "backbone_lr encoder_lr lr_backbone lr_encoder lr_mult backbone_lr_mult lr_factor "
+    "encoder_lr_mult backbone_lr_factor",
+    "optimizer.lr_factors": "param_groups paramwise_cfg layer_lr layer_decay groups lr_groups layer_groups "
+    "discriminative_lr",
+    "strict": "strict_load strict_loading load_strict",
     "checkpoint": "weights ckpt ckpt_path model_path load run",
     "runs_dir": "out out_dir output output_dir save_dir log_dir logdir results",
     "output": "out out_dir output_dir save_dir outdir o",
@@ -185,7 +194,8 @@ def not_composed(message: str, config_name: str, words: Sequence[str]) -> str:
     # Of another option of the group, or like nothing.
     if ours and not other_names(key) and (key in known_keys(config_name, []) or not close_matches(name, ours)):
         choice = next((word for word in words if word.startswith(f"{group}=")), group)
-        return f"unknown option '{key}': {choice} has {', '.join(other for other in ours if '.' not in other)}"
+        own = f"; an argument of your class: +{key}=..." if choice == "model=custom" else ""
+        return f"unknown option '{key}': {choice} has {', '.join(other for other in ours if '.' not in other)}{own}"
     return unknown_key(key, known)
 
 

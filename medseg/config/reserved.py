@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-RESERVED = ("encoder_weights", "freeze_encoder", "encoder_lr_factor")
+RESERVED = ("encoder_weights", "freeze_encoder", "encoder_lr_factor", "lr_factors")
 """They reach a class only where its signature names them."""
 
 

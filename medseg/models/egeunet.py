@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -265,4 +264,4 @@ def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         init_by_fan_out(module)
     elif isinstance(module, nn.Conv1d):
-        nn.init.kaiming_normal_(cast(Tensor, module.weight), mode="fan_out", nonlinearity="relu")
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

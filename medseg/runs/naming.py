@@ -38,6 +38,8 @@ LATER = {
     "model.encoder_weights": None,
     "model.freeze_encoder": False,
     "optimizer.encoder_lr_factor": 1,
+    "optimizer.lr_factors": None,
+    "strict": True,
 }
 """Options that older versions did not have, and their default: a run that does not use them has the name it had."""
 
@@ -46,6 +48,9 @@ EARLIER_RUNS = ("continue_from", "initial_weights")
 
 ORDERED = ("data.labels", "data.dataset.labels")
 """Mappings whose order counts: the classes are numbered by it."""
+
+WHOLE = (*ORDERED, "optimizer.lr_factors")
+"""Mappings that are one value: their keys are no options."""
 
 PRECISION_NAMES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 """Lightning's short names of precisions, which mean the same as the long ones."""
@@ -117,8 +122,10 @@ def _without_ignored(config: Mapping[str, Any], prefix: str = "") -> dict[str, A
     settings = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
+        if key == "strict" and config.get("initial_weights") is None:
+            continue  # it counts with these alone
         if key not in IGNORED and not (key in LATER and normalized(key, value) == LATER[key]):
-            nested = isinstance(value, Mapping) and key not in ORDERED
+            nested = isinstance(value, Mapping) and key not in WHOLE
             settings[name] = _without_ignored(value, f"{key}.") if nested else normalized(key, value)
     return settings
 
@@ -131,7 +138,10 @@ def is_ignored(key: str) -> bool:
 
 def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that can change the result, by their keys with dots; of an equal meaning, equal ones."""
-    return {key: normalized(key, value) for key, value in flatten(config).items() if not is_ignored(key)}
+    flat = flatten(config)
+    if flat.get("initial_weights") is None:
+        flat.pop("strict", None)  # it counts with these alone
+    return {key: normalized(key, value) for key, value in flat.items() if not is_ignored(key)}
 
 
 def normalized(key: str, value: Any) -> Any:
@@ -142,7 +152,7 @@ def normalized(key: str, value: Any) -> Any:
     """
     if key in ORDERED and isinstance(value, Mapping):
         return [list(pair) for pair in value.items()]
-    if key == "model.encoder_weights" and value is False:
+    if (key == "model.encoder_weights" and value is False) or (key == "optimizer.lr_factors" and not value):
         return None
     if key == "trainer.precision":
         return PRECISION_NAMES.get(str(value), value)
@@ -163,7 +173,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value):
             value = dict(enumerate(value))
         name = f"{prefix}{key}"
-        nested = isinstance(value, Mapping) and name not in ORDERED
+        nested = isinstance(value, Mapping) and name not in WHOLE
         flat |= flatten(value, f"{name}.") if nested else {name: value}
     return flat
 

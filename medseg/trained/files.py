@@ -64,7 +64,7 @@ def read_plain(file: Path) -> Any:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); give a run folder or a checkpoint file") from None
     except pickle.UnpicklingError as error:
-        other = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        other = re.search(r"nsupported (?:global: )?GLOBAL (\S+)", str(error))
         if other is None:
             raise damaged(file, error) from None
         raise UserError(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch import Tensor, nn
+from torch import nn
 
 from medseg.data.module import build_datamodule
 from medseg.data.prepared.fingerprint import sha256_file
@@ -22,18 +19,8 @@ from medseg.data.prepared.prepare import checked_size
 from medseg.errors import ConfigError, UserError, printable
 from medseg.models.reference import RELEASED, find_network, import_reference
 from medseg.trained.checkpoint import PREFIX, checkpoint_metadata
-from medseg.trained.files import KEY, read_plain, write_checkpoint
-
-State = dict[str, Tensor | np.ndarray]
-
-WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "weights", "params")
-"""Where training scripts put the state dict in what they save."""
-
-PREFIXES = ("module.", "_orig_mod.")
-"""What wrappers of PyTorch put before every name: DataParallel, compile."""
-
-ADDITIONS = ("total_ops", "total_params")
-"""What thop, which many training scripts count operations with, adds to every module."""
+from medseg.trained.files import KEY, write_checkpoint
+from medseg.trained.state_dicts import read_state
 
 
 def import_released(cfg: DictConfig) -> Path:
@@ -78,58 +65,6 @@ def import_released(cfg: DictConfig) -> Path:
     words = [f"model={name}", *unusual(make, cfg.model), f"initial_weights={output}"]
     print(f"train it:      python -m medseg.train {' '.join(words)}")
     return output
-
-
-# The released file.
-def read_state(file: Path) -> State:
-    """Read the state dict in a released checkpoint, wherever its training script has put it.
-
-    Raises `UserError` for a file that is missing, damaged or holds code, and for one without a state dict.
-    """
-    if file.is_dir():
-        raise UserError(f"{file}: a folder; give the released file in it")
-    if file.suffix == ".npz":
-        content: Any = read_arrays(file)
-    else:
-        # Many scripts keep their command line beside the weights; it is a plain object.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = read_plain(file)
-    if not isinstance(content, Mapping):
-        raise UserError(f"{file}: holds a {type(content).__name__} where a state dict is needed")
-    state = content if is_state(content) else next((content[k] for k in WRAPPERS if is_state(content.get(k))), None)
-    if state is None:
-        keys = ", ".join(map(str, list(content)[:5])) or "nothing"
-        raise UserError(f"{file}: no state dict in it (it holds {keys}); looked for it under {', '.join(WRAPPERS)}")
-    return {bare(name): value for name, value in state.items() if name.rpartition(".")[2] not in ADDITIONS}
-
-
-def read_arrays(file: Path) -> State:
-    """Read a .npz file; of one that keeps other arrays beside the state, those below `state/`."""
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such checkpoint") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file}: damaged, or holds more than arrays ({str(error).partition('.')[0]})") from None
-    below = {name.removeprefix("state/"): value for name, value in content.items() if name.startswith("state/")}
-    return below or content
-
-
-def is_state(content: Any) -> bool:
-    """Tell whether something is a state dict: names with tensors or arrays, at least one."""
-    return (
-        isinstance(content, Mapping)
-        and len(content) > 0
-        and all(isinstance(name, str) and isinstance(value, Tensor | np.ndarray) for name, value in content.items())
-    )
-
-
-def bare(name: str) -> str:
-    """Return a name without the prefixes of wrappers, in whatever order they stand."""
-    while name.startswith(PREFIXES):
-        name = name.partition(".")[2]
-    return name
 
 
 # What the authors did differently.

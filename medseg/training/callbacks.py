@@ -113,10 +113,12 @@ class EpochRows(Callback):
                 "where no epoch has one, the last is tested",
                 trainer.current_epoch + 1,
             )
+        first, *further = trainer.optimizers[0].param_groups
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": first["lr"],
+            **{f"lr/{group['name']}": group["lr"] for group in further if "name" in group},
             **{name: cell(measured.get(name)) for name in ("train/loss", "val/loss", "val/dice", "val/iou")},
             "seconds": round(time.perf_counter() - self.started, 3),
         }

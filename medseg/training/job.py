@@ -16,12 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate
-from medseg.config.targets import check_targets, with_sizes_taken
+from medseg.config.targets import check_targets, reserved_options, with_sizes_taken
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
 from medseg.models.facts import record
 from medseg.runs.environment import describe_environment
-from medseg.runs.folder import RunFolder, find_run
+from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan, new_id, settings_of, stored_id
 from medseg.system.files import read_csv, replacing_text, write_json
 from medseg.system.process import is_first_process
@@ -42,10 +42,13 @@ from medseg.training.data_record import (
     warn_of_unseen_classes,
     write_data,
 )
+from medseg.training.freezing import frozen_encoder, unfused
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
+from medseg.training.initial_weights import InitialWeights
 from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
+from medseg.training.parameter_groups import layers_of
 from medseg.training.pretrained import find_pretrained
 from medseg.training.recording import record_run_status
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
@@ -70,8 +73,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     if cfg.compile:
         check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
     check_targets(cfg)
+    of_model, of_optimizer = (reserved_options(key, cfg[key]) for key in ("model", "optimizer"))
     cfg.model = with_sizes_taken(cfg.model)
-    weights = None if cfg.initial_weights is None else Checkpoint.read(find_run(cfg.initial_weights)[1])
     earlier = earlier_run(plan)
     if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
         earlier = None  # the run has gone on from it already
@@ -80,17 +83,22 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     else:
         resume = None if cfg.force else checkpoint_to_resume(folder)
     pretrained = find_pretrained(cfg, resume)
+    # A run that goes on has its weights and its normalisation in its checkpoint.
+    begins = cfg.initial_weights is not None and resume is None
+    weights = InitialWeights.read(cfg.initial_weights) if begins else None
+    normalisation = pretrained.normalisation if weights is None else weights.normalisation(cfg.data.in_channels)
+    if resume is not None:
+        normalisation = resume.metadata.normalisation
 
     augmentation = instantiate(cfg.augmentation)
-    datamodule = build_datamodule(
-        cfg.data, augmentation=augmentation, seed=cfg.seed, normalisation=pretrained.normalisation
-    )
+    datamodule = build_datamodule(cfg.data, augmentation=augmentation, seed=cfg.seed, normalisation=normalisation)
     loss = instantiate(cfg.loss)
     options = Options.from_config(cfg)
     check_weights(loss, datamodule)
     check_parts(datamodule)
     check_limits(cfg.trainer, datamodule)
-    optimizer, scheduler = instantiate(cfg.optimizer), instantiate(cfg.scheduler)
+    freeze = of_model.get("freeze_encoder", False)
+    optimizer, scheduler = unfused(instantiate(cfg.optimizer), freeze), instantiate(cfg.scheduler)
     check_optimizer(optimizer, scheduler)
     prepared = datamodule.prepared
     if earlier is not None:
@@ -107,7 +115,9 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
     loaded = pretrained.load_into(network)
     if weights is not None:
-        weights.load_into(network)
+        weights.load_into(network, cfg, datamodule, str(plan.record["choices"].get("model")))
+    layers = layers_of(network, of_optimizer)
+    freezing = frozen_encoder(network, freeze)
     settings = settings_of(cfg, plan.root)
     extra_callbacks = [instantiate(node) for node in cfg.callbacks.values()]
 
@@ -123,7 +133,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         cfg.trainer,
         precision,
         logger=mirrors or False,
-        callbacks=[*core_callbacks(folder, loggers=bool(mirrors)), *extra_callbacks],
+        callbacks=[*freezing, *core_callbacks(folder, loggers=bool(mirrors)), *extra_callbacks],
         default_root_dir=folder.path,
         enable_progress_bar=sys.stderr.isatty(),
     )
@@ -152,6 +162,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         checkpoint_metadata=metadata,
         window=datamodule.window,
         window_batch=datamodule.batch_size,
+        layers=layers,
     )
 
     if trainer.is_global_zero:

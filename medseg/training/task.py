@@ -19,6 +19,7 @@ from medseg.metrics.counts import count_pixels
 from medseg.metrics.measures import headline
 from medseg.models.outputs import main_output, output_weights
 from medseg.trained.files import KEY
+from medseg.training.parameter_groups import Layers, make_optimizer
 from medseg.training.windows import predict_in_windows
 
 Batch = dict[str, torch.Tensor]
@@ -65,6 +66,7 @@ class SegmentationTask(lightning.LightningModule):
         window: height and width of the windows in which images of validation and test are predicted, one image in a
             batch; None predicts them as a whole.
         window_batch: windows that are predicted at once.
+        layers: parts of the network that are trained at learning rates of their own.
 
     Counts are kept by image index, so scores depend neither on the batch size nor on the number of processes.
     """
@@ -84,6 +86,7 @@ class SegmentationTask(lightning.LightningModule):
         checkpoint_metadata: dict[str, Any] | None = None,
         window: tuple[int, int] | None = None,
         window_batch: int = 1,
+        layers: Sequence[Layers] = (),
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last) if channels_last else network
@@ -93,6 +96,7 @@ class SegmentationTask(lightning.LightningModule):
         self.loss = loss
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        self.layers = layers
         self.class_names = tuple(class_names)
         self.num_classes = len(self.class_names)
         self.sample_ids = sample_ids
@@ -171,7 +175,8 @@ class SegmentationTask(lightning.LightningModule):
         # as fused ones can, even where nothing is scaled.
         clips_mixed = "mixed" in str(self.trainer.precision) and self.trainer.gradient_clip_val is not None
         fused = getattr(self.make_optimizer, "keywords", {}).get("fused")
-        optimizer = self.make_optimizer(self.parameters(), **({"fused": False} if fused and clips_mixed else {}))
+        unfused = {"fused": False} if fused and clips_mixed else {}
+        optimizer = make_optimizer(self.make_optimizer, self, self.network, self.layers, **unfused)
         total_steps = int(self.trainer.estimated_stepping_batches)
         epochs = max(1, self.trainer.max_epochs or 1)
         scheduler = self.make_scheduler(

@@ -78,6 +78,13 @@ COMMANDS = (
         ("loss=tversky loss.alpha=-0.3", "loss.alpha is -0.3"),
         ("loss=tversky loss.alpha=0 loss.beta=0", "loss.alpha is 0; it must be above 0 where loss.beta is 0"),
         ("optimizer.lr=-1", "optimizer.lr is -1; it must be a number from 0"),
+        (
+            "optimizer.encoder_lr_factor=0",
+            "optimizer.encoder_lr_factor is 0; it must be a number above 0, at most 1000",
+        ),
+        ("optimizer.lr_factors={head:-1}", "it must be null or a mapping of modules of the network to numbers above"),
+        ("model.freeze_encoder=-1", "model.freeze_encoder is -1; it must be true or false or a whole number from 0"),
+        ("strict=maybe", "strict is 'maybe'; it must be true or false"),
         ("optimizer.lr=nan", "optimizer.lr is nan; it must be a number from 0"),
         ("optimizer.lr=inf", "optimizer.lr is inf; it must be a number from 0"),
         ("optimizer.lr=high", "optimizer.lr is 'high'"),
@@ -187,6 +194,7 @@ NUMBERS = {
     "border_w0", "border_sigma", "scale", "rotate", "brightness", "contrast", "saturation", "ce_weight", "dice_weight",
     "bce_weight", "smooth", "gamma", "alpha", "beta", "lr", "weight_decay", "warmup_epochs", "power", "seconds",
     "gradient_clip_val", "std", "scale_limit", "sigma_limit", "min_delta", "nsd_tolerance", "spacing",
+    "encoder_lr_factor",
 }  # fmt: skip
 """1.5 of them is no nonsense."""
 

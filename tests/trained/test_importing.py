@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import OrderedDict
+import os
+import re
+import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from medseg.commands import import_checkpoint
@@ -26,13 +31,15 @@ from medseg.models import (
     MKUNet,
     ResUNet,
     TinyUNet,
+    UNet,
     UNetPlusPlus,
     UNeXt,
     import_reference,
 )
 from medseg.models.reference import find_network
 from medseg.system.files import read_csv
-from medseg.trained.importing import import_released, read_state, with_background
+from medseg.trained.importing import import_released, with_background
+from medseg.trained.state_dicts import read_state
 from medseg.training.evaluation import evaluate_checkpoint
 from tests.helpers import command, compose_config, train
 
@@ -366,3 +373,150 @@ def test_the_command(golden: Path, tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "unknown model 'convunexd'; did you mean 'convunext'" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def wrapped_by_mmcv(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return a SegNeXt under the names of mmcv's ConvModule, whose norm is called by its kind."""
+    names = {"b.": "backbone.", "h.": "decode_head."}
+    long = {f"{names[key[:2]]}{key[2:]}": value for key, value in state.items()}
+    return {re.sub(r"(squeeze|align|ham_out)\.norm\.", r"\1.gn.", key): value for key, value in long.items()}
+
+
+def beside_segnext(state: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Return what training SegNeXt saves: beside the weights settings, a classifier's head, a head of the training."""
+    others = {"backbone.head.weight": torch.zeros(3, 2), "auxiliary_head.conv_seg.bias": torch.zeros(2)}
+    meta = {"mmcv_version": "1.5.1", "iter": 160000, "CLASSES": ("a", "b"), "mIoU": np.float64(0.5)}
+    return {"meta": meta, "state_dict": {**wrapped_by_mmcv(state), **others}, "optimizer": {"state": {}}}
+
+
+def test_segnext_as_its_training_saves_it(golden: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = golden_state(golden, "segnext_dims_8_16_32_40_depths_1_1_2_1_ham32_r16")
+    assert any(".gn." in name for name in wrapped_by_mmcv(state))
+    torch.save(beside_segnext(state), tmp_path / "segnext.pth")
+    with caplog.at_level("INFO", logger="medseg"):
+        content = torch.load(run_import(tmp_path, tmp_path / "segnext.pth", "model=segnext_t"), weights_only=True)
+    assert "not of the network: backbone.head.weight, auxiliary_head.conv_seg.bias" in caplog.text
+    expected = import_reference("segnext_t", state).state_dict()
+    assert all(torch.equal(content["state_dict"][f"network.{name}"], value) for name, value in expected.items())
+
+
+OTHER_LAYOUTS: dict[str, Callable[[dict[str, torch.Tensor]], Any]] = {
+    "a list among the weights": lambda state: {**state, "mask_values": [0, 1]},
+    "numbers and settings": lambda state: {**state, "epoch": 3, "metrics": {"dice": 0.5}, "name": "best", "none": None},
+    "one in another": lambda state: {"model": {"state_dict": state, "config": {"width": 4}}},
+    "nnU-Net": lambda state: {"network_weights": state, "init_args": {"fold": 0}, "_best_ema": np.float32(0.5)},
+    "an average beside it": lambda state: {"model": state, "model_ema": {k: v + 1 for k, v in state.items()}},
+    "an average alone": lambda state: {"ema_state_dict": state, "epoch": torch.tensor(3)},
+    "teacher and student": lambda state: {"student": {k: v + 1 for k, v in state.items()}, "teacher": state},
+    "a generator": lambda state: {"net_G": state, "net_D": {"a.weight": torch.zeros(3)}},
+    "a name of its own": lambda state: {"my_best_net": state, "rng": torch.get_rng_state(), "loss": torch.zeros(3)},
+    "Lightning": lambda state: {
+        "state_dict": {**{f"model.{key}": value for key, value in state.items()}, "criterion.weight": torch.ones(2)},
+        "pytorch-lightning_version": "1.9", "callbacks": {}, "hyper_parameters": {"lr": 0.1},
+    },
+    "DataParallel inside": lambda state: {f"net.module.{key}": value for key, value in state.items()},
+    "NumPy's numbers and arrays": lambda state: {
+        "state_dict": state,
+        "meta": {"n": np.int64(3), "best": np.float64(0.1), "curve": np.ones((3, 2)), "ok": np.bool_(1)},
+    },
+    "arrays": lambda state: {"params": {key: value.numpy() for key, value in state.items()}},
+    "other objects": lambda state: {
+        "net": state, "path": Path("here"), "opt": argparse.Namespace(path=Path("there")),
+        "log": defaultdict(list, {"loss": [1.0]}), "more": SimpleNamespace(a=1), "words": np.array(["a", "b"]),
+    },
+}  # fmt: skip
+"""What else training scripts save."""
+
+
+@pytest.mark.parametrize("layout", OTHER_LAYOUTS)
+def test_what_is_beside_the_weights_is_left_out(layout: str, tmp_path: Path) -> None:
+    state = UNet(in_channels=3, num_classes=2, base_channels=2).state_dict()
+    torch.save(OTHER_LAYOUTS[layout](dict(state)), tmp_path / "released.pth")
+    found = read_state(tmp_path / "released.pth")
+    assert list(found) == list(state)
+    assert all(torch.equal(torch.as_tensor(found[key]), value) for key, value in state.items())
+
+
+def test_what_is_left_out_is_said_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = {"a.weight": torch.zeros(2, 2)}
+    torch.save({"model": {**state, "mask_values": [0, 1]}, "model_ema": state}, tmp_path / "file.pth")
+    with caplog.at_level("INFO", logger="medseg"):
+        read_state(tmp_path / "file.pth")
+    assert [record.getMessage() for record in caplog.records] == [
+        "file.pth: left out (of several state dicts, model is taken, not model_ema; no weights: mask_values (list))"
+    ]
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_an_object_of_a_library_is_never_built(safe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if pickled where the library is installed; the name alone is in the file.
+    name = "yacs.config" if safe else "unknown_library.config"
+    built: list[int] = []
+    library = type("CfgNode", (), {"__module__": name, "__setstate__": lambda *_: built.append(1)})
+    module = ModuleType(name)
+    module.CfgNode = library  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name.partition(".")[0], ModuleType(name.partition(".")[0]))
+    monkeypatch.setitem(sys.modules, name, module)
+    kept = library()
+    kept.width = 4  # type: ignore[attr-defined]
+    torch.save({"model": {"a.weight": torch.zeros(2)}, "cfg": kept}, tmp_path / "file.pth")
+    if safe:
+        assert list(read_state(tmp_path / "file.pth")) == ["a.weight"]
+    else:
+        with pytest.raises(UserError, match=r"refused, .*\(unknown_library\.config\.CfgNode\)"):
+            read_state(tmp_path / "file.pth")
+    assert not built
+
+
+class Command:
+    """Calls a program where it is read without care."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch executed",)
+
+
+@pytest.mark.parametrize("where", ["beside", "inside", "in an array"])
+def test_code_is_refused(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state: dict[str, Any] = {"a.weight": torch.zeros(2)}
+    content = {
+        "beside": {"model": state, "other": Command()},
+        "inside": {"model": {**state, "b": Command()}},
+        "in an array": {"model": state, "other": np.array([Command()], dtype=object)},
+    }
+    torch.save(content[where], "file.pth")
+    with pytest.raises(UserError, match=r"refused, since it holds more than tensors .* \(posix\.system\)"):
+        read_state(Path("file.pth"))
+    assert not Path("executed").exists()
+
+
+def test_several_networks_in_a_file(tmp_path: Path) -> None:
+    torch.save({"first": {"a": torch.zeros(2)}, "second": {"a": torch.zeros(2)}}, tmp_path / "file.pth")
+    with pytest.raises(UserError, match="several state dicts in it: first, second; save the one of the network alone"):
+        read_state(tmp_path / "file.pth")
+
+
+def test_safetensors(tmp_path: Path) -> None:
+    save_file({"module.a.weight": torch.ones(2)}, tmp_path / "file.safetensors")
+    assert list(read_state(tmp_path / "file.safetensors")) == ["a.weight"]
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "file.safetensors").read_bytes()[:-3])
+    for name, message in {"cut": "damaged, or not a PyTorch checkpoint", "missing": "no such checkpoint"}.items():
+        with pytest.raises(UserError, match=rf"{name}\.safetensors: {message}"):
+            read_state(tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
+def test_a_unet_under_milesials_names(upsampling: str, tmp_path: Path) -> None:
+    network = UNet(in_channels=3, num_classes=2, base_channels=4, upsampling=upsampling)
+    names = {
+        r"stem": "inc.double_conv", r"encoder\.(\d)\.1": r"down\1.maxpool_conv.1.double_conv",
+        r"decoder\.(\d)\.up": r"up\1.up", r"decoder\.(\d)\.fuse": r"up\1.conv.double_conv", "head": "outc.conv",
+    }  # fmt: skip
+    state: dict[str, Any] = {}
+    for name, value in network.state_dict().items():
+        theirs = next(re.sub(f"^{ours}", other, name) for ours, other in names.items() if re.match(ours, name))
+        state[re.sub(r"^(down|up)(\d)", lambda match: f"{match[1]}{int(match[2]) + 1}", theirs)] = value
+    torch.save({**state, "mask_values": [0, 1]}, tmp_path / "unet.pth")
+    content = torch.load(run_import(tmp_path, tmp_path / "unet.pth", "model=unet"), weights_only=True)
+    expected = network.state_dict()
+    assert all(torch.equal(content["state_dict"][f"network.{name}"], value) for name, value in expected.items())

@@ -90,6 +90,7 @@ COMMANDS: dict[str, Settings] = {
         "compile": SWITCH,
         "activation_checkpointing": SWITCH,
         "initial_weights": PATH | None,
+        "strict": SWITCH,
         "continue_from": PATH | None,
         "data_dir": PATH,
     }

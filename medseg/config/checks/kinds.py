@@ -49,7 +49,8 @@ def words(kind: Any) -> str:
         given = next((each.text for each in reversed(arguments) if isinstance(each, Words)), None)  # the outermost
         return given or words(arguments[0]) + in_range({type(each): each for each in arguments[1:]})
     if origin is Literal:
-        return f"{'one of ' if len(arguments) > 2 else ''}{(', ' if len(arguments) > 2 else ' or ').join(arguments)}"
+        texts = [each if isinstance(each, str) else shown(each) for each in arguments]
+        return f"{'one of ' if len(texts) > 2 else ''}{(', ' if len(texts) > 2 else ' or ').join(texts)}"
     if origin in (Union, types.UnionType):
         return " or ".join(map(words, sorted(arguments, key=lambda each: each is not type(None))))  # null first
     if origin is list:

@@ -91,12 +91,19 @@ LOSS: Settings = {
     "include_background": SWITCH,
 }
 
+FACTOR: Any = Annotated[float, Gt(0), Le(1000)]
+"""Of a learning rate."""
 BETAS: Any = several(BELOW_ONE, "two numbers from 0 up to, but not, 1", 2, 2)
 
 OPTIMIZER: Settings = {
     "lr": number(0, 1000),
     "weight_decay": number(0, 1000),
-    "encoder_lr_factor": number(0, 1000),
+    "encoder_lr_factor": FACTOR,
+    "lr_factors": Annotated[
+        dict[str, FACTOR],
+        Words("a mapping of modules of the network to numbers above 0, such as {encoder: 0.1, head: 10}"),
+    ]
+    | None,
     "momentum": BELOW_ONE,
     "dampening": PART,
     "betas": BETAS,

@@ -42,8 +42,10 @@ def parts(shapes: Shapes) -> tuple[str, str]:
 
 
 def renames(shapes: Shapes) -> Renames:
-    """Return the renames for a state, which depend on what it calls encoder and head."""
+    """Return the renames for a state, which depend on what it calls encoder, head and the norms of the head."""
     encoder, head = parts(shapes)
+    # mmcv's ConvModule calls its norm by the kind of it.
+    norm = "gn" if f"{head}.squeeze.gn.weight" in shapes else "norm"
 
     def stage(match: re.Match[str]) -> str:
         number = int(match["stage"]) + 1
@@ -60,10 +62,10 @@ def renames(shapes: Shapes) -> Renames:
         r"encoder\.(?P<stage>\d)\.(?P<part>down)\.(?P<index>\d)\.": stage,
         r"encoder\.(?P<stage>\d)\.(?P<part>norm)\.": stage,
         r"head\.(squeeze|align)\.0\.": rf"{head}.\1.conv.",
-        r"head\.(squeeze|align)\.1\.": rf"{head}.\1.norm.",
+        r"head\.(squeeze|align)\.1\.": rf"{head}.\1.{norm}.",
         r"head\.hamburger\.enter\.": f"{head}.hamburger.ham_in.conv.",
         r"head\.hamburger\.leave\.0\.": f"{head}.hamburger.ham_out.conv.",
-        r"head\.hamburger\.leave\.1\.": f"{head}.hamburger.ham_out.norm.",
+        r"head\.hamburger\.leave\.1\.": f"{head}.hamburger.ham_out.{norm}.",
         r"head\.classifier\.": f"{head}.conv_seg.",
     }
 
