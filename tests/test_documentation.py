@@ -109,7 +109,8 @@ PROVED_ELSEWHERE = {
     r"with_preprocessing": "commands/test_export.py",
     r"model=unet,mine": "sweeps/test_conditions.py",
     r"continue_from=": "training/test_continuing.py",
-    r"tu-": "models/test_smp.py",
+    r"encoder_weights=": "pretrained/test_training.py and pretrained/test_load.py, with files of their own",
+    r"convnext_tiny": "models/test_smp.py",
     r"protocol=tuned": "sweeps/test_tuning.py",
     r"medseg\.train .*dry_run=": "sweeps/test_dry_run.py",
 }

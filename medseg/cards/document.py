@@ -11,8 +11,10 @@ from medseg.cards.citing import as_bibtex, read_citation
 from medseg.cards.collect import Subject
 from medseg.cards.front_matter import front_matter
 from medseg.cards.limits import find_limits
+from medseg.cards.pretrained import describe_normalisation, describe_pretrained
 from medseg.cards.recipe import arguments_in_words, in_words, value_in_words
 from medseg.cards.scores import describe_scores
+from medseg.config.encoders import without_folder
 from medseg.data.prepared.report import as_text
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.formatting import count, interval, number
@@ -25,7 +27,7 @@ from medseg.runs.run import Run
 PARTS = ("optimizer", "scheduler", "loss")
 """Groups of the configuration that a training is made of; augmentation and callbacks are written on their own."""
 
-PLACES = ("data.root", "initial_weights")
+PLACES = ("data.root", "initial_weights", "model.encoder_weights")
 """Options that name files of whoever trained."""
 
 
@@ -76,7 +78,9 @@ def describe_network(subject: Subject) -> str:
     """Tell what the network is."""
     network, settings = subject.network, subject.config.get("model", {})
     channels = settings.get("in_channels")
-    arguments = {key: value for key, value in settings.items() if key not in ("in_channels", "num_classes")}
+    arguments = {
+        key: value for key, value in without_folder(settings).items() if key not in ("in_channels", "num_classes")
+    }
     fingerprint = subject.data.fingerprint
     size, patches = (subject.runs[0].summary.get(key) for key in ("evaluation_size", "patches"))
     parameters = subject.runs[0].parameters
@@ -148,7 +152,7 @@ def describe_protocol(subject: Subject) -> str:
     sentences = [
         split,
         resized,
-        "Images are normalised with the mean and the deviation of each channel over the training split.",
+        describe_normalisation(subject.runs[0]),
         "The epoch with the best Dice on the validation images was kept. The test images had no part in that.",
         f"{scored}: the class with the highest output against the mask, class by class{several}. A class that is "
         "neither in an image nor predicted counts 1 there (distances: left out); one that no test image has is in no "
@@ -183,6 +187,7 @@ def describe_training(subject: Subject) -> str:
         values = ", ".join(f"{key} {value_in_words(value)}" for key, value in tuning.best.values.items())
         budget = describe_budget(subject.runs[0], tuning)
         facts["chosen by trials on the validation images"] = f"{values}; {budget}"
+    facts |= describe_pretrained(subject.runs[0])
     if settings.get("initial_weights"):
         facts["weights at the start"] = Path(settings["initial_weights"]).name
     facts["seeds"] = ", ".join(map(str, subject.seeds))

@@ -8,6 +8,9 @@ from typing import Any
 FORMS = ("fused", "foreach")
 """Arguments of optimizers that say in which form the same step is computed."""
 
+IDLE = {"freeze_encoder": False, "encoder_lr_factor": 1}
+"""Options that every network and optimizer has, at the value that changes nothing."""
+
 
 def in_words(node: Mapping[str, Any]) -> str:
     """Write what a node of a configuration builds: the name of its `_target_`, and its arguments."""
@@ -16,8 +19,9 @@ def in_words(node: Mapping[str, Any]) -> str:
 
 
 def arguments_in_words(node: Mapping[str, Any]) -> str:
-    """Write the arguments of a node; those that are None, those with an underscore first and `FORMS` are left out."""
-    shown = {key: value for key, value in node.items() if not (key.startswith("_") or key in FORMS or value is None)}
+    """Write the arguments of a node; those that are None, private ones, `FORMS` and `IDLE` are left out."""
+    left_out = {key for key, value in node.items() if value is None or key in FORMS or IDLE.get(key) == value}
+    shown = {key: value for key, value in node.items() if not (key.startswith("_") or key in left_out)}
     return ", ".join(f"{key} {value_in_words(value)}" for key, value in shown.items())
 
 

@@ -62,13 +62,21 @@ def fitting(model: DictConfig) -> DictConfig:
 
     Those are the numbers of channels and classes, and the options of `medseg.config.reserved`.
     """
-    made = find("model", model._target_)
-    parameters = parameters_of(made)
-    dropped = {name for name in OF_THE_DATA if parameters is not None and name not in parameters}
+    kept = with_sizes_taken(model)
+    with open_dict(kept):
+        for name in reserved_options("model", model):
+            kept.pop(name)
+    return kept
+
+
+def with_sizes_taken(model: DictConfig) -> DictConfig:
+    """Return the configuration of a network without numbers of channels and classes that its class does not take."""
+    parameters = parameters_of(find("model", model._target_))
     kept = model.copy()
     with open_dict(kept):
-        for name in (*dropped, *reserved_in(model, made)):
-            kept.pop(name, None)
+        for name in OF_THE_DATA:
+            if parameters is not None and name not in parameters:
+                kept.pop(name, None)
     return kept
 
 

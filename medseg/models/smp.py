@@ -15,12 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medseg.config.encoders import TIMM, full_encoder_name
 from medseg.errors import ConfigError, close_matches, first_line
 from medseg.models.facts import NetworkFacts
 from medseg.models.layers import check_size, pad_to, pad_to_multiple
-
-TIMM = "tu-"
-"""How the library marks the names of timm's encoders."""
 
 NO_ONNX = dict.fromkeys(
     ("pspnet", "upernet"), "it pools to a fixed number of cells, for which ONNX has no operator that takes any size"
@@ -41,9 +39,9 @@ class SMPNetwork(nn.Module):
         num_classes: number of classes, background included.
         arch: the library's name of a network: unet, unetplusplus, manet, linknet, fpn, pspnet, deeplabv3,
             deeplabv3plus, pan, upernet, segformer or dpt.
-        encoder_name: one of the library's encoders, such as resnet18, or `tu-` and a name of timm's, such as
-            tu-convnext_tiny or tu-swin_tiny_patch4_window7_224. Plain vision transformers fit dpt only, which takes
-            no encoder but timm's.
+        encoder_name: one of the library's encoders, such as resnet18, or one of timm's, such as convnext_tiny or
+            swin_tiny_patch4_window7_224; `tu-` before the name means timm's where the library has one of that name
+            as well. Plain vision transformers fit dpt only, which takes no encoder but timm's.
         options: further arguments of the network, such as decoder_attention_type="scse", and of timm's encoder.
 
     Raises `ConfigError` for names, options and combinations that the library does not have.
@@ -83,7 +81,8 @@ class SMPNetwork(nn.Module):
         super().__init__()
         arch = arch.lower()
         _check_arch(arch)
-        _check_encoder(encoder_name)
+        check_encoder(encoder_name)
+        encoder_name = full_encoder_name(encoder_name)
         _check_options(arch, encoder_name, options)
         try:
             self.network: nn.Module = smp.create_model(
@@ -151,24 +150,23 @@ def _check_arch(arch: str) -> None:
         raise ConfigError(f"unknown arch '{arch}'{close_matches(arch, known)} (there are: {', '.join(known)})")
 
 
-def _check_encoder(encoder_name: str) -> None:
-    """Raise `ConfigError` unless the library, or timm for a name that begins with `TIMM`, has this encoder.
+def check_encoder(encoder_name: str) -> None:
+    """Raise `ConfigError` unless the library or timm has this encoder; `TIMM` before the name means timm's.
 
-    timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: weights are
-    loaded into the network when it is built.
+    timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: pretrained
+    weights are an option of their own.
     """
     import segmentation_models_pytorch as smp
     import timm
 
     own = smp.encoders.get_encoder_names()
     name = encoder_name.removeprefix(TIMM)
-    if encoder_name in own or (encoder_name.startswith(TIMM) and ":" not in name and timm.is_model(name)):
+    if encoder_name in own or (":" not in name and timm.is_model(name)):
         return
-    known = [*own, *(f"{TIMM}{each}" for each in timm.list_models())]
+    known = [*own, *timm.list_models()]
     raise ConfigError(
         f"unknown encoder_name '{encoder_name}'{close_matches(encoder_name, known)} (there are"
-        f" segmentation-models-pytorch's own {len(own)}, such as {own[0]}, and timm's {len(known) - len(own)} with"
-        f" {TIMM} before their name)"
+        f" segmentation-models-pytorch's own {len(own)}, such as {own[0]}, and timm's {len(known) - len(own)})"
     )
 
 

@@ -4,6 +4,8 @@ run.json             what the run is: id, network, data, seed, fold, options, wh
 config.yaml          the composed configuration, every value filled in
 data.json            what it is trained on: title, licence, citation, classes, identity, sizes of the splits
 images.csv           id, split, group (patient, video) and what else is known (type, columns of tables) of every image
+pretrained.json      the weights that the encoder began with: source, SHA-256, how they were matched; only with
+                     model.encoder_weights
 environment.json     versions, machine, command, what was picked (precision, device)
 metrics.csv          one row per epoch
 train.log            what the run logged
@@ -67,6 +69,7 @@ class RunFolder:
         self.record = self.path / "run.json"
         self.config = self.path / "config.yaml"
         self.environment = self.path / "environment.json"
+        self.pretrained = self.path / "pretrained.json"
         self.data = self.path / "data.json"
         self.splits = self.path / "images.csv"
         self.metrics = self.path / "metrics.csv"

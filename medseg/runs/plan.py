@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
 from medseg.config.checks.data import groups_table
+from medseg.config.encoders import full_encoder_name, kind_of
 from medseg.config.tuning import is_trial
 from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
@@ -23,6 +24,9 @@ from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, file_name, leaves, model_name, run_name
 from medseg.runs.run import Run, from_record
 from medseg.system.files import read_json, write_json
+
+SMP_NETWORK = "medseg.models.SMPNetwork"
+"""The class whose encoders can be written in two ways."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,17 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
 def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     """Return a configuration with every value filled in, as plain dictionaries, and the user's own files absolute.
 
-    `root`: of `data.root`.
+    What can be written in two ways is written in one: an encoder of timm's with its mark. `root`: of `data.root`.
     """
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     if root is not None:
         settings["data"]["root"] = root
+    model = settings["model"]
+    weights = model.get("encoder_weights")
+    if isinstance(weights, str) and kind_of(weights) == "file":
+        model["encoder_weights"] = absolute(weights, Path.cwd())
+    if model.get("_target_") == SMP_NETWORK and isinstance(model.get("encoder_name"), str):
+        model["encoder_name"] = full_encoder_name(model["encoder_name"])
     table = groups_table(settings["data"].get("groups") or "")
     if table is not None:
         settings["data"]["groups"] = f"{absolute(table[0], Path.cwd())}:{table[1]}"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from medseg.config.checks.data import PATCHES, groups_table
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
+from medseg.config.encoders import without_folder
 from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
 from medseg.errors import ConfigError, UserError
 from medseg.trained.building import build, refused
@@ -96,7 +97,7 @@ def checkpoint_metadata(
     pixels: PixelFormat | None = None,
     **others: Any,
 ) -> dict[str, Any]:
-    """Return what a checkpoint holds beside its weights, as plain values; of a file of groups, its name.
+    """Return what a checkpoint holds beside its weights, as plain values; of files of groups and weights, their names.
 
     Args:
         configuration: with the `model`, `data` and `channels_last` of a run; keys of the machine are left out.
@@ -109,7 +110,8 @@ def checkpoint_metadata(
     table = groups_table(data.get("groups") or "")
     if table is not None:
         data["groups"] = f"{Path(table[0]).name}:{table[1]}"
-    config = {"model": configuration["model"], "data": data, "channels_last": configuration["channels_last"]}
+    model = without_folder(configuration["model"])
+    config = {"model": model, "data": data, "channels_last": configuration["channels_last"]}
     pixels = pixels or PixelFormat(channels=data["in_channels"])
     return {"config": config, "pixels": pixels.to_dict(), "mean": mean, "std": std, **others}
 

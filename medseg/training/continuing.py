@@ -16,6 +16,7 @@ from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import canonical, file_name
 from medseg.runs.plan import RunPlan, plan_run
 from medseg.runs.run import Run, read_run
+from medseg.system.files import read_json, write_json
 
 EPOCHS = "trainer.max_epochs"
 MAY_DIFFER = (EPOCHS, "continue_from")
@@ -79,6 +80,8 @@ def check_same_data(earlier: RunFolder, identity: str, given: str) -> None:
 def copy_training(earlier: RunFolder, folder: RunFolder) -> None:
     """Copy the curves and checkpoints of a run to a new one, which then goes on as an interrupted run does."""
     folder.last_checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if earlier.pretrained.is_file():
+        write_json(folder.pretrained, read_json(earlier.pretrained))
     # The last checkpoint comes last: with it the copy is whole.
     for source, target in (
         (earlier.metrics, folder.metrics),

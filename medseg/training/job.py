@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate
-from medseg.config.targets import check_targets, fitting, reserved_options
+from medseg.config.targets import check_targets, reserved_options, with_sizes_taken
 from medseg.config.tuning import is_trial
 from medseg.data.module import SegmentationDataModule, build_datamodule
 from medseg.errors import ConfigError, UserError
@@ -50,6 +50,7 @@ from medseg.training.loggers import RunInfo, build_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
 from medseg.training.parameter_groups import layers_of
+from medseg.training.pretrained import find_pretrained
 from medseg.training.recording import record_run_status
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, DivergedError, SegmentationTask
@@ -75,7 +76,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
     check_targets(cfg)
     of_model, of_optimizer = (reserved_options(key, cfg[key]) for key in ("model", "optimizer"))
-    cfg.model = fitting(cfg.model)
+    cfg.model = with_sizes_taken(cfg.model)
     earlier = earlier_run(plan)
     if earlier is not None and not cfg.force and folder.last_checkpoint.exists():
         earlier = None  # the run has gone on from it already
@@ -86,8 +87,11 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # A run that goes on has its weights and its normalisation in its checkpoint.
     begins = cfg.initial_weights is not None and resume is None
     weights = InitialWeights.read(cfg.initial_weights) if begins else None
-    normalisation = None if weights is None else weights.normalisation(cfg.data.in_channels)
-    if resume is not None:
+    pretrained = find_pretrained(cfg, resume)
+    normalisation = pretrained.normalisation
+    if weights is not None:
+        normalisation = weights.normalisation(cfg.data.in_channels)
+    elif resume is not None:
         normalisation = resume.metadata.normalisation
 
     augmentation = instantiate(cfg.augmentation)
@@ -113,6 +117,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     warn_of_unseen_classes(datamodule)
 
     network = build_network(cfg.model, datamodule, activation_checkpointing=cfg.activation_checkpointing)
+    loaded = pretrained.load_into(network)
     if weights is not None:
         weights.load_into(network, cfg, datamodule, str(plan.record["choices"].get("model")))
     layers = layers_of(network, of_optimizer)
@@ -175,6 +180,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
             # Not before everything new is known to fit: a wrong option must not cost the old run.
             folder.clear()
         write_opening(plan, run_id, settings, datamodule, trainer, reason=precision[1])
+        if loaded is not None:
+            write_json(folder.pretrained, loaded.to_dict())
     with record_run_status(folder, trainer, mirrors):
         if earlier is not None:
             log.info("going on from %s", earlier.path)

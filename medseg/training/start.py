@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from pathlib import Path
 
 from omegaconf import DictConfig
 
+from medseg.config.encoders import kind_of
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan
 from medseg.system.files import read_json
@@ -27,6 +29,7 @@ def train(cfg: DictConfig, plan: RunPlan) -> RunFolder:
         if plan.finished and not cfg.force:
             log.info("finished already, so not repeated (force=true repeats it)")
             warn_of_other_data(cfg, plan.folder)
+            warn_of_other_weights(cfg, plan.folder)
             warn_of_other_scores(cfg, plan.folder)
         else:
             if not plan.folder.record.exists() and cfg.continue_from is None and is_first_process():
@@ -55,6 +58,17 @@ def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
         now = open_source(Folder(), cfg.data.root).identity
         if now != read_json(folder.data).get("source_identity"):
             log.warning("the files in %s have changed since; force=true trains on them anew", cfg.data.root)
+
+
+def warn_of_other_weights(cfg: DictConfig, folder: RunFolder) -> None:
+    """Warn when the file that a finished run's encoder began with holds something else now."""
+    source = cfg.model.get("encoder_weights")
+    if isinstance(source, str) and kind_of(source) == "file" and Path(source).expanduser().is_file():
+        from medseg.data.prepared.fingerprint import sha256_file
+
+        before = read_json(folder.pretrained, optional=True).get("sha256")
+        if before not in (None, sha256_file(Path(source).expanduser())):
+            log.warning("%s has changed since; force=true begins with its weights anew", source)
 
 
 def warn_of_other_scores(cfg: DictConfig, folder: RunFolder) -> None:

@@ -104,6 +104,15 @@ def test_it_is_the_librarys_own_network() -> None:
             assert torch.equal(network(image), expected(image))
 
 
+def test_timms_encoders_need_no_mark() -> None:
+    with torch.device("meta"):
+        bare, marked = SMPNetwork(encoder_name="test_resnet"), SMPNetwork(encoder_name="tu-test_resnet")
+        assert list(bare.state_dict()) == list(marked.state_dict())
+        # Of two with one name, the library's goes first.
+        own, timms = SMPNetwork(encoder_name="resnet18"), SMPNetwork(encoder_name="tu-resnet18")
+    assert list(own.state_dict()) != list(timms.state_dict())
+
+
 def test_windows_of_one_size_make_larger_multiples() -> None:
     network = SMPNetwork(encoder_name="tu-test_maxvit", decoder_channels=(16, 8, 8, 8, 8)).eval()
     assert (network.min_size, network.multiple) == (160, 160)
@@ -133,7 +142,7 @@ def test_swin_is_exported() -> None:
             r"unknown arch 'unett'; did you mean 'unet' or .*\(there are: unet, .* dpt\)",
         ),
         ({"encoder_name": "resnet19"}, "unknown encoder_name 'resnet19'; did you mean 'resnet18' or"),
-        ({"encoder_name": "convnext_tiny"}, "unknown encoder_name 'convnext_tiny'; did you mean 'tu-convnext_tiny' or"),
+        ({"encoder_name": "convnext_tinny"}, "unknown encoder_name 'convnext_tinny'; did you mean 'convnext_tiny' or"),
         ({"encoder_name": "tu-swin_tiny"}, "unknown encoder_name 'tu-swin_tiny'; did you mean '.*swin"),
         ({"arch": "linknet", "encoder_name": "mit_b0"}, "linknet with encoder mit_b0 cannot be built: .*not supported"),
         ({"arch": "unetplusplus", "encoder_name": "mit_b0"}, "unetplusplus with encoder mit_b0 cannot be built"),

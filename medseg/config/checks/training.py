@@ -28,6 +28,11 @@ ODD: Any = Annotated[ARGUMENT, rule(lambda value: value % 2 == 1), Words(f"an od
 ARGUMENTS: Any = several(ARGUMENT, f"a list, not empty, of whole numbers from 1 to {MAX_SIDE}")
 ODDS: Any = several(ODD, f"a list of odd whole numbers from 1 to {MAX_SIDE}", least=0)
 
+PRETRAINED: Any = Annotated[
+    TEXT | Literal[False] | None,
+    Words("a file, package:<name>, hf:<owner>/<repository>, a name such as imagenet, or null"),
+]
+
 NETWORK: Settings = {
     "in_channels": ARGUMENT | None,
     "num_classes": whole(1, 255) | None,
@@ -68,7 +73,7 @@ NETWORK: Settings = {
     **dict.fromkeys(("norm", "norm_placement", "closing", "downsampling", "upsampling", "activation", "mode"), TEXT),
     "arch": TEXT,
     "encoder_name": TEXT,
-    "encoder_weights": TEXT | Literal[False] | None,
+    "encoder_weights": PRETRAINED,
     "freeze_encoder": SWITCH | whole(0, 1_000_000),
 }
 
