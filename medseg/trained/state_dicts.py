@@ -1,18 +1,9 @@
-"""The state dict in a file that another training script has saved, wherever and under whatever prefixes it is.
-
-Nothing in such a file is executed: what is no tensor and no plain value is refused, but for a few kinds of objects that
-are usual beside weights. In the place of these, objects of this file are made.
-"""
+"""The state dict in a file that another training script has saved, wherever and under whatever prefixes it is."""
 
 from __future__ import annotations
 
-import argparse
 import logging
-import pathlib
 import re
-import types
-import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +14,9 @@ import torch
 from torch import Tensor
 
 from medseg.errors import UserError
-from medseg.trained.files import damaged, read_plain
+from medseg.trained.weight_files import NumpyArray, State, read_content
 
 log = logging.getLogger(__name__)
-
-State = dict[str, Tensor | np.ndarray]
 
 WRAPPERS = (
     "state_dict", "model", "model_state_dict", "model_state", "net", "network", "network_weights", "net_state_dict",
@@ -93,16 +82,6 @@ def read_found(file: Path) -> Found:
     if file.is_dir():
         raise UserError(f"{file}: a folder; give the released file in it")
     return found_in(read_content(file), file)
-
-
-def read_content(file: Path) -> Any:
-    """Read everything in a file. Raises `UserError`."""
-    if file.suffix == ".npz":
-        return read_arrays(file)
-    if file.suffix == ".safetensors":
-        return read_safetensors(file)
-    with torch.serialization.safe_globals(ACCEPTED):
-        return read_plain(file)
 
 
 def found_in(content: Any, file: Path) -> Found:
@@ -210,111 +189,3 @@ def bare(state: Mapping[str, Any]) -> dict[str, Any]:
 def count(names: Mapping[str, str], prefix: str) -> int:
     """Count the names that begin so."""
     return sum(name.startswith(prefix) for name in names.values())
-
-
-# Files of other formats.
-def read_arrays(file: Path) -> State:
-    """Read a .npz file; of one that keeps other arrays beside the state, those below `state/`."""
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such checkpoint") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file}: damaged, or holds more than arrays ({str(error).partition('.')[0]})") from None
-    below = {name.removeprefix("state/"): value for name, value in content.items() if name.startswith("state/")}
-    return below or content
-
-
-def read_safetensors(file: Path) -> State:
-    """Read a .safetensors file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return {**load_file(file)}
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such checkpoint") from None
-    except (OSError, ValueError, SafetensorError) as error:
-        raise damaged(file, error) from None
-
-
-# What stands for objects of NumPy and of other libraries in a file of torch.save.
-class Ignored:
-    """Stands for the class of an object of a library; in the place of the object, there is a dictionary.
-
-    An ordered one, since PyTorch's reader fills no other kind with entries and with attributes.
-    """
-
-    def __new__(cls, *_: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
-        return OrderedDict()
-
-
-class NumpyType:
-    """Stands for a NumPy dtype, of numbers only: one of objects could be made of any bytes."""
-
-    def __init__(self, code: str = "", *_: Any) -> None:
-        self.code, self.order = code, "<"
-
-    def __setstate__(self, state: Any) -> None:
-        self.order = "<" if state[1] == "|" else state[1]
-
-    def values(self, data: Any) -> np.ndarray:
-        """Return the numbers in some bytes; none where they are no numbers."""
-        is_number = re.fullmatch(r"[biufc]\d{1,2}", self.code)
-        return np.frombuffer(data, np.dtype(f"{self.order}{self.code}")) if is_number else np.zeros(0)
-
-
-class NumpyArray:
-    """Stands for a NumPy array, which is in `value`."""
-
-    def __init__(self, *_: Any) -> None:
-        self.value = np.zeros(0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, kind, fortran, data = state
-        values = kind.values(data)
-        self.value = values.reshape(shape, order="F" if fortran else "C").copy() if values.size else values
-
-
-def numpy_array(*_: Any) -> NumpyArray:
-    """Make the array that is filled afterwards."""
-    return NumpyArray()
-
-
-def numpy_scalar(kind: NumpyType, data: bytes) -> Any:
-    """Return a number of NumPy as one of Python; None for what is none."""
-    values = kind.values(data)
-    return values[0].item() if values.size else None
-
-
-CONFIGURATIONS = (
-    "mmengine.logging.history_buffer.HistoryBuffer", "mmengine.config.config.ConfigDict",
-    "mmcv.utils.config.ConfigDict", "addict.addict.Dict", "easydict.EasyDict", "yacs.config.CfgNode",
-    "omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig", "omegaconf.nodes.AnyNode",
-    "omegaconf.base.ContainerMetadata", "omegaconf.base.Metadata", "typing.Any", "collections.defaultdict",
-    "builtins.dict", "builtins.list", "builtins.int", "builtins.float", "builtins.str", "builtins.bool",
-    "pytorch_lightning.utilities.parsing.AttributeDict", "lightning.fabric.utilities.data.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
-    "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
-)  # fmt: skip
-"""What training scripts keep beside the weights: settings, logs."""
-
-NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
-
-ACCEPTED: list[Any] = [
-    argparse.Namespace,
-    types.SimpleNamespace,
-    *((pathlib.PurePosixPath, f"pathlib{part}.{kind}") for part in ("", "._local") for kind in ("PosixPath", "Path")),
-    *((Ignored, name) for name in CONFIGURATIONS),
-    (NumpyType, "numpy.dtype"),
-    (NumpyArray, "numpy.ndarray"),
-    *((numpy_array, f"{module}._reconstruct") for module in NUMPY),
-    *((numpy_scalar, f"{module}.scalar") for module in NUMPY),
-]
-"""Objects beside tensors and plain values that a file may hold, and what is made in their place."""

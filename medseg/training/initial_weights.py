@@ -22,7 +22,8 @@ from medseg.trained.checkpoint import Checkpoint, Metadata
 from medseg.trained.files import KEY
 from medseg.trained.importing import unusual, with_background
 from medseg.trained.matching import Match, match
-from medseg.trained.state_dicts import BESIDE, Found, State, bare, found_in, log_left_out, read_content, shortened
+from medseg.trained.state_dicts import BESIDE, Found, bare, found_in, log_left_out, shortened
+from medseg.trained.weight_files import State, read_content
 from medseg.trained.weights import check_weights
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.acceleration.precision import pick_precision
 from medseg.config.instantiate import instantiate
 from medseg.config.targets import check_targets, reserved_options, with_sizes_taken
 from medseg.config.tuning import is_trial
@@ -34,7 +33,7 @@ from medseg.training.build import (
     check_weights,
     quiet_libraries,
 )
-from medseg.training.callbacks import SELECTION, core_callbacks
+from medseg.training.callbacks import core_callbacks
 from medseg.training.continuing import check_same_data, copy_training, earlier_run
 from medseg.training.data_record import (
     check_parts,
@@ -52,6 +51,7 @@ from medseg.training.panels import draw_curves
 from medseg.training.parameter_groups import layers_of
 from medseg.training.pretrained import find_pretrained
 from medseg.training.recording import record_run_status
+from medseg.training.resuming import checkpoint_to_resume, choose_precision
 from medseg.training.scoring import Options, Scores, draw_test_examples, score_split, write_scores
 from medseg.training.task import STOPPED, DivergedError, SegmentationTask
 from medseg.training.temperature import fit_on_validation
@@ -277,54 +277,6 @@ def check_optimizer(make_optimizer: Callable[..., Any], make_scheduler: Callable
         make_scheduler(optimizer, total_steps=10, steps_per_epoch=5)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"scheduler: {error}") from error
-
-
-def choose_precision(wanted: str, accelerator: str, resume: Checkpoint | None) -> tuple[str, str]:
-    """Return Lightning's precision and why; a training that goes on keeps the one that it began with."""
-    precision, reason = pick_precision(wanted, accelerator)
-    if wanted != "auto" or resume is None:
-        return precision, reason
-    if resume.metadata.precision == precision:
-        return precision, f"as the run began; {reason}"
-    return resume.metadata.precision, f"as the run began; here it would be {precision}: {reason}"
-
-
-def checkpoint_to_resume(folder: RunFolder) -> Checkpoint | None:
-    """Return the checkpoint from which an interrupted run goes on; None where there is none.
-
-    That is the last one, or the best one, of an earlier epoch, where the last one is damaged. Files that a killed
-    process has left half written are removed.
-
-    Raises `UserError` before any training where the run cannot be finished from what there is.
-    """
-    checkpoints = folder.last_checkpoint.parent
-    for partial in checkpoints.glob(".*.partial"):
-        partial.unlink(missing_ok=True)
-    if not folder.last_checkpoint.exists() and not folder.best_checkpoint.exists():
-        if folder.metrics.is_file():
-            log.warning("%s: its checkpoints are gone; the run begins anew", folder.path)
-        return None
-    last, reason = None, ""
-    try:
-        last = Checkpoint.read(folder.last_checkpoint)
-        if not is_validated(last):  # so there is no best epoch yet
-            return last
-    except UserError as error:
-        reason = str(error)
-    try:
-        best = Checkpoint.read(folder.best_checkpoint)
-    except UserError as error:
-        anew = "repeat the command with force=true to begin the run anew"
-        raise UserError(f"{error}; the test needs the best epoch, so {anew}") from None
-    if last is None:
-        log.warning("%s; training goes on from %s, epoch %d", reason, best.file, best.content["epoch"] + 1)
-    return last or best
-
-
-def is_validated(checkpoint: Checkpoint) -> bool:
-    """Tell whether a training had a best epoch when it wrote its last checkpoint."""
-    states = checkpoint.content.get("callbacks", {}).values()
-    return any(state.get("best_model_path") for state in states if state.get("monitor") == SELECTION)
 
 
 def fit(

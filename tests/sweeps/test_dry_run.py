@@ -18,9 +18,10 @@ import medseg
 from medseg.commands.dry_run import dry_run_lines, show_bytes
 from medseg.errors import ConfigError, UserError
 from medseg.measure.checkpoint_size import checkpoint_bytes, state_per_parameter
-from medseg.sweeps import dry_run
-from medseg.sweeps.dry_run import Forecast, device_kind, forecast, jobs_at_once
+from medseg.sweeps import dry_run, parallelism
+from medseg.sweeps.dry_run import Forecast, forecast
 from medseg.sweeps.launchers import RAY, SLURM
+from medseg.sweeps.parallelism import device_kind, jobs_at_once
 from medseg.system.gpus import gpu_count
 from tests.forking import run_forked
 from tests.helpers import TINY, compose_config
@@ -215,8 +216,8 @@ def test_prepared_data_tell_how_many_images_there_are(tmp_path: Path) -> None:
 
 
 def test_how_many_jobs_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dry_run, "available_cores", lambda: 16)
-    monkeypatch.setattr(dry_run, "gpu_count", lambda: 4)
+    monkeypatch.setattr(parallelism, "available_cores", lambda: 16)
+    monkeypatch.setattr(parallelism, "gpu_count", lambda: 4)
     on_cpu, on_gpu, on_two = (
         plan_job(tmp_path, *words) for words in ((), ("trainer=gpu",), ("trainer=gpu", "trainer.devices=2"))
     )
@@ -241,7 +242,7 @@ def test_how_many_jobs_run_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     jobs = [plan_job(tmp_path, f"seed={seed}") for seed in range(1, 6)]
     plan = forecast(jobs, OmegaConf.create(ray))
     assert (plan.at_once, sum(plan.job_seconds), plan.wall_seconds) == (8, 30, 6)
-    monkeypatch.setattr(dry_run, "available_cores", lambda: 2)
+    monkeypatch.setattr(parallelism, "available_cores", lambda: 2)
     assert forecast(jobs, OmegaConf.create(ray)).wall_seconds == 18, "five jobs of 6 s, two at a time"
 
 

@@ -13,7 +13,7 @@ from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
 from medseg.trained.files import read_checkpoint, tensors_in
-from medseg.training.job import checkpoint_to_resume
+from medseg.training.resuming import checkpoint_to_resume
 from tests.helpers import train
 
 ARGUMENTS = ("+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4")
