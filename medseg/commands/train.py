@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.commands.command import Command
-from medseg.commands.dry_run import show_dry_run
 from medseg.commands.start import run_command
 from medseg.runs.folder import RunFolder
 from medseg.runs.show import print_run
@@ -41,12 +42,19 @@ def train(cfg: DictConfig) -> RunFolder:
     plan = plan_training(cfg, HydraConfig.get())
     if cfg.dry_run:
         launcher = OmegaConf.create({"_target_": BASIC})
-        show_dry_run([PlannedJob(tuple(plan.facts["overrides"]), cfg, "", launcher, plan)], launcher)
+        dry_run([PlannedJob(tuple(plan.facts["overrides"]), cfg, "", launcher, plan)], launcher)
         return plan.folder
     folder = training.train(cfg, plan)
     if is_first_process():
         print_run(folder)
     return folder
+
+
+def dry_run(jobs: Sequence[PlannedJob], launcher: DictConfig) -> None:
+    """Print what jobs would do."""
+    from medseg.commands.dry_run import show_dry_run  # not above: it looks into prepared data, which takes imports
+
+    show_dry_run(jobs, launcher)
 
 
 COMMAND = Command(
@@ -57,7 +65,7 @@ COMMAND = Command(
     positional=("model", "data"),
     planner=plan_training,
     program=("medseg.train",),
-    dry_run=show_dry_run,
+    dry_run=dry_run,
 )
 
 

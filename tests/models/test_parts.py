@@ -104,7 +104,9 @@ KINDS = {
 @pytest.mark.parametrize("place", ["encoder", "decoder"])
 def test_blocks_are_interchangeable(name: str, block: str, place: str) -> None:
     network = build(name, f"model.{place}={block}")
-    stages = getattr(network, place)
+    stages = [
+        stage for stage in getattr(network, place) if any(True for _ in stage.parameters())
+    ]  # TinyU-Net's last pools
     assert all(any(type(module) is KINDS[block] for module in stage.modules()) for stage in stages)
     logits = network(torch.randn(2, 3, 65, 80))
     assert logits.shape == (2, 2, 65, 80)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from medseg.sweeps import sweep as sweeps
 from medseg.sweeps.launchers import RAY, SLURM
 from medseg.sweeps.planned_job import PlannedJob
-from medseg.sweeps.sweep import Sweep, has_measured_precision
+from medseg.sweeps.sweep import Sweep, SweptCommand, has_measured_precision
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
@@ -39,6 +39,8 @@ def test_it_is_known_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> No
     seen = []
     monkeypatch.setenv("SHARED", "")
     monkeypatch.setattr(sweeps, "share_bf16_speedup", lambda: os.environ.update(SHARED="yes"))
+    command = SweptCommand(("medseg.train",), "train", lambda _: None, None)
+    monkeypatch.setattr(Sweep, "command", command, raising=False)
     monkeypatch.setattr(Sweep, "combinations", lambda self, arguments: [])
     monkeypatch.setattr(Sweep, "plan", lambda self, combinations: [job()])
     monkeypatch.setattr(Sweep, "launch", lambda self, jobs: seen.append(os.environ["SHARED"]) or [])

@@ -143,7 +143,7 @@ def test_data_without_a_test_split_train_and_say_so(
     assert untested.best_checkpoint.exists()
     assert (untested.images / "curves.png").exists()
     train_own(place / "untested")
-    assert "its data have no test split" in capsys.readouterr().out
+    assert "trained; no test scores: the data have no test split" in capsys.readouterr().out
     (read,) = read_runs(untested.path)
     assert (read.state, read.finished, read.scores) == ("trained", False, {})
     text = as_text(read_progress([untested.path]))
