@@ -77,7 +77,7 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
 
 def replacing_space(word: str) -> list[str]:
     """Return `tuning.space.key=values` as words that replace what is there; other words as they are."""
-    match = re.match(r"\+?(tuning\.space(?:\.[\w.]+)?)=(.+)", word, re.DOTALL)
+    match = re.match(r"\+{0,2}(tuning\.space(?:\.[\w.]+)?)=(.+)", word, re.DOTALL)
     return [f"++{match[1]}=null", f"++{match[1]}={match[2]}"] if match else [word]
 
 

@@ -72,7 +72,7 @@ def find_cached(called: str, repository: str, files: Sequence[str], revision: st
     for file in files:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, file, revision=revision, local_files_only=True))
-        except errors.HFValidationError as error:
+        except ValueError as error:  # HFValidationError among them
             raise ConfigError(f"{called}: {first_line(error)}") from None
         except (errors.LocalEntryNotFoundError, OSError):
             continue

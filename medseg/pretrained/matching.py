@@ -11,6 +11,9 @@ from torch import Tensor
 from medseg.errors import UserError
 from medseg.models.reference.released import as_text
 
+COUNTER = "num_batches_tracked"
+"""Last part of the name of what a batch norm counts."""
+
 RGB = 3
 """Channels of the images that pretrained encoders are trained on."""
 
@@ -53,7 +56,9 @@ class Encoder:
         Of the first convolution, it may be one of RGB or of grey images, see `medseg.pretrained.load.with_channels`.
         """
         own = self.tensors[name]
-        if own.is_floating_point() != value.is_floating_point():
+        if self.optional(name):  # in a file of half precision, counters may be floats
+            return own.shape == value.shape
+        if not value.is_floating_point():
             return False
         if name == self.first and value.ndim == 4:
             ours, theirs = own.shape, value.shape
@@ -155,7 +160,7 @@ def match_by_order(encoder: Encoder, state: Mapping[str, Tensor]) -> Match | str
     Returns what differs first where they do not match.
     """
     ours = [name for name in encoder.tensors if not encoder.optional(name)]
-    theirs = [name for name, value in state.items() if value.is_floating_point()]
+    theirs = [name for name, value in state.items() if value.is_floating_point() and leaf(name) != COUNTER]
     begins, begin_theirs = beginnings(ours), beginnings(theirs)
     for place, name in enumerate(ours):
         if place == len(theirs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,13 +13,14 @@ from torch import Tensor
 
 from medseg.config.encoders import HUB, PACKAGE, SUFFIXES, kind_of
 from medseg.data.prepared.fingerprint import sha256_file
-from medseg.errors import ConfigError, UserError, close_matches, first_line
+from medseg.errors import ConfigError, UserError, close_matches
 from medseg.pretrained import hub
 from medseg.pretrained.published import Normalisation, Published, find_published, normalisation_in, normalisation_of
-from medseg.runs.folder import find_run
+from medseg.runs.folder import expand_home, find_run
 from medseg.trained.checkpoint import Checkpoint
-from medseg.trained.files import KEY, read_plain
-from medseg.trained.state_dicts import read_state
+from medseg.trained.files import KEY
+from medseg.trained.state_dicts import state_in
+from medseg.trained.weight_files import read_content
 from medseg.trained.weights import check_weights
 
 
@@ -79,8 +79,8 @@ def read_weights(source: str, encoder_name: str | None = None) -> EncoderWeights
     elif kind == "name":
         file, known = with_normalisation(called, find_published(source, encoder_name))
     else:
-        file = Path(source).expanduser()
-        if file.is_dir():
+        file = expand_home(source)
+        if exists(file) and file.is_dir():
             file = find_run(file)[1]
     state, ordered, of_run = read_file(file)
     if of_run is not None:
@@ -146,36 +146,20 @@ def read_file(file: Path) -> tuple[dict[str, Tensor], bool, Normalisation | None
 
     Raises `UserError` for a file that is missing, damaged, holds code, or has no weights, or some that are not finite.
     """
-    if not file.exists():
+    if not exists(file):
         raise UserError(f"{file}: no such file with weights; a relative path begins in the current folder")
-    if file.suffix == ".safetensors":
-        return read_safetensors(file), False, None
-    state = {name: torch.as_tensor(value) for name, value in read_state(file).items()}
-    if file.suffix != ".npz" and is_medseg(file):
+    content = read_content(file)
+    if isinstance(content, Mapping) and KEY in content:
         checkpoint = Checkpoint.read(file)
-        known = checkpoint.metadata.normalisation
-        return dict(checkpoint.state), True, known
+        return dict(checkpoint.state), True, checkpoint.metadata.normalisation
+    state = {name: torch.as_tensor(value) for name, value in state_in(content, file).items()}
     check_weights(state, file)
-    return state, True, None
+    return state, file.suffix.lower() != ".safetensors", None
 
 
-def is_medseg(file: Path) -> bool:
-    """Tell whether a checkpoint was written by medseg."""
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        content = read_plain(file)
-    return isinstance(content, Mapping) and KEY in content
-
-
-def read_safetensors(file: Path) -> dict[str, Tensor]:
-    """Read a safetensors file, which holds nothing but tensors. Raises `UserError`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+def exists(file: Path) -> bool:
+    """Tell whether there is a file; there is none of a name that the system does not take."""
     try:
-        state = load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{file}: damaged, or no safetensors file ({first_line(error)})") from None
-    if not state:
-        raise UserError(f"{file}: no weights in it")
-    check_weights(state, file)
-    return state
+        return file.exists()
+    except OSError:
+        return False

@@ -169,12 +169,20 @@ class RunFolder:
         return [path for path in self.path.iterdir() if path.name not in locks]
 
 
+def expand_home(path: str | Path) -> Path:
+    """Return a path with its home folder filled in; raises `UserError` for that of an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home folder; for one in this folder write ./{path}") from None
+
+
 def find_run(path: str | Path) -> tuple[RunFolder, Path]:
     """Find the run and the checkpoint that a user means by a run folder or a checkpoint file.
 
     Raises `UserError` when there is none.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if path.is_dir():
         folder = RunFolder(path.parent if path.name == "checkpoints" else path)
         if not folder.best_checkpoint.exists():
@@ -190,7 +198,7 @@ def run_folder(given: str | Path) -> Path:
 
     Raises `UserError` for a checkpoint without a run, such as an imported one.
     """
-    path = Path(given).expanduser()
+    path = expand_home(given)
     if not path.is_file():
         return path
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent

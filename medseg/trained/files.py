@@ -56,6 +56,8 @@ def read_plain(file: Path) -> Any:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise damaged(file, "it is compressed, as PyTorch never does")
         content = torch.load(file, map_location="cpu", weights_only=True)
+        if not (isinstance(content, Mapping) and DIGEST in content):
+            check_crc(file)
         check_tensors(content, size)
     except UserError:
         raise
@@ -75,6 +77,15 @@ def read_plain(file: Path) -> Any:
     except Exception as error:
         raise damaged(file, error) from None
     return content
+
+
+def check_crc(file: Path) -> None:
+    """Raise `UserError` where a file is not as it was written: PyTorch's reader does not compare the checksums."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            wrong = archive.testzip()
+        if wrong is not None:
+            raise damaged(file, f"the checksum of {wrong} in it is wrong")
 
 
 def write_checkpoint(content: Mapping[str, Any], file: Path) -> None:
@@ -151,5 +162,7 @@ def damaged(file: Path, reason: object) -> UserError:
     # Of a file of another kind, PyTorch's reader raises the number of a byte that it does not know, or recommends to
     # run the code in it.
     strange = isinstance(reason, KeyError | pickle.UnpicklingError)
+    if "PytorchStreamReader" in str(reason):  # whose reports are several sentences
+        reason = "it is not complete"
     line = "of another kind" if strange else str(reason).strip().partition("\n")[0] or type(reason).__name__
     return UserError(f"{file}: damaged, or not a PyTorch checkpoint ({line})")

@@ -64,24 +64,23 @@ class Found:
 def read_state(file: Path) -> State:
     """Read the state dict in a released checkpoint under the names that it has without wrappers.
 
-    What is left out is logged in one line. Raises `UserError` as `read_found`.
-    """
-    found = read_found(file)
-    state = bare(found.weights)
-    kept = {name: value for name, value in state.items() if not BESIDE.match(name)}
-    kept = kept or state
-    log_left_out(file, found, [name for name in state if name not in kept])
-    return kept
-
-
-def read_found(file: Path) -> Found:
-    """Find the state dict in a file of `torch.save`, a .safetensors or a .npz file.
+    What is left out is logged in one line.
 
     Raises `UserError` for a file that is missing, damaged or holds code, and for one without a state dict.
     """
     if file.is_dir():
         raise UserError(f"{file}: a folder; give the released file in it")
-    return found_in(read_content(file), file)
+    return state_in(read_content(file), file)
+
+
+def state_in(content: Any, file: Path) -> State:
+    """Return the state dict in the content of a file, as `read_state`. Raises `UserError`."""
+    found = found_in(content, file)
+    state = bare(found.weights)
+    kept = {name: value for name, value in state.items() if not BESIDE.match(name)}
+    kept = kept or state
+    log_left_out(file, found, [name for name in state if name not in kept])
+    return kept
 
 
 def found_in(content: Any, file: Path) -> Found:

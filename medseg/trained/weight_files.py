@@ -27,9 +27,9 @@ State = dict[str, Tensor | np.ndarray]
 
 def read_content(file: Path) -> Any:
     """Read everything in a file. Raises `UserError`."""
-    if file.suffix == ".npz":
+    if file.suffix.lower() == ".npz":
         return read_arrays(file)
-    if file.suffix == ".safetensors":
+    if file.suffix.lower() == ".safetensors":
         return read_safetensors(file)
     with torch.serialization.safe_globals(ACCEPTED):
         return read_plain(file)

@@ -31,6 +31,12 @@ log = logging.getLogger(__name__)
 COUNTERS = "num_batches_tracked"
 """End of the names of what batch norms count, which is no weight."""
 
+DEEP_SUPERVISION = "deep_supervision"
+"""Argument of networks that have further heads in training."""
+
+FEW = 0.5
+"""Part of a network below which it is worth a warning that so little was loaded."""
+
 LARGE = 0.5
 """Part of a network's names that a file has where it is of this network under our names."""
 
@@ -91,13 +97,19 @@ class InitialWeights:
         check_weights(theirs, self.file)
         numbers = self.numbers(datamodule)
         changed = [number for number, (there, here) in numbers.items() if there is not None and there != here]
-        result = match(ours, theirs, partial(state_of_other, cfg), changed)
+        missing, further = auxiliary_heads(cfg, ours, theirs)
+        ours_shared = {name: value for name, value in ours.items() if name not in missing}
+        theirs_shared = {name: value for name, value in theirs.items() if name not in further}
+        result = match(ours_shared, theirs_shared, partial(state_of_other, cfg), changed)
+        result.anew |= dict.fromkeys(missing, DEEP_SUPERVISION)
+        result.unused += further
         if cfg.strict and result.difference:
             raise UserError(f"{self.file}: the checkpoint of another network: {result.difference}; {advice}")
         if all(name.endswith(COUNTERS) for name in result.loaded):
             raise UserError(f"{self.file}: none of its {len(theirs)} weights fits {type(network).__name__}")
         network.load_state_dict({**ours, **result.loaded})
-        log.info("%s", description(self.file, result, ours, numbers))
+        few = len(result.loaded) < FEW * len(ours)
+        log.log(logging.WARNING if few else logging.INFO, "%s", description(self.file, result, ours, numbers))
         self.warn(datamodule)
 
     def under_our_names(
@@ -180,7 +192,9 @@ def variants_of(state: State, ours: Mapping[str, Tensor]) -> Iterator[State]:
 
 def tensors(state: State) -> dict[str, Tensor]:
     """Return a state dict of tensors."""
-    return {name: torch.as_tensor(value).detach() for name, value in state.items()}
+    values = {name: torch.as_tensor(value).detach() for name, value in state.items()}
+    # In a file of half precision, counters may be floats.
+    return {name: value.long() if name.endswith(COUNTERS) else value for name, value in values.items()}
 
 
 def state_of_other(cfg: DictConfig, number: str) -> Mapping[str, Tensor]:
@@ -202,6 +216,26 @@ def state_of_other(cfg: DictConfig, number: str) -> Mapping[str, Tensor]:
         return {}
 
 
+def auxiliary_heads(
+    cfg: DictConfig, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]
+) -> tuple[list[str], list[str]]:
+    """Return the weights of further heads, for deep supervision, that the file lacks, and those that only it has.
+
+    They are told by the names of the same network with `deep_supervision` the other way round.
+    """
+    if ours.keys() == theirs.keys() or DEEP_SUPERVISION not in cfg.model:
+        return [], []
+    other = cfg.copy()
+    other.model[DEEP_SUPERVISION] = not other.model[DEEP_SUPERVISION]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            switched = instantiate_network(other.model).state_dict()
+    except UserError:
+        return [], []
+    missing = [name for name in ours if name not in theirs and name not in switched]
+    return missing, [name for name in theirs if name not in ours and name in switched]
+
+
 def description(
     file: Path, result: Match, ours: Mapping[str, Tensor], numbers: Mapping[str, tuple[int | None, int]]
 ) -> str:
@@ -215,7 +249,7 @@ def description(
     """
     loaded, total = (sum(not name.endswith(COUNTERS) for name in state) for state in (result.loaded, ours))
     parts = [f"initial weights: {loaded} of {total} tensors from {file}"]
-    reasons = {"": "not in it in this shape"}
+    reasons = {"": "not in it in this shape", DEEP_SUPERVISION: "of deep supervision, not in it"}
     for number, (there, here) in numbers.items():
         before = "" if there is None else f"{there} -> "
         reasons[number] = f"{before}{here} {'classes' if number == 'num_classes' else 'channels'}"

@@ -73,3 +73,11 @@ def test_a_key_of_the_space_is_added_or_replaced() -> None:
         assert normalize_overrides([given]) == expected
         assert normalize_overrides(normalize_overrides([given])) == expected
     assert normalize_overrides(["~tuning.space.optimizer.lr"]) == ["~tuning.space.optimizer.lr"]
+
+
+def test_a_range_replaces_a_shipped_list_as_a_sweep_reads_the_words() -> None:
+    words = normalize_overrides(["tuning.space.optimizer.lr={low: 1e-5, high: 1e-1, log: true}"])
+    # Of the words for one key, the sweeper keeps the last.
+    ((job,),) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)
+    cfg, _ = compose("train", ["protocol=tuned", "tuning.search=optuna", *normalize_overrides(job)])
+    assert cfg.tuning.space.optimizer.lr == {"low": 1e-5, "high": 0.1, "log": True}

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from medseg.config.encoders import SMP_ENCODERS, full_encoder_name, kind_of
 from medseg.errors import UserError
@@ -111,6 +113,40 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
         read_weights(str(tmp_path / "w.pth"))
     with pytest.raises(UserError, match=r"give a run folder or a \.ckpt file"):
         read_weights(str(tmp_path))
+
+
+@pytest.mark.parametrize("given", ["~nobody-at-all/w.pth", "x" * 300 + ".pth", "hf:a/b/../../c"])
+def test_what_can_be_no_path_is_refused_in_one_line(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_network(monkeypatch)
+    with pytest.raises(UserError) as error:
+        read_weights(given)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    file = save({"conv.weight": torch.ones(64, 3, 3, 3)}, tmp_path / "w.pth")
+    content = bytearray(file.read_bytes())
+    content[2000:2064] = bytes(byte ^ 0xFF for byte in content[2000:2064])
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="the checksum of .* is wrong"):
+        read_weights(str(file))
+
+
+def test_a_checkpoint_with_its_settings_and_numbers_of_numpy_is_read(tmp_path: Path) -> None:
+    content = {
+        "state_dict": {f"model.{name}": value for name, value in STATE.items()},
+        "hyper_parameters": OmegaConf.create({"lr": 0.1, "layers": [1, 2]}),
+        "best": np.float64(0.7),
+    }
+    torch.save(content, tmp_path / "last.ckpt")
+    assert dict(read_weights(str(tmp_path / "last.ckpt")).state).keys() == STATE.keys()
+
+
+def test_a_suffix_in_capitals_is_the_same(tmp_path: Path) -> None:
+    save(STATE, tmp_path / "w.safetensors").rename(tmp_path / "W.SAFETENSORS")
+    weights = read_weights(str(tmp_path / "W.SAFETENSORS"))
+    assert dict(weights.state).keys() == STATE.keys()
+    assert not weights.ordered
 
 
 @pytest.fixture

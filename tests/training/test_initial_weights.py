@@ -124,7 +124,6 @@ def test_what_else_differs_is_refused(folder: Path, run: RunFolder) -> None:
     for differs, message in {
         "model.base_channels=8": r"stem\.0\.weight is \(4, 3, 3, 3\) there, \(8, 3, 3, 3\) here",
         "model.upsampling=transposed": r"encoder\.3\.1\.0\.weight is .* there, .* here",
-        "model.deep_supervision=true": r"auxiliary_heads\.0\.weight .* is not in it",
         "model.skip=se": r"decoder\.0\.skip.* is not in it",
     }.items():
         with pytest.raises(UserError, match=f"best.ckpt: the checkpoint of another network: {message}") as raised:
@@ -145,6 +144,48 @@ def test_not_strict_loads_what_fits(folder: Path, run: RunFolder, caplog: pytest
     loaded = sum(before[name].shape == value.shape for name, value in after.items() if name in before and value.dim())
     assert f"initial weights: {loaded} of {total} tensors" in caplog.text
     assert 0 < loaded < total
+
+
+def test_heads_of_deep_supervision_that_one_side_has_alone(
+    folder: Path, run: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ("model=unet", "model.base_channels=4")
+    with caplog.at_level(logging.INFO, logger="medseg"):
+        heads = train(
+            folder, *ONE, *words, "model.deep_supervision=true", f"initial_weights={run.path}", "experiment=more"
+        )
+        assert "begin anew (of deep supervision, not in it)" in caplog.text
+        caplog.clear()
+        plain = train(folder, *ONE, *words, f"initial_weights={heads.path}", "experiment=fewer")
+        assert "of the file not used: auxiliary_heads.0.weight" in caplog.text
+    assert all(name.startswith("auxiliary_heads") for name in differing(weights(run), weights(heads)))
+    assert not differing(weights(heads), weights(plain))
+
+
+def test_a_file_of_half_precision_with_its_counters(folder: Path, run: RunFolder) -> None:
+    file = folder / "half.pth"
+    torch.save({name: value.half() for name, value in weights(run).items()}, file)
+    tuned = train(folder, *ONE, f"initial_weights={file}", "experiment=half")
+    assert all(torch.equal(weights(run)[name].half(), weights(tuned)[name].half()) for name in learnt(weights(run)))
+
+
+def test_a_damaged_file_is_named(folder: Path, run: RunFolder) -> None:
+    file = folder / "flipped.pth"
+    torch.save(weights(run), file)
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(byte ^ 0xFF for byte in content[middle : middle + 64])
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"flipped\.pth: damaged, or not a PyTorch checkpoint \(the checksum of "):
+        train(folder, *ONE, f"initial_weights={file}", "experiment=flipped")
+
+
+def test_little_that_is_loaded_is_a_warning(folder: Path, run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    file = folder / "little.pth"
+    torch.save(dict(list(weights(run).items())[:6]), file)
+    with caplog.at_level(logging.WARNING, logger="medseg"):
+        train(folder, *ONE, f"initial_weights={file}", "strict=false", "experiment=little")
+    assert "initial weights: 5 of " in caplog.text
 
 
 def test_none_that_fits(folder: Path, run: RunFolder) -> None:
