@@ -67,7 +67,7 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     normal = [
         re.sub(r"^(\+*data\.groups)=(?!['\"])(.*\(.*)$", lambda m: f"{m[1]}={as_string(m[2])}", word) for word in normal
     ]
-    normal = [each for word in normal for each in replacing_space(word)]
+    normal = replacing_space(normal)
     custom = any(re.match(r"\+*model\._target_=", word) for word in normal)
     chosen = any(word.startswith("model=") for word in normal)
     if any(word.startswith("budget=") for word in normal):
@@ -75,10 +75,18 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     return [*normal, "model=custom"] if custom and not chosen else normal
 
 
-def replacing_space(word: str) -> list[str]:
-    """Return `tuning.space.key=values` as words that replace what is there; other words as they are."""
-    match = re.match(r"\+{0,2}(tuning\.space(?:\.[\w.]+)?)=(.+)", word, re.DOTALL)
-    return [f"++{match[1]}=null", f"++{match[1]}={match[2]}"] if match else [word]
+def replacing_space(words: Sequence[str]) -> list[str]:
+    """Return words in which each `tuning.space.key=values` replaces what is there; once more makes no difference."""
+    replaced: list[str] = []
+    for word in words:
+        match = re.match(r"\+{0,2}(tuning\.space(?:\.[\w.]+)?)=(.+)", word, re.DOTALL)
+        if match is None:
+            replaced.append(word)
+            continue
+        null = f"++{match[1]}=null"
+        replaced = [each for each in replaced if each != null]
+        replaced += dict.fromkeys([null, f"++{match[1]}={match[2]}"])
+    return replaced
 
 
 def home(path: str) -> Path:

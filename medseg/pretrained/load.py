@@ -109,7 +109,7 @@ def load_encoder(
     with torch.no_grad():
         for name, other in match.names.items():
             value = state[other]
-            if name == encoder.first and value.shape[1] != tensors[name].shape[1]:
+            if value.ndim == tensors[name].ndim == 4 and value.shape[1] != tensors[name].shape[1]:
                 adapted = f"first convolution fitted from {value.shape[1]} to {tensors[name].shape[1]} channels"
                 value = with_channels(value, tensors[name].shape[1])
             tensors[name].copy_(value.reshape(tensors[name].shape))

@@ -43,7 +43,6 @@ class Encoder:
 
     def __init__(self, tensors: Mapping[str, Tensor], in_channels: int) -> None:
         self.tensors = tensors
-        self.first = next((name for name, value in tensors.items() if value.ndim == 4), "")
         self.in_channels = in_channels
 
     def optional(self, name: str) -> bool:
@@ -53,17 +52,16 @@ class Encoder:
     def takes(self, name: str, value: Tensor) -> bool:
         """Tell whether a tensor fits: its shape is the same, but for ones at its end.
 
-        Of the first convolution, it may be one of RGB or of grey images, see `medseg.pretrained.load.with_channels`.
+        Of a convolution that sees the image, of which an encoder of several branches has some, it may be one of RGB or
+        of grey images, see `medseg.pretrained.load.with_channels`.
         """
         own = self.tensors[name]
         if self.optional(name):  # in a file of half precision, counters may be floats
             return own.shape == value.shape
         if not value.is_floating_point():
             return False
-        if name == self.first and value.ndim == 4:
-            ours, theirs = own.shape, value.shape
-            other = theirs[1] in (1, RGB) and ours[1] == self.in_channels
-            return (ours[0], *ours[2:]) == (theirs[0], *theirs[2:]) and (ours[1] == theirs[1] or other)
+        if own.ndim == value.ndim == 4 and own.shape[1] == self.in_channels and value.shape[1] in (1, RGB):
+            return (own.shape[0], *own.shape[2:]) == (value.shape[0], *value.shape[2:])
         return without_ones(own.shape) == without_ones(value.shape)
 
 

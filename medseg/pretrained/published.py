@@ -53,7 +53,7 @@ def find_published(name: str, encoder_name: str | None) -> Published:
     """
     called = f"model.encoder_weights={name}"
     here = f" (there is a file of this name here: give ./{name})" if Path(name).exists() else ""
-    others = "a file, package:<name> or hf:<owner>/<repository>"
+    others = "a file, package:<name> or hf:<owner>/<repository>, or null for none"
     if encoder_name is None:
         raise ConfigError(f"{called}: only encoders of model=smp have weights known by a name; give {others}{here}")
     check_encoder(encoder_name)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from medseg.config import yaml_files
 from medseg.config.checks.tuning import check_tuning
+from medseg.config.compose import compose
 from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError
 

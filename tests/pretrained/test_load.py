@@ -145,6 +145,25 @@ def test_the_first_convolution_takes_other_channels(channels: int, order: str, t
     assert (loaded.mean is None) == (channels != 1)
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_every_branch_that_sees_the_image_is_fitted(channels: int, tmp_path: Path) -> None:
+    rgb = small("mobileone_s0").network.encoder.eval()
+    network = small("mobileone_s0", in_channels=channels)
+    state = rgb.state_dict()
+    load(network, save(state, tmp_path / "w.pth"), in_channels=channels)
+    other = network.network.encoder.eval()
+    changed = [name for name, value in other.state_dict().items() if value.shape != state[name].shape]
+    assert len(changed) > 1
+    assert all(torch.equal(value, state[name]) for name, value in other.state_dict().items() if name not in changed)
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        grey, fitted = (
+            encoder(image.expand(1, number, 64, 64))[-1] for encoder, number in ((rgb, 3), (other, channels))
+        )
+    if channels == 1:  # for others, the channels have different weights
+        torch.testing.assert_close(fitted, grey, rtol=1e-3, atol=1e-4)
+
+
 def test_weights_of_grey_images_are_spread() -> None:
     weight = torch.randn(4, 1, 3, 3)
     spread = with_channels(weight, 3)

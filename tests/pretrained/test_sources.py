@@ -128,7 +128,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[2000:2064] = bytes(byte ^ 0xFF for byte in content[2000:2064])
     file.write_bytes(content)
-    with pytest.raises(UserError, match="the checksum of .* is wrong"):
+    with pytest.raises(UserError, match=r"the checksum of .* is wrong"):
         read_weights(str(file))
 
 
