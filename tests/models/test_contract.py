@@ -139,7 +139,9 @@ def test_bf16_autocast_trains(name: str) -> None:
     assert all(p.grad.isfinite().all() and p.grad.dtype == torch.float32 for p in network.parameters())
 
 
-LONG_TO_TRACE = {"amsunet", "cmunext", "cmunext_l", "cmunext_s", "mkunet", "segnext_l", "tinyunet"}
+LONG_TO_TRACE = {
+    "amsunet", "cmunext", "cmunext_l", "cmunext_s", "dcsaunet", "egeunet", "mkunet", "segnext_l", "tinyunet",
+}  # fmt: skip
 """Networks of many layers, and the other sizes of one that is traced."""
 
 
