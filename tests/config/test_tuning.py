@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from medseg.config import yaml_files
 from medseg.config.checks.tuning import check_tuning
 from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError
+from tests.helpers import compose_config
 
 SHIPPED: Any = OmegaConf.to_container(OmegaConf.load(yaml_files.config_dir() / "protocol" / "tuned.yaml").tuning)
 
@@ -68,8 +71,31 @@ def test_what_cannot_be_is_refused_in_one_line(tuning: Any, message: str) -> Non
 
 
 def test_a_key_of_the_space_is_added_or_replaced() -> None:
-    expected = ["++tuning.space.optimizer.lr=null", "++tuning.space.optimizer.lr={low:1,high:2}"]
+    expected = ["++tuning.space.optimizer.lr=null", "tuning.space.optimizer.lr={low:1,high:2}"]
     for given in ("tuning.space.optimizer.lr={low:1,high:2}", "+tuning.space.optimizer.lr={low:1,high:2}"):
         assert normalize_overrides([given]) == expected
         assert normalize_overrides(normalize_overrides([given])) == expected
     assert normalize_overrides(["~tuning.space.optimizer.lr"]) == ["~tuning.space.optimizer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("words", "space"),
+    [
+        (["tuning.space.optimizer.lr={low: 1e-5, high: 1e-1}"], {"optimizer": {"lr": {"low": 1e-5, "high": 1e-1}}}),
+        (["tuning.space.optimizer={lr: {low: 1, high: 2}}"], {"optimizer": {"lr": {"low": 1, "high": 2}}}),
+        (["tuning.space.optimizer=[sgd,adamw]"], {"optimizer": ["sgd", "adamw"]}),
+        (["tuning.space={data: {batch_size: [4,8]}}"], {"data": {"batch_size": [4, 8]}}),
+        (
+            ["~tuning.space.optimizer.lr", "+tuning.space.loss=[dice]", "tuning.space.loss=[focal]"],
+            {"optimizer": {}, "loss": ["focal"]},
+        ),
+    ],
+)
+def test_a_key_of_the_space_has_what_the_command_line_says_in_each_job(words: list[str], space: Any) -> None:
+    parsed = OverridesParser.create().parse_overrides(normalize_overrides([*words, "protocol=tuned"]))
+    ((job,),) = BasicSweeper.split_arguments(parsed, None)
+    for overrides in (words, job):
+        tuning: Any = OmegaConf.to_container(
+            compose_config("train", *overrides, "protocol=tuned", "tuning.search=optuna").tuning
+        )
+        assert tuning["space"] == space
