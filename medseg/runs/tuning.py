@@ -53,6 +53,7 @@ class Tuning:
         budget: trials, epochs of a trial, seed, pruning.
         trials: in the order of the space, or of the search.
         chosen: index of the trial whose values the run has.
+        given: the space with factors such as `x3`, as the configuration has it; None in files of older versions.
     """
 
     search: str
@@ -60,6 +61,7 @@ class Tuning:
     budget: Mapping[str, Any]
     trials: Sequence[Trial]
     chosen: int
+    given: Mapping[str, Any] | None = None
 
     @property
     def best(self) -> Trial:
@@ -134,6 +136,7 @@ SCHEMA: Schema = {
         {"name": str, "values": dict, "state": str, "dice": (float, None), "epochs": int, "seconds": float},
     ],
     "chosen": int,
+    "given": (dict, None),
 }
 
 
@@ -149,4 +152,6 @@ def read_tuning(folder: RunFolder) -> Tuning | None:
     whole = 0 <= content["chosen"] < len(trials) and all({*content["space"]} <= {*trial.values} for trial in trials)
     if not whole:
         raise UserError(f"{folder.tuning}: damaged (a trial without values)")
-    return Tuning(content["search"], content["space"], content["budget"], trials, content["chosen"])
+    return Tuning(
+        content["search"], content["space"], content["budget"], trials, content["chosen"], content.get("given")
+    )

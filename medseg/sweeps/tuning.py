@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from medseg.config.tuning import is_searched
+from medseg.config.tuning import is_searched, searched
 from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, digest, leaves
 from medseg.runs.plan import RunPlan, settings_of
-from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial
+from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial, read_tuning
 from medseg.sweeps.outcome import GOOD, Outcome
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.search import Search, search_of
@@ -120,7 +120,8 @@ class Study:
             "seed": tuning["seed"],
             "pruning": tuning.get("pruning"),
         }
-        return Tuning(str(tuning["search"]), self.space, budget, results, best), ("", "")
+        given = searched(tuning["space"])
+        return Tuning(str(tuning["search"]), self.space, budget, results, best, given), ("", "")
 
 
 def plan_of(job: PlannedJob) -> RunPlan:
@@ -173,7 +174,9 @@ def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[Planned
         for job in ready:
             write_choice(plan_of(job), choice)
         chosen |= {id(old): [new] for old, new in zip(study.jobs, ready, strict=True)}
-    return [new for job in jobs for new in (chosen.get(id(job), []) if is_tuned(job) else [job])], bad
+    ready = [new for job in jobs for new in (chosen.get(id(job), []) if is_tuned(job) else [job])]
+    # Of two spaces, the same values may be chosen.
+    return list({plan_of(job).identity: job for job in ready}.values()), bad
 
 
 def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan) -> list[PlannedJob]:
@@ -211,8 +214,8 @@ def group(jobs: Sequence[PlannedJob]) -> list[Study]:
     """
     settings: dict[str, list[PlannedJob]] = {}
     for job in jobs:
-        plan = plan_of(job)
-        settings.setdefault(plan.identity.removesuffix(f"-seed{plan.facts['seed']}"), []).append(job)
+        setting = plan_of(job).identity.removesuffix(f"-seed{plan_of(job).facts['seed']}")
+        settings.setdefault(setting + job.key.removeprefix(plan_of(job).identity), []).append(job)
     return [make_study(several) for several in settings.values()]
 
 
@@ -271,7 +274,11 @@ def describe_choice(choice: Tuning) -> str:
 
 
 def write_choice(plan: RunPlan, choice: Tuning) -> None:
-    """Write `tuning.json` to the folder of a run that is to be trained; a finished one keeps its own."""
+    """Write `tuning.json` to the folder of a run; a finished one keeps its own where that has more trials.
+
+    Raises `UserError` for a damaged one of a finished run.
+    """
     folder = RunFolder(Path(plan.folder.path))
-    if not folder.tuning.exists() or not folder.finished or plan.cfg.force:
+    earlier = read_tuning(folder) if folder.finished and not plan.cfg.force else None
+    if earlier is None or len(earlier.trials) <= len(choice.trials):
         write_json(folder.tuning, choice.as_plain())

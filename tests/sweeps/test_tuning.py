@@ -98,6 +98,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+def trials_of(job: PlannedJob) -> int:
+    assert job.plan is not None
+    tuning = read_tuning(job.plan.folder)
+    return len(tuning.trials) if tuning else 0
+
+
 def lr_of(job: PlannedJob) -> float:
     return float(job.cfg.optimizer.lr)
 
@@ -127,14 +133,29 @@ def test_each_network_gets_its_best_value_and_all_of_its_seeds(machine: Machine)
 
 
 def test_the_same_command_again_trains_nothing_and_a_wider_space_its_new_values_alone(machine: Machine) -> None:
-    machine.sweep("model=unet seed=0")
-    before = list(machine.trained)
     chosen, _ = machine.sweep("model=unet seed=0")
+    before = list(machine.trained)
+    again, _ = machine.sweep("model=unet seed=0")
     assert machine.trained == before
+    assert again[0].name == chosen[0].name
     wider, _ = machine.sweep("model=unet seed=0 tuning.space.optimizer.lr=[1e-4,3e-4,1e-3,3e-3]")
     assert machine.trained == [*before, ("unet", 1e-4)]
     assert lr_of(wider[0]) == lr_of(chosen[0])
-    assert wider[0].name != chosen[0].name, "chosen from another space, it is another run"
+    assert wider[0].name == chosen[0].name, "the same values are the same run"
+    assert [trials_of(job) for job in (chosen[0], wider[0])] == [4, 4], "which has the wider tuning"
+    narrower, _ = machine.sweep("model=unet seed=0 tuning.space.optimizer.lr=[3e-4,1e-3]")
+    assert (narrower[0].name, trials_of(narrower[0])) == (chosen[0].name, 4)
+    others, _ = machine.sweep("model=unet seed=0 tuning.space.optimizer.lr=[3e-4,3e-3]")
+    assert others[0].name != chosen[0].name, "other values are another run"
+
+
+def test_jobs_with_two_spaces_are_tuned_each_and_the_same_run_is_trained_once(machine: Machine) -> None:
+    words = "model=unet seed=0 tuning.space.optimizer.lr"
+    jobs = machine.plan([(*f"{words}={values}".split(), "protocol=tuned") for values in ("[1e-3,1e-2]", "[1e-3]")])
+    assert len({job.key for job in jobs}) == 2
+    chosen, unfinished = tune(jobs, machine.plan, machine.run)
+    assert not unfinished
+    assert [lr_of(job) for job in chosen] == [1e-3]
 
 
 def test_force_repeats_the_trials(machine: Machine) -> None:
