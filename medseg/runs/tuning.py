@@ -78,6 +78,17 @@ class Tuning:
         return sum(trial.state == state for trial in self.trials)
 
     @property
+    def equal(self) -> int:
+        """How many other trials have the validation Dice of the chosen one."""
+        return sum(trial.dice == self.best.dice for trial in self.trials) - 1
+
+    @property
+    def tie(self) -> str:
+        """Say how many they are, in words."""
+        others = "another trial is" if self.equal == 1 else f"{self.equal} other trials are"
+        return f"{others} equal: validation did not tell their values apart"
+
+    @property
     def at_edge(self) -> tuple[str, ...]:
         """The keys whose chosen value is the lowest or the highest of the space: a better one may lie outside."""
         return tuple(key for key, values in self.space.items() if is_edge(self.best.values[key], values))

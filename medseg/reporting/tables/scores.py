@@ -248,9 +248,10 @@ def cost_notes(comparison: Comparison) -> list[str]:
     if tuned:
         trials = all_trials(tuned)
         seconds = sum(trial.seconds for trial in trials)
+        rows = count(len({of.row for of in tuned}), "row")
         notes.append(
-            f"Settings of {count(len({of.row for of in tuned}), 'row')} were chosen by {count(len(trials), 'trial')} on "
-            f"validation images, {seconds / 3600:.2g} h of training beside that of the runs (Tuning)."
+            f"Settings of {rows} were chosen by {count(len(trials), 'trial')} on validation images, "
+            f"{seconds / 3600:.2g} h of training beside that of the runs (Tuning)."
         )
     return notes
 
