@@ -180,7 +180,8 @@ class Sweep(Sweeper):
                 if text is None:
                     raise
                 where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"
-                raise ConfigError(f"{text}{where if len(combinations) > 1 else ''}") from error
+                kind = UserError if type(error) is UserError else ConfigError
+                raise kind(f"{text}{where if len(combinations) > 1 else ''}") from error
             if job.key in jobs:
                 log.warning("the same run as another job, so left out: %s", " ".join(overrides))
             jobs.setdefault(job.key, job)
