@@ -47,7 +47,8 @@ def as_text(progress: Progress) -> str:
     lines += progress.copies
     counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items())
     lines += trials_lines(progress.trials)
-    lines.append(f"{len(progress.jobs)} runs: {counts}" if progress.jobs else "no runs yet")
+    none = "no runs yet: they follow when the trials of their settings have ended" if progress.trials else "no runs yet"
+    lines.append(f"{len(progress.jobs)} runs: {counts}" if progress.jobs else none)
     if progress.end is not None:
         lines.append(f"expected end: {show_time(progress.end)} (in {show_seconds(progress.seconds_left or 0)})")
     elif progress.unfinished:

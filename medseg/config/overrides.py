@@ -67,7 +67,9 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     normal = [
         re.sub(r"^(\+*data\.groups)=(?!['\"])(.*\(.*)$", lambda m: f"{m[1]}={as_string(m[2])}", word) for word in normal
     ]
-    normal = replacing_space(normal)
+    normal = [each for word in normal for each in replacing_space(word)]
+    # The words of a job are written like this once more, so what was replaced before stays as it is.
+    normal = [word for at, word in enumerate(normal) if at == 0 or word != normal[at - 1]]
     custom = any(re.match(r"\+*model\._target_=", word) for word in normal)
     chosen = any(word.startswith("model=") for word in normal)
     if any(word.startswith("budget=") for word in normal):
@@ -75,18 +77,17 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     return [*normal, "model=custom"] if custom and not chosen else normal
 
 
-def replacing_space(words: Sequence[str]) -> list[str]:
-    """Return words in which each `tuning.space.key=values` replaces what is there; once more makes no difference."""
-    replaced: list[str] = []
-    for word in words:
-        match = re.match(r"\+{0,2}(tuning\.space(?:\.[\w.]+)?)=(.+)", word, re.DOTALL)
-        if match is None:
-            replaced.append(word)
-            continue
-        null = f"++{match[1]}=null"
-        replaced = [each for each in replaced if each != null]
-        replaced += dict.fromkeys([null, f"++{match[1]}={match[2]}"])
-    return replaced
+def replacing_space(word: str) -> list[str]:
+    """Return `tuning.space.key=values` as words that replace what is there; other words as they are.
+
+    A range cannot be merged with a list, so the key is set to null first. The two words are written differently, since
+    a multirun takes the last one of those with the same key and the same mark.
+    """
+    match = re.match(r"\+{0,2}(tuning\.space(?:\.[\w.]+)?)=(.+)", word, re.DOTALL)
+    if match is None:
+        return [word]
+    first = f"++{match[1]}=null"
+    return [first] if match[2] == "null" else [first, f"{match[1]}={match[2]}"]
 
 
 def home(path: str) -> Path:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from medseg.config.tuning import tuned_keys
 from medseg.errors import UserError
 from medseg.reporting.evaluation_columns import ARROW, Evaluated, evaluation_columns, target_of
 from medseg.reporting.line import Facts, Line
@@ -113,7 +112,7 @@ class Settings:
         for (key, run), settings in zip(self.begun.items(), fill_in_defaults(self.begun.values()), strict=True):
             texts = {name: as_text(value) for name, value in sorted(settings.items())}
             texts = {name: alike.get((run.data, name, text), text) for name, text in texts.items()}
-            self.texts[key] = with_tuned(texts, tuned_keys(run.config))
+            self.texts[key] = with_tuned(texts, run.tuned_keys)
         self.by_column = self._by_column()
         self.rows = {
             key: tuple((k, text) for k, text in texts.items() if belongs_to_row(k) and k not in self.by_column)
@@ -177,7 +176,7 @@ class Settings:
         inside: dict[str, dict[str, set[Facts]]] = defaultdict(lambda: defaultdict(set))
         for run_id, run in runs.items():
             for group, option in run.choices.items():
-                if group not in (*NO_CHOICE, *tuned_keys(run.config)) and not is_ignored(group):
+                if group not in (*NO_CHOICE, *run.tuned_keys) and not is_ignored(group):
                     facts = tuple(fact for fact in self.rows[run_id] if fact[0].startswith(f"{group}."))
                     inside[group][str(option)].add(facts)
                     _ = inside[group][str(run.default_choices.get(group, option))]

@@ -30,6 +30,7 @@ from medseg.reporting.subgroups import find_subgroups
 from medseg.reporting.tables.external import external_table
 from medseg.reporting.tables.runs import unfinished_table
 from medseg.reporting.tables.scores import comparison_table
+from medseg.reporting.tuning import without_earlier_choices
 from medseg.reporting.wanted import Wanted
 from medseg.runs.reading import RunTree
 from medseg.runs.run import Run
@@ -126,6 +127,8 @@ def compare(
     Raises `ConfigError` for what cannot be chosen, `UserError` where no run is finished or has the score.
     """
     tree = (runs if isinstance(runs, RunTree) else RunTree(list(runs))).checked()
+    kept, replaced = without_earlier_choices(tree.runs)
+    tree.runs, tree.copies = kept, [*tree.copies, *replaced]
     wanted = Wanted.read(subgroups, sizes)
     folders = dict.fromkeys([*tree.folders, *(run.folder.parent for run in tree)])
     printed = read_names(names, list(folders))

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medseg.config.tuning import searched, tuned_keys
+from medseg.config.tuning import searched
 from medseg.errors import UserError
 from medseg.reporting.cells import Cell
 from medseg.reporting.formatting import count
 from medseg.reporting.layout import as_text, short
 from medseg.reporting.line import Line
+from medseg.runs.equivalence import fill_in_defaults
+from medseg.runs.naming import canonical
 from medseg.runs.run import Run
-from medseg.runs.tuning import Tuning
+from medseg.runs.tuning import Trial, Tuning
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class TunedCell:
         fold: of cross-validation, of which each is tuned by itself; None without.
         tuning: the trials and the choice.
         budget: of all of it, in words.
+        folder: of the experiment.
     """
 
     row: Line
@@ -32,6 +35,7 @@ class TunedCell:
     fold: int | None
     tuning: Tuning
     budget: str
+    folder: str
 
     @property
     def name(self) -> str:
@@ -43,6 +47,57 @@ class TunedCell:
     def chosen(self) -> str:
         """The chosen values, in words."""
         return ", ".join(f"{short_key(key)}={as_text(value)}" for key, value in self.tuning.best.values.items())
+
+
+def all_trials(tuned: Iterable[TunedCell]) -> list[Trial]:
+    """Return the trials of cells, each once, also where several cells were chosen from it."""
+    return list({(of.folder, trial.name): trial for of in tuned for trial in of.tuning.trials}.values())
+
+
+def without_earlier_choices(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Return runs without those whose values a tuning with more trials has replaced by others, and a line on these.
+
+    Two runs differ in their choice alone where they have the same network, data and seed, and settings that are equal
+    but for the tuned keys of the two. Of as many trials, the later choice counts.
+    """
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        if run.finished and tuning_of(run) is not None:
+            groups.setdefault((run.folder.parent, run.model, run.data, run.fold), []).append(run)
+    replaced: dict[str, str] = {}
+    for group in groups.values():
+        for run in group:
+            for other in group:
+                if run.seed == other.seed and chosen_later(run, other):
+                    replaced[str(run.folder.parent / run.setting)] = other.setting
+    left = [run for run in runs if str(run.folder.parent / run.setting) not in replaced]
+    if replaced:
+        names = ", ".join(f"{name.rpartition('/')[2]} by {other}" for name, other in replaced.items())
+        line = (
+            f"{count(len(runs) - len(left), 'run')} not counted: a tuning with more trials, or a later one, has chosen "
+            f"other values ({names})"
+        )
+        return left, [line]
+    return left, []
+
+
+def chosen_later(run: Run, other: Run) -> bool:
+    """Tell whether the values of another run replace those of a run with the same network, data and seed."""
+    one, two = set(run.tuned_keys), set(other.tuned_keys)
+    if run.setting == other.setting or weight(run) >= weight(other) or not (one <= two or two <= one):
+        return False
+    settings = fill_in_defaults([run, other])
+    here, there = (
+        {key: value for key, value in each.items() if not any(f"{key}.".startswith(f"{k}.") for k in one | two)}
+        for each in settings
+    )
+    return canonical(here) == canonical(there)
+
+
+def weight(run: Run) -> tuple[int, float]:
+    """Return what decides between two choices: the number of trials, then when it was made."""
+    tuning = tuning_of(run)
+    return len(tuning.trials) if tuning else 0, run.files.tuning.stat().st_mtime if tuning else 0.0
 
 
 def short_key(key: str) -> str:
@@ -58,7 +113,9 @@ def tuned_cells(cells: Iterable[Cell]) -> list[TunedCell]:
             tuning = tuning_of(run)
             if tuning is not None:
                 key = cell.row, cell.column, run.fold
-                found.setdefault(key, TunedCell(*key, tuning, describe_budget(run, tuning)))
+                # A seed that was added later may have been tuned by more trials than those before.
+                if key not in found or len(tuning.trials) > len(found[key].tuning.trials):
+                    found[key] = TunedCell(*key, tuning, describe_budget(run, tuning), str(run.folder.parent))
     return list(found.values())
 
 
@@ -72,8 +129,9 @@ def tuning_of(run: Run) -> Tuning | None:
 
 def describe_budget(run: Run, tuning: Tuning) -> str:
     """Describe search, space and budget; equal for networks that were tuned alike, whatever their usual values are."""
-    given = run.config.get("tuning")
-    space = searched(given["space"]) if isinstance(given, Mapping) and given.get("space") else tuning.space
+    config = run.config.get("tuning")
+    space = searched(config["space"]) if isinstance(config, Mapping) and config.get("space") else tuning.space
+    space = tuning.given or space
     keys = "; ".join(f"{key} {describe_values(values)}" for key, values in space.items())
     budget = tuning.budget
     how = "a grid" if tuning.search == "grid" else "Optuna's tree-structured Parzen estimator"
@@ -100,7 +158,7 @@ def check_tuning(cells: Sequence[Cell]) -> list[str]:
     if len(budgets) > 1:
         warnings.append(f"not all rows were tuned with the same budget ({' | '.join(budgets)})")
     without = dict.fromkeys(
-        cell.row.label for cell in cells if any(run.finished and not tuned_keys(run.config) for run in cell.runs)
+        cell.row.label for cell in cells if any(run.finished and not run.tuned_keys for run in cell.runs)
     )
     if without:
         labels = dict.fromkeys(of.row.label for of in tuned)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
+from medseg.runs.folder import RunFolder
 from medseg.runs.reading import find_runs
 from medseg.runs.run import Run
 from medseg.runs.workload import Workload, workload
@@ -52,6 +53,7 @@ class Measured:
         seconds: of all of them.
         other_seconds: of the rest, such as the start, the test and the pictures; None where it is not recorded.
         finished: whether all is done.
+        trial: whether it is a trial of a tuning, which keeps no checkpoint.
     """
 
     folder: Path
@@ -62,11 +64,17 @@ class Measured:
     seconds: float
     other_seconds: float | None = None
     finished: bool = True
+    trial: bool = False
 
     @cached_property
     def bytes(self) -> int:
         """The size of its folder."""
         return size_of(self.folder)
+
+    @cached_property
+    def bytes_without_checkpoints(self) -> int:
+        """The size of its folder without the weights."""
+        return self.bytes - size_of(RunFolder(self.folder).last_checkpoint.parent)
 
     def has(self, key: str, job: Job) -> bool:
         """Tell whether it is like a job in this."""
@@ -86,6 +94,7 @@ class Job:
         done: how many of them are done and stay.
         stops_early: whether there may be fewer.
         words: what `medseg benchmark` calls its network: the name, and the options on the command line.
+        trial: whether it is a trial of a tuning.
     """
 
     folder: Path
@@ -96,6 +105,7 @@ class Job:
     done: int = 0
     stops_early: bool = False
     words: frozenset[str] = frozenset()
+    trial: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ def measured(run: Run) -> Iterator[Measured]:
     seconds, rest = sum(row["seconds"] for row in rows), run.status.get("other_seconds")
     done = run.state in ("finished", "trained")
     rest = rest if done and isinstance(rest, int | float) else None
-    yield Measured(run.folder, run.setting, work, str(device), len(rows), seconds, rest, done)
+    yield Measured(run.folder, run.setting, work, str(device), len(rows), seconds, rest, done, run.trial is not None)
 
 
 def with_known_images(job: Job, runs: Sequence[Measured]) -> Job:
@@ -230,12 +240,16 @@ def usual_device(runs: Sequence[Measured]) -> list[Measured]:
 
 
 def estimate_bytes(job: Job, runs: Sequence[Measured]) -> float | None:
-    """Judge how large the folder of a run becomes, by finished runs; None where nothing is comparable."""
+    """Judge how large the folder of a run becomes, by finished runs; None where nothing is comparable.
+
+    A trial of a tuning keeps no checkpoint, so it tells nothing of other runs.
+    """
+    runs = [run for run in runs if run.finished and (job.trial or not run.trial)]
     for level in SIZE_LEVELS:
-        alike = [run for run in runs if run.finished and all(run.has(key, job) for key in level)]
+        alike = [run for run in runs if all(run.has(key, job) for key in level)]
         if alike:
             alike = of_experiment(job, alike)
-            return sum(run.bytes for run in alike) / len(alike)
+            return sum(run.bytes_without_checkpoints if job.trial else run.bytes for run in alike) / len(alike)
     return None
 
 

@@ -17,6 +17,8 @@ IGNORED = {
     "experiment", "force", "dry_run", "runs_dir", "data_dir", "logger", "metrics", "hydra", "seed", "compile",
     "activation_checkpointing", "test", "scores", "nsd_tolerance", "save_probabilities",
     "data.spacing", "data.data_dir", "data.source", "data.download", "data.num_workers", "data.metadata",
+    # How values were chosen: the values themselves make the run.
+    "tuning.search", "tuning.space", "tuning.trials",
 }  # fmt: skip
 """Keys that do not make a run another one. The seed is in the name itself."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from medseg.config.tuning import tuned_keys
 from medseg.errors import UserError
 from medseg.runs.folder import CALIBRATION, CONFIDENCE, RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
@@ -107,6 +108,14 @@ class Run:
         from medseg.runs.tuning import read_tuning  # not above: that module reads runs' files by this one's
 
         return read_tuning(self.files)
+
+    @property
+    def tuned_keys(self) -> tuple[str, ...]:
+        """The keys whose values trials have chosen, those of the last tuning that chose them; none without."""
+        try:
+            return tuple(self.tuning.space) if self.tuning else tuned_keys(self.config)
+        except UserError:  # a damaged file, which is told elsewhere
+            return tuned_keys(self.config)
 
     @cached_property
     def environment(self) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Tuning:
         budget: trials, epochs of a trial, seed, pruning.
         trials: in the order of the space, or of the search.
         chosen: index of the trial whose values the run has.
+        given: the space with factors such as `x3`, as the configuration has it; None in files of older versions.
     """
 
     search: str
@@ -60,6 +61,7 @@ class Tuning:
     budget: Mapping[str, Any]
     trials: Sequence[Trial]
     chosen: int
+    given: Mapping[str, Any] | None = None
 
     @property
     def best(self) -> Trial:
@@ -74,6 +76,17 @@ class Tuning:
     def count(self, state: str) -> int:
         """Count the trials in a state."""
         return sum(trial.state == state for trial in self.trials)
+
+    @property
+    def equal(self) -> int:
+        """How many other trials have the validation Dice of the chosen one."""
+        return sum(trial.dice == self.best.dice for trial in self.trials) - 1
+
+    @property
+    def tie(self) -> str:
+        """Say how many they are, in words."""
+        others = "another trial is" if self.equal == 1 else f"{self.equal} other trials are"
+        return f"{others} equal: validation did not tell their values apart"
 
     @property
     def at_edge(self) -> tuple[str, ...]:
@@ -134,6 +147,7 @@ SCHEMA: Schema = {
         {"name": str, "values": dict, "state": str, "dice": (float, None), "epochs": int, "seconds": float},
     ],
     "chosen": int,
+    "given": (dict, None),
 }
 
 
@@ -149,4 +163,6 @@ def read_tuning(folder: RunFolder) -> Tuning | None:
     whole = 0 <= content["chosen"] < len(trials) and all({*content["space"]} <= {*trial.values} for trial in trials)
     if not whole:
         raise UserError(f"{folder.tuning}: damaged (a trial without values)")
-    return Tuning(content["search"], content["space"], content["budget"], trials, content["chosen"])
+    return Tuning(
+        content["search"], content["space"], content["budget"], trials, content["chosen"], content.get("given")
+    )

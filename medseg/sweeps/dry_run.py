@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.config.tuning import is_trial
 from medseg.data.prepared.lookup import DataState, look_up
 from medseg.runs.estimates import (
     Job,
@@ -61,6 +62,7 @@ class JobForecast:
         time: that is left; None where nothing is comparable, and of a job that is done.
         bytes: that are left to write; None likewise.
         folder: where it writes.
+        trial: whether it is a trial of a tuning.
     """
 
     name: str
@@ -73,6 +75,7 @@ class JobForecast:
     time: Time | None
     bytes: float | None
     folder: Path
+    trial: bool = False
 
     @property
     def due(self) -> bool:
@@ -124,7 +127,7 @@ class Forecast:
         needed: dict[int, float] = defaultdict(float)
         folders: dict[int, Path] = {}
         for job in self.due:
-            folder = job.folder.parent
+            folder = job.folder.parent.parent if job.trial else job.folder.parent
             device = existing(folder).stat().st_dev
             folders.setdefault(device, folder)
             needed[device] += job.bytes or 0.0
@@ -212,6 +215,7 @@ class Estimator:
             time=time,
             bytes=size,
             folder=folder.path,
+            trial=is_trial(job.cfg.tuning),
         )
 
     def describe(self, job: PlannedJob) -> tuple[Job, int]:
@@ -228,6 +232,7 @@ class Estimator:
             max_epochs=max_epochs,
             stops_early=stops_early,
             words=words_of(facts),
+            trial=is_trial(job.cfg.tuning),
         )
         return described, config["data"].get("num_classes") or data.num_classes or 2
 
@@ -238,8 +243,13 @@ class Estimator:
         return self.known[key]
 
     def size_of_run(self, judged: Job, job: PlannedJob, num_classes: int) -> float | None:
-        """Judge how large the folder of a run becomes; by its network alone where no run is comparable."""
+        """Judge how large the folder of a run becomes; by its network alone where no run is comparable.
+
+        A trial keeps no checkpoint, so without a comparable run nothing is counted.
+        """
         size = estimate_bytes(judged, self.runs)
+        if size is None and judged.trial:
+            return 0.0
         if size is None:
             from medseg.measure.checkpoint_size import checkpoint_bytes  # not above: torch takes seconds
 

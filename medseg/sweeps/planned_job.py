@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from medseg.config.tuning import is_searched
 from medseg.errors import UserError
+from medseg.runs.naming import canonical
 from medseg.runs.plan import RunPlan
 from medseg.runs.state import present_state
 from medseg.sweeps.outcome import Outcome
@@ -29,8 +32,11 @@ class PlannedJob:
 
     @property
     def key(self) -> str:
-        """What no two jobs share."""
-        return self.plan.identity if self.plan else self.name
+        """What no two jobs share: the run that it means, and what its settings are to be chosen from."""
+        if self.plan is None:
+            return self.name
+        tuning: Any = OmegaConf.to_container(self.cfg.tuning, resolve=True) if self.cfg.get("tuning") else None
+        return f"{self.plan.identity} {canonical(tuning)}" if is_searched(tuning) else self.plan.identity
 
 
 LEAVING = 10.0

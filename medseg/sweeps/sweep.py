@@ -115,14 +115,15 @@ class Sweep(Sweeper):
         if len({word for words in combinations for word in words if word.startswith("dry_run=")}) > 1:
             raise ConfigError("dry_run has several values; give one for all jobs; no job was started")
         jobs = self.plan(combinations)
+        written = {of.override.lstrip("+~").partition("=")[0]: of.text for of in self.command.conditions}
         if self.command.dry_run is not None and any(job.cfg.dry_run for job in jobs):
             assert self.config is not None
-            self.command.dry_run(expected_jobs(jobs, self.plan), self.config.hydra.launcher)
+            self.command.dry_run(expected_jobs(jobs, self.plan, written), self.config.hydra.launcher)
             return
         unfinished: list[Outcome] = []
         if any(map(is_tuned, jobs)):
             self.of_many = True
-            jobs, unfinished = tune(jobs, self.plan, self.run)
+            jobs, unfinished = tune(jobs, self.plan, self.run, written)
         report([*self.run(jobs), *unfinished])
 
     def run(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
@@ -179,7 +180,8 @@ class Sweep(Sweeper):
                 if text is None:
                     raise
                 where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"
-                raise ConfigError(f"{text}{where if len(combinations) > 1 else ''}") from error
+                kind = UserError if type(error) is UserError else ConfigError
+                raise kind(f"{text}{where if len(combinations) > 1 else ''}") from error
             if job.key in jobs:
                 log.warning("the same run as another job, so left out: %s", " ".join(overrides))
             jobs.setdefault(job.key, job)

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from medseg.config.tuning import is_searched
+from medseg.config.tuning import is_searched, searched
 from medseg.errors import ConfigError
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, digest, leaves
 from medseg.runs.plan import RunPlan, settings_of
-from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial
+from medseg.runs.tuning import ENDED, FOLDER, Trial, Tuning, read_trial, read_tuning
 from medseg.sweeps.outcome import GOOD, Outcome
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.search import Search, search_of
@@ -52,6 +52,7 @@ class Study:
         code: what trials that can be compared share: a digest of the setting without the tuned keys.
         trials: of the values that were asked for, in this order: their jobs.
         fresh: whether earlier trials are repeated (`force=true`).
+        usual: the values without tuning.
         done: names of the trials that have ended in this sweep.
     """
 
@@ -60,6 +61,7 @@ class Study:
     search: Search
     code: str
     fresh: bool
+    usual: Values
     trials: dict[str, tuple[Values, PlannedJob]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -90,6 +92,10 @@ class Study:
         trial = read_trial(plan_of(tried[1]).folder, values)
         return trial if trial.state in ENDED else None
 
+    def as_usual(self, trial: Trial) -> int:
+        """Count the values of a trial that are those without tuning."""
+        return sum(canonical(trial.values[key]) == canonical(value) for key, value in self.usual.items())
+
     def as_trial(self, composed: DictConfig) -> None:
         """Make the configuration of a job that of a trial: no test, the seed and the epochs of the trials."""
         tuning = self.tuning
@@ -100,7 +106,9 @@ class Study:
             composed.tuning = {"trial": self.code, "pruning": tuning.get("pruning")}
 
     def choice(self) -> tuple[Tuning | None, tuple[str, str]]:
-        """Return the trial with the highest validation Dice, of equal ones the first, with all that led to it.
+        """Return the trial with the highest validation Dice, with all that led to it.
+
+        Of equal ones, that with the most usual values is chosen, of these the first.
 
         Or None, with the state of the jobs and why they cannot be trained.
         """
@@ -112,7 +120,7 @@ class Study:
         if not scored:
             diverged = f"{sum(trial.state == 'diverged' for trial in results)} of {len(results)} diverged"
             return None, ("failed", f"no trial has a validation Dice ({diverged}): give another tuning.space")
-        best = max(scored, key=lambda number: (results[number].dice or 0.0, -number))
+        best = max(scored, key=lambda number: (results[number].dice or 0.0, self.as_usual(results[number]), -number))
         tuning = self.tuning
         budget = {
             "trials": self.search.budget,
@@ -120,7 +128,8 @@ class Study:
             "seed": tuning["seed"],
             "pruning": tuning.get("pruning"),
         }
-        return Tuning(str(tuning["search"]), self.space, budget, results, best), ("", "")
+        given = searched(tuning["space"])
+        return Tuning(str(tuning["search"]), self.space, budget, results, best, given), ("", "")
 
 
 def plan_of(job: PlannedJob) -> RunPlan:
@@ -134,7 +143,9 @@ def is_tuned(job: PlannedJob) -> bool:
     return is_searched(OmegaConf.select(job.cfg, "tuning"))
 
 
-def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[PlannedJob], list[Outcome]]:
+def tune(
+    jobs: Sequence[PlannedJob], plan: Plan, run: Run, written: Mapping[str, str] | None = None
+) -> tuple[list[PlannedJob], list[Outcome]]:
     """Run the trials of jobs that are to be tuned; return the jobs with the chosen values.
 
     A setting whose trials have not all ended is left out: the outcomes of these and of its jobs are returned too.
@@ -143,10 +154,11 @@ def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[Planned
         jobs: of a sweep; those without tuning are returned as they are.
         plan: composes jobs.
         run: runs them.
+        written: key -> word of the command line, of those that are for some of the jobs.
 
     Raises `UserError` before the first trial for a space that cannot be.
     """
-    studies = group([job for job in jobs if is_tuned(job)])
+    studies = group([job for job in jobs if is_tuned(job)], written or {})
     bad: list[Outcome] = []
     for study in studies:  # all of them before the first trial
         add_trials(study, plan)
@@ -173,10 +185,12 @@ def tune(jobs: Sequence[PlannedJob], plan: Plan, run: Run) -> tuple[list[Planned
         for job in ready:
             write_choice(plan_of(job), choice)
         chosen |= {id(old): [new] for old, new in zip(study.jobs, ready, strict=True)}
-    return [new for job in jobs for new in (chosen.get(id(job), []) if is_tuned(job) else [job])], bad
+    ready = [new for job in jobs for new in (chosen.get(id(job), []) if is_tuned(job) else [job])]
+    # Of two spaces, the same values may be chosen.
+    return list({plan_of(job).identity: job for job in ready}.values()), bad
 
 
-def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan) -> list[PlannedJob]:
+def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan, written: Mapping[str, str] | None = None) -> list[PlannedJob]:
     """Return the jobs that a sweep runs, for a dry run: before those that are tuned, their trials; starts nothing.
 
     While values are not chosen yet, a job has the usual ones, and trials that Optuna has not suggested yet are like the
@@ -184,7 +198,7 @@ def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan) -> list[PlannedJob]:
 
     Raises `UserError` for a space that cannot be.
     """
-    studies = group([job for job in jobs if is_tuned(job)])
+    studies = group([job for job in jobs if is_tuned(job)], written or {})
     trials: list[PlannedJob] = []
     chosen: dict[int, PlannedJob] = {}
     for study in studies:
@@ -204,19 +218,19 @@ def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan) -> list[PlannedJob]:
     return [*trials, *(chosen.get(id(job), job) for job in jobs)]
 
 
-def group(jobs: Sequence[PlannedJob]) -> list[Study]:
+def group(jobs: Sequence[PlannedJob], written: Mapping[str, str]) -> list[Study]:
     """Sort jobs by what they share but the seed.
 
     Raises `UserError` for a space that cannot be, and for a tuned key that the command line sets.
     """
     settings: dict[str, list[PlannedJob]] = {}
     for job in jobs:
-        plan = plan_of(job)
-        settings.setdefault(plan.identity.removesuffix(f"-seed{plan.facts['seed']}"), []).append(job)
-    return [make_study(several) for several in settings.values()]
+        setting = plan_of(job).identity.removesuffix(f"-seed{plan_of(job).facts['seed']}")
+        settings.setdefault(setting + job.key.removeprefix(plan_of(job).identity), []).append(job)
+    return [make_study(several, written) for several in settings.values()]
 
 
-def make_study(jobs: list[PlannedJob]) -> Study:
+def make_study(jobs: list[PlannedJob], written: Mapping[str, str]) -> Study:
     """Make the study of the jobs of a setting.
 
     Raises `UserError`.
@@ -228,7 +242,7 @@ def make_study(jobs: list[PlannedJob]) -> Study:
         both = next((key for key in space if f"{key}.".startswith(f"{given}.") and "." in given), None)
         both = both or next((key for key in space if f"{given}.".startswith(f"{key}.")), None)
         if both is not None:
-            raise ConfigError(f"'{word}': {both} is tuned; leave this out, or ~tuning.space.{both}")
+            raise ConfigError(f"'{written.get(given, word)}': {both} is tuned; leave this out, or ~tuning.space.{both}")
     if cfg.continue_from is not None:
         raise ConfigError(
             "continue_from goes on with one training, and protocol=tuned chooses its settings: leave it out"
@@ -241,7 +255,8 @@ def make_study(jobs: list[PlannedJob]) -> Study:
     }
     fixed["trainer.max_epochs"] = tuning.get("epochs") or fixed.get("trainer.max_epochs")
     code = digest({"fixed": fixed, "tuned": sorted(space)})
-    return Study(jobs, space, search_of(tuning, space, usual_values(cfg, space)), code, bool(cfg.force))
+    usual = usual_values(cfg, space)
+    return Study(jobs, space, search_of(tuning, space, usual), code, bool(cfg.force), usual)
 
 
 def add_trials(study: Study, plan: Plan) -> list[PlannedJob]:
@@ -251,7 +266,10 @@ def add_trials(study: Study, plan: Plan) -> list[PlannedJob]:
     def known(values: Values) -> Trial | None:
         key = canonical(values)
         if key not in study.trials:
-            (job,) = plan([(*overrides, *as_words(values))], study.as_trial)
+            try:
+                (job,) = plan([(*overrides, *as_words(values))], study.as_trial)
+            except ConfigError as error:
+                raise ConfigError(f"tuning.space: {error}") from error
             study.trials[key] = values, job
         return study.known(values)
 
@@ -267,11 +285,16 @@ def with_values(study: Study, choice: Tuning, plan: Plan) -> list[PlannedJob]:
 def describe_choice(choice: Tuning) -> str:
     """Say what was chosen, in one line."""
     words = " ".join(as_words(dict(choice.best.values)))
-    return f"{words}, validation Dice {choice.best.dice or 0:.4f}, the best of {len(choice.trials)} trials"
+    tie = f"; {choice.tie}" if choice.equal else ""
+    return f"{words}, validation Dice {choice.best.dice or 0:.4f}, the best of {len(choice.trials)} trials{tie}"
 
 
 def write_choice(plan: RunPlan, choice: Tuning) -> None:
-    """Write `tuning.json` to the folder of a run that is to be trained; a finished one keeps its own."""
+    """Write `tuning.json` to the folder of a run; a finished one keeps its own where that has more trials.
+
+    Raises `UserError` for a damaged one of a finished run.
+    """
     folder = RunFolder(Path(plan.folder.path))
-    if not folder.tuning.exists() or not folder.finished or plan.cfg.force:
+    earlier = read_tuning(folder) if folder.finished and not plan.cfg.force else None
+    if earlier is None or len(earlier.trials) <= len(choice.trials):
         write_json(folder.tuning, choice.as_plain())

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, UserError
 from medseg.runs.equivalence import fill_in_defaults, find_equivalent
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import canonical, file_name
@@ -23,13 +23,24 @@ MAY_DIFFER = (EPOCHS, "continue_from")
 
 
 def plan_training(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
-    """Plan a run (`medseg.runs.plan.plan_run`), and check that it can go on from the run that it names.
+    """Plan a run (`medseg.runs.plan.plan_run`), and check that the run that it goes on from or begins with is there.
 
     Raises `UserError`.
     """
     plan = plan_run(cfg, hydra_config)
     earlier_run(plan)
+    check_initial_weights(plan)
     return plan
+
+
+def check_initial_weights(plan: RunPlan) -> None:
+    """Raise `UserError` where the `initial_weights` of a run that has not begun do not exist."""
+    begins = plan.cfg.force or not (plan.folder.finished or plan.folder.last_checkpoint.exists())
+    if plan.cfg.initial_weights is not None and begins:
+        try:
+            find_run(plan.cfg.initial_weights)
+        except UserError as error:
+            raise UserError(f"initial_weights={plan.cfg.initial_weights}: {error}") from None
 
 
 def earlier_run(plan: RunPlan) -> RunFolder | None:

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 
 from medseg.config import yaml_files
 from medseg.config.checks.tuning import check_tuning
-from medseg.config.compose import compose
 from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError
+from tests.helpers import compose_config
 
 SHIPPED: Any = OmegaConf.to_container(OmegaConf.load(yaml_files.config_dir() / "protocol" / "tuned.yaml").tuning)
 
@@ -71,16 +71,31 @@ def test_what_cannot_be_is_refused_in_one_line(tuning: Any, message: str) -> Non
 
 
 def test_a_key_of_the_space_is_added_or_replaced() -> None:
-    expected = ["++tuning.space.optimizer.lr=null", "++tuning.space.optimizer.lr={low:1,high:2}"]
+    expected = ["++tuning.space.optimizer.lr=null", "tuning.space.optimizer.lr={low:1,high:2}"]
     for given in ("tuning.space.optimizer.lr={low:1,high:2}", "+tuning.space.optimizer.lr={low:1,high:2}"):
         assert normalize_overrides([given]) == expected
         assert normalize_overrides(normalize_overrides([given])) == expected
     assert normalize_overrides(["~tuning.space.optimizer.lr"]) == ["~tuning.space.optimizer.lr"]
 
 
-def test_a_range_replaces_a_shipped_list_as_a_sweep_reads_the_words() -> None:
-    words = normalize_overrides(["tuning.space.optimizer.lr={low: 1e-5, high: 1e-1, log: true}"])
-    # Of the words for one key, the sweeper keeps the last.
-    ((job,),) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)
-    cfg, _ = compose("train", ["protocol=tuned", "tuning.search=optuna", *normalize_overrides(job)])
-    assert cfg.tuning.space.optimizer.lr == {"low": 1e-5, "high": 0.1, "log": True}
+@pytest.mark.parametrize(
+    ("words", "space"),
+    [
+        (["tuning.space.optimizer.lr={low: 1e-5, high: 1e-1}"], {"optimizer": {"lr": {"low": 1e-5, "high": 1e-1}}}),
+        (["tuning.space.optimizer={lr: {low: 1, high: 2}}"], {"optimizer": {"lr": {"low": 1, "high": 2}}}),
+        (["tuning.space.optimizer=[sgd,adamw]"], {"optimizer": ["sgd", "adamw"]}),
+        (["tuning.space={data: {batch_size: [4,8]}}"], {"data": {"batch_size": [4, 8]}}),
+        (
+            ["~tuning.space.optimizer.lr", "+tuning.space.loss=[dice]", "tuning.space.loss=[focal]"],
+            {"optimizer": {}, "loss": ["focal"]},
+        ),
+    ],
+)
+def test_a_key_of_the_space_has_what_the_command_line_says_in_each_job(words: list[str], space: Any) -> None:
+    parsed = OverridesParser.create().parse_overrides(normalize_overrides([*words, "protocol=tuned"]))
+    ((job,),) = BasicSweeper.split_arguments(parsed, None)
+    for overrides in (words, job):
+        tuning: Any = OmegaConf.to_container(
+            compose_config("train", *overrides, "protocol=tuned", "tuning.search=optuna").tuning
+        )
+        assert tuning["space"] == space

@@ -31,7 +31,13 @@ def tuned(
     space = {"optimizer.lr": [0.001, 0.01]}
     ends = {0.001: "trained", 0.01: "trained" if lr == 0.01 else "diverged"}
     trials = [
-        {"name": f"trial{n}", "values": {"optimizer.lr": value}, "state": state, "epochs": 5, "seconds": 1800.0}
+        {
+            "name": f"{network}-{data}-trial{n}",
+            "values": {"optimizer.lr": value},
+            "state": state,
+            "epochs": 5,
+            "seconds": 1800.0,
+        }
         | {"dice": None if state == "diverged" else 0.7 + n / 10}
         for n, (value, state) in enumerate(ends.items())
     ]
@@ -123,3 +129,23 @@ def test_a_damaged_file_is_told(content: str, tmp_path: Path) -> None:
     tree = read_runs(tmp_path / "tuned").checked()
     assert [run.state for run in tree].count("damaged") == 1
     assert len(compare(tree).comparison.rows) == 2
+
+
+def test_a_wider_space_that_chose_other_values_replaces_the_runs_before(tmp_path: Path) -> None:
+    sweep = tmp_path / "tuned"
+    tuned(sweep, "unet", 0.001, "kvasir")
+    earlier = {path.name for path in sweep.iterdir()}
+    tuned(sweep, "unet", 0.01, "kvasir")
+    for file in sweep.glob("*/tuning.json"):
+        if file.parent.name not in earlier:
+            content = read_json(file)
+            further = {**content["trials"][0], "name": "trial2", "values": {"optimizer.lr": 0.1}, "dice": 0.5}
+            space = {"optimizer.lr": [0.001, 0.01, 0.1]}
+            write_json(file, {**content, "space": space, "trials": [*content["trials"], further]})
+    report = report_of(sweep)
+    assert len(report.runs) == 2
+    assert [row.label for row in report.comparison.rows] == ["unet"]
+    assert {run.config["optimizer"]["lr"] for run in report.runs} == {0.01}
+    assert [note for note in report.notes if note.startswith("2 runs not counted: a tuning with more trials, or a")]
+    page = report.write(sweep / "report", "markdown", figures=False)["Markdown"].read_text()
+    assert "were chosen by 3 trials on validation images" in page

@@ -114,7 +114,7 @@ def test_a_name_is_a_plain_folder_name() -> None:
 SAME_RESULT = {
     "experiment", "force", "dry_run", "runs_dir", "data_dir", "compile", "activation_checkpointing", "test", "metrics",
     "scores", "nsd_tolerance", "save_probabilities", "data.spacing", "data.metadata", "data.data_dir",
-    "data.source", "data.download", "data.num_workers",
+    "data.source", "data.download", "data.num_workers", "tuning.search", "tuning.space", "tuning.trials",
 }  # fmt: skip
 """Written out once more: a key that `IGNORED` gains by mistake must not go unnoticed."""
 

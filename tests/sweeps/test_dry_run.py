@@ -83,6 +83,7 @@ def test_one_run_is_shown(tmp_path: Path) -> None:
         (("seed=0,1", "dry_run=1"), "dry_run is 1; it must be true, false or the CSV file of a benchmark"),
         (("seed=0,1", "dry_run=false"), "dry_run has several values"),
         (("seed=0,1", "dry_run=missing.csv"), "no such file"),
+        (("seed=0,1", "initial_weights=runs/none"), "initial_weights=runs/none: runs/none: no such run folder"),
     ],
 )
 def test_wrong_words_are_refused_as_by_the_sweep(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_wrong_words_are_refused_as_by_the_sweep(words: tuple[str, ...], message
     if not any(word.startswith("dry_run") for word in given):
         given.append("dry_run=true")
     done = train(tmp_path, "-m", *given)
-    assert done.returncode == 2
+    assert done.returncode == (1 if "initial_weights=runs/none" in words else 2)
     assert done.stdout == ""
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -273,6 +274,17 @@ def test_many_jobs_are_grouped_and_soon_shown(tmp_path: Path) -> None:
     (row,) = [line.split() for line in lines if line.startswith("unet ")]
     assert row[:6] == ["unet", "synthetic", "300", "1", "1", "298"]
     assert "300 jobs: 1 finished, 1 interrupted, 298 to do" in lines
+    write_run(jobs[2], [2.0], "trained")
+    jobs = [type(last)((), job.cfg, "", LAUNCHER, untested(job.plan)) for job in jobs]
+    lines = dry_run_lines(jobs, LAUNCHER)
+    (row,) = [line.split() for line in lines if line.startswith("unet ")]
+    assert row[:7] == ["unet", "synthetic", "300", "1", "1", "1", "297"]
+    assert "300 jobs: 1 finished, 1 trained, 1 interrupted, 297 to do" in lines
+
+
+def untested(plan: Any) -> Any:
+    plan.cfg.test = False
+    return plan
 
 
 def replaced(plan: Any, folder: Any) -> Any:

@@ -13,10 +13,14 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from medseg.commands.status import as_text
 from medseg.errors import ConfigError, UserError
 from medseg.runs.plan import plan_run
+from medseg.runs.progress import read_progress
 from medseg.runs.reading import read_runs
 from medseg.runs.tuning import read_tuning
+from medseg.sweeps.dry_run import forecast
+from medseg.sweeps.launchers import BASIC
 from medseg.sweeps.outcome import Outcome
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.tuning import Change, expected_jobs, tune
@@ -98,6 +102,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+def trials_of(job: PlannedJob) -> int:
+    assert job.plan is not None
+    tuning = read_tuning(job.plan.folder)
+    return len(tuning.trials) if tuning else 0
+
+
 def lr_of(job: PlannedJob) -> float:
     return float(job.cfg.optimizer.lr)
 
@@ -127,14 +137,29 @@ def test_each_network_gets_its_best_value_and_all_of_its_seeds(machine: Machine)
 
 
 def test_the_same_command_again_trains_nothing_and_a_wider_space_its_new_values_alone(machine: Machine) -> None:
-    machine.sweep("model=unet seed=0")
-    before = list(machine.trained)
     chosen, _ = machine.sweep("model=unet seed=0")
+    before = list(machine.trained)
+    again, _ = machine.sweep("model=unet seed=0")
     assert machine.trained == before
+    assert again[0].name == chosen[0].name
     wider, _ = machine.sweep("model=unet seed=0 tuning.space.optimizer.lr=[1e-4,3e-4,1e-3,3e-3]")
     assert machine.trained == [*before, ("unet", 1e-4)]
     assert lr_of(wider[0]) == lr_of(chosen[0])
-    assert wider[0].name != chosen[0].name, "chosen from another space, it is another run"
+    assert wider[0].name == chosen[0].name, "the same values are the same run"
+    assert [trials_of(job) for job in (chosen[0], wider[0])] == [4, 4], "which has the wider tuning"
+    narrower, _ = machine.sweep("model=unet seed=0 tuning.space.optimizer.lr=[3e-4,1e-3]")
+    assert (narrower[0].name, trials_of(narrower[0])) == (chosen[0].name, 4)
+    others, _ = machine.sweep("model=unet seed=0 tuning.space.optimizer.lr=[3e-4,3e-3]")
+    assert others[0].name != chosen[0].name, "other values are another run"
+
+
+def test_jobs_with_two_spaces_are_tuned_each_and_the_same_run_is_trained_once(machine: Machine) -> None:
+    words = "model=unet seed=0 tuning.space.optimizer.lr"
+    jobs = machine.plan([(*f"{words}={values}".split(), "protocol=tuned") for values in ("[1e-3,1e-2]", "[1e-3]")])
+    assert len({job.key for job in jobs}) == 2
+    chosen, unfinished = tune(jobs, machine.plan, machine.run)
+    assert not unfinished
+    assert [lr_of(job) for job in chosen] == [1e-3]
 
 
 def test_force_repeats_the_trials(machine: Machine) -> None:
@@ -175,12 +200,21 @@ def test_what_diverges_is_a_result_and_is_not_chosen(machine: Machine) -> None:
     assert outcome.error == "no trial has a validation Dice (3 of 3 diverged): give another tuning.space"
 
 
-def test_of_equal_trials_the_first_is_chosen(machine: Machine) -> None:
-    chosen, _ = machine.sweep(
-        "model=unet seed=0 tuning.space.optimizer.lr=[3e-3,1e-2] tuning.space.data.batch_size=[8,4]"
-    )
+@pytest.mark.parametrize(("sizes", "chosen_size"), [("[2,3]", 2), ("[2,8]", 8)])
+def test_of_equal_trials_the_usual_one_is_chosen_else_the_first(
+    sizes: str, chosen_size: int, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    words = f"model=unet seed=0 tuning.space.optimizer.lr=[3e-3,1e-2] tuning.space.data.batch_size={sizes}"
+    (job,), _ = machine.sweep(words)
     assert len(machine.trained) == 4
-    assert (lr_of(chosen[0]), chosen[0].cfg.data.batch_size) == (3e-3, 8)
+    assert composed(("model=unet",))[0].data.batch_size == 8
+    assert (lr_of(job), job.cfg.data.batch_size) == (3e-3, chosen_size)
+    assert job.plan is not None
+    tuning = read_tuning(job.plan.folder)
+    assert tuning is not None
+    assert tuning.equal == 1
+    assert "another trial is equal: validation did not tell their values apart" in caplog.text
 
 
 def test_jobs_that_are_not_tuned_stay_as_they_are(machine: Machine) -> None:
@@ -248,7 +282,8 @@ def test_a_group_of_options_can_be_tuned(machine: Machine) -> None:
         ("tuning.space.loss._target_=[x3]", "multiplies a number"),
         ("tuning.space.optimizer.lr={low:x3,high:x1} tuning.search=optuna", "is empty"),
         ("tuning.space.optimizer.lr=[-1]", "optimizer.lr is -1; it must be a number from 0"),
-        ("tuning.space={}", "it must have keys"),
+        ("tuning.space.optimizer.lr=[x-1]", "tuning.space: optimizer.lr is 'x-1'"),
+        ("tuning.space={}", "tuning.space is {}; it must have keys"),
         ("tuning=5", "tuning is 5; it must be null"),
     ],
 )
@@ -258,6 +293,38 @@ def test_what_cannot_be_tuned_is_refused_in_one_line(machine: Machine, words: st
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not machine.trained
+
+
+def test_a_word_for_some_jobs_is_quoted_as_it_was_written(machine: Machine) -> None:
+    jobs = machine.plan([("model=unet", "protocol=tuned", "optimizer.lr=0.5")])
+    with pytest.raises(ConfigError, match=r"^'unet:optimizer.lr=0.5': optimizer.lr is tuned"):
+        tune(jobs, machine.plan, machine.run, {"optimizer.lr": "unet:optimizer.lr=0.5"})
+
+
+def test_the_status_has_the_trials_before_there_are_runs(machine: Machine) -> None:
+    machine.ends = lambda model, lr: "failed" if lr > 1e-3 else "trained"
+    machine.sweep("model=unet seed=0")
+    text = as_text(read_progress([machine.folder / "main"]))
+    assert "tuning: 3 trials: 1 failed, 2 trained; medseg status" in text
+    assert text.splitlines()[-1] == "no runs yet: they follow when the trials of their settings have ended"
+
+
+def test_a_dry_run_counts_no_checkpoints_of_trials(machine: Machine) -> None:
+    expected = expected_jobs(machine.plan([("model=unet", "protocol=tuned")]), machine.plan)
+    plan = forecast(expected, OmegaConf.create({"_target_": BASIC}))
+    sizes = [job.bytes for job in plan.jobs]
+    assert sizes[:3] == [0, 0, 0]
+    assert sizes[3]
+    ((folder, needed, _),) = plan.disks
+    assert (folder, needed) == (machine.folder / "main", sizes[3])
+    # A trial that has ended tells how large others become, and nothing of a run.
+    machine.train(expected[0])
+    assert expected[0].plan
+    expected[0].plan.folder.environment.write_text('{"device": "cpu, 2 threads"}')
+    later = [job.bytes for job in forecast(expected, OmegaConf.create({"_target_": BASIC})).jobs]
+    assert later[0] is None
+    assert later[1]
+    assert later[3] == sizes[3]
 
 
 def test_the_choice_is_in_the_configuration_and_beside_it(machine: Machine) -> None:

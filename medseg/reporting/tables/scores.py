@@ -15,7 +15,7 @@ from medseg.reporting.formatting import count, describe_runs, fixed, interval, n
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.statistics import effective_number
-from medseg.reporting.tuning import tuned_cells
+from medseg.reporting.tuning import all_trials, tuned_cells
 
 STATES = ("trained", "failed", "damaged", "interrupted", "running", "waiting")
 """What a cell without a finished run shows, the worst first."""
@@ -246,10 +246,12 @@ def cost_notes(comparison: Comparison) -> list[str]:
         notes.append("Training: of one run, mean over the finished runs of the network.")
     tuned = tuned_cells(comparison.cells.values())
     if tuned:
-        trials, seconds = sum(len(of.tuning.trials) for of in tuned), sum(of.tuning.seconds for of in tuned)
+        trials = all_trials(tuned)
+        seconds = sum(trial.seconds for trial in trials)
+        rows = count(len({of.row for of in tuned}), "row")
         notes.append(
-            f"Settings of {count(len({of.row for of in tuned}), 'row')} were chosen by {count(trials, 'trial')} on "
-            f"validation images, {seconds / 3600:.2g} h of training beside that of the runs (Tuning)."
+            f"Settings of {rows} were chosen by {count(len(trials), 'trial')} on validation images, "
+            f"{seconds / 3600:.2g} h of training beside that of the runs (Tuning)."
         )
     return notes
 

@@ -36,6 +36,7 @@ def tuning_table(comparison: Comparison) -> Table[TunedCell]:
     )
     budgets = dict.fromkeys(record.budget for record in records)
     notes = [f"Chosen by the validation Dice of trials, before the runs were trained: {budget}." for budget in budgets]
+    notes += [f"{record.name}: {record.tuning.tie}." for record in records if record.tuning.equal]
     notes.append(
         "Trials saw training and validation images alone. Their time is not in the training time of the runs. A trial "
         "whose loss is not finite has diverged and is not chosen."
