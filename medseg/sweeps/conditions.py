@@ -73,18 +73,24 @@ def read_conditions(words: Iterable[str]) -> tuple[list[str], list[Condition]]:
 
 
 def add_overrides(
-    jobs: Sequence[Sequence[str]], conditions: Sequence[Condition], loader: ConfigLoader, master: DictConfig
+    jobs: Sequence[Sequence[str]],
+    of_file: Sequence[Condition],
+    of_command: Sequence[Condition],
+    loader: ConfigLoader,
+    master: DictConfig,
 ) -> list[list[str]]:
     """Add to each job the overrides whose condition it fulfils; several values make several jobs.
 
     Args:
         jobs: the overrides of each job.
-        conditions: of the multirun.
+        of_file: conditions of `hydra.sweeper.params`; those of options that the command has left out are ignored.
+        of_command: conditions of the command line.
         loader: Hydra's.
         master: the configuration of the multirun.
 
-    Raises `ConfigError` for a condition that no job fulfils.
+    Raises `ConfigError` for a condition of the command line that no job fulfils.
     """
+    conditions = [*of_file, *of_command]
     parser = OverridesParser.create(config_loader=loader)
     used: set[Condition] = set()
 
@@ -105,7 +111,7 @@ def add_overrides(
             yield from extend([*job, *extra], done.union(applying))
 
     extended = [whole for job in jobs for whole in extend(list(job), frozenset())]
-    for condition in conditions:
+    for condition in of_command:
         if condition not in used:
             raise ConfigError(f"'{condition.text}': no job has the option '{condition.option}'; no job was started")
     return extended

@@ -151,7 +151,6 @@ class Sweep(Sweeper):
         assert self.config is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         params, conditions = read_conditions(self.params)
-        conditions += self.command.conditions
         overrides = parser.parse_overrides([*params, *arguments])
         jobs = 1
         for override in filter(Override.is_discrete_sweep, overrides):
@@ -161,8 +160,9 @@ class Sweep(Sweeper):
             if jobs > MOST_JOBS:
                 raise ConfigError(f"'{override.input_line}' makes more than {MOST_JOBS:,} jobs; no job was started")
         (batch,) = BasicSweeper.split_arguments(overrides, None)
-        if conditions:
-            batch = add_overrides(batch, conditions, self.hydra_context.config_loader, self.config)
+        if conditions or self.command.conditions:
+            loader = self.hydra_context.config_loader
+            batch = add_overrides(batch, conditions, self.command.conditions, loader, self.config)
         return [tuple(normalize_overrides(job)) for job in batch]
 
     def plan(self, combinations: Sequence[tuple[str, ...]], change: Change | None = None) -> list[PlannedJob]:

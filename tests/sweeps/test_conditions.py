@@ -68,6 +68,9 @@ def test_a_sweep_in_a_file_takes_them_too(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     widths = sorted((run.model, run.config["model"]["base_channels"]) for run in read_runs([tmp_path / "main"]).runs)
     assert widths == [("convunext", 32), ("unet", 8), ("unet", 16)]
+    # A part of the file's networks: what the file has for the others is ignored.
+    done = sweep(tmp_path, "-m", "+experiments=widths", "--config-dir", str(tmp_path / "conf"), "model=convunext")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
