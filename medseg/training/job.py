@@ -34,6 +34,7 @@ from medseg.training.build import (
     quiet_libraries,
 )
 from medseg.training.callbacks import core_callbacks
+from medseg.training.class_weights import balance_classes
 from medseg.training.continuing import check_same_data, copy_training, earlier_run
 from medseg.training.data_record import (
     check_parts,
@@ -183,6 +184,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         if loaded is not None:
             write_json(folder.pretrained, loaded.to_dict())
     with record_run_status(folder, trainer, mirrors):
+        balance_classes(loss, datamodule)  # here, where train.log has the weights
         if earlier is not None:
             log.info("going on from %s", earlier.path)
             if trainer.is_global_zero:
