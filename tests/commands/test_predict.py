@@ -50,7 +50,8 @@ def predict(checkpoint: Path, source: object, output: Path, *overrides: str) -> 
 
 
 def masks(output: Path) -> dict[str, np.ndarray]:
-    found = {file.relative_to(output / "masks").as_posix(): file for file in (output / "masks").rglob("*.png")}
+    found = {file.relative_to(output).as_posix(): file for file in output.rglob("*.png")}
+    found = {name: file for name, file in found.items() if not name.startswith(("overlays/", "probabilities/"))}
     return {name: read_png(found[name]) for name in sorted(found)}
 
 
@@ -101,7 +102,7 @@ def test_a_folder_with_all_that_can_be_asked_for(checkpoint: Path, images: Path,
         assert float(row["area_share"]) == pytest.approx(inside.mean())
         assert int(row["components"]) == cv2.connectedComponents(expected.mask, connectivity=8)[0] - 1
         assert float(row["mean_confidence"]) == pytest.approx(expected.probabilities[1][inside].mean(), abs=2e-6)
-        assert row["mask"] == f"masks/{row['image']}"
+        assert row["mask"] == row['image']
         stored = read_png(out / "probabilities" / "1-blob" / row["image"])
         assert stored.dtype == np.uint16
         assert np.allclose(stored / 65535, expected.probabilities[1], atol=1e-5)
@@ -162,20 +163,20 @@ def test_a_restart_goes_on_where_it_stopped(
     out = tmp_path / "out"
     predict(checkpoint, images / "top.jpg", out)
     assert len(read_csv(out / "predictions.csv")) == 1
-    first = (out / "masks" / "top.png").stat().st_mtime_ns
+    first = (out / "top.png").stat().st_mtime_ns
     # A kill in the middle of a line, and a mask whose line was never written.
     with (out / ".finished.jsonl").open("a") as stream:
         stream.write('{"image": "a/scan.png", "stamp"')
-    (out / "masks" / "a").mkdir()
-    (out / "masks" / "a" / "scan.png").write_bytes(b"half a file")
+    (out / "a").mkdir()
+    (out / "a" / "scan.png").write_bytes(b"half a file")
     predict(checkpoint, images, out)
     assert "predicted: 2 images, 1 were there already" in capsys.readouterr().out
     assert [row["image"] for row in read_csv(out / "predictions.csv")] == ["a/scan.png", "b/scan.png", "top.jpg"]
-    assert (out / "masks" / "top.png").stat().st_mtime_ns == first
+    assert (out / "top.png").stat().st_mtime_ns == first
     assert masks(out)["a/scan.png"].shape == (40, 60)
 
     # What is gone, has changed, or was not asked for before is predicted again; nothing else is.
-    (out / "masks" / "b" / "scan.png").unlink()
+    (out / "b" / "scan.png").unlink()
     write_image(images / "top.jpg", picture(30, 30))
     predict(checkpoint, images, out)
     assert "predicted: 2 images, 1 were there already" in capsys.readouterr().out
@@ -201,14 +202,39 @@ def test_what_other_settings_or_others_have_made_is_not_touched(checkpoint: Path
     predict(retrained, images / "a", out, "force=true")
     assert list(masks(out)) == ["scan.png"], "the masks of before are gone"
 
-    truth = write_image(images / "masks" / "top.png", np.full((5, 5), 255, np.uint8))
-    with pytest.raises(ConfigError, match=r"images/masks is there, and medseg predict has not written it"):
-        predict(checkpoint, images, images)
-    assert (read_png(truth) == 255).all()
+    truth = write_image(images.parent / "masks" / "top.png", np.full((5, 5), 255, np.uint8))
+    before = {file: file.read_bytes() for file in images.parent.rglob("*.*") if file.is_file()}
+    for taken in (truth.parent, images):
+        with pytest.raises(ConfigError, match=r"is not empty \(.*\), and medseg predict has not written it; give output="):
+            predict(checkpoint, images, taken)
+    assert before == {file: file.read_bytes() for file in before}
+
+
+def test_the_named_folder_holds_the_masks(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    for _ in range(2):
+        predict(checkpoint, images, out, "overlays=true")
+    assert sorted(file.relative_to(out).as_posix() for file in out.rglob("*.png")) == [
+        "a/scan.png", "b/scan.png", "overlays/a/scan.png", "overlays/b/scan.png", "overlays/top.png", "top.png",
+    ]  # fmt: skip
+    # A folder of images that is called as one of the results.
+    write_image(images / "overlays" / "top.png", picture(20, 20))
+    with pytest.raises(ConfigError, match=r"overlays/top\.png of top\.jpg would replace overlays/top\.png"):
+        predict(checkpoint, images, tmp_path / "other", "overlays=true")
+    assert "overlays/top.png" in predict(checkpoint, images, tmp_path / "third").finished
+
+
+def test_a_mask_never_replaces_its_image(checkpoint: Path, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "images" / "a.png", picture(20, 20))
+    before = image.read_bytes()
+    (image.parent / "prediction.json").write_text('{"medseg": "0.1.0"}')  # of a version that had a folder for masks
+    with pytest.raises(ConfigError, match=r"a\.png of a\.png would replace a\.png"):
+        predict(checkpoint, image.parent, image.parent, "force=true")
+    assert image.read_bytes() == before
 
 
 def test_output_in_the_input_folder_is_never_input(checkpoint: Path, images: Path) -> None:
-    for output in (images, images / "predicted", images / "a" / "again"):
+    for output in (images / "predicted", images / "a" / "again"):
         for _ in range(2):
             predict(checkpoint, images, output, "overlays=true", "probabilities=true")
             rows = read_csv(output / "predictions.csv")
@@ -216,7 +242,7 @@ def test_output_in_the_input_folder_is_never_input(checkpoint: Path, images: Pat
     found = predict(checkpoint, images / "**" / "*.png", images / "third")
     assert sorted(found.finished) == ["a/scan.png", "b/scan.png"]
     # Whoever gives the folder of the masks itself means it.
-    assert len(predict(checkpoint, images / "masks", images.parent / "fourth").finished) == 3
+    assert len(predict(checkpoint, images / "predicted", images.parent / "fourth").finished) == 3
 
 
 def test_names_that_would_be_the_same(checkpoint: Path, tmp_path: Path) -> None:

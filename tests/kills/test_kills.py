@@ -114,8 +114,8 @@ def test_preparing_that_is_killed(server: Server, tmp_path: Path, temporary: Pat
 
 
 PREDICTING = (
-    Fault("kill", r"masks/.*partial", "open", 2), Fault("cut", r"overlays/.*partial", "open", 1, size=100),
-    Fault("kill", r"prediction\.json", "os.rename"), Fault("term", r"masks/.*partial", "os.rename", 1),
+    Fault("kill", r"predicted/\.\d\.png.*partial", "open", 2), Fault("cut", r"overlays/.*partial", "open", 1, size=100),
+    Fault("kill", r"prediction\.json", "os.rename"), Fault("term", r"predicted/\.\d\.png.*partial", "os.rename", 1),
     Fault("kill", r"\.finished\.jsonl$", "open", 1), Fault("cut", r"predictions\.csv", "open", size=20),
 )  # fmt: skip
 

@@ -65,7 +65,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     unreadable: dict[str, str] = {}
     noted: list[Problem] = []
     stopping, large = threading.Event(), threading.Lock()
-    with output.opened(settings, force=cfg.force):
+    with output.opened(settings, inputs.images, force=cfg.force):
         due = [image for image in inputs.images if not output.has(image)]
         device = predictor.networks[0].device
         log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), device)
@@ -182,7 +182,7 @@ def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], 
     done = len(due) - len(unreadable)
     before = f", {len(images) - len(due)} were there already" if len(images) > len(due) else ""
     print(f"predicted: {done} images{before}")
-    print(printable(f"masks:     {output.path / 'masks'}"))
+    print(printable(f"masks:     {output.path}"))
     print(printable(f"table:     {output.table}"))
     if not unreadable:
         return

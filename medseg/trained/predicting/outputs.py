@@ -1,7 +1,8 @@
 """The folder of a prediction: what is in it, what is known to be finished, how it is written.
 
 prediction.json       what made it: checkpoints, options, the folder of the images
-masks/*.png           the class of each pixel, at the size of the image: indices, or 0 and 255
+*.png                 masks, in the sub-folders of the images: the class of each pixel, at the size of the image, as
+                      indices, or 0 and 255
 probabilities/<k>-<class>/*.png   where asked for: the probability of a class, 16 bits, 65535 for 1
 overlays/*.png        where asked for: the image with the outlines of its mask
 predictions.csv       a row for each image and foreground class, all that were ever predicted into this folder
@@ -32,6 +33,7 @@ from medseg.trained.predicting.prediction import encode_png
 
 MARKER = "prediction.json"
 RESULTS = ("masks", "probabilities", "overlays")
+"""Folders of results beside the marker; `masks` is that of versions before 0.2."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Finished:
 
 
 def is_result(folder: Path) -> bool:
-    """Tell whether a folder holds the masks, probabilities or overlays of a prediction."""
-    if folder.name not in RESULTS:
-        return False
+    """Tell whether a folder holds the results of a prediction."""
+    return _is_output(folder) or (folder.name in RESULTS and _is_output(folder.parent))
+
+
+def _is_output(folder: Path) -> bool:
     try:
-        return "medseg" in json.loads((folder.parent / MARKER).read_text(encoding="utf-8"))
+        return "medseg" in json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
 
@@ -98,19 +102,22 @@ class OutputFolder:
         self.journal = path / ".finished.jsonl"
 
     @contextmanager
-    def opened(self, settings: dict[str, Any], *, force: bool) -> Iterator[None]:
+    def opened(self, settings: dict[str, Any], images: Sequence[Input], *, force: bool) -> Iterator[None]:
         """Hold the folder for this process; at the end, however it comes, all finished images are in the table.
 
         Args:
             settings: plain values that decide on the outputs; a folder of the same ones is resumed.
+            images: all that are to be predicted into it.
             force: begin anew and remove what was predicted before.
 
-        Raises `UserError` where another process holds it, or it holds outputs of other settings or other programs.
+        Raises `UserError` where another process holds it, it holds outputs of other settings or files of others, or an
+        output would replace an image or another output.
         """
         lock = self.path / ".lock"
         with held(lock, "is predicting into this folder"):
             try:
                 self._check(settings, force=force)
+                self._check_files(images)
                 self.finished = self._read_journal()
                 for image in list(self.finished) if force else ():
                     self.remove(image)
@@ -128,10 +135,11 @@ class OutputFolder:
         """Raise `ConfigError` for a folder with other content."""
         marker = self.path / MARKER
         if not marker.exists():
-            foreign = next((name for name in (*RESULTS, self.table.name) if (self.path / name).exists()), None)
+            foreign = min((file.name for file in self.path.iterdir() if not file.name.startswith(".")), default=None)
             if foreign is not None:
                 raise ConfigError(
-                    f"{self.path / foreign} is there, and medseg predict has not written it; choose another output"
+                    f"{self.path} is not empty ({foreign}), and medseg predict has not written it; give output=FOLDER, "
+                    "a new or empty one"
                 )
             return
         try:
@@ -145,6 +153,19 @@ class OutputFolder:
                 f"{self.path} holds predictions with another {', '.join(other)}; choose another output, or replace "
                 "them with force=true"
             )
+
+    def _check_files(self, images: Sequence[Input]) -> None:
+        """Raise `ConfigError` where an output would replace an image or another output."""
+        sources = {image.file.parent.resolve() / image.file.name: image.image for image in images}
+        outputs: dict[Path, str] = {}
+        here = self.path.resolve()
+        for image in images:
+            for name in self._files(image):
+                other = sources.get(here / name, outputs.setdefault(here / name, image.image))
+                if here / name in sources or other != image.image:
+                    raise ConfigError(
+                        f"{self.path / name} of {image.image} would replace {other} or its output; choose another output"
+                    )
 
     def _read_journal(self) -> dict[str, Finished]:
         """Read what is finished; a line that was cut short by a kill does not count."""
@@ -179,7 +200,7 @@ class OutputFolder:
 
     def _files(self, image: Input) -> list[str]:
         """Name the outputs of an image, the mask first."""
-        files = [f"masks/{image.name}.png"]
+        files = [f"{image.name}.png"]
         if self.probabilities:
             files += [
                 f"probabilities/{label}-{re.sub(r'[^0-9A-Za-z._-]+', '_', name)}/{image.name}.png"

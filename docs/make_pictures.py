@@ -1,0 +1,143 @@
+"""Make the pictures of the README and the docs: `python docs/make_pictures.py ~/Downloads`.
+
+The folder has `stage1_train.zip` of the Data Science Bowl 2018 (CC0). Three small networks are trained for 120 steps on these
+images and on drawn ones, and what medseg makes of them is photographed in a headless Chromium: the report, the page of a
+dataset, figures, panels of a run, overlays. The networks are far from their best: the pictures show what there is to see,
+not which network is better.
+
+`--report FILE.html` photographs another report page instead and makes nothing else. `--work FOLDER` keeps the runs, by
+default build/pictures; the same command skips what is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+PICTURES = Path(__file__).resolve().parent / "pictures"
+
+TRAINING = (
+    "-m", "model=unet,attention_unet,convunext", "data=dsb,synthetic", "seed=0,1", "experiment=pictures",
+    "data.image_size=64", "model.base_channels=8", "optimizer.lr=3e-3", "trainer=cpu", "trainer.max_epochs=6",
+    "+trainer.limit_train_batches=20", "synthetic:data.dataset.style=mixed", "synthetic:data.dataset.count=150",
+    "data.num_workers=0", "logger=csv",
+)  # fmt: skip
+
+NAMES = (
+    "names={unet: U-Net, attention_unet: Attention U-Net, convunext: ConvUNeXt, synthetic: drawn images, dsb: DSB 2018}"
+)
+
+DESKTOP = (1280, 860)
+WIDTH = 1000
+"""Of a picture, pixels, at the most."""
+
+
+def main() -> None:
+    """Make the pictures that the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", nargs="?", type=Path, help="folder with stage1_train.zip")
+    parser.add_argument("--report", type=Path, help="a report page to photograph, and nothing else")
+    parser.add_argument("--work", type=Path, default=Path("build/pictures"), help="folder of the runs")
+    options = parser.parse_args()
+    if (options.source is None) == (options.report is None):
+        parser.error("give the folder with stage1_train.zip, or --report FILE.html")
+    PICTURES.mkdir(exist_ok=True)
+    if options.report:
+        photograph_report(options.report)
+        return
+    source, work = options.source.expanduser().resolve(), options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    medseg(work, "train", *TRAINING, f"data.source={source}")
+    medseg(work, "report", "runs/pictures", NAMES)
+    medseg(work, "inspect", "dsb", f"data.source={source}", "data.image_size=64", "output=inspect.html")
+    report, run = work / "runs/pictures/report", next((work / "runs/pictures").glob("unet-dsb-*-seed0"))
+    photograph_report(report / "report.html")
+    photograph(work / "inspect.html", {"inspect": None, "augmentation": "#augmented"})
+    for figure in ("boxes", "differences", "reliability", "error_detection"):
+        keep(Image.open(report / "figures" / f"{figure}.png"), figure)
+    for panel in ("worst", "curves"):
+        keep(Image.open(run / "images" / f"{panel}.png"), panel)
+    overlays(work, run, source / "stage1_train.zip")
+
+
+def medseg(folder: Path, *words: str) -> None:
+    """Run a command of medseg's in a folder, by this Python."""
+    subprocess.run([sys.executable, "-m", "medseg", *words], cwd=folder, check=True)
+
+
+def photograph_report(page: Path) -> None:
+    """Photograph the top of a report page, and the test images under it."""
+    photograph(page, {"report": None, "report_images": "#images"})
+
+
+def photograph(page: Path, wanted: dict[str, str | None]) -> None:
+    """Photograph parts of a page: name of the picture -> selector of the part, or None for the top of the page."""
+    from playwright.sync_api import sync_playwright
+
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        raise SystemExit("error: no Chromium on this machine; install chromium or google-chrome")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]}, color_scheme="light")
+        tab.goto(page.resolve().as_uri())
+        for name, selector in wanted.items():
+            shot = PICTURES / f".{name}.png"
+            if selector is None:
+                tab.screenshot(path=str(shot))
+            else:
+                part = tab.locator(selector)
+                part.scroll_into_view_if_needed()
+                tab.wait_for_timeout(500)  # the pictures are drawn when they come into view
+                part.screenshot(path=str(shot))
+            with Image.open(shot) as picture:
+                keep(picture.crop((0, 0, picture.width, min(picture.height, DESKTOP[1]))), name)
+            shot.unlink()
+        browser.close()
+
+
+def keep(picture: Image.Image, name: str, colours: int = 128) -> None:
+    """Write a picture as a small PNG, at most `WIDTH` pixels wide."""
+    picture = picture.convert("RGB")
+    if picture.width > WIDTH:
+        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+    file = PICTURES / f"{name}.png"
+    picture.quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file}: {picture.width} x {picture.height}, {file.stat().st_size // 1000} kB")
+
+
+def overlays(work: Path, run: Path, archive: Path, count: int = 4) -> None:
+    """Predict some test images of a run and lay their overlays side by side."""
+    images, predicted = work / "images", work / "predicted"
+    with (run / "images.csv").open(encoding="utf-8", newline="") as stream:
+        tested = [row["id"] for row in csv.DictReader(stream) if row["split"] == "test"]
+    images.mkdir(exist_ok=True)
+    with zipfile.ZipFile(archive) as members:
+        files = {Path(name).stem: name for name in members.namelist() if "/images/" in name and name.endswith(".png")}
+        for id_ in tested[:: max(1, len(tested) // count)][:count]:
+            (images / f"{id_}.png").write_bytes(members.read(files[id_]))
+    medseg(work, "predict", str(run), str(images), str(predicted), "overlays=true")
+    keep(side_by_side([Image.open(file) for file in sorted((predicted / "overlays").glob("*.png"))]), "overlay")
+
+
+def side_by_side(pictures: Sequence[Image.Image], side: int = 240) -> Image.Image:
+    """Lay squares from the middle of some pictures side by side."""
+    sheet = Image.new("RGB", (len(pictures) * (side + 8) - 8, side), "white")
+    for number, picture in enumerate(pictures):
+        edge = min(picture.size)
+        left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+        square = picture.convert("RGB").crop((left, top, left + edge, top + edge)).resize((side, side))
+        sheet.paste(square, (number * (side + 8), 0))
+    return sheet
+
+
+if __name__ == "__main__":
+    main()
