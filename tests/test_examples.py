@@ -24,7 +24,7 @@ from tests.helpers import command
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 README = (EXAMPLES / "README.md").read_text(encoding="utf-8").replace("\\\n", "")
 LINES = [line.strip() for line in README.splitlines()]
-QUICK = ("trainer.max_epochs=1", "scheduler.epochs=1", "trainer=cpu", "data.num_workers=0", "logger=csv")
+QUICK = ("trainer.max_epochs=1", "scheduler.epochs=1", "trainer=cpu", "data.num_workers=0")
 
 
 def arguments(start: str) -> list[str]:
@@ -60,13 +60,15 @@ def test_own_parts_train_in_a_sweep(place: Path) -> None:
         assert {row["class"] for row in rows} == {"disc", "square"}
         values = [float(row["boundary_dice"]) for row in rows]
         assert all(0 <= value <= 1 for value in values)
+        scores = [json.loads(line) for line in (run.path / "json_lines" / "metrics.jsonl").read_text().splitlines()]
+        assert scores[-1]["test/dice"] == summary["headline"]["dice"]["mean"]
         # The own schedule has halved the learning rate of the own optimizer after an epoch.
         assert [float(row["lr"]) for row in read_csv(run.metrics)] == [0.0005]
         means = [summary["classes"][name]["boundary_dice"]["mean"] for name in ("disc", "square")]
         assert sum(values) / len(values) == pytest.approx(sum(means) / 2)
     # The command of a single run has the same words.
-    chosen = {"data=shapes", "model=dilated", "metrics=boundary", "augmentation=vignette", "optimizer=radam"}
-    assert set(arguments("python -m medseg.train --config-dir")) >= {*chosen, "scheduler=halving"}
+    chosen = {"data=shapes", "model=dilated", "metrics=boundary", "augmentation=vignette", "logger=json_lines"}
+    assert set(arguments("python -m medseg.train --config-dir")) >= {*chosen, "scheduler=halving", "optimizer=radam"}
 
 
 def test_own_augmentation_darkens_the_corners_and_repeats() -> None:
