@@ -205,7 +205,7 @@ def test_what_other_settings_or_others_have_made_is_not_touched(checkpoint: Path
     truth = write_image(images.parent / "masks" / "top.png", np.full((5, 5), 255, np.uint8))
     before = {file: file.read_bytes() for file in images.parent.rglob("*.*") if file.is_file()}
     for taken in (truth.parent, images):
-        with pytest.raises(ConfigError, match=r"is not empty \(.*\), and medseg predict has not written it; give output="):
+        with pytest.raises(ConfigError, match=r"is not empty \(.*\), and medseg predict has not written it; give"):
             predict(checkpoint, images, taken)
     assert before == {file: file.read_bytes() for file in before}
 
