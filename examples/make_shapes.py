@@ -1,4 +1,9 @@
-"""Draw the images of the example: `python make_shapes.py shapes 120` writes 120 images with their coloured labels."""
+"""Draw the images of the example.
+
+    python make_shapes.py shapes 120
+
+writes 120 images with their coloured labels into `shapes/`.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +30,20 @@ def main(folder: Path, count: int) -> None:
             if shape == "disc":
                 cv2.circle(mask, (x, y), radius, 1, -1)
             else:
-                cv2.rectangle(mask, (x - radius, y - radius), (x + radius, y + radius), 1, -1)
+                cv2.rectangle(
+                    mask,
+                    (x - radius, y - radius),
+                    (x + radius, y + radius),
+                    1,
+                    -1,
+                )
             image[mask == 1] += random.normal(45, 10, 3)
-            labels[mask == 1] = (0, 0, 255) if shape == "disc" else (0, 255, 0)  # BGR, as OpenCV writes
-        cv2.imwrite(str(folder / f"{number:03d}_image.png"), image.clip(0, 255).astype(np.uint8))
+            # BGR, as OpenCV writes.
+            labels[mask == 1] = (0, 0, 255) if shape == "disc" else (0, 255, 0)
+        cv2.imwrite(
+            str(folder / f"{number:03d}_image.png"),
+            image.clip(0, 255).astype(np.uint8),
+        )
         cv2.imwrite(str(folder / f"{number:03d}_labels.png"), labels)
     print(f"{count} images in {folder}")
 

@@ -1,4 +1,4 @@
-"""A dataset of one's own: images and coloured labels side by side in one folder, three classes."""
+"""A dataset: images and coloured labels side by side, three classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2}
 
 
 class Shapes(Dataset):
-    """`<id>_image.png` with `<id>_labels.png`: black ground, red discs, green squares."""
+    """`<id>_image.png` and `<id>_labels.png`, discs red and squares green."""
 
     name = "shapes"
     title = "Shapes"
@@ -23,14 +23,34 @@ class Shapes(Dataset):
 
     def list_samples(self, source: Source) -> Listing:
         """Pair the files by what stands before `_image` and `_labels`."""
-        images = {name.removesuffix("_image.png"): name for name in source.names if name.endswith("_image.png")}
-        labels = {name.removesuffix("_labels.png"): name for name in source.names if name.endswith("_labels.png")}
+        images = {
+            name.removesuffix("_image.png"): name
+            for name in source.names
+            if name.endswith("_image.png")
+        }
+        labels = {
+            name.removesuffix("_labels.png"): name
+            for name in source.names
+            if name.endswith("_labels.png")
+        }
         samples, problems = pair_by_id(images, labels)
         expected = "<id>_image.png with <id>_labels.png"
-        return listing(self.title, source.location, expected, samples, ("background", "disc", "square"), problems)
+        return listing(
+            self.title,
+            source.location,
+            expected,
+            samples,
+            ("background", "disc", "square"),
+            problems,
+        )
 
-    def read(self, source: Source, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-        """Return the image and its class map; a colour that means nothing is an error with the file's name."""
+    def read(
+        self, source: Source, sample: Sample
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the image and its class map.
+
+        Raises `SampleError`, with the name of the file, for other colours.
+        """
         image = decode_image(source.read(sample.image), sample.image)
         (file,) = sample.masks
         colours = decode_image(source.read(file), file)
@@ -38,5 +58,9 @@ class Shapes(Dataset):
         for colour, label in COLOURS.items():
             class_map[(colours == colour).all(axis=2)] = label
         if (class_map == 255).any():
-            raise SampleError("unexpected label", file, "a colour other than black, red and green")
+            raise SampleError(
+                "unexpected label",
+                file,
+                "a colour other than black, red and green",
+            )
         return image, class_map

@@ -1,4 +1,4 @@
-"""A loss of one's own: generalised cross-entropy, which is less drawn to wrong labels."""
+"""A loss: generalised cross-entropy, which wrong labels disturb less."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from torch import Tensor, nn
 
 
 class GeneralisedCrossEntropy(nn.Module):
-    """(1 - p^q) / q of the true class's probability p, mean over pixels (Zhang and Sabuncu, arXiv:1805.07836).
+    """Mean over pixels of (1 - p^q) / q, p the probability of the true class.
+
+    Zhang and Sabuncu 2018, arXiv:1805.07836.
 
     Args:
-        q: between 0, where it is the cross-entropy, and 1, where it is the mean absolute error.
+        q: from 0 (cross-entropy) to 1 (mean absolute error).
     """
 
     def __init__(self, q: float = 0.7) -> None:
@@ -17,8 +19,14 @@ class GeneralisedCrossEntropy(nn.Module):
         self.q = q
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Return the loss of logits N x classes x H x W against class maps N x H x W; 255 is ignored."""
+        """Return the loss, a scalar.
+
+        Args:
+            logits: N x classes x H x W.
+            mask: class maps, N x H x W; pixels of 255 are ignored.
+        """
         valid = mask != 255
-        true = mask.masked_fill(~valid, 0)
-        probability = logits.float().softmax(1).gather(1, true[:, None].long())[:, 0]
-        return ((1 - probability.clamp(min=1e-6) ** self.q) / self.q)[valid].mean()
+        true = mask.masked_fill(~valid, 0).long()[:, None]
+        probability = logits.float().softmax(1).gather(1, true)[:, 0]
+        loss = (1 - probability.clamp(min=1e-6) ** self.q) / self.q
+        return loss[valid].mean()

@@ -1,4 +1,4 @@
-"""A metric of one's own: Dice of the bands along the borders, which the inside of large objects does not hide."""
+"""A metric: Dice of the bands along the borders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from scipy import ndimage
 
 
 class BoundaryDice:
-    """Dice of the pixels within `width` of the border of each mask; 1 where both masks are empty.
+    """Dice of the pixels within `width` of the border of each mask.
+
+    The inside of large objects does not count. 1 if both masks are empty.
 
     Args:
         width: of the band inside the border, pixels.
@@ -22,8 +24,8 @@ class BoundaryDice:
     def __call__(self, prediction: np.ndarray, truth: np.ndarray) -> float:
         """Compare two masks, H x W bool."""
         first, second = self.band(prediction), self.band(truth)
-        total = first.sum() + second.sum()
-        return 2 * float((first & second).sum()) / float(total) if total else 1.0
+        total = int(first.sum() + second.sum())
+        return 2 * int((first & second).sum()) / total if total else 1.0
 
     def band(self, mask: np.ndarray) -> np.ndarray:
         """Return the pixels of a mask that are near its border."""

@@ -34,6 +34,11 @@ def module(name: str) -> Any:
     return importlib.import_module(f"medseg.commands.{name}")
 
 
+def lines_of(page: Path) -> list[str]:
+    """The lines of a page; a command that a backslash continues is one line."""
+    return re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8")).splitlines()
+
+
 def shown(lines: list[str]) -> list[str]:
     """The commands of some lines: those that stand alone, and those within a sentence that leave no word to fill in
     and are no message."""
@@ -52,7 +57,7 @@ def command_of(line: str) -> tuple[str, list[str]]:
     return (match[1] or match[2]).replace("-", "_"), shlex.split(re.split(r"\s{2,}|\s#", match[3])[0])
 
 
-DOCUMENTED = shown([line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()])
+DOCUMENTED = shown([line for page in PAGES for line in lines_of(page)])
 HELPED = shown([line for name in command_names() for line in module(name).EXAMPLES])
 
 
@@ -77,7 +82,8 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("line", sorted({*DOCUMENTED, *HELPED}))
 def test_a_shown_command_composes(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_images").mkdir()
+    for folder in ("my_images", "slices"):
+        (tmp_path / folder).mkdir()
     name, overrides = overrides_of(line.replace("model=unet,mine", "model=unet,unext"))
     # Of a sweep, all combinations compose where each value does beside the others' first.
     choices = [
@@ -103,6 +109,7 @@ PROVED_ELSEWHERE = {
     r"medseg benchmark ": "commands/test_benchmark.py",
     r"medseg wandb-sync(?!.*dry_run)": "commands/test_wandb_sync.py; it needs an account",
     r"data\.download=true": "data/sources/test_source.py and data/prepared/test_prepare.py, from a server of their own",
+    r"\bslices\b": "test_volume_slices.py",
     r"data=folder|my_images": "training/test_job.py and commands/test_inspect.py",
     r"describe (data=)?all": "commands/test_describe.py",
     r"medsegbench": "data/test_medsegbench.py",

@@ -1,7 +1,8 @@
-"""The examples of one's own network, dataset, loss and metric, as their README has them, but small."""
+"""The examples of one's own parts, as their README has them, but small."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import shutil
@@ -9,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from medseg.data.augmentation import Augmentation
 from medseg.errors import ConfigError
 from medseg.metrics.custom import check_metrics
 from medseg.runs.folder import RunFolder, find_run
@@ -19,8 +22,9 @@ from medseg.system.files import read_csv
 from tests.helpers import command
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-LINES = [line.strip() for line in (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines()]
-QUICK = ("trainer.max_epochs=1", "trainer=cpu", "data.num_workers=0", "logger=csv")
+README = (EXAMPLES / "README.md").read_text(encoding="utf-8").replace("\\\n", "")
+LINES = [line.strip() for line in README.splitlines()]
+QUICK = ("trainer.max_epochs=1", "scheduler.epochs=1", "trainer=cpu", "data.num_workers=0")
 
 
 def arguments(start: str) -> list[str]:
@@ -56,10 +60,39 @@ def test_own_parts_train_in_a_sweep(place: Path) -> None:
         assert {row["class"] for row in rows} == {"disc", "square"}
         values = [float(row["boundary_dice"]) for row in rows]
         assert all(0 <= value <= 1 for value in values)
+        scores = [json.loads(line) for line in (run.path / "json_lines" / "metrics.jsonl").read_text().splitlines()]
+        assert scores[-1]["test/dice"] == summary["headline"]["dice"]["mean"]
+        # The own schedule has halved the learning rate of the own optimizer after an epoch.
+        assert [float(row["lr"]) for row in read_csv(run.metrics)] == [0.0005]
         means = [summary["classes"][name]["boundary_dice"]["mean"] for name in ("disc", "square")]
         assert sum(values) / len(values) == pytest.approx(sum(means) / 2)
     # The command of a single run has the same words.
-    assert set(arguments("python -m medseg.train --config-dir")) >= {"data=shapes", "model=dilated", "metrics=boundary"}
+    chosen = {"data=shapes", "model=dilated", "metrics=boundary", "augmentation=vignette", "logger=json_lines"}
+    assert set(arguments("python -m medseg.train --config-dir")) >= {*chosen, "scheduler=halving", "optimizer=radam"}
+
+
+def test_own_augmentation_darkens_the_corners_and_repeats() -> None:
+    specification = importlib.util.spec_from_file_location("own_augmentation", EXAMPLES / "own_augmentation.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    augmentation = Augmentation([module.Vignette(strength=0.5, p=1)], image_size=33)
+    image, mask = np.full((33, 33, 3), 200, np.uint8), np.ones((33, 33), np.uint8)
+    darker, same = augmentation(image, mask, seed=1)
+    assert darker[16, 16].tolist() == [200, 200, 200]
+    assert 100 <= darker[0, 0, 0] < darker[8, 8, 0] < 200
+    np.testing.assert_array_equal(same, mask)
+    np.testing.assert_array_equal(augmentation(image, mask, seed=1)[0], darker)
+    assert augmentation(image, mask, seed=2)[0][0, 0, 0] != darker[0, 0, 0]
+
+
+def test_the_page_on_own_parts_shows_every_file() -> None:
+    page = (EXAMPLES.parent / "docs" / "extend.md").read_text(encoding="utf-8")
+    for file in [*EXAMPLES.glob("own_*.py"), *EXAMPLES.glob("conf/*/*.yaml")]:
+        name = file.relative_to(EXAMPLES.parent).as_posix()
+        assert f'--8<-- "{name}"' in page, name
+        assert name.removeprefix("examples/") in README, name
 
 
 def test_own_metric_is_in_the_report(place: Path) -> None:

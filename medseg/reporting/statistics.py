@@ -11,7 +11,7 @@ Each unit has a value: its score, or the jackknife's pseudo-value of leaving it 
 common is in both parts; that errs on the safe side, and by no more than that.
 
 What all of it assumes: units are independent of each other, and so are trainings; trainings of networks deviate about
-equally, unless they visibly do not (`TrainingVariance`). What the verdicts made of it can do: `docs/report.md`.
+equally, unless they visibly do not (`TrainingVariance`). What the verdicts made of it can do: `docs/statistics.md`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class TrainingVariance:
     factor between 0.45 and 32. A network that deviates visibly more than the others (one-sided F test, level `APART`
     over all networks) gets the variance of its seeds and their few degrees of freedom. It stays in the pool, which
     makes that of the others too large rather than too small: a report without it judges them better.
-    Two seeds do not always show it: see the unequal deviations in the simulated table of `docs/report.md`.
+    Two seeds do not always show it: see the unequal deviations in the simulated table of `docs/statistics.md`.
 
     Args:
         pooled: variance of a single training, with its degrees of freedom; None where no network has two seeds.

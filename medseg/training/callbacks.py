@@ -1,4 +1,4 @@
-"""What happens beside training in every run: curves in a file, a line per epoch, checkpoints, pictures for W&B."""
+"""What happens beside training in every run: curves in a file, a line per epoch, checkpoints, pictures for loggers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv, write_csv
 from medseg.system.signals import install_signal_handlers
 from medseg.training.checkpoints import MovableCheckpoint
-from medseg.training.wandb_mirror import ValidationImages
+from medseg.training.validation_images import ValidationImages
 
 log = logging.getLogger(__name__)
 

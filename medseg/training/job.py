@@ -34,6 +34,7 @@ from medseg.training.build import (
     quiet_libraries,
 )
 from medseg.training.callbacks import core_callbacks
+from medseg.training.class_weights import balance_classes
 from medseg.training.continuing import check_same_data, copy_training, earlier_run
 from medseg.training.data_record import (
     check_parts,
@@ -45,7 +46,7 @@ from medseg.training.data_record import (
 from medseg.training.freezing import frozen_encoder, unfused
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.initial_weights import InitialWeights
-from medseg.training.loggers import RunInfo, build_loggers
+from medseg.training.loggers import RunInfo, build_loggers, check_loggers
 from medseg.training.mirror import Mirror
 from medseg.training.panels import draw_curves
 from medseg.training.parameter_groups import layers_of
@@ -74,6 +75,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)
+    check_loggers(cfg.logger)
     check_targets(cfg)
     of_model, of_optimizer = (reserved_options(key, cfg[key]) for key in ("model", "optimizer"))
     cfg.model = with_sizes_taken(cfg.model)
@@ -132,7 +134,8 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     # An older version had an id for W&B alone; the run goes on under it.
     begun = resume is not None and earlier is None
     run_id = (stored_id(folder) or new_id(str(folder.status.get("wandb_id", "")))) if begun else new_id()
-    info = RunInfo(folder.path, plan.record, run_id, settings)
+    first_step = 0 if resume is None else int(resume.content["global_step"])
+    info = RunInfo(folder.path, plan.record, run_id, settings, resumed=begun, first_step=first_step)
     mirrors = build_loggers(cfg.logger, info) if is_first_process() else []
     trainer = build_trainer(
         cfg.trainer,
@@ -183,12 +186,15 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
         if loaded is not None:
             write_json(folder.pretrained, loaded.to_dict())
     with record_run_status(folder, trainer, mirrors):
+        balance_classes(loss, datamodule)  # here, where train.log has the weights
         if earlier is not None:
             log.info("going on from %s", earlier.path)
             if trainer.is_global_zero:
                 copy_training(earlier, folder)
         elif resume is not None:
             log.info("%s: %s", "going on with the test" if trained else "resuming after an interruption", resume.file)
+        for mirror in mirrors:
+            mirror.begin()
         try:
             fit(trainer, task, datamodule, resume)
         except DivergedError as error:
@@ -337,4 +343,4 @@ def write_results(
     draw_test_examples(folder.images, datamodule, scores)
     draw_curves(folder.images / "curves.png", read_csv(folder.metrics))
     for mirror in mirrors:
-        mirror.log_test(scores, folder)
+        mirror.log_test(scores)

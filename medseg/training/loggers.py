@@ -1,122 +1,150 @@
-"""Mirrors of the local files: Weights & Biases, TensorBoard. The run folder stays the source of truth."""
+"""Build the loggers of a run: those that medseg has, Lightning's, and classes of the user's own."""
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from omegaconf import DictConfig
 
 from medseg.config.instantiate import instantiate
-from medseg.errors import UserError
+from medseg.config.targets import find
+from medseg.errors import ConfigError, UserError
+from medseg.system.files import read_json, write_json
 from medseg.training.mirror import Mirror
-from medseg.training.wandb_login import has_wandb_account
-from medseg.training.wandb_mirror import abandon_wandb, open_wandb
+from medseg.training.mlflow_mirror import mlflow_logger
+from medseg.training.run_info import RunInfo
+from medseg.training.tensorboard_mirror import tensorboard_logger
+from medseg.training.wandb_mirror import wandb_logger
 
-WANDB_DIGITS = 12
-"""Of a run's id that are its id in W&B."""
+__all__ = ["RunInfo", "build_loggers", "check_loggers", "mlflow_logger", "tensorboard_logger", "wandb_logger"]
+
+log = logging.getLogger(__name__)
+
+IDS = "loggers.json"
+"""File of a run folder with the ids that loggers gave the run."""
+
+SHORT_ID = 12
+"""Of a run's id, the digits that a logger gets as its `version` or `id`."""
+
+QUIET = {"WANDB_ERROR_REPORTING": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Reports of loggers about themselves, which they send in every mode: not unless asked for."""
 
 
-@dataclass(frozen=True)
-class RunInfo:
-    """What a logger is told about a run.
+def check_loggers(cfg: DictConfig) -> None:
+    """Check that each entry of the `logger` configuration names a class.
 
-    Args:
-        folder: of the run.
-        record: what it is, as `run.json` says it.
-        id: of the run, the same when it is resumed; that of W&B is its beginning.
-        config: the composed configuration, resolved.
+    Raises `ConfigError`.
     """
-
-    folder: Path
-    record: Mapping[str, Any]
-    id: str
-    config: dict[str, Any]
+    for key, node in ((str(key), node) for key, node in cfg.items()):
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise ConfigError(
+                f"logger.{key} needs a class: +logger.{key}._target_=lightning.pytorch.loggers.CSVLogger; "
+                f"~logger.{key} leaves it out"
+            )
 
 
 def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Mirror]:
-    """Build every logger of the `logger` configuration that is not disabled; none of them can end a training."""
+    """Build every logger of the `logger` configuration that is not disabled; none of them can end a training later.
+
+    A class or function that takes `run` gets the `RunInfo`; others get what their signature names: see `arguments_of`.
+    What the configuration gives wins.
+
+    Raises `UserError` for a logger that cannot be built, in one line. One whose server or disk refuses is off, with a
+    warning.
+    """
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
     mirrors = []
-    for title, node in cfg.items():
-        logger: Logger | None = instantiate(node, _partial_=True)(run=run)
+    for key, node in ((str(key), node) for key, node in cfg.items()):
+        title = f"logger.{key}"
+        known = replace(run, logger_id=stored_ids(run.folder).get(key) if run.resumed else None)
+        values = arguments_of(find(title, node._target_), key, known)
+        given = {name: value for name, value in values.items() if name not in node}
+        mirror = Mirror(title, partial(make, title, node, given), run=known, save_dir=str(run.folder))
+        logger = mirror.build()
         if logger is not None:
-            mirrors.append(logger if isinstance(logger, Mirror) else Mirror(str(title), partial(the, logger)))
+            mirror = logger if isinstance(logger, Mirror) else mirror
+            mirror.on_begin = partial(store_id, run.folder, key)
+            mirrors.append(mirror)
     return mirrors
 
 
-def the(logger: Logger) -> Logger:
-    """Return a logger that is built already."""
+def make(title: str, node: DictConfig, arguments: Mapping[str, Any]) -> Logger | None:
+    """Build the logger that a node of the configuration names.
+
+    Args:
+        title: key of the node.
+        node: the class and the arguments that the configuration gives.
+        arguments: further ones.
+
+    Raises `ConfigError` for a class that cannot be built, or is no logger.
+    """
+    try:
+        logger = instantiate(node, _partial_=True)(**arguments)  # Hydra would make a copy of them
+    except UserError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{title}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if logger is not None and not isinstance(logger, Logger):
+        raise ConfigError(
+            f"{title}: {node._target_} made a {type(logger).__name__}; a logger must be a subclass of "
+            "lightning.pytorch.loggers.Logger"
+        )
     return logger
 
 
-def wandb_logger(
-    *,
-    run: RunInfo,
-    mode: str,
-    project: str,
-    entity: str | None = None,
-    tags: Sequence[str] = (),
-    checkpoint: bool = False,
-) -> Mirror | None:
-    """Log to W&B: one run per medseg run, those of an experiment in one group, resumed under the same id.
-
-    The run has the name of its folder. Its tags are the experiment, the network, the dataset, protocol and budget; its
-    configuration has, beside the composed one, what it was made of under `run`: `run.setting` is what the seeds of a
-    setting share.
+def arguments_of(made: Any, key: str, run: RunInfo) -> dict[str, Any]:
+    """Return what a class of loggers is told about a run: of the arguments below, those that its signature names.
 
     Args:
+        made: the class, or a function that returns a logger.
+        key: of the logger in the configuration; its files are in a folder of this name in the run folder.
         run: the run.
-        mode: `offline` writes below the run folder, for `medseg wandb-sync`; `online` sends, with the account of
-            `wandb login` or WANDB_API_KEY; `disabled` does neither, and there is no logger. W&B's other names of
-            these, `dryrun` and `run`, are understood.
-        project, entity: as in W&B.
-        tags: further ones.
-        checkpoint: whether the best checkpoint is logged as an artifact.
-
-    Raises `UserError` for `online` without an account.
     """
-    mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)
-    if mode == "disabled":
-        return None
-    # W&B's reports about itself, which it sends in every mode.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    if mode == "offline":
-        # Nothing to read there: the folder is ours. Online, W&B says what it does not take any more.
-        os.environ.setdefault("WANDB_SILENT", "true")
-    if mode == "online" and not has_wandb_account():
-        raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
-    record = dict(run.record)
-    chosen = [record["choices"].get(group) for group in ("protocol", "budget")]
-    settings = {
-        "name": record["name"],
-        "project": project,
-        "mode": mode,
-        "id": run.id[:WANDB_DIGITS],
-        "entity": entity,
-        "group": record["experiment"],
-        "job_type": "tune" if record.get("trial") else "train",
-        "tags": list(
-            dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))
-        ),
-        "config": {**run.config, "run": record},
+    folder, short_id = str(run.folder / key), run.id[:SHORT_ID]
+    values = {
+        "run": run,
+        "save_dir": folder,
+        "root_dir": folder,
+        "name": run.title,
+        "run_name": run.title,
+        "experiment_name": run.record["experiment"],
+        "version": short_id,
+        "id": short_id,
+        "experiment_key": run.id,  # Comet's, which takes 32 to 50 characters
+        **({} if run.logger_id is None else {"run_id": run.logger_id}),
     }
-    return Mirror(
-        "W&B",
-        partial(open_wandb, run.folder, checkpoint=checkpoint, **settings),
-        name=project,
-        version=settings["id"],
-        save_dir=str(run.folder),
-        abandon=abandon_wandb,
-        pictures=True,
-    )
+    if isinstance(made, type) and issubclass(made, CSVLogger):
+        del values["version"]  # it removes the file of a version that is there; without one it counts them itself
+    try:
+        names = inspect.signature(made).parameters
+    except ValueError:  # of a builtin
+        return {}
+    return {name: value for name, value in values.items() if name in names}
 
 
-def tensorboard_logger(*, run: RunInfo) -> Mirror:
-    """Log to TensorBoard, below the run folder."""
-    make = partial(TensorBoardLogger, save_dir=run.folder, name="tensorboard", version="")
-    return Mirror("TensorBoard", make, name="tensorboard", save_dir=str(run.folder))
+# The ids that loggers give themselves, such as MLflow's, so that a resumed run goes on under them.
+
+
+def stored_ids(folder: Path) -> dict[str, str]:
+    """Return the ids of a run by the keys of the loggers that gave them; none where the file is damaged."""
+    try:
+        return {key: value for key, value in read_json(folder / IDS, optional=True).items() if isinstance(value, str)}
+    except UserError as error:
+        log.warning("%s; the loggers begin runs of their own", error)
+        return {}
+
+
+def store_id(folder: Path, key: str, logger: Logger) -> None:
+    """Keep the `run_id` of a logger that has one in the run folder."""
+    run_id = getattr(logger, "run_id", None)
+    if isinstance(run_id, str):
+        write_json(folder / IDS, {**stored_ids(folder), key: run_id})

@@ -21,7 +21,9 @@ and gradient are those of an image in which an object of 0.5 % of the area was f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +31,11 @@ from torch import Tensor, nn
 from medseg.config.checks.kinds import check_arguments
 from medseg.config.checks.training import LOSS
 from medseg.data.labels import IGNORE_INDEX
+from medseg.data.prepared.border_weights import balance
 from medseg.errors import ConfigError
+
+ClassWeights = Sequence[float] | Literal["balanced"] | None
+"""One weight per class, background first; None weighs all alike; "balanced" is set by `FocalLoss.balance`."""
 
 
 class SegmentationLoss(nn.Module):
@@ -104,22 +110,34 @@ class FocalLoss(SegmentationLoss):
 
     Args:
         gamma: how much less the pixels that are right already count.
-        class_weights: one weight per class, background first; None weighs all alike.
+        class_weights: one weight per class, background first; None weighs all alike; "balanced" takes the weights of
+            `balance`.
     """
 
     class_weights: Tensor | None
 
-    def __init__(self, *, gamma: float = 2.0, class_weights: Sequence[float] | None = None) -> None:
+    def __init__(self, *, gamma: float = 2.0, class_weights: ClassWeights = None) -> None:
         super().__init__()
         check_arguments(LOSS, gamma=gamma, class_weights=class_weights)
         self.gamma = gamma
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.balanced = class_weights == "balanced"
+        given = None if isinstance(class_weights, str) else class_weights
+        weights = None if given is None else torch.tensor(given, dtype=torch.float32)
         # Not persistent: a checkpoint is the network's.
         self.register_buffer("class_weights", weights, persistent=False)
+
+    def balance(self, class_pixels: Sequence[int] | np.ndarray) -> None:
+        """Set the class weights to n / (K n_c), from the number of pixels n_c of each class, background first.
+
+        n is the number of all pixels and K that of the classes that occur; a class without pixels gets 0.
+        """
+        self.class_weights = torch.from_numpy(balance(np.asarray(class_pixels)))
 
     def compute(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of float32 logits."""
         weights = self.class_weights
+        if weights is None and self.balanced:
+            raise ConfigError("class_weights=balanced: call balance() with the number of pixels of each class first")
         if weights is not None and len(weights) != logits.shape[1]:
             raise ConfigError(f"class_weights has {len(weights)} numbers, but there are {logits.shape[1]} classes")
         valid = mask != IGNORE_INDEX
@@ -136,10 +154,10 @@ class CrossEntropyLoss(FocalLoss):
     """Cross-entropy, the weighted mean over the pixels of the batch.
 
     Args:
-        class_weights: one weight per class, background first; None weighs all alike.
+        class_weights: as in `FocalLoss`.
     """
 
-    def __init__(self, *, class_weights: Sequence[float] | None = None) -> None:
+    def __init__(self, *, class_weights: ClassWeights = None) -> None:
         super().__init__(gamma=0.0, class_weights=class_weights)
 
 
@@ -168,7 +186,7 @@ class CEDiceLoss(SegmentationLoss):
     Args:
         ce_weight: factor of the cross-entropy.
         dice_weight: factor of the Dice loss.
-        class_weights: of the cross-entropy, one per class, background first; None weighs all alike.
+        class_weights: of the cross-entropy, as in `FocalLoss`.
         include_background: whether the Dice loss averages over the background as well.
         smooth: of the Dice loss, see the top of this file.
     """
@@ -178,7 +196,7 @@ class CEDiceLoss(SegmentationLoss):
         *,
         ce_weight: float = 1.0,
         dice_weight: float = 1.0,
-        class_weights: Sequence[float] | None = None,
+        class_weights: ClassWeights = None,
         include_background: bool = True,
         smooth: float = 0.01,
     ) -> None:

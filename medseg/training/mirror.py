@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from lightning.fabric.loggers.logger import _DummyExperiment
 from lightning.pytorch.loggers import Logger
 
-from medseg.runs.folder import RunFolder
+from medseg.errors import ConfigError, UserError
+from medseg.training.pictures import ValidationPictures
+from medseg.training.run_info import RunInfo
+from medseg.training.run_logger import call
 from medseg.training.scoring import Scores
 
 log = logging.getLogger(__name__)
@@ -24,26 +29,29 @@ class Mirror(Logger):
     """Own a logger and guard every call of it, Lightning's and medseg's.
 
     The first call that raises or does not return in time is one warning; from there on the mirror is off and calls do
-    nothing. Calls run in threads of their own that the end of the process does not wait for.
+    nothing. All calls run in one thread of the mirror, since some loggers can be used by the thread alone that has
+    made them; the end of the process does not wait for it.
 
     Args:
         title: of the logger, for the warning.
-        make: builds it, with the first call.
+        make: builds the logger, with the first call.
         name, version, save_dir: as Lightning asks a logger for them, to name folders by.
         abandon: stops, without waiting, what a failed logger has left behind.
-        pictures: whether it takes pictures of the validation, by `log_pictures`.
+        run: the run that is logged.
+
+    `on_begin` is called with the logger when it has begun.
     """
 
     def __init__(
         self,
         title: str,
-        make: Callable[[], Logger],
+        make: Callable[[], Any],
         *,
         name: str = "",
         version: str = "",
         save_dir: str | None = None,
         abandon: Callable[[], object] | None = None,
-        pictures: bool = False,
+        run: RunInfo | None = None,
     ) -> None:
         super().__init__()
         self.title = title
@@ -52,7 +60,9 @@ class Mirror(Logger):
         self._logger: Logger | None = None
         self._name, self._version, self._save_dir = name, version, save_dir
         self._abandon = abandon
-        self._pictures = pictures
+        self.run = run
+        self.on_begin: Callable[[Logger], object] = lambda logger: None
+        self._worker = Worker()
 
     @property
     def name(self) -> str:
@@ -75,7 +85,7 @@ class Mirror(Logger):
     @property
     def takes_pictures(self) -> bool:
         """Whether pictures of the validation are worth drawing."""
-        return self.on and self._pictures
+        return self.on and getattr(self._logger, "takes_pictures", False)
 
     # Lightning's calls.
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -94,32 +104,47 @@ class Mirror(Logger):
         self._call("save")
 
     def finalize(self, status: str) -> None:
-        # A logger that was never used has nothing to close.
-        if self._logger is not None:
-            self._call("finalize", status)
+        """Do nothing: Lightning calls this after the training, after the validation and after the test; see `end`."""
 
     # medseg's.
-    def log_pictures(self, *args: Any) -> None:
-        """Show pictures of the validation; see `medseg.training.wandb_mirror.RunLogger.log_pictures`."""
-        self._call("log_pictures", *args)
+    def build(self) -> Any:
+        """Build the logger now and return it; None, and the mirror is off, where a server or a disk refuses.
 
-    def log_test(self, scores: Scores, folder: RunFolder) -> None:
-        """Log the scores of the test split: as the logger itself does, else their means."""
-        if hasattr(self._logger, "log_test"):
-            self._call("log_test", scores, folder)
-        else:
-            means = {name: values["mean"] for name, values in scores.summary["headline"].items()}
-            self.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
+        Raises `UserError` for whatever else keeps it from being built, such as a wrong argument.
+        """
+        outcome = self._worker.run(self._made, PATIENCE)
+        if not isinstance(outcome, BaseException):
+            return outcome
+        if not isinstance(outcome, TookTooLongError) and system_error(outcome) is None:
+            raise outcome if isinstance(outcome, UserError) else ConfigError(f"{self.title}: {describe(outcome)}")
+        self._switch_off(outcome, PATIENCE)
+        return None
+
+    def begin(self) -> None:
+        """Open the logger for the run; see `RunLogger.begin`."""
+
+        def work() -> None:
+            logger = self._made()
+            call(logger, "begin", self.run)
+            self.on_begin(logger)
+
+        self._guard(work)
+
+    def log_pictures(self, pictures: ValidationPictures) -> None:
+        """Show pictures of the validation."""
+        self._guard(lambda: call(self._made(), "log_pictures", pictures))
+
+    def log_test(self, scores: Scores) -> None:
+        """Log the scores of the test split."""
+        self._guard(lambda: call(self._made(), "log_test", scores, self.run))
 
     def end(self, exit_code: int) -> None:
-        """End the mirror of a run that ends with `exit_code`: what is left to write or to send is awaited.
-
-        A logger says by `upload_seconds` how much longer than another call that may take.
-        """
-        logger: Any = self._logger
-        if hasattr(logger, "end"):
-            self._guard(lambda: logger.end(exit_code), PATIENCE + getattr(logger, "upload_seconds", 0.0))
+        """End the mirror of a run that ends with `exit_code`: what is left to write or to send is awaited."""
+        if self._logger is not None:  # one that was never used has nothing to close
+            seconds = PATIENCE + getattr(self._logger, "upload_seconds", 0.0)
+            self._guard(lambda: call(self._made(), "end", exit_code), seconds)
         self.on = False
+        self._worker.close()
 
     # The guard.
     def _made(self) -> Logger:
@@ -135,42 +160,79 @@ class Mirror(Logger):
         if not self.on:
             return None
         seconds = PATIENCE if seconds is None else seconds
-        outcome = attempt(work, seconds)
+        outcome = self._worker.run(work, seconds)
         if not isinstance(outcome, BaseException):
             return outcome
-        self.on = False
-        reason = f"no answer for {seconds:.0f} s" if isinstance(outcome, TookTooLongError) else describe(outcome)
-        log.warning("%s is off from here on (%s); the run goes on, and its own files are complete", self.title, reason)
-        if self._abandon is not None:
-            attempt(self._abandon, 10)
+        self._switch_off(outcome, seconds)
         return None
+
+    def _switch_off(self, failure: BaseException, seconds: float) -> None:
+        self.on = False
+        reason = f"no answer for {seconds:.0f} s" if isinstance(failure, TookTooLongError) else describe(failure)
+        log.warning("%s is off from here on (%s); the run goes on, and its own files are complete", self.title, reason)
+        self._worker.close()
+        if self._abandon is not None:
+            abandoning = Worker()
+            abandoning.run(self._abandon, 10)
+            abandoning.close()
 
 
 class TookTooLongError(Exception):
     """A call has not returned in time."""
 
 
-def attempt(work: Callable[[], Any], seconds: float) -> Any:
-    """Return what `work` returns within so many seconds, else the exception: its own, or `TookTooLongError`."""
-    outcome: list[Any] = []
+class Worker:
+    """One thread for calls that may hang; the end of the process does not wait for it."""
 
-    def run() -> None:
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[Any] = SimpleQueue()
+        self.thread = threading.Thread(target=work_off, args=(self.calls,), name="mirror", daemon=True)
+        # A mirror that is dropped, since something else fails at the start, leaves no thread behind.
+        weakref.finalize(self, self.calls.put, None)
+
+    def run(self, work: Callable[[], Any], seconds: float) -> Any:
+        """Return what `work` returns within so many seconds, else the exception: its own, or `TookTooLongError`."""
+        outcome: SimpleQueue[Any] = SimpleQueue()
+        if threading.current_thread() is self.thread:  # a logger that uses the mirror
+            attempt(work, outcome)
+            return outcome.get()
+        if self.thread.ident is None:
+            self.thread.start()
+        self.calls.put((work, outcome))
         try:
-            outcome.append(work())
-        except BaseException as error:  # W&B ends a process whose service has failed by SystemExit
-            outcome.append(error)
+            return outcome.get(timeout=seconds)
+        except Empty:
+            return TookTooLongError()
 
-    thread = threading.Thread(target=run, name="mirror", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return outcome[0] if outcome else TookTooLongError()
+    def close(self) -> None:
+        """End the thread, when it has returned from what it is doing."""
+        self.calls.put(None)
+
+
+def work_off(calls: SimpleQueue[Any]) -> None:
+    """Make the calls of a queue, one after the other, until it says None."""
+    while (item := calls.get()) is not None:
+        attempt(*item)
+
+
+def attempt(work: Callable[[], Any], outcome: SimpleQueue[Any]) -> None:
+    """Put what `work` returns, or the exception that it raises, into a queue."""
+    try:
+        outcome.put(work())
+    except BaseException as error:  # W&B ends a process whose service has failed by SystemExit
+        outcome.put(error)
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """Return what the system refused, such as a connection or a file, where an exception comes from that."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__
+    return cause
 
 
 def describe(error: BaseException) -> str:
     """Say in one line what an exception is; where the system refused something, what that was."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__
-    error = cause or error
+    error = system_error(error) or error
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -90,10 +90,7 @@ def draw_examples(
     # Pasted, not drawn: the axes of 16 pictures would take half a second.
     page = np.full((HEADING + len(images) * (tall + CAPTION), PAGE, 3), 255, np.uint8)
     for top, image, truth, prediction in zip(tops, images, truths, predictions, strict=True):
-        rgb = np.array(as_rgb(image))
-        counted = np.where(truth == IGNORE_INDEX, truth, prediction)
-        pictures = (rgb, outline(rgb, truth), outline(rgb, counted), error_map(rgb, truth, prediction))
-        for left, picture in zip(lefts, pictures, strict=True):
+        for left, picture in zip(lefts, example(image, truth, prediction), strict=True):
             page[top : top + tall, left : left + side] = cv2.resize(
                 picture, (side, tall), interpolation=cv2.INTER_NEAREST
             )
@@ -111,6 +108,18 @@ def draw_examples(
         write(lefts[0], top + tall + 4, printable(caption), 8, ha="left")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
+
+
+def example(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return an image, its truth, its prediction and the errors as pictures, H x W x 3 uint8 each.
+
+    Args:
+        image: H x W x C uint8.
+        truth, prediction: class maps H x W; 255 in the truth counts nowhere.
+    """
+    rgb = np.array(as_rgb(image))
+    counted = np.where(truth == IGNORE_INDEX, truth, prediction)
+    return rgb, outline(rgb, truth), outline(rgb, counted), error_map(rgb, truth, prediction)
 
 
 def error_map(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

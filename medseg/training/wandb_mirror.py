@@ -14,36 +14,100 @@ Keys, in the order in which a dashboard wants them:
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.overlay import as_rgb
-from medseg.metrics import count_pixels, headline
+from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
 from medseg.training.mirror import Mirror
+from medseg.training.pictures import ValidationPictures
+from medseg.training.run_info import RunInfo
+from medseg.training.run_logger import RunLogger, means_of_test
 from medseg.training.scoring import Scores
+from medseg.training.wandb_login import has_wandb_account
 
 log = logging.getLogger(__name__)
 
+WANDB_DIGITS = 12
+"""Of a run's id that are its id in W&B."""
+
 BEST = {"val/dice": "max", "val/iou": "max", "val/loss": "min", "train/loss": "min"}
 """Of which curves the summary keeps the best, so that runs can be sorted by it."""
-
 
 UPLOAD = 1e6
 """Bytes per second that the line is taken to send at least, when the end of an upload is awaited."""
 
 
-class RunLogger(WandbLogger):
+def wandb_logger(
+    *,
+    run: RunInfo,
+    mode: str,
+    project: str,
+    entity: str | None = None,
+    tags: Sequence[str] = (),
+    checkpoint: bool = False,
+) -> Mirror | None:
+    """Log to W&B: one run per medseg run, those of an experiment in one group, resumed under the same id.
+
+    The run has the name of its folder. Its tags are the experiment, the network, the dataset, protocol and budget; its
+    configuration has, beside the composed one, what it was made of under `run`: `run.setting` is what the seeds of a
+    setting share.
+
+    Args:
+        run: the run.
+        mode: `offline` writes below the run folder, for `medseg wandb-sync`; `online` sends, with the account of
+            `wandb login` or WANDB_API_KEY; `disabled` does neither, and there is no logger. W&B's other names of
+            these, `dryrun` and `run`, are understood.
+        project, entity: as in W&B.
+        tags: further ones.
+        checkpoint: whether the best checkpoint is logged as an artifact.
+
+    Raises `UserError` for `online` without an account.
+    """
+    mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)
+    if mode == "disabled":
+        return None
+    if mode == "offline":
+        # Nothing to read there: the folder is ours. Online, W&B says what it does not take any more.
+        os.environ.setdefault("WANDB_SILENT", "true")
+    if mode == "online" and not has_wandb_account():
+        raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
+    record = dict(run.record)
+    chosen = [record["choices"].get(group) for group in ("protocol", "budget")]
+    settings = {
+        "name": record["name"],
+        "project": project,
+        "mode": mode,
+        "id": run.id[:WANDB_DIGITS],
+        "entity": entity,
+        "group": record["experiment"],
+        "job_type": "tune" if record.get("trial") else "train",
+        "tags": list(
+            dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))
+        ),
+        "config": run.hyperparameters,
+    }
+    return Mirror(
+        "W&B",
+        partial(open_wandb, run.folder, checkpoint=checkpoint, **settings),
+        name=project,
+        version=settings["id"],
+        save_dir=str(run.folder),
+        abandon=abandon_wandb,
+        run=run,
+    )
+
+
+class WandbRunLogger(RunLogger, WandbLogger):
     """Lightning's logger, with what a tested run is to be shown by. Every call of it may fail: `Mirror` guards them.
 
     Args:
@@ -51,74 +115,61 @@ class RunLogger(WandbLogger):
         arguments: of `WandbLogger`.
     """
 
+    takes_pictures = True
+
     def __init__(self, *, checkpoint: bool, **arguments: Any) -> None:
         super().__init__(**arguments)
         # Lightning hands on an argument that W&B has given up, and W&B says so in every run.
         self._wandb_init.pop("anonymous", None)
         self.checkpoint = checkpoint
-        self.upload_seconds = 0.0
-        """How much longer the end may take for what is to be sent."""
 
-    def begin(self) -> None:
-        """Open the run, and have its summary keep the best of the curves."""
-        run = self.experiment
+    def begin(self, run: RunInfo) -> None:
+        """Open the run, and have its summary keep the best of the curves; its configuration is sent already."""
+        opened = self.experiment
         for name, best in BEST.items():
-            run.define_metric(name, step_metric="trainer/global_step", step_sync=True, summary=best)
-        if run.url:
-            log.info("W&B: %s", run.url)
+            opened.define_metric(name, step_metric="trainer/global_step", step_sync=True, summary=best)
+        if opened.url:
+            log.info("W&B: %s", opened.url)
 
-    def log_pictures(
-        self,
-        epoch: int,
-        ids: Sequence[str],
-        images: Sequence[np.ndarray],
-        truths: Sequence[np.ndarray],
-        predictions: Sequence[np.ndarray],
-        class_names: Sequence[str],
-    ) -> None:
-        """Show images of the validation with truth and prediction as mask overlays.
-
-        Args:
-            epoch: counted from 1.
-            ids: of the images.
-            images: H x W x C uint8.
-            truths, predictions: class maps H x W uint8.
-            class_names: background first.
-        """
+    def log_pictures(self, pictures: ValidationPictures) -> None:
+        """Show images of the validation with truth and prediction as mask overlays."""
         import wandb
 
-        labels = dict(enumerate(class_names))
-        shown_labels = labels | {IGNORE_INDEX: "ignored"} if any((t == IGNORE_INDEX).any() for t in truths) else labels
+        labels = dict(enumerate(pictures.class_names))
+        if any((truth == IGNORE_INDEX).any() for truth in pictures.truths):
+            labels |= {IGNORE_INDEX: "ignored"}
         shown: list[wandb.Image] = []
         rows: list[Iterable[Any]] = []
-        for name, image, truth, prediction in zip(ids, images, truths, predictions, strict=True):
+        for name, dice, image, truth, prediction in zip(
+            pictures.ids, pictures.dice, pictures.images, pictures.truths, pictures.predictions, strict=True
+        ):
             masks = {
-                "truth": {"mask_data": truth, "class_labels": shown_labels},
+                "truth": {"mask_data": truth, "class_labels": labels},
                 "prediction": {
                     "mask_data": np.where(truth == IGNORE_INDEX, truth, prediction),
-                    "class_labels": shown_labels,
+                    "class_labels": labels,
                 },
             }
             shown.append(wandb.Image(as_rgb(image), masks=masks, caption=name))
-            dice = headline(count_pixels(prediction[None], truth[None], len(labels)))["dice"]
-            rows.append([epoch, name, None if math.isnan(dice) else dice, shown[-1]])
+            rows.append([pictures.epoch, name, dice, shown[-1]])
         table = wandb.Table(columns=["epoch", "id", "dice", "image"], data=rows)
         self.log_metrics({"val/images": shown, "val/panels": table})  # type: ignore[dict-item]
 
-    def log_test(self, scores: Scores, folder: RunFolder) -> None:
+    def log_test(self, scores: Scores, run: RunInfo) -> None:
         """Log the scores of the test split: to the summary, and image by image."""
         import wandb
 
-        means = {name: values["mean"] for name, values in scores.summary["headline"].items()}
-        self.log_metrics({f"test/{name}": value for name, value in means.items() if value is not None})
+        means = means_of_test(scores)
+        self.log_metrics(means)
         rows: list[Iterable[Any]] = [list(row.values()) for row in scores.rows]
-        run = self.experiment
-        run.log({"test/per_image": wandb.Table(columns=list(scores.rows[0]), data=rows)})
+        opened = self.experiment
+        opened.log({"test/per_image": wandb.Table(columns=list(scores.rows[0]), data=rows)})
         kept = ("best_epoch", "parameters", "training_seconds", "conventions")
-        run.summary.update({key: scores.summary[key] for key in kept if key in scores.summary})
+        opened.summary.update({key: scores.summary[key] for key in kept if key in scores.summary})
         if self.checkpoint:
-            run.log_artifact(checkpoint_artifact(run.name, folder.best_checkpoint, means))
-            self.upload_seconds += folder.best_checkpoint.stat().st_size / UPLOAD
+            file = RunFolder(run.folder).best_checkpoint
+            opened.log_artifact(checkpoint_artifact(opened.name, file, means))
+            self.upload_seconds += file.stat().st_size / UPLOAD
 
     def end(self, exit_code: int) -> None:
         """Finish the run, and wait until all of it is written or sent, and W&B's service has ended."""
@@ -128,21 +179,19 @@ class RunLogger(WandbLogger):
         wandb.teardown(exit_code)
 
 
-def open_wandb(folder: Path, *, checkpoint: bool, **arguments: Any) -> RunLogger:
-    """Open the W&B run of a run folder.
+def open_wandb(folder: Path, *, checkpoint: bool, **arguments: Any) -> WandbRunLogger:
+    """Return the logger of a run folder.
 
     Args:
         folder: of the run.
-        checkpoint: as in `RunLogger`.
+        checkpoint: as in `WandbRunLogger`.
         arguments: of `wandb.init`.
     """
     keep_files_in(folder / "wandb" / "cache")
     import wandb
 
     settings = wandb.Settings(console="off", silent=True)
-    logger = RunLogger(checkpoint=checkpoint, save_dir=folder, resume="allow", settings=settings, **arguments)
-    logger.begin()
-    return logger
+    return WandbRunLogger(checkpoint=checkpoint, save_dir=folder, resume="allow", settings=settings, **arguments)
 
 
 def keep_files_in(folder: Path) -> None:
@@ -181,49 +230,10 @@ def abandon_wandb() -> None:
         wandb.teardown()
 
 
-def checkpoint_artifact(run: str, file: Path, scores: Mapping[str, float | None]) -> Any:
+def checkpoint_artifact(run: str, file: Path, scores: Mapping[str, float]) -> Any:
     """Make an artifact of a checkpoint, with the scores of its test."""
     import wandb
 
-    artifact = wandb.Artifact(run, type="model", metadata={f"test/{name}": value for name, value in scores.items()})
+    artifact = wandb.Artifact(run, type="model", metadata=dict(scores))
     artifact.add_file(str(file))
     return artifact
-
-
-class ValidationImages(Callback):
-    """Show a few fixed validation images, with truth and prediction as mask overlays.
-
-    Args:
-        count: how many images, spread over the validation split.
-        times: how often in a run, the last epoch included.
-    """
-
-    def __init__(self, count: int = 6, times: int = 5) -> None:
-        self.count = count
-        self.times = times
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        mirrors = [logger for logger in trainer.loggers if isinstance(logger, Mirror) and logger.takes_pictures]
-        if not (mirrors and trainer.is_global_zero and self.is_due(trainer.current_epoch + 1, trainer.max_epochs or 1)):
-            return
-        from medseg.training.panels import predict
-
-        datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
-        prepared = datamodule.prepared
-        indices = datamodule.indices["val"]
-        chosen = indices[np.unique(np.linspace(0, len(indices) - 1, min(self.count, len(indices))).astype(int))]
-        predicted = predict(trainer, pl_module, datamodule, chosen)
-        for mirror in mirrors:
-            mirror.log_pictures(
-                trainer.current_epoch + 1,
-                [prepared.ids[index] for index in chosen],
-                [np.asarray(prepared.images[index]) for index in chosen],
-                [np.asarray(prepared.masks[index]) for index in chosen],
-                predicted,
-                prepared.class_names,
-            )
-
-    def is_due(self, epoch: int, max_epochs: int) -> bool:
-        """Whether this epoch, counted from 1, is one of `times` epochs spread evenly up to the last one."""
-        every = max(1, max_epochs // self.times)
-        return epoch == max_epochs or (max_epochs - epoch) % every == 0

@@ -210,9 +210,14 @@ def test_the_datasets_with_images_licence_and_where_they_are_published(capsys: p
             assert all(row[key] for key in ("title", "images", "classes", "archives")), choice
 
 
-def test_the_page_on_data_has_the_table_of_the_datasets(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-    assert page.endswith(described(capsys, "datasets=true", "format=markdown"))
+def test_the_pages_on_data_have_the_tables_of_the_datasets(capsys: pytest.CaptureFixture[str]) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    assert (
+        (docs / "datasets.md")
+        .read_text(encoding="utf-8")
+        .endswith(described(capsys, "datasets=true", "format=markdown"))
+    )
+    page = (docs / "data.md").read_text(encoding="utf-8")
     for option in yaml_files.options("data"):
         assert f"| `{option}` |" in page
 

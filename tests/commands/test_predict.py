@@ -102,7 +102,7 @@ def test_a_folder_with_all_that_can_be_asked_for(checkpoint: Path, images: Path,
         assert float(row["area_share"]) == pytest.approx(inside.mean())
         assert int(row["components"]) == cv2.connectedComponents(expected.mask, connectivity=8)[0] - 1
         assert float(row["mean_confidence"]) == pytest.approx(expected.probabilities[1][inside].mean(), abs=2e-6)
-        assert row["mask"] == row['image']
+        assert row["mask"] == row["image"]
         stored = read_png(out / "probabilities" / "1-blob" / row["image"])
         assert stored.dtype == np.uint16
         assert np.allclose(stored / 65535, expected.probabilities[1], atol=1e-5)
@@ -205,7 +205,9 @@ def test_what_other_settings_or_others_have_made_is_not_touched(checkpoint: Path
     truth = write_image(images.parent / "masks" / "top.png", np.full((5, 5), 255, np.uint8))
     before = {file: file.read_bytes() for file in images.parent.rglob("*.*") if file.is_file()}
     for taken in (truth.parent, images):
-        with pytest.raises(ConfigError, match=r"is not empty \(.*\), and medseg predict has not written it; give"):
+        with pytest.raises(
+            ConfigError, match=r"is not empty \(.*\), and medseg predict has not written it; give output="
+        ):
             predict(checkpoint, images, taken)
     assert before == {file: file.read_bytes() for file in before}
 

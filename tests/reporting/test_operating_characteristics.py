@@ -100,7 +100,7 @@ RESULTS = Path(simulate.__file__).parent / "results"
 def test_the_printed_table_is_that_of_the_measured_numbers() -> None:
     table = simulate.markdown(simulate.read(RESULTS / "simulation.csv"))
     assert (RESULTS / "table.md").read_text() == table
-    assert table in (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    assert table in (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
 
 
 def test_the_measured_numbers_are_what_the_documentation_says_of_them() -> None:

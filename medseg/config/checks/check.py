@@ -152,5 +152,5 @@ def check_together(plain: Mapping[str, Any]) -> None:
             if value(f"loss.{one}") == value(f"loss.{other}") == 0:
                 refuse(f"loss.{one}", f"above 0 where loss.{other} is 0")
         weights, classes = value("loss.class_weights"), value("data.num_classes")
-        if weights is not None and classes is not None and len(weights) != classes:
+        if isinstance(weights, list | tuple) and classes is not None and len(weights) != classes:
             refuse("loss.class_weights", f"one number for each of the {classes} classes")

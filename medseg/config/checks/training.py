@@ -84,10 +84,9 @@ LOSS: Settings = {
     **dict.fromkeys(("ce_weight", "dice_weight", "bce_weight", "alpha", "beta", "smooth"), WEIGHT),
     "gamma": number(0, 100),
     "class_weights": Annotated[
-        several(WEIGHT, "a list of numbers from 0, one per class, background first, not all of them 0", 2, 255),
-        rule(lambda weights: sum(weights) > 0),
-    ]
-    | None,
+        Annotated[several(WEIGHT, "", 2, 255), rule(lambda weights: sum(weights) > 0)] | Literal["balanced"] | None,
+        Words("null, balanced, or a list of numbers from 0, one per class, background first, not all of them 0"),
+    ],
     "include_background": SWITCH,
 }
 
