@@ -1,8 +1,8 @@
 """Draw `make demo` as a film of a few pictures: `python docs/make_film.py`, in the folder of the project.
 
-It runs `make demo` and keeps what the command prints, with the seconds, in `docs/pictures/demo.txt`, where the folder of the
-project is written as ~/medseg. Then it draws what a terminal shows at some moments, and photographs the page that the
-command has made. `--keep` draws the kept text again, and the page that is there.
+It runs `make demo` and keeps what the command prints, with the seconds, in `docs/pictures/demo.txt`, where the folder
+of the project is written as ~/medseg. Then it draws what a terminal shows at some moments, and photographs the page
+that the command has made. `--keep` draws the kept text again, and the page that is there.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Make the pictures of the README and the docs: `python docs/make_pictures.py ~/Downloads`.
 
-The folder has `stage1_train.zip` of the Data Science Bowl 2018 (CC0). Three small networks are trained for 120 steps on these
-images and on drawn ones, and what medseg makes of them is photographed in a headless Chromium: the report, the page of a
-dataset, figures, panels of a run, overlays. The networks are far from their best: the pictures show what there is to see,
-not which network is better.
+The folder has `stage1_train.zip` of the Data Science Bowl 2018 (CC0). Three small networks are trained for 120 steps on
+these images and on drawn ones, and what medseg makes of them is photographed in a headless Chromium: the report, the
+page of a dataset, figures, panels of a run, overlays. The networks are far from their best: the pictures show what
+there is to see, not which network is better.
 
 `--report FILE.html` photographs another report page instead and makes nothing else. `--work FOLDER` keeps the runs, by
 default build/pictures; the same command skips what is finished.

@@ -179,6 +179,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(3):
         run = train(folder, f"seed={seed}", *options)
         (folder / f"RUN{seed + 1}").symlink_to(run.path)
+    (folder / "examples").symlink_to(PROJECT / "examples")
     (folder / "RUN").symlink_to((folder / "RUN1").resolve())
     images = [row["id"] for row in read_csv(run.splits)]
     patients = [{"id": image, "device": "AB"[number % 2]} for number, image in enumerate(images)]

@@ -164,7 +164,7 @@ class OutputFolder:
                 other = sources.get(here / name, outputs.setdefault(here / name, image.image))
                 if here / name in sources or other != image.image:
                     raise ConfigError(
-                        f"{self.path / name} of {image.image} would replace {other} or its output; choose another output"
+                        f"{self.path / name} of {image.image} would replace {other} or its output; give another output"
                     )
 
     def _read_journal(self) -> dict[str, Finished]:
