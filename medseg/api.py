@@ -139,7 +139,7 @@ def read_runs(folders: Run | str | Path | Iterable[Run | str | Path]) -> RunTree
     `.to_frame()` makes a pandas DataFrame of them, one row a run; a notebook shows them as a table.
 
     Args:
-        folders: of runs, experiments or sweeps, or runs.
+        folders: of runs, experiments or sweeps, files of `medseg pack`, or runs.
 
     Raises `medseg.errors.UserError` where there are no runs.
     """

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from medseg.__main__ import command_names
 from medseg.config import yaml_files
 from medseg.config.overrides import add_keys, normalize_overrides
+from medseg.runs.packed.packing import select, write_packed
 from medseg.sweeps.conditions import read_conditions
 from medseg.system.files import read_csv, write_csv
 from tests.helpers import compose_config, train
@@ -184,6 +185,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = [row["id"] for row in read_csv(run.splits)]
     patients = [{"id": image, "device": "AB"[number % 2]} for number, image in enumerate(images)]
     write_csv(folder / "patients.csv", patients)
+    write_packed(select([folder / "runs" / "mine"]), folder / "results" / "mine.zip")
     (folder / "images").mkdir()
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (70, 90, 3), dtype=np.uint8)

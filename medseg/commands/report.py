@@ -32,6 +32,7 @@ EXAMPLES = (
     "medseg report runs/first runs/second format=latex output=paper/tables",
     "medseg report runs/main score=hd95 size=480",
     "medseg report runs/main format=html images=100",
+    "medseg report results/main.zip                    the file of medseg pack",
     "medseg report runs/main subgroups=patients.csv:device sizes=[0.05,0.2]",
 )
 
@@ -68,8 +69,10 @@ def report(cfg: DictConfig) -> None:
 
 
 def default_folder(runs: Sequence[Run]) -> Path:
-    """Return `report/` in the folder that all runs lie in, as short as it can be given from here."""
-    folder = Path(os.path.commonpath([run.folder.parent.absolute() for run in runs]), "report")
+    """Return `report/` in the folder that all runs lie in, or their file, as short as it can be given from here."""
+    from medseg.runs.packed.archive import home_of
+
+    folder = Path(os.path.commonpath([home_of(run.folder.parent.absolute()).absolute() for run in runs]), "report")
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -35,6 +36,9 @@ def score(cfg: DictConfig) -> None:
 
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: medseg score runs/main")
+    for given in map(Path, cfg.runs):
+        if given.is_file():
+            raise UserError(f"{given}: a file, no folder of runs; medseg unpack makes folders of a file of medseg pack")
     options, spacing = Options.from_config(cfg), as_spacing(cfg.spacing)
     done, failed = 0, []
     for run in read_runs(list(cfg.runs)):

@@ -15,6 +15,7 @@ from medseg.commands.start import run_command
 from medseg.errors import ConfigError, printable
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text as write_text
+from medseg.runs.packed.archive import home_of
 from medseg.runs.progress import JobProgress, Progress, read_progress
 from medseg.runs.run import Run
 from medseg.sweeps.outcome import count
@@ -28,6 +29,7 @@ EXAMPLES = (
     "medseg status runs/first",
     "medseg status runs/first runs/convunext/comparison",
     "medseg status runs/first format=json",
+    "medseg status results/first.zip        the file of medseg pack",
 )
 
 
@@ -62,7 +64,8 @@ def trials_lines(trials: Sequence[Run]) -> list[str]:
     for run in trials:
         folders.setdefault(run.folder.parent, []).append(run.state)
     return [
-        f"tuning: {len(states)} trials: {count(sorted(states))}; medseg status {folder} lists them"
+        f"tuning: {len(states)} trials: {count(sorted(states))}"
+        + (f"; medseg status {folder} lists them" if home_of(folder) == folder else "")
         for folder, states in folders.items()
     ]
 

@@ -18,6 +18,7 @@ from medseg.reporting.evaluation_columns import command_line
 from medseg.reporting.line import Line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Estimate, Side, TrainingVariance, of_units
+from medseg.runs.packed.archive import shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ def check_drops(comparison: Comparison) -> list[str]:
         here = [one for one, other in pairs if one and other and lacks(one, measure) and not lacks(other, measure)]
         if not here:
             continue
-        folders = sorted({str(run.folder.parent) for cell in here for run in cell.runs})
+        folders = sorted({str(shown(run.folder.parent)) for cell in here for run in cell.runs})
         advice = f": {command_line('medseg score', *folders, f'scores=[{measure.score}]')}" if measure.optional else ""
         rows = "; ".join(cell.row.label for cell in here)
         warnings.append(f"{column.label}: no drop of {measure.title}, which the own tests lack, of {rows}{advice}")

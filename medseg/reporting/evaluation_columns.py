@@ -14,6 +14,7 @@ from typing import Any
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
 from medseg.runs.evaluations import View, is_external, tests_as_trained
+from medseg.runs.packed.archive import shown
 from medseg.runs.run import Run
 
 Evaluated = Sequence[tuple[Run, View]]
@@ -127,7 +128,7 @@ def with_name(base: Line, names: Names) -> str:
 
 def command_of(runs: Sequence[Run], view: View) -> str:
     """Return the command that makes the evaluations of a column that are missing, as a shell takes it."""
-    folders = sorted({str(run.folder.parent) for run in runs})
+    folders = sorted({str(shown(run.folder.parent)) for run in runs})
     words = view.summary.get("words")
     if len(folders) == 1 and "=" not in folders[0]:
         where = folders[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medseg.errors import UserError
+from medseg.runs.folder import UNPACKED
 from medseg.runs.run import Run
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 IMAGES = 5
 """Most disputed images, by default."""
+
+
+NOT_STORED = "no run has its predictions stored (test/predictions.npz)"
+NOT_PACKED = "no predictions: they were not packed (medseg pack predictions=true packs them)"
+"""Why there are no pictures."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,13 @@ def prediction_candidates(comparison: Comparison, column: Line, score: str) -> l
     Raises `UserError` where there is none.
     """
     stored: dict[tuple[int, int], dict[Line, Run]] = {}
-    for row in comparison.rows:
-        cell = comparison.cells.get((row, column))
-        for run in cell.runs if cell else ():
+    here = [(row, cell) for row in comparison.rows if (cell := comparison.cells.get((row, column))) is not None]
+    for row, cell in here:
+        for run in cell.runs:
             if run.finished and run.predictions.exists() and score in run.per_image.scores:
                 stored.setdefault((run.seed, run.fold or 0), {}).setdefault(row, run)
     if not stored:
-        raise UserError("no run has its predictions stored (test/predictions.npz)")
+        raise UserError(NOT_PACKED if all(is_unpacked(run) for _, cell in here for run in cell.runs) else NOT_STORED)
     first = max(stored, key=lambda seed: (len(stored[seed]), [-number for number in seed]))
     return [
         Candidate(row, run, dict(zip(run.per_image.ids, run.per_image.scores[score].tolist(), strict=True)))
@@ -71,6 +77,11 @@ def open_prepared(runs: Sequence[Run]) -> PreparedDataset:
     if prepared.identity != identity or any(run.summary.get("data_identity") != identity for run in runs):
         raise UserError(f"the prepared data at {folder} are not those of the test")
     return prepared
+
+
+def is_unpacked(run: Run) -> bool:
+    """Tell whether a run is from a file of `medseg pack`."""
+    return bool(run.status.get(UNPACKED))
 
 
 def most_disputed(candidates: Sequence[Candidate], count: int = IMAGES, *, higher_is_better: bool = True) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import score_runs
+from medseg.runs.packed.archive import home_of
 from medseg.runs.run import Run
 
 COLUMNS = ("network", "dataset", "measure", "mean", "sd", "low", "high", "seeds")
@@ -31,7 +32,7 @@ def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str 
     finished = [run for run in runs if run.finished]
     if not finished:
         raise UserError("no run is finished yet: there is nothing to compare")
-    folder = Path(os.path.commonpath([run.folder.parent.absolute() for run in runs]))
+    folder = Path(os.path.commonpath([home_of(run.folder.parent.absolute()).absolute() for run in runs]))
     experiment = ", ".join(sorted({run.experiment for run in runs}))
     projects = [run.config.get("logger", {}).get("wandb", {}).get("project") for run in finished]
     import wandb

@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
+from medseg.runs.packed.archive import is_packed
 from medseg.system.files import damaged, read_json, write_json
 from medseg.system.locks import held, marker_of
 
@@ -56,6 +57,9 @@ CALIBRATION, CONFIDENCE = "calibration", "confidence"
 
 HOTTEST = 100
 """Highest temperature that a file may hold."""
+
+UNPACKED = "unpacked"
+"""Entry of `status.json`: the run is from a file of `medseg pack`, which has no checkpoints."""
 
 LOCK = ".lock"
 """Held by the process that works on the run."""
@@ -113,6 +117,11 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether all is done that its data allow: a run without a test split is trained."""
         return self.status.get("state") in ("finished", "trained")
+
+    @property
+    def lacks_checkpoints(self) -> bool:
+        """Whether it was unpacked from a file of `medseg pack`, which has no checkpoints, and not trained since."""
+        return not self.best_checkpoint.exists() and bool(self.status.get(UNPACKED))
 
     def set_state(self, state: str, **details: Any) -> None:
         """Write `status.json`; earlier details stay unless they are given anew.
@@ -185,11 +194,18 @@ def find_run(path: str | Path) -> tuple[RunFolder, Path]:
     path = expand_home(path)
     if path.is_dir():
         folder = RunFolder(path.parent if path.name == "checkpoints" else path)
+        if folder.lacks_checkpoints:
+            raise UserError(
+                f"{path}: this run was unpacked from a file of medseg pack, which holds no checkpoints; copy its "
+                "folder checkpoints/ here, or train it again with force=true"
+            )
         if not folder.best_checkpoint.exists():
             raise UserError(f"{path}: no checkpoints/best.ckpt in this folder; give a run folder or a .ckpt file")
         return folder, folder.best_checkpoint
     if not path.exists():
         raise UserError(f"{path}: no such run folder or checkpoint")
+    if path.suffix == ".zip" and is_packed(path):
+        raise UserError(f"{path}: a file of medseg pack, which holds no checkpoints")
     return RunFolder(path.parent.parent if path.parent.name == "checkpoints" else path.parent), path
 
 
@@ -201,6 +217,8 @@ def run_folder(given: str | Path) -> Path:
     path = expand_home(given)
     if not path.is_file():
         return path
+    if path.suffix == ".zip" and is_packed(path):
+        raise UserError(f"{path}: a file of medseg pack; medseg unpack {path} makes run folders of it")
     folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     if not (folder / "status.json").exists():
         raise UserError(f"{path}: not in the folder of a run, so nothing but the weights is known of it")

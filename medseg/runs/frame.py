@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import UserError
+from medseg.runs.packed.archive import with_files
 from medseg.runs.run import Run
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "training_seconds": run.training_seconds,
             "experiment": run.experiment,
             "name": run.name,
-            "folder": str(run.folder),
+            "folder": with_files(str(run.folder)),
         }
         for run in runs
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
+from medseg.runs.packed.archive import with_files
 from medseg.runs.reading import read_runs
 from medseg.runs.run import DAMAGED, Run
 from medseg.runs.state import WAITING
@@ -54,7 +55,7 @@ class JobProgress:
         """Return all of it as plain values."""
         run = {key: getattr(self.run, key) for key in ("name", "state", "setting", "model", "data")}
         rest = {key: value for key, value in vars(self).items() if key != "run"}
-        return {"folder": str(self.run.folder), **run, **rest}
+        return {"folder": with_files(str(self.run.folder)), **run, **rest}
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import UserError
+from medseg.runs.packed.archive import unpacked, with_files
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
 from medseg.runs.schema import RECORD, check, read_checked
 from medseg.runs.state import WAITING
@@ -89,20 +90,21 @@ class RunTree:
             except UserError as error:
                 problems.append(str(error))
                 run.__dict__["epochs"] = []
-        return RunTree(runs, self.copies, list(dict.fromkeys(problems)), self.folders, self.trials)
+        problems = list(dict.fromkeys(map(with_files, problems)))
+        return RunTree(runs, self.copies, problems, self.folders, self.trials)
 
 
 def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = False) -> RunTree:
-    """Read the runs in the given folder or folders: run folders, experiment folders, or folders of those.
+    """Read the runs in the given folder or folders: run folders, experiment folders, folders of those, or their file.
 
     Jobs of a `sweep.json` that have not begun are runs in the state `waiting`. A folder that is met twice, through a
     link or otherwise, counts once. So does a run that was copied: what a run holds tells what it is, not its name.
 
     Args:
-        paths: the folder or folders.
+        paths: the folder or folders; a file of `medseg pack` is read as the folder that it was made of.
         trials_alone: whether trials of a tuning are enough, while no run has begun.
 
-    Raises `UserError` for a folder that does not exist or that holds no run.
+    Raises `UserError` for a folder that does not exist or that holds no run, and for any other zip.
     """
     if isinstance(paths, str | Path):
         paths = [paths]
@@ -112,6 +114,8 @@ def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = 
     seen: set[Path] = set()
     for given in paths:
         path = Path(given).expanduser()
+        if path.suffix == ".zip" and path.is_file():
+            path = unpacked(path)
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; give a folder below runs/, such as runs/main")
         problems, again = len(tree.problems), path.resolve() in seen
@@ -124,8 +128,9 @@ def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = 
     if not tree.runs and tree.trials and not trials_alone:
         raise UserError(f"{paths[0]}: no runs in it yet, but {len(tree.trials)} trials of a tuning (medseg status)")
     if not tree.runs and not tree.trials:
-        raise UserError("; ".join(tree.problems) or f"{paths[0]}: no runs in it")
+        raise UserError(with_files("; ".join(tree.problems)) or f"{paths[0]}: no runs in it")
     runs = without_copies(tree.runs, tree.copies)
+    tree.copies, tree.problems = list(map(with_files, tree.copies)), list(map(with_files, tree.problems))
     tree.runs, tree.trials = (
         sorted(several, key=lambda run: (run.name, run.experiment, str(run.folder)))
         for several in (runs, without_copies(tree.trials, []))

@@ -14,6 +14,7 @@ from medseg.config.tuning import tuned_keys
 from medseg.errors import UserError
 from medseg.runs.folder import CALIBRATION, CONFIDENCE, RunFolder
 from medseg.runs.naming import digest, is_ignored, leaves
+from medseg.runs.packed.archive import with_files
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
 from medseg.runs.state import WAITING, present_state
 from medseg.system.files import MAX_BYTES, damaged, numbers, parse_yaml, read_csv, read_json, read_table, read_text
@@ -263,7 +264,7 @@ class Run:
 
     def damaged(self, reason: str) -> Run:
         """Return the same run in the state `damaged`, with what of its files can be read."""
-        run = replace(self, state=DAMAGED, error=reason)
+        run = replace(self, state=DAMAGED, error=with_files(reason))
         for name, empty in EMPTY.items():
             try:
                 getattr(run, name)

@@ -59,6 +59,15 @@ def evaluate_runs(cfg: DictConfig, words: Sequence[str]) -> None:
     tree.warn()
     runs = [run for run in tree if run.state in STATES]
     others = len(tree) - len(runs)
+    without = [run for run in runs if run.files.lacks_checkpoints]
+    runs = [run for run in runs if run not in without]
+    if without and not runs:
+        raise UserError(
+            f"{', '.join(map(str, folders))}: unpacked from a file of medseg pack, which holds no checkpoints, so "
+            "nothing can be evaluated"
+        )
+    if without:
+        log.info("%d of %d runs were unpacked without their checkpoints, so not evaluated", len(without), len(tree))
     if not runs:
         raise UserError(f"{', '.join(map(str, folders))}: nothing is finished yet (medseg status shows the runs)")
     if others:

@@ -1,48 +1,19 @@
-"""The list of an experiment's jobs, `sweep.json`, to which every multirun adds its own."""
+"""The jobs of a multirun, added to the lists of their experiments."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from medseg.errors import UserError
+from medseg.runs.jobs import add_jobs
 from medseg.runs.plan import RunPlan
-from medseg.runs.run import is_run
-from medseg.system.files import read_json, write_json
-from medseg.system.locks import held
-
-log = logging.getLogger(__name__)
-
-LOCK_WAIT = 60.0
-"""Seconds to wait for another sweep that writes the same list."""
 
 
 def add_to_job_list(plans: Iterable[RunPlan]) -> None:
-    """Add runs to the `sweep.json` of their experiments, where those of earlier multiruns stay.
-
-    A job that never began, and that the same words now give another name, is replaced: nothing would ever run it.
-    """
+    """Add runs to the `sweep.json` of their experiments, where those of earlier multiruns stay."""
     folders: dict[Path, list[dict[str, Any]]] = {}
     for plan in plans:
         folders.setdefault(plan.folder.path.parent, []).append(plan.record)
     for folder, records in folders.items():
-        file = folder / "sweep.json"
-        with held(folder / ".sweep.lock", "is writing sweep.json", LOCK_WAIT):
-            try:
-                known = [entry for entry in read_json(file, optional=True).get("jobs", []) if "name" in entry]
-            except (UserError, TypeError) as error:
-                reason = str(error) if isinstance(error, UserError) else f"{file}: damaged ({error})"
-                log.warning("%s; written anew, with the jobs of this command alone", reason)
-                known = []
-            renamed = {words(entry): entry for entry in records}
-            known = [entry if is_run(folder / entry["name"]) else renamed.get(words(entry), entry) for entry in known]
-            merged = {entry["name"]: entry for entry in [*known, *records]}
-            write_json(file, {"jobs": list(merged.values())})
-
-
-def words(record: Mapping[str, Any]) -> str:
-    """Return what a job was given on the command line, with the seed and the data that it came to."""
-    return json.dumps([record.get(key) for key in ("model", "data", "fold", "seed", "overrides")])
+        add_jobs(folder, records)

@@ -18,7 +18,7 @@ from tests.helpers import command, compose_config
 
 COMMANDS = (
     "train", "prepare", "inspect", "evaluate", "score", "predict", "demo", "export", "import_checkpoint", "report",
-    "status", "card", "wandb_sync", "describe", "benchmark",
+    "status", "pack", "unpack", "card", "wandb_sync", "describe", "benchmark",
 )  # fmt: skip
 
 
@@ -188,7 +188,7 @@ NAMES = {
     "closing", "downsampling", "upsampling", "activation", "mode", "arch", "encoder_name", "encoder_weights", "source",
     "root", "split", "style", "project", "entity", "output", "checkpoint", "input", "examples", "host", "score",
     "convention", "names", "licence", "data_name", "data_licence", "csv", "continue_from", "groups",
-    "name", "metadata", "subgroups",
+    "name", "metadata", "subgroups", "file",
 }  # fmt: skip
 """Any word can be a name of something; what it is the name of is looked up where it is needed."""
 
@@ -296,6 +296,8 @@ def test_a_wrong_value_prepares_nothing(word: str, tmp_path: Path) -> None:
         ("import_checkpoint", "bgr=maybe"),
         ("report", "figures=2"),
         ("status", "format=5"),
+        ("pack", "images=5"),
+        ("unpack", "runs_dir=''"),
         ("card", "licence=''"),
         ("wandb_sync", "dry_run=yes"),
         ("describe", "all=maybe"),
@@ -304,7 +306,7 @@ def test_a_wrong_value_prepares_nothing(word: str, tmp_path: Path) -> None:
 )
 def test_every_command_refuses_before_it_begins(name: str, word: str, tmp_path: Path) -> None:
     given = {"checkpoint": ("evaluate", "predict", "demo", "export"), "input": ("predict",), "output": ("predict",),
-             "source": ("import_checkpoint",)}  # fmt: skip
+             "source": ("import_checkpoint",), "file": ("unpack",)}  # fmt: skip
     needed = [f"{key}=none" for key, names in given.items() if name in names and not word.startswith(key)]
     done = command(name, *needed, word, cwd=tmp_path)
     assert done.returncode == 2, done.stderr

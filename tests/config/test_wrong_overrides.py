@@ -21,12 +21,14 @@ NEEDED = {
     "report": ["runs"],
     "score": ["runs"],
     "status": ["runs"],
+    "pack": ["runs"],
+    "unpack": ["file"],
     "card": ["runs"],
     "wandb_sync": ["runs"],
 }
 """Words that a command cannot do without."""
 
-TAKE_RUNS = ("report", "score", "status", "card", "wandb_sync")
+TAKE_RUNS = ("report", "score", "status", "pack", "unpack", "card", "wandb_sync")
 
 ANYWHERE = (
     "nogroup=x", "+nogroup=x", "++nogroup=x", "~nogroup", "nogroup.key=3", "+nogroup.key=3", "=3", "[", "nogroup",
@@ -50,6 +52,8 @@ PATHS = [
     *(("card", word) for word in ("missing", "file", "~nobody_of_this_name", "runs.x=1")),
     *(("report", word) for word in ("missing", "folder", "runs.x=1", "a=b/c=d", "m/a=b")),
     *(("status", word) for word in ("file", "runs=[]")),
+    *(("pack", word) for word in ("missing", "file", "folder", "runs=[]")),
+    *(("unpack", word) for word in ("missing", "file", "folder", "file=missing")),
     *(("wandb_sync", word) for word in ("folder", "missing")),
     *(("describe", word) for word in ("output=folder", "output=file/x")),
     *(("import_checkpoint", word) for word in ("source=missing", "source=file", "source=folder")),

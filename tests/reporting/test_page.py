@@ -334,7 +334,7 @@ def test_of_one_network_the_images_are_spread_from_the_worst_to_the_best(tmp_pat
 
 
 def test_what_cannot_be_shown_is_said(sweep: Path, page: str) -> None:
-    assert "No pictures of dsb: no run has stored its predictions (test/predictions.npz)." in page
+    assert "No pictures of dsb: no run has its predictions stored (test/predictions.npz)." in page
     data = embedded(page, "report-images")[0]
     assert data["lacking"] == ["unet (seed 1)"]
     assert data["rule"].startswith(f"{IMAGES} of 10 test images: the 3 whose Dice (mean over seeds) deviates most")

@@ -173,6 +173,8 @@ COMMANDS: dict[str, Settings] = {
         "spacing": SPACING | None,
     },
     "status": RUNS | {"format": Literal["text", "json"]},
+    "pack": RUNS | {"output": PATH | None, "predictions": SWITCH, "images": SWITCH},
+    "unpack": {"file": PATH, "runs_dir": PATH},
     "card": RUNS
     | {"output": PATH | None, "licence": TEXT | None, "data_name": TEXT | None, "data_licence": TEXT | None},
     "wandb_sync": RUNS | {"report": SWITCH, "project": TEXT | None, "entity": TEXT | None, "dry_run": SWITCH},

@@ -22,6 +22,7 @@ from medseg.reporting.formatting import count
 from medseg.reporting.line import Line
 from medseg.reporting.page.markup import controls_html, faint, select_html
 from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, maps_data
+from medseg.reporting.pictures import NOT_PACKED, NOT_STORED, is_unpacked
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
 from medseg.reporting.samples import Sample
@@ -70,7 +71,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     cells = {cell.row: cell for (_, of), cell in comparison.cells.items() if of == column and cell.sample is not None}
     runs = [run for cell in cells.values() for run in cell.runs if run.finished]
     if not any(run.predictions.exists() for run in runs):
-        return {"missing": "no run has stored its predictions (test/predictions.npz)"}
+        return {"missing": NOT_PACKED if all(map(is_unpacked, runs)) else NOT_STORED}
     # Not above: a page without pictures need not wait for what reads images.
     from medseg.data.overlay import as_rgb
     from medseg.reporting.pictures import open_prepared

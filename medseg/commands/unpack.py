@@ -1,0 +1,47 @@
+"""`medseg unpack`: put the runs of a packed file back into their folders."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from medseg.commands.command import Command
+from medseg.commands.start import run_command
+from medseg.errors import UserError, printable
+
+SUMMARY = """
+medseg unpack makes run folders of a file of medseg pack. The command of the sweep that they are of then skips them, and
+goes on with its other jobs. A run that is there already stays as it is; evaluations that it lacks are added.
+"""
+
+EXAMPLES = (
+    "medseg unpack results/main.zip",
+    "medseg unpack main.zip /data/runs",
+)
+
+
+def unpack(cfg: DictConfig) -> None:
+    """Unpack the file that `cfg` names."""
+    from medseg.runs.folder import expand_home
+    from medseg.runs.packed import unpacking
+
+    file, target = expand_home(cfg.file), expand_home(cfg.runs_dir)
+    done = unpacking.unpack(file, target)
+    total = sum(map(len, vars(done).values()))
+    known = {"unpacked": done.added, "completed": done.completed, "there already": done.same}
+    counts = ", ".join(f"{len(runs)} {what}" for what, runs in known.items() if runs) or "none unpacked"
+    print(printable(f"{total} runs in {file}: {counts}"))
+    if done.differing:
+        names = ", ".join(str(folder) for folder in done.differing[:3])
+        more = ", ..." if len(done.differing) > 3 else ""
+        raise UserError(
+            f"{len(done.differing)} of {total} runs are there already and hold something else, so they stay as they "
+            f"are: {names}{more}; to have those of {file}, move them elsewhere"
+        )
+
+
+COMMAND = Command("unpack", unpack, SUMMARY, EXAMPLES, positional=("file", "runs_dir"))
+
+
+def main() -> None:
+    """Start from the command line."""
+    run_command(COMMAND)

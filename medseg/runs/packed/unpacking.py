@@ -1,0 +1,116 @@
+"""A file of `medseg pack` -> run folders. What is there stays as it is: runs are added, never replaced."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medseg.errors import UserError
+from medseg.runs.folder import RunFolder
+from medseg.runs.jobs import add_jobs
+from medseg.runs.packed.archive import extract
+from medseg.runs.packed.private import Paths, without_private
+from medseg.runs.run import is_run
+from medseg.system.files import read_json, read_yaml, replacing
+
+
+@dataclass
+class Unpacked:
+    """What became of the runs of a file.
+
+    Args:
+        added: folders that were made.
+        completed: that were there and lacked files, such as those of a later evaluation.
+        same: that were there.
+        differing: that were there, are of another training or hold something else, and are left as they are.
+    """
+
+    added: list[Path] = field(default_factory=list)
+    completed: list[Path] = field(default_factory=list)
+    same: list[Path] = field(default_factory=list)
+    differing: list[Path] = field(default_factory=list)
+
+
+def unpack(file: Path, target: Path) -> Unpacked:
+    """Unpack the runs of a file below a folder, each whole or not at all.
+
+    Raises `UserError` for a file that cannot be unpacked, and `BusyError` where another process works on a run that
+    lacks files.
+    """
+    result = Unpacked()
+    with temporary(target) as folder:
+        content = extract(file, folder)
+        runs = content.runs
+        for name in runs:
+            put_back(folder / name, target / name, result)
+        for path in content.entries:
+            if not any(path.startswith(f"{name}/") for name in runs):
+                add_beside_runs(folder / path, target / path)
+    return result
+
+
+@contextmanager
+def temporary(target: Path) -> Iterator[Path]:
+    """Give a temporary folder on the file system of the target; what was made for it alone is removed."""
+    made = [folder for folder in (target, *target.parents) if not folder.exists()]
+    target.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in made:
+            if not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def put_back(unpacked: Path, folder: Path, result: Unpacked) -> None:
+    """Put a run to its folder, or what that lacks of it."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unpacked.rename(folder)
+        result.added.append(folder)
+        return
+    files = [file.relative_to(unpacked) for file in sorted(unpacked.rglob("*")) if file.is_file()]
+    lacking = [file for file in files if not (folder / file).exists()]
+    if not is_run(folder) or not holds(folder, unpacked, [file for file in files if file not in lacking]):
+        result.differing.append(folder)
+        return
+    if not lacking:
+        result.same.append(folder)
+        return
+    with RunFolder(folder).locked():
+        for file in lacking:
+            copy(unpacked / file, folder / file)
+    result.completed.append(folder)
+
+
+def holds(folder: Path, unpacked: Path, files: Sequence[Path]) -> bool:
+    """Tell whether a run folder holds what these files do, but for what names a machine; a damaged one does not."""
+    try:
+        paths = Paths.of([read_yaml(folder / "config.yaml", optional=True)])
+        return all(
+            without_private(folder / file, (folder / file).read_bytes(), paths) == (unpacked / file).read_bytes()
+            for file in files
+        )
+    except (UserError, OSError):
+        return False
+
+
+def add_beside_runs(unpacked: Path, target: Path) -> None:
+    """Add a file of an experiment: to its jobs those that it lacks, any other where there is none."""
+    if unpacked.name == "sweep.json":
+        jobs = [job for job in read_json(unpacked).get("jobs") or () if isinstance(job, dict)]
+        add_jobs(target.parent, [job for job in jobs if isinstance(job.get("name"), str)], replace=False)
+    elif not target.exists():
+        copy(unpacked, target)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with replacing(target) as partial:
+        shutil.copyfile(source, partial)
