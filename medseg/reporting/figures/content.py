@@ -13,6 +13,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.certainty import Certainty, certainties
 from medseg.reporting.comparison import best_row
+from medseg.reporting.conclusions import Standing, standings_of
 from medseg.reporting.learning import Curves, learning_curves
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair, pairs_with
@@ -114,6 +115,7 @@ class Verdicts:
         measure: of the report.
         best: column -> the row with the best mean.
         against: column -> row -> its pair with the best one, the row first; without columns that have none.
+        standings: column -> the networks that have a score, the best mean first.
         shares: title of a panel -> rows x ranks, from 0 to 1: how often a row is at a rank; NaN where it is not ranked.
     """
 
@@ -121,6 +123,7 @@ class Verdicts:
     measure: Measure
     best: Mapping[Line, Line]
     against: Mapping[Line, Mapping[Line, Pair]]
+    standings: Mapping[Line, Sequence[Standing]]
     shares: Mapping[str, Array]
 
 
@@ -139,6 +142,7 @@ def verdicts_of(comparison: Comparison) -> Verdicts:
         measure=replace(comparison.measure, function=None),
         best=best,
         against={column: pairs for column, pairs in against.items() if pairs},
+        standings={column: standings_of(comparison, column) for column in columns},
         shares=shares_of(comparison.rows, comparison.stability),
     )
 
