@@ -18,7 +18,7 @@ from medseg.reporting.claims import JudgedPaper, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
 from medseg.reporting.formatting import count, margin, number, percent
 from medseg.reporting.line import Line
-from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, pairs_with
+from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
 from medseg.reporting.planning import MOST_SEEDS, POWER, Plan
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 
@@ -71,7 +71,7 @@ def conclude(comparison: Comparison) -> tuple[Conclusion, ...]:
 def conclude_column(comparison: Comparison, column: Line) -> Conclusion:
     """Return what is said of a column."""
     cells, measure = comparison.column_cells(column), comparison.measure
-    standings = standings_of(comparison, column)
+    standings = standings_of(cells, [pair for pair in comparison.pairs if pair.column == column], measure)
     sentences = [f"{where(column)}, {verdict_of(standings, cells, measure)}."]
     if any(standing.state == UNDECIDED for standing in standings):
         sentences += needed([plan for of, plan in comparison.plans if of == column], measure)
@@ -79,19 +79,18 @@ def conclude_column(comparison: Comparison, column: Line) -> Conclusion:
     return Conclusion(column, " ".join(sentences), standings)
 
 
-def standings_of(comparison: Comparison, column: Line) -> tuple[Standing, ...]:
-    """Return the networks of a column that have a score, the best mean first."""
-    cells, measure = comparison.column_cells(column), comparison.measure
+def standings_of(cells: Sequence[Cell], pairs: Sequence[Pair], measure: Measure) -> tuple[Standing, ...]:
+    """Return the networks of a column that have a score, the best mean first; `pairs`: of the column."""
     means, best = means_of(cells, measure), best_row(cells, measure)
     if best is None:
         return ()
-    against = pairs_with([pair for pair in comparison.pairs if pair.column == column], best)
+    against, of_row = pairs_with(pairs, best), {cell.row: cell for cell in cells}
     standings = []
     for row in sorted(means, key=means.__getitem__):
-        score = comparison.cells[row, column].scores[measure.name]
+        score = of_row[row].scores[measure.name]
         pair = against[row].reversed() if row in against else None
         if row == best:
-            state, reason = (BEST, "") if seeds_of(comparison.cells[row, column]) > 1 else (NOT_JUDGED, "one seed")
+            state, reason = (BEST, "") if seeds_of(of_row[row]) > 1 else (NOT_JUDGED, "one seed")
         else:
             state, reason = (pair.state, pair.reason) if pair else (NOT_JUDGED, "no images that both were tested on")
         standings.append(Standing(row, score, state, reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,16 +115,16 @@ class Verdicts:
         measure: of the report.
         best: column -> the row with the best mean.
         against: column -> row -> its pair with the best one, the row first; without columns that have none.
-        standings: column -> the networks that have a score, the best mean first.
         shares: title of a panel -> rows x ranks, from 0 to 1: how often a row is at a rank; NaN where it is not ranked.
+        standings: column -> the networks that have a score, the best mean first.
     """
 
     rows: Sequence[Line]
     measure: Measure
     best: Mapping[Line, Line]
     against: Mapping[Line, Mapping[Line, Pair]]
-    standings: Mapping[Line, Sequence[Standing]]
     shares: Mapping[str, Array]
+    standings: Mapping[Line, Sequence[Standing]] = field(default_factory=dict)
 
 
 def verdicts_of(comparison: Comparison) -> Verdicts:
@@ -132,18 +132,18 @@ def verdicts_of(comparison: Comparison) -> Verdicts:
     columns, rows, cells = comparison.columns, comparison.rows, comparison.cells
     here = {column: [cells[row, column] for row in rows if (row, column) in cells] for column in columns}
     best = {column: row for column, of in here.items() if (row := best_row(of, comparison.measure))}
+    pairs = {column: [pair for pair in comparison.pairs if pair.column == column] for column in columns}
     against = {}
     for column, first in best.items():
-        pairs = [pair for pair in comparison.pairs if pair.column == column]
-        others = pairs_with(pairs, first)
+        others = pairs_with(pairs[column], first)
         against[column] = {row: others[row].reversed() for row in rows if row in others}
     return Verdicts(
         rows=comparison.rows,
         measure=replace(comparison.measure, function=None),
         best=best,
-        against={column: pairs for column, pairs in against.items() if pairs},
-        standings={column: standings_of(comparison, column) for column in columns},
+        against={column: of for column, of in against.items() if of},
         shares=shares_of(comparison.rows, comparison.stability),
+        standings={column: standings_of(here[column], pairs[column], comparison.measure) for column in columns},
     )
 
 
