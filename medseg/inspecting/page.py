@@ -55,4 +55,6 @@ def write_page(
     outlines = pictures.styles(facts.prepared.num_classes, size)
     styles = [outlines, read_asset("medseg.inspecting", "inspect.css")]
     scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
-    return make_page(f"{title}: inspected", body, styles=styles, scripts=scripts)
+    count, found = len(facts.rows), len(facts.problems) + len(facts.duplicates)
+    about = f"{count} images of {title}, split {split}: samples, {found} problems found, sizes, foreground, intensities."
+    return make_page(f"Inspection of {title}", body, description=about, styles=styles, scripts=scripts)

@@ -57,8 +57,8 @@ def at_a_glance(facts: Facts, split: str) -> str:
     if reach < CAPPED:
         tiles["Dice at native size that a perfect prediction reaches"] = f"{reach:.3f}"
     problems = len(facts.problems) + len(facts.duplicates)
-    shown = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(name)}</dt></div>" for name, value in tiles.items())
-    shown += f'<div><dd>{problems}</dd><dt><a href="#problems">problems found</a></dt></div>'
+    shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles.items())
+    shown += f'<div><dt><a href="#problems">problems found</a></dt><dd>{problems}</dd></div>'
     licence = fingerprint["licence"] or "not known to medseg"
     # Of several archives, joined by commas, each; drawn images have "(no files)".
     files = ", ".join(Path(path).name for path in fingerprint["source"].split(", ") if not path.startswith("("))
@@ -278,10 +278,11 @@ def side_by_side(charts: Sequence[str]) -> str:
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]], *, sortable: str = "") -> str:
     """Make a table of plain text; numbers but for the first column, unless it has the id of a table to be sorted."""
     side = ["", *["" if sortable else ' class="number"'] * (len(heading) - 1)]
-    top = "".join(f"<th{of}>{escape(title)}</th>" for of, title in zip(side, heading, strict=True))
+    top = "".join(f'<th scope="col"{of}>{escape(title)}</th>' for of, title in zip(side, heading, strict=True))
     body = "".join(
-        f"<tr>{''.join(f'<td{of}>{escape(text)}</td>' for of, text in zip(side, row, strict=True))}</tr>"
-        for row in rows
+        f'<tr><th scope="row">{escape(first)}</th>'
+        f"{''.join(f'<td{of}>{escape(text)}</td>' for of, text in zip(side[1:], others, strict=True))}</tr>"
+        for first, *others in rows
     )
     kind = f' id="{sortable}" class="sortable"' if sortable else ""
     return f'<div class="scroll"><table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

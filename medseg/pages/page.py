@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -16,12 +17,19 @@ from PIL import Image
 PICTURE_FORMATS = Literal["png", "webp"]
 
 
-def make_page(title: str, body: str, *, styles: Sequence[str] = (), scripts: Sequence[str] = ()) -> str:
+LONGEST = 300
+"""Characters of a description; what is beyond, search engines and link previews leave out."""
+
+
+def make_page(
+    title: str, body: str, *, description: str, styles: Sequence[str] = (), scripts: Sequence[str] = ()
+) -> str:
     """Make a page.
 
     Args:
-        title: of the page, plain text.
+        title: of the page, plain text; its tab has the name of medseg behind it.
         body: HTML of everything in `<main>`, the heading included.
+        description: what the page says, plain text; a long one is cut.
         styles: CSS beside that of all pages.
         scripts: JavaScript that is run at the end of the page, each in a scope of its own.
 
@@ -29,6 +37,8 @@ def make_page(title: str, body: str, *, styles: Sequence[str] = (), scripts: Seq
     """
     css = "\n".join([read_asset("medseg.pages", "page.css"), *styles])
     code = "\n".join(f"<script>(() => {{\n{script}\n}})();</script>" for script in scripts)
+    icon = f"data:image/svg+xml,{quote(read_asset('medseg.pages', 'icon.svg').strip())}"
+    cut = description if len(description) <= LONGEST else f"{description[: LONGEST - 1].rstrip()}…"
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
     return f"""<!doctype html>
 <html lang="en">
@@ -37,8 +47,9 @@ def make_page(title: str, body: str, *, styles: Sequence[str] = (), scripts: Seq
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{escape(title)}</title>
-<link rel="icon" href="data:,">
+<title>{escape(title)} – medseg</title>
+<meta name="description" content="{escape(cut)}">
+<link rel="icon" type="image/svg+xml" href="{icon}">
 <style>
 {css}
 </style>

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from medseg.reporting.ablation import Ablation
 from medseg.reporting.claims import JudgedPaper
 from medseg.reporting.comparison import Comparison
+from medseg.reporting.conclusions import Conclusion, conclude, conclude_claims
 from medseg.reporting.formatting import count
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line
@@ -26,6 +28,9 @@ from medseg.reporting.tables.tests import ablation_tables, pairs_table, ranking_
 from medseg.reporting.tables.tuning import TITLE as TUNING
 from medseg.reporting.tables.tuning import tuning_table
 from medseg.runs.run import Run
+
+MOST_DATASETS = 4
+"""Whose names the title has; more are counted."""
 
 STATES = ("finished", "trained", "failed", "damaged", "interrupted", "running", "waiting")
 
@@ -49,13 +54,38 @@ class Contents:
     notes: Sequence[str] = ()
 
     @property
-    def title(self) -> str:
-        """The experiments."""
+    def experiments(self) -> str:
+        """The names of the experiments."""
         return ", ".join(sorted({run.experiment for run in self.runs}))
 
     @property
+    def title(self) -> str:
+        """What is compared on which datasets, as plain text without a path."""
+        rows, datasets = self.comparison.rows, [column.label for column in self.comparison.datasets]
+        names = {row.name for row in rows}
+        compared = f"Comparison of {count(len(names), 'network')}"
+        if len(rows) == 1:
+            compared = f"Scores of {rows[0].label}"
+        elif len(names) == 1:
+            compared = f"Comparison of {len(rows)} settings of {rows[0].name}"
+        elif len(names) < len(rows):
+            compared = f"Comparison of {len(rows)} settings of {len(names)} networks"
+        few = len(datasets) <= MOST_DATASETS
+        return f"{compared} on {', '.join(datasets) if few else count(len(datasets), 'dataset')}"
+
+    @cached_property
+    def conclusions(self) -> tuple[Conclusion, ...]:
+        """What is said of each dataset and external test."""
+        return conclude(self.comparison)
+
+    @cached_property
+    def on_claims(self) -> tuple[str, ...]:
+        """What is said of the claims of papers, in sentences of plain text."""
+        return conclude_claims(self.judged)
+
+    @property
     def opening(self) -> str:
-        """What was compared, and how many runs there are, as a sentence of plain text."""
+        """The experiments, how many runs they have and what of, as a line of plain text."""
         states = [run.state for run in self.runs]
         counted = ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
         folds = {run.fold for run in self.runs if run.fold is not None}
@@ -68,7 +98,7 @@ class Contents:
             **({"external test": external} if external else {}),
         }
         parts = [count(len(several), what) for what, several in amounts.items()]
-        return f"{count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
+        return f"{self.experiments}: {count(len(self.runs), 'run')} ({counted}): {', '.join(parts)}."
 
     @property
     def made_with(self) -> tuple[str, ...]:
@@ -88,11 +118,19 @@ class Contents:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; `paragraphs` are Markdown."""
+    """A part of the report.
+
+    Args:
+        title: its heading.
+        tables: of any number.
+        paragraphs: behind the tables, in Markdown.
+        lead: sentences of plain text before the tables.
+    """
 
     title: str
     tables: tuple[Table[Any], ...] = ()
     paragraphs: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
 
 
 def sections(contents: Contents) -> list[Section]:
@@ -115,8 +153,11 @@ def sections(contents: Contents) -> list[Section]:
         "Runs that are not finished": [unfinished_table(contents.runs, comparison)],
     }
     paragraphs = {"Subgroups": tuple(map(escape_line, contents.subgroups.notes))}
+    lead = {"Claims of papers": contents.on_claims}
     made = [
-        Section(title, tuple(table for table in several if table.grid.rows), paragraphs.get(title, ()))
+        Section(
+            title, tuple(table for table in several if table.grid.rows), paragraphs.get(title, ()), lead.get(title, ())
+        )
         for title, several in tables.items()
     ]
     made.append(Section("What the runs were made with", paragraphs=tuple(map(escape_line, contents.made_with))))

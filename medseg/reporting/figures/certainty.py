@@ -13,6 +13,7 @@ from medseg.reporting.figures.curves import line_of
 from medseg.reporting.figures.scales import Scale, linear
 from medseg.reporting.figures.sheet import Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import looks, save
+from medseg.reporting.figures.text import widest
 from medseg.reporting.line import Line
 
 SIDE = 2.7
@@ -67,7 +68,7 @@ def draw_error_detection(content: Content, folder: Path) -> list[Path]:
         y_labels=["Dice of the rest"],
         legend=[(row.label, line_of(look[row], marked=False)) for row in shown(content, panels)],
         caption="the least certain images are left out first; a level line: the confidence tells nothing",
-        room=max(scale.width for scale in scales.values()),
+        room=widest(scales.values()),
     )
     for (axis,), (column, several) in zip(sheet.panels, panels.items(), strict=True):
         scale_x(axis, SHARE)

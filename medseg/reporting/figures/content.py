@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import Measure
 from medseg.reporting.certainty import Certainty, certainties
 from medseg.reporting.comparison import best_row
+from medseg.reporting.conclusions import Standing, standings_of
 from medseg.reporting.learning import Curves, learning_curves
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import Pair, pairs_with
@@ -115,6 +116,7 @@ class Verdicts:
         best: column -> the row with the best mean.
         against: column -> row -> its pair with the best one, the row first; without columns that have none.
         shares: title of a panel -> rows x ranks, from 0 to 1: how often a row is at a rank; NaN where it is not ranked.
+        standings: column -> the networks that have a score, the best mean first.
     """
 
     rows: Sequence[Line]
@@ -122,6 +124,7 @@ class Verdicts:
     best: Mapping[Line, Line]
     against: Mapping[Line, Mapping[Line, Pair]]
     shares: Mapping[str, Array]
+    standings: Mapping[Line, Sequence[Standing]] = field(default_factory=dict)
 
 
 def verdicts_of(comparison: Comparison) -> Verdicts:
@@ -129,17 +132,18 @@ def verdicts_of(comparison: Comparison) -> Verdicts:
     columns, rows, cells = comparison.columns, comparison.rows, comparison.cells
     here = {column: [cells[row, column] for row in rows if (row, column) in cells] for column in columns}
     best = {column: row for column, of in here.items() if (row := best_row(of, comparison.measure))}
+    pairs = {column: [pair for pair in comparison.pairs if pair.column == column] for column in columns}
     against = {}
     for column, first in best.items():
-        pairs = [pair for pair in comparison.pairs if pair.column == column]
-        others = pairs_with(pairs, first)
+        others = pairs_with(pairs[column], first)
         against[column] = {row: others[row].reversed() for row in rows if row in others}
     return Verdicts(
         rows=comparison.rows,
         measure=replace(comparison.measure, function=None),
         best=best,
-        against={column: pairs for column, pairs in against.items() if pairs},
+        against={column: of for column, of in against.items() if of},
         shares=shares_of(comparison.rows, comparison.stability),
+        standings={column: standings_of(here[column], pairs[column], comparison.measure) for column in columns},
     )
 
 

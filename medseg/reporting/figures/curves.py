@@ -14,6 +14,7 @@ from medseg.reporting.figures.content import CURVES, Content
 from medseg.reporting.figures.scales import linear, whole
 from medseg.reporting.figures.sheet import Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import Look, looks, save
+from medseg.reporting.figures.text import widest
 from medseg.reporting.statistics import Array
 
 MARKED = 12
@@ -45,7 +46,7 @@ def draw_curves(content: Content, folder: Path) -> list[Path]:
         y_labels=list(CURVES.values()),
         legend=[(row.label, line_of(look[row], marked=marked)) for row in rows],
         caption="line: mean over seeds; band: from the lowest to the highest seed" if several else "",
-        room=max(scale.width for both in scales for scale in both),
+        room=widest(scale for both in scales for scale in both),
     )
     for axes, both, vertical in zip(sheet.panels, panels.values(), scales, strict=True):
         epochs = whole(max(values.shape[1] for curves in both for _, values in curves))

@@ -13,6 +13,7 @@ from medseg.reporting.figures.scales import linear, logarithmic
 from medseg.reporting.figures.scores import title_of
 from medseg.reporting.figures.sheet import Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import looks, save
+from medseg.reporting.figures.text import widest
 
 BESIDE = 1.02
 """How far the points of two networks with as many images are apart, so that both intervals are seen."""
@@ -36,7 +37,7 @@ def draw_learning(content: Content, folder: Path) -> list[Path]:
         y_labels=[f"{title_of(content.measure)}{', mean over seeds' if content.several else ''}"],
         legend=[(row.label, line_of(look[row], marked=True)) for row in curves],
         caption="bar: 95 % interval of the mean, over test images and trainings" if intervals else "",
-        room=max(scale.width for scale in vertical.values()),
+        room=widest(vertical.values()),
     )
     for (axis,), column in zip(sheet.panels, columns, strict=True):
         scale_x(axis, logarithmic([point.images for point in every[column]]))

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from medseg.reporting.figures.text import SMALL, text_width
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -18,11 +16,6 @@ class Scale:
     ticks: Sequence[float]
     labels: Sequence[str]
     kind: str = "linear"
-
-    @property
-    def width(self) -> float:
-        """Inches that the widest label of a tick takes."""
-        return max((text_width(label, SMALL) for label in self.labels), default=0.0)
 
 
 def linear(values: Iterable[float], *, margin: float = 0.06, most: int = 5) -> Scale:

@@ -17,6 +17,7 @@ from medseg.reporting.figures.content import Content
 from medseg.reporting.figures.scales import linear, logarithmic, whole
 from medseg.reporting.figures.sheet import Sheet, scale_x, scale_y
 from medseg.reporting.figures.style import COLOURS, looks, save
+from medseg.reporting.figures.text import widest
 from medseg.reporting.statistics import Array
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def draw_bubbles(
             for row in rows
         ],
         caption="; ".join(remarks),
-        room=max(scale.width for scale in scales),
+        room=widest(scales),
     )
     for (axis,), bubbles, scale in zip(sheet.panels, panels, scales, strict=True):
         scale_x(axis, logarithmic([xs[row] for row in rows]))
@@ -170,7 +171,7 @@ def draw_histograms(values: Mapping[str, Array], title: str, what: str, folder: 
         x_label=title,
         y_labels=["test images"],
         caption=f"{what}; line: median; diamond: mean",
-        room=max(scale.width for scale in scales),
+        room=widest(scales),
     )
     for (axis,), scores, (counts, edges), scale in zip(sheet.panels, values.values(), bars, scales, strict=True):
         highest = float(counts.max())

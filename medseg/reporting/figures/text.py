@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,8 @@ import matplotlib
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font, LoadFlags
+
+from medseg.reporting.figures.scales import Scale
 
 FILE = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 """Comes with matplotlib, so that figures are the same on all machines."""
@@ -82,6 +84,11 @@ def advance(character: str) -> float:
 def text_width(text: str, size: float) -> float:
     """Return the width in inches of a clean text, the longest line of it, in a font of `size` points."""
     return max(sum(map(advance, line)) for line in text.split("\n")) * size / 72
+
+
+def widest(scales: Iterable[Scale]) -> float:
+    """Return the width in inches of the widest label of some axes; 0 of none."""
+    return max((text_width(label, SMALL) for scale in scales for label in scale.labels), default=0.0)
 
 
 def text_height(text: str, size: float) -> float:

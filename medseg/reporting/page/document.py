@@ -12,6 +12,7 @@ from medseg.reporting.page.certainty import certainty_data, certainty_html
 from medseg.reporting.page.curves import curves_data, curves_html
 from medseg.reporting.page.learning import learning_html
 from medseg.reporting.page.markup import folded, section_html
+from medseg.reporting.page.overview import overview_html
 from medseg.reporting.page.scores import (
     comparison_html,
     every_measure,
@@ -24,6 +25,7 @@ from medseg.reporting.page.settings import runs_html
 from medseg.reporting.page.subgroups import subgroups_data, subgroups_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
+from medseg.reporting.render.table import one_line
 from medseg.reporting.tables.certainty import TITLE as CERTAINTY
 from medseg.reporting.tables.tuning import TITLE as TUNING
 
@@ -49,6 +51,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     scores = folded("All scores of each dataset", tables.get("Scores", ""))
     tests = folded("Paired tests, wins and ranks", tables.get("Paired tests", ""))
     parts = [
+        ("overview", "Overview", overview_html(contents.conclusions, contents.on_claims[:1], comparison.measure)),
         ("comparison", "Comparison", comparison_html(comparisons) + scores),
         ("external", "External tests", tables.get("External tests", "")),
         ("costs", "Score against cost", plot_html(comparisons)),
@@ -71,7 +74,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     parts = [part for part in parts if part[2]]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
     body = [
-        f"<h1>{plain(contents.title)}</h1>\n<p>{escape(contents.opening)}</p>",
+        f"<h1>{plain(contents.title)}</h1>\n<p>{plain(contents.opening)}</p>",
         f'<div class="warnings">{notes_html([*contents.notes, *comparison.warnings])}</div>',
         f'<nav class="contents" aria-label="sections">{links}</nav>',
         "<noscript><p>Sorting, plots and pictures need JavaScript; the tables do not.</p></noscript>",
@@ -84,16 +87,18 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     ]
     scripts = [read_asset(PACKAGE, name) for name in SCRIPTS]
     return make_page(
-        f"{contents.title}: report",
+        one_line(contents.title),
         "\n".join(body),
+        description=one_line(" ".join([contents.opening, *(one.text for one in contents.conclusions)])),
         styles=[read_asset(PACKAGE, "report.css")],
         scripts=[read_asset("medseg.pages", "tables.js"), *scripts],
     )
 
 
 def titled(section: Section) -> str:
-    """Write the tables of a section, each below its title, where that is another one."""
-    return "\n".join(
+    """Write the sentences and tables of a section, each table below its title, where that is another one."""
+    lead = "".join(f"<p>{plain(sentence)}</p>\n" for sentence in section.lead)
+    return lead + "\n".join(
         (f"<h3>{plain(table.title)}</h3>\n" if table.title != section.title else "") + table_html(table)
         for table in section.tables
     )

@@ -1,0 +1,73 @@
+"""The figure at the start of a report: the score of every network with its interval, and how it stands to the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from medseg.reporting.conclusions import Standing, kind_of, kinds_of
+from medseg.reporting.figures.content import Verdicts
+from medseg.reporting.figures.scales import linear
+from medseg.reporting.figures.scores import title_of
+from medseg.reporting.figures.sheet import Sheet, scale_x
+from medseg.reporting.figures.style import save
+from medseg.reporting.line import Line
+from medseg.reporting.pairs import MOST_NETWORKS
+
+KINDS: Mapping[str, dict[str, Any]] = {
+    "best": {"color": "#0072B2", "marker": "D", "markersize": 6.5},
+    "alike": {"color": "#0072B2", "marker": "o", "markersize": 6},
+    "behind": {"color": "0.45", "marker": "o", "markersize": 5.5, "markerfacecolor": "white"},
+    "unjudged": {"color": "black", "marker": "x", "markersize": 6},
+}
+"""How a network is drawn: the best one, one that is not shown to differ from it, a worse one, any other."""
+
+
+def draw_overview(verdicts: Verdicts, folder: Path) -> list[Path]:
+    """Draw mean and interval of the networks on each dataset, of very many networks the best ones.
+
+    The networks are sorted by their mean place on the datasets. Nothing where no dataset has two networks.
+    """
+    standings = {column: shown for column, shown in verdicts.standings.items() if len(shown) > 1}
+    if not standings:
+        return []
+    rows = sorted_rows(verdicts.rows, standings)
+    measure, count = verdicts.measure, len(rows)
+    rows = rows[:MOST_NETWORKS]
+    kinds = kinds_of([one for shown in standings.values() for one in shown], measure)
+    sheet = Sheet(
+        [column.label for column in standings],
+        names=[row.label for row in rows],
+        x_label=title_of(measure),
+        caption="mean over test images and seeds; line: its 95 % interval; the colour is the verdict on the difference"
+        + (f"; the best {len(rows)} of {count} networks" if len(rows) < count else ""),
+        legend=[(word, {**KINDS[kind], "linestyle": ""}) for kind, word in kinds.items()],
+    )
+    for (axis,), shown in zip(sheet.panels, standings.values(), strict=True):
+        add_standings(axis, shown, rows)
+    return save(sheet.figure, folder / "overview")
+
+
+def sorted_rows(rows: Sequence[Line], standings: Mapping[Line, Sequence[Standing]]) -> list[Line]:
+    """Sort the networks that have a score by their mean place on the datasets that have them, the best first."""
+    places: dict[Line, list[float]] = {}
+    for shown in standings.values():
+        for place, one in enumerate(shown):
+            places.setdefault(one.row, []).append(place / (len(shown) - 1))
+    there = [row for row in rows if row in places]
+    return sorted(there, key=lambda row: sum(places[row]) / len(places[row]))
+
+
+def add_standings(axis: Axes, standings: Sequence[Standing], rows: Sequence[Line]) -> None:
+    """Draw the networks of a dataset, each at the height of its row."""
+    here = [(rows.index(one.row), one, KINDS[kind_of(one)]) for one in standings if one.row in rows]
+    lines = [(y, one.score, look) for y, one, look in here if one.score.low is not None and one.score.high is not None]
+    scale_x(axis, linear([x for _, one, _ in here for x in (one.score.mean, one.score.low, one.score.high) if x is not None]))
+    bars = [[(score.low, y), (score.high, y)] for y, score, _ in lines]
+    axis.add_collection(LineCollection(bars, colors=[look["color"] for *_, look in lines], linewidths=1.6), autolim=False)
+    for y, one, look in here:
+        axis.plot([one.score.mean], [y], linestyle="", zorder=3, **look)
