@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 JOBS ?= 2
-PYTEST := -n $(JOBS) --durations 10
+# worksteal: the tests of a file stay in one process, which makes their shared fixtures once.
+PYTEST := -n $(JOBS) --dist worksteal --durations 10
 ALL := .[dev,ray,submitit,export,demo,notebook,docs,optuna,mlflow,weights]
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 

@@ -133,7 +133,7 @@ def test_the_image_trains(image: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_another_pytorch_leaves_out_cuda(tmp_path: Path) -> None:
-    """With `TORCH_INDEX`, pip is asked for both packages in the locked versions, and the rest has no library of CUDA."""
+    """With `TORCH_INDEX`, pip is asked for both packages in the locked versions; the rest has no library of CUDA."""
     (text,) = [item.text for item in INSTRUCTIONS if "TORCH_INDEX" in item.text and item.keyword == "RUN"]
     shutil.copy(PROJECT / "requirements-run.lock", tmp_path)
     pip = tmp_path / "pip"
