@@ -2,6 +2,6 @@
 
 from medseg.api import compare, evaluate, fit, load, read_runs
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["compare", "evaluate", "fit", "load", "read_runs"]
