@@ -39,7 +39,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {**os.environ, **quiet}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, *stores], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -53,8 +54,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             time.sleep(0.5)
         yield address
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # the server and its workers
-        process.wait(30)
+        # The server and its workers; nothing of it is used any more.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def answers(address: str) -> bool:
@@ -71,7 +73,8 @@ def two(server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, lis
     from mlflow import MlflowClient
 
     folder = tmp_path_factory.mktemp("two")
-    words = (*WANTED, f"logger.mlflow.tracking_uri={server}", "+logger.mlflow.tags.site=north")
+    every = "+trainer.log_every_n_steps=1"
+    words = (*WANTED, f"logger.mlflow.tracking_uri={server}", "+logger.mlflow.tags.site=north", every)
     first = train(folder, *words, "logger.mlflow.checkpoint=true", "trainer.max_epochs=1")
     stopping = (*words, "trainer.max_epochs=4", "+callbacks.stop._target_=tests.training.test_job.Interrupt")
     with pytest.raises(KeyboardInterrupt):
