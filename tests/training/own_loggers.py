@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers import Logger as FabricLogger
 from lightning.pytorch.loggers import Logger
 
 
@@ -57,6 +58,21 @@ class Unreachable(Logger):
         raise AssertionError
 
     log_hyperparams = log_metrics
+
+
+class FromFabric(FabricLogger):
+    """A logger of Lightning Fabric, as Lightning's LitLogger is one."""
+
+    name, version = "fabric", ""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.kept += metrics
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        self.kept += params
 
 
 class NoLogger:

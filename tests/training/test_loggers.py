@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import CometLogger, CSVLogger, MLFlowLogger, WandbLogger
+from omegaconf import OmegaConf
 
 from medseg.errors import ConfigError
 from medseg.runs.plan import plan_run
 from medseg.system.files import read_csv
-from medseg.training.loggers import RunInfo, arguments_of, store_id, stored_ids
+from medseg.training.loggers import RunInfo, arguments_of, build_loggers, store_id, stored_ids
 from tests.helpers import compose_config, train
 
 RUN = RunInfo(
@@ -103,6 +105,18 @@ def test_an_interrupted_run_goes_on_without_a_loss(tmp_path: Path) -> None:
     files = sorted(run.path.glob("mine/*/version_*/metrics.csv"))
     epochs = [row["epoch"] for file in files for row in read_csv(file) if row["val/dice"]]
     assert epochs == ["0", "1", "2", "3"]
+
+
+def test_a_logger_of_fabric(tmp_path: Path) -> None:
+    node = OmegaConf.create({"mine": {"_target_": "tests.training.own_loggers.FromFabric"}})
+    (mirror,) = build_loggers(node, replace(RUN, folder=tmp_path))
+    mirror.begin()
+    mirror.log_metrics({"val/dice": 0.5}, 1)
+    mirror.after_save_checkpoint(None)
+    mirror.save()
+    assert mirror.on
+    mirror.end(0)
+    assert mirror._logger.kept == [*RUN.config, "run", "val/dice"]
 
 
 @pytest.mark.parametrize(

@@ -174,3 +174,40 @@ def test_without_mlflow_it_is_one_line_before_the_run(tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match=r"logger=mlflow needs MLflow: pip install 'medseg\[mlflow\]'"):
         train(tmp_path, "logger=mlflow")
     assert not list(tmp_path.glob("runs/main/*/config.yaml"))
+
+
+JOB = """
+import sys
+from pathlib import Path
+from medseg.training.loggers import RunInfo, mlflow_logger
+name = sys.argv[2]
+folder = Path(sys.argv[1], "runs", "study", name)
+folder.mkdir(parents=True)
+record = {"name": name, "experiment": "study", "model": name, "data": "synthetic", "setting": name, "seed": 0}
+run = RunInfo(folder, {**record, "choices": {}}, "0" * 32, {"seed": 0})
+mirror = mlflow_logger(run=run)
+mirror.begin()
+for step in range(100):
+    mirror.log_metrics({"val/dice": step / 100}, step)
+assert mirror.on
+mirror.end(0)
+"""
+
+
+@needs_mlflow
+@pytest.mark.slow
+def test_jobs_can_log_to_a_new_database_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    command = [sys.executable, "-c", JOB, str(tmp_path)]
+    jobs = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in ("a", "b", "c")]
+    for job in jobs:
+        _, errors = job.communicate(timeout=200)
+        assert (job.returncode, errors) == (0, "")
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("study").experiment_id])
+    assert {run.info.run_name for run in runs} == {"a-seed0", "b-seed0", "c-seed0"}
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert len(client.get_metric_history(run.info.run_id, "val/dice")) == 100
