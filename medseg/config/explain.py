@@ -74,7 +74,7 @@ OTHER_NAMES = {
     "experiments": "experiment_file",
     "force": "overwrite restart",
     "seed": "random_seed",
-    "logger": "wandb tensorboard log",
+    "logger": "wandb tensorboard mlflow log loggers tracking",
     "format": "fmt type",
     "runs": "run folder folders",
 }

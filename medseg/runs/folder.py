@@ -7,6 +7,7 @@ images.csv           id, split, group (patient, video) and what else is known (t
 pretrained.json      the weights that the encoder began with: source, SHA-256, how they were matched; only with
                      model.encoder_weights
 environment.json     versions, machine, command, what was picked (precision, device)
+loggers.json         ids that loggers gave the run, such as MLflow's; only of those that do
 metrics.csv          one row per epoch
 train.log            what the run logged
 checkpoints/         best.ckpt (highest validation Dice), last.ckpt (end of the last epoch)

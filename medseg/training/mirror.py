@@ -98,7 +98,12 @@ class Mirror(Logger):
         self._call("log_graph", model, input_array)
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        self._call("after_save_checkpoint", checkpoint_callback)
+        def work() -> None:
+            logger: Any = self._made()
+            if hasattr(logger, "after_save_checkpoint"):  # Fabric's have no such method
+                logger.after_save_checkpoint(checkpoint_callback)
+
+        self._guard(work)
 
     def save(self) -> None:
         self._call("save")

@@ -119,8 +119,6 @@ def open_mlflow(
         tracking_uri, tags, checkpoint: as of `mlflow_logger`.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
-    for name in ("mlflow", "alembic"):  # what they say of the tables of a new database
-        logging.getLogger(name).setLevel(logging.WARNING)
     runs_dir = run.folder.absolute().parent.parent
     artifacts = None
     if tracking_uri is None:
@@ -129,6 +127,8 @@ def open_mlflow(
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
+    for name in ("mlflow", "alembic"):  # what they say of the tables of a new database
+        logging.getLogger(name).setLevel(logging.WARNING)
     experiment = str(run.record["experiment"])
     with FileLock(runs_dir / f".{DATABASE}.lock", timeout=PATIENCE):  # jobs of a sweep begin at the same time
         client = MlflowClient(tracking_uri)

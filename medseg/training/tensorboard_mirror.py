@@ -101,7 +101,7 @@ def link(run: RunInfo) -> None:
             try:
                 file.symlink_to(target, target_is_directory=True)
             except FileExistsError:
-                if not file.is_symlink() or os.readlink(file) != target:  # noqa: PTH115
+                if not file.is_symlink() or str(file.readlink()) != target:
                     continue
             return
     except OSError as error:

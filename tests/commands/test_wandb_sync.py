@@ -17,7 +17,7 @@ from medseg.training import wandb_login as account
 from medseg.training import wandb_offline
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
-from tests.training.test_loggers import history, opened, records
+from tests.training.test_wandb import history, opened, records
 from tests.wandb_server import KEY, serving
 
 

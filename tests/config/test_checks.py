@@ -116,6 +116,9 @@ COMMANDS = (
         ("callbacks=ema callbacks.ema.decay=2", "callbacks.ema.decay is 2; it must be a number from 0 up to, but not"),
         ("logger.wandb.mode=ofline", "logger.wandb.mode is 'ofline'; it must be offline, online or disabled"),
         ("logger.wandb.tags=a", "logger.wandb.tags is 'a'; it must be a list"),
+        ("logger=mlflow logger.mlflow.tags=[a]", "logger.mlflow.tags is ['a']; it must be a mapping of names"),
+        ("logger=mlflow logger.mlflow.tracking_uri=''", "logger.mlflow.tracking_uri is ''; it must be null or a text"),
+        ("logger=mlflow logger.mlflow.checkpoint=3", "logger.mlflow.checkpoint is 3; it must be true or false"),
         ("model=unet model.dropout=2", "model.dropout is 2; it must be a number from 0 up to, but not, 1"),
         ("model.base_channels=-8", "model.base_channels is -8; it must be a whole number from 1"),
         ("model.kernel_size=4", "model.kernel_size is 4; it must be an odd whole number"),
@@ -188,7 +191,7 @@ NAMES = {
     "closing", "downsampling", "upsampling", "activation", "mode", "arch", "encoder_name", "encoder_weights", "source",
     "root", "split", "style", "project", "entity", "output", "checkpoint", "input", "examples", "host", "score",
     "convention", "names", "licence", "data_name", "data_licence", "csv", "continue_from", "groups",
-    "name", "metadata", "subgroups", "file",
+    "name", "metadata", "subgroups", "file", "tracking_uri",
 }  # fmt: skip
 """Any word can be a name of something; what it is the name of is looked up where it is needed."""
 
@@ -218,7 +221,7 @@ def accepted(key: str, sort: str, shipped: Any) -> bool:
         # A whole number becomes a name; a published name for a report's networks can be a mapping.
         return sort in ("word", "huge") or (name, sort) == ("names", "mapping") or (sort, name) == ("part", "dropout")
     if sort == "mapping":
-        return name in ("scale", "translate_percent", "metrics", "callbacks", "labels")
+        return name in ("scale", "translate_percent", "metrics", "callbacks", "labels", "tags")
     return (sort == "part" and name in NUMBERS) or (sort == "negative" and name in ("rotate", "ignore"))
 
 

@@ -1,166 +1,172 @@
+"""Loggers by `_target_`: Lightning's, one's own, and those that cannot be built."""
+
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import CometLogger, CSVLogger, MLFlowLogger, WandbLogger
+from omegaconf import OmegaConf
 
-from medseg.errors import ConfigError, UserError
-from medseg.runs.folder import RunFolder
+from medseg.errors import ConfigError
+from medseg.runs.plan import plan_run
 from medseg.system.files import read_csv
-from tests.helpers import train
+from medseg.training.loggers import RunInfo, arguments_of, build_loggers, store_id, stored_ids
+from tests.helpers import compose_config, train
+
+RUN = RunInfo(
+    Path("runs/main/unet-kvasir-0123abcd-seed1"),
+    {
+        "name": "unet-kvasir-0123abcd-seed1",
+        "experiment": "main",
+        "setting": "unet-kvasir-0123abcd",
+        "seed": 1,
+        "choices": {"model": "unet", "data": "kvasir", "logger": "csv", "callbacks": ["ema", "early_stopping"]},
+        "overrides": ["model=unet", "+model.depth=4", "seed=1", "data.num_workers=0", "logger.wandb.mode=disabled"],
+        "defaults": {"optimizer.lr": 0.001},
+    },
+    "0123456789abcdef" * 2,
+    {
+        "seed": 1,
+        "model": {"depth": 4, "norm": "batch"},
+        "optimizer": {"lr": 0.01},
+        "data": {"num_workers": 0},
+        "logger": {"wandb": {"mode": "disabled"}},
+    },
+)
+
+OWN = "+logger.mine._target_=tests.training.own_loggers."
+CSV = "+logger.mine._target_=lightning.pytorch.loggers.CSVLogger"
 
 
-def records(folder: Path) -> list:
-    """Read an offline W&B run back from its file."""
-    import wandb
-    from wandb.proto import wandb_internal_pb2
-
-    # Its service writes behind the back of `finish`; at the end of a process it is awaited, as here.
-    wandb.teardown()
-    found = []
-    for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
-        for data in logged_chunks(file.read_bytes()):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(data)
-            found.append(record)
-    return found
+def test_a_run_has_a_short_title_and_the_settings_that_tell_it_apart() -> None:
+    assert RUN.title == "unet-kvasir-seed1"
+    assert RUN.settings == {
+        "model": "unet", "data": "kvasir", "callbacks": "ema,early_stopping",
+        "seed": 1, "model.depth": 4, "optimizer.lr": 0.01,
+    }  # fmt: skip
 
 
-def logged_chunks(content: bytes) -> Iterator[bytes]:
-    """Split a .wandb file: 7 bytes, then LevelDB's log format, 32 KiB blocks of records with 7-byte headers."""
-    position, parts = 7, b""
-    while position + 7 <= len(content):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", content, position)
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield parts
-            parts = b""
+def test_a_class_gets_what_its_signature_names() -> None:
+    folder = f"{RUN.folder}/mine"
+    assert arguments_of(CSVLogger, "mine", RUN) == {"save_dir": folder, "name": RUN.title}
+    assert arguments_of(WandbLogger, "mine", RUN) == {
+        "save_dir": folder, "name": RUN.title, "version": RUN.id[:12], "id": RUN.id[:12],
+    }  # fmt: skip
+    assert arguments_of(MLFlowLogger, "mine", RUN) == {
+        "save_dir": folder, "run_name": RUN.title, "experiment_name": "main",
+    }  # fmt: skip
+    assert arguments_of(CometLogger, "mine", RUN) == {"experiment_key": RUN.id}
 
 
-def opened(kept: list) -> list:
-    return [record.run for record in kept if record.WhichOneof("record_type") == "run"]
+def test_the_id_that_a_logger_gives_a_run_is_kept(tmp_path: Path) -> None:
+    class Named(CSVLogger):
+        run_id = "abc"
+
+    store_id(tmp_path, "one", CSVLogger(tmp_path))
+    assert stored_ids(tmp_path) == {}
+    store_id(tmp_path, "one", Named(tmp_path))
+    store_id(tmp_path, "two", Named(tmp_path))
+    assert stored_ids(tmp_path) == {"one": "abc", "two": "abc"}
+    (tmp_path / "loggers.json").write_text("{")
+    assert stored_ids(tmp_path) == {}
 
 
-def history(kept: list) -> list[dict]:
-    """What was logged, step by step."""
-    steps = []
-    for record in kept:
-        if record.WhichOneof("record_type") == "history":
-            step: dict = {}
-            for item in record.history.item:
-                *outer, last = list(item.nested_key) or [item.key]
-                inside = step
-                for key in outer:
-                    inside = inside.setdefault(key, {})
-                inside[last] = json.loads(item.value_json)
-            steps.append(step)
-    return steps
+def test_several_at_once_each_have_curves_hyperparameters_and_the_test(tmp_path: Path) -> None:
+    run = train(tmp_path, CSV, f"{OWN}Database".replace("mine", "own"), "+logger.own.table=curves")
+    scores = json.loads(run.summary.read_text())["headline"]
+    (file,) = run.path.glob("mine/unet-synthetic-cpu-seed0/version_0/metrics.csv")
+    rows = read_csv(file)
+    assert [row["val/dice"] for row in rows if row["val/dice"]] == [row["val/dice"] for row in read_csv(run.metrics)]
+    assert float(rows[-1]["test/dice"]) == pytest.approx(scores["dice"]["mean"])
+    assert "base_channels: 4" in file.with_name("hparams.yaml").read_text()
+    kept = sqlite3.connect(run.path / "own" / "log.db").execute("select * from curves").fetchall()
+    (one,) = {(name, version) for name, version, *_ in kept}
+    assert one == ("unet-synthetic-cpu-seed0", json.loads(run.record.read_text())["id"][:12])
+    values = {key: value for _, _, key, value, _ in kept}
+    assert (values["base_channels"], values["status"]) == (4, "success")
+    assert values["setting"] == run.path.name.removesuffix("-seed0")
+    assert values["test/dice"] == pytest.approx(scores["dice"]["mean"])
+    steps = [step for _, _, key, _, step in kept if key == "train/loss"]
+    assert len(steps) == 2
+    assert steps[0] < steps[1]
+    assert [step for _, _, key, _, step in kept if key == "test/dice"] == steps[1:]
 
 
-def summary(kept: list) -> dict:
-    """The summary as it is at the end."""
-    found = {}
-    for record in kept:
-        if record.WhichOneof("record_type") == "summary":
-            for item in record.summary.update:
-                found[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
-    return found
-
-
-@pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that has been logged offline, with its checkpoint."""
-    place = tmp_path_factory.mktemp("logged")
-    options = ("logger=wandb", "logger.wandb.tags=[first]", "logger.wandb.checkpoint=true")
-    return train(place, *options, "experiment=study", "trainer.max_epochs=1")
-
-
-def test_wandb_keeps_an_offline_run_without_asking(logged: RunFolder) -> None:
-    assert logged.finished
-    (run,) = opened(records(logged.path))
-    assert run.run_id == json.loads(logged.record.read_text())["id"][:12]
-    assert run.display_name == logged.path.name
-    assert (run.run_group, run.job_type) == ("study", "train")
-    assert set(run.tags) == {"study", "unet", "synthetic", "medseg", "full", "first"}
-    config = {item.key: json.loads(item.value_json) for item in run.config.update}
-    assert config["model"]["base_channels"] == 4
-    # What a table over seeds is grouped by.
-    assert config["run"]["setting"] == logged.path.name.removesuffix("-seed0")
-    assert (config["run"]["model"], config["run"]["seed"]) == ("unet", 0)
-
-
-def test_wandb_has_the_curves_the_pictures_and_the_test(logged: RunFolder) -> None:
-    kept = records(logged.path)
-    steps = history(kept)
-    names = {name for step in steps for name in step}
-    assert {"train/loss", "val/loss", "val/dice", "val/iou", "trainer/global_step", "test/dice", "test/hd95"} <= names
-    (panels,) = [step["val/panels"] for step in steps if "val/panels" in step]
-    assert panels["_type"] == "table-file"
-    assert panels["ncols"] == 4
-    (tested,) = [step["test/per_image"] for step in steps if "test/per_image" in step]
-    rows = read_csv(logged.test / "per_image.csv")
-    assert (tested["nrows"], tested["ncols"]) == (len(rows), len(rows[0]))
-    (file,) = logged.path.glob("wandb/offline-run-*/files/media/table/test/per_image_*.table.json")
-    table = json.loads(file.read_text())
-    column = table["columns"].index("dice")
-    assert [row[column] for row in table["data"]] == [float(row["dice"]) for row in rows]
-    assert list(logged.path.glob("wandb/offline-run-*/files/media/images/mask/**/*.png")), "the mask overlays"
-
-
-def test_wandb_summaries_sort(logged: RunFolder) -> None:
-    kept = records(logged.path)
-    found = summary(kept)
-    scores = json.loads(logged.summary.read_text())
-    assert found["best_epoch"] == scores["best_epoch"]
-    assert found["parameters"] == scores["parameters"]
-    goals = {
-        record.metric.name: record.metric.summary for record in kept if record.WhichOneof("record_type") == "metric"
-    }
-    assert goals["val/dice"].max
-    assert goals["val/loss"].min
-    assert not goals["val/loss"].max
-
-
-def test_wandb_has_the_checkpoint_where_it_was_asked_for(logged: RunFolder) -> None:
-    artifacts = [record.request.log_artifact.artifact for record in records(logged.path)]
-    artifacts += [record.artifact for record in records(logged.path) if record.WhichOneof("record_type") == "artifact"]
-    (model,) = [artifact for artifact in artifacts if artifact.type == "model"]
-    assert [entry.path for entry in model.manifest.contents] == ["best.ckpt"]
-    assert json.loads(model.metadata)["test/dice"] == pytest.approx(logged.status["scores"]["dice"])
-
-
-def test_a_resumed_run_goes_on_under_its_wandb_id(tmp_path: Path) -> None:
-    arguments = ("logger=wandb", "trainer.max_epochs=4", "+callbacks.stop._target_=tests.training.test_job.Interrupt")
+def test_an_interrupted_run_goes_on_without_a_loss(tmp_path: Path) -> None:
+    words = (CSV, "trainer.max_epochs=4", "+callbacks.stop._target_=tests.training.test_job.Interrupt")
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, *arguments)
-    run = train(tmp_path, *arguments)
-    kept = records(run.path)
-    assert len(opened(kept)) >= 2
-    assert {one.run_id for one in opened(kept)} == {json.loads(run.record.read_text())["id"][:12]}
-    steps = [step["trainer/global_step"] for step in history(kept) if "val/dice" in step]
-    assert steps == sorted(set(steps)), "every epoch once, in order"
-    assert len(steps) == 4
+        train(tmp_path, *words)
+    run = train(tmp_path, *words)
+    files = sorted(run.path.glob("mine/*/version_*/metrics.csv"))
+    epochs = [row["epoch"] for file in files for row in read_csv(file) if row["val/dice"]]
+    assert epochs == ["0", "1", "2", "3"]
 
 
-def test_tensorboard(tmp_path: Path) -> None:
-    run = train(tmp_path, "logger=tensorboard", "trainer.max_epochs=1")
-    assert list(run.path.glob("tensorboard/events.out.tfevents.*"))
+def test_a_logger_of_fabric(tmp_path: Path) -> None:
+    node = OmegaConf.create({"mine": {"_target_": "tests.training.own_loggers.FromFabric"}})
+    (mirror,) = build_loggers(node, replace(RUN, folder=tmp_path))
+    mirror.begin()
+    mirror.log_metrics({"val/dice": 0.5}, 1)
+    mirror.after_save_checkpoint(None)
+    mirror.save()
+    assert mirror.on
+    mirror.end(0)
+    assert mirror._logger.kept == [*RUN.config, "run", "val/dice"]
 
 
-def test_wandb_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="must be offline, online or disabled"):
-        train(tmp_path, "logger=wandb", "logger.wandb.mode=off")
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with pytest.raises(UserError, match="needs an account"):
-        train(tmp_path, "logger=wandb", "logger.wandb.mode=online")
-    assert not (tmp_path / "runs" / "main").exists() or not list((tmp_path / "runs" / "main").glob("*/config.yaml"))
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("+logger.mine.save_dir=x", "logger.mine needs a class"),
+        ("+logger.mine=x", "logger.mine needs a class"),
+        (f"{CSV} +logger.mine.nmae=x", "logger.mine.nmae: CSVLogger takes no 'nmae'; did you mean 'name'?"),
+        (f"{CSV[:-6]}Loger", "lightning.pytorch.loggers has no 'CSVLoger'"),
+        (f"{OWN}NoLogger", "logger.mine: tests.training.own_loggers.NoLogger made a NoLogger; a logger must be"),
+        (f"{OWN}Database +logger.mine.table=1", "logger.mine: OperationalError: near"),
+        (
+            "+logger.mine._target_=lightning.pytorch.loggers.neptune.NeptuneLogger",
+            "RuntimeError: NeptuneLogger is no longer supported",
+        ),
+    ],
+)
+def test_a_logger_that_cannot_be_built_is_one_line_before_the_run(words: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train(tmp_path, *words.split())
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("runs/main/*/config.yaml"))
+
+
+def test_a_wrong_logger_costs_no_run_that_is_there(tmp_path: Path) -> None:
+    run = train(tmp_path, "trainer.max_epochs=1")
+    with pytest.raises(ConfigError):
+        train(tmp_path, "trainer.max_epochs=1", "force=true", f"{OWN}NoLogger")
+    assert run.finished
+    assert run.best_checkpoint.is_file()
+
+
+def test_a_server_that_is_gone_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert train(tmp_path, f"{OWN}Unreachable", "trainer.max_epochs=1").finished
+    warnings = [record.getMessage() for record in caplog.records if record.name == "medseg.training.mirror"]
+    (warning,) = warnings
+    assert warning.startswith("logger.mine is off from here on (ConnectionRefusedError")
+
+
+def test_a_logger_does_not_change_the_name_of_a_run() -> None:
+    names = set()
+    for words in (
+        (),
+        ("logger=csv",),
+        ("logger=[tensorboard,mlflow]",),
+        (CSV, "+logger.mine.flush_logs_every_n_steps=1"),
+    ):
+        cfg = compose_config("train", *words)
+        plan = plan_run(cfg, HydraConfig.get())
+        assert not [key for key in plan.record["defaults"] if key.startswith("logger")]
+        names.add(plan.facts["name"])
+    assert len(names) == 1

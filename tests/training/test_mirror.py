@@ -22,11 +22,11 @@ from lightning.pytorch.loggers import Logger
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
 from medseg.training import mirror as guarding
-from medseg.training import wandb_mirror
+from medseg.training import validation_images, wandb_mirror
 from medseg.training.loggers import RunInfo, tensorboard_logger
 from medseg.training.mirror import Mirror
 from tests.helpers import command, train
-from tests.training.test_loggers import opened, records
+from tests.training.test_wandb import opened, records
 from tests.wandb_server import KEY, serving
 
 OFF = "is off from here on"
@@ -178,8 +178,8 @@ def online(monkeypatch: pytest.MonkeyPatch, *, key: str = KEY, **behaviour: Any)
 
     wandb.teardown()
     monkeypatch.setattr(guarding, "PATIENCE", 5)
-    monkeypatch.setattr(wandb_mirror.ValidationImages, "is_due", lambda *_: False)
-    monkeypatch.setattr(wandb_mirror.RunLogger, "log_test", lambda *_: None)
+    monkeypatch.setattr(validation_images.ValidationImages, "is_due", lambda *_: False)
+    monkeypatch.setattr(wandb_mirror.WandbRunLogger, "log_test", lambda *_: None)
     monkeypatch.delenv("WANDB_SILENT", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", key)
     with serving(**behaviour) as server:

@@ -201,6 +201,14 @@ WANDB: Settings = {
     "checkpoint": SWITCH,
 }
 
+MLFLOW: Settings = {
+    "tracking_uri": TEXT | None,
+    "tags": Annotated[
+        dict[str, str | int | float | bool], Words("a mapping of names to texts or numbers, such as {site: north}")
+    ],
+    "checkpoint": SWITCH,
+}
+
 OF_TRAINING: dict[str, Settings] = {
     "medseg.models.ComposedUShape": NETWORK | dict.fromkeys(("encoder", "skip", "decoder"), TEXT),
     "medseg.models.UNet2015": NETWORK | {"skip": TEXT},
@@ -226,5 +234,6 @@ OF_TRAINING: dict[str, Settings] = {
         "update_starting_at_epoch": whole(0) | None,
     },
     "medseg.training.loggers.wandb_logger": WANDB,
+    "medseg.training.loggers.mlflow_logger": MLFLOW,
 }
 """Settings by class, or by module where the name ends in a dot; the first that fits is taken."""
