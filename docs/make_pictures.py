@@ -36,8 +36,14 @@ NAMES = (
 )
 
 DESKTOP = (1280, 860)
-WIDTH = 1000
-"""Of a picture, pixels, at the most."""
+WIDTH, LARGEST = 1000, 140_000
+"""Of a picture, pixels and bytes, at the most."""
+
+UNSTUCK = """() => {
+  for (const each of document.querySelectorAll("*"))
+    if (getComputedStyle(each).position === "sticky") each.style.position = "static";
+}"""
+"""What stays at the top of the window would cover the part that is photographed."""
 
 
 def main() -> None:
@@ -57,14 +63,15 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     medseg(work, "train", *TRAINING, f"data.source={source}")
     medseg(work, "report", "runs/pictures", NAMES)
-    medseg(work, "inspect", "dsb", f"data.source={source}", "data.image_size=64", "output=inspect.html")
+    medseg(work, "inspect", "dsb", f"data.source={source}", "data.image_size=160", "output=inspect.html")
     report, run = work / "runs/pictures/report", next((work / "runs/pictures").glob("unet-dsb-*-seed0"))
     photograph_report(report / "report.html")
     photograph(work / "inspect.html", {"inspect": None, "augmentation": "#augmented"})
     for figure in ("boxes", "differences", "reliability", "error_detection"):
         keep(Image.open(report / "figures" / f"{figure}.png"), figure)
-    for panel in ("worst", "curves"):
-        keep(Image.open(run / "images" / f"{panel}.png"), panel)
+    keep(Image.open(run / "images/curves.png"), "curves")
+    with Image.open(run / "images/worst.png") as panel:
+        keep(panel.crop((0, 0, panel.width, 530)), "worst")  # two of its four rows
     overlays(work, run, source / "stage1_train.zip")
 
 
@@ -89,6 +96,7 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
         browser = play.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]}, color_scheme="light")
         tab.goto(page.resolve().as_uri())
+        tab.evaluate(UNSTUCK)
         for name, selector in wanted.items():
             shot = PICTURES / f".{name}.png"
             if selector is None:
@@ -104,14 +112,24 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
         browser.close()
 
 
-def keep(picture: Image.Image, name: str, colours: int = 128) -> None:
-    """Write a picture as a small PNG, at most `WIDTH` pixels wide."""
-    picture = picture.convert("RGB")
-    if picture.width > WIDTH:
-        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-    file = PICTURES / f"{name}.png"
-    picture.quantize(colours, dither=Image.Dither.NONE).save(file, optimize=True)
-    print(f"{file}: {picture.width} x {picture.height}, {file.stat().st_size // 1000} kB")
+def keep(picture: Image.Image, name: str) -> None:
+    """Write a picture as a PNG of 256 colours and at most `LARGEST` bytes, as wide as that allows."""
+    picture, file = picture.convert("RGB"), PICTURES / f"{name}.png"
+    for width in range(min(picture.width, WIDTH), 0, -50):
+        smaller = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+        smaller.quantize(palette=palette(smaller), dither=Image.Dither.NONE).save(file, optimize=True)
+        if file.stat().st_size <= LARGEST:
+            break
+    print(f"{file}: {smaller.width} x {smaller.height}, {file.stat().st_size // 1000} kB")
+
+
+def palette(picture: Image.Image) -> Image.Image:
+    """Choose colours: most by the pixels that have them, others for what few pixels have, such as outlines."""
+    common = picture.quantize(192, Image.Quantize.MEDIANCUT).getpalette() or []
+    rare = picture.quantize(64, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    chosen = Image.new("P", (1, 1))
+    chosen.putpalette(common[: 192 * 3] + rare[: 64 * 3])
+    return chosen
 
 
 def overlays(work: Path, run: Path, archive: Path, count: int = 4) -> None:
