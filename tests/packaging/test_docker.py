@@ -103,7 +103,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pytest.skip(f"needs the packages of the lock: {done.stderr.splitlines()[-1]}")
             assert done.returncode == 0, done.stderr
             if " -m venv " in text:
-                borrow_packages(root / "opt" / "medseg")
+                # Python 3.11 puts an older setuptools into an environment, which would hide the one of the lock.
+                shutil.rmtree(borrow_packages(root / "opt" / "medseg") / "setuptools", ignore_errors=True)
+                for metadata in (root / "opt" / "medseg").glob("lib/python*/site-packages/setuptools-*"):
+                    shutil.rmtree(metadata)
     return root
 
 
