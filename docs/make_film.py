@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 PROJECT = Path(__file__).resolve().parent.parent
 TEXT = PICTURES / "demo.txt"
-COLUMNS, ROWS, SIZE = 100, 26, 14
-"""Of the terminal: characters, lines, and pixels of a letter."""
+COLUMNS, ROWS, SIZE = 110, 33, 14
+"""Of the terminal: characters of a line, lines at the most, and pixels of a letter."""
 
 BACKGROUND, INK = (24, 26, 34), (226, 228, 236)
 
@@ -44,7 +44,8 @@ def recorded() -> str:
     )
     if done.returncode:
         raise SystemExit(f"error: make demo has failed:\n{done.stdout[-1000:]}")
-    return done.stdout.replace(str(PROJECT), "~/medseg")
+    lines = done.stdout.replace(str(PROJECT), "~/medseg").splitlines()
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def moments(lines: Sequence[str]) -> list[int]:
@@ -60,7 +61,7 @@ def terminal(lines: Sequence[str]) -> Image.Image:
     wide, high = font.getlength("m"), SIZE + 6
     printed = [part for line in lines for part in textwrap.wrap(line, COLUMNS, drop_whitespace=False) or [""]]
     rows = ["~/medseg$ make demo", *printed][-ROWS:]
-    sheet = Image.new("RGB", (round(wide * COLUMNS) + 40, high * ROWS + 28), BACKGROUND)
+    sheet = Image.new("RGB", (round(wide * COLUMNS) + 40, high * len(rows) + 28), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(rows):
         draw.text((20, 14 + number * high), row, font=font, fill=INK)

@@ -1,8 +1,8 @@
 """Make the pictures of the README and the docs: `python docs/make_pictures.py ~/Downloads`.
 
-The folder has `stage1_train.zip` of the Data Science Bowl 2018 (CC0). Three small networks are trained for 120 steps on
-these images and on drawn ones, and what medseg makes of them is photographed in a headless Chromium: the report, the
-page of a dataset, figures, panels of a run, overlays. The networks are far from their best: the pictures show what
+The folder has `stage1_train.zip` of the Data Science Bowl 2018 (CC0). Two small networks are trained for 120 steps on
+these images, and what medseg makes of them is photographed in a headless Chromium: the report, the page of a dataset,
+figures, panels of a run, overlays. The networks are far from their best: the pictures show what
 there is to see, not which network is better.
 
 `--report FILE.html` photographs another report page instead and makes nothing else. `--work FOLDER` keeps the runs, by
@@ -25,15 +25,12 @@ from PIL import Image
 PICTURES = Path(__file__).resolve().parent / "pictures"
 
 TRAINING = (
-    "-m", "model=unet,attention_unet,convunext", "data=dsb,synthetic", "seed=0,1", "experiment=pictures",
-    "data.image_size=64", "model.base_channels=8", "optimizer.lr=3e-3", "trainer=cpu", "trainer.max_epochs=6",
-    "+trainer.limit_train_batches=20", "synthetic:data.dataset.style=mixed", "synthetic:data.dataset.count=150",
-    "data.num_workers=0", "logger=csv",
+    "-m", "model=unet,attention_unet", "data=dsb", "seed=0,1", "experiment=pictures", "data.image_size=64",
+    "model.base_channels=8", "optimizer.lr=3e-3", "trainer=cpu", "trainer.max_epochs=6",
+    "+trainer.limit_train_batches=20", "data.num_workers=0", "logger=csv",
 )  # fmt: skip
 
-NAMES = (
-    "names={unet: U-Net, attention_unet: Attention U-Net, convunext: ConvUNeXt, synthetic: drawn images, dsb: DSB 2018}"
-)
+NAMES = "names={unet: U-Net, attention_unet: Attention U-Net, dsb: DSB 2018}"
 
 DESKTOP = (1280, 860)
 WIDTH, LARGEST = 1000, 140_000
@@ -63,7 +60,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     medseg(work, "train", *TRAINING, f"data.source={source}")
     medseg(work, "report", "runs/pictures", NAMES)
-    medseg(work, "inspect", "dsb", f"data.source={source}", "data.image_size=160", "output=inspect.html")
+    medseg(work, "inspect", "dsb", f"data.source={source}", "data.image_size=64", "output=inspect.html")
     report, run = work / "runs/pictures/report", next((work / "runs/pictures").glob("unet-dsb-*-seed0"))
     photograph_report(report / "report.html")
     photograph(work / "inspect.html", {"inspect": None, "augmentation": "#augmented"})
