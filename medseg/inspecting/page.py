@@ -56,5 +56,5 @@ def write_page(
     styles = [outlines, read_asset("medseg.inspecting", "inspect.css")]
     scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
     count, found = len(facts.rows), len(facts.problems) + len(facts.duplicates)
-    about = f"{count} images of {title}, split {split}: samples, {found} problems found, sizes, foreground, intensities."
+    about = f"{title}: {count} images, {found} problems found; samples, sizes, foreground, splits and intensities."
     return make_page(f"Inspection of {title}", body, description=about, styles=styles, scripts=scripts)

@@ -1,4 +1,4 @@
-"""What a comparison says of each dataset, in a sentence or two: the best network, and those not shown to differ from it.
+"""What a comparison says of each dataset in words: the best network, and those not shown to differ from it.
 
 The verdicts are those of the rule (`medseg.reporting.rule`), read from the pairs of the comparison: nothing is tested
 here. The sentences are plain text.

@@ -73,7 +73,8 @@ class Report(Contents):
             images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
             figures: whether figures are drawn; the page draws its own. Or the process that draws the scores already.
         """
-        folder, drawn, start = Path(folder), Section("Figures"), ()
+        folder, drawn = Path(folder), Section("Figures")
+        start: tuple[str, ...] = ()
         parts = sections(self)
         tables = [table for section in parts for table in section.tables]
         written = {}
@@ -97,8 +98,8 @@ class Report(Contents):
             write(written["HTML"], as_html(self, parts, images))
         if figures and form != "html":  # last: the figures may take longest
             files = figures.files() if isinstance(figures, Drawing) else draw(self.comparison, folder / FIGURES)
-            first = [file for file in files if file.stem == OVERVIEW]
-            start, drawn = pictures(first), Section("Figures", paragraphs=pictures([f for f in files if f not in first]))
+            start = pictures([file for file in files if file.stem == OVERVIEW])
+            drawn = Section("Figures", paragraphs=pictures([file for file in files if file.stem != OVERVIEW]))
             written |= {"figures": folder / FIGURES} if files else {}
         if "Markdown" in written:
             write(written["Markdown"], as_page(self, [*parts, *([drawn] if drawn.paragraphs else [])], start))

@@ -26,6 +26,12 @@ HEIGHT = 380
 EXAMPLES = 12
 """Example images on the page at the most."""
 
+ICON = Path(__file__).parents[1] / "pages" / "icon.svg"
+"""Of the page's tab, as of the other pages."""
+
+TITLE = "Demo of a segmentation network – medseg"
+"""Of the page's tab."""
+
 MOST_PROBABLE = "the most probable class"
 
 STYLE = """
@@ -110,7 +116,10 @@ def build_page(predictor: Predictor, title: str, examples: Sequence[Path] = ()) 
         return prediction, *show(prediction, choice, threshold)
 
     with gradio.Blocks(
-        analytics_enabled=False, title="medseg demo", fill_width=True, delete_cache=(3600, 3600)
+        analytics_enabled=False,
+        title=TITLE,
+        fill_width=True,
+        delete_cache=(3600, 3600),
     ) as page:
         state = gradio.State(None, time_to_live=3600)  # another threshold needs no network
         gradio.Markdown(f"# medseg demo\n{title} Drop an image; it stays on this machine.")
@@ -169,6 +178,7 @@ def launch(page: Any, *, host: str = "127.0.0.1", port: int | None = None, brows
             show_error=True,
             footer_links=[],
             ssr_mode=False,
+            favicon_path=ICON,
             theme=theme,
             css=STYLE,
         )

@@ -16,7 +16,8 @@ from PIL import Image
 
 import medseg
 from medseg.errors import ConfigError, UserError
-from medseg.trained.demo import draw, mask_of, run_demo
+from medseg.pages import read_asset
+from medseg.trained.demo import TITLE, draw, mask_of, run_demo
 from medseg.trained.predicting.prediction import LONGEST_SIDE, Prediction, describe_classes
 from tests.browsing import PHONE, open_page
 from tests.data.image_files import pillow
@@ -61,9 +62,11 @@ def test_drop_an_image_and_move_the_threshold(tmp_path: Path) -> None:
         serving(checkpoint, f"examples={file}") as address,
         open_page(address, size=PHONE, dark=True, noise=NOISE) as page,
     ):
+        assert page.request.get(f"{address}favicon.ico").text() == read_asset("medseg.pages", "icon.svg")
         page.set_input_files("input[type=file]", str(file))
         row = page.locator(".regions tbody tr")
         row.wait_for()
+        assert page.title() == TITLE
         assert row.locator("th").inner_text() == "blob"
         assert row.locator("td").first.inner_text() == f"{expected.mask.sum():,}"
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]

@@ -50,7 +50,9 @@ def test_tables_sort_and_filter_and_nothing_is_fetched(tmp_path: Path) -> None:
     rows = (("b", "10"), ("a", "9"), ("c", ""))
     body = '<input aria-label="filter" data-filter="one two">' + table("one", *rows) + table("two", *rows[:1])
     file = tmp_path / "page.html"
-    file.write_text(make_page("t", body, description="a table", scripts=[read_asset("medseg.pages", "tables.js")]), encoding="utf-8")
+    file.write_text(
+        make_page("t", body, description="a table", scripts=[read_asset("medseg.pages", "tables.js")]), encoding="utf-8"
+    )
     with open_page(file) as page:
 
         def names(table: str = "one") -> str:

@@ -1,4 +1,4 @@
-"""What is said of each dataset: the verdicts of the rule in words, for one seed, ties, missing runs and lower scores."""
+"""What is said of each dataset: the verdicts of the rule in words, for one seed, ties, missing runs, lower scores."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def text_of(comparison: Comparison) -> str:
         (["better"] + ["undecided"] * 4, "; it is better than 1 of 5 others, and 4 are not shown to differ."),
         (
             ["better", "equivalent", "undecided"],
-            "; it is better than 1 of 3 others, and d is not shown to differ, and c is equivalent to it within 1 point.",
+            "; it is better than 1 of 3 others, and d is not shown to differ, and c is equivalent to it within 1 "
+            "point.",
         ),
         (
             ["better", ("not judged", "one seed")],
@@ -91,7 +92,9 @@ def test_of_a_score_that_is_better_when_lower_the_lowest_is_best() -> None:
     assert text == (
         "On data, best has the lowest HD95, 30.0 pixels; it is better than 1 of 2 others, and c is not shown to differ."
     )
-    assert "equivalent to it within 1 pixel" in text_of(replace(judged(MANY[:2], "equivalent"), measure=MEASURES["hd95"]))
+    assert "equivalent to it within 1 pixel" in text_of(
+        replace(judged(MANY[:2], "equivalent"), measure=MEASURES["hd95"])
+    )
 
 
 def test_one_training_each_is_no_verdict() -> None:
@@ -142,7 +145,8 @@ def test_names_with_commas_are_told_apart() -> None:
             12,
             5,
             None,
-            "To show a difference of 2 points with a power of 80 % would take about 5 seeds; 1 point would take about 12.",
+            "To show a difference of 2 points with a power of 80 % would take about 5 seeds; 1 point would take about "
+            "12.",
         ),
         (
             None,
@@ -239,19 +243,23 @@ def claim(says: str) -> Claim:
 def test_claims_are_counted_and_contradictions_are_stated() -> None:
     first, second, data = (Line(name, name, ()) for name in ("a", "b", "data"))
     pair = make_pair(first, second, data, -0.031, low=-0.05, high=-0.012, state="worse")
-    against = Verdict(claim("A is better than B."), "contradicted", "", (OnDataset("b", pair),), 6, "256 x 256, 9 epochs")
+    against = Verdict(
+        claim("A is better than B."), "contradicted", "", (OnDataset("b", pair),), 6, "256 x 256, 9 epochs"
+    )
     others = [Verdict(claim(f"claim {k}"), state) for k, state in enumerate(["supported", *["not comparable"] * 4])]
     paper = JudgedPaper("study", "A et al., 2024", (*others, against), 0)
     assert conclude_claims([paper]) == (
         "Of 6 claims of papers, 1 is supported, 1 contradicted and 4 not comparable.",
-        "Contradicted: “A is better than B”, A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse (protocol: 256 x 256, "
-        "9 epochs).",
+        "Contradicted: “A is better than B”, A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse (protocol: "
+        "256 x 256, 9 epochs).",
     )
     assert conclude_claims([replace(paper, verdicts=tuple(others[1:]))]) == (
         "Of 4 claims of papers, 0 are supported, 0 contradicted and 4 not comparable.",
     )
     twice = replace(paper, verdicts=(others[0], others[0], others[1]))
-    assert conclude_claims([twice])[0].startswith("Of 3 verdicts on 2 claims of papers, some under several settings, 2 are")
+    assert conclude_claims([twice])[0].startswith(
+        "Of 3 verdicts on 2 claims of papers, some under several settings, 2 are"
+    )
     assert conclude_claims([]) == ()
 
 

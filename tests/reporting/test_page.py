@@ -288,7 +288,7 @@ def test_the_shares_of_ranks_are_those_of_the_table(tmp_path: Path) -> None:
     assert html.count("<table>") == 1 + len(each) == 2
     shares = [float(share) for share in re.findall(r"--share: ([0-9.]*)", html)]
     assert shares[:64] == [pytest.approx(record.share, abs=5e-4) for record in overall.displayed or ()]
-    assert html.count('<div class="scroll shares heat">') == 2
+    assert html.count('<div class="scroll shares heat" tabindex="0"') == 2
     assert "The first" not in html
 
 

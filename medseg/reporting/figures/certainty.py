@@ -38,7 +38,7 @@ def draw_reliability(content: Content, folder: Path) -> list[Path]:
         y_labels=["share of pixels of the class"],
         legend=[(row.label, line_of(look[row], marked=True)) for row in shown(content, panels)],
         caption="dashed: perfectly calibrated; below it: too much probability; flatter: too sure of itself",
-        room=SHARE.width,
+        room=widest([SHARE]),
     )
     for (axis,), certain in zip(sheet.panels, panels.values(), strict=True):
         scale_x(axis, SHARE)

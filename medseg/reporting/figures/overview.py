@@ -64,10 +64,15 @@ def sorted_rows(rows: Sequence[Line], standings: Mapping[Line, Sequence[Standing
 
 def add_standings(axis: Axes, standings: Sequence[Standing], rows: Sequence[Line]) -> None:
     """Draw the networks of a dataset, each at the height of its row."""
-    here = [(rows.index(one.row), one, KINDS[kind_of(one)]) for one in standings if one.row in rows]
-    lines = [(y, one.score, look) for y, one, look in here if one.score.low is not None and one.score.high is not None]
-    scale_x(axis, linear([x for _, one, _ in here for x in (one.score.mean, one.score.low, one.score.high) if x is not None]))
-    bars = [[(score.low, y), (score.high, y)] for y, score, _ in lines]
-    axis.add_collection(LineCollection(bars, colors=[look["color"] for *_, look in lines], linewidths=1.6), autolim=False)
-    for y, one, look in here:
-        axis.plot([one.score.mean], [y], linestyle="", zorder=3, **look)
+    bars, colours, ends = [], [], []
+    for one in standings:
+        if one.row in rows:
+            look, y, score = KINDS[kind_of(one)], rows.index(one.row), one.score
+            axis.plot([score.mean], [y], linestyle="", zorder=3, **look)
+            ends.append(score.mean)
+            if score.low is not None and score.high is not None:
+                ends += [score.low, score.high]
+                bars.append([(score.low, y), (score.high, y)])
+                colours.append(look["color"])
+    scale_x(axis, linear(ends))
+    axis.add_collection(LineCollection(bars, colors=colours, linewidths=1.6), autolim=False)

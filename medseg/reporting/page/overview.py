@@ -70,10 +70,11 @@ def plot_svg(conclusion: Conclusion, measure: Measure) -> str:
     tops = [sum(heights[:k]) for k in range(len(heights) + 1)]
     bottom = tops[-1]
     left_out = len(conclusion.standings) - len(standings)
-    label = f"{measure.heading} of {count(len(standings), 'network')} on {one_line(conclusion.column.label)}, best first"
+    column = one_line(conclusion.column.label)
+    label = escape(f"{measure.heading} of {count(len(standings), 'network')} on {column}, best first")
     best = across(standings[0].score.mean, scale) if standings[0].state == BEST else ""
     parts = [
-        f'<svg class="standings" width="100%" style="height: {bottom + FOOT}px" role="img" aria-label="{escape(label)}">',
+        f'<svg class="standings" width="100%" style="height: {bottom + FOOT}px" role="img" aria-label="{label}">',
         *(tick(value, text, scale, bottom) for value, text in zip(scale.ticks, scale.labels, strict=True)),
         f'<line class="level" x1="{best}" x2="{best}" y1="0" y2="{bottom}"/>' if best else "",
         *(

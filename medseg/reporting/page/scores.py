@@ -152,7 +152,9 @@ def heat_html(table: Table[Any], kind: str) -> str:
         ]
         rows.append(f'<tr><th scope="row">{escape(name.text)}</th>{"".join(written)}</tr>')
     return (
-        f'<h3>{plain(table.title)}</h3>\n<div class="{kind}"><table><thead><tr>{head}</tr></thead>\n'
+        f"<h3>{plain(table.title)}</h3>\n"
+        f'<div class="{kind}" tabindex="0" role="region" aria-label="{plain(table.title)}">'
+        f"<table><thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{chr(10).join(rows)}\n</tbody></table></div>\n{notes_html(table.notes)}"
     )
 
