@@ -130,7 +130,7 @@ def test_the_tour_runs_word_by_word(tmp_path: Path) -> None:
     lines = tour()
     assert lines[0] == "source .venv/bin/activate"
     for name in ("medseg", "conf", "experiments", "examples"):
-        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "runs", "data"))
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "CITATION.cff").write_bytes((PROJECT / "CITATION.cff").read_bytes())
     (tmp_path / ".venv").symlink_to(sys.prefix)
     done = subprocess.run(
