@@ -4,7 +4,7 @@ experiment   the experiment of the run, so a sweep is one
 run name     network, data and seed, such as unet-kvasir-seed0
 parameters   the option of each group, the seed, what was given or is no default
 metrics      curves with their steps, test/dice and the other test scores, best_epoch, parameters, training_seconds
-tags         network, data, protocol, budget, commit, run (name of the run folder), and the user's
+tags         network, data, protocol, budget, commit, run (name of the run folder), trial (of a tuning), and the user's
 artifacts    config.yaml, test/summary.json, images/*.png
 """
 
@@ -176,5 +176,6 @@ def tags_of(run: RunInfo) -> dict[str, str]:
         "budget": choices.get("budget"),
         "commit": git_commit(),
         "run": record["name"],
+        "trial": record.get("trial"),
     }
     return {key: str(value) for key, value in tags.items() if value is not None}

@@ -116,7 +116,7 @@ COMMANDS = (
         ("callbacks=ema callbacks.ema.decay=2", "callbacks.ema.decay is 2; it must be a number from 0 up to, but not"),
         ("logger.wandb.mode=ofline", "logger.wandb.mode is 'ofline'; it must be offline, online or disabled"),
         ("logger.wandb.tags=a", "logger.wandb.tags is 'a'; it must be a list"),
-        ("logger=mlflow logger.mlflow.tags=[a]", "logger.mlflow.tags is ['a']; it must be a mapping of names"),
+        ("logger=mlflow logger.mlflow.tags=a", "logger.mlflow.tags is 'a'; it must be a mapping of names"),
         ("logger=mlflow logger.mlflow.tracking_uri=''", "logger.mlflow.tracking_uri is ''; it must be null or a text"),
         ("logger=mlflow logger.mlflow.checkpoint=3", "logger.mlflow.checkpoint is 3; it must be true or false"),
         ("model=unet model.dropout=2", "model.dropout is 2; it must be a number from 0 up to, but not, 1"),
