@@ -29,11 +29,12 @@ from medseg.reporting.published import read_published
 from medseg.runs.naming import flatten, is_ignored, setting_name
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run
+from medseg.sweeps.conditions import Condition, read_conditions
 from tests.helpers import command, compose_config, train
 
 ROOT = yaml_files.config_root() / "experiments"
 
-STUDIES = ("convunext", "amsunet", "lightweight", "optimizers", "six_datasets", "unet2015")
+STUDIES = ("convunext", "amsunet", "first_table", "lightweight", "optimizers", "six_datasets", "unet2015")
 
 SWEEPS = [
     f"{study}/{file.stem}"
@@ -60,15 +61,27 @@ def parameters(sweep: str) -> dict[str, list[str]]:
     parser = OverridesParser.create()
     found = {}
     for key, values in params.items():
+        if ":" in key:  # for some of the jobs
+            continue
         override = parser.parse_override(f"{key}={values}")
         found[str(key)] = list(override.sweep_string_iterator()) if override.is_sweep_override() else [str(values)]
     return found
 
 
+@lru_cache
+def conditions(sweep: str) -> list[Condition]:
+    """The overrides that a sweep has for some of its networks, such as `unet:model.base_channels`."""
+    compose(sweep, "hydra.mode=MULTIRUN")
+    return read_conditions(f"{key}={value}" for key, value in HydraConfig.get().sweeper.params.items())[1]
+
+
 def jobs(sweep: str) -> list[tuple[str, ...]]:
     """The jobs of a sweep, as overrides."""
     lists = [[f"{key}={value}" for value in values] for key, values in parameters(sweep).items()]
-    return list(itertools.product(*lists))
+    return [
+        (*job, *(each.override for each in conditions(sweep) if f"model={each.option}" in job))
+        for job in itertools.product(*lists)
+    ]
 
 
 def settings(sweep: str) -> list[tuple[str, ...]]:
@@ -90,7 +103,8 @@ def test_the_studies_of_the_papers_are_there() -> None:
         "convunext/comparison", "convunext/ablation_kernel_size", "convunext/ablation_gate",
         "convunext/ablation_downsampling", "convunext/fractions", "amsunet/comparison", "amsunet/ablation_dilation",
         "amsunet/ablation_kernels", "amsunet/ablation_norm", "amsunet/ablation_shortcuts",
-        "amsunet/ablation_attention", "lightweight/comparison", "optimizers/comparison", "six_datasets/comparison",
+        "amsunet/ablation_attention", "first_table/comparison", "lightweight/comparison",
+        "optimizers/comparison", "six_datasets/comparison",
         "unet2015/ablation_elastic_isbi", "unet2015/ablation_elastic_dsb", "unet2015/ablation_border_isbi",
         "unet2015/ablation_border_dsb", "unet2015/ablation_tile", "unet2015/comparison_isbi", "unet2015/comparison_dsb",
     } == set(SWEEPS)  # fmt: skip
@@ -105,7 +119,8 @@ def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
     cfg = compose(sweep)
     assert cfg.experiment == sweep
     choices = HydraConfig.get().runtime.choices
-    assert (choices["protocol"], choices["budget"]) == ("medseg", "full")
+    protocol = "tuned" if sweep.startswith("first_table/") else "medseg"
+    assert (choices["protocol"], choices["budget"]) == (protocol, "full")
     if not sweep.startswith("unet2015/"):
         more = ["cvc", "drive", "busi"] if sweep.startswith("six_datasets/") else []
         assert (lists["seed"], lists["data"]) == (["0", "1", "2"], ["kvasir", "isic", "dsb", *more])
@@ -121,7 +136,8 @@ def test_a_sweep_is_what_its_comment_says(sweep: str) -> None:
 @pytest.mark.parametrize("sweep", SWEEPS)
 @pytest.mark.parametrize("budget", yaml_files.options("budget"))
 def test_every_sweep_composes_with_every_budget(sweep: str, budget: str) -> None:
-    for protocol in yaml_files.options("protocol"):
+    # A sweep that sets how settings are tuned is one of that protocol alone.
+    for protocol in ["tuned"] if sweep.startswith("first_table/") else yaml_files.options("protocol"):
         cfg = compose(sweep, f"budget={budget}", f"protocol={protocol}", *jobs(sweep)[-1])
         OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
@@ -285,6 +301,7 @@ def as_run(sweep: str, job: tuple[str, ...]) -> Run:
     run.__dict__["_configuration"] = settings, {k: v for k, v in flatten(settings).items() if not is_ignored(k)}
     size = settings["data"]["image_size"]
     run.__dict__["summary"] = {"evaluation_size": [size, size], "epochs": settings["trainer"]["max_epochs"]}
+    run.__dict__["epochs"] = [{"step": 50 * settings["trainer"]["max_epochs"]}]
     network, _ = network_of(sweep, job)
     run.summary["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     return run

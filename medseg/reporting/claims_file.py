@@ -1,7 +1,8 @@
 """The file of what a study or a paper claims, `experiments/<study>/claims.yaml`.
 
     paper: ConvUNeXt (Han et al., 2022)
-    protocol: {data.image_size: 256, trainer.max_epochs: 100} # at least; or of each dataset: {dsb: 256, isbi: 512}
+    protocol: {data.image_size: 256, trainer.max_epochs: 100} # at least; or of each dataset: {dsb: 256, isbi: 512};
+                                                               # or steps: 1000 in place of trainer.max_epochs
     claims:
       - says: ConvUNeXt is better than U-Net, with fewer parameters.
         source: abstract
@@ -36,7 +37,7 @@ from medseg.system.files import read_yaml
 Selector = Mapping[str, Any]
 """Keys that runs must have, with their values."""
 
-SIZE, EPOCHS = "data.image_size", "trainer.max_epochs"
+SIZE, EPOCHS, STEPS = "data.image_size", "trainer.max_epochs", "steps"
 
 TARGETS = ("small", "medium", "large")
 
@@ -76,7 +77,8 @@ class ClaimsFile:
     Args:
         paper: whose claims these are.
         protocol: what runs must have at least for their scores to speak to the claims: `SIZE`, of the shorter side in
-            pixels, and `EPOCHS`, whole passes over the training split; each a number, or one for each dataset.
+            pixels, and `EPOCHS`, whole passes over the training split, or `STEPS` of the optimizer; each a number, or
+            one for each dataset.
         claims: in the order of the file.
     """
 
@@ -155,9 +157,10 @@ def is_selector(value: Any) -> bool:
 
 
 def is_protocol(value: Any) -> bool:
-    """Whether a value has a size and a number of epochs, each a number or one for each dataset."""
+    """Whether a value has a size and a number of epochs or steps, each a number or one for each dataset."""
     each = [one if isinstance(one, dict) and one else {"": one} for one in value.values()] if is_selector(value) else []
-    return bool(each) and set(value) == {SIZE, EPOCHS} and all(is_number(one) for of in each for one in of.values())
+    known = bool(each) and set(value) in ({SIZE, EPOCHS}, {SIZE, STEPS})
+    return known and all(is_number(one) for of in each for one in of.values())
 
 
 def one_of(*known: str) -> Kind:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from medseg.reporting.claims_file import EPOCHS, SIZE, Selector
+from medseg.reporting.claims_file import EPOCHS, SIZE, STEPS, Selector
 from medseg.runs.naming import canonical
 from medseg.runs.run import Run
 
@@ -53,11 +53,15 @@ def selector_text(selected: Selector) -> str:
 
 def outside(protocol: Mapping[str, Any], run: Run) -> str:
     """Return what keeps a finished run from being one of a protocol, `64 x 64, 200 steps`; empty where nothing does."""
-    size, epochs = (of.get(run.data) if isinstance(of, dict) else of for of in (protocol[SIZE], protocol[EPOCHS]))
-    if size is None or epochs is None:
+    unit = STEPS if STEPS in protocol else EPOCHS
+    size, length = (of.get(run.data) if isinstance(of, dict) else of for of in (protocol[SIZE], protocol[unit]))
+    if size is None or length is None:
         return f"the protocol does not name {run.data}"
     large = min(run.summary.get("evaluation_size") or [0]) >= size
-    long = not shortened(run) and (run.summary.get("epochs") or 0) >= epochs
+    if unit == STEPS:
+        long = bool(run.epochs) and run.epochs[-1]["step"] >= length
+    else:
+        long = not shortened(run) and (run.summary.get("epochs") or 0) >= length
     return "" if large and long else f"{size_of(run)}, {length_of(run)}"
 
 

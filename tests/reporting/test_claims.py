@@ -15,7 +15,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting import claims
 from medseg.reporting.claims import Verdict, as_rows, judge, judge_papers
-from medseg.reporting.claims_file import EPOCHS, SIZE, read_claims
+from medseg.reporting.claims_file import EPOCHS, SIZE, STEPS, read_claims
 from medseg.reporting.line import Line
 from medseg.reporting.published import experiments_folder
 from medseg.runs.naming import flatten
@@ -123,7 +123,8 @@ def compared(
 def verdicts(folder: Path, comparison: Any, *given: Mapping[str, Any], **protocol: Any) -> list[Verdict]:
     """Judge claims under a protocol of 64 pixels and 5 epochs."""
     items = [{"says": "It is so.", "source": "abstract", **claim} for claim in given]
-    least = {SIZE: protocol.get("size", 64), EPOCHS: protocol.get("epochs", 5)}
+    length = {STEPS: protocol["steps"]} if "steps" in protocol else {EPOCHS: protocol.get("epochs", 5)}
+    least = {SIZE: protocol.get("size", 64), **length}
     file = folder / "claims.yaml"
     file.write_text(yaml.safe_dump({"paper": "A paper", "protocol": least, "claims": items}))
     return judge(file, comparison)
@@ -246,6 +247,13 @@ def test_runs_below_the_protocol_are_not_comparable(settings: dict[str, Any], re
         assert (verdict.state, verdict.reason, verdict.datasets) == ("not comparable", reason, ())
         assert as_rows([verdict])[0]["verdict"] == f"not comparable: {reason}"
         assert verdict.runs == 18
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(200, "supported"), (201, "not comparable")])
+def test_a_protocol_may_count_steps(steps: int, expected: str, tmp_path: Path) -> None:
+    made = compared({(CONVUNEXT, UNET): ("better",) * 3}, limit=50)
+    (verdict,) = verdicts(tmp_path, made, BETTER, steps=steps)
+    assert verdict.state == expected
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({"epochs": 1}, "not comparable"), ({"seeds": (0,)}, "not judged")])
@@ -481,6 +489,7 @@ KEYS = "protocol: {data.image_size: 256, trainer.max_epochs: 100}\npaper: x\n"
         ("paper: x\nprotocol: {data.image_size: 256}\nclaims: []", "'protocol' must be {data.image_size: 256, "),
         ("paper: x\nprotocol: {data.image_size: 256, trainer.max_epochs: {isbi: many}}\nclaims: []", "'protocol' must"),
         ("paper: x\nprotocol: {data.image_size: 256, trainer.max_epochs: -1}\nclaims: []", "'protocol' must be"),
+        ("paper: x\nprotocol: {data.image_size: 9, trainer.max_epochs: 1, steps: 1}\nclaims: []", "'protocol' must be"),
         (KEYS + "claims: {}", "'claims' must be a list"),
         (KEYS + "clams: []", "unknown key 'clams'; did you mean 'claims'?"),
         (KEYS + "claims: [better]", "claim 1 must be keys with values, got 'better'"),
