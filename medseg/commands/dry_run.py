@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from medseg.commands.status import show_seconds
 from medseg.data.prepared.lookup import MISSING, PREPARED, TO_DOWNLOAD, TO_PREPARE, DataState
-from medseg.errors import printable
+from medseg.errors import UserError, printable
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text
 from medseg.runs.estimates import SOURCES
@@ -56,17 +56,19 @@ class Group:
 def show_dry_run(jobs: Sequence[PlannedJob], launcher: DictConfig) -> None:
     """Print what a sweep of these jobs would do.
 
-    Raises `UserError`.
-    """
-    print("\n".join(dry_run_lines(jobs, launcher)), flush=True)
-
-
-def dry_run_lines(jobs: Sequence[PlannedJob], launcher: DictConfig) -> list[str]:
-    """Write what a sweep of these jobs would do: a table of the jobs, then totals, data, what that is judged by.
-
-    Raises `UserError`.
+    Raises `UserError`, also after that where data are missing.
     """
     plan = forecast(jobs, launcher)
+    print("\n".join(dry_run_lines(plan)), flush=True)
+    missing = [data.label for data in plan.datasets if data.state == MISSING] if plan.due else []
+    if missing:
+        raise UserError(
+            f"the data of {', '.join(missing)} are missing, so their jobs would fail; the lines above say why"
+        )
+
+
+def dry_run_lines(plan: Forecast) -> list[str]:
+    """Write what a sweep would do: a table of the jobs, then totals, data, what that is judged by."""
     lines = [*table_lines(plan), "", f"{len_of(plan.jobs)}: {count(in_order(plan.jobs))}"]
     if plan.due:
         lines += [*time_lines(plan), *disk_lines(plan), *data_lines(plan.datasets), *source_lines(plan)]

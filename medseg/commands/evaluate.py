@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,11 +13,14 @@ from omegaconf import DictConfig
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
 from medseg.errors import ConfigError, printable
+from medseg.runs.evaluations import OTHER_CLASSES
 from medseg.runs.folder import find_run
 from medseg.runs.run import is_run
 from medseg.runs.show import cell, print_scores
 from medseg.system.memory import keep_freed_memory
 from medseg.system.process import is_first_process
+
+log = logging.getLogger(__name__)
 
 SUMMARY = """
 medseg evaluate scores a saved checkpoint. Everything the network needs is in the checkpoint; options that are not
@@ -50,9 +54,16 @@ def evaluate(cfg: DictConfig) -> None:
         sys.argv.insert(1, "evaluate")
     from medseg.reporting.evaluated import describe_interval
     from medseg.training.evaluation import evaluate_checkpoint
+    from medseg.training.evaluation_data import OtherClassesError
 
     keep_freed_memory()
-    folder, summary = evaluate_checkpoint(cfg, words)
+    try:
+        folder, summary = evaluate_checkpoint(cfg, words)
+    except OtherClassesError as error:
+        if ONE_OF_MANY not in os.environ:
+            raise
+        log.warning("%s: %s", OTHER_CLASSES, error)
+        return
     if is_first_process() and ONE_OF_MANY in os.environ:
         dice = summary["headline"]["dice"]
         print(printable(f"{find_run(cfg.checkpoint)[0].path.name}: Dice {cell(dice, 3)}; {folder}"), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from pathlib import Path
 
@@ -22,6 +23,7 @@ them.
 EXAMPLES = (
     "medseg score runs/main scores=[nsd,boundary_iou]",
     "medseg score runs/main scores=[nsd] nsd_tolerance=3",
+    "medseg score 'runs/main/unet-*' scores=[cldice]",
     "medseg score runs/main spacing=0.2                       distances in mm as well",
 )
 
@@ -36,12 +38,10 @@ def score(cfg: DictConfig) -> None:
 
     if not cfg.runs:
         raise ConfigError("which runs? Give their folder: medseg score runs/main")
-    for given in map(Path, cfg.runs):
-        if given.is_file():
-            raise UserError(f"{given}: a file, no folder of runs; medseg unpack makes folders of a file of medseg pack")
+    folders = [folder for given in cfg.runs for folder in folders_of(given)]
     options, spacing = Options.from_config(cfg), as_spacing(cfg.spacing)
     done, failed = 0, []
-    for run in read_runs(list(cfg.runs)):
+    for run in read_runs(folders):
         if not run.finished:
             continue
         with RunFolder(run.folder).locked():
@@ -58,6 +58,25 @@ def score(cfg: DictConfig) -> None:
         raise UserError(f"{len(failed)} of {done + len(failed)} could not be scored; the lines above say why")
     if not done:
         raise UserError(f"{', '.join(map(str, cfg.runs))}: no run is finished, so there is nothing to score")
+
+
+def folders_of(given: str) -> list[Path]:
+    """Return the folder that is named, or those that a pattern with `*` matches.
+
+    Raises `UserError` where there is none, and for a file.
+    """
+    from medseg.runs.folder import expand_home
+    from medseg.trained.predicting.inputs import matching
+
+    path = expand_home(given)
+    if path.is_file():
+        raise UserError(f"{path}: a file, no folder of runs; medseg unpack makes folders of a file of medseg pack")
+    if path.exists() or not glob.has_magic(str(path)):
+        return [path]
+    folders = [match for match in matching(path.absolute())[1] if match.is_dir()]
+    if not folders:
+        raise UserError(f"{path}: matches no folder")
+    return folders
 
 
 COMMAND = Command("score", score, SUMMARY, EXAMPLES, positional=("runs*",))

@@ -3,8 +3,9 @@
 The same function as the released code (JCruan519/EGE-UNet, Apache-2.0), proved by golden vectors; written from a
 description of it. Differences: images of any size are padded to multiples of 32 and the logits cropped; logits are
 returned where the released code ends in a sigmoid; the masks are returned in training only, with deep supervision, and
-cannot be left out, as the released forward pass cannot do without them either; no separable convolution, which the
-released file defines and never uses.
+cannot be left out, as the released forward pass cannot do without them either; a mask is one logit z in the released
+code, and of K >= 3 classes it becomes 0 for the background and z - log(K - 1) for each other class; no separable
+convolution, which the released file defines and never uses.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def file_in_package(given: str, called: str) -> Path:
     if inside:
         for folder in folders:
             file = (folder / inside).resolve()
-            if file.is_file() and file.is_relative_to(folder.resolve()):
+            if exists(file) and file.is_file() and file.is_relative_to(folder.resolve()):
                 return file
     files = sorted(file for folder in folders for file in folder.rglob("*") if file.name.lower().endswith(SUFFIXES))
     names = [next(str(f.relative_to(each)) for each in folders if f.is_relative_to(each)) for f in files]

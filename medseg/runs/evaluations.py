@@ -28,6 +28,9 @@ OF_TRAINING = ("parameters", "macs", "epochs", "best_epoch", "training_seconds",
 DONE_BEFORE = "evaluated already, so not repeated"
 """What `medseg evaluate` says of an evaluation that is there already."""
 
+OTHER_CLASSES = "not of these classes, so skipped"
+"""What it says of one of many runs whose network has another number of classes than the data."""
+
 STATES = ("finished", "trained")
 """Of runs that can have been evaluated."""
 

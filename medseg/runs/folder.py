@@ -30,6 +30,7 @@ status.json          running, interrupted, failed or finished; `finished` is wri
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import platform
@@ -180,9 +181,19 @@ class RunFolder:
 
 
 def expand_home(path: str | Path) -> Path:
-    """Return a path with its home folder filled in; raises `UserError` for that of an unknown user."""
+    """Return a path with its home folder filled in.
+
+    Raises `UserError` for the home folder of an unknown user, and for a name that is too long for the file system.
+    """
     try:
-        return Path(path).expanduser()
+        full = Path(path).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            full.lstat()
+        return full
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return full  # what is wrong with it is told where it is read
+        raise UserError(f"{str(path)[:60]}...: the name is too long for a file") from None
     except RuntimeError:
         raise UserError(f"{path}: there is no such home folder; for one in this folder write ./{path}") from None
 

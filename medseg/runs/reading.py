@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medseg.errors import UserError
+from medseg.runs.folder import expand_home
 from medseg.runs.packed.archive import unpacked, with_files
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
 from medseg.runs.schema import RECORD, check, read_checked
@@ -113,7 +114,7 @@ def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = 
     tree = RunTree(folders=[Path(path) for path in paths])
     seen: set[Path] = set()
     for given in paths:
-        path = Path(given).expanduser()
+        path = expand_home(given)
         if path.suffix == ".zip" and path.is_file():
             path = unpacked(path)
         if not path.is_dir():

@@ -15,7 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from medseg.errors import UserError
-from medseg.runs.evaluations import DONE_BEFORE, STATES
+from medseg.runs.evaluations import DONE_BEFORE, OTHER_CLASSES, STATES
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
 from medseg.runs.run import Run, is_run
@@ -84,6 +84,8 @@ def evaluate_runs(cfg: DictConfig, words: Sequence[str]) -> None:
     if server is not None:
         server.close()
     report(outcomes, "evaluations")
+    if all(outcome.state == "skipped" for outcome in outcomes):
+        raise UserError("no run has as many classes as these data, so none was evaluated")
 
 
 def evaluate_run(run: Run, force: bool, given: Sequence[str], server: ForkServer | None) -> Outcome:
@@ -97,7 +99,9 @@ def evaluate_run(run: Run, force: bool, given: Sequence[str], server: ForkServer
     code = job.result()
     outcome = job_outcome(None, run.name, job, code)
     if outcome.state == "finished":
-        return Outcome(run.name, "done before" if any(DONE_BEFORE in line for line in job.lines) else "evaluated")
+        told = {"done before": DONE_BEFORE, "skipped": OTHER_CLASSES}
+        state = next((state for state, text in told.items() if any(text in line for line in job.lines)), "evaluated")
+        return Outcome(run.name, state)
     # A user's error, which it printed last, is on the screen already.
     printed = job.lines[-1] if job.lines else ""
     return Outcome(run.name, outcome.state, "" if printed == f"error: {outcome.error}" else outcome.error)

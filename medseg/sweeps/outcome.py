@@ -11,7 +11,7 @@ from medseg.errors import UserError
 log = logging.getLogger(__name__)
 
 
-GOOD = ("finished", "evaluated", "done before")
+GOOD = ("finished", "evaluated", "done before", "skipped")
 """States with nothing left to do."""
 
 
@@ -21,8 +21,8 @@ class Outcome:
 
     Args:
         job: its name, or its overrides where it has no run folder.
-        state: finished, of evaluations evaluated or done before; interrupted, failed, or busy: another process works
-            on its run.
+        state: finished; of evaluations evaluated, done before or skipped; interrupted, failed, or busy: another process
+            works on its run.
         error: why it is not finished, in one line.
         lines: the last ones it printed.
     """

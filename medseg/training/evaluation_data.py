@@ -29,6 +29,10 @@ NETWORK_KEYS = ("image_size", "patches", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
 
 
+class OtherClassesError(ConfigError):
+    """The data have another number of classes than the network."""
+
+
 def data_name(datamodule: SegmentationDataModule) -> str:
     """Name the data for a report: a folder of the user's own images by its name."""
     own = isinstance(datamodule.dataset, Folder)
@@ -186,11 +190,11 @@ def check_pixels(datamodule: SegmentationDataModule, pixels: PixelFormat, file: 
 def check_classes(datamodule: SegmentationDataModule, class_names: list[str], file: Path) -> None:
     """Check that the data have as many classes as the checkpoint's network.
 
-    Raises `ConfigError`.
+    Raises `OtherClassesError`.
     """
     names = datamodule.prepared.class_names
     if len(names) != len(class_names):
-        raise ConfigError(
+        raise OtherClassesError(
             f"{file} predicts {len(class_names)} classes ({', '.join(class_names)}), {datamodule.dataset.title} has "
             f"{len(names)} ({', '.join(names)}){advice_on_classes(datamodule, len(class_names))}"
         )

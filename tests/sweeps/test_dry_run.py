@@ -15,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import medseg
-from medseg.commands.dry_run import dry_run_lines, show_bytes
+from medseg.commands.dry_run import dry_run_lines, show_bytes, show_dry_run
 from medseg.errors import ConfigError, UserError
 from medseg.measure.checkpoint_size import checkpoint_bytes, state_per_parameter
 from medseg.sweeps import dry_run, parallelism
@@ -115,7 +115,7 @@ def test_states_epochs_and_what_is_left(tmp_path: Path) -> None:
     assert times == [None, 10, 5, 7, 7, pytest.approx(4 * (8 + 3 + 4 + 2 + 2) / 9 + 1, abs=1e-3)]
     assert plan.wall_seconds == pytest.approx(sum(plan.job_seconds))
     assert len(plan.job_seconds) == 4, "the running one is not this sweep's"
-    text = "\n".join(dry_run_lines(jobs, LAUNCHER))
+    text = "\n".join(dry_run_lines(forecast(jobs, LAUNCHER)))
     assert "6 jobs: 1 finished, 1 running, 2 interrupted, 1 failed, 1 to do" in text
     assert f"failed: {jobs[2].name}: no more memory" in text
     assert f"running: {jobs[3].name}: on {HOST}" in text
@@ -125,7 +125,7 @@ def test_states_epochs_and_what_is_left(tmp_path: Path) -> None:
 def test_finished_jobs_are_left_alone_unless_forced(tmp_path: Path) -> None:
     job = plan_job(tmp_path)
     write_run(job, [1.5, 2.5])
-    text = dry_run_lines([job], LAUNCHER)
+    text = dry_run_lines(forecast([job], LAUNCHER))
     assert text[-1].startswith("every job is finished: the command would start nothing")
     plan = forecast_of(plan_job(tmp_path, "force=true"))
     assert (plan.jobs[0].state, plan.jobs[0].epoch) == ("to do", 0)
@@ -156,7 +156,7 @@ def test_a_disk_with_too_little_room_is_a_warning(tmp_path: Path, monkeypatch: p
     job = plan_job(tmp_path)
     needed = checkpoint_bytes(job.cfg, 2)
     assert needed is not None
-    text = "\n".join(dry_run_lines([job], LAUNCHER))
+    text = "\n".join(dry_run_lines(forecast([job], LAUNCHER)))
     assert f"has too little room: {show_bytes(needed - 1024)} more are needed" in text
 
 
@@ -197,7 +197,10 @@ def test_the_data_are_looked_up_and_not_touched(tmp_path: Path) -> None:
     assert "data.source=DIR" in states["kvasir-64x64"][1]
     assert states["cvc-64x64"][0] == "to be downloaded"
     assert states["synthetic-64x64"] == ("to be prepared", "")
-    assert "data: kvasir-64x64: missing, so its jobs would fail: " in "\n".join(dry_run_lines(jobs, LAUNCHER))
+    assert "data: kvasir-64x64: missing, so its jobs would fail: " in "\n".join(dry_run_lines(forecast(jobs, LAUNCHER)))
+    with pytest.raises(UserError, match="the data of kvasir-64x64 are missing"):
+        show_dry_run(jobs, LAUNCHER)
+    show_dry_run(jobs[1:], LAUNCHER)
 
 
 def test_prepared_data_tell_how_many_images_there_are(tmp_path: Path) -> None:
@@ -268,7 +271,7 @@ def test_many_jobs_are_grouped_and_soon_shown(tmp_path: Path) -> None:
         folder = type(last.plan.folder)(last.plan.folder.path.with_name(f"{last.name}{number}"))
         jobs.append(type(last)((), last.cfg, "", LAUNCHER, replaced(last.plan, folder)))
     start = time.process_time()
-    lines = dry_run_lines(jobs, LAUNCHER)
+    lines = dry_run_lines(forecast(jobs, LAUNCHER))
     assert time.process_time() - start < 5
     assert len(lines) < 20
     (row,) = [line.split() for line in lines if line.startswith("unet ")]
@@ -276,7 +279,7 @@ def test_many_jobs_are_grouped_and_soon_shown(tmp_path: Path) -> None:
     assert "300 jobs: 1 finished, 1 interrupted, 298 to do" in lines
     write_run(jobs[2], [2.0], "trained")
     jobs = [type(last)((), job.cfg, "", LAUNCHER, untested(job.plan)) for job in jobs]
-    lines = dry_run_lines(jobs, LAUNCHER)
+    lines = dry_run_lines(forecast(jobs, LAUNCHER))
     (row,) = [line.split() for line in lines if line.startswith("unet ")]
     assert row[:7] == ["unet", "synthetic", "300", "1", "1", "1", "297"]
     assert "300 jobs: 1 finished, 1 trained, 1 interrupted, 297 to do" in lines

@@ -15,7 +15,7 @@ import pytest
 from medseg.commands.evaluate import check_images
 from medseg.errors import ConfigError, UserError
 from medseg.reporting.report import compare
-from medseg.runs.evaluations import DONE_BEFORE
+from medseg.runs.evaluations import DONE_BEFORE, OTHER_CLASSES
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
 from medseg.sweeps import evaluations
@@ -88,6 +88,37 @@ def test_what_is_there_already_is_counted_apart(
         evaluate_runs(compose_config("evaluate", *words), words)
     assert "evaluations: 1 done before, 1 failed" in caplog.text
     assert "no images" not in caplog.text, "its process has printed it"
+
+
+def test_runs_of_other_classes_are_skipped_with_a_line(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretend(monkeypatch, [(0, f"WARNING {OTHER_CLASSES}: best.ckpt predicts 2 classes"), (0, "")])
+    words = [f"checkpoint={sweep}"]
+    with caplog.at_level(logging.INFO):
+        evaluate_runs(compose_config("evaluate", *words), words)
+    assert "evaluations: 1 skipped, 1 evaluated" in caplog.text
+    pretend(monkeypatch, [(0, f"WARNING {OTHER_CLASSES}: x")] * 2)
+    with pytest.raises(UserError, match="no run has as many classes as these data, so none was evaluated"):
+        evaluate_runs(compose_config("evaluate", *words), words)
+
+
+def test_one_of_many_runs_says_that_it_has_other_classes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from medseg.commands import evaluate as command_module
+    from medseg.training.evaluation_data import OtherClassesError
+
+    def refuse(*_: Any) -> None:
+        raise OtherClassesError("best.ckpt predicts 2 classes, CVC has 3")
+
+    monkeypatch.setattr("medseg.training.evaluation.evaluate_checkpoint", refuse)
+    monkeypatch.setattr(sys, "argv", ["medseg", "evaluate"])
+    with pytest.raises(OtherClassesError):
+        command_module.evaluate(compose_config("evaluate", "checkpoint=x.ckpt"))
+    monkeypatch.setenv(evaluations.ONE_OF_MANY, "1")
+    command_module.evaluate(compose_config("evaluate", "checkpoint=x.ckpt"))
+    assert f"{OTHER_CLASSES}: best.ckpt predicts 2 classes, CVC has 3" in caplog.text
 
 
 def test_an_interruption_ends_all_of_it(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,16 @@ def test_no_finished_run_is_an_error(tmp_path: Path) -> None:
         command.score(compose_config("score"))
     with pytest.raises(UserError):
         score(RunFolder(tmp_path))
+    with pytest.raises(UserError, match="matches no folder"):
+        command.score(compose_config("score", f"runs=['{tmp_path}/unet-*']"))
+
+
+def test_a_pattern_stands_for_the_folders_that_it_matches(tmp_path: Path) -> None:
+    for name in ("unet-a", "unet-b", "unext-a", ".unet-c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "unet-file").write_text("")
+    assert [folder.name for folder in command.folders_of(f"{tmp_path}/unet-*")] == ["unet-a", "unet-b"]
+    assert command.folders_of(str(tmp_path / "unext-a")) == [tmp_path / "unext-a"]
 
 
 def test_a_score_of_the_users_own_is_added(run: RunFolder) -> None:

@@ -31,8 +31,8 @@ def open_source(
     Args:
         dataset: its title and its published archives.
         source: a folder that holds the archives or what they unpack to; the unpacked folder itself, with or without
-            its top folder; an archive; or an http(s) address to download from (one that ends in '/' gets the file
-            name appended). None: `data_dir` is searched.
+            its top folder; an archive, or a folder with nothing but one, of any name; or an http(s) address to download
+            from (one that ends in '/' gets the file name appended). None: `data_dir` is searched.
         data_dir: where archives are looked for, and downloaded to.
         download: fetch what is missing from its published address; only looked at where `source` is None.
 
@@ -54,6 +54,9 @@ def open_source(
     missing = missing_archives(dataset, folder)
     if dataset.archives and not missing:
         return open_parts(dataset, folder)
+    only = only_archive(folder) if path.is_dir() and len(dataset.archives) == 1 else None
+    if only is not None:
+        return open_archive(only, dataset.archives[0].checksum)
     if path.is_dir() and len(missing) == sum(archive.required for archive in dataset.archives):
         # Without archives it is a folder of the user's own, whose images may be links to where they are stored.
         return FolderSource(folder, follow=not dataset.archives)
@@ -82,6 +85,12 @@ def find_part(archive: Archive, folder: Path) -> Path | None:
         return None
     unpacked = next((path for path in alike if path.is_dir()), None)
     return folder / archive.file if unpacked is None and is_rar and (folder / archive.file).is_file() else unpacked
+
+
+def only_archive(folder: Path) -> Path | None:
+    """Return the zip archive in a folder that holds nothing else: it may have any name, as one that is given itself."""
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return files[0] if len(files) == 1 and files[0].suffix.lower() == ".zip" and files[0].is_file() else None
 
 
 def open_archive(path: Path, checksum: str | None) -> Source:

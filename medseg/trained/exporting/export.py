@@ -60,10 +60,19 @@ def export_network(
         if not agreement.holds:
             raise UserError(
                 f"{trained.name}: the exported file is {agreement.difference:.1e} off the network's outputs of up to "
-                f"{agreement.largest:.3g}, more than {TOLERANCE:g} of them, so it was not kept; its forward may decide "
-                "by the values of H and W"
+                f"{agreement.largest:.3g}, more than {TOLERANCE:g} of them, so it was not kept; {reason_of(agreement)}"
             )
     return metadata, agreement
+
+
+def reason_of(agreement: Agreement) -> str:
+    """Say why an exported file may not agree with its network."""
+    if agreement.rounding > TOLERANCE * max(1.0, agreement.largest):
+        return (
+            f"rounding to float32 alone changes the network's own outputs by {agreement.rounding:.1e}: its weights "
+            "make it unstable, as may be after a short training"
+        )
+    return "its forward may decide by the values of H and W"
 
 
 def example(trained: TrainedNetwork) -> torch.Tensor:
@@ -106,3 +115,5 @@ def show(metadata: dict[str, Any], agreement: Agreement) -> None:
         f"difference: {agreement.difference:.1e} at most, of outputs up to {agreement.largest:.3g}; another class in "
         f"{agreement.other_class} of {agreement.pixels:,} pixels"
     )
+    if not agreement.within_tolerance:
+        print(f"            that is rounding: float32 is {agreement.rounding:.1e} off float64 in the network itself")

@@ -278,6 +278,15 @@ def test_the_home_folder_can_be_written_as_a_tilde(tmp_path, monkeypatch):
     assert contents(open_source(One(), "~/dl", tmp_path)) == FILES
 
 
+def test_a_folder_with_nothing_but_an_archive_of_another_name(tmp_path):
+    write_zip(tmp_path / "alone" / "frames-60.zip", FILES)
+    (tmp_path / "alone" / ".DS_Store").write_text("")
+    assert contents(open_source(One(), tmp_path / "alone", tmp_path / "none")) == FILES
+    write_zip(tmp_path / "two" / "a.zip", FILES)
+    write_zip(tmp_path / "two" / "b.zip", FILES)
+    assert contents(open_source(One(), tmp_path / "two", tmp_path / "none")) != FILES, "nobody knows which is meant"
+
+
 def test_every_way_to_give_several_archives(tmp_path):
     expected = {"Images/a.png": b"1", "Masks/a.png": b"2"}
     zips_in = tmp_path / "zips"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from medseg.errors import UserError
 from medseg.trained.checkpoint import Metadata
-from medseg.trained.exporting.check import check
-from medseg.trained.exporting.export import example, export_network
+from medseg.trained.exporting.check import TOLERANCE, check
+from medseg.trained.exporting.export import example, export_network, reason_of
 from medseg.trained.exporting.formats import open_onnx, write_onnx
 from medseg.trained.exporting.module import Exported, file_metadata
 from medseg.trained.exporting.program import make_program, smallest_size
@@ -139,6 +141,38 @@ def test_what_onnx_has_no_operator_for_is_said(tmp_path: Path) -> None:
     network = build("smp", "model.arch=pspnet")
     with pytest.raises(UserError, match=r"to ONNX: it pools to a fixed number of cells.*; give format=torch"):
         export_network(trained_of(network, tmp_path), tmp_path / "network.onnx", "onnx")
+
+
+class Cancelling(nn.Module):
+    """A network in which large terms cancel, so that float32 keeps three digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (self.conv(image) + 3e4) - 3e4
+
+
+def test_a_difference_that_is_the_rounding_of_the_network_itself_is_accepted_and_named(tmp_path: Path) -> None:
+    trained = trained_of(Cancelling(), tmp_path)
+    module = Exported(trained)
+    exact = copy.deepcopy(module).double()
+
+    def run(image: np.ndarray, off: float = 0.0) -> np.ndarray:
+        with torch.inference_mode():
+            return exact(torch.from_numpy(image).double()).float().numpy() + np.float32(off)
+
+    agreement = check(trained, module, run, None)
+    assert agreement.difference > TOLERANCE * max(1, agreement.largest)
+    assert agreement.rounding == pytest.approx(agreement.difference, rel=0.01)
+    assert agreement.holds
+    other = check(trained, module, lambda image: run(image, 0.05), None)
+    assert not other.holds
+    assert "rounding to float32 alone changes the network's own outputs by 1.0e-03" in reason_of(other)
+    steady = check(*((one := trained_of(nn.Conv2d(3, 2, 1), tmp_path)), Exported(one)), lambda image: run(image), None)
+    assert not steady.holds
+    assert reason_of(steady) == "its forward may decide by the values of H and W"
 
 
 def test_a_difference_is_found(tmp_path: Path) -> None:
