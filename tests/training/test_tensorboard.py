@@ -24,11 +24,8 @@ def hyperparameters(kept: EventAccumulator) -> dict[str, Any]:
     """What the HPARAMS plugin is told, by its tags."""
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    return (
-        {tag: HParamsPluginData.FromString(content) for tag, content in kept.summary_metadata_for_hparams().items()}
-        if hasattr(kept, "summary_metadata_for_hparams")
-        else {tag: HParamsPluginData.FromString(content) for tag, content in kept.PluginTagToContent("hparams").items()}
-    )
+    contents = kept.PluginTagToContent("hparams")
+    return {tag: HParamsPluginData.FromString(content) for tag, content in contents.items()}
 
 
 @pytest.fixture(scope="module")
