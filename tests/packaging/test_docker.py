@@ -161,7 +161,8 @@ def test_another_pytorch_leaves_out_cuda(tmp_path: Path) -> None:
 
 def test_the_documented_lines() -> None:
     """They name the image that is built, and mount the folders of the image."""
-    lines = re.findall(r"^ +docker (build|run) (.+)$", DOCS, flags=re.MULTILINE)
+    joined = re.sub(r"\\\n\s*", "", DOCS)
+    lines = re.findall(r"^ +docker (build|run) (.+)$", joined, flags=re.MULTILINE)
     assert {name for name, _ in lines} == {"build", "run"}
     (arguments,) = {
         argument.partition("=")[0] for _, line in lines for argument in re.findall(r"--build-arg (\S+)", line)
