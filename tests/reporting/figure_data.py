@@ -88,6 +88,7 @@ def cell(row: Line, column: Line, values: Any, curves: Sequence[Any], measure: s
             fold=None,
             predictions=Path("nowhere"),
             summary={},
+            status={},
             reliability={},
             confidence={},
         )
