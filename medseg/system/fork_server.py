@@ -22,7 +22,9 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -134,13 +136,23 @@ def become(request: Request, descriptors: Sequence[int], set_by_imports: Mapping
         sys.path[0] = str(Path.cwd())
     sys.argv = [request.module, *request.arguments]
     importlib.invalidate_caches()
-    atexit.unregister(shutil.rmtree)  # the server's temporary folders (matplotlib has one) are there for all programs
+    keep_temporary_folders()
     open_streams()
     # Random numbers differ between processes, as they do between new ones; `random` sees to that itself.
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.seed()
+
+
+def keep_temporary_folders() -> None:
+    """Leave to the server the temporary folders that imports have made: matplotlib's and W&B's are for all programs."""
+    atexit.unregister(shutil.rmtree)
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined] # there is no public list
+        folder = (finalizer.peek() or [None])[0]
+        if isinstance(folder, tempfile.TemporaryDirectory):
+            finalizer.atexit = False
+            atexit.unregister(folder.cleanup)
 
 
 def open_streams() -> None:

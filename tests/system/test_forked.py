@@ -240,8 +240,12 @@ def test_a_temporary_folder_of_an_import_is_there_for_every_program(tmp_path: Pa
         "import atexit, shutil, tempfile\n"
         f"folder = tempfile.mkdtemp(dir={str(tmp_path)!r}, prefix='made-')\n"
         "atexit.register(shutil.rmtree, folder)\n"
+        f"other = tempfile.TemporaryDirectory(dir={str(tmp_path)!r}, prefix='made-')\n"
+        "atexit.register(other.cleanup)\n"
     )
-    (tmp_path / "look.py").write_text("import imported, os; print(os.listdir(imported.folder))")
+    (tmp_path / "look.py").write_text(
+        "import imported, os; print(os.listdir(imported.folder) + os.listdir(imported.other.name))"
+    )
     server = ForkServer(["imported"])
     for _ in range(2):
         done = server.run("look", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, text=True)
