@@ -17,18 +17,22 @@ from medseg.reporting.cells import Cell, Score
 from medseg.reporting.claims import JudgedPaper, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
 from medseg.reporting.formatting import count, margin, number, percent
+from medseg.reporting.layout import short
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
 from medseg.reporting.planning import MOST_SEEDS, POWER, Plan
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 
 BEST = "best"
-"""State of the network with the best mean, where its trainings are several."""
+"""State of the network with the best mean, where its seeds are several."""
 
 MOST_NAMES = 3
 """Networks that a sentence names; more are counted."""
 
-STATES = ("supported", "contradicted", EQUIVALENT, "mixed", UNDECIDED, NOT_JUDGED, "not comparable")
+JUDGED = ("supported", "contradicted", EQUIVALENT, "mixed", UNDECIDED)
+"""States of a claim that was judged."""
+
+STATES = (*JUDGED, NOT_JUDGED, "not comparable")
 """Of claims, in the order of the sentence, which always has the first two."""
 
 
@@ -72,10 +76,12 @@ def conclude_column(comparison: Comparison, column: Line) -> Conclusion:
     """Return what is said of a column."""
     cells, measure = comparison.column_cells(column), comparison.measure
     standings = standings_of(cells, [pair for pair in comparison.pairs if pair.column == column], measure)
-    sentences = [f"{where(column)}, {verdict_of(standings, cells, measure)}."]
+    own = comparison.column_cells(column.of or column)
+    sentences = [f"{where(column)}, {verdict_of(standings, cells, measure, alone=len(own) == 1)}."]
     if any(standing.state == UNDECIDED for standing in standings):
-        sentences += needed([plan for of, plan in comparison.plans if of == column], measure)
-    sentences += missing(cells, measure)
+        units = "groups of images" if any(cell.sample and cell.sample.groups for cell in cells) else "images"
+        sentences += needed([plan for of, plan in comparison.plans if of == column], measure, units)
+    sentences += missing_evaluations(cells, own, measure) if column.of else missing(cells, measure)
     return Conclusion(column, " ".join(sentences), standings)
 
 
@@ -98,10 +104,10 @@ def standings_of(cells: Sequence[Cell], pairs: Sequence[Pair], measure: Measure)
 
 
 def kind_of(standing: Standing) -> str:
-    """Return how pictures show a network: `best`, `alike` (not shown to differ from it), `behind` or `unjudged`."""
+    """Return how pictures show a network: `best`, `alike` (not shown to differ), `behind`, `ahead` or `unjudged`."""
     if standing.state in NOT_SHOWN_TO_DIFFER:
         return "alike"
-    return {BEST: "best", WORSE: "behind"}.get(standing.state, "unjudged")
+    return {BEST: "best", WORSE: "behind", BETTER: "ahead"}.get(standing.state, "unjudged")
 
 
 def kinds_of(standings: Iterable[Standing], measure: Measure) -> dict[str, str]:
@@ -111,23 +117,32 @@ def kinds_of(standings: Iterable[Standing], measure: Measure) -> dict[str, str]:
         "best": f"{'highest' if measure.higher_is_better else 'lowest'} {measure.title}",
         "alike": "not shown to differ from it",
         "behind": "worse",
+        "ahead": "better on the images that both were tested on",
         "unjudged": "not judged",
     }
     return {kind: word for kind, word in words.items() if kind in there}
 
 
 def seeds_of(cell: Cell) -> int:
-    """Return how many trainings the score of a cell is of."""
+    """Return how many seeds the score of a cell is of; each is one training, or one of each fold."""
     return len(cell.sample.seeds) if cell.sample else 0
 
 
 def where(column: Line) -> str:
     """Begin a sentence on a column."""
-    return f"On the external test {column.label}" if column.external else f"On {column.label}"
+    if column.external:
+        return f"On the external test {column.label}"
+    # The label of one dataset's several settings is what differs among them.
+    facts = (column.of or column).facts
+    bare = any(column.label.startswith(f"{short(key)}={value}") for key, value in facts)
+    return f"On {column.name}, {column.label}" if bare else f"On {column.label}"
 
 
-def verdict_of(standings: Sequence[Standing], cells: Sequence[Cell], measure: Measure) -> str:
-    """Say which network is best, and against how many others that is a verdict; without the end of the sentence."""
+def verdict_of(standings: Sequence[Standing], cells: Sequence[Cell], measure: Measure, *, alone: bool) -> str:
+    """Say which network is best, and against how many others that is a verdict; without the end of the sentence.
+
+    `alone`: whether the dataset has one network, and not several of which one has a score.
+    """
     title = measure.title
     if not standings:
         return f"no network has a score yet ({title})"
@@ -135,17 +150,18 @@ def verdict_of(standings: Sequence[Standing], cells: Sequence[Cell], measure: Me
     value = f"{number(score.mean, measure.digits)}{f' {measure.unit}' if measure.unit else ''}"
     seeds = {cell.row: seeds_of(cell) for cell in cells}
     if not others:
-        trained = ", in one training" if seeds[first] == 1 else ""
-        return f"{first.label} has a mean {title} of {value}{trained}; there is no other network to compare it with"
+        trained = ", with one seed" if seeds[first] == 1 else ""
+        no_other = "there is no other network to compare it with" if alone else "no other network has a score"
+        return f"{first.label} has a mean {title} of {value}{trained}; {no_other}"
     tied = [one.row.label for one in others if one.score.mean == score.mean]
     lead = (
         f"{listed([first.label, *tied])} {'have' if tied else 'has'} the "
         f"{'highest' if measure.higher_is_better else 'lowest'} {title}, {value}{' each' if tied else ''}"
     )
     if all(seeds[one.row] == 1 for one in standings):
-        return f"{lead}, but there is one training of each network, so there is no verdict: it takes two seeds"
+        return f"{lead}, but each network has one seed, so there is no verdict: it takes two seeds"
     if state == NOT_JUDGED:
-        return f"{lead}, but in one training, so it is not judged: it takes two seeds"
+        return f"{lead}, but with one seed, so it is not judged: it takes two seeds"
     return f"{lead}; {', and '.join(clauses(first.label if tied else 'it', others, measure))}"
 
 
@@ -166,9 +182,9 @@ def clauses(best: str, others: Sequence[Standing], measure: Measure) -> list[str
             parts.append(f"{subject(of[UNDECIDED])} not shown to differ{than}")
         parts[-1] += because(of[UNDECIDED])
     if of[EQUIVALENT]:
-        parts.append(f"{subject(of[EQUIVALENT])} equivalent to it within {margin(measure)}")
+        parts.append(f"{subject(of[EQUIVALENT])} equivalent to {best} within {margin(measure)}")
     if of[BETTER]:
-        parts.append(f"{subject(of[BETTER])} better than it on the images that both were tested on")
+        parts.append(f"{subject(of[BETTER])} better than {best} on the images that both were tested on")
     reasons = dict.fromkeys(one.reason for one in others if one.state == NOT_JUDGED)
     for reason in reasons:
         alike = [one for one in others if (one.state, one.reason) == (NOT_JUDGED, reason)]
@@ -200,16 +216,19 @@ def listed(names: Sequence[str]) -> str:
     return f"{between.join(first)} and {last}" if first else last
 
 
-def needed(plans: Sequence[Plan], measure: Measure) -> list[str]:
-    """Say how many seeds would show a difference of 1 point and of 2, from the plans of both; nothing without these."""
+def needed(plans: Sequence[Plan], measure: Measure, units: str = "images") -> list[str]:
+    """Say how many seeds would show a difference of 1 point and of 2, from the plans of both; nothing without these.
+
+    `units`: what the plans count: images, or groups of images.
+    """
     if len(plans) != 2:
         return []
     one, two = plans
     smaller, larger = margin(measure), f"2 {measure.point_unit}"
     power = f"with a power of {percent(POWER)}"
     if two.seeds_needed is None:
-        images = f"; about {two.units_needed} images would, with {two.seeds} seeds" if two.units_needed else ""
-        return [f"On these images, {MOST_SEEDS} seeds would not show a difference of {larger} {power}{images}."]
+        more = f"; about {two.units_needed} {units} would, with {two.seeds} seeds" if two.units_needed else ""
+        return [f"On these images, {MOST_SEEDS} seeds would not show a difference of {larger} {power}{more}."]
     if one.seeds_needed is not None and one.seeds_needed <= one.seeds:
         return [f"The seeds are enough to show a difference of {smaller} {power}."]
     shown = f"To show a difference of {larger} {power} would take about {two.seeds_needed} seeds"
@@ -227,17 +246,36 @@ def missing(cells: Sequence[Cell], measure: Measure) -> list[str]:
     without = [cell.row.label for cell in cells if measure.name not in cell.scores]
     if len(without) == len(cells):  # which the first sentence says
         without = []
+    return lacking_of(lacking, count(runs, "run"), without, measure)
+
+
+def lacking_of(lacking: int, whole: str, without: Sequence[str], measure: Measure) -> list[str]:
+    """Say how many runs or evaluations are missing of the `whole`, and which networks have no score."""
     no_score = f"{named(without, 'networks')} {'has' if len(without) == 1 else 'have'} no {measure.title}"
     if not lacking:
         return [f"{no_score}."] if without else []
     verb = "is" if lacking == 1 else "are"
-    return [f"{lacking} of {count(runs, 'run')} {verb} missing{f': {no_score}' if without else ''}."]
+    return [f"{lacking} of {whole} {verb} missing{f': {no_score}' if without else ''}."]
+
+
+def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Measure) -> list[str]:
+    """Say the same of a column of evaluations; `own`: the cells of the runs' own tests, of which the finished count."""
+    evaluated = {cell.row: cell for cell in cells}
+    finished = {cell.row: sum(run.finished for run in cell.runs) for cell in own}
+    runs = sum(finished.values())
+    used = sum(len(cell.runs) - len(cell.unused) for cell in cells)
+    with_score = {row for row, cell in evaluated.items() if measure.name in cell.scores}
+    without = [row.label for row, of in finished.items() if of and row not in with_score]
+    return lacking_of(runs - used, count(runs, "evaluation"), without if with_score else [], measure)
 
 
 def conclude_claims(judged: Sequence[JudgedPaper]) -> tuple[str, ...]:
-    """Count the verdicts on the claims of papers, and state each that contradicts one with its numbers and protocol."""
+    """Count the verdicts on the claims of papers, and state each that contradicts one with its numbers and protocol.
+
+    Nothing where no claim about a score was judged.
+    """
     verdicts = [(paper, verdict) for paper in judged for verdict in paper.verdicts]
-    if not verdicts:
+    if not any(verdict.datasets and verdict.state in JUDGED for _, verdict in verdicts):
         return ()
     states = Counter(verdict.state for _, verdict in verdicts)
     claims = {(paper.study, verdict.claim.says) for paper, verdict in verdicts}

@@ -20,6 +20,7 @@ from medseg.errors import UserError
 from medseg.reporting.evaluation_columns import ARROW, Evaluated, evaluation_columns, target_of
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
+from medseg.reporting.waiting import TUNED, begun_lines, given, with_tuned
 from medseg.runs.equivalence import fill_in_defaults, option_of
 from medseg.runs.naming import is_ignored
 from medseg.runs.reading import is_renamed
@@ -36,9 +37,6 @@ DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.d
 
 NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 """Keys of `model` that the name of a network holds already."""
-
-TUNED = "tuned"
-"""Value of a key that was chosen by trials, which may be another one on each dataset."""
 
 NO_CHOICE = ("model", "data", "experiments", "protocol", "budget")
 """Groups that are named otherwise, or that set keys of other groups."""
@@ -100,7 +98,7 @@ class Settings:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         begun = [run for run in runs if run.settings]
-        # A job that has not begun has no configuration; runs of its setting do.
+        # A job that has not begun has no configuration; runs of its setting do, else runs of its row and column may.
         like = {run.setting: run for run in reversed(begun)}
         self.like = {id(run): run if run.settings else like.get(run.setting, run) for run in runs}
         # Runs with the same settings and options are looked at once: the settings are one object for all seeds.
@@ -123,27 +121,36 @@ class Settings:
             for key, texts in self.texts.items()
         }
         self.varied_groups = self._varied_groups({self.keys[id(run)]: run for run in runs})
+        self.like_in_row = self._with_waiting(runs, self.rows, of_rows=True)
+        self.like_in_column = self._with_waiting(runs, self.columns, of_rows=False)
 
     def of_row(self, run: Run) -> Facts:
         """Return what tells a row from others with the same network."""
-        return self.rows[self.keys[id(run)]]
+        return self.rows[self.keys[id(self.like_in_row[id(run)])]]
 
     def of_column(self, run: Run) -> Facts:
         """Return what tells a column from others with the same dataset."""
         # Scored on all images, fold by fold, which is another test than that of one split.
-        return (*self.columns[self.keys[id(run)]], *(() if run.fold is None else (ALL_FOLDS,)))
+        like = self.like_in_column[id(run)]
+        return (*self.columns[self.keys[id(like)]], *(() if run.fold is None else (ALL_FOLDS,)))
 
     def row_facts(self, run: Run) -> Facts:
         """Return the options and the values of a run that are not the default, or not those of runs like it."""
         options = {group: as_text(option) for group, option in run.choices.items() if group in self.varied_groups}
-        return tuple(sorted({**options, **dict(self._telling(run, self.of_row(run)))}.items()))
+        telling = self._telling(self.like_in_row[id(run)], self.of_row(run))
+        return tuple(sorted({**options, **dict(telling)}.items()))
 
     def column_facts(self, run: Run) -> Facts:
         """Return the same of a column."""
-        return tuple(sorted(self._telling(run, self.of_column(run))))
+        return tuple(sorted(self._telling(self.like_in_column[id(run)], self.of_column(run))))
 
-    def _telling(self, run: Run, facts: Facts) -> list[tuple[str, str]]:
-        like = self.like[id(run)]
+    def _with_waiting(self, runs: Sequence[Run], lines: Mapping[Any, Facts], *, of_rows: bool) -> dict[int, Run]:
+        """Return for each run one with the facts of its line, also where none of its setting has begun."""
+        waiting = {id(run): run for run in runs if not self.like[id(run)].settings}
+        of_key = begun_lines({self.keys[of]: run for of, run in waiting.items()}, self.begun, lines, of_rows=of_rows)
+        return self.like | {of: of_key[self.keys[of]] for of in waiting if self.keys[of] in of_key}
+
+    def _telling(self, like: Run, facts: Facts) -> list[tuple[str, str]]:
         return [
             fact
             for fact in facts
@@ -190,30 +197,6 @@ class Settings:
 def key_of(run: Run) -> tuple[Any, ...]:
     """Return what runs with the same settings and options share."""
     return id(run.settings) if run.settings else run.setting, run.model, *sorted(map(str, run.choices.items()))
-
-
-def given(run: Run) -> dict[str, str]:
-    """Return what a run was given on the command line, which is all that one tells that has not begun."""
-    words = dict(word.lstrip("+").partition("=")[::2] for word in run.overrides)
-    texts = {key: value for key, value in sorted(words.items()) if "." in key and not is_ignored(key)}
-    try:
-        return with_tuned(texts, tuple(run.tuning.space)) if run.tuning else texts
-    except UserError:  # a damaged file
-        return texts
-
-
-def with_tuned(texts: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
-    """Return settings in which each key that was tuned has the value `TUNED`, with all that is below it.
-
-    Without tuned keys, those of the tuning itself are left out: they say nothing of such a run.
-    """
-    below = {name: next((key for key in keys if f"{name}.".startswith(f"{key}.")), None) for name in texts}
-    kept = {
-        name: text
-        for name, text in texts.items()
-        if below[name] is None and name != "tuning" and (keys or not name.startswith("tuning."))
-    }
-    return {**kept, **dict.fromkeys(keys, TUNED)}
 
 
 def scope(run: Run, key: str) -> Scope:

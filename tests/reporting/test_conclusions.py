@@ -97,11 +97,11 @@ def test_of_a_score_that_is_better_when_lower_the_lowest_is_best() -> None:
     )
 
 
-def test_one_training_each_is_no_verdict() -> None:
+def test_one_seed_each_is_no_verdict() -> None:
     made = make_comparison(["a", "b"], ["data"], seeds=1)
     assert text_of(made) == (
-        "On data, a has the highest Dice, 0.900, but there is one training of each network, so there is no verdict: "
-        "it takes two seeds."
+        "On data, a has the highest Dice, 0.900, but each network has one seed, so there is no verdict: it takes two "
+        "seeds."
     )
     assert {kind_of(one) for one in conclude(made)[0].standings} == {"unjudged"}
     # Of the best one alone.
@@ -109,7 +109,7 @@ def test_one_training_each_is_no_verdict() -> None:
     cells = dict(several.cells)
     cells[made.rows[0], made.columns[0]] = made.cells[made.rows[0], made.columns[0]]
     assert text_of(replace(several, cells=cells)) == (
-        "On data, a has the highest Dice, 0.900, but in one training, so it is not judged: it takes two seeds."
+        "On data, a has the highest Dice, 0.900, but with one seed, so it is not judged: it takes two seeds."
     )
 
 
@@ -118,14 +118,33 @@ def test_equal_means_share_the_place() -> None:
     key = (made.rows[1], made.columns[0])
     same: Cell = replace(made.cells[key], scores=made.cells[made.rows[0], made.columns[0]].scores)
     text = text_of(replace(made, cells={**made.cells, key: same}))
-    assert text.startswith("On data, a and b have the highest Dice, 0.900 each; a is better than 1 of 2 others")
+    assert text == (
+        "On data, a and b have the highest Dice, 0.900 each; a is better than 1 of 2 others, and b is equivalent to a "
+        "within 1 point."
+    )
 
 
 def test_a_single_network_is_compared_with_none() -> None:
     assert text_of(make_comparison(["a"], ["data"])) == (
         "On data, a has a mean Dice of 0.900; there is no other network to compare it with."
     )
-    assert "of 0.900, in one training;" in text_of(make_comparison(["a"], ["data"], seeds=1))
+    assert "of 0.900, with one seed;" in text_of(make_comparison(["a"], ["data"], seeds=1))
+
+
+def test_a_network_whose_others_have_no_score_is_not_alone() -> None:
+    made = make_comparison(["a", "b"], ["data"])
+    key = (made.rows[1], made.columns[0])
+    failed = tuple(replace(run, state="failed") for run in made.cells[key].runs)
+    without = replace(made.cells[key], runs=failed, sample=None, scores={})
+    assert text_of(replace(made, cells={**made.cells, key: without}, pairs=())) == (
+        "On data, a has a mean Dice of 0.900; no other network has a score. 3 of 6 runs are missing: b has no Dice."
+    )
+
+
+def test_folds_of_one_seed_are_no_single_training(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.05}, folds=(0, 1), images=10)
+    (text,) = compare(read_runs([folder])).sentences
+    assert text.endswith(", but each network has one seed, so there is no verdict: it takes two seeds.")
 
 
 def test_names_with_commas_are_told_apart() -> None:
@@ -178,6 +197,13 @@ def test_what_is_undecided_says_how_many_seeds_would_decide(
     assert text_of(planned(judged(MANY[:2], "undecided"), one, two, images)).endswith(f"from it. {sentence}")
 
 
+def test_what_the_plan_counts_is_named() -> None:
+    made = judged(MANY[:2], "undecided")
+    of_groups = make_comparison(MANY[:2], ["data"], groups=8)
+    text = text_of(planned(replace(made, cells=of_groups.cells), None, None, 40))
+    assert text.endswith("with a power of 80 %; about 40 groups of images would, with 3 seeds.")
+
+
 @pytest.mark.parametrize("state", ["better", "equivalent"])
 def test_what_is_decided_needs_no_plan(state: str) -> None:
     assert "seeds" not in text_of(planned(judged(MANY[:2], state), 12, 5))
@@ -202,11 +228,40 @@ def test_missing_runs_and_scores_are_counted() -> None:
     )
 
 
+def test_missing_evaluations_are_counted() -> None:
+    made = make_comparison(["a", "b", "c"], ["data"])
+    own = made.columns[0]
+    external = Line("data -> other", "data -> other", (), of=own)
+    a, b, c = (made.cells[row, own] for row in made.rows)
+    assert a.sample is not None
+    c = replace(c, runs=(*c.runs[:2], make_run("c", "data", 2, "failed")))
+    some = replace(a, column=external, runs=a.runs[:2], sample=replace(a.sample, seeds=(0, 1)))
+
+    def text(**cells: Cell) -> str:
+        there = {(cell.row, external): replace(cell, column=external) for cell in cells.values()}
+        whole = replace(made, columns=(own, external), cells={**made.cells, (c.row, own): c, **there})
+        return conclude(whole)[1].text
+
+    start = "On the external test data -> other, a has "
+    assert text(a=a) == f"{start}a mean Dice of 0.900; no other network has a score. 5 of 8 evaluations are missing: b and c have no Dice."  # fmt: skip  # noqa: E501
+    assert text(a=some, b=b).endswith(". 3 of 8 evaluations are missing: c has no Dice.")
+    assert text(a=some, b=b, c=replace(c, runs=c.runs[:2])).endswith(". 1 of 8 evaluations is missing.")
+    assert "missing" not in text(a=a, b=b, c=replace(c, runs=c.runs[:2]))
+
+
+def test_a_sentence_begins_with_the_name_of_the_dataset(tmp_path: Path) -> None:
+    networks = {"unet data.image_size=32": 0.0, "unet data.image_size=96": 0.0}
+    folder = fabricate(tmp_path / "s", networks, seeds=(0, 1), images=8)
+    first, second = compare(read_runs([folder])).sentences
+    assert first.startswith("On kvasir, image_size=32, unet has ")
+    assert second.startswith("On kvasir, image_size=96, unet has ")
+
+
 def test_kinds_are_those_of_the_legend() -> None:
     made = judged(MANY[:6], "better", "undecided", "equivalent", ("not judged", "one seed"), "worse")
     (one,) = conclude(made)
     assert {standing.row.label: kind_of(standing) for standing in one.standings} == {
-        "best": "best", "b": "behind", "c": "alike", "d": "alike", "e": "unjudged", "f": "unjudged",
+        "best": "best", "b": "behind", "c": "alike", "d": "alike", "e": "unjudged", "f": "ahead",
     }  # fmt: skip
     assert kinds_of(one.standings, MEASURES["hd95"])["best"] == "lowest HD95"
     assert list(kinds_of(one.standings[:3], MEASURES["dice"])) == ["best", "alike", "behind"]
@@ -253,14 +308,24 @@ def test_claims_are_counted_and_contradictions_are_stated() -> None:
         "Contradicted: “A is better than B”, A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse (protocol: "
         "256 x 256, 9 epochs).",
     )
-    assert conclude_claims([replace(paper, verdicts=tuple(others[1:]))]) == (
-        "Of 4 claims of papers, 0 are supported, 0 contradicted and 4 not comparable.",
+    undecided = replace(against, state="undecided")
+    assert conclude_claims([replace(paper, verdicts=(*others[1:], undecided))]) == (
+        "Of 5 claims of papers, 0 are supported, 0 contradicted, 1 undecided and 4 not comparable.",
     )
-    twice = replace(paper, verdicts=(others[0], others[0], others[1]))
+    twice = replace(paper, verdicts=(against, against, others[1]))
     assert conclude_claims([twice])[0].startswith(
-        "Of 3 verdicts on 2 claims of papers, some under several settings, 2 are"
+        "Of 3 verdicts on 2 claims of papers, some under several settings, 0 are"
     )
     assert conclude_claims([]) == ()
+
+
+def test_claims_are_not_counted_where_none_about_a_score_was_judged() -> None:
+    counted = Verdict(claim("A has 10 % of the parameters of B."), "contradicted", counted=20.0)
+    first, second, data = (Line(name, name, ()) for name in ("a", "b", "data"))
+    pair = make_pair(first, second, data, 0.0, state="not judged")
+    one_seed = Verdict(claim("A is better than B."), "not judged", "one seed", (OnDataset("b", pair),))
+    small = Verdict(claim("A is better than C."), "not comparable", "2 epochs")
+    assert conclude_claims([JudgedPaper("study", "A et al., 2024", (counted, one_seed, small), 0)]) == ()
 
 
 # Titles.

@@ -287,3 +287,42 @@ def test_a_part_of_a_list_that_is_taken_away_is_no_default(tmp_path: Path) -> No
     change(folder, lambda config: config.update(augmentation={"transforms": steps}), "*-seed0")
     change(folder, lambda config: config.update(augmentation={"transforms": steps[:1]}), "*-seed1")
     assert rows(laid_out(folder)) == ["augmentation.transforms=2 entries", "augmentation.transforms=1 entries"]
+
+
+# Jobs of settings of which none has begun.
+
+
+def waiting(networks: dict[str, float], data: tuple[str, ...], *begun: tuple[str, str]) -> dict[Any, str]:
+    pairs = [(network, name) for network in networks for name in data]
+    return {(*pair, seed): "waiting" for pair in pairs if pair not in begun for seed in (0, 1)}
+
+
+@pytest.mark.parametrize("extra", [[], ["data.image_size=32", "optimizer.lr=0.003", "trainer.max_epochs=2"]])
+def test_jobs_of_a_sweep_that_has_just_begun_are_in_its_rows_and_columns(tmp_path: Path, extra: list[str]) -> None:
+    networks = {"unet": 0.0, "convunext": 0.0, "amsunet": 0.0}
+    states = waiting(networks, ("kvasir", "dsb"), ("unet", "kvasir"))
+    folder = fabricate(
+        tmp_path / "s", networks, data=("kvasir", "dsb"), seeds=(0, 1), images=4, states=states, extra=extra
+    )
+    layout = laid_out(folder)
+    assert (rows(layout), columns(layout)) == (["unet", "convunext", "amsunet"], ["kvasir", "dsb"])
+    assert counts(layout) == {"unet": 4, "convunext": 4, "amsunet": 4}
+    assert len(layout.cells) == 6
+
+
+@pytest.mark.parametrize("word", ["model.kernel_size=9", "optimizer.lr=0.3", "optimizer=sgd", "data.batch_size=2"])
+def test_a_job_that_was_given_other_settings_is_in_no_begun_row(tmp_path: Path, word: str) -> None:
+    networks = {"unet": 0.0, f"unet {word}": 0.0}
+    for begun in networks:
+        states = waiting(networks, ("kvasir", "dsb"), (begun, "kvasir"))
+        folder = tmp_path / ("s" if begun == "unet" else "t")
+        layout = laid_out(fabricate(folder, networks, data=("kvasir", "dsb"), seeds=(0, 1), images=4, states=states))
+        assert list(counts(layout).values()) == [4, 4]
+        assert columns(layout) == ["kvasir", "dsb"]
+
+
+def test_a_job_of_another_size_is_in_no_begun_column(tmp_path: Path) -> None:
+    networks = {"unet data.image_size=32": 0.0, "unet data.image_size=64": 0.0}
+    states = waiting(networks, ("kvasir",), ("unet data.image_size=32", "kvasir"))
+    layout = laid_out(fabricate(tmp_path / "s", networks, seeds=(0, 1), images=4, states=states))
+    assert columns(layout) == ["image_size=32", "image_size=64"]

@@ -39,6 +39,15 @@ def test_the_best_comes_first_and_marks_are_those_of_the_verdicts() -> None:
     assert 'Of 2 claims &lt;b&gt; <a href="#claims">' in html
 
 
+def test_a_pair_that_says_better_is_drawn_and_explained_so() -> None:
+    made = make_comparison(["a", "b"], ["x"])
+    html = html_of(replace(made, pairs=(replace(made.pairs[0], state="worse"),)))
+    assert "b is better than it on the images that both were tested on." in html
+    assert '<g class="ahead"><title>b</title>' in html
+    assert '<span class="ahead" aria-hidden="true">▲</span> better on the images that both were tested on' in html
+    assert "not judged" not in html
+
+
 def test_positions_are_percentages_between_the_names_and_the_numbers() -> None:
     html = html_of(make_comparison(5, 1))
     positions = [float(x) for x in re.findall(r'x[12]?="([\d.]+)%"', html) if x != "100"]
@@ -155,6 +164,13 @@ def test_the_networks_are_in_the_order_of_their_places(monkeypatch: pytest.Monke
     figure = drawn(replace(made, cells=cells), monkeypatch)
     assert figure is not None
     assert [text.get_text() for text in figure.texts if text.get_text() in scores] == ["b", "c", "a"]
+
+
+def test_the_figure_has_the_verdict_better_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_comparison(["a", "b"], ["x"])
+    figure = drawn(replace(made, pairs=(replace(made.pairs[0], state="worse"),)), monkeypatch)
+    assert figure is not None
+    assert {line.get_marker() for line in figure.axes[0].lines} == {KINDS["best"]["marker"], KINDS["ahead"]["marker"]}
 
 
 @pytest.mark.parametrize("measure", ["dice", "hd95"])

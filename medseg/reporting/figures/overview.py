@@ -22,9 +22,10 @@ KINDS: Mapping[str, dict[str, Any]] = {
     "best": {"color": "#0072B2", "marker": "D", "markersize": 6.5},
     "alike": {"color": "#0072B2", "marker": "o", "markersize": 6},
     "behind": {"color": "0.45", "marker": "o", "markersize": 5.5, "markerfacecolor": "white"},
+    "ahead": {"color": "black", "marker": "^", "markersize": 6},
     "unjudged": {"color": "black", "marker": "x", "markersize": 6},
 }
-"""How a network is drawn: the best one, one that is not shown to differ from it, a worse one, any other."""
+"""How a network is drawn: the best one, one not shown to differ from it, a worse one, a better one, any other."""
 
 
 def draw_overview(verdicts: Verdicts, folder: Path) -> list[Path]:

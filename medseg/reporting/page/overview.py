@@ -31,7 +31,7 @@ MOST_LINES = 3
 LINE, GAP, FOOT = 15, 9, 22
 """Height of a line of a name, of the gap between two networks, and of the labels of the axis, in pixels."""
 
-KEYS = {"best": "◆", "alike": "●", "behind": "○", "unjudged": "×"}
+KEYS = {"best": "◆", "alike": "●", "behind": "○", "ahead": "▲", "unjudged": "×"}
 """Kind of a network, which is a class of `report.css` -> its mark in the legend."""
 
 
@@ -121,6 +121,7 @@ MARKS = {
     "best": '<path d="M0,-6.5L6.5,0L0,6.5L-6.5,0z"/>',
     "alike": '<circle r="4.5"/>',
     "behind": '<circle r="4"/>',
+    "ahead": '<path d="M0,-5.5L5.5,4.5L-5.5,4.5z"/>',
     "unjudged": '<path d="M-4,-4L4,4M4,-4L-4,4"/>',
 }
 """Around 0, in pixels."""
