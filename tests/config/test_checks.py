@@ -205,7 +205,7 @@ NUMBERS = {
 
 NULL = {
     "in_channels", "num_classes", "fused", "scale", "rotate", "translate_percent", "gradient_clip_val", "root",
-    "nsd_tolerance",
+    "nsd_tolerance", "tracking_uri",
 }  # fmt: skip
 """Null can stand for what is chosen then, where it is not the value that is shipped."""
 
