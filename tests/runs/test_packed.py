@@ -107,6 +107,16 @@ def test_reports_from_the_folder_and_from_the_file_are_the_same_bytes(sweep: Pat
     assert str(tmp_path).encode() not in b"".join(of_file.values())
 
 
+def test_a_run_trained_again_is_named_by_the_folder_that_unpack_makes(sweep: Path, tmp_path: Path) -> None:
+    other = fabricate(tmp_path / "other" / "mine", {"unet": 0.01}, seeds=(0,), images=9)
+    again = next(other.glob("unet-kvasir*seed0"))
+    again.rename(sweep / f"{again.name}-again")
+    compare(read_runs(pack(sweep, tmp_path / "x.zip"))).write(tmp_path / "report", images=0, figures=False)
+    written = b"".join(content(tmp_path / "report").values())
+    assert f"runs/mine/{again.name}-again".encode() in written
+    assert b"medseg-runs-" not in written
+
+
 def test_the_commands_read_the_file_and_write_beside_it(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,7 +166,7 @@ def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp
 def test_a_file_is_not_replaced_by_one_that_holds_fewer_runs_or_is_something_else(sweep: Path, tmp_path: Path) -> None:
     file = pack(sweep)
     shutil.rmtree(next(sweep.glob("unet*seed0")))
-    with pytest.raises(UserError, match="holds 1 runs that would be lost, such as mine/unet-kvasir"):
+    with pytest.raises(UserError, match="holds 1 run that would be lost, such as mine/unet-kvasir"):
         pack(sweep)
     assert len(read_content(file).runs) == 5
     other = tmp_path / "thesis.zip"
@@ -247,6 +257,69 @@ def test_absolute_paths_are_shortened(text: str, public: str) -> None:
     )
     assert paths.in_text(text) == public
     assert paths.in_text(public) == public, "what is short stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("data_dir='/tmp/x/Alice Smith/data'", "data_dir='data'"),
+        ("[Errno 2] No such file: '/home/Alice Smith/data/x.png'", "[Errno 2] No such file: 'x.png'"),
+        ("cannot read /home/Alice Smith/data/x.png (no such file)", "cannot read x.png (no such file)"),
+        ("data.sources=[/home/Alice Smith/a.csv,/home/Alice Smith/b.csv]", "data.sources=[a.csv,b.csv]"),
+        ('["/home/Alice Smith/a.csv", "/home/Alice Smith/b.csv"]', '["a.csv", "b.csv"]'),
+        ("model={path:/home/Alice Smith/w.pt,n:3}", "model={path:w.pt,n:3}"),
+        ("https://alice:pw@host/x.zip", "https://host/x.zip"),
+        ("get https://alice@host:80/x.zip from /home/alice/y", "get https://host:80/x.zip from y"),
+        (r"C:\Users\alice\data\x.png", "x.png"),
+        (r"data.root=C:\Users\Alice Smith\data", "data.root=data"),
+        (r"no file 'C:\\Users\\alice\\x.png' in D:\alice\y", "no file 'x.png' in y"),
+        ("in C:/Users/alice/x.png", "in x.png"),
+        (r"\\server\alice", "share"),
+        (r"\\server\alice\data", "data"),
+        ("//nas/alice/data", "data"),
+        ("not in //nas/alice", "not in share"),
+        ("file://nas/alice/data/x", "x"),
+        ("/home/alice", "home"),
+        (r"C:\Users\alice", "home"),
+        ("copied /data/a to /data/b, 7 // 2, a\\b, see http://a.org//b/c", "copied a to b, 7 // 2, a\\b, see http://a.org//b/c"),
+    ],
+)  # fmt: skip
+def test_users_and_servers_are_no_part_of_what_is_left(text: str, public: str) -> None:
+    paths = Paths.of([{}])
+    assert paths.in_text(text) == public
+    assert paths.in_text(public) == public
+    assert paths.in_value({text: [text]}) == {public: [public]}, "keys as well"
+
+
+def with_setting(run: Path, option: str, value: str) -> None:
+    group, name = option.split(".")
+    config = read_yaml(run / "config.yaml")
+    config[group] = {**config[group], name: value}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    record = read_json(run / "run.json")
+    write_json(run / "run.json", {**record, "overrides": [*record.get("overrides", ()), f"{option}={value}"]})
+
+
+def test_paths_with_the_same_last_part_stay_apart_in_every_file(sweep: Path, tmp_path: Path) -> None:
+    weights = {0: "/weights/dino/best.pt", 1: "/weights/simclr/best.pt", 2: "best-2.pt"}
+    for seed, value in weights.items():
+        with_setting(next(sweep.glob(f"unet-*seed{seed}")), "model.encoder_weights", value)
+    file = pack(sweep)
+    left = {0: "best.pt", 1: "best-3.pt", 2: "best-2.pt"}
+    packed = {run.seed: run for run in read_runs(file) if run.model == "unet"}
+    for seed, value in left.items():
+        assert packed[seed].config["model"]["encoder_weights"] == value
+        assert f"model.encoder_weights={value}" in read_json(packed[seed].folder / "run.json")["overrides"]
+    assert len({str(run.settings.get("model.encoder_weights")) for run in packed.values()}) == 3
+    # The runs that it was made of are known again, though each by itself would have no number; so are those unpacked.
+    assert len(unpack(file, sweep.parent).same) == 5
+    unpack(file, tmp_path / "other")
+    assert pack(tmp_path / "other" / "mine").read_bytes() == file.read_bytes()
+    run = next(sweep.glob("unet-*seed1"))
+    config = read_yaml(run / "config.yaml")
+    config["model"]["encoder_weights"] = "/weights/simclr/last.pt"
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert unpack(file, sweep.parent).differing == [run]
 
 
 def test_host_process_and_accounts_are_taken_out() -> None:
