@@ -35,8 +35,8 @@ def unpack(cfg: DictConfig) -> None:
         names = ", ".join(str(folder) for folder in done.differing[:3])
         more = ", ..." if len(done.differing) > 3 else ""
         raise UserError(
-            f"{len(done.differing)} of {runs_in_words(total)} are there already and hold something else, so they stay as they "
-            f"are: {names}{more}; to have those of {file}, move them elsewhere"
+            f"{runs_in_words(len(done.differing))} of {total} in {file}: not unpacked, because its folder holds "
+            f"something else: {names}{more}; move what is there elsewhere, and unpack again"
         )
 
 

@@ -159,7 +159,7 @@ def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp
     assert (done.differing, done.completed, len(done.same)) == ([one], [two], 3)
     assert content(one) == before
     assert list(two.glob("evaluations/*/summary.json"))
-    with pytest.raises(UserError, match="1 of 5 runs are there already and hold something else, so they stay as they"):
+    with pytest.raises(UserError, match=r"1 run of 5 in .* not unpacked, because its folder holds something else"):
         unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
 
 
@@ -442,6 +442,32 @@ def test_a_damaged_run_in_a_file_is_told_by_the_files_name(sweep: Path, tmp_path
     assert str(damaged.error).startswith(f"{file}/mine/unet")
 
 
+def test_a_file_that_another_tool_unpacked_is_told_with_what_to_do(sweep: Path, tmp_path: Path) -> None:
+    file = pack(sweep)
+    extracted = tmp_path / "extracted"
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(extracted)
+    for given in (extracted, extracted / "mine", next(extracted.glob("mine/unet*seed0"))):
+        lines = [line for line in read_runs(given).problems if "was not unpacked by medseg unpack, so" in line]
+        assert len(lines) == 1, given
+        assert lines[0].endswith("files of its runs are missing; unpack the file again, with medseg unpack FILE.zip")
+    for name in read_content(file).entries:
+        if not (extracted / name).exists():
+            shutil.copyfile(sweep.parent / name, extracted / name)
+    assert not read_runs(extracted).problems
+    (extracted / MANIFEST).write_text("{")
+    assert f"{extracted / MANIFEST}: damaged" in read_runs(extracted).problems[0]
+
+
+def test_folders_in_a_zip_are_skipped(sweep: Path, tmp_path: Path) -> None:
+    file = pack(sweep)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name in ("mine/", "mine/empty/"):
+            archive.writestr(name, "")
+    assert len(unpack(file, tmp_path / "other").added) == 5
+    assert not (tmp_path / "other" / "mine" / "empty").exists()
+
+
 # A sweep goes on where another machine has ended.
 
 
@@ -455,6 +481,44 @@ def test_jobs_are_added_to_those_that_are_there(sweep: Path, tmp_path: Path) -> 
     merged = read_json(other / "sweep.json")["jobs"]
     assert [job["name"] for job in merged] == ["another-kvasir-1-seed0", *(job["name"] for job in jobs)]
     assert merged[1] == mine, "what is there stays"
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "merged", "told"),
+    [
+        ({"unet": "U-Net"}, {"unext": "UNeXt"}, {"unet": "U-Net", "unext": "UNeXt"}, None),
+        ({"unet": "Mine"}, {"unet": "U-Net", "unext": "UNeXt"}, {"unet": "Mine", "unext": "UNeXt"}, "unet"),
+        (
+            {"networks": {"unet": "U-Net"}},
+            {"cvc": "CVC"},
+            {"networks": {"unet": "U-Net", "cvc": "CVC"}, "datasets": {"cvc": "CVC"}},
+            None,
+        ),
+        ({"networks": {"a": "A"}}, {"networks": {"b": "B"}}, {"networks": {"a": "A", "b": "B"}}, None),
+    ],
+)
+def test_names_are_merged_where_they_agree(
+    sweep: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    known: dict[str, object],
+    given: dict[str, object],
+    merged: dict[str, object],
+    told: str | None,
+) -> None:
+    (sweep / "names.yaml").write_text(yaml.safe_dump(given))
+    file = pack(sweep)
+    names = tmp_path / "other" / "mine" / "names.yaml"
+    names.parent.mkdir(parents=True)
+    names.write_text("# mine\n" + yaml.safe_dump(known))
+    with caplog.at_level("WARNING", "medseg"):
+        unpack(file, tmp_path / "other")
+        written = names.read_bytes()
+        lines = [record.getMessage() for record in caplog.records]
+        assert lines == ([f"{names}: other names of {told} in the unpacked file; those there stay"] if told else [])
+        unpack(file, tmp_path / "other")
+    assert read_yaml(names) == merged
+    assert names.read_bytes() == written
 
 
 def test_settings_stay_the_same(sweep: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def add_names(unpacked: Path, target: Path) -> None:
     except UserError as error:
         log.warning("%s; its names are not merged", error)
         return
-    differing = []
+    differing: list[str] = []
     added = False
     if is_by_kind(given) != is_by_kind(known):
         given, known = by_kind(given), by_kind(known)
@@ -141,7 +141,8 @@ def add_names(unpacked: Path, target: Path) -> None:
         with replacing(target) as partial:
             partial.write_text(yaml.safe_dump(known, sort_keys=False, allow_unicode=True), encoding="utf-8")
     if differing:
-        log.warning("%s: other names of %s in the file that is unpacked; those that are there stay", target, ", ".join(differing))
+        several = ", ".join(dict.fromkeys(differing))
+        log.warning("%s: other names of %s in the unpacked file; those there stay", target, several)
 
 
 def is_by_kind(names: Mapping[str, Any]) -> bool:
