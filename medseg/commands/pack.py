@@ -26,6 +26,7 @@ def pack(cfg: DictConfig) -> None:
     """Pack the runs in the folders that `cfg` names."""
     # Imported here, not above: --help and what is misspelt need none of it.
     from medseg.runs.folder import expand_home
+    from medseg.runs.packed.archive import runs_in_words
     from medseg.runs.packed.packing import default_file, select, write_packed
 
     if not cfg.runs:
@@ -40,8 +41,8 @@ def pack(cfg: DictConfig) -> None:
         print(printable(f"left out: {line}"))
     trials = sum(run.trial is not None for run in selection.runs)
     states = count(sorted(run.state for run in selection.runs if run.trial is None)) or "none"
-    tried = f", {trials} trials of tunings" if trials else ""
-    print(printable(f"{len(selection.runs) - trials} runs ({states}){tried}, without checkpoints"))
+    tried = f", {trials} {'trial' if trials == 1 else 'trials'} of tunings" if trials else ""
+    print(printable(f"{runs_in_words(len(selection.runs) - trials)} ({states}){tried}, without checkpoints"))
     print(printable(f"written: {file} ({size / 1e6:.2f} MB)"))
 
 

@@ -15,7 +15,7 @@ from medseg.commands.start import run_command
 from medseg.errors import ConfigError, printable
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text as write_text
-from medseg.runs.packed.archive import home_of
+from medseg.runs.packed.archive import home_of, runs_in_words
 from medseg.runs.progress import JobProgress, Progress, read_progress
 from medseg.runs.run import Run
 from medseg.sweeps.outcome import count
@@ -50,7 +50,7 @@ def as_text(progress: Progress) -> str:
     counts = ", ".join(f"{number} {state}" for state, number in progress.counts.items())
     lines += trials_lines(progress.trials)
     none = "no runs yet: they follow when the trials of their settings have ended" if progress.trials else "no runs yet"
-    lines.append(f"{len(progress.jobs)} runs: {counts}" if progress.jobs else none)
+    lines.append(f"{runs_in_words(len(progress.jobs))}: {counts}" if progress.jobs else none)
     if progress.end is not None:
         lines.append(f"expected end: {show_time(progress.end)} (in {show_seconds(progress.seconds_left or 0)})")
     elif progress.unfinished:

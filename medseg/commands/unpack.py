@@ -23,19 +23,20 @@ def unpack(cfg: DictConfig) -> None:
     """Unpack the file that `cfg` names."""
     from medseg.runs.folder import expand_home
     from medseg.runs.packed import unpacking
+    from medseg.runs.packed.archive import runs_in_words
 
     file, target = expand_home(cfg.file), expand_home(cfg.runs_dir)
     done = unpacking.unpack(file, target)
     total = sum(map(len, vars(done).values()))
     known = {"unpacked": done.added, "completed": done.completed, "there already": done.same}
     counts = ", ".join(f"{len(runs)} {what}" for what, runs in known.items() if runs) or "none unpacked"
-    print(printable(f"{total} runs in {file}: {counts}"))
+    print(printable(f"{runs_in_words(total)} in {file}: {counts}"))
     if done.differing:
         names = ", ".join(str(folder) for folder in done.differing[:3])
         more = ", ..." if len(done.differing) > 3 else ""
         raise UserError(
-            f"{len(done.differing)} of {total} runs are there already and hold something else, so they stay as they "
-            f"are: {names}{more}; to have those of {file}, move them elsewhere"
+            f"{runs_in_words(len(done.differing))} of {total} in {file}: not unpacked, because its folder holds "
+            f"something else: {names}{more}; move what is there elsewhere, and unpack again"
         )
 
 

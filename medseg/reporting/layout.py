@@ -23,6 +23,7 @@ from medseg.reporting.names import Names
 from medseg.reporting.waiting import TUNED, begun_lines, given, with_tuned
 from medseg.runs.equivalence import fill_in_defaults, option_of
 from medseg.runs.naming import is_ignored
+from medseg.runs.packed.archive import shown
 from medseg.runs.reading import is_renamed
 from medseg.runs.run import Run
 
@@ -287,7 +288,7 @@ def distinguish(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[i
                 break
         else:
             again = [run for several in groups for run in sorted(several, key=is_renamed)[1:]]
-            apart |= {id(run): (("folder", str(run.folder)),) for run in again}
+            apart |= {id(run): (("folder", str(shown(run.folder))),) for run in again}
     return apart
 
 

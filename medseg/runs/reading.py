@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.errors import UserError
 from medseg.runs.folder import expand_home
-from medseg.runs.packed.archive import unpacked, with_files
+from medseg.runs.packed.archive import lacking_files, unpacked, with_files
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
 from medseg.runs.schema import RECORD, check, read_checked
 from medseg.runs.state import WAITING
@@ -120,6 +120,8 @@ def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = 
         if not path.is_dir():
             raise UserError(f"{path}: no such folder; give a folder below runs/, such as runs/main")
         problems, again = len(tree.problems), path.resolve() in seen
+        for parent in path.resolve().parents[:2]:  # of runs/main/RUN, runs/
+            note_lacking_files(parent, tree.problems)
         found = list(find_runs(path, seen, tree.problems))
         for run in found:
             compared = run.trial is None or path.resolve() in (run.folder.resolve(), run.folder.parent.resolve())
@@ -155,6 +157,7 @@ def find_runs(
         if real in seen:
             return
         seen.add(real)
+        note_lacking_files(path, problems)
         if is_run(path):
             given = positions if positions is not None else {job["name"]: n for n, job in jobs_of(path.parent, [])}
             yield read_run(path, given)
@@ -171,6 +174,16 @@ def find_runs(
         return
     for child in children:
         yield from find_runs(child, seen, problems, positions)
+
+
+def note_lacking_files(folder: Path, problems: list[str]) -> None:
+    """Add a line to `problems`, once, where the runs below a folder lack what only `medseg unpack` writes."""
+    try:
+        line = lacking_files(folder)
+    except (UserError, OSError) as error:
+        line = str(error)
+    if line is not None and line not in problems:
+        problems.append(line)
 
 
 def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -107,6 +107,16 @@ def test_reports_from_the_folder_and_from_the_file_are_the_same_bytes(sweep: Pat
     assert str(tmp_path).encode() not in b"".join(of_file.values())
 
 
+def test_a_run_trained_again_is_named_by_the_folder_that_unpack_makes(sweep: Path, tmp_path: Path) -> None:
+    other = fabricate(tmp_path / "other" / "mine", {"unet": 0.01}, seeds=(0,), images=9)
+    again = next(other.glob("unet-kvasir*seed0"))
+    again.rename(sweep / f"{again.name}-again")
+    compare(read_runs(pack(sweep, tmp_path / "x.zip"))).write(tmp_path / "report", images=0, figures=False)
+    written = b"".join(content(tmp_path / "report").values())
+    assert f"runs/mine/{again.name}-again".encode() in written
+    assert b"medseg-runs-" not in written
+
+
 def test_the_commands_read_the_file_and_write_beside_it(
     sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,14 +159,14 @@ def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp
     assert (done.differing, done.completed, len(done.same)) == ([one], [two], 3)
     assert content(one) == before
     assert list(two.glob("evaluations/*/summary.json"))
-    with pytest.raises(UserError, match="1 of 5 runs are there already and hold something else, so they stay as they"):
+    with pytest.raises(UserError, match=r"1 run of 5 in .* not unpacked, because its folder holds something else"):
         unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
 
 
 def test_a_file_is_not_replaced_by_one_that_holds_fewer_runs_or_is_something_else(sweep: Path, tmp_path: Path) -> None:
     file = pack(sweep)
     shutil.rmtree(next(sweep.glob("unet*seed0")))
-    with pytest.raises(UserError, match="holds 1 runs that would be lost, such as mine/unet-kvasir"):
+    with pytest.raises(UserError, match="holds 1 run that would be lost, such as mine/unet-kvasir"):
         pack(sweep)
     assert len(read_content(file).runs) == 5
     other = tmp_path / "thesis.zip"
@@ -247,6 +257,69 @@ def test_absolute_paths_are_shortened(text: str, public: str) -> None:
     )
     assert paths.in_text(text) == public
     assert paths.in_text(public) == public, "what is short stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("data_dir='/tmp/x/Alice Smith/data'", "data_dir='data'"),
+        ("[Errno 2] No such file: '/home/Alice Smith/data/x.png'", "[Errno 2] No such file: 'x.png'"),
+        ("cannot read /home/Alice Smith/data/x.png (no such file)", "cannot read x.png (no such file)"),
+        ("data.sources=[/home/Alice Smith/a.csv,/home/Alice Smith/b.csv]", "data.sources=[a.csv,b.csv]"),
+        ('["/home/Alice Smith/a.csv", "/home/Alice Smith/b.csv"]', '["a.csv", "b.csv"]'),
+        ("model={path:/home/Alice Smith/w.pt,n:3}", "model={path:w.pt,n:3}"),
+        ("https://alice:pw@host/x.zip", "https://host/x.zip"),
+        ("get https://alice@host:80/x.zip from /home/alice/y", "get https://host:80/x.zip from y"),
+        (r"C:\Users\alice\data\x.png", "x.png"),
+        (r"data.root=C:\Users\Alice Smith\data", "data.root=data"),
+        (r"no file 'C:\\Users\\alice\\x.png' in D:\alice\y", "no file 'x.png' in y"),
+        ("in C:/Users/alice/x.png", "in x.png"),
+        (r"\\server\alice", "share"),
+        (r"\\server\alice\data", "data"),
+        ("//nas/alice/data", "data"),
+        ("not in //nas/alice", "not in share"),
+        ("file://nas/alice/data/x", "x"),
+        ("/home/alice", "home"),
+        (r"C:\Users\alice", "home"),
+        ("copied /data/a to /data/b, 7 // 2, a\\b, see http://a.org//b/c", "copied a to b, 7 // 2, a\\b, see http://a.org//b/c"),
+    ],
+)  # fmt: skip
+def test_users_and_servers_are_no_part_of_what_is_left(text: str, public: str) -> None:
+    paths = Paths.of([{}])
+    assert paths.in_text(text) == public
+    assert paths.in_text(public) == public
+    assert paths.in_value({text: [text]}) == {public: [public]}, "keys as well"
+
+
+def with_setting(run: Path, option: str, value: str) -> None:
+    group, name = option.split(".")
+    config = read_yaml(run / "config.yaml")
+    config[group] = {**config[group], name: value}
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    record = read_json(run / "run.json")
+    write_json(run / "run.json", {**record, "overrides": [*record.get("overrides", ()), f"{option}={value}"]})
+
+
+def test_paths_with_the_same_last_part_stay_apart_in_every_file(sweep: Path, tmp_path: Path) -> None:
+    weights = {0: "/weights/dino/best.pt", 1: "/weights/simclr/best.pt", 2: "best-2.pt"}
+    for seed, value in weights.items():
+        with_setting(next(sweep.glob(f"unet-*seed{seed}")), "model.encoder_weights", value)
+    file = pack(sweep)
+    left = {0: "best.pt", 1: "best-3.pt", 2: "best-2.pt"}
+    packed = {run.seed: run for run in read_runs(file) if run.model == "unet"}
+    for seed, value in left.items():
+        assert packed[seed].config["model"]["encoder_weights"] == value
+        assert f"model.encoder_weights={value}" in read_json(packed[seed].folder / "run.json")["overrides"]
+    assert len({str(run.settings.get("model.encoder_weights")) for run in packed.values()}) == 3
+    # The runs that it was made of are known again, though each by itself would have no number; so are those unpacked.
+    assert len(unpack(file, sweep.parent).same) == 5
+    unpack(file, tmp_path / "other")
+    assert pack(tmp_path / "other" / "mine").read_bytes() == file.read_bytes()
+    run = next(sweep.glob("unet-*seed1"))
+    config = read_yaml(run / "config.yaml")
+    config["model"]["encoder_weights"] = "/weights/simclr/last.pt"
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert unpack(file, sweep.parent).differing == [run]
 
 
 def test_host_process_and_accounts_are_taken_out() -> None:
@@ -369,6 +442,32 @@ def test_a_damaged_run_in_a_file_is_told_by_the_files_name(sweep: Path, tmp_path
     assert str(damaged.error).startswith(f"{file}/mine/unet")
 
 
+def test_a_file_that_another_tool_unpacked_is_told_with_what_to_do(sweep: Path, tmp_path: Path) -> None:
+    file = pack(sweep)
+    extracted = tmp_path / "extracted"
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(extracted)
+    for given in (extracted, extracted / "mine", next(extracted.glob("mine/unet*seed0"))):
+        lines = [line for line in read_runs(given).problems if "was not unpacked by medseg unpack, so" in line]
+        assert len(lines) == 1, given
+        assert lines[0].endswith("files of its runs are missing; unpack the file again, with medseg unpack FILE.zip")
+    for name in read_content(file).entries:
+        if not (extracted / name).exists():
+            shutil.copyfile(sweep.parent / name, extracted / name)
+    assert not read_runs(extracted).problems
+    (extracted / MANIFEST).write_text("{")
+    assert f"{extracted / MANIFEST}: damaged" in read_runs(extracted).problems[0]
+
+
+def test_folders_in_a_zip_are_skipped(sweep: Path, tmp_path: Path) -> None:
+    file = pack(sweep)
+    with zipfile.ZipFile(file, "a") as archive:
+        for name in ("mine/", "mine/empty/"):
+            archive.writestr(name, "")
+    assert len(unpack(file, tmp_path / "other").added) == 5
+    assert not (tmp_path / "other" / "mine" / "empty").exists()
+
+
 # A sweep goes on where another machine has ended.
 
 
@@ -382,6 +481,44 @@ def test_jobs_are_added_to_those_that_are_there(sweep: Path, tmp_path: Path) -> 
     merged = read_json(other / "sweep.json")["jobs"]
     assert [job["name"] for job in merged] == ["another-kvasir-1-seed0", *(job["name"] for job in jobs)]
     assert merged[1] == mine, "what is there stays"
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "merged", "told"),
+    [
+        ({"unet": "U-Net"}, {"unext": "UNeXt"}, {"unet": "U-Net", "unext": "UNeXt"}, None),
+        ({"unet": "Mine"}, {"unet": "U-Net", "unext": "UNeXt"}, {"unet": "Mine", "unext": "UNeXt"}, "unet"),
+        (
+            {"networks": {"unet": "U-Net"}},
+            {"cvc": "CVC"},
+            {"networks": {"unet": "U-Net", "cvc": "CVC"}, "datasets": {"cvc": "CVC"}},
+            None,
+        ),
+        ({"networks": {"a": "A"}}, {"networks": {"b": "B"}}, {"networks": {"a": "A", "b": "B"}}, None),
+    ],
+)
+def test_names_are_merged_where_they_agree(
+    sweep: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    known: dict[str, object],
+    given: dict[str, object],
+    merged: dict[str, object],
+    told: str | None,
+) -> None:
+    (sweep / "names.yaml").write_text(yaml.safe_dump(given))
+    file = pack(sweep)
+    names = tmp_path / "other" / "mine" / "names.yaml"
+    names.parent.mkdir(parents=True)
+    names.write_text("# mine\n" + yaml.safe_dump(known))
+    with caplog.at_level("WARNING", "medseg"):
+        unpack(file, tmp_path / "other")
+        written = names.read_bytes()
+        lines = [record.getMessage() for record in caplog.records]
+        assert lines == ([f"{names}: other names of {told} in the unpacked file; those there stay"] if told else [])
+        unpack(file, tmp_path / "other")
+    assert read_yaml(names) == merged
+    assert names.read_bytes() == written
 
 
 def test_settings_stay_the_same(sweep: Path, tmp_path: Path) -> None:

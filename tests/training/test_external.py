@@ -148,7 +148,7 @@ def test_data_without_a_test_split_train_and_say_so(
     assert (read.state, read.finished, read.scores) == ("trained", False, {})
     text = as_text(read_progress([untested.path]))
     assert "no test scores: the data have no test split" in text
-    assert "1 runs: 1 trained" in text
+    assert "1 run: 1 trained" in text
     folder = evaluate(place / "untested", f"checkpoint={untested.path}", "split=val")
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["images"] == 3

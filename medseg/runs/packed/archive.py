@@ -57,6 +57,11 @@ class Content:
         return [path.removesuffix("/run.json") for path in self.entries if path.endswith("/run.json")]
 
 
+def runs_in_words(count: int) -> str:
+    """Return a number of runs: 1 run, 2 runs."""
+    return "1 run" if count == 1 else f"{count} runs"
+
+
 def is_packed(path: Path) -> bool:
     """Tell whether a path is a file of `medseg pack`, by its content."""
     try:
@@ -111,10 +116,11 @@ def content_of(archive: zipfile.ZipFile, file: Path) -> Content:
 
     Raises `UserError`.
     """
-    entries = {entry.filename: entry for entry in archive.infolist()}
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]  # tools that zip a folder add its folders
+    entries = {entry.filename: entry for entry in files}
     if MANIFEST not in entries:
         raise UserError(f"{file}: not a file of medseg pack")
-    if len(entries) < len(archive.infolist()):
+    if len(entries) < len(files):
         raise damaged(file, "two entries of one name")
     for name, entry in entries.items():
         kind = stat.S_IFMT(entry.external_attr >> 16)
@@ -149,13 +155,34 @@ def is_safe(name: str) -> bool:
 
 def read_copies(manifest: bytes, file: Path) -> dict[str, str]:
     """Return `copies` of the manifest. Raises `UserError`."""
-    content = json.loads(manifest)
+    try:
+        content = json.loads(manifest)
+    except (ValueError, RecursionError) as error:
+        raise damaged(file, error) from None
     copies = content.get("copies") if isinstance(content, dict) else None
     if not isinstance(copies, dict) or not all(isinstance(of, str) for of in copies.values()):
         raise damaged(file, f"{MANIFEST} has no 'copies'")
     if content.get("format") != FORMAT:
         raise UserError(f"{file}: written by a later version of medseg ({str(content.get('medseg'))[:20]}); update it")
     return copies
+
+
+def lacking_files(folder: Path) -> str | None:
+    """Return a line where a file of `medseg pack` was extracted into a folder by another tool, which drops files.
+
+    What several runs hold alike is stored once, and only `medseg unpack` writes it to each of them.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return None
+    copies = read_copies(manifest.read_bytes(), manifest)
+    lacking = sum(is_safe(path) and not (folder / path).exists() for path in copies)
+    if not lacking:
+        return None
+    return (
+        f"{folder}: was not unpacked by medseg unpack, so {lacking} files of its runs are missing; "
+        "unpack the file again, with medseg unpack FILE.zip"
+    )
 
 
 # Read as a folder: unpacked for as long as the process runs.

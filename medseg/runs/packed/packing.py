@@ -12,8 +12,8 @@ from pathlib import Path
 
 import medseg
 from medseg.errors import UserError
-from medseg.runs.packed.archive import FORMAT, MANIFEST, is_packed, read_content
-from medseg.runs.packed.private import Paths, without_private
+from medseg.runs.packed.archive import FORMAT, MANIFEST, is_packed, read_content, runs_in_words
+from medseg.runs.packed.private import Paths, parsed, without_private
 from medseg.runs.reading import read_runs
 from medseg.runs.run import DAMAGED, Run, is_run
 from medseg.runs.tuning import FOLDER as TRIALS
@@ -64,7 +64,8 @@ class Selection:
     @cached_property
     def paths(self) -> Paths:
         """What shortens the paths of these runs."""
-        return Paths.of(run.config for run in self.runs)
+        values = (parsed(file, file.read_bytes()) for file in self.files() if file.suffix in (".json", ".yaml"))
+        return Paths.of((run.config for run in self.runs), values)
 
     def files(self) -> Iterator[Path]:
         """Yield the files that are packed."""
@@ -173,6 +174,6 @@ def check_replaced(selection: Selection, file: Path) -> None:
     gone = sorted({*read_content(file).runs} - {*selection.names})
     if gone:
         raise UserError(
-            f"{file}: holds {len(gone)} runs that would be lost, such as {gone[0]}; medseg unpack {file} "
+            f"{file}: holds {runs_in_words(len(gone))} that would be lost, such as {gone[0]}; medseg unpack {file} "
             "puts them back first, or choose another file with output=FILE.zip"
         )

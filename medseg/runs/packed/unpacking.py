@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
 from medseg.runs.jobs import add_jobs
 from medseg.runs.packed.archive import extract
-from medseg.runs.packed.private import Paths, without_private
+from medseg.runs.packed.private import is_public_form
 from medseg.runs.run import is_run
 from medseg.system.files import read_json, read_yaml, replacing
+
+log = logging.getLogger("medseg")
 
 
 @dataclass
@@ -92,9 +98,9 @@ def put_back(unpacked: Path, folder: Path, result: Unpacked) -> None:
 def holds(folder: Path, unpacked: Path, files: Sequence[Path]) -> bool:
     """Tell whether a run folder holds what these files do, but for what names a machine; a damaged one does not."""
     try:
-        paths = Paths.of([read_yaml(folder / "config.yaml", optional=True)])
+        config = read_yaml(folder / "config.yaml", optional=True)
         return all(
-            without_private(folder / file, (folder / file).read_bytes(), paths) == (unpacked / file).read_bytes()
+            is_public_form(folder / file, (unpacked / file).read_bytes(), (folder / file).read_bytes(), config)
             for file in files
         )
     except (UserError, OSError):
@@ -108,6 +114,45 @@ def add_beside_runs(unpacked: Path, target: Path) -> None:
         add_jobs(target.parent, [job for job in jobs if isinstance(job.get("name"), str)], replace=False)
     elif not target.exists():
         copy(unpacked, target)
+    elif unpacked.name == "names.yaml":
+        add_names(unpacked, target)
+
+
+def add_names(unpacked: Path, target: Path) -> None:
+    """Add to the printed names those that are not there; where two differ, warn, in one line, and keep the first."""
+    try:
+        given, known = read_yaml(unpacked), read_yaml(target)
+    except UserError as error:
+        log.warning("%s; its names are not merged", error)
+        return
+    differing: list[str] = []
+    added = False
+    if is_by_kind(given) != is_by_kind(known):
+        given, known = by_kind(given), by_kind(known)
+    pairs = [(given.get(kind), known.setdefault(kind, {})) for kind in given] if is_by_kind(known) else [(given, known)]
+    for new, old in pairs:
+        if not isinstance(new, dict) or not isinstance(old, dict):
+            continue
+        differing += [str(key) for key in new if key in old and old[key] != new[key]]
+        lacking = {key: text for key, text in new.items() if key not in old}
+        added = added or bool(lacking)
+        old |= lacking
+    if added:
+        with replacing(target) as partial:
+            partial.write_text(yaml.safe_dump(known, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    if differing:
+        several = ", ".join(dict.fromkeys(differing))
+        log.warning("%s: other names of %s in the unpacked file; those there stay", target, several)
+
+
+def is_by_kind(names: Mapping[str, Any]) -> bool:
+    """Tell whether names are given for networks and datasets, not for both in one mapping."""
+    return bool({"networks", "datasets"} & {*names})
+
+
+def by_kind(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return names as those of networks and those of datasets."""
+    return dict(names) if is_by_kind(names) else {"networks": dict(names), "datasets": dict(names)}
 
 
 def copy(source: Path, target: Path) -> None:
