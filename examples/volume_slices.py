@@ -55,6 +55,8 @@ def write_slices(
 def read_volume(folder: Path, patient: str) -> np.ndarray:
     """Stack the predicted masks of a patient: slices x height x width."""
     files = sorted(folder.glob(f"{patient}_*.png"))
+    if not files:
+        sys.exit(f"{folder / patient}_*.png matches no file")
     slices = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
     return np.stack([each for each in slices if each is not None])
 

@@ -35,6 +35,11 @@ def test_a_mask_is_the_same_volume_afterwards(tmp_path: Path) -> None:
     assert [row["group"] for row in read_csv(tmp_path / "patients.csv")] == ["p1"] * 8 + ["p2"] * 8
 
 
+def test_a_patient_without_slices_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"p9_\*\.png matches no file"):
+        slices.read_volume(tmp_path, "p9")
+
+
 def test_no_patient_is_in_two_splits_of_a_training(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), str(tmp_path / "slices")]
     subprocess.run(command, check=True)

@@ -197,8 +197,21 @@ def not_composed(message: str, config_name: str, words: Sequence[str]) -> str:
     if ours and not other_names(key) and (key in known_keys(config_name, []) or not close_matches(name, ours)):
         choice = next((word for word in words if word.startswith(f"{group}=")), group)
         own = f"; an argument of your class: +{key}=..." if choice == "model=custom" else ""
-        return f"unknown option '{key}': {choice} has {', '.join(other for other in ours if '.' not in other)}{own}"
+        return f"unknown option '{key}': {choice} has {listed(ours)}{own or options_with(group, name)}"
     return unknown_key(key, known)
+
+
+def listed(options: Sequence[str]) -> str:
+    """List the options of a group, without those of its parts and without the name of its class."""
+    return ", ".join(name for name in options if "." not in name and name != "_target_") or "no options"
+
+
+def options_with(group: str, name: str) -> str:
+    """Say which options of a group take a key of this name; nothing where none does, or nearly all do."""
+    if "." in group or not (yaml_files.config_dir() / group).is_dir():
+        return ""
+    takers = [option for option in yaml_files.options(group) if name in yaml_files.keys_of(group, option)]
+    return f"; '{name}' is taken by {', '.join(f'{group}={taker}' for taker in takers)}" if 0 < len(takers) < 5 else ""
 
 
 def known_keys(config_name: str, words: Sequence[str]) -> list[str]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-
-if TYPE_CHECKING:
-    pass
 
 
 def config_root() -> Path:
@@ -33,6 +30,15 @@ def options(group: str) -> dict[str, str]:
     """Map each option of a group to its one-line description, the first comment line of its file."""
     files = sorted((config_dir() / group).glob("*.yaml"))
     return {file.stem: describe(file) for file in files if not file.stem.startswith("_")}
+
+
+def keys_of(group: str, option: str) -> set[str]:
+    """Return the keys of an option of a group, with those of the options that it is made from."""
+    cfg: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / group / f"{option}.yaml"), resolve=False)
+    parents = [
+        name for name in cfg.pop("defaults", []) if isinstance(name, str) and not name.startswith(("_self_", "/"))
+    ]
+    return set(map(str, cfg)).union(*(keys_of(group, name) for name in parents))
 
 
 def describe(file: Path) -> str:

@@ -120,11 +120,19 @@ class Sweep(Sweeper):
             assert self.config is not None
             self.command.dry_run(expected_jobs(jobs, self.plan, written), self.config.hydra.launcher)
             return
+        self.check_data(jobs)
         unfinished: list[Outcome] = []
         if any(map(is_tuned, jobs)):
             self.of_many = True
             jobs, unfinished = tune(jobs, self.plan, self.run, written)
         report([*self.run(jobs), *unfinished])
+
+    def check_data(self, jobs: Sequence[PlannedJob]) -> None:
+        """Raise `UserError` where no job that is not finished can run, since its data are missing."""
+        from medseg.sweeps.missing_data import check_data  # not above: most commands read no data
+
+        assert self.config is not None
+        check_data([job for job in jobs if not is_finished(job)], self.config.hydra.launcher)
 
     def run(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
         """Run the jobs that are not finished, and return how all of them ended."""
@@ -132,7 +140,7 @@ class Sweep(Sweeper):
         finished: list[PlannedJob] = []
         due: list[PlannedJob] = []
         for job in jobs:
-            (finished if job.plan and job.plan.finished and not job.plan.repeated else due).append(job)
+            (finished if is_finished(job) else due).append(job)
         for job in finished:
             log.info("finished already, so not repeated: %s", job.name)
         if any(has_measured_precision(job) for job in due):
@@ -269,6 +277,11 @@ def with_seed(composed: DictConfig, overrides: Sequence[str], seed: int) -> Dict
 def parse_override(word: str) -> Override:
     """Parse a word of a command line as Hydra does."""
     return OverridesParser.create().parse_override(word)
+
+
+def is_finished(job: PlannedJob) -> bool:
+    """Tell whether a job is finished already and not to be repeated."""
+    return job.plan is not None and job.plan.finished and not job.plan.repeated
 
 
 def has_measured_precision(job: PlannedJob) -> bool:

@@ -10,11 +10,14 @@ artifacts    config.yaml, test/summary.json, images/*.png
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +127,7 @@ def open_mlflow(
     if tracking_uri is None:
         tracking_uri = f"sqlite:///{runs_dir / DATABASE}"
         artifacts = (runs_dir / ARTIFACTS / str(run.record["experiment"])).as_uri()
+    check_database(tracking_uri)
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -147,6 +151,29 @@ def open_mlflow(
         tags={**tags_of(run), **{str(key): str(value) for key, value in tags.items()}},
         run_id=known_run(client, run.logger_id),
     )
+
+
+def check_database(tracking_uri: str) -> None:
+    """Open the file of a SQLite database, which is made where there is none; MLflow would try for 100 s.
+
+    Args:
+        tracking_uri: what is logged to; anything but the file of a SQLite database is not looked at.
+
+    Raises `OSError` where that is not possible.
+    """
+    scheme, _, name = tracking_uri.partition(":///")
+    file = Path(name.partition("?")[0])
+    if scheme.partition("+")[0] != "sqlite" or not name or name.startswith((":memory:", "file:")):
+        return
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "the database of MLflow cannot be opened", str(file))
+    try:
+        with closing(sqlite3.connect(file, timeout=PATIENCE / 4)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, f"the database of MLflow cannot be opened: {error}", str(file)) from error
+    if not os.access(file, os.W_OK):
+        raise PermissionError(errno.EACCES, "the database of MLflow cannot be written", str(file))
 
 
 def known_run(client: Any, run_id: str | None) -> str | None:

@@ -170,7 +170,7 @@ def test_a_restart_goes_on_where_it_stopped(
     (out / "a").mkdir()
     (out / "a" / "scan.png").write_bytes(b"half a file")
     predict(checkpoint, images, out)
-    assert "predicted: 2 images, 1 were there already" in capsys.readouterr().out
+    assert "predicted: 2 images, 1 was there already" in capsys.readouterr().out
     assert [row["image"] for row in read_csv(out / "predictions.csv")] == ["a/scan.png", "b/scan.png", "top.jpg"]
     assert (out / "top.png").stat().st_mtime_ns == first
     assert masks(out)["a/scan.png"].shape == (40, 60)
@@ -179,7 +179,7 @@ def test_a_restart_goes_on_where_it_stopped(
     (out / "b" / "scan.png").unlink()
     write_image(images / "top.jpg", picture(30, 30))
     predict(checkpoint, images, out)
-    assert "predicted: 2 images, 1 were there already" in capsys.readouterr().out
+    assert "predicted: 2 images, 1 was there already" in capsys.readouterr().out
     assert masks(out)["top.png"].shape == (30, 30)
     predict(checkpoint, images / "a", tmp_path / "sub")
     predict(checkpoint, images / "a", tmp_path / "sub", "overlays=true")
@@ -221,8 +221,12 @@ def test_the_named_folder_holds_the_masks(checkpoint: Path, images: Path, tmp_pa
     ]  # fmt: skip
     # A folder of images that is called as one of the results.
     write_image(images / "overlays" / "top.png", picture(20, 20))
-    with pytest.raises(ConfigError, match=r"overlays/top\.png of top\.jpg would replace overlays/top\.png"):
-        predict(checkpoint, images, tmp_path / "other", "overlays=true")
+    advice = "rename the folder overlays of the images, or leave out overlays=true"
+    with pytest.raises(
+        ConfigError, match=rf"overlays/top\.png of top\.jpg would replace overlays/top\.png.*; {advice}$"
+    ):
+        predict(checkpoint, images, tmp_path / "nested" / "other", "overlays=true")
+    assert not (tmp_path / "nested").exists(), "no empty folder is left behind"
     assert "overlays/top.png" in predict(checkpoint, images, tmp_path / "third").finished
 
 

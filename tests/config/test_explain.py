@@ -80,7 +80,13 @@ def test_an_unknown_key_is_not_what_it_was_meant_to_be() -> None:
             ["model=custom", "model.base_channels=8"],
             "'model.base_channels': model=custom has in_channels, num_classes; an argument of your class: +model.base_",
         ),
-        (["--config-dir", "conf", "-m", "model=unet,mine", "model.base_channels=8"], "model=mine has _target_, width"),
+        (["--config-dir", "conf", "-m", "model=unet,mine", "model.base_channels=8"], "model=mine has width"),
+        (
+            ["loss=dice", "loss.class_weights=balanced"],
+            "unknown option 'loss.class_weights': loss=dice has include_background; 'class_weights' is taken by "
+            "loss=ce_dice, loss=ce_dice_released, loss=focal",
+        ),
+        (["loss=lovasz", "loss.class_weights=balanced"], "loss=lovasz has no options; 'class_weights' is taken by"),
         (["~model.base_channels=5"], "'model.base_channels' is 32, not 5: write ~model.base_channels alone"),
         (["+model._target_=my.Net", "~model.num_classes"], "has no value that could be removed: leave out ~model"),
         (["model@x=unet"], "unknown option 'model@x'; write model=..."),

@@ -20,6 +20,8 @@ import pytest
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv, read_json, write_json
+from medseg.training.loggers import RunInfo, mlflow_logger
+from medseg.training.mlflow_mirror import check_database
 from tests.helpers import train
 
 WANTED = ("logger=mlflow", "experiment=study")
@@ -174,6 +176,37 @@ def test_without_mlflow_it_is_one_line_before_the_run(tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match=r"logger=mlflow needs MLflow: pip install 'medseg\[mlflow\]'"):
         train(tmp_path, "logger=mlflow")
     assert not list(tmp_path.glob("runs/main/*/config.yaml"))
+
+
+@needs_mlflow
+def test_a_database_that_cannot_be_opened_is_one_warning_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "runs" / "study" / "a"
+    folder.mkdir(parents=True)
+    (tmp_path / "runs" / "mlflow.db").mkdir()
+    record = {"name": "a", "experiment": "study", "model": "a", "data": "b", "setting": "a", "seed": 0, "choices": {}}
+    mirror = mlflow_logger(run=RunInfo(folder, record, "0" * 32, {"seed": 0}))
+    began = time.monotonic()
+    mirror.begin()
+    assert time.monotonic() - began < 5
+    assert not mirror.on
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("MLflow is off from here on (IsADirectoryError: ")
+    assert "the database of MLflow cannot be opened" in warning
+    assert str(tmp_path / "runs" / "mlflow.db") in warning
+
+
+def test_databases_are_checked_before_mlflow_opens_them(tmp_path: Path) -> None:
+    check_database(f"sqlite:///{tmp_path}/new.db")
+    check_database(f"sqlite:///{tmp_path}/new.db")
+    for address in ("http://localhost:5000", "sqlite:///:memory:", str(tmp_path), "postgresql:///runs"):
+        check_database(address)
+    (tmp_path / "text.db").write_text("no database\n" * 100)
+    for name in ("text.db", "missing/mlflow.db"):
+        with pytest.raises(OSError, match="the database of MLflow cannot be opened"):
+            check_database(f"sqlite:///{tmp_path}/{name}")
 
 
 JOB = """

@@ -46,31 +46,51 @@ def look_up(data: DictConfig) -> DataState:
 
     Raises `UserError` for a dataset, a size or a number of channels that cannot be.
     """
-    plain: Any = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
-    dataset: Dataset = instantiate(data.dataset)
-    size = None if plain["patches"] else checked_size(plain["image_size"])
-    request = Request(dataset, size, checked_channels(plain["in_channels"]), plain["skip_bad"])
-    data_dir, source = Path(plain["data_dir"]).expanduser(), plain["source"]
-    folder = None
-    missing = missing_archives(dataset, data_dir) if dataset.archives else []
-    if source is None and missing:
-        folder = newest_prepared(request, data_dir / "prepared")
-    if folder is None:
-        by_address = source is not None and is_url(source)
-        if missing and (by_address or (source is None and plain["download"])):
-            return DataState(request.label, TO_DOWNLOAD, ", ".join(archive.file for archive in missing))
-        try:
-            opened = open_source(dataset, None if by_address else source, data_dir, download=False)
-        except UserError as error:
-            return DataState(request.label, MISSING, str(error))
-        folder = data_dir / "prepared" / f"{request.label}-{request.key(opened.identity)}"
-        if not is_complete(folder):
-            return DataState(request.label, TO_PREPARE)
+    plain, dataset, request = described(data)
+    folder = find_prepared(plain, dataset, request)
+    if isinstance(folder, DataState):
+        return folder
     try:
         prepared = PreparedDataset(folder)
     except UserError:  # damaged, so it is made anew
         return DataState(request.label, TO_PREPARE)
     return DataState(request.label, PREPARED, "", counts(plain, dataset, prepared), prepared.num_classes)
+
+
+def why_missing(data: DictConfig) -> str | None:
+    """Return why the data that a `data` configuration describes are missing; None where they are not.
+
+    Raises `UserError` as `look_up` does.
+    """
+    state = find_prepared(*described(data))
+    return state.detail if isinstance(state, DataState) and state.state == MISSING else None
+
+
+def described(data: DictConfig) -> tuple[dict[str, Any], Dataset, Request]:
+    """Return the options of a `data` configuration, its dataset, and what is prepared of it."""
+    plain: Any = OmegaConf.to_container(data, resolve=True, throw_on_missing=True)
+    dataset: Dataset = instantiate(data.dataset)
+    size = None if plain["patches"] else checked_size(plain["image_size"])
+    return plain, dataset, Request(dataset, size, checked_channels(plain["in_channels"]), plain["skip_bad"])
+
+
+def find_prepared(plain: Mapping[str, Any], dataset: Dataset, request: Request) -> Path | DataState:
+    """Return the folder of prepared data, or the state of data that are not prepared."""
+    data_dir, source = Path(plain["data_dir"]).expanduser(), plain["source"]
+    missing = missing_archives(dataset, data_dir) if dataset.archives else []
+    if source is None and missing:
+        folder = newest_prepared(request, data_dir / "prepared")
+        if folder is not None:
+            return folder
+    by_address = source is not None and is_url(source)
+    if missing and (by_address or (source is None and plain["download"])):
+        return DataState(request.label, TO_DOWNLOAD, ", ".join(archive.file for archive in missing))
+    try:
+        opened = open_source(dataset, None if by_address else source, data_dir, download=False)
+    except UserError as error:
+        return DataState(request.label, MISSING, str(error))
+    folder = data_dir / "prepared" / f"{request.label}-{request.key(opened.identity)}"
+    return folder if is_complete(folder) else DataState(request.label, TO_PREPARE)
 
 
 def counts(options: Mapping[str, Any], dataset: Dataset, prepared: PreparedDataset) -> dict[str, int] | None:

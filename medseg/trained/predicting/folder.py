@@ -68,7 +68,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
     with output.opened(settings, inputs.images, force=cfg.force):
         due = [image for image in inputs.images if not output.has(image)]
         device = predictor.networks[0].device
-        log.info("%s images, %s of them to predict, on %s", len(inputs.images), len(due), device)
+        log.info("images: %s, to predict: %s, on %s", len(inputs.images), len(due), device)
 
         def work(index: int) -> Finished | SampleError:
             with collected_notes() as notes:
@@ -180,8 +180,9 @@ def warn_of_dark(notes: Sequence[Problem], predicted: int, trained: str) -> None
 def report(output: OutputFolder, images: Sequence[Input], due: Sequence[Input], unreadable: dict[str, str]) -> None:
     """Print what was done and where; raises `UserError` where images could not be read."""
     done = len(due) - len(unreadable)
-    before = f", {len(images) - len(due)} were there already" if len(images) > len(due) else ""
-    print(f"predicted: {done} images{before}")
+    there = len(images) - len(due)
+    before = f", {there} {'was' if there == 1 else 'were'} there already" if there else ""
+    print(f"predicted: {done} {'image' if done == 1 else 'images'}{before}")
     print(printable(f"masks:     {output.path}"))
     print(printable(f"table:     {output.table}"))
     if not unreadable:

@@ -113,6 +113,8 @@ class OutputFolder:
         Raises `UserError` where another process holds it, it holds outputs of other settings or files of others, or an
         output would replace an image or another output.
         """
+        if not self.path.exists():
+            self._check_files(images)  # so that no empty folder is left behind
         lock = self.path / ".lock"
         with held(lock, "is predicting into this folder"):
             try:
@@ -164,7 +166,8 @@ class OutputFolder:
                 other = sources.get(here / name, outputs.setdefault(here / name, image.image))
                 if here / name in sources or other != image.image:
                     raise ConfigError(
-                        f"{self.path / name} of {image.image} would replace {other} or its output; give another output"
+                        f"{self.path / name} of {image.image} would replace {other} or its output; "
+                        f"{'give another output' if here / name in sources else way_out(name, other)}"
                     )
 
     def _read_journal(self) -> dict[str, Finished]:
@@ -268,6 +271,20 @@ class OutputFolder:
         self.unreadable.unlink(missing_ok=True)
         if reasons:
             write_csv(self.unreadable, [{"image": image, "reason": reason} for image, reason in reasons.items()])
+
+
+def way_out(name: str, other: str) -> str:
+    """Say what to do where an output would replace that of another image.
+
+    Args:
+        name: of the output, below the output folder.
+        other: the other image, below the folder of the images.
+    """
+    kind = name.partition("/")[0]
+    folder = (name if kind in RESULTS[1:] else other).partition("/")[0]
+    if folder in RESULTS[1:]:
+        return f"rename the folder {folder} of the images, or leave out {folder}=true"
+    return "rename one of the two images"
 
 
 def as_line(entry: Finished) -> str:
