@@ -533,7 +533,7 @@ print(prepare(Tiny(), image_size=16, data_dir=sys.argv[1], source=sys.argv[2], n
 
 def start(data_dir: Path, source: Path, delay: float) -> subprocess.Popen[str]:
     """Start a preparation in a process of its own that takes `delay` seconds for each image."""
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "MEDSEG_TEST_DELAY": str(delay), "PYTHONPATH": root}
     command = [sys.executable, "-c", SCRIPT, str(data_dir), str(source)]
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

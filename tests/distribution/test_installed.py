@@ -15,7 +15,7 @@ import pytest
 from medseg.__main__ import command_names
 from medseg.config.overrides import command_title
 from tests.helpers import TINY
-from tests.packaging.conftest import PROJECT, Built, borrow_packages
+from tests.distribution.conftest import PROJECT, Built, borrow_packages
 
 GUARD = f"""
 import os, sys

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import medseg
-from tests.packaging.conftest import PROJECT, Built, build
+from tests.distribution.conftest import PROJECT, Built, build
 
 
 def project_files() -> set[str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import TINY
-from tests.packaging.conftest import PROJECT, borrow_packages
-from tests.packaging.dockerfile import Instruction, parse
+from tests.distribution.conftest import PROJECT, borrow_packages
+from tests.distribution.dockerfile import Instruction, parse
 
 INSTRUCTIONS = parse(PROJECT / "Dockerfile")
 DOCS = (PROJECT / "docs" / "install.md").read_text(encoding="utf-8")

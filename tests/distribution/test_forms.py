@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from medseg.runs.environment import describe_environment
-from tests.packaging.conftest import PROJECT
+from tests.distribution.conftest import PROJECT
 
 FOLDER = PROJECT / ".github" / "ISSUE_TEMPLATE"
 FORMS = sorted(file for file in FOLDER.glob("*.yml") if file.stem != "config")
