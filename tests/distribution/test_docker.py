@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import TINY
 from tests.distribution.conftest import PROJECT, borrow_packages
 from tests.distribution.dockerfile import Instruction, parse
+from tests.helpers import TINY
 
 INSTRUCTIONS = parse(PROJECT / "Dockerfile")
 DOCS = (PROJECT / "docs" / "install.md").read_text(encoding="utf-8")

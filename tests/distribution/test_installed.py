@@ -14,8 +14,8 @@ import pytest
 
 from medseg.__main__ import command_names
 from medseg.config.overrides import command_title
-from tests.helpers import TINY
 from tests.distribution.conftest import PROJECT, Built, borrow_packages
+from tests.helpers import TINY
 
 GUARD = f"""
 import os, sys
