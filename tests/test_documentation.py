@@ -185,7 +185,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = [row["id"] for row in read_csv(run.splits)]
     patients = [{"id": image, "device": "AB"[number % 2]} for number, image in enumerate(images)]
     write_csv(folder / "patients.csv", patients)
-    write_packed(select([folder / "runs" / "mine"]), folder / "results" / "mine.zip")
+    # An experiment that no other command changes.
+    train(folder, "experiment=packed", "trainer.max_epochs=1", "model.base_channels=4")
+    write_packed(select([folder / "runs" / "packed"]), folder / "results" / "mine.zip")
     (folder / "images").mkdir()
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (70, 90, 3), dtype=np.uint8)

@@ -43,6 +43,7 @@ def test_it_is_known_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Sweep, "command", command, raising=False)
     monkeypatch.setattr(Sweep, "combinations", lambda self, arguments: [])
     monkeypatch.setattr(Sweep, "plan", lambda self, combinations: [job()])
+    monkeypatch.setattr(Sweep, "check_data", lambda self, jobs: None)
     monkeypatch.setattr(Sweep, "launch", lambda self, jobs: seen.append(os.environ["SHARED"]) or [])
     Sweep(None, None).sweep([])
     assert seen == ["yes"]

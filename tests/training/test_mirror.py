@@ -132,7 +132,7 @@ def test_a_service_that_dies_or_hangs(
     fault = "+callbacks.signal._target_=tests.training.test_mirror.Signal"
     assert finished(train(tmp_path, "logger=wandb", fault, f"+callbacks.signal.number={int(number)}"))
     (warning,) = warnings(caplog)
-    assert f"logger.wandb {OFF}" in warning
+    assert OFF in warning
     assert not services(), "nothing is waited for when this process ends"
 
 
@@ -157,7 +157,7 @@ def test_a_server_that_refuses_or_hangs(
     with online(monkeypatch, key=key, **behaviour):
         assert finished(train(tmp_path, *ONLINE))
     (warning,) = warnings(caplog)
-    assert f"logger.wandb {OFF}" in warning
+    assert OFF in warning
     assert reason in warning
     assert not services()
 
