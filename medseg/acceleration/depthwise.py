@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medseg.acceleration.dilated import computing_dtype, convolve_in_float32, is_traced
+
 COLUMNS = 3
 """The widest kernel whose gradient oneDNN computes fast."""
 
@@ -43,19 +45,14 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map N x C x H x W to N x C x H' x W'."""
-        tracing = torch.compiler.is_compiling() or torch._C._get_tracing_state()
         if input.device.type != "cpu" or input.dim() != 4:
             return super().forward(input)
-        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype
+        dtype = computing_dtype(input)
         # oneDNN (3.x, in PyTorch 2.15) returns a wrong gradient of such a kernel where the image or the kernel is in
         # channels_last, and may write where it must not.
         is_wrong = dtype == torch.bfloat16 and self.dilation != (1, 1)
-        if tracing and is_wrong:
-            with torch.autocast("cpu", enabled=False):
-                bias = None if self.bias is None else self.bias.float()
-                return self._conv_forward(input.float(), self.weight.float(), bias).to(dtype)
-        if tracing:
-            return super().forward(input)
+        if is_traced():
+            return convolve_in_float32(self, input, dtype) if is_wrong else super().forward(input)
         if is_wrong:
             input = input.contiguous(memory_format=torch.channels_last)
         weight, bias, padding = self.weight, self.bias, cast(Pair, self.padding)
