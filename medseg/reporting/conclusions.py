@@ -54,7 +54,7 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What is said of a dataset.
+    """The sentences on a dataset.
 
     Args:
         column: the dataset, or an external test.
@@ -68,12 +68,12 @@ class Conclusion:
 
 
 def conclude(comparison: Comparison) -> tuple[Conclusion, ...]:
-    """Return what is said of each column of a comparison, in their order."""
+    """Return the sentences on each column of a comparison, in their order."""
     return tuple(map(partial(conclude_column, comparison), comparison.columns))
 
 
 def conclude_column(comparison: Comparison, column: Line) -> Conclusion:
-    """Return what is said of a column."""
+    """Return the sentences on a column."""
     cells, measure = comparison.column_cells(column), comparison.measure
     standings = standings_of(cells, [pair for pair in comparison.pairs if pair.column == column], measure)
     own = comparison.column_cells(column.of or column)
@@ -210,7 +210,7 @@ def because(standings: Sequence[Standing]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """List names; those that have commas themselves are told apart by semicolons."""
+    """List names; those that have commas themselves are separated by semicolons."""
     *first, last = names or [""]
     between = "; " if any("," in name for name in names) else ", "
     return f"{between.join(first)} and {last}" if first else last
@@ -295,6 +295,6 @@ def contradiction(paper: JudgedPaper, verdict: Verdict) -> str:
     """State a verdict that contradicts a paper."""
     written = differences(verdict)
     shown = "; ".join(filter(None, (written["datasets"] or written["difference"], *verdict.remarks)))
-    said = verdict.claim.says.rstrip(".")
+    claim = verdict.claim.says.rstrip(".")
     protocol = f" (protocol: {verdict.protocol})" if verdict.protocol else ""
-    return f"Contradicted: “{said}”, {paper.paper}. Here: {shown}{protocol}."
+    return f"Contradicted: “{claim}”, {paper.paper}. Here: {shown}{protocol}."

@@ -75,12 +75,12 @@ class Contents:
 
     @cached_property
     def conclusions(self) -> tuple[Conclusion, ...]:
-        """What is said of each dataset and external test."""
+        """The sentences on each dataset and external test."""
         return conclude(self.comparison)
 
     @cached_property
     def on_claims(self) -> tuple[str, ...]:
-        """What is said of the claims of papers, in sentences of plain text."""
+        """The sentences on the claims of papers, as plain text."""
         return conclude_claims(self.judged)
 
     @property

@@ -54,7 +54,7 @@ class Report(Contents):
 
     @property
     def sentences(self) -> list[str]:
-        """What is said of the datasets and of the claims of papers, as plain text."""
+        """The sentences on the datasets and on the claims of papers, as plain text."""
         return [*(one.text for one in self.conclusions), *self.on_claims]
 
     def _repr_html_(self) -> str:

@@ -192,7 +192,7 @@ def expand_home(path: str | Path) -> Path:
         return full
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
-            return full  # what is wrong with it is told where it is read
+            return full  # what is wrong with it is reported where it is read
         raise UserError(f"{str(path)[:60]}...: the name is too long for a file") from None
     except RuntimeError:
         raise UserError(f"{path}: there is no such home folder; for one in this folder write ./{path}") from None

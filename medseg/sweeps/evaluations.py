@@ -99,8 +99,8 @@ def evaluate_run(run: Run, force: bool, given: Sequence[str], server: ForkServer
     code = job.result()
     outcome = job_outcome(None, run.name, job, code)
     if outcome.state == "finished":
-        told = {"done before": DONE_BEFORE, "skipped": OTHER_CLASSES}
-        state = next((state for state, text in told.items() if any(text in line for line in job.lines)), "evaluated")
+        remarks = {"done before": DONE_BEFORE, "skipped": OTHER_CLASSES}
+        state = next((state for state, text in remarks.items() if any(text in line for line in job.lines)), "evaluated")
         return Outcome(run.name, state)
     # A user's error, which it printed last, is on the screen already.
     printed = job.lines[-1] if job.lines else ""

@@ -103,7 +103,7 @@ def make(title: str, node: DictConfig, arguments: Mapping[str, Any]) -> Logger |
 
 
 def arguments_of(made: Any, key: str, run: RunInfo) -> dict[str, Any]:
-    """Return what a class of loggers is told about a run: of the arguments below, those that its signature names.
+    """Return what a class of loggers gets of a run: of the arguments below, those that its signature names.
 
     Args:
         made: the class, or a function that returns a logger.

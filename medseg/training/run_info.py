@@ -1,4 +1,4 @@
-"""What a logger is told about a run."""
+"""What a logger gets of a run."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ KINDS: Mapping[str, dict[str, Any]] = {
 def draw_overview(verdicts: Verdicts, folder: Path) -> list[Path]:
     """Draw mean and interval of the networks on each dataset, of very many networks the best ones.
 
-    The networks are sorted by their mean place on the datasets. Nothing where no dataset has two networks.
+    The networks are sorted by their mean rank on the datasets. Nothing where no dataset has two networks.
     """
     standings = {column: shown for column, shown in verdicts.standings.items() if len(shown) > 1}
     if not standings:
@@ -54,13 +54,13 @@ def draw_overview(verdicts: Verdicts, folder: Path) -> list[Path]:
 
 
 def sorted_rows(rows: Sequence[Line], standings: Mapping[Line, Sequence[Standing]]) -> list[Line]:
-    """Sort the networks that have a score by their mean place on the datasets that have them, the best first."""
-    places: dict[Line, list[float]] = {}
+    """Sort the networks that have a score by their mean rank on the datasets that have them, the best first."""
+    ranks: dict[Line, list[float]] = {}
     for shown in standings.values():
-        for place, one in enumerate(shown):
-            places.setdefault(one.row, []).append(place / (len(shown) - 1))
-    there = [row for row in rows if row in places]
-    return sorted(there, key=lambda row: sum(places[row]) / len(places[row]))
+        for rank, one in enumerate(shown):
+            ranks.setdefault(one.row, []).append(rank / (len(shown) - 1))
+    there = [row for row in rows if row in ranks]
+    return sorted(there, key=lambda row: sum(ranks[row]) / len(ranks[row]))
 
 
 def add_standings(axis: Axes, standings: Sequence[Standing], rows: Sequence[Line]) -> None:

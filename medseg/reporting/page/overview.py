@@ -55,7 +55,7 @@ def overview_html(conclusions: Sequence[Conclusion], sentences: Sequence[str], m
 
 
 def card_html(conclusion: Conclusion, measure: Measure) -> str:
-    """Write what is said of a dataset, and its plot; no plot of a single network."""
+    """Write the sentences on a dataset, and its plot; no plot of a single network."""
     drawn = plot_svg(conclusion, measure) if len(conclusion.standings) > 1 else ""
     return f"<div>\n<h3>{plain(conclusion.column.label)}</h3>\n<p>{plain(conclusion.text)}</p>\n{drawn}</div>"
 

@@ -76,8 +76,8 @@ class Selection:
             wanted = (*SCORES, *(PREDICTIONS if self.predictions else ()), *pictures)
             # An evaluation without its summary was cut short.
             tested = [folder / "test", *(file.parent for file in folder.glob("evaluations/*/summary.json"))]
-            for place, patterns in [(folder, pictures), *((place, wanted) for place in tested)]:
-                yield from (file for pattern in patterns for file in place.glob(pattern) if file.is_file())
+            for parent, patterns in [(folder, pictures), *((one, wanted) for one in tested)]:
+                yield from (file for pattern in patterns for file in parent.glob(pattern) if file.is_file())
         for experiment in self.experiments:
             yield from (file for pattern in OF_EXPERIMENTS for file in experiment.glob(pattern) if file.is_file())
 
