@@ -35,6 +35,7 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     from medseg.config.compose import compose
     from medseg.config.tuning import is_searched
     from medseg.errors import ConfigError
+    from medseg.system.signals import preserved_signal_handlers
     from medseg.training.continuing import plan_training
     from medseg.training.start import train
 
@@ -51,7 +52,8 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
         )
     if cfg.dry_run:
         raise ConfigError("dry_run: medseg.fit trains; `medseg train dry_run=true` shows what would be done")
-    folder = train(cfg, plan_training(cfg, hydra_config))
+    with preserved_signal_handlers():
+        folder = train(cfg, plan_training(cfg, hydra_config))
     (run,) = read_runs(folder.path).runs
     return run
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from medseg.system.bf16 import share_bf16_speedup
+from medseg.system.signals import preserved_signal_handlers
 
 # Set before anything imports them: no test may reach the network or ask anybody anything.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -43,3 +45,10 @@ def shared_data() -> Path:
 def golden() -> Path:
     """The folder of the golden vectors of the released networks."""
     return shared_folder("golden")
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """An interrupted training ignores further signals, and so would all processes that later tests start."""
+    with preserved_signal_handlers():
+        yield

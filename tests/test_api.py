@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,15 @@ def test_a_script(folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatc
     assert scores["headline"] == run.summary["headline"]
     pixels = np.zeros((20, 30, 3), np.uint8)
     assert medseg.load(run, device="cpu").predict(pixels).mask.shape == (20, 30)
+
+
+def test_signals_are_as_before_an_interrupted_training(words: list[str]) -> None:
+    interrupted = ["+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4"]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(KeyboardInterrupt):
+        medseg.fit("unet", "synthetic", [*words, *interrupted])
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_what_cannot_be(words: list[str]) -> None:

@@ -63,6 +63,19 @@ def block_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def preserved_signal_handlers() -> Iterator[None]:
+    """Give back the handlers of Ctrl-C and `SIGNALS` at the end, in a process that goes on, such as a notebook's."""
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                if handler is not None:  # None: not Python's, so Python cannot set it again
+                    signal.signal(number, handler)
+
+
 def restore_default_signals() -> None:
     """Let a further Ctrl-C end the process, whatever it does; it ends anyway, so nothing else interrupts it again."""
     if threading.current_thread() is threading.main_thread():
