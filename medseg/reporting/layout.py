@@ -304,17 +304,28 @@ def make_lines(
         facts = {*facts_of(run), *apart.get(id(run), ())}
         shared[keys[id(run)]] = shared.get(keys[id(run)], facts) & facts
     lines = {key: (key[0], tuple(sorted(facts))) for key, facts in shared.items()}
-    labels = label_lines(list(lines.values()))
+    begun = {keys[id(run)] for run in runs if run.settings}
+    labels = label_lines(list(lines.values()), [key in begun for key in lines])
     made = {key: Line(labels[k], *line) for k, (key, line) in enumerate(lines.items())}
     return {id(run): made[keys[id(run)]] for run in runs}
 
 
-def label_lines(lines: Sequence[tuple[str, Facts]]) -> list[str]:
-    """Name rows or columns by what differs among them: the name where there are several, and the differing facts."""
+def label_lines(lines: Sequence[tuple[str, Facts]], begun: Sequence[bool] | None = None) -> list[str]:
+    """Name rows or columns by what differs among them: the name where there are several, and the differing facts.
+
+    Args:
+        lines: the name and the facts of each.
+        begun: whether a run of the line has; otherwise what it lacks is not known to differ. None: all have.
+    """
     names = {name for name, _ in lines}
     mappings = [dict(facts) for _, facts in lines]
+    known = [True] * len(lines) if begun is None else begun
     keys = sorted({key for facts in mappings for key in facts}, key=lambda key: ("." in key, key))
-    differing = [key for key in keys if len({facts.get(key) for facts in mappings}) > 1]
+    differing = [
+        key
+        for key in keys
+        if len({facts.get(key) for facts, is_known in zip(mappings, known, strict=True) if is_known or key in facts}) > 1
+    ]
     labels: list[str] = []
     for (name, _), facts in zip(lines, mappings, strict=True):
         parts = [f"{short(key)}={facts[key]}" for key in differing if key in facts and not in_name(name, key)]

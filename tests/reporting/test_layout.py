@@ -310,6 +310,19 @@ def test_jobs_of_a_sweep_that_has_just_begun_are_in_its_rows_and_columns(tmp_pat
     assert len(layout.cells) == 6
 
 
+def test_settings_of_an_experiment_are_in_no_label_while_jobs_have_not_begun(tmp_path: Path) -> None:
+    networks = {"unet": 0.0, "convunext": 0.0, "amsunet model.base_channels=8": 0.0}
+    states = waiting(networks, ("kvasir",), ("unet", "kvasir"))
+    folder = fabricate(tmp_path / "s", networks, seeds=(0, 1), images=4, states=states)
+    for file in folder.glob("unet*/config.yaml"):
+        config = yaml.safe_load(file.read_text())
+        config["trainer"]["max_epochs"] = 20  # as a file of `experiments` sets it, on no command line
+        file.write_text(yaml.safe_dump(config))
+        record = file.with_name("run.json")
+        record.write_text(json.dumps({**json.loads(record.read_text()), "defaults": {"trainer.max_epochs": 200}}))
+    assert rows(laid_out(folder)) == ["unet", "convunext", "amsunet, base_channels=8"]
+
+
 @pytest.mark.parametrize("word", ["model.kernel_size=9", "optimizer.lr=0.3", "optimizer=sgd", "data.batch_size=2"])
 def test_a_job_that_was_given_other_settings_is_in_no_begun_row(tmp_path: Path, word: str) -> None:
     networks = {"unet": 0.0, f"unet {word}": 0.0}
