@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
 from medseg.errors import ConfigError, printable
-from medseg.training.wandb_login import check_wandb_account
-from medseg.training.wandb_offline import find_offline, sync
+from medseg.training.loggers.wandb_login import check_wandb_account
+from medseg.training.loggers.wandb_offline import find_offline, sync
 
 SUMMARY = """
 medseg wandb-sync sends the W&B runs that trainings have written offline to their run folders, with `wandb sync`. A run

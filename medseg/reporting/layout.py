@@ -319,12 +319,10 @@ def label_lines(lines: Sequence[tuple[str, Facts]], begun: Sequence[bool] | None
     """
     names = {name for name, _ in lines}
     mappings = [dict(facts) for _, facts in lines]
-    known = [True] * len(lines) if begun is None else begun
+    known = list(zip(mappings, begun or [True] * len(lines), strict=True))
     keys = sorted({key for facts in mappings for key in facts}, key=lambda key: ("." in key, key))
     differing = [
-        key
-        for key in keys
-        if len({facts.get(key) for facts, is_known in zip(mappings, known, strict=True) if is_known or key in facts}) > 1
+        key for key in keys if len({facts.get(key) for facts, is_begun in known if is_begun or key in facts}) > 1
     ]
     labels: list[str] = []
     for (name, _), facts in zip(lines, mappings, strict=True):

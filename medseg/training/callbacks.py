@@ -17,7 +17,7 @@ from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv, write_csv
 from medseg.system.signals import install_signal_handlers
 from medseg.training.checkpoints import MovableCheckpoint
-from medseg.training.validation_images import ValidationImages
+from medseg.training.loggers.validation_images import ValidationImages
 
 log = logging.getLogger(__name__)
 

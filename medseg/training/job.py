@@ -46,8 +46,8 @@ from medseg.training.data_record import (
 from medseg.training.freezing import frozen_encoder, unfused
 from medseg.training.hardware import check_compiler, describe_device, pick_accelerator
 from medseg.training.initial_weights import InitialWeights
-from medseg.training.loggers import RunInfo, build_loggers, check_loggers
-from medseg.training.mirror import Mirror
+from medseg.training.loggers.build import RunInfo, build_loggers, check_loggers
+from medseg.training.loggers.mirror import Mirror
 from medseg.training.panels import draw_curves
 from medseg.training.parameter_groups import layers_of
 from medseg.training.pretrained import find_pretrained

@@ -20,7 +20,7 @@ from medseg.runs.folder import RunFolder
 from medseg.sweeps.process import describe_exit
 from medseg.system.os_errors import explain_os_error
 from medseg.system.signals import restore_default_signals
-from medseg.training.mirror import Mirror
+from medseg.training.loggers.mirror import Mirror
 
 GRACE = 2.0
 """Seconds that a process which has lost another one waits to learn how that has ended."""

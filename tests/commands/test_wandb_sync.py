@@ -13,11 +13,11 @@ from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.wandb_report import log_comparison
 from medseg.runs.reading import read_runs
-from medseg.training import wandb_login as account
-from medseg.training import wandb_offline
+from medseg.training.loggers import wandb_login as account
+from medseg.training.loggers import wandb_offline
 from tests.helpers import command, compose_config
 from tests.reporting.fabricate import fabricate
-from tests.training.test_wandb import history, opened, records
+from tests.training.loggers.test_wandb import history, opened, records
 from tests.wandb_server import KEY, serving
 
 

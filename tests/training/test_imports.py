@@ -13,7 +13,7 @@ LISTING = """
 import json, sys
 import lightning
 before = set(sys.modules)
-import medseg.commands.train, medseg.training.job, medseg.training.loggers, medseg.data.module
+import medseg.commands.train, medseg.training.job, medseg.training.loggers.build, medseg.data.module
 print(json.dumps([name for name in sys.modules if name not in before]))
 """
 

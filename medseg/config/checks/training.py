@@ -233,7 +233,7 @@ OF_TRAINING: dict[str, Settings] = {
         "update_starting_at_step": whole(0) | None,
         "update_starting_at_epoch": whole(0) | None,
     },
-    "medseg.training.loggers.wandb_logger": WANDB,
-    "medseg.training.loggers.mlflow_logger": MLFLOW,
+    "medseg.training.loggers.build.wandb_logger": WANDB,
+    "medseg.training.loggers.build.mlflow_logger": MLFLOW,
 }
 """Settings by class, or by module where the name ends in a dot; the first that fits is taken."""

@@ -14,9 +14,9 @@ from lightning.fabric.loggers.logger import _DummyExperiment
 from lightning.pytorch.loggers import Logger
 
 from medseg.errors import ConfigError, UserError
-from medseg.training.pictures import ValidationPictures
-from medseg.training.run_info import RunInfo
-from medseg.training.run_logger import call
+from medseg.training.loggers.pictures import ValidationPictures
+from medseg.training.loggers.run_info import RunInfo
+from medseg.training.loggers.run_logger import call
 from medseg.training.scoring import Scores
 
 log = logging.getLogger(__name__)

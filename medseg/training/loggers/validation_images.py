@@ -8,8 +8,8 @@ import numpy as np
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from medseg.training.mirror import Mirror
-from medseg.training.pictures import ValidationPictures
+from medseg.training.loggers.mirror import Mirror
+from medseg.training.loggers.pictures import ValidationPictures
 
 
 class ValidationImages(Callback):

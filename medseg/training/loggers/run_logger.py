@@ -6,8 +6,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from medseg.training.pictures import ValidationPictures
-from medseg.training.run_info import RunInfo
+from medseg.training.loggers.pictures import ValidationPictures
+from medseg.training.loggers.run_info import RunInfo
 from medseg.training.scoring import Scores
 
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from medseg.errors import ConfigError
 from medseg.runs.plan import plan_run
 from medseg.system.files import read_csv
-from medseg.training.loggers import RunInfo, arguments_of, build_loggers, store_id, stored_ids
+from medseg.training.loggers.build import RunInfo, arguments_of, build_loggers, store_id, stored_ids
 from tests.helpers import compose_config, train
 
 RUN = RunInfo(
@@ -39,7 +39,7 @@ RUN = RunInfo(
     },
 )
 
-OWN = "+logger.mine._target_=tests.training.own_loggers."
+OWN = "+logger.mine._target_=tests.training.loggers.own_loggers."
 CSV = "+logger.mine._target_=lightning.pytorch.loggers.CSVLogger"
 
 
@@ -108,7 +108,7 @@ def test_an_interrupted_run_goes_on_without_a_loss(tmp_path: Path) -> None:
 
 
 def test_a_logger_of_fabric(tmp_path: Path) -> None:
-    node = OmegaConf.create({"mine": {"_target_": "tests.training.own_loggers.FromFabric"}})
+    node = OmegaConf.create({"mine": {"_target_": "tests.training.loggers.own_loggers.FromFabric"}})
     (mirror,) = build_loggers(node, replace(RUN, folder=tmp_path))
     mirror.begin()
     mirror.log_metrics({"val/dice": 0.5}, 1)
@@ -126,7 +126,10 @@ def test_a_logger_of_fabric(tmp_path: Path) -> None:
         ("+logger.mine=x", "logger.mine needs a class"),
         (f"{CSV} +logger.mine.nmae=x", "logger.mine.nmae: CSVLogger takes no 'nmae'; did you mean 'name'?"),
         (f"{CSV[:-6]}Loger", "lightning.pytorch.loggers has no 'CSVLoger'"),
-        (f"{OWN}NoLogger", "logger.mine: tests.training.own_loggers.NoLogger made a NoLogger; a logger must be"),
+        (
+            f"{OWN}NoLogger",
+            "logger.mine: tests.training.loggers.own_loggers.NoLogger made a NoLogger; a logger must be",
+        ),
         (f"{OWN}Database +logger.mine.table=1", "logger.mine: OperationalError: near"),
         (
             "+logger.mine._target_=lightning.pytorch.loggers.neptune.NeptuneLogger",
@@ -152,7 +155,7 @@ def test_a_wrong_logger_costs_no_run_that_is_there(tmp_path: Path) -> None:
 
 def test_a_server_that_is_gone_is_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert train(tmp_path, f"{OWN}Unreachable", "trainer.max_epochs=1").finished
-    warnings = [record.getMessage() for record in caplog.records if record.name == "medseg.training.mirror"]
+    warnings = [record.getMessage() for record in caplog.records if record.name == "medseg.training.loggers.mirror"]
     (warning,) = warnings
     assert warning.startswith("logger.mine is off from here on (ConnectionRefusedError")
 

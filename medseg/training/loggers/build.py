@@ -19,11 +19,11 @@ from medseg.config.instantiate import instantiate
 from medseg.config.targets import find
 from medseg.errors import ConfigError, UserError
 from medseg.system.files import read_json, write_json
-from medseg.training.mirror import Mirror
-from medseg.training.mlflow_mirror import mlflow_logger
-from medseg.training.run_info import RunInfo
-from medseg.training.tensorboard_mirror import tensorboard_logger
-from medseg.training.wandb_mirror import wandb_logger
+from medseg.training.loggers.mirror import Mirror
+from medseg.training.loggers.mlflow import mlflow_logger
+from medseg.training.loggers.run_info import RunInfo
+from medseg.training.loggers.tensorboard import tensorboard_logger
+from medseg.training.loggers.wandb import wandb_logger
 
 __all__ = ["RunInfo", "build_loggers", "check_loggers", "mlflow_logger", "tensorboard_logger", "wandb_logger"]
 

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
-from medseg.training.loggers import RunInfo
-from medseg.training.tensorboard_mirror import link
+from medseg.training.loggers.build import RunInfo
+from medseg.training.loggers.tensorboard import link
 from tests.helpers import train
 
 

@@ -28,12 +28,12 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.overlay import as_rgb
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
-from medseg.training.mirror import Mirror
-from medseg.training.pictures import ValidationPictures
-from medseg.training.run_info import RunInfo
-from medseg.training.run_logger import RunLogger, means_of_test
+from medseg.training.loggers.mirror import Mirror
+from medseg.training.loggers.pictures import ValidationPictures
+from medseg.training.loggers.run_info import RunInfo
+from medseg.training.loggers.run_logger import RunLogger, means_of_test
+from medseg.training.loggers.wandb_login import has_wandb_account
 from medseg.training.scoring import Scores
-from medseg.training.wandb_login import has_wandb_account
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import pytest
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv, read_json, write_json
-from medseg.training.loggers import RunInfo, mlflow_logger
-from medseg.training.mlflow_mirror import check_database
+from medseg.training.loggers.build import RunInfo, mlflow_logger
+from medseg.training.loggers.mlflow import check_database
 from tests.helpers import train
 
 WANTED = ("logger=mlflow", "experiment=study")
@@ -166,7 +166,7 @@ def test_a_server_that_is_gone_is_one_warning(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     address = f"http://127.0.0.1:{free_port()}"
     assert train(tmp_path, *WANTED, f"logger.mlflow.tracking_uri={address}", "trainer.max_epochs=1").finished
-    (warning,) = [record.getMessage() for record in caplog.records if record.name == "medseg.training.mirror"]
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "medseg.training.loggers.mirror"]
     assert warning.startswith("MLflow is off from here on (")
     assert address.removeprefix("http://") in warning or "Connection refused" in warning
 
@@ -212,7 +212,7 @@ def test_databases_are_checked_before_mlflow_opens_them(tmp_path: Path) -> None:
 JOB = """
 import sys
 from pathlib import Path
-from medseg.training.loggers import RunInfo, mlflow_logger
+from medseg.training.loggers.build import RunInfo, mlflow_logger
 name = sys.argv[2]
 folder = Path(sys.argv[1], "runs", "study", name)
 folder.mkdir(parents=True)

@@ -22,10 +22,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import file_name
-from medseg.training.mirror import Mirror
-from medseg.training.pictures import ValidationPictures
-from medseg.training.run_info import RunInfo
-from medseg.training.run_logger import RunLogger
+from medseg.training.loggers.mirror import Mirror
+from medseg.training.loggers.pictures import ValidationPictures
+from medseg.training.loggers.run_info import RunInfo
+from medseg.training.loggers.run_logger import RunLogger
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from lightning.pytorch.loggers import MLFlowLogger
 from medseg.errors import UserError
 from medseg.runs.environment import git_commit
 from medseg.runs.folder import RunFolder
-from medseg.training.mirror import PATIENCE, Mirror
-from medseg.training.run_info import RunInfo
-from medseg.training.run_logger import RunLogger
+from medseg.training.loggers.mirror import PATIENCE, Mirror
+from medseg.training.loggers.run_info import RunInfo
+from medseg.training.loggers.run_logger import RunLogger
 from medseg.training.scoring import Scores
 
 log = logging.getLogger(__name__)

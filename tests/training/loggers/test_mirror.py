@@ -21,12 +21,13 @@ from lightning.pytorch.loggers import Logger
 
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
-from medseg.training import mirror as guarding
-from medseg.training import validation_images, wandb_mirror
-from medseg.training.loggers import RunInfo, tensorboard_logger
-from medseg.training.mirror import Mirror
+from medseg.training.loggers import mirror as guarding
+from medseg.training.loggers import validation_images
+from medseg.training.loggers import wandb as wandb_logger
+from medseg.training.loggers.build import RunInfo, tensorboard_logger
+from medseg.training.loggers.mirror import Mirror
 from tests.helpers import command, train
-from tests.training.test_wandb import opened, records
+from tests.training.loggers.test_wandb import opened, records
 from tests.wandb_server import KEY, serving
 
 OFF = "is off from here on"
@@ -129,7 +130,7 @@ def test_a_service_that_dies_or_hangs(
 
     wandb.teardown()
     monkeypatch.setattr(guarding, "PATIENCE", 5)
-    fault = "+callbacks.signal._target_=tests.training.test_mirror.Signal"
+    fault = "+callbacks.signal._target_=tests.training.loggers.test_mirror.Signal"
     assert finished(train(tmp_path, "logger=wandb", fault, f"+callbacks.signal.number={int(number)}"))
     (warning,) = warnings(caplog)
     assert OFF in warning
@@ -179,7 +180,7 @@ def online(monkeypatch: pytest.MonkeyPatch, *, key: str = KEY, **behaviour: Any)
     wandb.teardown()
     monkeypatch.setattr(guarding, "PATIENCE", 5)
     monkeypatch.setattr(validation_images.ValidationImages, "is_due", lambda *_: False)
-    monkeypatch.setattr(wandb_mirror.WandbRunLogger, "log_test", lambda *_: None)
+    monkeypatch.setattr(wandb_logger.WandbRunLogger, "log_test", lambda *_: None)
     monkeypatch.delenv("WANDB_SILENT", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", key)
     with serving(**behaviour) as server:
@@ -237,7 +238,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from medseg.system.logs import set_up_logging
-from medseg.training.loggers import RunInfo, tensorboard_logger
+from medseg.training.loggers.build import RunInfo, tensorboard_logger
 set_up_logging()
 logger = tensorboard_logger(run=RunInfo(Path(sys.argv[1]), {}, "", {}))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
