@@ -74,6 +74,16 @@ def test_the_readme_renders(built: Built) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_description_has_no_picture_or_link_to_a_file(built: Built) -> None:
+    (name,) = [name for name in built.in_wheel() if name.endswith(".dist-info/METADATA")]
+    description = BytesParser().parsebytes(built.in_wheel()[name]).get_payload()
+    assert description.startswith("# medseg\n\n**Is this segmentation network really better")
+    assert not re.search(r"\]\((?!https?:)", description)
+    assert "![" not in description
+    assert "docs/make_pictures.py" not in description
+    assert "(how verdicts are made" in description
+
+
 def test_the_metadata(built: Built) -> None:
     (name,) = [name for name in built.in_wheel() if name.endswith(".dist-info/METADATA")]
     metadata = BytesParser().parsebytes(built.in_wheel()[name])
