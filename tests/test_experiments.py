@@ -21,8 +21,8 @@ from medseg.config import yaml_files
 from medseg.config.instantiate import instantiate_network
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.claims import judge
-from medseg.reporting.claims_file import read_claims
+from medseg.reporting.claims.file import read_claims
+from medseg.reporting.claims.judging import judge
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.layout import lay_out
 from medseg.reporting.published import read_published
@@ -328,7 +328,8 @@ def undecided(study: str) -> Any:
 def test_the_sweeps_of_a_study_make_the_runs_that_its_claims_are_about(
     study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medseg.reporting.claims.pairs_under", lambda comparison, *_: comparison.pairs)
+    monkeypatch.setattr("medseg.reporting.claims.judging.pairs_under", lambda comparison, *_: comparison.pairs)
+    monkeypatch.setattr("medseg.reporting.claims.judging.variances_under", lambda *_: None)
     verdicts = judge(ROOT / study / "claims.yaml", undecided(study))
     for verdict in verdicts:
         claim = verdict.claim

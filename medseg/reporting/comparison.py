@@ -141,11 +141,9 @@ def with_verdicts(comparison: Comparison) -> Comparison:
         samples = on_shared_images(samples_under(comparison, measure, column))
         several = {row: sample for row, sample in samples.items() if sample.unit_count > 1}
         values |= {(row, column): sample.pseudo_values(measure) for row, sample in several.items()}
-        sides = sides_of(samples, measure).values()
-        variances = Variances.of(list(sides))
-        if variances is not None:  # what it would take to tell 1 and 2 points
-            pairs = len(sides) * (len(sides) - 1) // 2
-            plans += [(column, plan(variances, points / measure.points, pairs=pairs)) for points in (1, 2)]
+        known = variances_of(samples, measure)
+        if known is not None:  # what it would take to tell 1 and 2 points
+            plans += [(column, plan(known, points / measure.points)) for points in (1, 2)]
     columns = [column for column in comparison.datasets if any(of == column for _, of in values)]
     stability = rank_stability(comparison.rows, columns, values, higher_is_better=measure.higher_is_better)
     return replace(under(comparison, measure), stability=stability if stability.columns else None, plans=tuple(plans))
@@ -235,6 +233,21 @@ def pairs_under(
             samples = restricted(samples, {*images.get(column, ())})
         pairs += compare_pairs(column, samples, measure)
     return pairs
+
+
+def variances_under(
+    comparison: Comparison, measure: Measure, column: Line, images: Sequence[str] | None = None
+) -> Variances | None:
+    """Return what planning knows of a dataset under a measure; `images`: ids of the test images, None for all."""
+    samples = samples_under(comparison, measure, column)
+    if images is not None:
+        samples = restricted(samples, {*images})
+    return variances_of(on_shared_images(samples), measure)
+
+
+def variances_of(samples: Mapping[Line, Sample], measure: Measure) -> Variances | None:
+    """Return what planning knows of samples on the same images; None where it cannot be known."""
+    return Variances.of(list(sides_of(samples, measure).values()))
 
 
 def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dict[Line, Sample]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
-from medseg.reporting.claims import JudgedPaper, Verdict, differences
+from medseg.reporting.claims.verdict import JudgedPaper, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
 from medseg.reporting.formatting import count, margin, number, percent
 from medseg.reporting.layout import short
@@ -270,7 +270,7 @@ def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Mea
 
 
 def conclude_claims(judged: Sequence[JudgedPaper]) -> tuple[str, ...]:
-    """Count the verdicts on the claims of papers, and state each that contradicts one with its numbers and protocol.
+    """Count the verdicts on the claims of papers, and state each that contradicts one with numbers, power, protocol.
 
     Nothing where no claim about a score was judged.
     """
@@ -294,7 +294,7 @@ def conclude_claims(judged: Sequence[JudgedPaper]) -> tuple[str, ...]:
 def contradiction(paper: JudgedPaper, verdict: Verdict) -> str:
     """State a verdict that contradicts a paper."""
     written = differences(verdict)
-    shown = "; ".join(filter(None, (written["datasets"] or written["difference"], *verdict.remarks)))
+    shown = "; ".join(filter(None, (written["datasets"] or written["difference"], *verdict.power, *verdict.remarks)))
     claim = verdict.claim.says.rstrip(".")
     protocol = f" (protocol: {verdict.protocol})" if verdict.protocol else ""
     return f"Contradicted: “{claim}”, {paper.paper}. Here: {shown}{protocol}."

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from medseg.reporting.ablation import Ablation
-from medseg.reporting.claims import JudgedPaper
+from medseg.reporting.claims.verdict import JudgedPaper
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.conclusions import Conclusion, conclude, conclude_claims
 from medseg.reporting.formatting import count

@@ -21,7 +21,8 @@ class Variances:
     """What planning knows of a dataset. Variances of single values, in the unit of the score squared.
 
     Args:
-        networks: compared, K.
+        networks: with several seeds, K.
+        pairs: of all networks, which are judged together.
         seeds: that the networks have, the fewest.
         units: of the test set (groups of images, else images).
         training: between trainings, over infinitely many units.
@@ -30,6 +31,7 @@ class Variances:
     """
 
     networks: int
+    pairs: int
     seeds: int
     units: int
     training: float
@@ -54,9 +56,10 @@ class Variances:
         differences = (per_unit[first] - per_unit[second]).var(axis=1, ddof=1)
         single = float(np.median(differences - residual * (1 / seeds[first] + 1 / seeds[second])))
         training = trainings.variance - residual / units
-        return cls(len(known), int(seeds.min()), units, max(training, 0.0), max(single, 0.0), residual)
+        pairs = len(sides) * (len(sides) - 1) // 2
+        return cls(len(known), pairs, int(seeds.min()), units, max(training, 0.0), max(single, 0.0), residual)
 
-    def power(self, difference: float, *, pairs: int, seeds: int, units: int) -> float:
+    def power(self, difference: float, *, seeds: int, units: int) -> float:
         """Return how probable it is that a pair that differs so much gets a verdict, 0 to 1.
 
         As of `rule.judge`: the expected variances at Holm's first step; later steps are easier, so it is somewhat more
@@ -64,7 +67,7 @@ class Variances:
         """
         from scipy.special import nctdtr, stdtrit
 
-        if seeds < 2 or 2.0 ** (1 - units) * pairs >= ALPHA:
+        if seeds < 2 or 2.0 ** (1 - units) * self.pairs >= ALPHA:
             return 0.0
         parts = (
             Part((self.unit + 2 * self.residual / seeds) / units, units - 1),
@@ -73,9 +76,23 @@ class Variances:
         expected = Estimate(difference, parts)
         if not expected.error:
             return 1.0
-        critical = -stdtrit(expected.freedom, ALPHA / pairs / 2)
+        critical = -stdtrit(expected.freedom, ALPHA / self.pairs / 2)
         missed = nctdtr(min(expected.freedom, 1e6), abs(difference) / expected.error, critical)
         return 1.0 if np.isnan(missed) else float(1 - missed)  # NaN: too small for a float
+
+
+def smallest_difference(variances: Variances) -> float | None:
+    """Return the smallest difference that these runs show with a power of 80 %; None where they show none at all."""
+    from scipy.optimize import brentq
+
+    def lacking(difference: float) -> float:
+        return POWER - variances.power(difference, seeds=variances.seeds, units=variances.units)
+
+    error = float(np.sqrt(variances.training + variances.unit + variances.residual))
+    if not error:
+        return 0.0
+    high = next((error * 2.0**k for k in range(-8, 12) if lacking(error * 2.0**k) <= 0), None)
+    return None if high is None else float(brentq(lacking, 0.0, high, xtol=error * 1e-4))
 
 
 @dataclass(frozen=True)
@@ -100,17 +117,17 @@ class Plan:
     units_needed: int | None
 
 
-def plan(variances: Variances, difference: float, *, pairs: int) -> Plan:
-    """Plan for a family of so many pairs, from the variances seen.
+def plan(variances: Variances, difference: float) -> Plan:
+    """Plan from the variances seen, all pairs being judged together.
 
     Assumes that what is added is as what is there, that no network deviates more than the others, and that the
     variances are as estimated: those of two or three seeds are rough, and so is the plan.
     """
-    power = partial(variances.power, difference, pairs=pairs)
+    power = partial(variances.power, difference)
     seeds, units = variances.seeds, variances.units
     return Plan(
         difference,
-        pairs,
+        variances.pairs,
         seeds,
         units,
         power(seeds=seeds, units=units),

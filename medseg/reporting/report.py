@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from medseg.errors import UserError
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.claims import judge_papers
+from medseg.reporting.claims.judging import judge_papers
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
 from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import of_one_tolerance, tests_under

@@ -13,10 +13,13 @@ import yaml
 
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measure, Measures
-from medseg.reporting import claims
-from medseg.reporting.claims import Verdict, as_rows, judge, judge_papers
-from medseg.reporting.claims_file import EPOCHS, SIZE, STEPS, read_claims
+from medseg.reporting.claims import judging
+from medseg.reporting.claims.file import EPOCHS, SIZE, STEPS, read_claims
+from medseg.reporting.claims.judging import judge, judge_papers
+from medseg.reporting.claims.power import power_text
+from medseg.reporting.claims.verdict import Verdict, as_rows
 from medseg.reporting.line import Line
+from medseg.reporting.planning import Variances, plan, smallest_difference
 from medseg.reporting.published import experiments_folder
 from medseg.runs.naming import flatten
 from medseg.runs.run import Run
@@ -38,6 +41,7 @@ class Pair:
     low: float | None = None
     high: float | None = None
     reason: str = ""
+    grouped: bool = False
 
     def reversed(self) -> Pair:
         state = {"better": "worse", "worse": "better"}.get(self.state, self.state)
@@ -138,7 +142,8 @@ def other_pairs(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Pair]]:
     def pairs_under(comparison: Any, measure: Measure, images: Mapping[Line, Sequence[str]] | None) -> list[Pair]:
         return given[" ".join([measure.name, *(images[KVASIR] if images else ())])]
 
-    monkeypatch.setattr(claims, "pairs_under", pairs_under)
+    monkeypatch.setattr(judging, "pairs_under", pairs_under)
+    monkeypatch.setattr(judging, "variances_under", lambda *_: None)
     return given
 
 
@@ -424,7 +429,7 @@ def test_pairs_under_another_score_are_judged_once(tmp_path: Path, monkeypatch: 
         asked.append((measure.name, images))
         return []
 
-    monkeypatch.setattr(claims, "pairs_under", pairs_under)
+    monkeypatch.setattr(judging, "pairs_under", pairs_under)
     verdicts(tmp_path, compared({(CONVUNEXT, UNET): NONE}), *[{**BETTER, "score": "iou"}] * 3)
     assert asked == [("iou", None)]
 
@@ -440,6 +445,61 @@ def test_targets_take_a_third_of_the_images(tmp_path: Path, other_pairs: dict[st
         other_pairs[f"dice {images}"] = [Pair(CONVUNEXT, UNET, KVASIR, 0.1, state)]
     thirds = [{**BETTER, "targets": name} for name in ("small", "medium", "large")]
     assert [one.state for one in verdicts(tmp_path, made, *thirds)] == ["supported", "contradicted", "equivalent"]
+
+
+# Power.
+
+KNOWN = Variances(networks=2, pairs=6, seeds=3, units=120, training=1e-4, unit=1.6e-3, residual=8e-4)
+
+
+def test_a_decided_claim_has_its_power_and_an_undecided_one_what_would_decide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(KNOWN, training=2e-5, unit=1e-4, residual=1e-4)
+    monkeypatch.setattr(judging, "variances_under", lambda comparison, measure, column, images: known)
+    made = compared({(CONVUNEXT, UNET): ("worse", "undecided")}, (KVASIR, ISIC))
+    (verdict,) = verdicts(tmp_path, made, BETTER)
+    smallest = smallest_difference(known)
+    assert smallest is not None
+    shown, needed = verdict.power
+    assert shown == f"kvasir: differences from {100 * smallest:.2f} points on are shown with a power of 80 %"
+    seeds = plan(known, 0.005).seeds_needed
+    assert seeds is not None
+    assert needed == f"isic: {seeds} seeds would show a difference of 0.50 points"
+    assert as_rows([verdict])[0]["power"] == f"{shown}; {needed}"
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "expected"),
+    [
+        (
+            replace(KNOWN, training=1e-6, units=10),
+            "undecided",
+            "100 seeds would not show a difference of 0.50 points, ",
+        ),
+        (replace(KNOWN, unit=0.1, units=10), "undecided", "nor would 100,000 images"),
+        (replace(KNOWN, seeds=1), "better", "kvasir: no difference can be shown"),
+    ],
+)
+def test_power_where_seeds_do_not_help(known: Variances, state: str, expected: str) -> None:
+    assert expected in power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.005, state), known, MEASURES["dice"])
+
+
+def test_power_is_of_the_score_and_the_images_that_a_claim_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_pairs: dict[str, list[Pair]]
+) -> None:
+    asked = []
+
+    def variances_under(comparison: Any, measure: Measure, column: Line, images: Any) -> None:
+        asked.append((measure.name, column.name, images))
+
+    monkeypatch.setattr(judging, "variances_under", variances_under)
+    made = compared({(CONVUNEXT, UNET): ("undecided",)}, (KVASIR,))
+    for key, cell in made.cells.items():
+        made.cells[key] = replace(cell, sample=Sample(tuple("012"), np.ones((3, 3, 1, 4), int)))
+    other_pairs["dice 0"] = other_pairs["iou"] = [Pair(CONVUNEXT, UNET, KVASIR, 0.1, "undecided")]
+    verdicts(tmp_path, made, BETTER, BETTER, {**BETTER, "score": "iou"}, {**BETTER, "targets": "small"})
+    assert asked == [("dice", "kvasir", None), ("iou", "kvasir", None), ("dice", "kvasir", ["0"])]
 
 
 def test_rows_are_text_for_a_table(tmp_path: Path) -> None:

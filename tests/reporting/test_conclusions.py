@@ -10,8 +10,8 @@ import pytest
 
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.cells import Cell, Score
-from medseg.reporting.claims import JudgedPaper, OnDataset, Verdict
-from medseg.reporting.claims_file import Claim
+from medseg.reporting.claims.file import Claim
+from medseg.reporting.claims.verdict import JudgedPaper, OnDataset, Verdict
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.conclusions import conclude, conclude_claims, kind_of, kinds_of
 from medseg.reporting.line import Line
@@ -299,14 +299,15 @@ def test_claims_are_counted_and_contradictions_are_stated() -> None:
     first, second, data = (Line(name, name, ()) for name in ("a", "b", "data"))
     pair = make_pair(first, second, data, -0.031, low=-0.05, high=-0.012, state="worse")
     against = Verdict(
-        claim("A is better than B."), "contradicted", "", (OnDataset("b", pair),), 6, "256 x 256, 9 epochs"
-    )
+        claim("A is better than B."), "contradicted", "", (OnDataset("b", pair),), 6, "256 x 256, 9 epochs",
+        ("data: differences from 2.90 points on are shown with a power of 80 %",),
+    )  # fmt: skip
     others = [Verdict(claim(f"claim {k}"), state) for k, state in enumerate(["supported", *["not comparable"] * 4])]
     paper = JudgedPaper("study", "A et al., 2024", (*others, against), 0)
     assert conclude_claims([paper]) == (
         "Of 6 claims of papers, 1 is supported, 1 contradicted and 4 not comparable.",
-        "Contradicted: “A is better than B”, A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse (protocol: "
-        "256 x 256, 9 epochs).",
+        "Contradicted: “A is better than B”, A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse; data: "
+        "differences from 2.90 points on are shown with a power of 80 % (protocol: 256 x 256, 9 epochs).",
     )
     undecided = replace(against, state="undecided")
     assert conclude_claims([replace(paper, verdicts=(*others[1:], undecided))]) == (

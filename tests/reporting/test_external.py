@@ -15,7 +15,7 @@ from medseg.commands.evaluate import COMMAND
 from medseg.config.overrides import add_keys, normalize_overrides
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.claims import judge
+from medseg.reporting.claims.judging import judge
 from medseg.reporting.drops import find_drops
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.text import as_text

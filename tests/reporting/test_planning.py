@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from medseg.reporting.planning import Variances, fewest, plan
+from medseg.reporting.planning import Variances, fewest, plan, smallest_difference
 from medseg.reporting.rule import PairInput, judge
 from medseg.reporting.statistics import Side, TrainingVariance
 
-KNOWN = Variances(networks=2, seeds=3, units=120, training=1e-4, unit=1.6e-3, residual=8e-4)
+KNOWN = Variances(networks=2, pairs=1, seeds=3, units=120, training=1e-4, unit=1.6e-3, residual=8e-4)
 
 
 def draw(rng: np.random.Generator, known: Variances, difference: float, seeds: int, units: int) -> list[np.ndarray]:
@@ -34,7 +36,7 @@ def test_the_power_is_that_of_simulated_experiments(difference: float, seeds: in
         pair = PairInput(0, 1, (sides[0], sides[1]), sides[0].per_unit - sides[1].per_unit)
         (one,) = judge([pair], TrainingVariance.of([side.seed_means for side in sides]))
         called += one.state == "worse"
-    assert KNOWN.power(difference, pairs=1, seeds=seeds, units=units) == pytest.approx(called / 400, abs=0.08)
+    assert KNOWN.power(difference, seeds=seeds, units=units) == pytest.approx(called / 400, abs=0.08)
 
 
 def test_the_variances_are_seen_again() -> None:
@@ -56,21 +58,21 @@ def test_what_changes_from_training_to_training_is_no_difference_of_networks() -
 
 
 def test_a_plan_names_the_fewest_that_suffice() -> None:
-    result = plan(KNOWN, 0.02, pairs=6)
+    result = plan(replace(KNOWN, pairs=6), 0.02)
     assert (result.seeds, result.units, result.pairs) == (3, 120, 6)
     assert result.seeds_needed is not None
-    assert KNOWN.power(0.02, pairs=6, seeds=result.seeds_needed, units=120) >= 0.8
-    assert KNOWN.power(0.02, pairs=6, seeds=result.seeds_needed - 1, units=120) < 0.8
+    assert replace(KNOWN, pairs=6).power(0.02, seeds=result.seeds_needed, units=120) >= 0.8
+    assert replace(KNOWN, pairs=6).power(0.02, seeds=result.seeds_needed - 1, units=120) < 0.8
     # Three trainings that deviate by 1 point cannot show 2 points, however many images.
     assert result.units_needed is None
     assert result.power < 0.8
-    assert plan(KNOWN, 0.01, pairs=6).power < result.power
-    assert plan(KNOWN, 0.02, pairs=28).power < result.power
+    assert plan(replace(KNOWN, pairs=6), 0.01).power < result.power
+    assert plan(replace(KNOWN, pairs=28), 0.02).power < result.power
 
 
 def test_few_images_are_not_made_up_for_by_seeds() -> None:
-    few = Variances(networks=2, seeds=3, units=10, training=1e-6, unit=1.6e-3, residual=1e-5)
-    result = plan(few, 0.02, pairs=1)
+    few = Variances(networks=2, pairs=1, seeds=3, units=10, training=1e-6, unit=1.6e-3, residual=1e-5)
+    result = plan(few, 0.02)
     assert result.seeds_needed is None
     assert result.units_needed is not None
     assert 30 < result.units_needed < 60  # (2.8 x 0.04 / 0.02)^2 = 31, and the ranks of t and trainings a little more
@@ -84,11 +86,24 @@ def test_what_cannot_be_known_is_not_planned() -> None:
 
 
 def test_no_power_without_seeds_or_with_too_few_units_for_the_ranks() -> None:
-    assert KNOWN.power(0.5, pairs=1, seeds=1, units=100) == 0.0
-    assert KNOWN.power(0.5, pairs=28, seeds=3, units=10) == 0.0
-    assert KNOWN.power(0.5, pairs=28, seeds=3, units=11) > 0.9
-    assert Variances(2, 2, 10, 0.0, 0.0, 0.0).power(0.01, pairs=1, seeds=2, units=10) == 1.0
+    assert KNOWN.power(0.5, seeds=1, units=100) == 0.0
+    assert replace(KNOWN, pairs=28).power(0.5, seeds=3, units=10) == 0.0
+    assert replace(KNOWN, pairs=28).power(0.5, seeds=3, units=11) > 0.9
+    assert Variances(2, 1, 2, 10, 0.0, 0.0, 0.0).power(0.01, seeds=2, units=10) == 1.0
 
 
 def test_the_fewest_is_searched_by_halves() -> None:
     assert [fewest(lambda n, k=k: float(n >= k), 2, 100) for k in (1, 2, 57, 100, 101)] == [2, 2, 57, 100, None]
+
+
+@pytest.mark.parametrize("known", [KNOWN, replace(KNOWN, pairs=28), replace(KNOWN, training=1e-6, seeds=2)])
+def test_the_smallest_difference_has_the_power(known: Variances) -> None:
+    smallest = smallest_difference(known)
+    assert smallest is not None
+    assert known.power(smallest, seeds=known.seeds, units=known.units) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_no_difference_is_shown_by_one_seed_or_too_few_units() -> None:
+    assert smallest_difference(replace(KNOWN, seeds=1)) is None
+    assert smallest_difference(replace(KNOWN, units=3)) is None
+    assert smallest_difference(Variances(2, 1, 2, 10, 0.0, 0.0, 0.0)) == 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from medseg.reporting.claims import JudgedPaper, as_rows
+from medseg.reporting.claims.verdict import JudgedPaper, as_rows
 from medseg.reporting.formatting import count, fixed, interval, number, signed
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.table import Column, Entry, Table
@@ -29,6 +29,7 @@ CLAIMS: Sequence[Column[Row]] = (
     Column("verdict", "verdict", text=verdict),
     Column("difference", "difference", lambda row: several(row["difference"])),
     Column("datasets", "datasets", lambda row: several(row["datasets"])),
+    Column("power", "power", lambda row: several(row["power"])),
     Column("runs", "runs", lambda row: int(row["runs"] or 0), number=True),
     Column("protocol", "protocol"),
     Column("remarks", "remarks"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from medseg.reporting.claims_file import EPOCHS, SIZE, STEPS, Selector
+from medseg.reporting.claims.file import EPOCHS, SIZE, STEPS, Selector
 from medseg.runs.naming import canonical
 from medseg.runs.run import Run
 

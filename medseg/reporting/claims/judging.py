@@ -1,6 +1,6 @@
 """What papers claim, and whether runs support it, by the rule of the whole report.
 
-A claim of a score selects rows of the comparison (`medseg.reporting.claims_file` has the form of the file). On each
+A claim of a score selects rows of the comparison (`medseg.reporting.claims.file` has the form of the file). On each
 dataset it has the verdict of their pair: better, worse, equivalent, undecided or not judged, in the family of all pairs
 of the dataset. Over the datasets on which the pair is judged,
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,11 +34,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from medseg.reporting.cells import Cell
-from medseg.reporting.claims_file import TARGETS, Claim, Selector, read_claims
-from medseg.reporting.claims_runs import changes_network, matches, outside, protocol_of, selector_text
-from medseg.reporting.comparison import Comparison, pairs_under
+from medseg.reporting.claims.file import TARGETS, Claim, Selector, read_claims
+from medseg.reporting.claims.power import power_text
+from medseg.reporting.claims.runs import changes_network, matches, outside, protocol_of, selector_text
+from medseg.reporting.claims.verdict import JudgedPaper, OnDataset, Verdict
+from medseg.reporting.comparison import Comparison, pairs_under, variances_under
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.pairs import Pair, find_pair
+from medseg.reporting.planning import Variances
 from medseg.reporting.published import experiments_folder
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 from medseg.runs.run import Run
@@ -47,56 +50,6 @@ T = TypeVar("T")
 
 EXPERIMENT = ("experiment", "folder")
 """Facts that tell rows of one configuration apart, which was trained twice."""
-
-
-@dataclass(frozen=True)
-class OnDataset:
-    """The pair of a claim on a dataset, seen from the side that should be better; `against`: the other, in words."""
-
-    against: str
-    pair: Pair
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What runs say of a claim.
-
-    Args:
-        claim: of a file.
-        state: as in the table above.
-        reason: why it is not judged or not comparable.
-        datasets: one for each other side and dataset.
-        runs: how many finished runs went into it.
-        protocol: under which these were made, in words.
-        remarks: what the numbers do not show, in words.
-        counted: percentage, of a claim of parameters.
-    """
-
-    claim: Claim
-    state: str
-    reason: str = ""
-    datasets: tuple[OnDataset, ...] = ()
-    runs: int = 0
-    protocol: str = ""
-    remarks: tuple[str, ...] = ()
-    counted: float | None = None
-
-
-@dataclass(frozen=True)
-class JudgedPaper:
-    """The claims of a paper that there are runs for.
-
-    Args:
-        study: its folder in `experiments/`.
-        paper: as the file names it.
-        verdicts: of the claims that there are runs for; never empty.
-        without_runs: how many other claims it makes.
-    """
-
-    study: str
-    paper: str
-    verdicts: tuple[Verdict, ...]
-    without_runs: int
 
 
 def judge_papers(comparison: Comparison, folder: Path | None = None) -> list[JudgedPaper]:
@@ -124,51 +77,13 @@ def judge(file: str | Path, comparison: Comparison) -> list[Verdict]:
     return [verdict for claim in read.claims for verdict in judge_claim(claim, read.protocol, judged)]
 
 
-def as_rows(verdicts: Iterable[Verdict]) -> list[dict[str, str]]:
-    """Write verdicts as rows of a table: claim, verdict, difference, datasets, runs, protocol, remarks, source.
-
-    Differences are in points or the unit of the score, positive where they are as claimed; `difference` is the
-    mean over the datasets, the intervals are those that the verdicts of the datasets were made of.
-    """
-    return [
-        {
-            "claim": verdict.claim.says,
-            "verdict": verdict.state + (f": {verdict.reason}" if verdict.reason else ""),
-            **differences(verdict),
-            "runs": str(verdict.runs),
-            "protocol": verdict.protocol,
-            "remarks": "; ".join(verdict.remarks),
-            "source": verdict.claim.source,
-        }
-        for verdict in verdicts
-    ]
-
-
-def differences(verdict: Verdict) -> dict[str, str]:
-    """Write the difference of a verdict, and those on the datasets."""
-    claim = verdict.claim
-    if verdict.counted is not None:
-        return {"difference": f"{verdict.counted:.1f} % counted, {claim.percent:g} % claimed", "datasets": ""}
-    factor = claim.measure.points * (1 if claim.measure.higher_is_better else -1)
-    sides: dict[str, list[float]] = defaultdict(list)
-    datasets = []
-    for on in verdict.datasets:
-        side = f" ({on.against})" if len(claim.than) > 1 else ""
-        sides[side].append(factor * on.pair.difference)
-        text = f"{on.pair.column.label} {sides[side][-1]:+.2f}"
-        if on.pair.low is not None and on.pair.high is not None:
-            text += " [{:+.2f}, {:+.2f}]".format(*sorted((factor * on.pair.low, factor * on.pair.high)))
-        datasets.append(f"{text} {on.pair.state}{side}")
-    means = [f"{np.mean(values):+.2f} {claim.measure.point_unit}{side}" for side, values in sides.items()]
-    return {"difference": "; ".join(means), "datasets": "; ".join(datasets)}
-
-
 class Judged:
     """The pairs of a comparison under the measures and on the images that claims ask for, each judged once."""
 
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
         self.known: dict[tuple[str, str | None], Sequence[Pair]] = {(comparison.measure.name, None): comparison.pairs}
+        self.variances: dict[tuple[str, str | None, Line], Variances | None] = {}
 
     def pair(self, claim: Claim, first: Cell, second: Cell) -> Pair | None:
         """Return the pair of two cells of a dataset that a claim is judged by, seen from the first."""
@@ -177,6 +92,14 @@ class Judged:
             images = third(self.comparison, claim.targets) if claim.targets else None
             self.known[key] = pairs_under(self.comparison, claim.measure, images)
         return find_pair(self.known[key], first.row, second.row, first.column)
+
+    def power(self, claim: Claim, pair: Pair) -> str:
+        """Say what a pair of a claim could show."""
+        key = (claim.measure.name, claim.targets, pair.column)
+        if key not in self.variances:
+            images = third(self.comparison, claim.targets)[pair.column] if claim.targets else None
+            self.variances[key] = variances_under(self.comparison, claim.measure, pair.column, images)
+        return power_text(pair, self.variances[key], claim.measure)
 
 
 def third(comparison: Comparison, targets: str) -> dict[Line, list[str]]:
@@ -305,9 +228,15 @@ def judge_settings(
         notes.append(numbers or "the number of parameters is not known")
         if state not in ("not comparable", "not judged") and not fewer:
             state = "contradicted" if known else "undecided"
+    power = [
+        f"{text}{f' ({on.against})' if len(claim.than) > 1 else ''}"
+        for on in datasets
+        if (text := judged.power(claim, on.pair))
+    ]
     distinct = unique(runs)
     text = ", ".join([protocol_of(distinct), *differing])
-    return Verdict(claim, state, "; ".join(unique(reasons)), tuple(datasets), len(distinct), text, unique(notes))
+    reason = "; ".join(unique(reasons))
+    return Verdict(claim, state, reason, tuple(datasets), len(distinct), text, unique(power), unique(notes))
 
 
 def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, Cell] | None:
