@@ -18,7 +18,7 @@ from medseg.config.encoders import without_folder
 from medseg.data.prepared.report import as_text
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.formatting import count, interval, number
-from medseg.reporting.layout import as_text as setting_text
+from medseg.reporting.labels import as_text as setting_text
 from medseg.reporting.render.markdown import escape_markdown
 from medseg.reporting.tuning import describe_budget
 from medseg.runs.folder import PREPARED_SIZE

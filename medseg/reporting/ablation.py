@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.layout import as_text, label_lines, short
+from medseg.reporting.labels import as_text, label_lines, short
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.runs.run import Run

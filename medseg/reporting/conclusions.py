@@ -17,7 +17,7 @@ from medseg.reporting.cells import Cell, Score
 from medseg.reporting.claims.verdict import JudgedPaper, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
 from medseg.reporting.formatting import count, margin, number, percent
-from medseg.reporting.layout import short
+from medseg.reporting.labels import short
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
 from medseg.reporting.planning import MOST_SEEDS, POWER, Plan

@@ -18,6 +18,7 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.reporting.evaluation_columns import ARROW, Evaluated, evaluation_columns, target_of
+from medseg.reporting.labels import as_text, make_lines
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
 from medseg.reporting.waiting import TUNED, begun_lines, given, with_tuned
@@ -35,9 +36,6 @@ DEVICE = "trainer.accelerator"
 
 DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.dataset.num_classes", "data.fold")
 """Keys that follow from the data, and the fold, which is part of a run's test as the seed is of its training."""
-
-NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
-"""Keys of `model` that the name of a network holds already."""
 
 NO_CHOICE = ("model", "data", "experiments", "protocol", "budget")
 """Groups that are named otherwise, or that set keys of other groups."""
@@ -249,17 +247,6 @@ def belongs_to_column(key: str) -> bool:
     return group == "data" and rest.partition(".")[0] not in OF_TRAINING and key not in DERIVED
 
 
-def as_text(value: Any) -> str:
-    """Write a value so that equal ones read the same: 1 and 1.0, [1, 3] and (1, 3)."""
-    if isinstance(value, bool) or value is None:
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(as_text, value))}]"
-    return str(value)
-
-
 DISTINGUISHING: Mapping[str, Callable[[Run], str]] = {
     "experiment": lambda run: run.experiment,
     DEVICE: lambda run: as_text(run.settings.get(DEVICE)),
@@ -290,54 +277,3 @@ def distinguish(runs: Sequence[Run], rows: Mapping[int, Any], columns: Mapping[i
             again = [run for several in groups for run in sorted(several, key=is_renamed)[1:]]
             apart |= {id(run): (("folder", str(shown(run.folder))),) for run in again}
     return apart
-
-
-def make_lines(
-    runs: Sequence[Run],
-    keys: Mapping[int, tuple[Any, ...]],
-    facts_of: Callable[[Run], Facts],
-    apart: Mapping[int, Facts],
-) -> dict[int, Line]:
-    """Make the row or the column of each run; `keys`: its name, and what it shares with the runs of its line."""
-    shared: dict[tuple[Any, ...], set[tuple[str, str]]] = {}
-    for run in runs:
-        facts = {*facts_of(run), *apart.get(id(run), ())}
-        shared[keys[id(run)]] = shared.get(keys[id(run)], facts) & facts
-    lines = {key: (key[0], tuple(sorted(facts))) for key, facts in shared.items()}
-    begun = {keys[id(run)] for run in runs if run.settings}
-    labels = label_lines(list(lines.values()), [key in begun for key in lines])
-    made = {key: Line(labels[k], *line) for k, (key, line) in enumerate(lines.items())}
-    return {id(run): made[keys[id(run)]] for run in runs}
-
-
-def label_lines(lines: Sequence[tuple[str, Facts]], begun: Sequence[bool] | None = None) -> list[str]:
-    """Name rows or columns by what differs among them: the name where there are several, and the differing facts.
-
-    Args:
-        lines: the name and the facts of each.
-        begun: whether a run of the line has; otherwise what it lacks is not known to differ. None: all have.
-    """
-    names = {name for name, _ in lines}
-    mappings = [dict(facts) for _, facts in lines]
-    known = list(zip(mappings, begun or [True] * len(lines), strict=True))
-    keys = sorted({key for facts in mappings for key in facts}, key=lambda key: ("." in key, key))
-    differing = [
-        key for key in keys if len({facts.get(key) for facts, is_begun in known if is_begun or key in facts}) > 1
-    ]
-    labels: list[str] = []
-    for (name, _), facts in zip(lines, mappings, strict=True):
-        parts = [f"{short(key)}={facts[key]}" for key in differing if key in facts and not in_name(name, key)]
-        label = ", ".join([name, *parts] if len(names) > 1 or not parts else parts)
-        twins = sum(other == label or other.startswith(f"{label} (") for other in labels)
-        labels.append(f"{label} ({twins + 1})" if twins else label)
-    return labels
-
-
-def short(key: str) -> str:
-    """Shorten a key to what a reader of a table of networks needs."""
-    return key.removeprefix("model.").removeprefix("data.")
-
-
-def in_name(name: str, key: str) -> bool:
-    """Whether the name of a network holds what a key says."""
-    return key == NAMED_BY_NETWORK[0] or (name.startswith("smp_") and key in NAMED_BY_NETWORK)

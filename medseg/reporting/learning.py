@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.layout import label_lines
+from medseg.reporting.labels import label_lines
 from medseg.reporting.line import Facts, Line
 
 FRACTION = "data.fraction"

@@ -10,7 +10,7 @@ from medseg.config.tuning import searched
 from medseg.errors import UserError
 from medseg.reporting.cells import Cell
 from medseg.reporting.formatting import count
-from medseg.reporting.layout import as_text, short
+from medseg.reporting.labels import as_text, short
 from medseg.reporting.line import Line
 from medseg.runs.equivalence import fill_in_defaults
 from medseg.runs.naming import canonical

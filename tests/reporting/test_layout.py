@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from medseg.errors import ConfigError, UserError
-from medseg.reporting.layout import Layout, as_text, lay_out
+from medseg.reporting.labels import as_text
+from medseg.reporting.layout import Layout, lay_out
 from medseg.reporting.names import Names, read_names
 from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate

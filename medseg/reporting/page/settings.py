@@ -9,7 +9,7 @@ from typing import Any
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.formatting import where
-from medseg.reporting.layout import as_text
+from medseg.reporting.labels import as_text
 from medseg.reporting.page.markup import controls_html, faint, filter_html
 from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import plain
