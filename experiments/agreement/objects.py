@@ -1,4 +1,4 @@
-"""AP, PQ and AJI that a perfect class map reaches: regions of the true class map against the dataset's own objects.
+"""AP, PQ and AJI that a perfect class map reaches: regions of the true class map against the objects of the dataset.
 
 medseg prepare dsb data.source=FOLDER
 python experiments/agreement/objects.py data/prepared/dsb-...
@@ -21,7 +21,7 @@ def main() -> None:
     """Print mean, 5 % quantile and the part of the images with 1, of all images of prepared data."""
     prepared = PreparedDataset(Path(sys.argv[1]))
     if prepared.native_instances is None:
-        sys.exit(f"{prepared.folder}: the dataset has no objects of its own")
+        sys.exit(f"{prepared.folder}: the dataset labels no objects")
     scores, rows = ImageScores(SCORES), []
     for index in range(len(prepared.ids)):
         mask, instances = prepared.native_masks[index], prepared.native_instances[index].astype(np.int32)

@@ -1,4 +1,4 @@
-"""Compare variants of the same steps of networks, measured in turn, each in a process of its own.
+"""Compare variants of the same steps of networks, measured in turn, each in a separate process.
 
     python experiments/performance/compare.py 'models=[convunext,unet]' batch_size=4 --variants plain tuned
 

@@ -51,7 +51,7 @@ TO_STOP = 15.0
 
 
 class Part(NamedTuple):
-    """Something that is done in processes of its own.
+    """Something that is done in separate processes.
 
     name: in `parts.csv`.
     commands: run beside each other.

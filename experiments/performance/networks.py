@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write each row; a network that fails is printed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="+", help="as for medseg benchmark; csv=FILE is needed")
-    parser.add_argument("--networks", nargs="+", required=True, help="each with overrides of its own, if any")
+    parser.add_argument("--networks", nargs="+", required=True, help="each with its overrides, if any")
     parser.add_argument("--compile", action="store_true", help="tuned alone, by torch.compile")
     options = parser.parse_intermixed_args(arguments)
     words = [*options.overrides, f"compile={str(options.compile).lower()}"]

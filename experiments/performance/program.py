@@ -1,4 +1,4 @@
-"""Measure whole commands, each in a process of its own: preparing, starting, waiting for data, evaluating, reporting.
+"""Measure whole commands, each in a separate process: preparing, starting, waiting for data, evaluating, reporting.
 
     python experiments/performance/program.py                                       # drawn images, no download
     python experiments/performance/program.py data=kvasir data.source=~/Downloads --csv program.csv
@@ -141,7 +141,7 @@ def training_figures(noted: Mapping[str, Any], began: float, ended: float) -> It
 def measure_sharing(words: Sequence[str], temporary: Path, steps: int, jobs: Sequence[int]) -> Iterator[Figure]:
     """Train several times at once, for each number of trainings; a number that is too much for the device is printed.
 
-    Trainings have seeds of their own and wait for each other before the second epoch, whose steps are timed.
+    Trainings have different seeds and wait for each other before the second epoch, whose steps are timed.
     """
     for count in jobs:
         each = max(1, len(cores()) // count)

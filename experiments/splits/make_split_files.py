@@ -142,7 +142,8 @@ def make_all() -> dict[str, dict[str, str]]:
 def same_picture(dataset: str) -> list[set[str]]:
     """Sets of ids that show one picture (in other colours, or a frame apart) and must not be split.
 
-    `same_picture.csv` lists them with the columns `id,picture`; how they were found stands in `split_files/README.md`.
+    `same_picture.csv` lists them with the columns `id,picture`; how they were detected is described in
+    `split_files/README.md`.
     """
     if not (split_files(dataset) / "same_picture.csv").is_file():
         return []

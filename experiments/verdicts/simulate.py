@@ -4,7 +4,7 @@
     python experiments/verdicts/simulate.py --repeats 100 --output /tmp/quick
 
 The verdicts are those of `medseg.reporting.rule`. Beside them stands the rule of version 0.1, in a few lines of
-`old_verdicts`. README.md says how the experiments are made; `table.md` is what `docs/report.md` prints.
+`old_verdicts`. README.md describes how the experiments are made; `table.md` is what `docs/report.md` prints.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python experiments/verdicts/subgroups.py             # all kinds of experiments
     python experiments/verdicts/subgroups.py --repeats 200 --output /tmp/quick
 
-The interval is that of `medseg.reporting.subgroups`. README.md says how the experiments are made.
+The interval is that of `medseg.reporting.subgroups`. README.md describes how the experiments are made.
 """
 
 from __future__ import annotations
