@@ -24,9 +24,9 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
         run.scores
 
     Args:
-        model: option of the group `model`, such as `unet`; None for `convunext`, or for a class of the user's own:
+        model: option of the group `model`, such as `unet`; None for `convunext`, or for a custom class:
             `overrides=["+model._target_=my_package.MyNet"]`.
-        data: option of the group `data`, such as `kvasir`, or the folder of the user's own images; None for drawn
+        data: option of the group `data`, such as `kvasir`, or the folder of your images; None for drawn
             images.
         overrides: further words of the command line: `group=option` and `key=value`.
 
@@ -68,7 +68,7 @@ def evaluate(
 
     Args:
         run: a run, its folder, or a checkpoint file.
-        data: option of the group `data`, or the folder of the user's own images; None for the data of its training.
+        data: option of the group `data`, or the folder of your images; None for the data of its training.
         split: `train`, `val` or `test`.
         overrides: further words of the command line.
 
@@ -107,7 +107,7 @@ def load(
         checkpoint: a run, its folder, a checkpoint file, a pattern with `*`, or a list of these.
         tta: average over the image and its three flips.
         temperature: give probabilities with the temperature that the run chose on its validation images.
-        scale: None resizes the whole image to the size that the network was trained at; a number keeps the image's own
+        scale: None resizes the whole image to the size that the network was trained at; a number keeps the native
             resolution, times this number, and cuts it into overlapping windows.
         tile: side of these windows, in pixels as the network sees them; given without `scale` it means scale 1.
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
@@ -115,9 +115,9 @@ def load(
             scale than the images of the training.
         device: `auto`, `cpu`, `gpu`, `cuda:<number>` or `mps`.
         precision: `32-true`, `bf16-mixed` or `16-mixed`, `auto` for the faster one here; None is that of the training.
-        trust: build networks that are not medseg's own.
+        trust: build networks whose class is not part of medseg.
 
-    Raises `medseg.errors.UserError` for what cannot be found, read, trusted or averaged.
+    Raises `medseg.errors.UserError` for what does not exist, or cannot be read, trusted or averaged.
     """
     from medseg.trained.predicting import predictor  # torch takes seconds, and not every use of medseg needs it
 
@@ -165,7 +165,7 @@ def compare(
     Args:
         runs: what `read_runs` returns or some of these, or the folders.
         score: `dice`, `iou`, `precision`, `recall`, `specificity`, `hd95`, `assd`, an optional one that was measured
-            (`nsd`, `cldice`, ...) or a user's own; None for the convention's.
+            (`nsd`, `cldice`, ...) or a custom one; None for that of the convention.
         convention: `per_image`, `pooled`, `mean_iou_with_background`, `mean_dice_with_background`, `accuracy` or
             `prepared_size`.
         names: printed names of networks and datasets.

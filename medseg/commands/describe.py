@@ -23,7 +23,7 @@ EXAMPLES = (
     "medseg describe amsunet",
     "medseg describe unet model.base_channels=64 image_size=[384,512] in_channels=1",
     "medseg describe smp model.arch=unet model.encoder_name=resnet50 format=markdown",
-    "medseg describe +model._target_=my_package.MyNet       your own network",
+    "medseg describe +model._target_=my_package.MyNet       a custom network",
     "medseg describe all format=csv output=sizes.csv  every network of the papers",
     "medseg describe data=all                         every dataset",
 )

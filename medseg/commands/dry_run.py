@@ -62,9 +62,7 @@ def show_dry_run(jobs: Sequence[PlannedJob], launcher: DictConfig) -> None:
     print("\n".join(dry_run_lines(plan)), flush=True)
     missing = [data.label for data in plan.datasets if data.state == MISSING] if plan.due else []
     if missing:
-        raise UserError(
-            f"the data of {', '.join(missing)} are missing, so their jobs would fail; the lines above say why"
-        )
+        raise UserError(f"the data of {', '.join(missing)} are missing, so their jobs would fail; see the lines above")
 
 
 def dry_run_lines(plan: Forecast) -> list[str]:

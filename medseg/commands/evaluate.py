@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 SUMMARY = """
 medseg evaluate scores a saved checkpoint. Everything the network needs is in the checkpoint; options that are not
 given are those of the run, so that evaluating a run on its test split gives its scores again. Of the folder of an
-experiment, every finished run is evaluated, each in a process of its own.
+experiment, every finished run is evaluated, each in a separate process.
 """
 
 EXAMPLES = (
@@ -49,7 +49,7 @@ def evaluate(cfg: DictConfig) -> None:
         return
     cfg.checkpoint = checkpoint
     # Lightning starts the further processes of a distributed evaluation as `python -m medseg` with these arguments, of
-    # which the first, the command's own name, was taken away.
+    # which the first, the name of the command, was removed.
     if sys.argv[1:2] != ["evaluate"]:
         sys.argv.insert(1, "evaluate")
     from medseg.reporting.evaluated import describe_interval

@@ -10,7 +10,7 @@ from medseg.errors import printable
 
 SUMMARY = """
 medseg inspect shows a dataset before anything is trained on it: one HTML page with samples and their outlines, what
-augmentation makes of them, sizes, foreground, intensities, the balance of the splits, and the problems found. It
+augmentation makes of them, sizes, foreground, intensities, the balance of the splits, and the detected problems. It
 prepares the data where that is not done yet, as medseg prepare does.
 """
 

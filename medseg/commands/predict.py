@@ -1,4 +1,4 @@
-"""`medseg predict`: masks of images with a trained network, at their own size."""
+"""`medseg predict`: masks of images with a trained network, at native size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES = (
     "medseg predict RUN 'scans/*/t1.png' predicted tta=true overlays=true",
     "medseg predict [RUN1,RUN2,RUN3] scan.tif predicted    the average of three",
     "medseg predict 'runs/main/unet-kvasir-*' images predicted",
-    "medseg predict RUN slide.png predicted tile=512   windows at its own resolution",
+    "medseg predict RUN slide.png predicted tile=512   windows at native resolution",
 )
 
 

@@ -1,4 +1,4 @@
-"""`medseg report`: compare the runs of a sweep, with tests that say what a difference is worth."""
+"""`medseg report`: compare the runs of a sweep, with tests that show what a difference is worth."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def report(cfg: DictConfig) -> None:
     tree = read_runs(list(cfg.runs))
     from medseg.reporting.figures import FIGURES, Drawing
 
-    drawing = Drawing() if cfg.figures and cfg.format != "html" else None  # the page draws its own
+    drawing = Drawing() if cfg.figures and cfg.format != "html" else None  # the page draws its figures itself
     from medseg.reporting.report import compare
 
     folder = Path(cfg.output).expanduser() if cfg.output else default_folder(tree.runs)

@@ -55,7 +55,7 @@ def score(cfg: DictConfig) -> None:
                     done += 1
                     print(printable(f"{folder}: {', '.join(names)}"))
     if failed:
-        raise UserError(f"{len(failed)} of {done + len(failed)} could not be scored; the lines above say why")
+        raise UserError(f"{len(failed)} of {done + len(failed)} could not be scored; see the lines above")
     if not done:
         raise UserError(f"{', '.join(map(str, cfg.runs))}: no run is finished, so there is nothing to score")
 

@@ -53,7 +53,7 @@ def run_command(command: Command) -> None:
     signals.install_signal_handlers()
     set_up_logging()
     planned = read_planned_config(command.arguments)
-    # As for `python -m`: a user's own classes are found in the folder the command is given in.
+    # As for `python -m`: custom classes are imported from the folder the command is given in.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -65,7 +65,7 @@ def run_command(command: Command) -> None:
         check_overrides(words, command.name)
     except ConfigError as error:
         fail(str(error), error.exit_code)
-    # All words in one row: argparse, which Hydra uses, does not know those that come after a flag as its own.
+    # All words in one row: argparse, which Hydra uses, does not take words after a flag as positional arguments.
     sys.argv[1:] = [*words, *flags]
     if command.planner is not None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
@@ -74,13 +74,13 @@ def run_command(command: Command) -> None:
     register(SweptCommand(command.arguments, command.name, check, command.planner, tuple(conditions), command.dry_run))
     # Of the launchers in conf/hydra/, which their plugins describe as well.
     warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
-    # Hydra then raises what it would otherwise print in its own many lines.
+    # Hydra then raises what it would otherwise print in many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     failures: list[Exception] = []
     composed: list[DictConfig] = []
 
     def job(cfg: DictConfig) -> None:
-        # Kept for later: what leaves this function, Hydra announces in a line of its own.
+        # Kept for later: Hydra announces an exception that leaves this function in an additional line.
         try:
             check_sweeper()
             command.check_required(cfg)

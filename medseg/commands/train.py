@@ -27,7 +27,7 @@ EXAMPLES = (
     "python -m medseg.train model=unet data=kvasir data.source=~/Downloads",
     "python -m medseg.train data=folder data.root=my_images trainer.max_epochs=50",
     "python -m medseg.train optimizer=sgd optimizer.lr=0.02 loss=focal callbacks=[ema,early_stopping]",
-    "python -m medseg.train +model._target_=my_package.MyNet       your own network",
+    "python -m medseg.train +model._target_=my_package.MyNet       a custom network",
     "python -m medseg.train -m model=unet,convunext seed=0,1,2 experiment=first   a sweep of six runs",
     "python -m medseg.train -m +experiments=convunext/comparison hydra/launcher=ray     one job per GPU",
     "python -m medseg.train -m model=unet,convunext seed=0,1,2 dry_run=true   its jobs, time and disk; starts nothing",

@@ -20,7 +20,7 @@ that was resumed is one run there, its parts in the order of their time; what wa
 EXAMPLES = (
     "medseg wandb-sync runs/main",
     "medseg wandb-sync runs/main report=true        the comparison as well",
-    "medseg wandb-sync runs/main dry_run=true       say what would be sent",
+    "medseg wandb-sync runs/main dry_run=true       show what would be sent",
 )
 
 

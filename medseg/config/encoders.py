@@ -58,7 +58,7 @@ def without_folder(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def full_encoder_name(name: str) -> str:
-    """Return the name of an encoder as segmentation-models-pytorch has it: of one that is not its own, timm's.
+    """Return the name of an encoder as segmentation-models-pytorch has it, else as timm has it.
 
     A tag of pretrained weights (`convnext_tiny.fb_in1k`) stays.
     """

@@ -92,8 +92,8 @@ ADVICE = {
 """Advice for a key that does not exist."""
 
 ADVISED = {
-    "data": "medseg describe data=all lists their sizes and licences; images of your own: data=folder data.root=FOLDER",
-    "model": "for a network of your own: +model._target_=my_package.MyNet",
+    "data": "medseg describe data=all lists their sizes and licences; for your images: data=folder data.root=FOLDER",
+    "model": "for a custom network: +model._target_=my_package.MyNet",
 }
 """Advice for an option that a group does not have."""
 
@@ -163,7 +163,7 @@ def not_composed(message: str, config_name: str, words: Sequence[str]) -> str:
     """Return what Hydra could not do with a word, in one line.
 
     Args:
-        message: Hydra's own.
+        message: of Hydra.
         config_name: of the command.
         words: of its command line.
     """

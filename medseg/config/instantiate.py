@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def instantiation_error(error: InstantiationException) -> str:
-    """Say which part of the configuration could not be built and why, without Hydra's own frame."""
+    """Describe which part of the configuration could not be built and why, without the text that Hydra adds."""
     key = re.search(r"full_key: (\S+)", str(error))
     where = f"{key.group(1)}: " if key else ""
     cause = error.__cause__
@@ -29,7 +29,7 @@ def instantiate(node: DictConfig, **extra: Any) -> Any:
 
     The options of `medseg.config.reserved` are left out.
 
-    Raises the constructor's own `UserError`, or `ConfigError` for anything else that keeps it from being built.
+    Raises the `UserError` of the constructor, or `ConfigError` for anything else that keeps it from being built.
     """
     import hydra  # not above: a checkpoint is read without it
     from hydra.errors import InstantiationException

@@ -18,7 +18,7 @@ from medseg.config import yaml_files
 from medseg.errors import ConfigError
 
 SEVERAL = ("callbacks", "logger", "metrics")
-"""Groups of which several options can be chosen at once, each under its own key."""
+"""Groups of which several options can be chosen at once, each under a different key."""
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -58,8 +58,8 @@ def normalize_overrides(words: Sequence[str]) -> list[str]:
     `+model._target_=package.Class` stands alone: without a choice of `model` it means `model=custom`. A home folder,
     `key=~/folder`, is filled in: the shell leaves it alone there, and Hydra cannot read it. Nor can it read a
     pattern, `data.groups=(p[0-9]+)_.*`, without quotes. A key of `tuning.space` is added, or replaced by what may be of
-    another kind. Beside `budget=...`, `+experiments=...` takes its place before
-    the budget: Hydra would compose it last, and its numbers would win.
+    another kind. Beside `budget=...`, `+experiments=...` is moved before the budget: Hydra would compose it last, and
+    its numbers would win.
 
     Raises `ConfigError` for the home folder of a user who has none.
     """
@@ -104,7 +104,7 @@ def add_keys(words: Sequence[str], keys: Sequence[str], config_name: str) -> lis
     Args:
         words: `unet data=kvasir`, of a command line.
         keys: keys and groups; one may end in `*`, which takes what the others leave, at least one value. A key that
-            has its value is passed over. A folder as `data` means the user's own images.
+            has its value is passed over. A folder as `data` means the user's images.
         config_name: of the command.
 
     Raises `ConfigError` for a word without a key that no key is left for.
@@ -144,7 +144,7 @@ def with_key(key: str, values: Sequence[str], config_name: str) -> list[str]:
 
 
 def with_data_folder(word: str, config_name: str) -> list[str]:
-    """Return `data=PATH`, where the path has a slash, as the choice of the user's own images; other words as they are.
+    """Return `data=PATH`, where the path has a slash, as the choice of the user's images; other words as they are.
 
     Raises `ConfigError` where there is no such folder, nor zip archive.
     """
@@ -158,7 +158,7 @@ def with_data_folder(word: str, config_name: str) -> list[str]:
 
 
 def has_images(path: str) -> bool:
-    """Whether a path can be a user's own images: a folder or a zip archive."""
+    """Whether a path can be a user's images: a folder or a zip archive."""
     full = expanded(path)
     return full.is_dir() or (full.suffix.lower() == ".zip" and full.is_file())
 
@@ -223,7 +223,7 @@ def check_overrides(words: Sequence[str], config_name: str) -> None:
             raise ConfigError(unreadable(word))
         top = key.partition(".")[0]
         if top != key and top in yaml_files.primary(config_name)[1] and top != "tuning":
-            raise ConfigError(f"'{word}': '{top}' has no keys of its own; give {top}=...")
+            raise ConfigError(f"'{word}': '{top}' takes no keys; give {top}=...")
         if override.is_delete() and key in yaml_files.top_level_keys(config_name):
             raise ConfigError(f"'{word}' removes what medseg {command_title(config_name)} needs; {to_choose(key)}")
         if key in yaml_files.groups() or key == "hydra" or "/" in key:

@@ -28,7 +28,7 @@ def check_targets(cfg: DictConfig) -> None:
     Raises `ConfigError` for a class that is not there, an argument that it does not take, and one that a network needs.
     """
     check_network_target(cfg.model)
-    plain = OmegaConf.to_container(cfg)  # not resolved: a number of classes may be found in the data
+    plain = OmegaConf.to_container(cfg)  # not resolved: a number of classes may be detected in the data
     for key, node in named_classes(plain):
         # medseg calls the data's class with other arguments than are written there.
         if key not in ("model", "data"):
@@ -99,7 +99,7 @@ def find(key: str, target: Any) -> Any:
         except Exception as cause:
             reason = " ".join(str(cause).split())
             raise ConfigError(
-                f"{start} cannot be imported: {type(cause).__name__}: {reason}; a module of your own is looked for in "
+                f"{start} cannot be imported: {type(cause).__name__}: {reason}; custom modules are looked for in "
                 "the folder of the command and among what is installed"
             ) from error
         raise ConfigError(f"{start}: {module} has no '{name}'{close_matches(name, known)}") from None
@@ -109,7 +109,7 @@ def find(key: str, target: Any) -> Any:
 
 
 def parameters_of(made: Any) -> dict[str, inspect.Parameter] | None:
-    """Return the arguments of a class or function by name; None where it takes any, or does not say."""
+    """Return the arguments of a class or function by name; None where it takes any, or they are not known."""
     try:
         parameters = inspect.signature(made).parameters
     except ValueError:  # of a builtin
@@ -131,7 +131,7 @@ def check_arguments(key: str, node: Mapping[Any, Any], made: Any) -> None:
 
 
 def missing_names(called: str, missing: Sequence[str], unused: Sequence[str]) -> str:
-    """Describe how a network gets what it needs, the numbers of channels and classes under its own names for them.
+    """Describe how a network gets what it needs, the numbers of channels and classes under its names for them.
 
     Args:
         called: name of the class.
@@ -147,4 +147,4 @@ def missing_names(called: str, missing: Sequence[str], unused: Sequence[str]) ->
     words = " ".join(f"'+model.{name}={value}'" for name, value in values.items())
     yaml = " and ".join(f"`{name}: {value}`" for name, value in values.items())
     instead = f", not {' and '.join(unused)}" if unused else ""
-    return f"{called} needs {' and '.join(values)}{instead}: give {words}, or in a YAML of your own {yaml}"
+    return f"{called} needs {' and '.join(values)}{instead}: give {words}, or in a YAML file {yaml}"

@@ -42,7 +42,7 @@ def keys_of(group: str, option: str) -> set[str]:
 
 
 def describe(file: Path) -> str:
-    """Return the first line of a YAML file where it is a comment, without the hash; Hydra's own comes before it."""
+    """Return the first line of a YAML file where it is a comment, without the hash; that of Hydra comes before it."""
     text = file.read_text(encoding="utf-8")
     first = re.sub(r"\A# @package .*\n", "", text).partition("\n")[0]
     return first.lstrip("# ") if first.startswith("#") else ""
@@ -55,7 +55,7 @@ def primary(config_name: str) -> tuple[dict[str, str | None], dict[str, str]]:
     cfg = OmegaConf.create(text)
     assert isinstance(cfg, DictConfig)
     chosen = {key: value for entry in cfg.defaults if isinstance(entry, DictConfig) for key, value in entry.items()}
-    # `group@package` is a place for another group's options.
+    # `group@package` takes another group's options.
     defaults = {str(group): value for group, value in chosen.items() if not re.search("^override |@", str(group))}
     comments = dict(re.findall(r"^(\w+): [^#\n]*#\s*(.*)$", text, flags=re.MULTILINE))
     plain: dict[str, str] = {}
@@ -83,7 +83,7 @@ def usual_choices(protocol: str) -> dict[str, str | None]:
 
 def _overridden(file: Path) -> dict[str, str]:
     """Map each group that a file, or a file beside it that it builds on, overrides to the option it chooses."""
-    if not file.exists():  # the user's own, in another folder
+    if not file.exists():  # a custom file, in another folder
         return {}
     found: dict[str, str] = {}
     for entry in OmegaConf.to_container(OmegaConf.load(file), resolve=False).get("defaults", []):  # type: ignore[union-attr]

@@ -29,9 +29,9 @@ def make_page(
     Args:
         title: of the page, plain text; its tab has the name of medseg behind it.
         body: HTML of everything in `<main>`, the heading included.
-        description: what the page says, plain text; a long one is cut.
+        description: what the page shows, plain text; a long one is cut.
         styles: CSS beside that of all pages.
-        scripts: JavaScript that is run at the end of the page, each in a scope of its own.
+        scripts: JavaScript that is run at the end of the page, each in a separate scope.
 
     The page has a policy that forbids it to fetch anything.
     """
@@ -81,7 +81,7 @@ def picture(image: np.ndarray, form: PICTURE_FORMATS = "png", quality: int = 80)
 def embed_json(name: str, content: Any) -> str:
     """Return an element that a script reads with `JSON.parse(document.getElementById(name).textContent)`.
 
-    NaN is not JSON: put None in its place.
+    NaN is not JSON: use None instead.
     """
     # A script element ends at the first "</script", even inside a string.
     text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -111,7 +111,7 @@ def stored(run: Run, name: str) -> Mapping[Any, Any]:
         found: Mapping[Any, Any] = getattr(run, name)
     except UserError as error:
         log.warning("%s", error)
-        found = run.__dict__[name] = {}  # said once
+        found = run.__dict__[name] = {}  # logged once
     return found
 
 

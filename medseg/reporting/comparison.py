@@ -24,7 +24,7 @@ from medseg.reporting.warnings import check_column, check_evaluated, check_measu
 from medseg.runs.run import Run
 
 CUT = 0.1
-"""Half the width up to which the interval of a fraction is cut at 0 and 1; a wider one beyond them says little."""
+"""Half the width up to which the interval of a fraction is cut at 0 and 1; a wider one beyond them shows little."""
 
 FEW_SEEDS = 5
 """Seeds below which an interval that is too wide is put down to them; with more, it is the images."""
@@ -46,7 +46,7 @@ class Comparison:
         stability: how sure the ranks are; None with one row.
         plans: of each dataset, how many seeds and images it would take to tell 1 and 2 points.
         warnings: what makes rows of a column hard to compare.
-        at: the size that the scores are taken at, such as `256 x 256`; empty for each image's own.
+        at: the size that the scores are taken at, such as `256 x 256`; empty for native size.
     """
 
     measure: Measure
@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def datasets(self) -> tuple[Line, ...]:
-        """The columns of the runs' own tests, which ranks over datasets are of."""
+        """The columns of the internal tests, which ranks over datasets are of."""
         return tuple(column for column in self.columns if column.of is None)
 
     def column_cells(self, column: Line) -> list[Cell]:
@@ -74,7 +74,7 @@ class Comparison:
 
 
 def measures_of(runs: Sequence[Run], at: str = "") -> Measures:
-    """Return the table of scores as the first run was scored by it, with the own metrics of all runs.
+    """Return the table of scores as the first run was scored by it, with the custom metrics of all runs.
 
     `at`: the size that they are taken at, which their titles have then.
     """
@@ -108,7 +108,7 @@ def score_runs(
         size: (height, width) of the benchmarks to show.
         names: what rows and columns are printed as.
         evaluated: some of the runs with their evaluations.
-        at: the size that the scores are taken at, in words; empty for each image's own.
+        at: the size that the scores are taken at, in words; empty for native size.
     """
     layout = lay_out(runs, names, evaluated)
     measures = measures_of([*runs, *(view for _, view in evaluated)], at)
@@ -133,7 +133,7 @@ def score_runs(
 
 
 def with_verdicts(comparison: Comparison) -> Comparison:
-    """Return a comparison with all that the rule, the ranks and the plans say of it."""
+    """Return a comparison with all that the rule, the ranks and the plans add to it."""
     measure = comparison.measure
     values: dict[tuple[Line, Line], Array] = {}
     plans: list[tuple[Line, Plan]] = []
@@ -186,7 +186,7 @@ def score_under(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, 
 
 
 def score_of(side: Side, low: float, high: float, measure: Measure) -> Score:
-    """Return a measure of a row; an interval that leaves the range of the score says that there is too little."""
+    """Return a measure of a row; a remark replaces an interval that leaves the range of the score."""
     sd = float(side.seed_means.std(ddof=1)) if side.seeds > 1 else None
     if len(side.per_unit) < 2:
         return Score(side.mean, sd, None, None)

@@ -1,4 +1,4 @@
-"""What a comparison says of each dataset in words: the best network, and those not shown to differ from it.
+"""What a comparison shows of each dataset in words: the best network, and those not shown to differ from it.
 
 The verdicts are those of the rule (`medseg.reporting.rule`), read from the pairs of the comparison: nothing is tested
 here. The sentences are plain text.
@@ -244,7 +244,7 @@ def missing(cells: Sequence[Cell], measure: Measure) -> list[str]:
     runs = sum(len(cell.runs) for cell in cells)
     lacking = sum(len(cell.unfinished) + len(cell.unused) for cell in cells)
     without = [cell.row.label for cell in cells if measure.name not in cell.scores]
-    if len(without) == len(cells):  # which the first sentence says
+    if len(without) == len(cells):  # which the first sentence states
         without = []
     return lacking_of(lacking, count(runs, "run"), without, measure)
 
@@ -259,7 +259,7 @@ def lacking_of(lacking: int, whole: str, without: Sequence[str], measure: Measur
 
 
 def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Measure) -> list[str]:
-    """Say the same of a column of evaluations; `own`: the cells of the runs' own tests, of which the finished count."""
+    """Return the same of a column of evaluations; `own`: cells of the internal tests, of which the finished count."""
     evaluated = {cell.row: cell for cell in cells}
     finished = {cell.row: sum(run.finished for run in cell.runs) for cell in own}
     runs = sum(finished.values())

@@ -34,7 +34,7 @@ class Tests:
         runs: in whatever state.
         evaluated: some of them with their evaluations, those that have a column.
         convention: of the measure.
-        at: the size that the scores are taken at, in words; empty for each image's own.
+        at: the size that the scores are taken at, in words; empty for native size.
         notes: what was left out, or is hard to compare.
     """
 
@@ -68,7 +68,7 @@ def tests_under(tree: RunTree, convention: str) -> Tests:
     if older:
         notes.append(
             f"{len(older)} of {count(len(finished), 'finished run')} of an older version: scored at the prepared size, "
-            "not at each image's own; convention=prepared_size compares all at it"
+            "not at native size; convention=prepared_size compares all at it"
         )
     return Tests(list(tree), evaluated, convention, "", tuple(notes))
 
@@ -101,7 +101,7 @@ def of_one_tolerance(tests: Tests) -> Tests:
 def note_known_images(evaluated: Evaluated) -> list[str]:
     """Return a line for each evaluation of what a run's data hold, wholly or in part, though it is no plain repetition.
 
-    One on the run's own images has no column; one on some of them has a drop that is too small.
+    One on the images of the run has no column; one on some of them has a drop that is too small.
     """
     whole: dict[str, int] = {}
     partly: dict[str, int] = {}
@@ -114,11 +114,10 @@ def note_known_images(evaluated: Evaluated) -> list[str]:
             name = f"{run.data}{ARROW}{target_of(view)}"
             partly[name] = max(partly.get(name, 0), summary["known_images"])
     return [
-        f"{name}: {count(number, 'evaluation')} on images of the run's own data, so no external test, and without a "
-        "column"
+        f"{name}: {count(number, 'evaluation')} on images of the run's data, so no external test, and without a column"
         for name, number in whole.items()
     ] + [
-        f"{name}: {count(number, 'tested image')} of the run's own data, so not external; the scores may be too high"
+        f"{name}: {count(number, 'tested image')} of the run's data, so not external; the scores may be too high"
         for name, number in partly.items()
     ]
 

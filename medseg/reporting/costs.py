@@ -1,4 +1,4 @@
-"""What a row of a table costs: what its runs say of it, and what `medseg benchmark` measured."""
+"""What a row of a table costs: what its runs have recorded, and what `medseg benchmark` measured."""
 
 from __future__ import annotations
 

@@ -28,13 +28,13 @@ MOST_COLUMNS = 3
 
 FEWEST = 4
 """Units from which on a subgroup is compared with others: whichever has fewer is often the best or the worst by chance,
-and an interval that says so leaves the range of the score."""
+and an interval that allows for it leaves the range of the score."""
 
 USUAL, MOST = 6, 24
 """Subgroups that a column may make where it is not named, and where it is. A column with more numbers makes thirds."""
 
 UNKNOWN = frozenset(["", "na", "n/a", "nan", "null", "?"])
-"""Values that say that nothing is known, in any case."""
+"""Values that mean that nothing is known, in lower case or capitals."""
 
 
 @dataclass(frozen=True)

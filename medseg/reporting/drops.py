@@ -1,4 +1,4 @@
-"""What networks lose on other data: the score of their own test against that of an external one.
+"""What networks lose on other data: the score of the internal test against that of an external one.
 
 The images of the two tests are independent of each other, so the variances over them add up. The trainings are the same
 ones: the difference is taken for each seed, and its variance between seeds counts, pooled over the networks of a column
@@ -23,15 +23,16 @@ from medseg.runs.packed.archive import shown
 
 @dataclass(frozen=True, eq=False)
 class Drop:
-    """A network on its own test and on an external one, with the seeds that have both.
+    """A network on the internal test, that of its run, and on an external one, with the seeds that have both.
 
     Args:
         row, column: the network, and the external test.
-        own, external: mean scores; None where it has no seed with both, as all below.
+        own, external: mean scores of the internal and the external test; None where it has no seed with both, as all
+            below.
         drop: how much worse the external one is, in the unit of the score; below 0 where it is better.
         low, high: 95 % t interval of it; None where a test has one image or group alone, or with a remark.
         seeds: how many have both.
-        cells: of the own and of the external test.
+        cells: of the internal and of the external test.
         remark: why there is no interval; empty otherwise.
     """
 
@@ -50,7 +51,7 @@ class Drop:
 def find_drops(comparison: Comparison, column: Line) -> list[Drop]:
     """Return the drop of each network in the column of an external test, in the order of the rows.
 
-    A network whose own test has not measured the score is left out (`check_drops` says so).
+    A network whose internal test has not measured the score is left out (`check_drops` reports it).
     """
     measure, own_column = comparison.measure, own_test(comparison, column)
     pairs: dict[Line, tuple[Cell, Cell]] = {}
@@ -110,7 +111,7 @@ def too_wide(low: float, high: float, seeds: int, measure: Measure) -> str:
 
 
 def check_drops(comparison: Comparison) -> list[str]:
-    """Return a line for each external test that networks have a score of which their own tests have not."""
+    """Return a line for each external test that has a score which the internal tests of its networks lack."""
     measure, warnings = comparison.measure, []
     for column in comparison.columns:
         own = own_test(comparison, column) if column.external else None
@@ -123,12 +124,12 @@ def check_drops(comparison: Comparison) -> list[str]:
         folders = sorted({str(shown(run.folder.parent)) for cell in here for run in cell.runs})
         advice = f": {command_line('medseg score', *folders, f'scores=[{measure.score}]')}" if measure.optional else ""
         rows = "; ".join(cell.row.label for cell in here)
-        warnings.append(f"{column.label}: no drop of {measure.title}, which the own tests lack, of {rows}{advice}")
+        warnings.append(f"{column.label}: no drop of {measure.title}, which the internal tests lack, of {rows}{advice}")
     return warnings
 
 
 def own_test(comparison: Comparison, column: Line) -> Line | None:
-    """Return the column of the runs' own tests that an external one compares with: with flips, also that with them."""
+    """Return the internal test that an external one is compared with; of one with flips, that with flips."""
     tta = ("tta", "true")
     if tta not in column.facts:
         return column.of
@@ -152,7 +153,7 @@ def sides_on_shared_seeds(own: Sample, external: Sample, measure: Measure) -> tu
 
 
 def estimate_differences(sides: list[tuple[Side, Side]]) -> Estimate:
-    """Return own - external of K networks, over the images of both tests and over the trainings."""
+    """Return internal - external of K networks, over the images of both tests and over the trainings."""
     differences = [own.seed_means - external.seed_means for own, external in sides]
     trainings = TrainingVariance.of(differences).of_means(np.array([len(of) for of in differences], dtype=np.float64))
     units = [of_units([pair[k].per_unit for pair in sides]) for k in (0, 1)]

@@ -1,4 +1,4 @@
-"""The columns of evaluations: external tests, `kvasir -> cvc`, and the runs' own tests with flips, `kvasir, tta=true`.
+"""The columns of evaluations: external tests, `kvasir -> cvc`, and internal tests with flips, `kvasir, tta=true`.
 
 Runs of a dataset share such a column where they were evaluated on the same images of the same data in the same way.
 Evaluations of another split of the data of the training are in no column: they are no tests.
@@ -31,7 +31,7 @@ def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names:
 
     Args:
         evaluated: the runs and their evaluations.
-        columns: of the runs' own tests, by the id of the run.
+        columns: of the internal tests, by the id of the run.
         names: what datasets are printed as.
     """
     keys: dict[tuple[Any, ...], tuple[Line, Run, View]] = {}
@@ -64,7 +64,7 @@ def checkpoint_of(summary: Mapping[str, Any]) -> str:
 
 
 def target_of(view: View) -> str:
-    """Name the data of an evaluation; a folder of the user's own images has its own name."""
+    """Name the data of an evaluation; a folder of the user's images has its name."""
     return str(view.summary.get("data_name") or view.summary.get("data"))
 
 
@@ -119,7 +119,7 @@ def label(keys: Mapping[tuple[Any, ...], tuple[Line, Run, View]], names: Names) 
 
 
 def with_name(base: Line, names: Names) -> str:
-    """Return the label of a column of the runs' own tests with the name of its dataset in front."""
+    """Return the label of a column of internal tests with the name of its dataset in front."""
     printed = (base.name, *names.datasets.values())
     if any(base.label == name or base.label.startswith(f"{name}, ") for name in printed):
         return base.label
@@ -145,5 +145,5 @@ def command_line(program: str, *words: str) -> str:
 
 
 def in_shell(word: str) -> str:
-    """Quote a word for a shell, in double quotes where it has single ones of its own."""
+    """Quote a word for a shell, in double quotes where it contains single ones."""
     return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

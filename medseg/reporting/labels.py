@@ -59,7 +59,7 @@ def short(key: str) -> str:
 
 
 def in_name(name: str, key: str) -> bool:
-    """Whether the name of a network holds what a key says."""
+    """Whether the name of a network holds the value of a key."""
     return key == NAMED_BY_NETWORK[0] or (name.startswith("smp_") and key in NAMED_BY_NETWORK)
 
 

@@ -62,7 +62,7 @@ def lay_out(runs: Sequence[Run], names: Names | None = None, evaluated: Evaluate
     Args:
         runs: in whatever state.
         names: what rows and columns are printed as, and their order.
-        evaluated: some of them with their evaluations, whose columns come behind those of the runs' own tests.
+        evaluated: some of them with their evaluations, whose columns come behind those of the internal tests.
     """
     runs = sorted(runs, key=lambda run: (run.experiment, run.position, run.name))
     settings = Settings(runs)

@@ -16,7 +16,7 @@ class Line:
         label: what is printed: what tells it from the others shown.
         name: of the network or of the dataset.
         facts: chosen options and values other than the default that its runs share.
-        of: of a column of evaluations, that of the runs' own tests; None of that itself, and of a row.
+        of: of a column of evaluations, that of the internal tests; None of that itself, and of a row.
     """
 
     label: str

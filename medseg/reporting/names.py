@@ -1,4 +1,4 @@
-"""Names that a report prints instead of its own, and the order of rows and columns.
+"""Names that a report prints instead of the usual ones, and the order of rows and columns.
 
     networks:
       unet: U-Net
@@ -59,7 +59,7 @@ class Names:
         texts = [line.label for line in printed.values()]
         twice = next((text for text in texts if texts.count(text) > 1), None)
         if twice is not None:
-            raise ConfigError(f"names: two {kind} would be printed as {twice!r}; give each a name of its own")
+            raise ConfigError(f"names: two {kind} would be printed as {twice!r}; give each a different name")
         position = {key: number for number, key in enumerate(given)}
         ordered = sorted(
             printed, key=lambda line: position.get(keys[line], len(position))

@@ -81,7 +81,7 @@ class Published:
     """One published score.
 
     Attributes:
-        row: of the file, `""` where the source does not say.
+        row: of the file, `""` where the source does not state it.
         score: `dice` or `iou`, the column that it stands in.
         value: as a fraction.
         kind: how the source takes the mean: `per image`, `pooled`, `two-class`, `batch` or `not stated`.

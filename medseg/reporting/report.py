@@ -71,7 +71,8 @@ class Report(Contents):
             folder: where; it is made when needed.
             form: markdown, latex, csv, html or all.
             images: most test images of a dataset in the HTML page; 0 leaves all pictures out.
-            figures: whether figures are drawn; the page draws its own. Or the process that draws the scores already.
+            figures: whether figures are drawn; the page draws its figures itself. Or the process that draws the scores
+                already.
         """
         folder, drawn = Path(folder), Section("Figures")
         start: tuple[str, ...] = ()
@@ -121,8 +122,8 @@ def compare(
 
     Args:
         runs: such as those of `medseg.runs.reading.read_runs`, in whatever state.
-        score: dice, iou, precision, recall, specificity, hd95, assd, an optional one that was measured or one of the
-            user's own; None for the first of the convention.
+        score: dice, iou, precision, recall, specificity, hd95, assd, an optional one that was measured or a custom one;
+            None for the first of the convention.
         convention: per_image, pooled, mean_iou_with_background, mean_dice_with_background or accuracy; prepared_size
             for the mean over images of scores at the size that the data were prepared at, as older papers have them.
         names: printed names: a YAML file, or a mapping such as `{"unet": "U-Net"}`; None for `names.yaml` beside the

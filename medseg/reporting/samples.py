@@ -176,7 +176,7 @@ def gather(runs: Sequence[Run], groups: Mapping[str, str] | None = None, *, only
 
     Args:
         runs: of the cell.
-        groups: image -> group; an image without one is a group of its own. None or empty: images are independent.
+        groups: image -> group; an image without one is a separate group. None or empty: images are independent.
         only: the foreground class to score, instead of the mean over all.
     """
     by_seed: dict[int, list[Run]] = {}

@@ -159,7 +159,7 @@ def find_gaps(
 
 
 def gap_of(best: str, worst: str, difference: float, ends: tuple[float, float], at: float, measure: Measure) -> Gap:
-    """Return a gap; an interval that is wider than the score can be says that there is too little."""
+    """Return a gap; a remark replaces an interval that is wider than the score can be."""
     if measure.highest is not None and measure.lowest is not None:
         most = measure.highest - measure.lowest
         if ends[0] < -most or ends[1] > most:

@@ -32,7 +32,7 @@ def given(run: Run) -> dict[str, str]:
 def with_tuned(texts: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
     """Return settings in which each key that was tuned has the value `TUNED`, with all that is below it.
 
-    Without tuned keys, those of the tuning itself are left out: they say nothing of such a run.
+    Without tuned keys, those of the tuning itself are left out: they tell nothing of such a run.
     """
     below = {name: next((key for key in keys if f"{name}.".startswith(f"{key}.")), None) for name in texts}
     kept = {

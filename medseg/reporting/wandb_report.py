@@ -25,7 +25,7 @@ def log_comparison(runs: Sequence[Run], project: str | None = None, entity: str 
     Args:
         runs: of a report.
         project: of W&B; None for that of the runs.
-        entity: of W&B; None for the user's own.
+        entity: of W&B; None for the default of the user.
 
     Raises `UserError` where no run is finished.
     """

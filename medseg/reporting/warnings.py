@@ -20,7 +20,7 @@ def at_prepared_size(run: Run) -> bool:
 
 
 def check_measures(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each score that runs measured differently: the user's own, and NSD by its tolerance."""
+    """Return a line for each score that runs measured differently: custom ones, and NSD by its tolerance."""
     described = {
         (name, measure.higher_is_better, measure.unit, measure.setting): None
         for run in runs

@@ -1,4 +1,4 @@
-"""What the files of a run's test say of its probabilities: `calibration.csv` and `confidence.csv`."""
+"""What the files of a run's test show of its probabilities: `calibration.csv` and `confidence.csv`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def choices_of(hydra_config: Any) -> dict[str, Any]:
 
 
 def groups_of(name: str) -> Iterable[str]:
-    """Return the groups of a primary file; one of the user's own is built on that of `medseg train`."""
+    """Return the groups of a primary file; a custom one is built on that of `medseg train`."""
     return yaml_files.primary(name if (yaml_files.config_dir() / f"{name}.yaml").is_file() else "train")[0]
 
 

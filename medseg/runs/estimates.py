@@ -130,7 +130,7 @@ class Time:
 
 
 def kind_of(device: str) -> str:
-    """Return the kind of a device in `environment.json`: cpu, mps, or gpu for one that has a name of its own."""
+    """Return the kind of a device in `environment.json`: cpu, mps, or gpu for any other name."""
     return next((kind for kind in ("cpu", "mps") if device.startswith(kind)), "gpu")
 
 

@@ -26,10 +26,10 @@ OF_TRAINING = ("parameters", "macs", "epochs", "best_epoch", "training_seconds",
 """Entries of the summary of a run's test that are of its training, whatever it is tested on."""
 
 DONE_BEFORE = "evaluated already, so not repeated"
-"""What `medseg evaluate` says of an evaluation that is there already."""
+"""What `medseg evaluate` reports of an evaluation that is there already."""
 
 OTHER_CLASSES = "not of these classes, so skipped"
-"""What it says of one of many runs whose network has another number of classes than the data."""
+"""What it reports of one of many runs whose network has another number of classes than the data."""
 
 STATES = ("finished", "trained")
 """Of runs that can have been evaluated."""
@@ -145,7 +145,7 @@ def is_external(run: Run, evaluation: Mapping[str, Any]) -> bool:
 
 
 def tests_as_trained(run: Run, view: View) -> bool:
-    """Tell whether an evaluation tests a run on its own test images at their size, such as with flips."""
+    """Tell whether an evaluation tests a run on the test images of its training at their size, such as with flips."""
     if not run.finished or is_external(run, view.summary):
         return False
     sizes = [of.summary.get("evaluation_size") for of in (run, view)]
@@ -153,7 +153,7 @@ def tests_as_trained(run: Run, view: View) -> bool:
 
 
 def repeats_own_images(run: Run, view: View) -> bool:
-    """Tell whether an evaluation that was asked for as other data, or at another size, is of the run's own images."""
+    """Tell whether an evaluation that was asked for as other data, or at another size, is of the images of the run."""
     own, summary = run.summary if run.finished else run.dataset, view.summary
     asked = ("data_identity", "split_name", "fold")
     return not is_external(run, summary) and any(own.get(key) != summary.get(key) for key in asked)

@@ -1,4 +1,4 @@
-"""The name of a run: a function of its configuration, so that a repeated command finds its own run."""
+"""The name of a run: a function of its configuration, so that a repeated command finds its run."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def setting_name(config: Mapping[str, Any], choices: Mapping[str, str], defaults
         choice = choices.get(group)
         if choice is not None and choice != defaults.get(group):
             parts.append(choice)
-    # Several may be chosen at once, each under its own key.
+    # Several may be chosen at once, each under a different key.
     parts += sorted(config.get("callbacks", ()))
     if config["data"].get("fold") is not None:
         parts.append(f"fold{config['data']['fold']}")

@@ -1,4 +1,4 @@
-"""Which run a configuration means: its name, its folder. Needs no torch, so a finished run is found fast."""
+"""Which run a configuration means: its name, its folder. Needs no torch, so a finished run is recognised fast."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunPlan:
         repeated: whether it is to be done even where it is finished: by force, or to see if the user's files changed.
         cfg: the composed configuration, which must stay as it is.
         options: that it was composed of.
-        root: absolute path of the user's own images; None for a published dataset.
+        root: absolute path of the user's images; None for a published dataset.
         identity: equal for two plans in one experiment that mean the same run.
         planned: returns the run as it would be stored beside one that has these settings.
     """
@@ -104,7 +104,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
 
     @cache
     def with_classes(num_classes: Any) -> Run:
-        """Return what is planned as a run of which this number of classes was found in the data."""
+        """Return what is planned as a run of which this number of classes was detected in the data."""
         filled = cfg.copy()
         if filled.data.get("num_classes") is None:
             filled.data.num_classes = num_classes
@@ -134,7 +134,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
 
 
 def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
-    """Return a configuration with every value filled in, as plain dictionaries, and the user's own files absolute.
+    """Return a configuration with every value filled in, as plain dictionaries, and the user's paths absolute.
 
     What can be written in two ways is written in one: an encoder of timm's with its mark. `root`: of `data.root`.
     """

@@ -1,8 +1,8 @@
 """What a run predicted for its test images, kept so that scores and pictures can be made without the network.
 
-`test/predictions.npz`: `ids`, the N images, and for each of them, under its place in `ids` (`0`, `1`, ...), the class
-map, H x W uint8, at the image's native size; `test/prepared_size.npz`: likewise at the prepared size. With both, every
-score of class maps can be computed later. `test/probabilities.npz`, where it was asked for: likewise the class
+`test/predictions.npz`: `ids`, the N images, and for each of them, under its position in `ids` (`0`, `1`, ...), the
+class map, H x W uint8, at the image's native size; `test/prepared_size.npz`: likewise at the prepared size. With both,
+every score of class maps can be computed later. `test/probabilities.npz`, where it was asked for: likewise the class
 probabilities at the prepared size, classes x h x w uint8, in 255ths. They are compressed one by one,
 so that a few are read without the others: 520 drawn class maps of 256 x 256 took 0.9 MB, reading five of them 11 ms.
 """

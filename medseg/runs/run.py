@@ -185,7 +185,7 @@ class Run:
 
     @property
     def measures(self) -> Measures:
-        """The table of scores, as this run was scored by it, the user's own included."""
+        """The table of scores, as this run was scored by it, custom scores included."""
         from medseg.metrics.measures import MEASURES
 
         return MEASURES.as_measured(self.summary)

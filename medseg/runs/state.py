@@ -1,4 +1,4 @@
-"""The state a run is in now: what its folder says, unless the process that said so is gone."""
+"""The state a run is in now: that of its folder, unless the process that wrote it is gone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAITING = "waiting"
 def present_state(status: Mapping[str, Any]) -> tuple[str, str]:
     """Return the state of a run and a remark on it, from the content of its `status.json`.
 
-    A run that says it is running while its process on this machine is gone was killed, and can be resumed. Of another
+    A run whose state is running while its process on this machine is gone was killed, and can be resumed. Of another
     machine's processes nothing is known here.
     """
     state = str(status.get("state", WAITING))

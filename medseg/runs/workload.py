@@ -46,7 +46,7 @@ class Workload:
 
     @property
     def images(self) -> float | None:
-        """Images of an epoch, those of validation as `VALIDATION` says; None where they are not known."""
+        """Images of an epoch, those of validation weighted by `VALIDATION`; None where they are not known."""
         known = self.train_images is not None and self.val_images is not None
         return self.train_images + self.val_images / VALIDATION if known else None  # type: ignore[operator]
 

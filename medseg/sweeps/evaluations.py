@@ -47,14 +47,14 @@ def single_run(checkpoint: str | Sequence[str]) -> str | None:
 
 
 def evaluate_runs(cfg: DictConfig, words: Sequence[str]) -> None:
-    """Evaluate the finished runs in the folders that `cfg.checkpoint` names, as `words` of a command line say.
+    """Evaluate the finished runs in the folders that `cfg.checkpoint` names, with the options in `words`.
 
     One that another process evaluates is waited for. Raises `UserError` where there is none, and after the
     last one where any was not evaluated.
     """
     folders = [cfg.checkpoint] if isinstance(cfg.checkpoint, str) else list(cfg.checkpoint)
     if cfg.output:
-        raise UserError("output is the folder of one evaluation; leave it out: that of each run is in its own folder")
+        raise UserError("output is the folder of one evaluation; leave it out: each run keeps it in its folder")
     tree = read_runs(folders)
     tree.warn()
     runs = [run for run in tree if run.state in STATES]
@@ -89,7 +89,7 @@ def evaluate_runs(cfg: DictConfig, words: Sequence[str]) -> None:
 
 
 def evaluate_run(run: Run, force: bool, given: Sequence[str], server: ForkServer | None) -> Outcome:
-    """Evaluate a run in a process of its own; `given`: the words of the command that are of every run."""
+    """Evaluate a run in a separate process; `given`: the words of the command that are of every run."""
     path = str(run.folder).replace("\\", "\\\\").replace("'", "\\'")
     arguments = [PROGRAM[1], f"checkpoint='{path}'", f"force={str(force).lower()}", *given]
     try:

@@ -158,7 +158,7 @@ def failed(plan: RunPlan | None, name: str, error: str, printed: list[str]) -> O
 
 
 def record_interruption(plan: RunPlan, job: JobProcess) -> None:
-    """Write to a run's folder that it was interrupted where it had begun and was killed before it could say so."""
+    """Write to a run's folder that it was interrupted where it had begun and was killed before it could record it."""
     with suppress(BusyError), plan.folder.locked():  # another process has taken it over where it is held
         status: dict[str, Any] = plan.folder.status
         if (status.get("pid"), status.get("host"), status.get("state")) == (job.pid, platform.node(), "running"):

@@ -44,12 +44,11 @@ def check_data(jobs: Sequence[PlannedJob], launcher: DictConfig) -> None:
     if different:
         raise UserError(
             f"no job was started: the data of all of them are missing ({', '.join(names)}); give data.source=DIR, the "
-            "folder with their archives, or data.download=true where they can be downloaded; dry_run=true says what "
-            "is missing"
+            "folder with their archives, or data.download=true where they can be downloaded; dry_run=true lists "
         )
 
 
 def runs_elsewhere(launcher: DictConfig) -> bool:
-    """Tell whether jobs may run on machines with data of their own."""
+    """Tell whether jobs may run on machines with other data."""
     target = launcher.get("_target_")
     return target == SLURM or (target == RAY and OmegaConf.select(launcher, "ray.init.address") is not None)

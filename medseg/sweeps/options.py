@@ -17,7 +17,7 @@ PLUGIN = re.compile(r"\+*hydra\.(launcher|sweeper)\._target_=")
 """A launcher or sweeper given by its class."""
 
 MODES = ("run", "multirun", "cfg", "info", "shell_completion")
-"""Options that say what Hydra is to do."""
+"""Options that select what Hydra does."""
 
 
 def check_options(arguments: Sequence[str], config_name: str) -> None:
@@ -25,7 +25,7 @@ def check_options(arguments: Sequence[str], config_name: str) -> None:
 
     Args:
         arguments: of the command line.
-        config_name: of the command's own primary configuration.
+        config_name: of the primary configuration of the command.
 
     Raises `ConfigError`.
     """
@@ -46,11 +46,11 @@ def check_options(arguments: Sequence[str], config_name: str) -> None:
         raise ConfigError(f"{' and '.join(modes)} cannot be given together")
     for name in ("package", "resolve"):
         if getattr(given, name) and not given.cfg:
-            raise ConfigError(f"--{name} says how --cfg shows the configuration; add --cfg job, or leave it out")
+            raise ConfigError(f"--{name} changes how --cfg shows the configuration; add --cfg job, or leave it out")
 
 
 def check_sweep(hydra_config: DictConfig) -> None:
-    """Refuse what Hydra does with its own jobs and cannot do with medseg's, which are processes.
+    """Refuse what Hydra can do with jobs in its process, and not with medseg's, which are separate processes.
 
     Raises `ConfigError`.
     """

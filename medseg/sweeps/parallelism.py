@@ -32,13 +32,13 @@ def jobs_at_once(launcher: Mapping[str, Any], jobs: Iterable[PlannedJob]) -> tup
     needs = [gpus_needed(job.cfg.trainer) for job in jobs] if target in (RAY, SLURM) else []
     if target == SLURM:
         number = int(launcher["array_parallelism"])
-        return number, f"{number} jobs at a time, as array_parallelism says; waiting in the queue is not counted"
+        return number, f"{number} jobs at a time, set by array_parallelism; waiting in the queue is not counted"
     if target == RAY:
         return ray_jobs_at_once(launcher["ray"], max((1 if need is None else need for need in needs), default=0))
     if target.endswith(".JoblibLauncher"):
         number = int(launcher.get("n_jobs") or 1)
         number = number if number > 0 else available_cores()
-        return number, f"{number} jobs at a time, as n_jobs says"
+        return number, f"{number} jobs at a time, set by n_jobs"
     return 1, "one job at a time"
 
 
@@ -55,5 +55,5 @@ def ray_jobs_at_once(ray: Mapping[str, Any], need: int) -> tuple[int, str]:
     number = max(1, number)
     here = f"this machine has {cores} cores and {gpus} GPUs"
     if ray["init"].get("address") is not None:
-        here = f"the cluster was not asked, so as one node of its own: {here}"
+        here = f"the cluster was not asked, so as a single node: {here}"
     return number, f"{number} job{'s' * (number > 1)} at a time: {here}, a job asks for {gpus_of_job:g} GPUs"

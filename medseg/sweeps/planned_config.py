@@ -106,7 +106,7 @@ def standard_input(program: Sequence[str], arguments: Sequence[str], text: str) 
 def read_planned_config(program: Sequence[str]) -> DictConfig | None:
     """Return the configuration that a sweep has handed to this process; None where none has.
 
-    The further processes of a distributed job have its standard input as well, and its arguments before their own.
+    The further processes of a distributed job have its standard input as well, and its arguments before theirs.
     What else a job may start does not.
     """
     try:

@@ -290,7 +290,7 @@ def describe_choice(choice: Tuning) -> str:
 
 
 def write_choice(plan: RunPlan, choice: Tuning) -> None:
-    """Write `tuning.json` to the folder of a run; a finished one keeps its own where that has more trials.
+    """Write `tuning.json` to the folder of a run; a finished one keeps its file where that has more trials.
 
     Raises `UserError` for a damaged one of a finished run.
     """

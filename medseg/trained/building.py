@@ -1,6 +1,6 @@
 """Build the network and the dataset that a checkpoint names, from plain values.
 
-Classes that are not medseg's own are imported and called only where the user trusts the checkpoint.
+Classes that are not part of medseg are imported and called only where the user trusts the checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from medseg.errors import UserError
 
 @functools.cache
 def known_classes(kind: str) -> tuple[type, set[str]]:
-    """Return the base class of a kind, `network` or `dataset`, and the names of medseg's own classes of it."""
+    """Return the base class of a kind, `network` or `dataset`, and the names of medseg's classes of it."""
     package = importlib.import_module("medseg.models" if kind == "network" else "medseg.data.datasets")
     base = nn.Module if kind == "network" else package.base.Dataset
     classes = {name: getattr(package, name) for name in package.__all__}
@@ -46,11 +46,11 @@ def build(kind: str, arguments: Any, file: Path, *, trust: bool) -> Any:
         raise refused(file, "_target_ names no class")
     base, known = known_classes(kind)
     targets = [str(node["_target_"]) for _, node in named_classes(arguments)]
-    # Nothing is built inside the arguments of medseg's own either.
+    # Nothing is built inside the arguments of medseg's classes either.
     unknown = [target for target in targets if target not in known] or targets[1:]
     if unknown and not trust:
         raise UserError(
-            f"{file}: it builds {unknown[0] or repr(unknown[0])}, which is not medseg's own; if you trust the "
+            f"{file}: it builds {unknown[0] or repr(unknown[0])}, which is not a class of medseg; if you trust the "
             "file, give trust=true"
         )
     name = targets[0]

@@ -151,7 +151,7 @@ class Checkpoint:
         """Build the network and load the weights.
 
         Args:
-            trust: import and call a network that is not medseg's own.
+            trust: import and call a network class that is not part of medseg.
 
         Raises `UserError` for a network that is unknown, cannot be built, or has other weights.
         """
@@ -176,7 +176,7 @@ class Checkpoint:
     def dataset(self, *, trust: bool = False) -> Any:
         """Build the dataset of the training; None for a checkpoint that was imported, and is of no data.
 
-        `trust`: import and call a dataset that is not medseg's own. Raises `UserError`.
+        `trust`: import and call a dataset class that is not part of medseg. Raises `UserError`.
         """
         arguments = self.metadata.configuration.data.get("dataset")
         return None if arguments is None else build("dataset", arguments, self.file, trust=trust)

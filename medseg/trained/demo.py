@@ -139,8 +139,7 @@ def build_page(predictor: Predictor, title: str, examples: Sequence[Path] = ()) 
                 threshold = gradio.Slider(0, 1, value=0.5, step=0.01, label="threshold", info=info, visible=not several)
             with gradio.Column():
                 table = gradio.HTML(padding=False)
-        # The file as it is: gradio would change its mode, and explain a damaged one in
-        # its own words.
+        # The file as it is: gradio would change its mode, and explain a damaged one in other words.
         image.preprocess = lambda payload: payload and payload.path
         if examples:
             gradio.Examples([[str(file)] for file in examples], [image], examples_per_page=EXAMPLES)

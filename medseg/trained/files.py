@@ -97,7 +97,7 @@ def write_checkpoint(content: Mapping[str, Any], file: Path) -> None:
     try:
         with replacing(file) as partial, partial.open("wb") as stream:
             torch.save({**content, DIGEST: digest(content)}, stream)
-    # PyTorch's writer raises an error of its own for one of the disk.
+    # PyTorch's writer raises another error for one of the disk.
     except (OSError, RuntimeError) as error:
         cause = error if isinstance(error, OSError) else error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else str(error).partition("\n")[0]

@@ -156,7 +156,7 @@ def unusual(make: partial[nn.Module], usual: DictConfig) -> list[str]:
     words = []
     for key, value in make.keywords.items():
         default = usual.get(key)
-        if default is None:  # null in the YAML, and what it does not mention, is the constructor's own
+        if default is None:  # null in the YAML, and what it does not mention, is the default of the constructor
             default = inspect.signature(make.func).parameters[key].default
         if key not in ("in_channels", "num_classes") and plain(value) != plain(default):
             text = str(plain(value)).replace(" ", "")

@@ -58,8 +58,8 @@ class TrainedNetwork:
     def load(cls, checkpoint: Path | Checkpoint, *, trust: bool = False) -> TrainedNetwork:
         """Build the network of a checkpoint, a file or one that was read, on the CPU.
 
-        `trust`: build a network that is not medseg's own. Raises `UserError` for a checkpoint that cannot be read or
-        trusted.
+        `trust`: build a network whose class is not part of medseg. Raises `UserError` for a checkpoint that cannot be
+        read or trusted.
         """
         read = Checkpoint.read(checkpoint) if isinstance(checkpoint, Path) else checkpoint
         return cls(read.file, accelerate(read.build(trust=trust).eval()), read.metadata)
@@ -87,7 +87,7 @@ class TrainedNetwork:
 
     @property
     def min_size(self) -> int | None:
-        """Smallest height and width that the network takes, in pixels; None where it does not say."""
+        """Smallest height and width that the network takes, in pixels; None where it is not known."""
         return getattr(self.network, "min_size", None)
 
     @property

@@ -46,12 +46,12 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Found:
-    """A state dict that was found in a file.
+    """A state dict in a file.
 
     Attributes:
         weights: tensors or arrays, by the names in the file.
         others: entries that are no weights: name -> type.
-        key: that it was found under; empty for the whole file.
+        key: of the state dict in the file; empty for the whole file.
         left: further state dicts of the file.
     """
 

@@ -1,7 +1,7 @@
 """Files with weights that other programs have written, read without executing anything in them.
 
-What is no tensor and no plain value is refused, but for a few kinds of objects that are usual beside weights. In the
-place of these, objects of this file are made.
+What is no tensor and no plain value is refused, but for a few kinds of objects that are usual beside weights. Instead
+of these, objects of this file are made.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read_safetensors(file: Path) -> State:
 
 # What stands for objects of NumPy and of other libraries in a file of torch.save.
 class Ignored:
-    """Stands for the class of an object of a library; in the place of the object, there is a dictionary.
+    """Stands for the class of an object of a library; instead of the object, there is a dictionary.
 
     An ordered one, since PyTorch's reader fills no other kind with entries and with attributes.
     """
@@ -139,4 +139,4 @@ ACCEPTED: list[Any] = [
     *((numpy_array, f"{module}._reconstruct") for module in NUMPY),
     *((numpy_scalar, f"{module}.scalar") for module in NUMPY),
 ]
-"""Objects beside tensors and plain values that a file may hold, and what is made in their place."""
+"""Objects beside tensors and plain values that a file may hold, and what is made instead of them."""

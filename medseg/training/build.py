@@ -131,7 +131,7 @@ def check_limits(trainer: DictConfig, datamodule: SegmentationDataModule) -> Non
 def build_trainer(cfg: DictConfig, precision: tuple[str, str] | None = None, **extra: Any) -> lightning.Trainer:
     """Build the trainer, with device and precision picked where they are `auto`, and log them.
 
-    `precision`: Lightning's name of one, and why it is taken, instead of what `cfg` says.
+    `precision`: Lightning's name of one, and why it is taken, instead of that of `cfg`.
 
     Raises `ConfigError` for a device that is not there.
     """
@@ -184,7 +184,7 @@ def quiet_libraries() -> None:
         ".*`srun` command is available.*",
         # A best epoch is looked for after an epoch without validation as well.
         ".*could not find the monitored key in the returned metrics.*",
-        # Lightning's own use of PyTorch.
+        # How Lightning itself uses PyTorch.
         ".*LeafSpec.* is deprecated.*",
         # The test runs on one device as well as on several: every image counts once.
         ".*it is recommended to use .*devices=1.*",

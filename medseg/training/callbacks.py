@@ -45,7 +45,7 @@ def core_callbacks(folder: RunFolder, *, loggers: bool) -> list[Callback]:
 class Interruptible(Callback):
     """Interrupt training at once where it is told to end, in every process.
 
-    Lightning's own handler waits for the other processes in the middle of what they are doing.
+    Lightning's handler waits for the other processes in the middle of what they are doing.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +56,7 @@ class Interruptible(Callback):
 
 
 class EpochRows(Callback):
-    """Write `metrics.csv`, one row per epoch, and say the same on the console.
+    """Write `metrics.csv`, one row per epoch, and print the same on the console.
 
     The rows are in the checkpoint as well, so a resumed run has those of all epochs, whatever became of the file. An
     epoch without validation has empty cells for it, and so has one without a score.

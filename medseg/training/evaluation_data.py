@@ -34,7 +34,7 @@ class OtherClassesError(ConfigError):
 
 
 def data_name(datamodule: SegmentationDataModule) -> str:
-    """Name the data for a report: a folder of the user's own images by its name."""
+    """Name the data for a report: a folder of the user's images by its name."""
     own = isinstance(datamodule.dataset, Folder)
     return Path(datamodule.prepared.fingerprint["source"]).stem if own else datamodule.dataset.name
 
@@ -52,7 +52,7 @@ def data_to_score(
     """Return the data of the training with what the user changed, or the data that the user chose.
 
     Another dataset keeps the network's image size, channels and batch size unless these are given too. Prepared data in
-    the run's own `data_dir` are read; what has to be prepared goes to the `data_dir` of the command. Images are
+    the `data_dir` of the run are read; what has to be prepared goes to the `data_dir` of the command. Images are
     normalised as those of the training, whatever data they are from, and files of more than 8 bits are on its scale.
 
     Raises `ConfigError` for a checkpoint of no data without other data.
@@ -100,8 +100,7 @@ def data_to_score(
 def choose_split(datamodule: SegmentationDataModule, checkpoint: Checkpoint, run: RunFolder) -> None:
     """Choose what is scored of a dataset that the user named without naming a split.
 
-    The folder of the training keeps the split of the training. Of another folder without a split of its own,
-    everything is scored.
+    The folder of the training keeps the split of the training. Of another folder without a split, everything is scored.
     """
     prepared, paths, before = datamodule.prepared, data_paths(run), checkpoint.metadata.configuration.data
     same_images = prepared.identity == checkpoint.metadata.data_identity
@@ -112,7 +111,7 @@ def choose_split(datamodule: SegmentationDataModule, checkpoint: Checkpoint, run
     elif isinstance(datamodule.dataset, Folder) and not any(row.split for row in prepared.samples):
         datamodule.split = "all"
         log.info(
-            "scored on all %d images: the folder has no split of its own (data.split=random draws one)",
+            "scored on all %d images: the folder has no split (data.split=random draws one)",
             len(prepared.ids),
         )
         if same_images:
@@ -214,7 +213,7 @@ def evaluation_name(
 ) -> str:
     """Name an evaluation by what was scored, so that no other evaluation has its name.
 
-    Data and split; the key of the prepared data where they are not the run's own; the fold; the way to split; the
+    Data and split; the key of the prepared data where they are not those of the run; the fold; the way to split; the
     checkpoint where it is not the best one; `tta` where the flips are averaged.
     """
     parts = [datamodule.dataset.name if same_data else datamodule.prepared.folder.name]

@@ -41,7 +41,7 @@ class Scored:
 def compare(
     predicted: np.ndarray, true: np.ndarray, num_classes: int, scores: ImageScores, instances: np.ndarray | None
 ) -> Scored:
-    """Score a class map, H x W, against the true one; `instances`: the dataset's objects, H x W, if it has its own."""
+    """Score a class map, H x W, against the true one; `instances`: labelled objects of the dataset, H x W, if any."""
     counts = count_pixels(predicted[None], true[None], num_classes)[0]
     return Scored(counts, scores.measure(predicted, true, num_classes, instances))
 

@@ -71,7 +71,7 @@ def run_job(cfg: DictConfig, plan: RunPlan) -> None:
     cfg = cfg.copy()  # the model's options that fit are chosen below; the plan has the configuration as given
     quiet_libraries()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    # What can be wrong is said before the data are prepared, which may take a while.
+    # What can be wrong is reported before the data are prepared, which may take a while.
     accelerator = pick_accelerator(cfg.trainer.accelerator)
     if cfg.compile:
         check_compiler(accelerator, activation_checkpointing=cfg.activation_checkpointing)

@@ -108,5 +108,5 @@ def labels_of(description: Mapping[str, Any], names: tuple[str, ...] | list[str]
 
 
 def meaning(labels: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a description of labels that says what values mean, without how that was decided."""
+    """Return the part of a description of labels that defines what values mean, without how that was decided."""
     return {name: values for name, values in labels.items() if isinstance(values, list)}

@@ -14,8 +14,8 @@ and denominator does not help, because the softmax never gets to 0: probabilitie
 66, so a perfect answer still costs 1 - 1 / 67. So the constant grows with the image: it is `smooth` times half the
 number of pixels, and only for classes that do not occur. With the default 0.01 and alpha = 0.5 such a class costs
 q / (q + 0.01), q being its mean probability: 0.09 at q = 0.001, 0.5 at 1 % false positives, 0.98 at q = 0.5. Value
-and gradient are those of an image in which an object of 0.5 % of the area was found and the rest are false positives.
-`smooth=0` is the constant 1 of the released ConvUNeXt code.
+and gradient are those of an image in which an object of 0.5 % of the area was segmented and the rest are false
+positives. `smooth=0` is the constant 1 of the released ConvUNeXt code.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ class DiceLoss(TverskyLoss):
 class FocalLoss(SegmentationLoss):
     """Focal loss (Lin et al. 2017, arXiv:1708.02002): -(1 - p)^gamma log p, p the probability of the true class.
 
-    The weighted mean over pixels; gamma = 0 is cross-entropy. (The one of segmentation-models-pytorch takes every
-    logit for a binary one of its own, so that softmax probabilities come out too sharp, and is NaN where all pixels
-    are ignored.)
+    The weighted mean over pixels; gamma = 0 is cross-entropy. (The one of segmentation-models-pytorch takes every logit
+    for a separate binary one, so that softmax probabilities come out too sharp, and is NaN where all pixels are
+    ignored.)
 
     Args:
         gamma: how much less the pixels that are right already count.

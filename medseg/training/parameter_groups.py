@@ -1,4 +1,4 @@
-"""Parts of a network that are trained at learning rates of their own."""
+"""Parts of a network that are trained at other learning rates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHERS = "others"
 
 @dataclass(frozen=True)
 class Layers:
-    """Parts of a network with a learning rate of their own.
+    """Parts of a network with another learning rate.
 
     Attributes:
         name: of their parameter group.
@@ -32,7 +32,7 @@ class Layers:
 
 
 def layers_of(network: nn.Module, options: Mapping[str, Any]) -> list[Layers]:
-    """Return the parts that have learning rates of their own; none where all factors are 1.
+    """Return the parts that have other learning rates; none where all factors are 1.
 
     Args:
         network: of the training.

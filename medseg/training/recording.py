@@ -98,7 +98,7 @@ def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
     """Watch over the processes that a distributed run has started here.
 
     Where one fails, its first process fails as well; but NCCL may wait for the other one for ever, so after `GRACE`
-    seconds it is ended. Lightning's own watch kills it before it could report why.
+    seconds it is ended. Lightning would kill it before it can report why.
     """
     over = threading.Event()
 

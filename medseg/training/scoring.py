@@ -32,7 +32,7 @@ class Options:
     """What is measured of a split, and what is kept.
 
     Attributes:
-        metrics: scores of the user's own.
+        metrics: custom scores.
         names: optional scores to measure; None for those that fit the dataset.
         tolerance: of the normalised surface distance, in pixels; None for `TOLERANCE`, or that of an earlier test.
         keep_probabilities: keep the probabilities of each image, at 8 bits.

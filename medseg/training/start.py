@@ -50,7 +50,7 @@ def offer_to_continue(plan: RunPlan) -> None:
 
 
 def warn_of_other_data(cfg: DictConfig, folder: RunFolder) -> None:
-    """Warn when the user's own files have changed since a finished run was trained on them."""
+    """Warn when the user's files have changed since a finished run was trained on them."""
     if "root" in cfg.data:
         from medseg.data.datasets import Folder
         from medseg.data.sources.finding import open_source

@@ -66,7 +66,7 @@ class SegmentationTask(lightning.LightningModule):
         window: height and width of the windows in which images of validation and test are predicted, one image in a
             batch; None predicts them as a whole.
         window_batch: windows that are predicted at once.
-        layers: parts of the network that are trained at learning rates of their own.
+        layers: parts of the network that are trained at other learning rates.
 
     Counts are kept by image index, so scores depend neither on the batch size nor on the number of processes.
     """
@@ -119,8 +119,8 @@ class SegmentationTask(lightning.LightningModule):
 
     # Training.
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Every epoch starts from its own random state, so a resumed run draws what an unbroken one would. (Lightning
-        # leaves `on_train_epoch_start` out in the first epoch after a resumption.)
+        # Every epoch starts from a random state of its number, so a resumed run draws what an unbroken one would.
+        # (Lightning leaves `on_train_epoch_start` out in the first epoch after a resumption.)
         if batch_idx == 0:
             torch.manual_seed(sample_seed(self.seed, self.current_epoch, self.global_rank))
 

@@ -43,7 +43,7 @@ class MedianPruning(Callback):
 
     Args:
         folder: of the trial.
-        code: what the trials that are compared share, as their `run.json` says.
+        code: what the trials that are compared share, as in their `run.json`.
     """
 
     def __init__(self, folder: RunFolder, code: str) -> None:

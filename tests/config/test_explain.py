@@ -61,7 +61,7 @@ def test_resuming_needs_no_word() -> None:
 
 
 def test_a_dataset_and_a_network_of_ones_own() -> None:
-    assert "data=all lists their sizes and licences; images of your own: data=folder data.root=" in unknown_option(
+    assert "data=all lists their sizes and licences; for your images: data=folder data.root=" in unknown_option(
         "data", "busi", list(yaml_files.options("data"))
     )
     assert "+model._target_=" in unknown_option("model", "mine", list(yaml_files.options("model")))

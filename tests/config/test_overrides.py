@@ -117,8 +117,8 @@ def test_a_path_that_needs_quotes_is_shown_with_them(value: str) -> None:
         ("train", "hydra/launcher=null", "choose one with hydra/launcher=...: ray, submitit_slurm"),
         ("evaluate", "trainer=cpu", "'trainer' is no group of medseg evaluate: give its keys, such as trainer."),
         ("evaluate", "model=unet", "medseg evaluate has no group 'model'; it has data, metrics ('model' is of "),
-        ("report", "runs.x=1", "'runs' has no keys of its own; give runs=..."),
-        ("train", "+seed.x=1", "'seed' has no keys of its own; give seed=..."),
+        ("report", "runs.x=1", "'runs' takes no keys; give runs=..."),
+        ("train", "+seed.x=1", "'seed' takes no keys; give seed=..."),
         ("status", "data=kvasir", "medseg status has no group 'data' ('data' is of "),
     ],
 )

@@ -1,4 +1,4 @@
-"""Evaluations on other data in a report: their columns, verdicts, and what is lost between the own test and them."""
+"""Evaluations on other data in a report: their columns, verdicts, and what networks lose on them."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def test_a_positive_drop_is_a_loss_under_every_score(sweep: Path) -> None:
     dice, distance = (external_table(compare(read_runs(sweep), score).comparison) for score in ("dice", "hd95"))
     for table in (dice, distance):
         assert all(record.drop > 0 for record in table.records if record.column.label == "kvasir -> cvc")
-    assert "external - own" in distance.notes[0]
-    assert "own - external" in dice.notes[0]
+    assert "external - internal" in distance.notes[0]
+    assert "internal - external" in dice.notes[0]
 
 
 def test_columns_of_the_same_data_are_named_by_what_differs(tmp_path: Path) -> None:
@@ -319,9 +319,8 @@ def test_images_of_the_runs_own_data_are_not_external_and_a_note_says_so(tmp_pat
     made = compare(read_runs(tmp_path / "sweep"))
     assert [column.label for column in made.comparison.columns] == ["kvasir"]
     assert list(made.notes) == [
-        "copy (evaluations/copy): 2 evaluations on images of the run's own data, so no external test, and without a "
-        "column",
-        "kvasir (evaluations/larger): 2 evaluations on images of the run's own data, so no external test, and without "
+        "copy (evaluations/copy): 2 evaluations on images of the run's data, so no external test, and without a column",
+        "kvasir (evaluations/larger): 2 evaluations on images of the run's data, so no external test, and without "
         "a column",
     ]
 
@@ -332,7 +331,7 @@ def test_some_images_of_the_runs_own_data_in_an_external_test_are_counted(tmp_pa
     made = compare(read_runs(tmp_path / "sweep"))
     assert [column.label for column in made.comparison.columns] == ["kvasir", "kvasir -> cvc"]
     (note,) = made.notes
-    assert note.startswith("kvasir -> cvc: 3 tested images of the run's own data")
+    assert note.startswith("kvasir -> cvc: 3 tested images of the run's data")
 
 
 def test_a_score_that_own_tests_lack_is_a_note_with_the_command_and_no_drop(tmp_path: Path) -> None:
@@ -348,7 +347,7 @@ def test_a_score_that_own_tests_lack_is_a_note_with_the_command_and_no_drop(tmp_
     made = compare(read_runs(tmp_path / "my sweep"), "mcc")
     (note,) = made.notes
     command = note.partition("of unet: ")[2]
-    assert note.startswith("kvasir -> cvc: no drop of MCC, which the own tests lack")
+    assert note.startswith("kvasir -> cvc: no drop of MCC, which the internal tests lack")
     assert shlex.split(command) == ["medseg", "score", str(tmp_path / "my sweep"), "scores=[mcc]"]
     assert external_table(made.comparison).records == []
     assert not compare(read_runs(tmp_path / "my sweep")).notes

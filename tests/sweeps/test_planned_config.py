@@ -122,8 +122,8 @@ def test_what_a_job_cannot_be_is_refused(arguments: list[str], message: str, pla
     ("arguments", "message"),
     [
         (["--experimental-r", "x"], "is a pickle"),
-        (["-m", "--package", "model"], "--package says how --cfg shows"),
-        (["-m", "--resolve"], "--resolve says how --cfg shows"),
+        (["-m", "--package", "model"], "--package changes how --cfg shows"),
+        (["-m", "--resolve"], "--resolve changes how --cfg shows"),
         (["-m", "--cfg", "job"], "--multirun and --cfg cannot be given together"),
         (["-r", "-m"], "--run and --multirun cannot"),
         (["-m", "-cn", "evaluate"], "--config-name evaluate: that is another command"),

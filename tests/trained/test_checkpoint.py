@@ -73,7 +73,7 @@ def test_an_interpolation_is_refused_and_never_resolved(good: Path, tmp_path: Pa
         ({"norm": "x" * 5000}, "more than 1024 characters"),
         ({"width": 3}, "unexpected keyword argument 'width'"),
         ({"_partial_": True}, r"medseg\.models\.UNet is no network"),
-        ({"_target_": "medseg.models.unet.nn.Module"}, "which is not medseg's own"),
+        ({"_target_": "medseg.models.unet.nn.Module"}, "which is not a class of medseg"),
         ({"_target_": 3}, "_target_ names no class"),
     ],
 )

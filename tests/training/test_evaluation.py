@@ -252,7 +252,7 @@ def test_a_checkpoint_cannot_have_other_code_called(change: dict, run: RunFolder
     for key, value in json.loads(json.dumps(change).replace("FILE", str(file))).items():
         config[key] = {**config[key], **value}
     torch.save(content, tmp_path / "evil.ckpt")
-    with pytest.raises(UserError, match=r"which is not medseg's own; if you trust the file, give trust=true"):
+    with pytest.raises(UserError, match=r"which is not a class of medseg; if you trust the file, give trust=true"):
         evaluate(place, f"checkpoint={tmp_path / 'evil.ckpt'}")
     assert not file.exists()
 

@@ -70,7 +70,7 @@ def test_what_is_scored_of_another_folder(
         folder = evaluate(place, f"checkpoint={run.path}", "data=folder", f"data.root={place / name}", *words)
     assert json.loads((folder / "summary.json").read_text())["images"] == count
     assert len(read_csv(folder / "images.csv")) == count
-    assert ("the folder has no split of its own" in caplog.text) == (name == "external" and not words)
+    assert ("the folder has no split (" in caplog.text) == (name == "external" and not words)
 
 
 def test_the_interval_is_over_groups_where_they_are_known(run: RunFolder, place: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_copy_of_the_training_images_is_scored_whole_with_a_warning(
     assert json.loads((folder / "summary.json").read_text())["known_images"] == 20
     report = compare(read_runs(run.path))
     assert not any(column.external for column in report.comparison.columns if "copy" in column.label)
-    assert any("on images of the run's own data" in note for note in report.notes)
+    assert any("on images of the run's data" in note for note in report.notes)
     larger = evaluate(place, *words, "data.image_size=64", f"output={tmp_path / 'larger'}")
     summary = json.loads((larger / "summary.json").read_text())
     assert summary["known_images"] == summary["images"], "whatever the size that they are prepared at"

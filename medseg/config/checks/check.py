@@ -23,7 +23,7 @@ MISSING = "???"
 def check(cfg: DictConfig, command: str) -> None:
     """Check the values of a composed configuration, and those that must go together.
 
-    What has a class of its own (`_target_`) is checked where the class is one that medseg has settings of; arguments
+    What names a class (`_target_`) is checked where the class is one that medseg has settings of; arguments
     that are not among them are left to the class, and so are all of a user's class. Whole numbers where a text is
     wanted (`output=2024`) become texts in `cfg`.
 
@@ -98,13 +98,13 @@ def check_encoding(node: Any, key: str = "") -> None:
 
 
 def extra_keys(key: str, node: Mapping[str, Any]) -> Iterator[ConfigError]:
-    """Yield an error for each key of Hydra's own in what builds one of the known classes: medseg decides these."""
+    """Yield an error for each key of Hydra in what builds one of the known classes: medseg decides these."""
     for name in node if settings_of(str(node["_target_"])) else ():
         shipped = (key in ("optimizer", "scheduler") and name == "_partial_" and node[name] is True) or (
             name == "_convert_" and node[name] == "all"
         )
         if name in ("_args_", "_partial_", "_recursive_", "_convert_") and not shipped:
-            yield ConfigError(f"{key}.{name} is {shown(node[name])}; it must be left out, but for a class of your own")
+            yield ConfigError(f"{key}.{name} is {shown(node[name])}; it must be left out, except for a custom class")
 
 
 def settings_of(target: str) -> Settings:

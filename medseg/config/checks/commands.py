@@ -64,7 +64,7 @@ PREDICTION: Settings = {
     "checkpoint": ONE_OR_MORE,
     "tta": SWITCH,
     "temperature": SWITCH,
-    "scale": Annotated[number(0.01, 100), Words("a number from 0.01 to 100, 1 for the image's own resolution")] | None,
+    "scale": Annotated[number(0.01, 100), Words("a number from 0.01 to 100, 1 for the native resolution")] | None,
     "tile": whole(8, MAX_SIDE) | None,
     "overlap": number(0, 0.5),
     "intensity_range": VALUES | None,

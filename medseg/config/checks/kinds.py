@@ -26,7 +26,7 @@ MAX_SHOWN = 80
 
 @dataclass(frozen=True)
 class Words:
-    """What a value must be, where its type and range do not say it well: `it must be <text>`."""
+    """What a value must be, where its type and range do not describe it well: `it must be <text>`."""
 
     text: str
 

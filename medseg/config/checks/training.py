@@ -184,7 +184,7 @@ TRAINER: Settings = {
     "enable_checkpointing": left_out("a run is resumed and tested from its checkpoints", None, True),
     "barebones": left_out("a run without checkpoints and scores leaves nothing", False),
     "num_sanity_val_steps": left_out("there is no validation before the first epoch", 0),
-    "default_root_dir": left_out("runs_dir and experiment say where a run is", None),
+    "default_root_dir": left_out("runs_dir and experiment determine the folder of a run", None),
     "logger": left_out("choose with logger=csv", None),
     "callbacks": left_out("choose with callbacks=... or +callbacks.<name>._target_=...", None),
     **dict.fromkeys(("plugins", "use_distributed_sampler"), left_out("medseg sees to it", None)),

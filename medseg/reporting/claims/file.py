@@ -2,7 +2,7 @@
 
     paper: ConvUNeXt (Han et al., 2022)
     protocol: {data.image_size: 256, trainer.max_epochs: 100} # at least; or of each dataset: {dsb: 256, isbi: 512};
-                                                               # or steps: 1000 in place of trainer.max_epochs
+                                                               # or steps: 1000 instead of trainer.max_epochs
     claims:
       - says: ConvUNeXt is better than U-Net, with fewer parameters.
         source: abstract

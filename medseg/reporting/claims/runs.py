@@ -13,7 +13,7 @@ from medseg.runs.naming import canonical
 from medseg.runs.run import Run
 
 GROUPS = ("protocol", "budget")
-"""Groups of the configuration that say under what protocol a run was made."""
+"""Groups of the configuration that define under what protocol a run was made."""
 
 
 def matches(run: Run, *selectors: Selector) -> bool:

@@ -22,7 +22,7 @@ class OnDataset:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What runs say of a claim.
+    """What runs show of a claim.
 
     Args:
         claim: of a file.

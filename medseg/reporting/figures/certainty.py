@@ -56,7 +56,7 @@ def draw_error_detection(content: Content, folder: Path) -> list[Path]:
     if not panels:
         return []
     look = looks(list(content.rows))
-    # The first few images say little and would stretch the axis.
+    # The first few images show little and would stretch the axis.
     curves = {one: tail_of(one) for several in panels.values() for one in several}
     scales = {
         column: linear(np.concatenate([curves[one][1] for one in several]), margin=0.1)

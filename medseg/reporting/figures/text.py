@@ -34,7 +34,7 @@ LONGEST = 300
 
 @contextmanager
 def plain_font() -> Iterator[None]:
-    """Give matplotlib the font `FAMILY`: its own font without kerning and ligatures, which cost 40 ms for each PDF."""
+    """Give matplotlib the font `FAMILY`: its default without kerning and ligatures, which cost 40 ms for each PDF."""
     with TTFont(FILE, lazy=True, recalcTimestamp=False) as font, TemporaryDirectory() as folder:
         for table in ("FFTM", "GDEF", "GPOS", "GSUB", "kern"):
             del font[table]

@@ -133,7 +133,7 @@ def scores_of(sample: Sample, measure: Measure, ids: Sequence[str]) -> dict[str,
 
 
 def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> tuple[list[str], str]:
-    """Choose the images to show, sorted by id, and say in words how."""
+    """Choose the images to show, sorted by id, and describe in words how."""
     values: dict[str, list[float]] = {}
     for cell in cells.values():
         if cell.sample is not None:

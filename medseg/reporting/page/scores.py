@@ -27,7 +27,7 @@ STATES = (BETTER, WORSE, EQUIVALENT, UNDECIDED, NOT_JUDGED)
 
 
 def every_measure(comparison: Comparison) -> Comparisons:
-    """Return the comparison under each measure that any of its cells has; of very many networks, under its own."""
+    """Return the comparison under each measure that any of its cells has; of very many networks, under one."""
     own = comparison.measure.name
     if len(comparison.rows) > MOST_NETWORKS:
         return {own: comparison}
@@ -52,7 +52,7 @@ def comparison_html(comparisons: Comparisons) -> str:
     """Write the comparison under every measure; one of the tables is shown at a time."""
     first = next(iter(comparisons.values()))
     datasets = dataset_options(first)
-    names = [f"comparison-{index}" for index in range(len(comparisons))]  # an own metric may be called anything
+    names = [f"comparison-{index}" for index in range(len(comparisons))]  # a custom metric may be called anything
     controls = controls_html(
         score_select("comparison", comparisons),
         select_html("comparison-dataset", "dataset", [("", "all"), *(datasets if len(datasets) > 1 else ())]),

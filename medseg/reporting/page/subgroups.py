@@ -38,7 +38,7 @@ def lines_of(divided: Divided) -> str:
     """Explain the lines of the plot of a division; where points have none, there is no interval."""
     known = {cell.score.low is not None for of in divided.cells.values() for cell in of.values() if cell.score}
     lines = ["Line: 95 % interval of the mean."] * (True in known)
-    lines += ["A point without a line has no interval; the table says why."] * (False in known)
+    lines += ["A point without a line has no interval; the table has the reason."] * (False in known)
     return " ".join(lines)
 
 

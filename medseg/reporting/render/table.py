@@ -105,7 +105,7 @@ class Heading(NamedTuple):
 
     Args:
         column: that it is of.
-        title: what it says.
+        title: its text.
         block: counts the groups of columns that stay together, 0 for those that name the row.
         key: of the block, where the column is repeated.
         over: heading of the block, where it has several columns.
@@ -153,7 +153,7 @@ class Grid:
         return [heading.text for heading in self.headings]
 
     def numeric(self, column: int) -> bool:
-        """Tell whether all values of a column are numbers; where it has none, what its definition says."""
+        """Tell whether all values of a column are numbers; where it has none, what its definition has."""
         known = [row[column].value for row in self.rows if row[column].value is not None]
         return all(isinstance(v, int | float) for v in known) and (self.headings[column].column.number or bool(known))
 

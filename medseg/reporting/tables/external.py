@@ -1,4 +1,4 @@
-"""The table of external tests: the networks' own test, the external one, and what is lost between them."""
+"""The table of external tests: the internal test, the external one, and what is lost between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def external_table(comparison: Comparison) -> Table[Drop]:
         Column[Drop]("test", "external test", lambda d: d.column.label),
         Column[Drop]("measure", value=lambda d: measure.name),
         Column[Drop]("scored_at", value=lambda d: comparison.at or "native size"),
-        Column[Drop]("own", "own test", show=fixed(measure.digits), number=True),
+        Column[Drop]("own", "internal test", show=fixed(measure.digits), number=True),
         Column[Drop]("external", "external", show=fixed(measure.digits), number=True),
         Column[Drop](
             "drop", f"drop, {measure.point_unit} [95 % interval]", text=lambda d: drop_text(d, measure), number=True
@@ -30,7 +30,7 @@ def external_table(comparison: Comparison) -> Table[Drop]:
         *units("own", 0),
         *units("external", 1),
     )
-    what = "own - external" if measure.higher_is_better else "external - own, so that a positive one is a loss"
+    what = "internal - external" if measure.higher_is_better else "external - internal, so a positive one is a loss"
     shown = [drop for drop in drops if drop.low is not None]
     over = "the images of both tests (groups of them where these are known), which are independent of each other"
     trainings = ", and over trainings, the difference being taken for each seed" * any(drop.seeds > 1 for drop in shown)
@@ -42,11 +42,11 @@ def external_table(comparison: Comparison) -> Table[Drop]:
     notes += [f"[{remark}]: the interval would leave what a drop of the score can be." for remark in remarks]
     if any(drop.seeds == 1 for drop in shown) and comparison.rows:
         notes.append("With one seed, the interval is over images alone.")
-    return Table("external", f"Own and external tests: {measure.title}", columns, drops, tuple(notes))
+    return Table("external", f"Internal and external tests: {measure.title}", columns, drops, tuple(notes))
 
 
 def units(test: str, number: int) -> list[Column[Drop]]:
-    """Return the columns of the images of a test, the own one (0) or the external one (1), and of their groups."""
+    """Return the columns of the images of a test, the internal one (0) or the external one (1), and of their groups."""
 
     def sample(drop: Drop) -> Sample | None:
         return drop.cells[number].sample

@@ -1,4 +1,4 @@
-"""What papers say beside what the runs of a report do: claims, published scores."""
+"""What papers report beside what the runs of a report show: claims, published scores."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ PUBLISHED: Sequence[Column[PublishedCell]] = (
 def published_table(cells: Iterable[PublishedCell], at: str = "") -> Table[PublishedCell]:
     """Our scores beside published ones, each pair under the convention of the published one.
 
-    `at`: the size that ours are taken at; empty for each image's own.
+    `at`: the size that ours are taken at; empty for native size.
     """
-    ours = f"ours are taken at {at}" if at else "convention=prepared_size takes ours there; here it is each image's own"
-    size = f"Most published scores are taken at the size of the training, and seldom say so; {ours}."
+    ours = f"ours are taken at {at}" if at else "convention=prepared_size takes ours there; here it is the native size"
+    size = f"Most published scores are taken at the size of the training, and seldom state it; {ours}."
     notes = (
         size,
-        "Ours is taken as the source takes its mean; where the source does not say how, ours is the mean over images.",
-        "Difference: ours - published, where both are taken in the same way or the source does not say.",
+        "Ours is taken as the source takes its mean; where that is not stated, ours is the mean over images.",
+        "Difference: ours - published, where both are taken in the same way, or the source does not state it.",
     )
     return Table("published", "Next to published figures", PUBLISHED, list(cells), notes)

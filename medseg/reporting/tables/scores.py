@@ -74,7 +74,7 @@ class ScoreRow:
 
     @property
     def effective_images(self) -> float | None:
-        """How many independent images would say as much as the groups do; None without groups."""
+        """How many independent images would show as much as the groups do; None without groups."""
         sample = self.cell.sample
         if sample is None or sample.groups is None or self.measure.score not in sample.scores:
             return None

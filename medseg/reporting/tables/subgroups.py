@@ -130,7 +130,7 @@ def notes(divided: Divided) -> list[str]:
     elif divided.gaps:
         lines.append("Gap: from the worse subgroup to the better one, with its 95 % interval.")
     if NO_TARGET in division.apart:
-        lines.append(f"{NO_TARGET.capitalize()}: images in which nothing is to be found; not part of the gap.")
+        lines.append(f"{NO_TARGET.capitalize()}: images without foreground; not part of the gap.")
     if NOT_KNOWN in division.apart:
         lines.append(f"{NOT_KNOWN.capitalize()}: not part of the gap.")
     if few:

@@ -24,7 +24,7 @@ from medseg.errors import UserError
 from medseg.system.files import MAX_BYTES, damaged
 
 MANIFEST = "medseg-pack.json"
-"""Entry of the zip that says what it is."""
+"""Entry of the zip that describes it."""
 
 FORMAT = 1
 """Of the file, in the manifest; files of a later one are refused."""

@@ -111,8 +111,8 @@ def select(folders: Sequence[Path], *, predictions: bool = False, images: bool =
 def root_of(runs: Sequence[Run], folders: Sequence[Path]) -> Path:
     """Return the folder that runs are packed relative to: that of all runs, `runs/`, where they lie as they were made.
 
-    A folder that was renamed or copied elsewhere is packed under its own name. Raises `UserError` where several folders
-    have no such folder in common.
+    A folder that was renamed or copied elsewhere is packed under its present name. Raises `UserError` where several
+    folders have no such folder in common.
     """
     roots = set()
     for run in runs:

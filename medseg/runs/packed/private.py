@@ -75,7 +75,7 @@ class Paths:
 
     @classmethod
     def of(cls, configurations: Iterable[Mapping[str, Any]], values: Iterable[Any] = (), number: str = "") -> Paths:
-        """Return what shortens the paths of some runs, alike for all: two of the user's own paths stay two.
+        """Return what shortens the paths of some runs, alike for all: two different paths of the user stay different.
 
         Args:
             configurations: of the runs.

@@ -23,7 +23,7 @@ TOLERANCE = 1e-4
 """Largest difference that is accepted, as a part of the largest output, or of 1 where all are smaller."""
 
 ROUNDINGS = 4
-"""Or as a multiple of what rounding to float32 changes in the network's own outputs: two orders of the same sums differ
+"""Or as a multiple of what rounding to float32 changes in the network's outputs: two orders of the same sums differ
 by up to twice that, and what was measured on a few images is no bound."""
 
 MOST_ROUNDING = 1e-2
@@ -74,7 +74,7 @@ class Agreement:
 def check(trained: TrainedNetwork, module: Exported, run: Run, min_size: int | None) -> Agreement:
     """Compare an exported file with the module it was made of, at several sizes; raises `UserError` if it fails.
 
-    A network that does not say from which size on it takes images may refuse some of the sizes, odd ones for example.
+    A network without a known smallest size may refuse some of the sizes, odd ones for example.
 
     Args:
         trained: whose file it is.
@@ -84,7 +84,7 @@ def check(trained: TrainedNetwork, module: Exported, run: Run, min_size: int | N
     """
     least = min_size or 1
     channels = trained.metadata.in_channels
-    # Any values do for the comparison where the network's own are not known.
+    # Any values do for the comparison where those of the network are not known.
     mean, std = trained.metadata.normalisation or ([0.5] * channels, [0.25] * channels)
 
     def batch(size: Size) -> np.ndarray:
@@ -112,7 +112,7 @@ def rounding_of(module: Exported, batches: Sequence[np.ndarray]) -> float:
         try:
             with torch.inference_mode():
                 apart = (module(image) - exact(image.double())).abs()
-        except Exception as error:  # a network of the user's own may do anything
+        except Exception as error:  # a custom network may do anything
             log.warning("how much rounding changes is not known: the network fails in float64 (%s)", error)
             return 0.0
         largest = max(largest, float(apart.max()))
@@ -123,7 +123,7 @@ def sizes_to_compare(min_size: int, image_size: tuple[int, int]) -> list[Size]:
     """Return sizes to compare at: two small ones, that of the training, twice as high, and an odd one next to it.
 
     None is the smallest: where some feature has one pixel left, a norm may have two values to tell apart, and rounding
-    decides. SegNeXt's float32 outputs for 8 x 8 pixels are 2e-3 off its own float64 ones, for 9 x 9 pixels 1e-7.
+    decides. SegNeXt's float32 outputs for 8 x 8 pixels are 2e-3 off its float64 ones, for 9 x 9 pixels 1e-7.
     """
     height, width = image_size
     return [

@@ -69,7 +69,7 @@ def reason_of(agreement: Agreement) -> str:
     """Say why an exported file may not agree with its network."""
     if agreement.rounding > TOLERANCE * max(1.0, agreement.largest):
         return (
-            f"rounding to float32 alone changes the network's own outputs by {agreement.rounding:.1e}: the network is "
+            f"rounding to float32 alone changes the network's outputs by {agreement.rounding:.1e}: the network is "
             "numerically unstable"
         )
     return "its forward may decide by the values of H and W"

@@ -1,4 +1,4 @@
-"""What is exported: a trained network, on its own or with its preprocessing, and the metadata of the file."""
+"""What is exported: a trained network, alone or with its preprocessing, and the metadata of the file."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def file_metadata(trained: TrainedNetwork, *, with_preprocessing: bool, min_size
         "std": metadata.std,
         "normalisation_is_built_in": with_preprocessing,
         "image_size": list(metadata.image_size),
-        "patches": bool(metadata.patches),  # of image_size, from images at their own size; else images resized to it
+        "patches": bool(metadata.patches),  # of image_size, from images at native size; else images resized to it
         "min_size": min_size,
         "input": f"image: float32, N x {metadata.in_channels} x H x W, {values}",
         "output": f"{output}: float32, N x {len(metadata.class_names)} x H x W; a pixel's class is the argmax over "

@@ -49,8 +49,8 @@ def remove_assertions(program: ExportedProgram) -> None:
     """Remove what torch.export asserts of sizes, and where in the source every step comes from.
 
     The assertions are about memory layouts that the tracing has passed through (that a row of a feature has more than
-    one pixel, say). Results do not depend on them, but images of some sizes would be refused; that the program is
-    right for other sizes is checked afterwards. The source lines would name folders of this machine.
+    one pixel, for example). Results do not depend on them, but images of some sizes would be refused; that the program
+    is right for other sizes is checked afterwards. The source lines would name folders of this machine.
     """
     for _, module in program.graph_module.named_modules():
         if not isinstance(module, torch.fx.GraphModule):

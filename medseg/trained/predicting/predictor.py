@@ -42,14 +42,14 @@ class Predictor:
         networks: they predict the same classes.
         tta: average over the image and its three flips.
         scale: None resizes the whole image to the size that the network was trained at, as its training images were.
-            A number keeps the image's own resolution, times this number, and cuts it into windows: right where the
+            A number keeps the native resolution, times this number, and cuts it into windows: right where the
             training images had that resolution, and so the default, 1, of networks trained on patches (`data.patches`).
         tile: side of a window in pixels as the network sees it; None is the patch of such networks, of others 512, or
             the trained size where that is larger. Given without `scale` it means scale 1.
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
         intensity_range: the stored values that become 0 and 255, for images on another scale than the training.
 
-    It may be used from several threads: the networks run in a thread of their own, one image or window at a time.
+    It may be used from several threads: the networks run in a separate thread, one image or window at a time.
     Raises `ConfigError` where the classes, or the pixels of the training, differ.
     """
 
@@ -125,7 +125,7 @@ class Predictor:
         return blend(size, window, self.overlap, self.num_classes, partial(self._windows, image))
 
     def _whole(self, image: np.ndarray) -> Iterator[np.ndarray]:
-        """Predict the image resized as the training images were, and resize the probabilities to its own size."""
+        """Predict the image resized as the training images were, and resize the probabilities to native size."""
         # Those of one size are averaged before they are resized.
         sums: dict[tuple[int, int], np.ndarray] = {}
         for network in self.networks:
@@ -220,7 +220,7 @@ def find_checkpoints(given: Source | Sequence[Source]) -> list[Path]:
 def trained_on_patches(networks: Sequence[TrainedNetwork], *, asked: bool) -> bool:
     """Whether the networks were trained on patches; `asked`: whether scale or tile is given.
 
-    Raises `ConfigError` where that differs, unless the user says at which scale they see an image.
+    Raises `ConfigError` where that differs, unless the user gives the scale at which they see an image.
     """
     kinds = {bool(network.metadata.patches) for network in networks}
     if len(kinds) > 1 and not asked:
@@ -260,7 +260,7 @@ def common_pixels(networks: Sequence[TrainedNetwork], stated: Sequence[float] | 
 
 
 def common_classes(networks: Sequence[TrainedNetwork]) -> tuple[str, ...]:
-    """Return the classes that all networks predict; an imported network has no names for its own.
+    """Return the classes that all networks predict; an imported network has no names of classes.
 
     Raises `ConfigError` where they differ.
     """

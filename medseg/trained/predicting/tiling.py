@@ -23,7 +23,7 @@ def blend(
 
     Args:
         size: H and W of the image.
-        window: height and width of a window in pixels; the image's own where these are less.
+        window: height and width of a window in pixels; those of the image where these are less.
         overlap: by which part of their side neighbouring windows overlap, 0 to 0.5.
         num_classes: K.
         predict: maps the rows of some windows, and the columns of each, to the probabilities of each, K x rows x

@@ -1,4 +1,4 @@
-"""Build the loggers of a run: those that medseg has, Lightning's, and classes of the user's own."""
+"""Build the loggers of a run: those that medseg has, Lightning's, and custom classes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def stored_ids(folder: Path) -> dict[str, str]:
     try:
         return {key: value for key, value in read_json(folder / IDS, optional=True).items() if isinstance(value, str)}
     except UserError as error:
-        log.warning("%s; the loggers begin runs of their own", error)
+        log.warning("%s; the loggers begin new runs", error)
         return {}
 
 

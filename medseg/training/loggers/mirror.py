@@ -174,7 +174,7 @@ class Mirror(Logger):
     def _switch_off(self, failure: BaseException, seconds: float) -> None:
         self.on = False
         reason = f"no answer for {seconds:.0f} s" if isinstance(failure, TookTooLongError) else describe(failure)
-        log.warning("%s is off from here on (%s); the run goes on, and its own files are complete", self.title, reason)
+        log.warning("%s is off from here on (%s); the run goes on, its local files are complete", self.title, reason)
         self._worker.close()
         if self._abandon is not None:
             abandoning = Worker()
@@ -196,7 +196,7 @@ class Worker:
         weakref.finalize(self, self.calls.put, None)
 
     def run(self, work: Callable[[], Any], seconds: float) -> Any:
-        """Return what `work` returns within so many seconds, else the exception: its own, or `TookTooLongError`."""
+        """Return what `work` returns within so many seconds, else the exception of `work`, or `TookTooLongError`."""
         outcome: SimpleQueue[Any] = SimpleQueue()
         if threading.current_thread() is self.thread:  # a logger that uses the mirror
             attempt(work, outcome)
@@ -215,7 +215,7 @@ class Worker:
 
 
 def work_off(calls: SimpleQueue[Any]) -> None:
-    """Make the calls of a queue, one after the other, until it says None."""
+    """Make the calls of a queue, one after the other, until one is None."""
     while (item := calls.get()) is not None:
         attempt(*item)
 

@@ -115,7 +115,7 @@ class MLflowRunLogger(RunLogger, MLFlowLogger):
 def open_mlflow(
     run: RunInfo, tracking_uri: str | None, tags: Mapping[str, Any], *, checkpoint: bool
 ) -> MLflowRunLogger:
-    """Return the logger of a run, whose experiment is there; the run is begun or found with the first call.
+    """Return the logger of a run, whose experiment is there; the run is begun or looked up with the first call.
 
     Args:
         run: the run.
@@ -131,7 +131,7 @@ def open_mlflow(
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    for name in ("mlflow", "alembic"):  # what they say of the tables of a new database
+    for name in ("mlflow", "alembic"):  # what they log of the tables of a new database
         logging.getLogger(name).setLevel(logging.WARNING)
     experiment = str(run.record["experiment"])
     with FileLock(runs_dir / f".{DATABASE}.lock", timeout=PATIENCE):  # jobs of a sweep begin at the same time

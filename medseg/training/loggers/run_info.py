@@ -18,7 +18,7 @@ class RunInfo:
 
     Args:
         folder: of the run.
-        record: what it is, as `run.json` says it.
+        record: what it is, as in `run.json`.
         id: of the run, 32 hexadecimal digits, the same when it is resumed.
         config: the composed configuration, resolved.
         resumed: whether this is an interrupted run that goes on.

@@ -24,7 +24,7 @@ class RunLogger(Logger):
     """How much longer than another call `end` may take, for what is to be sent."""
 
     def begin(self, run: RunInfo) -> None:
-        """Open the logger for a run, and log its hyper-parameters unless its own earlier run goes on."""
+        """Open the logger for a run, and log its hyper-parameters unless an earlier run of the logger goes on."""
         getattr(self, "experiment", None)  # many open their run by this
         if run.logger_id is None:
             self.log_hyperparams(run.hyperparameters)
@@ -42,7 +42,7 @@ class RunLogger(Logger):
 
 
 def call(logger: Logger, name: str, *arguments: Any) -> Any:
-    """Call a method of `RunLogger` on any logger: its own where it is one, else the default."""
+    """Call a method of `RunLogger` on any logger: that of the logger where it is one, else the default."""
     if isinstance(logger, RunLogger):
         return getattr(logger, name)(*arguments)
     return getattr(RunLogger, name)(logger, *arguments)

@@ -80,7 +80,7 @@ class TensorBoardRunLogger(RunLogger, TensorBoardLogger):
             self.experiment.add_image(f"val/{name}", picture, max(0, pictures.step - 1), dataformats="HWC")
 
     def end(self, exit_code: int) -> None:
-        """Show the pictures that the run has left, say whether it has succeeded, and close the events."""
+        """Show the pictures that the run has left, log whether it has succeeded, and close the events."""
         for file in sorted(self.images.glob("*.png")):
             picture = cv2.imread(str(file))
             if picture is not None:

@@ -77,7 +77,7 @@ def wandb_logger(
     if mode == "disabled":
         return None
     if mode == "offline":
-        # Nothing to read there: the folder is ours. Online, W&B says what it does not take any more.
+        # Nothing to read there: the folder is ours. Online, W&B reports what it does not take any more.
         os.environ.setdefault("WANDB_SILENT", "true")
     if mode == "online" and not has_wandb_account():
         raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
@@ -119,7 +119,7 @@ class WandbRunLogger(RunLogger, WandbLogger):
 
     def __init__(self, *, checkpoint: bool, **arguments: Any) -> None:
         super().__init__(**arguments)
-        # Lightning hands on an argument that W&B has given up, and W&B says so in every run.
+        # Lightning hands on an argument that W&B has given up, and W&B warns of it in every run.
         self._wandb_init.pop("anonymous", None)
         self.checkpoint = checkpoint
 
@@ -220,13 +220,13 @@ def abandon_wandb() -> None:
     from wandb.sdk import wandb_setup
     from wandb.sdk.lib import module
 
-    # W&B's own end waits for its service, however long that takes; there is no public way round it.
+    # W&B itself waits at the end for its service, however long that takes; there is no public way round it.
     setup = wandb_setup._singleton
     service = setup._connection if setup is not None else None
     if service is not None and service._proc is not None:
         service._proc._process.kill()
     module.unset_globals()  # type: ignore[no-untyped-call]
-    with suppress(Exception):  # it has nobody to say goodbye to
+    with suppress(Exception):  # its service is gone
         wandb.teardown()
 
 

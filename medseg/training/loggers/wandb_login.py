@@ -10,7 +10,7 @@ from medseg.errors import UserError
 def has_wandb_account() -> bool:
     """Whether `wandb login` was called here, or WANDB_API_KEY is set, whatever WANDB_MODE is. Nothing is sent.
 
-    A key that cannot be one counts: W&B says so when it is used.
+    A key that cannot be one counts: W&B reports it when it is used.
     """
     import wandb
 
@@ -44,7 +44,7 @@ def log_in(*, verify: bool) -> bool:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    # Otherwise W&B looks for no account where WANDB_MODE is offline or disabled. What it says later, of a run that it
-    # does not take any more for example, is to be heard.
+    # Otherwise W&B looks for no account where WANDB_MODE is offline or disabled. What it reports later, of a run that
+    # it does not take any more for example, is to be shown.
     wandb.setup(wandb.Settings(mode="online", silent=verify))
     return wandb.login(prompt=False, verify=verify)

@@ -169,7 +169,7 @@ def test_a_difference_that_is_the_rounding_of_the_network_itself_is_accepted_and
     assert agreement.holds
     other = check(trained, module, lambda image: run(image, 0.05), None)
     assert not other.holds
-    assert "rounding to float32 alone changes the network's own outputs by 9.8e-04" in reason_of(other)
+    assert "rounding to float32 alone changes the network's outputs by 9.8e-04" in reason_of(other)
     steady = check(*((one := trained_of(nn.Conv2d(3, 2, 1), tmp_path)), Exported(one)), lambda image: run(image), None)
     assert not steady.holds
     assert reason_of(steady) == "its forward may decide by the values of H and W"
