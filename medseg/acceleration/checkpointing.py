@@ -1,6 +1,6 @@
 """Activation checkpointing: a training that needs less memory, and somewhat longer.
 
-PyTorch's own `torch.utils.checkpoint`, put around parts of any network from outside. The input of such a part is
+PyTorch's `torch.utils.checkpoint`, put around parts of any network from outside. The input of such a part is
 stored; what the part computes on the way to its output is not, and is computed again when the backward pass gets there.
 """
 
@@ -95,7 +95,7 @@ def repeated(kind: type[nn.Module]) -> type[nn.Module]:
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), repetition(self, drawn)),
         )
-        if versions_of(given) != versions:  # PyTorch would say so in the backward pass, and not of what
+        if versions_of(given) != versions:  # PyTorch would report it in the backward pass, and not of what
             raise UserError(
                 f"activation_checkpointing=true: {kind.__name__} changes its input in place (+=, inplace=True), so "
                 "it cannot be computed again; leave that option out, or let the network write to a new tensor"
@@ -107,7 +107,7 @@ def repeated(kind: type[nn.Module]) -> type[nn.Module]:
 
 @contextmanager
 def repetition(module: nn.Module, drawn: tuple[Any, Any]) -> Iterator[None]:
-    """Run the second pass of a part, with the random numbers of the first; PyTorch sees to its own."""
+    """Run the second pass of a part, with the random numbers of the first; PyTorch restores its state itself."""
     now = random_state()
     set_random_state(drawn)
     try:

@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 def has_slow_gradient(module: nn.Module) -> bool:
     """Tell whether a module is a convolution whose gradient PyTorch computes slowly and `DepthwiseConv2d` can compute.
 
-    Only of PyTorch's own class: what a subclass does is not known.
+    Only of PyTorch's class: what a subclass does is not known.
     """
     if type(module) is not nn.Conv2d or isinstance(module.padding, str):
         return False
@@ -145,7 +145,7 @@ def kernel_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair) -> T
 
 
 def phases(x: Tensor, vertical: int, horizontal: int) -> Tensor:
-    """Take every d-th row and e-th column as an image of its own: N x C x d h x e w -> N d e x C x h x w."""
+    """Take every d-th row and e-th column as a separate image: N x C x d h x e w -> N d e x C x h x w."""
     n, channels, height, width = x.shape
     x = x.permute(0, 2, 3, 1).reshape(n, height // vertical, vertical, width // horizontal, horizontal, channels)
     x = x.permute(0, 2, 4, 1, 3, 5).reshape(-1, height // vertical, width // horizontal, channels)

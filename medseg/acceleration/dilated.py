@@ -1,8 +1,8 @@
 """Dilated convolutions with right gradients in bf16 on a CPU.
 
 oneDNN (3.x, in PyTorch 2.15) returns wrong or infinite gradients of many dilated kernels in bf16, or ends the process,
-where the image or the kernel is in channels_last. In N x C x H x W they are right. `DepthwiseConv2d` has a way round it
-of its own, which is fast as well.
+where the image or the kernel is in channels_last. In N x C x H x W they are right. `DepthwiseConv2d` has another way
+round it, which is fast as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def is_dilated(module: nn.Module) -> bool:
-    """Tell whether a module is a dilated convolution of PyTorch's own class: what a subclass does is not known."""
+    """Tell whether a module is a dilated convolution of PyTorch's class: what a subclass does is not known."""
     return type(module) is nn.Conv2d and module.dilation != (1, 1)
 
 

@@ -18,7 +18,7 @@ LINEAR_MODES = ("bilinear", "trilinear")
 """Modes of `nn.Upsample` whose gradient is slow where its values do not lie together."""
 
 LONGEST = 512
-"""Above this height or width the matrices of a bicubic up-sampling take longer than PyTorch's own gradient."""
+"""Above this height or width the matrices of a bicubic up-sampling take longer than PyTorch's gradient."""
 
 
 class Upsample(nn.Upsample):

@@ -65,7 +65,7 @@ def write_file(folder: Path, benchmark: Mapping[str, Any]) -> Path:
 
 
 def write_csv(path: Path, benchmarks: Sequence[Mapping[str, Any]]) -> Path:
-    """Write benchmarks to a CSV file, in place of earlier ones of the same settings, and return the file.
+    """Write benchmarks to a CSV file, replacing earlier ones of the same settings, and return the file.
 
     `path` is a file that ends in .csv, or a folder for `benchmarks.csv`.
     """
@@ -102,7 +102,7 @@ def csv_row(benchmark: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put rows behind those of a CSV file, in place of those that are alike in `KEY`; floats with four digits."""
+    """Put rows behind those of a CSV file, replacing those that are alike in `KEY`; floats with four digits."""
     new = [{name: _text(value) for name, value in row.items()} for row in rows]
     old = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
 

@@ -71,7 +71,7 @@ def find_settings(models: Sequence[str] | None, overrides: Sequence[str]) -> lis
     """Return what `medseg benchmark` measures: each of `models`, or without them the network of `overrides`.
 
     Args:
-        models: networks with overrides of their own: `unet model.base_channels=64`.
+        models: networks with their overrides: `unet model.base_channels=64`.
         overrides: Hydra overrides of `conf/benchmark.yaml` for all of them; a `models=` among them does not count.
 
     Raises `ConfigError` for overrides that do not compose.

@@ -16,7 +16,7 @@ MEMORY = "give a smaller batch_size or image_size"
 
 
 class Worker:
-    """One network in a process of its own, which measures when it is called and waits otherwise.
+    """One network in a separate process, which measures when it is called and waits otherwise.
 
     Args:
         setting: the network, and what it is measured with.

@@ -61,7 +61,7 @@ class Subject:
 
 
 def collect(runs: Sequence[Run], *, data_name: str | None = None, data_licence: str | None = None) -> Subject:
-    """Collect what a card says of runs; `data_name` and `data_licence` replace what medseg knows of the data.
+    """Collect what a card has of runs; `data_name` and `data_licence` replace what medseg knows of the data.
 
     Raises `UserError` where they are not of one setting, or none is finished.
     """

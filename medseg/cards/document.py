@@ -25,14 +25,14 @@ from medseg.runs.folder import PREPARED_SIZE
 from medseg.runs.run import Run
 
 PARTS = ("optimizer", "scheduler", "loss")
-"""Groups of the configuration that a training is made of; augmentation and callbacks are written on their own."""
+"""Groups of the configuration that a training is made of; augmentation and callbacks are written separately."""
 
 PLACES = ("data.root", "initial_weights", "model.encoder_weights")
 """Options that name files of whoever trained."""
 
 
 def write_card(subject: Subject, licence: str | None) -> str:
-    """Write the card; `licence`: of the weights, as its owner says, None where nobody has chosen one."""
+    """Write the card; `licence`: of the weights, as their owner chose it, None where nobody has."""
     network, data = subject.network.name, subject.data.title
     sections = {
         "Network": describe_network(subject),
@@ -228,7 +228,7 @@ def describe_use(subject: Subject) -> str:
     )
     return (
         f"{which}```bash\n{commands}\n```\n\n```python\n{code}\n```\n\n"
-        "The checkpoint knows how images are resized and normalised. To score it on your own images before you trust "
+        "The checkpoint knows how images are resized and normalised. To score it on your images before you trust "
         "it:\n\n"
         f"```bash\nmedseg evaluate {path} data=folder data.root=my_labelled_images\n```"
     )

@@ -14,7 +14,7 @@ from medseg.metrics.measures import MEASURES
 
 
 def front_matter(subject: Subject, licence: str | None) -> str:
-    """Write the metadata between two lines of dashes; `licence`: of the weights, as its owner says."""
+    """Write the metadata between two lines of dashes; `licence`: of the weights, as their owner chose it."""
     content: dict[str, Any] = {"library_name": "medseg", "pipeline_tag": "image-segmentation"}
     if licence:
         content["license"] = licence

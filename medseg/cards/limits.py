@@ -11,10 +11,10 @@ from medseg.reporting.formatting import count, number
 from medseg.runs.evaluations import is_external
 
 LOW = 0.5
-"""A Dice below which less than half of an object is found, or as much beside it."""
+"""A Dice below which less than half of an object is segmented, or as much beside it."""
 
 FEW_IMAGES = 100
-"""Test images below which the card says that they are few."""
+"""Test images below which the card states that they are few."""
 
 NARROW = ("research", "non-commercial", "-NC", "educational")
 """Words of licences that narrow what may be done with what was made from the data."""
@@ -43,7 +43,7 @@ def of_test(subject: Subject) -> Iterator[str]:
     data, sample = subject.data, subject.cell.sample
     assert sample is not None
     if data.name == "synthetic":
-        yield "Trained and tested on drawn images alone: the scores say nothing about real ones."
+        yield "Trained and tested on drawn images alone: the scores show nothing about real ones."
     if not any(is_external(run, view.summary) for run, view in subject.elsewhere):
         yield (
             f"No external validation: the test images are of {data.title}, as the training images are. Other "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FORMS = ("fused", "foreach")
-"""Arguments of optimizers that say in which form the same step is computed."""
+"""Arguments of optimizers that select in which form the same step is computed."""
 
 IDLE = {"freeze_encoder": False, "encoder_lr_factor": 1}
 """Options that every network and optimizer has, at the value that changes nothing."""

@@ -117,7 +117,7 @@ def evaluation_table(subject: Subject) -> str:
 
 
 def describe_evaluation(run: Run, view: View) -> str:
-    """Name an evaluation: its data, the split, and what else is not as in the run's own test."""
+    """Name an evaluation: its data, the split, and what else is not as in the test of the run."""
     summary = view.summary
     parts = [target_of(view), summary["split"]]
     if summary.get("split_name"):

@@ -2,7 +2,7 @@
 
 albumentations is only ever imported here and named in `conf/augmentation/*.yaml`, so that it can be replaced.
 
-What version 2.0.8 gets wrong by itself: a `Compose` holds its own random generators, which every DataLoader worker
+What version 2.0.8 gets wrong by itself: a `Compose` holds random generators, which every DataLoader worker
 copies, so all workers draw the same; and `set_random_seed` gives every transform the same seed, so that a horizontal
 and a vertical flip always happen together. Here the caller gives a seed with every image and all transforms draw from
 one stream that starts at it. The result depends on nothing else: not on the worker, the process or what came before.
@@ -68,7 +68,7 @@ class Augmentation:
             closeness: H x W float32 that belongs to the mask (see `medseg.data.prepared.border_maps`).
 
         Returns the image, height x width x C uint8, its mask, height x width uint8, and closeness, height x width
-        float32, where it is given; in memory of their own. Mask and closeness are taken from the same nearest pixels;
+        float32, where it is given; in new memory. Mask and closeness are taken from the same nearest pixels;
         where there is none and the mask is 255, closeness means nothing.
         """
         # One shared stream for all transforms, nested ones included: 20 us for eight of them.
@@ -148,10 +148,10 @@ MOVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 class CoarseElastic(BaseDistortion):
     """Elastic deformation of U-Net 2015: random displacements on a coarse grid, and bicubic interpolation between them.
 
-    None of albumentations' own is this. `ElasticTransform` smooths a displacement of every pixel, which takes a hundred
-    times as long where it shall reach as far (72 ms against 0.6 ms for 512 x 512, a Gaussian of 64 pixels, one core).
-    `ThinPlateSpline` has a grid, but 2.0.8 solves for one kernel (r^2 log r) and evaluates another (r log r): asked for
-    a deviation of 10 pixels, it moves the grid's centre by 19.
+    albumentations has no such transform. `ElasticTransform` smooths a displacement of every pixel, which takes a
+    hundred times as long where it shall reach as far (72 ms against 0.6 ms for 512 x 512, a Gaussian of 64 pixels, one
+    core). `ThinPlateSpline` has a grid, but 2.0.8 solves for one kernel (r^2 log r) and evaluates another (r log r):
+    asked for a deviation of 10 pixels, it moves the grid's centre by 19.
 
     Args:
         std: standard deviation of the displacement of a grid point, in pixels, in x and y alike.

@@ -106,7 +106,7 @@ class SegmentationDataModule(lightning.LightningDataModule):
         seed: of the order of the images and of the augmentation.
         root: the user's folder for `data=folder`; the same as `source`.
         spacing: height and width of a native pixel in mm, or one number for both, to measure distances in mm as well.
-        labels, ignore, foreground, mask_pattern: of `data=folder`; its dataset has them too, and only looks at its own.
+        labels, ignore, foreground, mask_pattern: of `data=folder`; its dataset has them too, and only uses those.
         border_weights: give training images the weight map of the U-Net paper, and train on masks with a border
             between touching cells; see `medseg.data.prepared.border_weights`. Validation and test stay as they are.
         border_w0, border_sigma: of that weight map; sigma in pixels of the prepared images.

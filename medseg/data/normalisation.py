@@ -1,4 +1,4 @@
-"""How the values of an image are normalised before a network sees them; the one place for it."""
+"""How the values of an image are normalised before a network sees them; nothing else normalises them."""
 
 from __future__ import annotations
 

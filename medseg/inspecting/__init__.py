@@ -3,5 +3,5 @@
     data module -> facts -> samples (which images, their outlines, what augmentation makes of them)
                          -> charts (SVG)                                     -> page
 
-`facts` looks at every image once and holds what was found as plain data; `page` puts it into words.
+`facts` looks at every image once and holds the results as plain data; `page` puts it into words.
 """

@@ -39,7 +39,7 @@ class Facts:
         ignored: part of all pixels that count nowhere, 0..1.
         brightness: mean value of each image over its channels, N, 0..1.
         duplicates: images that show the same thing, if not both are left out by the split.
-        problems: found by the preparation; without duplicates, which depend on the split.
+        problems: detected by the preparation; without duplicates, which depend on the split.
         groups: id -> patient, video or other group; empty where none is known.
     """
 
@@ -66,7 +66,7 @@ class Facts:
 
     @property
     def title(self) -> str:
-        """Name of the dataset; of a user's own images, that of their folder."""
+        """Name of the dataset; of a user's images, that of their folder."""
         content = self.prepared.fingerprint
         name = Path(content["source"]).name if content["dataset"] == "folder" else ""
         return name or self.prepared.title

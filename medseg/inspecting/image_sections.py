@@ -56,7 +56,7 @@ def augmented(facts: Facts, draws: Mapping[int, Sequence[Draw]], recipe: Sequenc
     steps = "".join(f"<li>{escape(step)}</li>" for step in recipe)
     does = f"<ol class='recipe'>{steps}</ol>" if steps else "<p>Nothing is changed: images are seen as they are.</p>"
     parts = [
-        '<p class="notes">Beside each image what training sees of it in its first epochs, drawn with its own seeds; '
+        '<p class="notes">Beside each image what training sees of it in its first epochs, drawn with its seeds; '
         "shown before the normalisation, which the section on intensities gives. Hatched: outside of the image, or "
         f"ignored in the data; left out of the loss.</p>{does}"
     ]

@@ -1,4 +1,4 @@
-"""The page: what was found in words, tables, charts and pictures."""
+"""The page: the facts in words, tables, charts and pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_page(
     """Write the page.
 
     Args:
-        facts: what was found.
+        facts: of the dataset.
         split: name of the split that is inspected.
         samples: positions of the images to show.
         extremes: positions of the most extreme images of each kind.

@@ -67,7 +67,7 @@ def at_a_glance(facts: Facts, split: str) -> str:
 
 
 def problems(facts: Facts) -> str:
-    """List what preparing found, and images that are there twice; folded behind their number."""
+    """List the problems of the preparation, and images that are there twice; folded behind their number."""
     every = [*facts.problems, *(pair.as_problem(facts.rows, facts.parts) for pair in facts.duplicates)]
     rows = [[one.kind, "left out" if one.fatal else "kept", one.sample, one.file, one.detail] for one in every]
     if not rows:

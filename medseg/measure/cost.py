@@ -31,7 +31,8 @@ class Stage:
 
     Attributes:
         name: where it is in the network, `encoder.0`; `other` for what lies outside of all parts.
-        inside: the stage that this one is a part of and that counts it as well; "" for a stage of its own.
+        inside: the stage that this one is a part of and that counts it as well; "" for a stage that is part of no
+            other.
         output: shape of what it returns for one image, C x H x W in most networks; None if it did not run.
         parameters: their number. One that several stages share counts in the first.
         macs: multiply-accumulates for one image.
@@ -68,7 +69,7 @@ class Cost:
 def measure_cost(network: nn.Module, *, in_channels: int, size: tuple[int, int]) -> Cost:
     """Count what a network costs for one image of in_channels x height x width.
 
-    The network's values and mode stay as they are. Raises the network's own `UserError` for an image that is too
+    The network's values and mode stay as they are. Raises the `UserError` of the network for an image that is too
     small, and `ConfigError` if it cannot take the image for another reason.
     """
     parts = find_stages(network)
@@ -158,7 +159,7 @@ def _run(
             except UserError:
                 raise
             except Exception:
-                # It looks at values, or does what PyTorch cannot pretend. A fault of its own shows again.
+                # It looks at values, or does what PyTorch cannot pretend. A fault of the network shows again.
                 log.debug("not on %s tensors", kind, exc_info=True)
         return _run_once(network, parts, shape, "real")
     except UserError:

@@ -38,7 +38,7 @@ def describe_network(cfg: DictConfig, overrides: Sequence[str]) -> str:
     cost = measure_cost(network, in_channels=in_channels, size=size_of(cfg))
     log.info("measuring the receptive field")
     try:
-        # Most networks that do not say halve the size five times.
+        # Most networks without a known smallest size halve the size five times.
         field = receptive_field(network, in_channels=in_channels, min_size=min_size or 64)
     except Exception as error:
         log.warning("the receptive field could not be measured: %s", " ".join(str(error).split()))

@@ -30,7 +30,7 @@ def receptive_field(network: nn.Module, *, in_channels: int, min_size: int) -> t
     """Measure how large a part of the image one pixel of the logits depends on, in eval mode: (height, width), pixels.
 
     It reaches from the first to the last pixel that counts, away from the image's border. Where strides make it depend
-    on the place of the pixel, the largest one is returned. None stands for the whole image: the pixel depends on all
+    on the position of the pixel, the largest one is returned. None stands for the whole image: the pixel depends on all
     of `LONGEST` pixels, as after global pooling.
 
     Args:

@@ -27,7 +27,7 @@ class Description:
         title: its class, and how it was asked for.
         in_channels, num_classes, size: what it was measured with; (height, width) in pixels.
         cost: see `measure_cost`.
-        min_size: smallest height and width that it takes, in pixels; None if it does not say.
+        min_size: smallest height and width that it takes, in pixels; None if it is not known.
         field: what `receptive_field` returned; None if it could not be measured.
         facts: of its class; None where it has none.
     """

@@ -21,7 +21,7 @@ Score = Callable[[MaskPair], float]
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Measure images by some scores of the table, and by scores of the user's own.
+    """Measure images by some scores of the table, and by custom scores.
 
     Args:
         names: of the optional scores of `MEASURES` to measure beside the others.

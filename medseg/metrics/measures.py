@@ -37,7 +37,7 @@ class Measure:
         function: of counts. per_image: ... x 4 (tp, fp, fn, tn of a class) to ...; the other conventions: ... x classes
             x 4, the background first, to ... . None for a score that is not made of counts: of masks, or of the
             probabilities at the prepared size (`medseg.metrics.calibration`).
-        of_masks: of the two masks of one class of one image; None for a score of counts or of the user's own.
+        of_masks: of the two masks of one class of one image; None for a score of counts or a custom one.
         optional: measured only where it is chosen, by the option `scores` or by the dataset; a score of distances in mm
             is measured where the spacing is known.
         digits: after the point.

@@ -1,8 +1,9 @@
 """Scores of countable objects: AP, PQ, AJI. `medseg.metrics` gives the scores of empty masks.
 
 The predicted objects of a class are the connected regions of its mask, along the edges of pixels and not across their
-corners. The true ones are the dataset's own, which may touch, or the regions of the true mask where it has none. An
-object of one pixel is an object. Where the IoU of two objects is above 0.5, neither has such a one with any other.
+corners. The true ones are those that the dataset labels, which may touch, or the regions of the true mask where it has
+none. An object of one pixel is an object. Where the IoU of two objects is above 0.5, neither has such a one with any
+other.
 """
 
 from __future__ import annotations

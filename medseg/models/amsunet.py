@@ -1,12 +1,12 @@
 """AMSUnet.
 
 What it changes in ConvUNeXt: AMSE blocks (SegNeXt's attention with smaller strips and a dilated local convolution,
-stage by stage 1, 1, 1, 3, 5), one block per stage, a 3x3 stem, and RSC in place of the gate.
+stage by stage 1, 1, 1, 3, 5), one block per stage, a 3x3 stem, and RSC instead of the gate.
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). Where paper and code disagree (RSC squares the feature, one shortcut per block), the code is the default and
 the paper's reading an argument. The logits are returned as they are, not in a dict; the released option of transposed
-convolutions is left out, since it cannot run there. Initial weights are PyTorch's own, as there.
+convolutions is left out, since it cannot run there. Initial weights are PyTorch's defaults, as there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class AMSUnet(UShape):
         local_kernel, undilated, strip_kernels, norm, norm_placement, shortcuts, closing_gelu: of the blocks, see
             `medseg.models.blocks.AMSEBlock`.
         downsampling: `conv`, a norm and a strided convolution, or `pool`, the maximum.
-        encoder, skip, decoder: parts in place of the network's own (`amse`, `rsc`, `amse`): blocks of
+        encoder, skip, decoder: parts instead of the default ones (`amse`, `rsc`, `amse`): blocks of
             `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. The arguments of the blocks
             above are those of `amse` alone.
         deep_supervision: see `UShape`.

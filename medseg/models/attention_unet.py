@@ -1,11 +1,11 @@
 """Attention U-Net, in the form that 2D papers compare with, LeeJunHyun/Image_Segmentation.
 
-The gate takes both features at one resolution (the authors' own 3D code strides the encoder's), up-sampling is nearest
+The gate takes both features at one resolution (the authors' 3D code strides the encoder's), up-sampling is nearest
 followed by a convolution.
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). The released network takes multiples of 16 only; this one pads its features to any size. Initial weights are
-PyTorch's own, as there.
+PyTorch's defaults, as there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AttentionUNet(UShape):
         in_channels: channels of the image.
         num_classes: number of classes, background included.
         base_channels: channels of the first level; the levels below have 2, 4, 8 and 16 times as many.
-        encoder, skip, decoder: parts in place of the network's own (`double_conv`, `attention_gate`, `double_conv`):
+        encoder, skip, decoder: parts instead of the default ones (`double_conv`, `attention_gate`, `double_conv`):
             blocks of `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`.
         deep_supervision: see `UShape`.
     """

@@ -1,8 +1,8 @@
 """CMUNeXt.
 
 The same function as the released code (FengheTan9/CMUNeXt, MIT), proved by a golden vector; written from a description
-of it. Initial weights are PyTorch's own, as there. The released network takes multiples of 16 only; this one pads its
-features to any size.
+of it. Initial weights are PyTorch's defaults, as there. The released network takes multiples of 16 only; this one pads
+its features to any size.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class CMUNeXt(UShape):
         channels: of the five levels.
         depths: number of blocks at the five levels.
         kernels: size of the depth-wise kernels at the five levels, odd.
-        encoder, skip, decoder: parts in place of the network's own (`cmunext`, `identity`, `fusion`): blocks of
+        encoder, skip, decoder: parts instead of the default ones (`cmunext`, `identity`, `fusion`): blocks of
             `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`.
         deep_supervision: see `UShape`.
     """

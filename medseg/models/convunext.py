@@ -5,9 +5,9 @@ strided convolution after a norm, and a gate through which the decoder filters t
 
 The same function as the released code, proved by golden vectors (in float32 to 2e-5, which the order of summation alone
 makes); written from a description of it (the code has no licence).
-Differences: 1x1 convolutions in place of Linear layers on permuted data; the logits are returned as they are, not in a
+Differences: 1x1 convolutions instead of Linear layers on permuted data; the logits are returned as they are, not in a
 dict; the released option of transposed convolutions is left out, since it cannot run there. Initial weights are
-PyTorch's own, as there.
+PyTorch's defaults, as there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ConvUNeXt(UShape):
         norm: one of `medseg.models.layers.NORMS`.
         closing: where the last activation of a block stands, one of `medseg.models.blocks.convunext.CLOSINGS`.
         downsampling: `conv`, a norm and a strided convolution, or `pool`, the maximum.
-        encoder, skip, decoder: parts in place of the network's own (`convunext`, `convunext_gate`, `convunext`): blocks
+        encoder, skip, decoder: parts instead of the default ones (`convunext`, `convunext_gate`, `convunext`): blocks
             of `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. Kernel size, norm and
             closing are those of `convunext` alone.
         deep_supervision: see `UShape`.

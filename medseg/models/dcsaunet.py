@@ -1,7 +1,7 @@
 """DCSAU-Net: a U-Net of ResNeSt's split-attention bottlenecks after a stem of large depth-wise kernels.
 
 The same function as the released code (xq141839/DCSAU-Net, Apache-2.0), proved by a golden vector; written from a
-description of it. Differences: every network has its own stages, where all networks of the released code in one
+description of it. Differences: every network has separate stages, where all networks of the released code in one
 process share them; any number of channels, where the released code has 3; no dropout and no average pooling of one
 pixel, which are in the released code and do nothing.
 """
@@ -185,6 +185,6 @@ def _conv_norm_relu(in_channels: int, out_channels: int, kernel: int, groups: in
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw weights as the released code does, by the fan-out over all groups; biases are PyTorch's own."""
+    """Draw weights as the released code does, by the fan-out over all groups; biases as PyTorch does."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""EGE-UNet: Hadamard products with learned maps in place of wide convolutions, and bridges that see a coarse mask.
+"""EGE-UNet: Hadamard products with learned maps instead of wide convolutions, and bridges that see a coarse mask.
 
 The same function as the released code (JCruan519/EGE-UNet, Apache-2.0), proved by golden vectors; written from a
 description of it. Differences: images of any size are padded to multiples of 32 and the logits cropped; logits are
@@ -99,7 +99,7 @@ class GroupAggregationBridge(nn.Module):
         self.up = up
         channels = 2 * (low_channels // GROUPS) + 1
         self.groups = nn.ModuleList(
-            # In bf16, the gradient of PyTorch's own is wrong, see `DepthwiseConv2d`.
+            # In bf16, the gradient of `nn.Conv2d` is wrong, see `DepthwiseConv2d`.
             nn.Sequential(
                 LayerNorm2d(channels, eps=EPS),
                 DepthwiseConv2d(channels, channels, 3, padding=dilation, dilation=dilation, groups=channels),
@@ -129,7 +129,7 @@ class EGEUNet(nn.Module):
         num_classes: number of classes, background included.
         channels: of the six stages, of size H / 2 to H / 32, the last two at the same size; multiples of 4.
         deep_supervision: return a list of six logits N x num_classes x H x W while training, those of the masks, the
-            deepest first, and the network's own last; `output_weights` are the weights of their losses.
+            deepest first, and the output of the network last; `output_weights` are the weights of their losses.
 
     Raises `ConfigError` for other channels.
     """
@@ -233,7 +233,7 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 def resize_line(x: Tensor, length: int) -> Tensor:
     """Resize the last dimension of a feature linearly to `length`, ends aligned.
 
-    By weights in place of `F.interpolate`, which fails for a length of 1 once it is exported to ONNX.
+    By weights instead of `F.interpolate`, which fails for a length of 1 once it is exported to ONNX.
     """
     known = x.shape[-1]
     places = torch.arange(length, dtype=x.dtype, device=x.device) * (known - 1) / larger(length - 1, 1)

@@ -54,7 +54,7 @@ class NetworkFacts:
 
 
 def facts_of(network: nn.Module | type[nn.Module]) -> NetworkFacts | None:
-    """Return the facts of a network or its class; None for one that has none, such as most of the users' own."""
+    """Return the facts of a network or its class; None for one that has none, such as most custom ones."""
     facts = getattr(network, "facts", None)
     return facts if isinstance(facts, NetworkFacts) else None
 

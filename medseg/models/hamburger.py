@@ -1,7 +1,7 @@
 """The light Hamburger head of SegNeXt: global context by non-negative matrix factorisation.
 
 Geng et al., "Is Attention Better Than Matrix Decomposition?", ICLR 2021 (arXiv:2109.04553), in the form of SegNeXt's
-released code: the feature map is approximated by a product of two small non-negative matrices, found in a few
+released code: the feature map is approximated by a product of two small non-negative matrices, computed in a few
 multiplicative steps, and this low-rank picture of the whole image is added to it.
 """
 

@@ -4,7 +4,7 @@ AMSUnet's paper counts another ResUNet, whose configuration is not public.
 
 The same function as the released code, proved by golden vectors; written from a description of it (the code has no
 licence). It returns logits where the released network ends in a sigmoid, and takes any size where that one takes
-multiples of 8. Initial weights are PyTorch's own, as there.
+multiples of 8. Initial weights are PyTorch's defaults, as there.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class ResUNet(UShape):
         in_channels: channels of the image.
         num_classes: number of classes, background included.
         base_channels: channels of the first level; the levels below have 2, 4 and 8 times as many.
-        encoder, skip, decoder: parts in place of the network's own (`residual`, `identity`, `residual`): blocks of
+        encoder, skip, decoder: parts instead of the default ones (`residual`, `identity`, `residual`): blocks of
             `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. An encoder of other blocks
             halves the size by max pooling.
         deep_supervision: see `UShape`.
     """
 
     facts = NetworkFacts(
-        about="A U-Net of pre-activation residual blocks that down-sample by their own stride.",
+        about="A U-Net of pre-activation residual blocks that down-sample by their stride.",
         paper='Zhang, Liu, Wang, "Road Extraction by Deep Residual U-Net", IEEE Geoscience and Remote Sensing Letters '
         "15(5), 2018 (arXiv:1711.10684)",
         year=2018,

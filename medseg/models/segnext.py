@@ -9,7 +9,7 @@ from a description of it. Differences:
   changes the global random state.
 - The logits, which the released head leaves at 1/8 of the image's size, are resized to it (bilinear, corners not
   aligned), as the released code does outside the network.
-- Batch norm in place of synchronised batch norm; in one process they are the same.
+- Batch norm instead of synchronised batch norm; in one process they are the same.
 - The factorisation runs in float32 under autocast.
 """
 

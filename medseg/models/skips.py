@@ -133,7 +133,7 @@ class AttentionGate(nn.Module):
         self.psi = nn.Sequential(nn.Conv2d(hidden, 1, 1), nn.BatchNorm2d(1))
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
-        """Return `skip`, each pixel weighed by the decoder's feature and its own."""
+        """Return `skip`, each pixel weighed by the decoder's feature and by that of the skip."""
         return skip * torch.sigmoid(self.psi(torch.relu(self.from_up(up) + self.from_skip(skip))))
 
 

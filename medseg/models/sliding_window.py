@@ -143,7 +143,7 @@ class SlidingWindowNet(nn.Module):
     def _initialise(self) -> None:
         """Draw the weights as He et al. 2015 do for ReLU, normal with variance 2 / inputs, and no biases.
 
-        The paper's distribution is not known. With PyTorch's own, and no norms to make up for it, the signal fades:
+        The paper's distribution is not known. With PyTorch's default, and no norms to make up for it, the signal fades:
         the logits of 64 x 64 pixels of noise have a standard deviation of 0.003, with this one of 0.6 to 0.7.
         """
         for module in self.modules():

@@ -1,6 +1,6 @@
 """Any network of segmentation-models-pytorch, with any of its encoders and of timm's that fits it.
 
-The library's own networks, with three differences: images of any size are padded to what the encoder takes and the
+The networks of the library, with three differences: images of any size are padded to what the encoder takes and the
 logits cropped, where most of its networks refuse them; timm's encoders of one image size, Swin among them, are opened
 to others where timm can; what does not exist or fit together is refused in one line.
 """
@@ -29,10 +29,10 @@ NO_ONNX = dict.fromkeys(
 class SMPNetwork(nn.Module):
     """A network of the library; maps N x in_channels x H x W to logits N x num_classes x H x W.
 
-    H and W are at least `min_size`, which depends on the network and is found by trying when it is built: 32 for most,
-    8 for pspnet and deeplabv3, 128 for pan. A few encoders have windows of one size, maxvit for example: images are
-    padded to multiples of 224 or 256 for them. In training, deeplabv3, deeplabv3plus, pan and upernet need two images
-    in a batch, since they pool to one pixel before a batch norm.
+    H and W are at least `min_size`, which depends on the network and is measured by trials when it is built: 32 for
+    most, 8 for pspnet and deeplabv3, 128 for pan. A few encoders have windows of one size, maxvit for example: images
+    are padded to multiples of 224 or 256 for them. In training, deeplabv3, deeplabv3plus, pan and upernet need two
+    images in a batch, since they pool to one pixel before a batch norm.
 
     Args:
         in_channels: channels of the image.
@@ -154,7 +154,7 @@ def check_encoder(encoder_name: str) -> None:
     """Raise `ConfigError` unless the library or timm has this encoder; `TIMM` before the name means timm's.
 
     timm would also take addresses of models on the Hugging Face Hub, and folders, which are refused here: pretrained
-    weights are an option of their own.
+    weights are another option.
     """
     import segmentation_models_pytorch as smp
     import timm
@@ -166,14 +166,14 @@ def check_encoder(encoder_name: str) -> None:
     known = [*own, *timm.list_models()]
     raise ConfigError(
         f"unknown encoder_name '{encoder_name}'{close_matches(encoder_name, known)} (there are"
-        f" segmentation-models-pytorch's own {len(own)}, such as {own[0]}, and timm's {len(known) - len(own)})"
+        f" {len(own)} of segmentation-models-pytorch, such as {own[0]}, and {len(known) - len(own)} of timm)"
     )
 
 
 def _check_options(arch: str, encoder_name: str, options: Iterable[str]) -> None:
     """Raise `ConfigError` for an argument that the network does not have, which the library would overlook.
 
-    With an encoder of timm's, the unknown ones are timm's to judge, but none that says what is loaded. An activation
+    With an encoder of timm's, the unknown ones are timm's to judge, but none that selects what is loaded. An activation
     and a second output are no options, since medseg's losses take logits.
     """
     import timm

@@ -1,7 +1,7 @@
 """TinyU-Net: a U-Net of few parameters, whose blocks cascade 3x3 depth-wise convolutions.
 
 The same function as the released code (ChenJunren-Lab/TinyU-Net, MIT), proved by a golden vector; written from a
-description of it. Initial weights are PyTorch's own, as there. Differences: the widths are an argument, where the
+description of it. Initial weights are PyTorch's defaults, as there. Differences: the widths are an argument, where the
 released ones are fixed; the released network takes multiples of 16 only, this one pads its features to any size.
 """
 
@@ -67,7 +67,7 @@ class TinyUNet(UShape):
         num_classes: number of classes, background included.
         channels: of the four levels, of size H to H / 8; multiples of 16. Below them the features are pooled once more
             and go straight up.
-        encoder, skip, decoder: parts in place of the network's own (`cmrf`, `identity`, `cmrf`): blocks of
+        encoder, skip, decoder: parts instead of the default ones (`cmrf`, `identity`, `cmrf`): blocks of
             `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`.
         deep_supervision: see `UShape`.
     """

@@ -3,7 +3,7 @@
 The structure is that of the modern baseline: 3x3 convolutions padded to keep the size, batch norm, and by default
 bilinear up-sampling, which halves the deepest stages. `upsampling=transposed` up-samples with transposed convolutions.
 The same function as the baseline's released code, proved by golden vectors; written from a description of it. The
-network as the paper published it is `unet2015.py`. Initial weights are PyTorch's own, as in the baseline's code.
+network as the paper published it is `unet2015.py`. Initial weights are PyTorch's defaults, as in the baseline's code.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class UNet(UShape):
         upsampling: `bilinear` (corners aligned), `nearest`, or `transposed` (2x2 convolution).
         norm, activation: of the convolutions, one of `medseg.models.layers.NORMS` and `ACTIVATIONS`.
         dropout: probability at the end of the contracting path, where the U-Net paper has it.
-        encoder, skip, decoder: parts in place of the network's own (`double_conv`, `identity`, `double_conv`): blocks
+        encoder, skip, decoder: parts instead of the default ones (`double_conv`, `identity`, `double_conv`): blocks
             of `medseg.models.blocks.BLOCKS`, a skip module of `medseg.models.skips.SKIPS`. Norm and activation are
             those of `double_conv` alone.
         deep_supervision: see `UShape`.

@@ -104,7 +104,7 @@ class UNet2015(UShape):
             deep_supervision=deep_supervision,
         )
         self.tile = tile
-        # Skip modules keep their own.
+        # Skip modules keep their weights.
         own = [part for stage in decoder for part in (stage.up, stage.fuse)]
         for part in [self.stem, self.encoder, *own, self.head, self.auxiliary_heads]:
             part.apply(initialise)

@@ -2,7 +2,7 @@
 
 The same function as the released code (jeya-maria-jose/UNeXt-pytorch), proved by golden vectors; written from a
 description of it. Differences: images of any size are padded to multiples of 32 and the logits cropped, and of any
-number of channels, where the released code has 3; 1x1 convolutions in place of Linear layers on tokens; a shift pads
+number of channels, where the released code has 3; 1x1 convolutions instead of Linear layers on tokens; a shift pads
 only the axis along which it moves. The released code ends at UNeXt; UNeXt-L is made of its parts.
 """
 

@@ -76,7 +76,7 @@ class UShape(nn.Module):
 
     Maps N x in_channels x H x W to logits N x num_classes x H x W, for any H and W of at least `min_size` pixels.
     With deep supervision it returns a list of such logits while training, one for each decoder stage, the deepest
-    first, bilinearly resized to H x W; the last one is the network's own.
+    first, bilinearly resized to H x W; the last one is the output of the network.
 
     Args:
         stem, encoder, decoder: the parts.
@@ -107,7 +107,7 @@ class UShape(nn.Module):
         self.stem = stem
         self.encoder = nn.ModuleList(encoder)
         self.decoder = nn.ModuleList(decoder)
-        # At the stage's own size; only the logits are resized.
+        # At the size of the stage; only the logits are resized.
         self.auxiliary_heads = nn.ModuleList(
             nn.Conv2d(stage.out_channels, num_classes, 1) for stage in (decoder[:-1] if deep_supervision else [])
         )

@@ -98,7 +98,7 @@ def check_connection(called: str) -> None:
         else:
             reasons.clear()
 
-    # The look-up of an address has no timeout of its own.
+    # The look-up of an address has no timeout.
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS + 0.5)

@@ -24,7 +24,7 @@ from medseg.pretrained.sources import EncoderWeights
 log = logging.getLogger(__name__)
 
 RELEASED_ENCODERS: dict[type[nn.Module], Released] = {SegNeXt: SEGNEXT}
-"""Networks whose authors have released files of the encoder alone, under names of their own."""
+"""Networks whose authors have released files of the encoder alone, with other names of weights."""
 
 SHOWN = 4
 """Most names that a message lists."""

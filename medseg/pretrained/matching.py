@@ -89,7 +89,7 @@ def match_by_name(encoder: Encoder, state: Mapping[str, Tensor], how: str = "by 
     for own_prefix in common_prefixes(list(ours)):
         names = {key.removeprefix(own_prefix): name for key, name in ours.items()}
         required = [key for key, name in names.items() if not encoder.optional(name)]
-        # Where the first name is not found, the prefix is another one.
+        # Where the first name is not in the file, the prefix is another one.
         for prefix in dict.fromkeys(key.removesuffix(required[0]) for key in theirs if ends(key, required[0])):
             pairs = {name: theirs[prefix + key] for key, name in names.items() if prefix + key in theirs}
             missing = [names[key] for key in required if prefix + key not in theirs]
@@ -177,7 +177,7 @@ def match_by_order(encoder: Encoder, state: Mapping[str, Tensor]) -> Match | str
 
 
 def difference(encoder: Encoder, name: str, value: Tensor | None, other: str = "") -> str:
-    """Describe what a file has in the place of a tensor of the encoder."""
+    """Describe what a file has instead of a tensor of the encoder."""
     own = f"{name} is {as_text(tuple(encoder.tensors[name].shape))} here"
     return f"{own} and not there" if value is None else f"{own}, {other} is {as_text(tuple(value.shape))} there"
 

@@ -139,7 +139,7 @@ def convert(encoder_name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]
     import timm
 
     name = name.removeprefix(TIMM)
-    if not timm.is_model(name):  # of a class of the user's own
+    if not timm.is_model(name):  # of a custom class
         return None
     module = sys.modules[timm.model_entrypoint(name.partition(".")[0]).__module__]
     function: Any = getattr(module, "checkpoint_filter_fn", None)

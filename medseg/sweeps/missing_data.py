@@ -44,7 +44,7 @@ def check_data(jobs: Sequence[PlannedJob], launcher: DictConfig) -> None:
     if different:
         raise UserError(
             f"no job was started: the data of all of them are missing ({', '.join(names)}); give data.source=DIR, the "
-            "folder with their archives, or data.download=true where they can be downloaded; dry_run=true lists "
+            "folder with their archives, or data.download=true where they can be downloaded; dry_run=true lists them"
         )
 
 

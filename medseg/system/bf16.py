@@ -2,7 +2,7 @@
 
 Whether bf16 pays cannot be read off a processor's name: with AMX a product is many times as fast, with `avx512_bf16`
 alone 2.1 times on one processor and half as fast on another. So a tenth of a second is spent on measuring it, and the
-outcome is stored in the user's cache folder. What a process has found out holds for all that it starts.
+outcome is stored in the user's cache folder. What a process has measured holds for all that it starts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ FLAGS = ("avx", "amx", "asimd", "sve", "bf16")
 def bf16_speedup() -> float:
     """Return how many times as fast a product of matrices is in bf16 on this CPU, to two decimals.
 
-    That is what this process, or one that started it, has found before; else what is in the cache; else it is measured.
+    That is what this process, or one that started it, has measured before; else what is in the cache; else it is
+    measured.
     """
     machine = describe_machine()
     speedup = known_speedup(machine)
@@ -58,7 +59,7 @@ def may_depend_on_bf16(precision: str, accelerator: str) -> bool:
 
 
 def share_bf16_speedup() -> None:
-    """Find it out for the processes that this one starts, in a process of its own: torch is not imported here.
+    """Measure it for the processes that this one starts, in a separate process: torch is not imported here.
 
     Where that fails, they measure themselves.
     """
@@ -73,7 +74,7 @@ def share_bf16_speedup() -> None:
 
 
 def known_speedup(machine: dict[str, Any]) -> float | None:
-    """Return what has been found out before, from the environment or the cache; None where nothing has."""
+    """Return what has been measured before, from the environment or the cache; None where nothing has."""
     name, _, value = os.environ.get(VARIABLE, "").partition(":")
     if name == name_of(machine):
         with suppress(ValueError):

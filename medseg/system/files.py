@@ -22,7 +22,7 @@ YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where that is there: a run's configuration takes 2 ms instead of 20."""
 
 MAX_BYTES = {".json": 256 * 2**20, ".yaml": 4 * 2**20, ".csv": 1024 * 2**20}
-"""Size above which a file is not what its name says; a configuration has about 5 kB. YAML takes a second per MB."""
+"""Size in bytes above which a file is refused; a configuration has about 5 kB. YAML takes a second per MB."""
 
 MAX_VALUES = 1_000_000
 """Values above which a YAML file is refused: references can make a few lines as large as one likes, or endless."""
@@ -184,11 +184,11 @@ def replacing(file: Path) -> Iterator[Path]:
         sync(partial)
         partial.replace(file)
     except OSError as error:
-        # A write that fails does not say of which file; and nobody knows the partial one.
+        # The error of a write does not name the file; and nobody knows the partial one.
         error.filename = str(file) if error.filename in (None, partial, str(partial)) else error.filename
         raise
     finally:
-        with suppress(OSError):  # of a name that is too long: said already
+        with suppress(OSError):  # of a name that is too long: reported already
             partial.unlink(missing_ok=True)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from medseg.system.fork_server import HEADER, Request, receive_exactly
 
 MAY_DIFFER = ("CUDA_VISIBLE_DEVICES", "MEDSEG_*", "WANDB_*")
-"""Variables that nothing reads as it is imported. With others, a program needs a server of its own."""
+"""Variables that nothing reads as it is imported. With others, a program needs another server."""
 
 ROOM = 4096
 """Characters of a command that `ps` shows of a started program at least."""
@@ -64,7 +64,7 @@ class ForkServer:
         stderr: Any = None,
         text: bool = False,
     ) -> ForkedProcess:
-        """Start a program in a process group of its own.
+        """Start a program in a new process group.
 
         Args:
             module: `python -m <module>`.

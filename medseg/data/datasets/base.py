@@ -26,7 +26,7 @@ IntensityRange: TypeAlias = Sequence[float] | str | None
 # What beside overlap and distances tells of objects of a kind, after Maier-Hein et al., Metrics reloaded, Nature
 # Methods 21, 2024.
 REGION = ("boundary_iou",)
-"""One large region, whose outline the overlap says little of. The width of the boundary follows the size of the image:
+"""One large region: the overlap hardly depends on its outline. The width of the boundary follows the size of the image:
 that of the NSD is in pixels, which mean nothing where images of many sizes have no known spacing."""
 THIN = ("nsd", "cldice")
 """Thin and branching: a pixel off is most of the overlap, and a gap hardly any of it."""
@@ -39,7 +39,7 @@ class Sample:
     """One image with its mask files.
 
     Args:
-        id: a name of its own; it names files, so it has no '/'.
+        id: a unique name; it names files, so it has no '/'.
         image: name of the image file inside the source.
         masks: names of its mask files; several are the objects of one image.
         type: kind of image; drawn splits take each in proportion.
@@ -59,7 +59,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Listing:
-    """The samples of a source, sorted by id, with what the listing found wrong, and the names of the classes.
+    """The samples of a source, sorted by id, with the problems of the listing, and the names of the classes.
 
     `class_names[0]` is the background; `num_classes` is their number. `labels` describes how the values of masks become
     classes, in plain values: `{"background": [0], "disc": [128], "ignored": [255], "rule": "data.labels"}`, and
@@ -80,7 +80,7 @@ class Listing:
 
 
 class Dataset(ABC):
-    """A published dataset, or the user's own images, as medseg sees it."""
+    """A published dataset, or the user's images, as medseg sees it."""
 
     name: str
     """Short name: the cache folder and the split files are called after it."""
@@ -121,7 +121,7 @@ class Dataset(ABC):
         """List the samples of `source` in the published layout, with or without its top folder.
 
         A sample that cannot be made (an image without mask) is left out and listed in `problems`. Raises `DataError`
-        where no sample is found at all.
+        where there is no sample at all.
         """
 
     @abstractmethod

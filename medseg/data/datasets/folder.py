@@ -1,4 +1,4 @@
-"""A user's own images: a folder, or a zip, of images and masks."""
+"""A user's images: a folder, or a zip, of images and masks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class Folder(Dataset):
             class called `background` is class 0; without it, class 0 is every value that no class names.
         ignore: the value, range, colour or list of these of pixels that count nowhere.
         foreground: `above_zero` where every value but 0 is foreground, such as the numbers of objects.
-        mask_pattern: of the names of masks, with `*` for the name of the image, such as `*_seg`; found without.
+        mask_pattern: of the names of masks, with `*` for the name of the image, such as `*_seg`; None: detected in the
+            names.
         intensity_range: the stored values that become 0 and 255, [low, high], or `percentiles`; see
             `medseg.data.pixel_format`.
 
@@ -95,7 +96,7 @@ class Folder(Dataset):
         self.described: Labels | None = None
         if labels is not None and foreground is not None:
             raise ConfigError(
-                "data.labels and data.foreground both say what the values of masks mean; give one of them"
+                "data.labels and data.foreground both define what the values of masks mean; give one of them"
             )
         if labels is not None:
             self.described = with_names(described_labels(labels, self.given.ignored), names, num_classes)
@@ -257,7 +258,7 @@ class Folder(Dataset):
         return find_files(source, self.mask_pattern).columns
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """Take the folder's own split, or draw one."""
+        """Take the split of the folder, or draw one."""
         ids = [sample.id for sample in samples]
         own = {sample.id: sample.split for sample in samples if sample.split}
         groups = groups_of(samples)
@@ -273,7 +274,7 @@ def choose_one(image: str, mask: str) -> str:
 
 
 def _complete(own: dict[str, str], ids: Sequence[str], groups: dict[str, str]) -> dict[str, str]:
-    """The folder's own split; a tenth of its training images for validation where it has none."""
+    """The split of the folder; a tenth of its training images for validation where it has none."""
     unassigned = [id_ for id_ in ids if id_ not in own]
     if unassigned:
         raise DataError(
@@ -284,7 +285,7 @@ def _complete(own: dict[str, str], ids: Sequence[str], groups: dict[str, str]) -
     cut = [group for group, several in parts.items() if len(several) > 1]
     if cut:
         raise DataError(
-            f"the folder's own split cuts {len(cut)} of {len(parts)} groups, the first is '{cut[0]}' "
+            f"the split of the folder cuts {len(cut)} of {len(parts)} groups, the first is '{cut[0]}' "
             f"({' and '.join(parts[cut[0]])}): scores would be too high; move their images, or use data.split=random, "
             "which cuts none"
         )

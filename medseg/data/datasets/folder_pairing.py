@@ -1,10 +1,10 @@
 """Which mask files belong to which image, by their names.
 
 A mask has the name of its image, in the mirrored folder; or that name with a prefix or suffix that is the same for all
-(`a_lesion`, `mask_a`), which is found in the names or given as `data.mask_pattern`; or it is in a folder of the image's
-name. A number behind the suffix tells several masks of one image apart (`a_mask`, `a_mask_1`). Where all images have a
-prefix or suffix of their own (`21_training` and `21_manual1`), it is left off if nothing fits otherwise; and so is the
-difference between capital and small letters.
+(`a_lesion`, `mask_a`), which is detected in the names or given as `data.mask_pattern`; or it is in a folder of the
+image's name. A number behind the suffix tells several masks of one image apart (`a_mask`, `a_mask_1`). Where all images
+share a prefix or suffix that the masks lack (`21_training` and `21_manual1`), it is left off if nothing fits otherwise.
+The difference between capital and small letters is then ignored, too.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def masks_beside(files: Mapping[Key, str], pattern: str | None) -> dict[Key, str
 def pair_by_name(
     names: Mapping[Key, Key], masks: Mapping[Key, str], pattern: str | None, location: str
 ) -> dict[Key, list[str]]:
-    """Pair by name: the key of an image -> its masks. `names`: key by which an image is looked for -> its own key."""
+    """Pair by name: the key of an image -> its masks. `names`: key by which an image is looked for -> its key."""
     stems = by_folder(names)
     found: dict[Key, list[tuple[Affix, str]]] = defaultdict(list)
     for (folders, stem), file in masks.items():

@@ -53,7 +53,7 @@ def read_values(source: Source, file: str) -> tuple[np.ndarray, bool]:
     if 0 < highest < 64:
         detail = f"values 0 to {highest} in a JPEG, which changes class indices; save the masks as PNG"
         raise SampleError("unexpected label", file, detail)
-    # Edges are a pixel or two wide; what is wider was a class of its own.
+    # Edges are a pixel or two wide; what is wider was a separate class.
     grey = cv2.erode(cv2.inRange(values, 64, 191), np.ones((3, 3), np.uint8))
     if cv2.countNonZero(grey) > MOST_GREY * values.size:
         raise SampleError("unexpected label", file, "grey areas in a JPEG, which changes values; save the masks as PNG")

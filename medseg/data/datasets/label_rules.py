@@ -45,7 +45,7 @@ EVEN = 0.6
 
 @dataclass(frozen=True)
 class Given:
-    """What the user said of the classes without a description of their values.
+    """What the user gave of the classes without a description of their values.
 
     Args:
         ignored: values that count nowhere.

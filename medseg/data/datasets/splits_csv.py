@@ -86,7 +86,7 @@ def read_columns(option: str, file: Path, only: str | None = None) -> Columns:
 
 
 def add_values(columns: Columns, id_: str, row: Mapping[str, str], where: str) -> None:
-    """Add what a line of a table says of an image. Raises `DataError` where an earlier line says something else."""
+    """Add the values that a line of a table has for an image. Raises `DataError` where an earlier line has others."""
     for column, values in columns.items():
         if values.setdefault(id_, row[column]) != row[column]:
             raise DataError(f"{where}: '{row['id']}' is of {column} '{values[id_]}' and of {column} '{row[column]}'")

@@ -19,7 +19,7 @@ class Synthetic(Dataset):
     """Procedural stand-ins for Kvasir-SEG (`polyp`), ISIC 2018 (`lesion`) and DSB 2018 (`nuclei`).
 
     A picture is a pure function of (seed, id): the same in every run, process and order of reading, and the same in
-    `mixed` as in its own style. Two classes, background and foreground.
+    `mixed` as in the style of the picture. Two classes, background and foreground.
 
     Args:
         style: polyp, lesion, nuclei, or mixed: the three in turn.

@@ -32,7 +32,7 @@ def noise(rng: np.random.Generator, shape: Shape, cell: float, octaves: int = 1)
         step = max(cell / 2**octave, 1.0)
         grid = (int(shape[0] / step) + 3, int(shape[1] / step) + 3)
         coarse = rng.standard_normal(grid, dtype=np.float32)
-        # Enlarge to the grid's own full size and cut, so that a bump is as wide as it is high in any image shape.
+        # Enlarge to the full size of the grid and cut, so that a bump is as wide as it is high in any image shape.
         wide = cv2.resize(coarse, (round(grid[1] * step), round(grid[0] * step)), interpolation=cv2.INTER_CUBIC)
         top, left = int(step), int(step)
         amplitude = 0.5**octave

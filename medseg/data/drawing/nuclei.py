@@ -64,7 +64,7 @@ def place_cells(rng: np.random.Generator, shape: Shape, radius: float, count: in
         if any(np.hypot(row - r, column - c) < 0.85 * (own + other) for r, c, other in placed):
             continue
         placed.append((row, column, own))
-        # Only the nucleus's own window is drawn: 40 full images would take 20 times as long.
+        # Only the window of the nucleus is drawn: 40 full images would take 20 times as long.
         margin = 2.2 * own + 2
         top, left = max(int(row - margin), 0), max(int(column - margin), 0)
         bottom, right = min(int(row + margin) + 1, shape[0]), min(int(column + margin) + 1, shape[1])

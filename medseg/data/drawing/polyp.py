@@ -1,7 +1,7 @@
 """Colonoscopy: smooth polyps on textured mucosa, among folds that look like polyps but are not.
 
 The scene is a height map lit from near the camera, so that polyps and folds get their shading and highlights from the
-same light; what sets a polyp apart is its closed, domed shape, its own surface and the missing vessels.
+same light; what sets a polyp apart is its closed, domed shape, the texture of its surface and the missing vessels.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _folds(rng: np.random.Generator, shape: Shape, lumen: tuple[float, float]) -
 
 
 def _albedo(rng: np.random.Generator, shape: Shape, distance: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """Colour the surface: mottled mucosa with vessels, polyps in a tint of it with a surface of their own."""
+    """Colour the surface: mottled mucosa with vessels, polyps in a tint of it with another surface."""
     short = min(shape)
     base = vary(rng, MUCOSA[rng.integers(len(MUCOSA))], 0.08)
     mottle = 1 + 0.06 * noise(rng, shape, short * 0.12, 2)

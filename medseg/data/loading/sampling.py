@@ -1,6 +1,6 @@
 """Which image comes when, and with which augmentation: pure functions of (seed, epoch, image).
 
-Every index comes with a seed of its own. So an augmentation does not depend on the number of workers or
+Every index comes with a separate seed. So an augmentation does not depend on the number of workers or
 processes, never repeats between workers or epochs, and repeats exactly when the run is repeated or resumed.
 """
 

@@ -1,6 +1,6 @@
 """The maps from which border weights are made, computed once and stored beside the prepared images.
 
-A folder `border-<key>/` inside that of the prepared data holds two more arrays and a fingerprint of its own. Images
+A folder `border-<key>/` inside that of the prepared data holds two more arrays and another fingerprint. Images
 and masks stay what and where they are, whether border weights are asked for or not; another sigma makes another such
 folder and nothing else anew, and another w0 nothing at all, since weights are put together when they are loaded.
 """
@@ -122,7 +122,7 @@ def build(dataset: Dataset, source: Source, prepared: PreparedDataset, sigma: fl
     needed = count * size[0] * size[1] * 3
 
     def work(index: int) -> int:
-        # Instances are found at native size, where the gaps between them are widest, and resized as the masks are.
+        # Instances are determined at native size, where the gaps between them are widest, and resized as the masks are.
         instances = resize_mask(dataset.instances(source, samples[prepared.ids[index]]), size)
         mask = np.asarray(prepared.masks[index])
         instances[mask == IGNORE_INDEX] = 0

@@ -41,7 +41,7 @@ class Measured:
     class_pixels: np.ndarray
     problems: list[Problem]
     native: list[bytes]
-    """Packed class map and, where the dataset has its own, instance map, both at native size."""
+    """Packed class map and, where the dataset labels instances, instance map, both at native size."""
     pixels: tuple[np.ndarray, np.ndarray] | None
     """Image and class map, where they stay at native size: they are written in order."""
 
@@ -85,7 +85,7 @@ def build_arrays(
         workers: threads that decode. Threads, since decoding, unpacking and hashing all leave the interpreter free:
             they cost nothing to start, whatever else is imported, and leave nothing behind when the process is killed.
 
-    Returns the rows with their final positions, and every problem found in a sample. Raises `OSError` where the
+    Returns the rows with their final positions, and every problem detected in a sample. Raises `OSError` where the
     arrays cannot be written: of a known size, all space is claimed before the first image is decoded.
     """
     count = len(listing.samples)
@@ -172,7 +172,7 @@ def build_arrays(
 def read_checked(
     dataset: Dataset, source: Source, sample: Sample, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return a sample's image, class map and, where the dataset has its own, instances at native size.
+    """Return a sample's image, class map and, where the dataset labels them, instances at native size.
 
     Raises `SampleError` where they do not fit. Nor does a class map fit that has 255, to be ignored, in all of its
     pixels.

@@ -22,7 +22,7 @@ from medseg.errors import DataError, as_bytes
 from medseg.system.files import sync
 
 NATIVE_MASKS, NATIVE_INSTANCES = "native_masks.zip", "native_instances.zip"
-"""Files of the maps at native size; instances only where the dataset has its own."""
+"""Files of the maps at native size; instances only where the dataset labels them."""
 
 IMAGES, MASKS = "images.bin", "masks.bin"
 """Files of images and class maps that were prepared at their native size."""

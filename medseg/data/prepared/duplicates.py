@@ -20,9 +20,9 @@ MIN_CORRELATION = 0.85
 MIN_BEYOND_AVERAGE = 0.75
 """A pair is a near-duplicate when at most 10 of the 64 hash bits differ, the details of its thumbnails correlate at
 0.85 or more, and what these have beyond the average image does at 0.75 or more (a frame or a scale that is on every
-image says nothing). Chosen by looking at every pair above 0.78 in Kvasir-SEG, ISIC 2018 and DSB 2018: the 5, 29 and 1
-pairs found show the same polyp, lesion or cell again, recoloured or shifted by a few pixels; nearly all that are not
-found show different ones."""
+image counts for nothing). Chosen by looking at every pair above 0.78 in Kvasir-SEG, ISIC 2018 and DSB 2018: the 5, 29
+and 1 detected pairs show the same polyp, lesion or cell again, recoloured or shifted by a few pixels; nearly all others
+show different ones."""
 
 MIN_FOR_AVERAGE = 10
 """Images that an average takes, at least."""
@@ -106,7 +106,7 @@ def near_duplicates(
         thumbnails: N x `THUMBNAIL` x `THUMBNAIL` uint8.
         splits: the split of each image.
 
-    Returns (position, later position, correlation), sorted by position. Images mirrored or rotated are not found.
+    Returns (position, later position, correlation), sorted by position. Images mirrored or rotated are not detected.
     """
     codes = np.asarray(hashes, dtype=np.uint64)
     numbers = np.unique(np.asarray(splits), return_inverse=True)[1]

@@ -168,7 +168,7 @@ def checked_channels(in_channels: int) -> int:
 
 
 def check_range(dataset: Dataset, asked: IntensityRange) -> None:
-    """Raise `ConfigError` where a range is asked of a dataset that has its own."""
+    """Raise `ConfigError` where a range is asked of a dataset that has a fixed one."""
     if asked is not None and dataset.intensity_range is None:
         given = asked if isinstance(asked, str) else as_typed(*asked)
         raise ConfigError(

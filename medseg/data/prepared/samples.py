@@ -41,7 +41,7 @@ class Row:
     square_sums: tuple[int, ...]
     """Sum of their squares per channel."""
     sha256: str
-    """Of the image file; of the decoded pixels where the image has no file of its own."""
+    """Of the image file; of the decoded pixels where the image has no separate file."""
     dhash: int
     """64-bit difference hash; see `medseg.data.prepared.duplicates`."""
 

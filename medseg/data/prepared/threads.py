@@ -74,7 +74,7 @@ def in_threads(
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own beside ours."""
+    """Keep OpenCV from starting threads beside ours."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:

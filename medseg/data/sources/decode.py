@@ -4,7 +4,7 @@ Choices that hold for every dataset:
 
 * Orientation tags are applied, to images and masks alike, so that both are as viewers show them.
 * Alpha is left out, not blended; where it is not the same everywhere, that is noted.
-* Values become 0..255 as the dataset's `PixelFormat` says, never by the image's own maximum.
+* Values become 0..255 as the dataset's `PixelFormat` defines, never by the maximum of the image.
 * Files with several pictures (pages of one size, animations) are refused.
 """
 

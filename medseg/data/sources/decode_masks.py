@@ -1,4 +1,4 @@
-"""From the bytes of a mask file to its values: whole numbers, or colours, as they were meant to be stored.
+"""From the bytes of a mask file to its values: whole numbers, or colours.
 
 * Values are never scaled: 8 and 16 bits, 32-bit and float TIFF of whole numbers, and 2- and 4-bit grey come as they
   are; 1 bit is 0 and 255.

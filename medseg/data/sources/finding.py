@@ -36,7 +36,7 @@ def open_source(
         data_dir: where archives are looked for, and downloaded to.
         download: fetch what is missing from its published address; only looked at where `source` is None.
 
-    Raises `DataError` where nothing is found, where a download fails, and where what is found is damaged or unsafe.
+    Raises `DataError` where the data do not exist, are damaged or unsafe, and where a download fails.
     """
     data_dir = Path(data_dir).expanduser()
     if source is None:
@@ -58,7 +58,7 @@ def open_source(
     if only is not None:
         return open_archive(only, dataset.archives[0].checksum)
     if path.is_dir() and len(missing) == sum(archive.required for archive in dataset.archives):
-        # Without archives it is a folder of the user's own, whose images may be links to where they are stored.
+        # Without archives it is a folder of the user, whose images may be links to where they are stored.
         return FolderSource(folder, follow=not dataset.archives)
     names = ", ".join(archive.file for archive in missing)
     raise DataError(f"{dataset.title}: {names} is missing in {folder} (neither the archive nor its unpacked folder)")

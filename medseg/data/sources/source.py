@@ -24,7 +24,7 @@ from medseg.errors import DataError
 class Archive:
     """One published archive: file name, address, SHA-256 or MD5 and size in bytes, None where nobody published them.
 
-    Archives that are not `required` are used where they are found (ISIC's official validation and test sets). `top` is
+    Archives that are not `required` are used where they exist (ISIC's official validation and test sets). `top` is
     the folder that everything in an archive is under, where that has another name than the archive.
     """
 
@@ -38,7 +38,7 @@ class Archive:
 
     @property
     def folder(self) -> str:
-        """Name of the folder that the archive unpacks to: its own name without `.zip` or `.rar`."""
+        """Name of the folder that the archive unpacks to: its name without `.zip` or `.rar`."""
         return self.file.removesuffix(".zip").removesuffix(".rar")
 
     @property
@@ -58,7 +58,7 @@ class Source(ABC):
     names: list[str]
     """Sorted, '/'-separated, relative; without folders and without what an operating system left behind."""
     identity: str
-    """SHA-256 over the list of contents. Of an archive: names, sizes and CRCs, so that its place does not matter; of
+    """SHA-256 over the list of contents. Of an archive: names, sizes and CRCs, so that its location does not matter; of
     a folder: names, sizes and times of change."""
     location: str
     """The path, for messages."""
@@ -180,7 +180,7 @@ class FolderSource(Source):
 
 
 class CombinedSource(Source):
-    """Several sources side by side, each under a folder of its own.
+    """Several sources side by side, each under a separate folder.
 
     Args:
         parts: folder name -> source. A source that has everything under a folder of that name already keeps its names,

@@ -16,7 +16,7 @@ from PIL import Image
 from medseg.data.sources.problems import SampleError, note
 from medseg.data.sources.tiff import is_tiff, read_tiff
 
-# Damaged files are reported by name below; OpenCV's own lines about them would only repeat it without the name.
+# Damaged files are reported by name below; OpenCV's lines about them would only repeat it without the name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 ORIENTATION = 274
@@ -151,7 +151,7 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _decode(data: bytes, file: str, flags: int = cv2.IMREAD_UNCHANGED) -> np.ndarray:
-    """Pixels as stored, H x W or H x W x (3 or 4) in OpenCV's order of channels, unless `flags` say otherwise."""
+    """Pixels as stored, H x W or H x W x (3 or 4) in OpenCV's order of channels, unless `flags` select otherwise."""
     try:
         # IMREAD_UNCHANGED keeps the bit depth and, unlike the colour flags, leaves the orientation tag alone.
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -77,7 +77,7 @@ def read_tiff(data: bytes, file: str, *, pixels: bool = True) -> tuple[np.ndarra
 
 
 def _axes(tiff: Any, page: Any, file: str) -> str:
-    """Return `page` or, where the pages are said to be the channels of one image, `series`."""
+    """Return `page` or, where the pages are declared as the channels of one image, `series`."""
     others = [other for other in tiff.pages[1:] if other.shape == page.shape]  # others are previews
     if not others:
         return "page"
@@ -89,7 +89,7 @@ def _axes(tiff: Any, page: Any, file: str) -> str:
 
 
 def _check(page: Any, data: bytes, file: str) -> int | None:
-    """Refuse what cannot be read right; return the number of samples that are colours, None where nothing says it."""
+    """Refuse what cannot be read right; return the number of samples that are colours, None where it is not known."""
     photometric, samples = int(page.photometric), int(page.samplesperpixel)
     name = COLOURS.get(photometric, f"photometric {photometric}")
     jpeg = int(page.compression) == JPEG

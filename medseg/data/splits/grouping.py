@@ -129,7 +129,7 @@ def group_duplicates(prepared: PreparedDataset, known: Mapping[str, str]) -> dic
     """Put images that show the same thing into one group, and the groups that they are of."""
     ids = prepared.ids
     thumbnails = [thumbnail(np.asarray(image)) for image in prepared.images]
-    pairs = find_duplicates(prepared.samples, thumbnails, ids)  # each image as a split of its own
+    pairs = find_duplicates(prepared.samples, thumbnails, ids)  # each image as a separate split
     root = list(range(len(ids)))
 
     def find(position: int) -> int:

@@ -64,7 +64,7 @@ def file_split(dataset: str, ids: Iterable[str], split: str | None, fold: int | 
     if unknown:
         raise DataError(
             f"{dataset}: {len(unknown)} images are not in its {name}, the first is '{unknown[0]}'; are they part "
-            "of the published dataset? (your own images: data=folder)"
+            "of the published dataset? (your images: data=folder)"
         )
     return {id_: row[column] for id_, row in table.items() if row[column]}
 

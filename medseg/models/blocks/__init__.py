@@ -59,7 +59,7 @@ BLOCKS: dict[str, Block] = {
 
 
 def choose_block(argument: str, name: str, **own: Block) -> Block:
-    """Return the block `name`; `own` are a network's own forms of blocks, which go before those of `BLOCKS`.
+    """Return the block `name`; `own` are the network's forms of blocks, which go before those of `BLOCKS`.
 
     Raises `ConfigError` for an unknown name, naming the network's `argument`.
     """

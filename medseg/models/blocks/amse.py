@@ -47,7 +47,7 @@ class AMSEBlock(nn.Module):
     """AMSUnet's encoder block (Yin et al. 2023): GELU(x + FFN(BN(Attn(BN(x))))).
 
     Attn = conv1x1, GELU, `AMS`, conv1x1; FFN = conv1x1 to 4 C, dw3x3, GELU, conv1x1 back to C. The released block has
-    one shortcut around all of it, added after the feed-forward part, where the paper's text says otherwise.
+    one shortcut around all of it, added after the feed-forward part, where the paper's text describes another form.
     N x C x H x W -> the same.
 
     Args:

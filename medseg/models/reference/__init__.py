@@ -1,6 +1,6 @@
 """Weights of the authors' released code, loaded into our networks.
 
-The released networks and ours compute the same function under other names. The files beside this one say for each
+The released networks and ours compute the same function under other names. The files beside this one list for each
 network which released name each of our parameters has, and how to read the constructor's arguments from the shapes.
 """
 
