@@ -43,6 +43,11 @@ UNSTUCK = """() => {
 """What stays at the top of the window would cover the part that is photographed."""
 
 
+BEGINS = """below => [...document.querySelectorAll("section")].map(each => each.getBoundingClientRect().top)
+  .find(top => top > below && top < innerHeight)"""
+"""Where a section begins that would have no more than its heading in the picture."""
+
+
 def main() -> None:
     """Make the pictures that the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,7 +102,9 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
         for name, selector in wanted.items():
             shot = PICTURES / f".{name}.png"
             if selector is None:
-                tab.screenshot(path=str(shot))
+                tab.wait_for_timeout(500)
+                bottom = tab.evaluate(BEGINS, DESKTOP[1] - 200) or DESKTOP[1]
+                tab.screenshot(path=str(shot), clip={"x": 0, "y": 0, "width": DESKTOP[0], "height": bottom})
             else:
                 part = tab.locator(selector)
                 part.scroll_into_view_if_needed()
