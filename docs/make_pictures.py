@@ -1,12 +1,12 @@
 """Make the pictures of the README and the docs: `python docs/make_pictures.py ~/Downloads`.
 
 The folder has `stage1_train.zip` of the Data Science Bowl 2018 (CC0). Two small networks are trained for 120 steps on
-these images, and what medseg makes of them is photographed in a headless Chromium: the report, the page of a dataset,
-figures, panels of a run, overlays. The networks are far from their best: the pictures show what
-there is to see, not which network is better.
+these images, and what medseg makes of them is photographed in a headless Chromium: the page of a dataset, test images
+of a report, figures, panels of a run, overlays. The networks are far from their best: the pictures show what there is
+to see, not which network is better. The top of the report page is that of `experiments/first_table`.
 
-`--report FILE.html` photographs another report page instead and makes nothing else. `--work FOLDER` keeps the runs, by
-default build/pictures; the same command skips what is finished.
+`--work FOLDER` keeps the runs, by default build/pictures; the same command skips what is finished. `--report` makes the
+picture of that report alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from PIL import Image
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
+REPORT = PICTURES.parent.parent / "experiments/first_table/results/report.html"
 
 TRAINING = (
     "-m", "model=unet,attention_unet", "data=dsb", "seed=0,1", "experiment=pictures", "data.image_size=64",
@@ -42,19 +43,23 @@ UNSTUCK = """() => {
 }"""
 """What stays at the top of the window would cover the part that is photographed."""
 
+BEGINS = """below => [...document.querySelectorAll("section")].map(each => each.getBoundingClientRect().top)
+  .find(top => top > below && top < innerHeight)"""
+"""Where a section begins that would have no more than its heading in the picture."""
+
 
 def main() -> None:
     """Make the pictures that the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", nargs="?", type=Path, help="folder with stage1_train.zip")
-    parser.add_argument("--report", type=Path, help="a report page to photograph, and nothing else")
+    parser.add_argument("--report", action="store_true", help="photograph the report of the README, and nothing else")
     parser.add_argument("--work", type=Path, default=Path("build/pictures"), help="folder of the runs")
     options = parser.parse_args()
-    if (options.source is None) == (options.report is None):
-        parser.error("give the folder with stage1_train.zip, or --report FILE.html")
+    if (options.source is None) != options.report:
+        parser.error("give the folder with stage1_train.zip, or --report")
     PICTURES.mkdir(exist_ok=True)
+    photograph(REPORT, {"report": None})
     if options.report:
-        photograph_report(options.report)
         return
     source, work = options.source.expanduser().resolve(), options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -62,7 +67,7 @@ def main() -> None:
     medseg(work, "report", "runs/pictures", NAMES)
     medseg(work, "inspect", "dsb", f"data.source={source}", "data.image_size=64", "output=inspect.html")
     report, run = work / "runs/pictures/report", next((work / "runs/pictures").glob("unet-dsb-*-seed0"))
-    photograph_report(report / "report.html")
+    photograph(report / "report.html", {"report_images": "#images"})
     photograph(work / "inspect.html", {"inspect": None, "augmentation": "#augmented"})
     for figure in ("boxes", "differences", "reliability", "error_detection"):
         keep(Image.open(report / "figures" / f"{figure}.png"), figure)
@@ -75,11 +80,6 @@ def main() -> None:
 def medseg(folder: Path, *words: str) -> None:
     """Run a command of medseg's in a folder, by this Python."""
     subprocess.run([sys.executable, "-m", "medseg", *words], cwd=folder, check=True)
-
-
-def photograph_report(page: Path) -> None:
-    """Photograph the top of a report page, and the test images under it."""
-    photograph(page, {"report": None, "report_images": "#images"})
 
 
 def photograph(page: Path, wanted: dict[str, str | None]) -> None:
@@ -97,7 +97,9 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
         for name, selector in wanted.items():
             shot = PICTURES / f".{name}.png"
             if selector is None:
-                tab.screenshot(path=str(shot))
+                tab.wait_for_timeout(500)
+                bottom = tab.evaluate(BEGINS, DESKTOP[1] - 200) or DESKTOP[1]
+                tab.screenshot(path=str(shot), clip={"x": 0, "y": 0, "width": DESKTOP[0], "height": bottom})
             else:
                 part = tab.locator(selector)
                 part.scroll_into_view_if_needed()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +164,19 @@ def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp
     assert list(two.glob("evaluations/*/summary.json"))
     with pytest.raises(UserError, match=r"1 run of 5 in .* not unpacked, because its folder holds something else"):
         unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(sweep: Path, tmp_path: Path) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    kill = "import os, signal, sys; from pathlib import Path; from medseg.runs.packed import unpacking; "
+    kill += "unpacking.put_back = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
+    kill += "unpacking.unpack(Path(sys.argv[1]), Path(sys.argv[2]))"
+    subprocess.run([sys.executable, "-c", kill, str(file), str(target)], check=False)
+    (left,) = target.iterdir()
+    running = target / left.name.replace(left.name.split("-")[-2], str(os.getpid()))
+    running.mkdir()
+    unpack(file, target)
+    assert sorted(each.name for each in target.iterdir()) == sorted([running.name, "mine"])
 
 
 def test_a_file_is_not_replaced_by_one_that_holds_fewer_runs_or_is_something_else(sweep: Path, tmp_path: Path) -> None:

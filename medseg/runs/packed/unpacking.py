@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import logging
+import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from medseg.runs.packed.archive import extract
 from medseg.runs.packed.private import is_public_form
 from medseg.runs.run import is_run
 from medseg.system.files import read_json, read_yaml, replacing
+from medseg.system.process import is_alive
 
 log = logging.getLogger("medseg")
 
@@ -64,7 +68,8 @@ def temporary(target: Path) -> Iterator[Path]:
     """Give a temporary folder on the file system of the target; what was made for it alone is removed."""
     made = [folder for folder in (target, *target.parents) if not folder.exists()]
     target.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=target))
+    remove_leftovers(target)
+    folder = Path(tempfile.mkdtemp(prefix=f"{temporary_name(os.getpid())}-", dir=target))
     try:
         yield folder
     finally:
@@ -72,6 +77,19 @@ def temporary(target: Path) -> Iterator[Path]:
         for parent in made:
             if not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def temporary_name(pid: int | str) -> str:
+    """Return the beginning of the name of a process's temporary folder; several machines may share the folder."""
+    return f".unpacking-{socket.gethostname()}-{pid}"
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the temporary folders of processes of this machine that were killed."""
+    for folder in target.glob(f"{glob.escape(temporary_name(''))}*"):
+        pid = folder.name.removeprefix(temporary_name("")).partition("-")[0]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_back(unpacked: Path, folder: Path, result: Unpacked) -> None:
