@@ -44,7 +44,8 @@ def recorded() -> str:
     )
     if done.returncode:
         raise SystemExit(f"error: make demo has failed:\n{done.stdout[-1000:]}")
-    lines = done.stdout.replace(str(PROJECT), "~/medseg").splitlines()
+    printed = done.stdout.replace(str(PROJECT), "~/medseg").splitlines()
+    lines = [line for line in printed if not line.startswith("WARNING: ")]  # pip's, of how this machine is set up
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medseg.system.bf16 import share_bf16_speedup
-from medseg.system.signals import preserved_signal_handlers
+from medseg.system.signals import SIGNALS
 
 # Set before anything imports them: no test may reach the network or ask anybody anything.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -24,6 +24,9 @@ share_bf16_speedup()
 # Whoever starts the tests in the background has Ctrl-C ignored in them and in all that they start; tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
+"""Before any test, also before fixtures of modules, which are made before those of tests."""
 
 SHARED = Path(os.environ.get("MEDSEG_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -50,5 +53,11 @@ def golden() -> Path:
 @pytest.fixture(autouse=True)
 def signal_handlers() -> Iterator[None]:
     """An interrupted training ignores further signals, and so would all processes that later tests start."""
-    with preserved_signal_handlers():
-        yield
+    restore_handlers()
+    yield
+    restore_handlers()
+
+
+def restore_handlers() -> None:
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)

@@ -204,6 +204,7 @@ def test_what_is_proved_elsewhere_is_there() -> None:
             assert (PROJECT / "tests" / file).is_file(), file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", RUN_HERE, ids=lambda case: " ".join(case)[:80])
 def test_a_shown_command_runs(case: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, *overrides = case

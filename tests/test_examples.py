@@ -50,6 +50,7 @@ def runs(place: Path) -> list[RunFolder]:
     return [find_run(run.folder)[0] for run in read_runs([place / "runs" / "own"]).runs]
 
 
+@pytest.mark.slow
 def test_own_parts_train_in_a_sweep(place: Path) -> None:
     for run in runs(place):
         assert run.finished

@@ -142,6 +142,7 @@ def test_every_sweep_composes_with_every_budget(sweep: str, budget: str) -> None
         OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_network_of_a_sweep_is_another_and_can_be_built(sweep: str) -> None:
     # Where the training is varied, the networks are the same.
@@ -234,6 +235,7 @@ def test_every_experiment_is_tested_here() -> None:
     assert {str(file.relative_to(ROOT).with_suffix("")) for file in files} == {*SWEEPS, *OTHERS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sweep", [*SWEEPS, *OTHERS])
 def test_a_job_of_every_experiment_runs_end_to_end(sweep: str, tmp_path: Path) -> None:
     own = [word for word in settings(sweep)[-1] if not word.startswith(("data=", "seed="))] if sweep in SWEEPS else []
@@ -324,6 +326,7 @@ def undecided(study: str) -> Any:
     return SimpleNamespace(cells=cells, pairs=pairs, measure=MEASURES["dice"], measures=MEASURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_sweeps_of_a_study_make_the_runs_that_its_claims_are_about(
     study: str, monkeypatch: pytest.MonkeyPatch

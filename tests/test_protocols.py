@@ -108,6 +108,7 @@ def test_every_option_is_tested_here() -> None:
     assert set(BUDGETS) == set(yaml_files.options("budget"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_every_combination_composes(protocol: str, budget: str) -> None:

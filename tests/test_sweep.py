@@ -148,6 +148,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert not processes_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_no_job_outlives_a_sweep_that_is_killed(tmp_path: Path) -> None:
     arguments = "+callbacks.fault.what=wait"
     running = start(tmp_path, arguments)

@@ -243,6 +243,7 @@ def test_a_block_that_changes_its_input_is_an_error() -> None:
         network(torch.rand(1, 3, 16, 16))
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_run_with_it(tmp_path: Path) -> None:
     small = ("model=amsunet", "model.base_channels=4", "data.image_size=32", "trainer.max_epochs=1")
     first = train_run(tmp_path / "without", *small)

@@ -53,6 +53,7 @@ print(memory.peak())
     assert float(done.stdout) == pytest.approx(0, abs=4)
 
 
+@pytest.mark.slow
 def test_peaks_of_a_network() -> None:
     # Not with freed memory kept: how much of that is used again is the C library's business.
     worker, plain = (Worker(replace(setting(network), keep_memory=False), 0.01) for network in (Greedy, OneConv))

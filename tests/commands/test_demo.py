@@ -49,6 +49,7 @@ def serving(checkpoint: Path, *words: str) -> Iterator[str]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_drop_an_image_and_move_the_threshold(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "unet.ckpt")
     pixels = picture(90, 120)

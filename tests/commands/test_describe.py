@@ -121,6 +121,7 @@ def test_claims_are_counted_as_they_are_put() -> None:
     assert count_claim("4.7 times fewer than it", 315_451, None) == "unknown: the other network is not public"
 
 
+@pytest.mark.slow
 def test_all_networks_of_the_papers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -179,6 +180,7 @@ def test_what_is_refused(overrides: list[str], error: type[UserError], message: 
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     done = command("describe", "all", "image_size=8", "format=csv", cwd=tmp_path)
     assert done.returncode == 0

@@ -114,6 +114,7 @@ print(extra["metadata.json"])
 """
 
 
+@pytest.mark.slow
 def test_the_torch_file_loads_without_medseg(run: RunFolder, place: Path) -> None:
     file = export_checkpoint(compose_config("export", f"checkpoint={run.path}", "format=torch"))
     assert file == run.path / "exports" / "best.pt2"

@@ -131,6 +131,7 @@ def kept_offline(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_the_server_takes_is_sent_once(
     tmp_path: Path, kept_offline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -313,6 +313,7 @@ def test_every_real_sample_is_read_without_a_false_alarm(dataset, shared_data):
     assert 0 < min(foreground) <= max(foreground) < 1
 
 
+@pytest.mark.slow
 def test_the_kinds_of_dsb_images_come_out_as_in_the_split_file(shared_data):
     source = open_source(DSB2018(), shared_data)
     samples = DSB2018().list_samples(source).samples

@@ -29,6 +29,7 @@ def assert_harmless(folder: Path, cases: int, commands: list[str]) -> None:
     assert counts["one line"] > cases / 10, "the changes do something"
 
 
+@pytest.mark.slow
 def test_status_report_and_card_of_hostile_runs(tmp_path: Path) -> None:
     assert_harmless(tmp_path, 24, ["status", "report", "card"])
 

@@ -72,6 +72,7 @@ def kill_sweeps(undisturbed: Place, folder: Path, temporary: Path, moments: list
         number += 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_sweep_that_is_killed(undisturbed: Place, tmp_path: Path, temporary: Path) -> None:
     kill_sweeps(undisturbed, tmp_path, temporary, [MOMENTS[0], MOMENTS[10]], kills=3)

@@ -85,6 +85,7 @@ def test_files_hold_no_date_and_no_version(tmp_path: Path) -> None:
             assert word not in content
 
 
+@pytest.mark.slow
 def test_another_process_with_settings_of_its_own_draws_the_same(tmp_path: Path) -> None:
     every_figure(compared(SHORT), tmp_path / "a")
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\nsavefig.dpi: 33\npdf.fonttype: 3\n")

@@ -172,6 +172,7 @@ def test_folders_without_a_key_are_the_runs() -> None:
 # Time, imports.
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_take_seconds_and_no_torch(tmp_path: Path) -> None:
     networks = {f"net{number}": 0.01 * number for number in range(6)}
     folder = fabricate(tmp_path / "s", networks, data=("kvasir", "isic", "dsb"), seeds=range(6), images=150, epochs=3)
@@ -363,6 +364,7 @@ def test_a_damaged_run_does_not_stop_the_report(tmp_path: Path, name: str) -> No
 # From Python.
 
 
+@pytest.mark.slow
 def test_python_compares_as_the_command_does(sweep: Path, tmp_path: Path) -> None:
     made = medseg.reporting.compare(read_runs(sweep), names={"unet": "U-Net"})
     with pytest.raises(AttributeError, match="no attribute 'contrast'"):

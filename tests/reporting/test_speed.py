@@ -65,6 +65,7 @@ def test_few_datasets_of_many_images_need_no_scipy_stats(tmp_path: Path) -> None
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [4, 13, 14, 50, 51, 200])
 def test_tests_of_several_pairs_are_those_of_each(images: int) -> None:
     random = np.random.default_rng(images)

@@ -243,6 +243,7 @@ def test_wilcoxon_for_many_images_by_its_normal_approximation() -> None:
     assert direction == pytest.approx((2 * up - ranks.sum()) / ranks.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digits", [1, 2, 12])
 def test_wilcoxon_is_scipys_with_and_without_ties(digits: int) -> None:
     random = np.random.default_rng(digits)

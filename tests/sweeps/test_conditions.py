@@ -18,6 +18,7 @@ def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return run_forked("tests.probe", *words, f"runs_dir={folder}", cwd=folder)
 
 
+@pytest.mark.slow
 def test_only_jobs_with_the_option_have_the_override(tmp_path: Path) -> None:
     done = sweep(
         tmp_path, "-m", "model=unet,mine", "optimizer=adamw,sgd", "unet:model.base_channels=8,16",
@@ -36,6 +37,7 @@ def test_only_jobs_with_the_option_have_the_override(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_of_several_options_each_counts_and_a_condition_may_choose_what_another_needs(tmp_path: Path) -> None:
     done = sweep(
         tmp_path, "-m", "model=unet", "callbacks=[ema,early_stopping],none", "ema:callbacks.ema.decay=0.5",
@@ -58,6 +60,7 @@ def own_network(folder: Path) -> list[str]:
     return ["--config-dir", str(folder / "conf")]
 
 
+@pytest.mark.slow
 def test_a_sweep_in_a_file_takes_them_too(tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiments").mkdir(parents=True)
     (tmp_path / "conf" / "experiments" / "widths.yaml").write_text(

@@ -230,6 +230,7 @@ def test_factors_are_of_the_value_that_an_optimizer_has(machine: Machine) -> Non
     assert [lr_of(job) for job in chosen] == [3e-3, 1e-3]
 
 
+@pytest.mark.slow
 def test_optuna_repeats_itself_and_no_trial(machine: Machine) -> None:
     words = (
         "model=unet seed=0 tuning.search=optuna tuning.trials=6 "

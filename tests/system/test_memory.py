@@ -35,6 +35,7 @@ def run(keep: bool, **environment: str) -> tuple[str, int]:
     return kept, int(faults)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is a setting of glibc")
 def test_memory_that_is_freed_is_taken_again_without_asking_the_system() -> None:
     kept, faults = run(True)

@@ -24,6 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fraction")
 
 
+@pytest.mark.slow
 def test_fractions_are_nested_runs_of_their_own_on_the_same_test_images(place: Path) -> None:
     words = ("trainer.max_epochs=1", "data.dataset.style=mixed")
     scarce, half = (train(place, f"data.fraction={fraction}", *words) for fraction in (0.125, 0.5))

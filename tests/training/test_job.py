@@ -426,8 +426,8 @@ def test_two_processes_count_every_test_image_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "model", "test_images"),
     [
-        ("kvasir", "convunext", 120),
-        ("isic", "unet", 520),
+        pytest.param("kvasir", "convunext", 120, marks=pytest.mark.slow),
+        pytest.param("isic", "unet", 520, marks=pytest.mark.slow),
         pytest.param("dsb", "convunext", 67, marks=pytest.mark.slow),
         ("isbi", "unet", 6),
     ],

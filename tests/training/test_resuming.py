@@ -63,6 +63,7 @@ def test_a_lost_best_checkpoint_is_reported_before_the_training(missing: bool, t
     assert run.last_checkpoint.read_bytes() == before, "nothing was trained"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
 def test_lost_curves_are_written_again(damage: str, tmp_path: Path, unbroken: RunFolder, caplog) -> None:
     run = interrupted(tmp_path)

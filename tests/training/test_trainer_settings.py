@@ -56,6 +56,7 @@ def test_a_part_of_the_batches_that_is_less_than_one(split: str, batches: str, t
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

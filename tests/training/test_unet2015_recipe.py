@@ -90,6 +90,7 @@ def test_it_is_scored_again_without_the_border_maps(run: RunFolder, place: Path,
     assert (folder / "per_image.csv").read_bytes() == (run.test / "per_image.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_as_if_nothing_had_been(run: RunFolder, place: Path) -> None:
     # The callback of tests/training/test_job.py interrupts in the third epoch, but not the experiment "unbroken".
     interrupt = "+callbacks.interrupt._target_=tests.training.test_job.Interrupt"

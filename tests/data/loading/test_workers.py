@@ -74,13 +74,10 @@ def with_shm(size: str, script: str, folder: Path) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "warns"),
-    [
-        ("64k", True),
-        pytest.param("16k", True, marks=pytest.mark.slow),
-        pytest.param("256k", False, marks=pytest.mark.slow),
-    ],
+    [("64k", True), ("16k", True), ("256k", False)],
 )
 def test_a_small_dev_shm(size: str, warns: bool, tmp_path: Path) -> None:
     done = with_shm(size, SMALL, tmp_path)
@@ -90,6 +87,7 @@ def test_a_small_dev_shm(size: str, warns: bool, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_training_that_is_killed(tmp_path: Path) -> None:
     done = with_shm("256k", KILLED, tmp_path)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -102,6 +100,7 @@ def test_files_that_could_not_be_sent_are_named() -> None:
         from_shared_memory(b"")
 
 
+@pytest.mark.slow
 def test_few_files_can_be_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     expected = list(module(tmp_path, 0).train_dataloader())
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -206,6 +206,7 @@ def test_isbi_cells_are_its_instances(tmp_path):
     assert (border.masks[0] == 0).any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_real_nuclei(shared_data, tmp_path):
     class Few(DSB2018):
         def list_samples(self, source):

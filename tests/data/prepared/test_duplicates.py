@@ -93,6 +93,7 @@ def test_findings_name_the_files_and_their_splits():
     assert problems[1].detail.endswith("0.png in train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "pairs"), [(KvasirSEG(), 5), (ISIC2018(), 29)])
 def test_real_near_duplicates(shared_data, dataset: Dataset, pairs: int):
     """The pairs that were looked at one by one, with every image in a split of its own."""

@@ -259,6 +259,7 @@ def test_tensorboard_on_a_disk_that_is_full(tmp_path: Path) -> None:
     assert done.stderr.count(OFF) == 1
 
 
+@pytest.mark.slow
 def test_wandb_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     run = train(tmp_path / "a", "logger=[wandb,tensorboard]", "trainer.max_epochs=1")
