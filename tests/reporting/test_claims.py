@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -472,17 +473,32 @@ def test_a_decided_claim_has_its_power_and_an_undecided_one_what_would_decide_it
 @pytest.mark.parametrize(
     ("known", "state", "expected"),
     [
-        (
-            replace(KNOWN, training=1e-6, units=10),
-            "undecided",
-            "100 seeds would not show a difference of 0.50 points, ",
-        ),
-        (replace(KNOWN, unit=0.1, units=10), "undecided", "nor would 100,000 images"),
+        (replace(KNOWN, training=1e-8), "undecided", "kvasir: 3 seeds and "),
+        (KNOWN, "undecided", "kvasir: 100 seeds and "),
+        (replace(KNOWN, training=1.0), "undecided", "kvasir: 100 seeds and 100,000 images would not show"),
         (replace(KNOWN, seeds=1), "better", "kvasir: no difference can be shown"),
     ],
 )
 def test_power_where_seeds_do_not_help(known: Variances, state: str, expected: str) -> None:
     assert expected in power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.005, state), known, MEASURES["dice"])
+
+
+def test_seeds_and_images_together_have_the_power() -> None:
+    text = power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.005, "undecided"), KNOWN, MEASURES["dice"])
+    seeds, images = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:seeds|images)", text))
+    assert KNOWN.power(0.005, seeds=seeds, units=images) >= 0.8 > KNOWN.power(0.005, seeds=seeds, units=images - 1)
+    assert all(KNOWN.power(0.005, seeds=fewer, units=100_000) < 0.8 for fewer in (3, 10, 20, 30, 50))
+
+
+def test_a_claim_names_a_network_by_its_option_too(tmp_path: Path) -> None:
+    row = line("smp_unet_tu-lite0")
+    made = compared({(row, UNET): ALL})
+    for cell in made.cells.values():
+        for run in cell.runs:
+            if run.model != "unet":
+                run.choices["model"] = "smp"  # type: ignore[index]
+    (verdict,) = verdicts(tmp_path, made, {**BETTER, "better": {"model": "smp"}})
+    assert verdict.state == "supported"
 
 
 def test_power_is_of_the_score_and_the_images_that_a_claim_asks_for(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from medseg.metrics.measures import Measure
 from medseg.reporting.formatting import percent
 from medseg.reporting.pairs import Pair
-from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Variances, plan, smallest_difference
+from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Variances, fewest, plan, smallest_difference
 from medseg.reporting.rule import NOT_JUDGED, UNDECIDED
+
+SEEDS = (10, 20, 30, 50, MOST_SEEDS)
+"""Tried with more images where neither seeds alone nor images alone are enough."""
 
 
 def power_text(pair: Pair, variances: Variances | None, measure: Measure) -> str:
     """Say what a pair could show: `kvasir: differences from 4.10 points on are shown with a power of 80 %`.
 
-    Of an undecided pair, how many seeds, or images, would show a difference as large as the measured one. Empty where
-    nothing is known.
+    Of an undecided pair, how many seeds, or seeds and images, would show a difference as large as the measured one.
+    Empty where nothing is known.
     """
     if variances is None or pair.state == NOT_JUDGED:
         return ""
@@ -32,14 +37,21 @@ def to_decide(pair: Pair, variances: Variances, measure: Measure) -> str:
     """Say what it would take to show the measured difference; empty of a pair that is not undecided."""
     if pair.state != UNDECIDED:
         return ""
-    measured = plan(variances, abs(pair.difference))
-    difference, units = amount(pair.difference, measure), "groups" if pair.grouped else "images"
-    if measured.seeds_needed is not None:
-        return f"{measured.seeds_needed} seeds would show a difference of {difference}"
-    more = f"{MOST_SEEDS} seeds would not show a difference of {difference}"
-    if measured.units_needed is None:
-        return f"{more}, nor would {MOST_UNITS:,} {units}"
-    return f"{more}, {measured.units_needed:,} {units} with {measured.seeds} seeds would"
+    wanted = abs(pair.difference)
+    planned, units = plan(variances, wanted), "groups" if pair.grouped else "images"
+    shown = f"show a difference of {amount(wanted, measure)}"
+    if planned.seeds_needed is not None:
+        return f"{planned.seeds_needed} seeds would {shown}"
+    for seeds in (planned.seeds, *SEEDS):
+        power = partial(power_with, variances, wanted, seeds)
+        if (needed := fewest(power, 2, MOST_UNITS)) is not None:
+            return f"{seeds} seeds and {needed:,} {units} would {shown}"
+    return f"{MOST_SEEDS} seeds and {MOST_UNITS:,} {units} would not {shown}"
+
+
+def power_with(variances: Variances, difference: float, seeds: int, units: int) -> float:
+    """Return the power with other numbers of seeds and units."""
+    return variances.power(difference, seeds=seeds, units=units)
 
 
 def amount(difference: float, measure: Measure) -> str:

@@ -18,7 +18,12 @@ GROUPS = ("protocol", "budget")
 
 def matches(run: Run, *selectors: Selector) -> bool:
     """Whether a run has all that some selectors ask for."""
-    return all(same(value_of(run, key), value) for selected in selectors for key, value in selected.items())
+    return all(has(run, key, value) for selected in selectors for key, value in selected.items())
+
+
+def has(run: Run, key: str, value: Any) -> bool:
+    """Whether a run has what a selector asks for; networks and datasets go by their name and by their option."""
+    return same(value_of(run, key), value) or (key in ("model", "data") and same(run.choices.get(key), value))
 
 
 def value_of(run: Run, key: str) -> Any:
