@@ -297,4 +297,5 @@ def contradiction(paper: JudgedPaper, verdict: Verdict) -> str:
     shown = "; ".join(filter(None, (written["datasets"] or written["difference"], *verdict.power, *verdict.remarks)))
     claim = verdict.claim.says.rstrip(".")
     protocol = f" (protocol: {verdict.protocol})" if verdict.protocol else ""
-    return f"Contradicted: “{claim}”, {paper.paper}. Here: {shown}{protocol}."
+    source = f" ({verdict.claim.source})" if verdict.claim.source else ""
+    return f"Contradicted: “{claim}”{source}, {paper.paper}. Here: {shown}{protocol}."

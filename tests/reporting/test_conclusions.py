@@ -292,7 +292,7 @@ def test_a_report_of_runs_says_it_everywhere(tmp_path: Path) -> None:
 
 
 def claim(says: str) -> Claim:
-    return Claim(says=says, source="", better={}, than=(), where={}, measure=MEASURES["dice"])
+    return Claim(says=says, source="abstract", better={}, than=(), where={}, measure=MEASURES["dice"])
 
 
 def test_claims_are_counted_and_contradictions_are_stated() -> None:
@@ -306,7 +306,7 @@ def test_claims_are_counted_and_contradictions_are_stated() -> None:
     paper = JudgedPaper("study", "A et al., 2024", (*others, against), 0)
     assert conclude_claims([paper]) == (
         "Of 6 claims of papers, 1 is supported, 1 contradicted and 4 not comparable.",
-        "Contradicted: “A is better than B”, A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse; data: "
+        "Contradicted: “A is better than B” (abstract), A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse; data: "
         "differences from 2.90 points on are shown with a power of 80 % (protocol: 256 x 256, 9 epochs).",
     )
     undecided = replace(against, state="undecided")

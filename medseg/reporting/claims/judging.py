@@ -229,7 +229,7 @@ def judge_settings(
         if state not in ("not comparable", "not judged") and not fewer:
             state = "contradicted" if known else "undecided"
     power = [
-        f"{text}{f' ({on.against})' if len(claim.than) > 1 else ''}"
+        f"{text}{f' ({on.against})' if len(claim.than) > 1 and on.pair.state == UNDECIDED else ''}"
         for on in datasets
         if (text := judged.power(claim, on.pair))
     ]
