@@ -486,8 +486,15 @@ def test_power_where_seeds_do_not_help(known: Variances, state: str, expected: s
 def test_seeds_and_images_together_have_the_power() -> None:
     text = power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.005, "undecided"), KNOWN, MEASURES["dice"])
     seeds, images = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:seeds|images)", text))
-    assert KNOWN.power(0.005, seeds=seeds, units=images) >= 0.8 > KNOWN.power(0.005, seeds=seeds, units=images - 1)
+    powers = [KNOWN.power(0.005, seeds=seeds, units=units) for units in (images, images - 1000)]
+    assert powers[0] >= 0.8 > powers[1]
     assert all(KNOWN.power(0.005, seeds=fewer, units=100_000) < 0.8 for fewer in (3, 10, 20, 30, 50))
+    # More seeds where these save more images than they cost.
+    large = power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.01, "undecided"), KNOWN, MEASURES["dice"])
+    seeds, images = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:seeds|images)", large))
+    assert KNOWN.power(0.01, seeds=seeds, units=images) >= 0.8
+    fewer = next(k for k in (10, 20, 30, 50, 100) if KNOWN.power(0.01, seeds=k, units=100_000) >= 0.8)
+    assert fewer < seeds
 
 
 def test_a_claim_names_a_network_by_its_option_too(tmp_path: Path) -> None:

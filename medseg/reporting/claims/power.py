@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from medseg.metrics.measures import Measure
@@ -11,7 +12,7 @@ from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Variances, 
 from medseg.reporting.rule import NOT_JUDGED, UNDECIDED
 
 SEEDS = (10, 20, 30, 50, MOST_SEEDS)
-"""Tried with more images where neither seeds alone nor images alone are enough."""
+"""Tried with more images where seeds alone are not enough: those with the smallest product are named."""
 
 
 def power_text(pair: Pair, variances: Variances | None, measure: Measure) -> str:
@@ -42,11 +43,21 @@ def to_decide(pair: Pair, variances: Variances, measure: Measure) -> str:
     shown = f"show a difference of {amount(wanted, measure)}"
     if planned.seeds_needed is not None:
         return f"{planned.seeds_needed} seeds would {shown}"
-    for seeds in (planned.seeds, *SEEDS):
-        power = partial(power_with, variances, wanted, seeds)
-        if (needed := fewest(power, 2, MOST_UNITS)) is not None:
-            return f"{seeds} seeds and {needed:,} {units} would {shown}"
-    return f"{MOST_SEEDS} seeds and {MOST_UNITS:,} {units} would not {shown}"
+    enough = [
+        (seeds, needed)
+        for seeds in (planned.seeds, *SEEDS)
+        if (needed := fewest(partial(power_with, variances, wanted, seeds), 2, MOST_UNITS)) is not None
+    ]
+    if not enough:
+        return f"{MOST_SEEDS} seeds and {MOST_UNITS:,} {units} would not {shown}"
+    seeds, needed = min(enough, key=math.prod)
+    return f"{seeds} seeds and {rounded_up(needed):,} {units} would {shown}"
+
+
+def rounded_up(count: int) -> int:
+    """Round up to two digits, as no plan is more exact: 2157 -> 2200."""
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return -(-count // step) * step
 
 
 def power_with(variances: Variances, difference: float, seeds: int, units: int) -> float:
