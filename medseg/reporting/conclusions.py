@@ -16,7 +16,7 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
 from medseg.reporting.claims.verdict import JudgedPaper, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
-from medseg.reporting.formatting import count, margin, number, percent
+from medseg.reporting.formatting import count, listed, margin, number, percent
 from medseg.reporting.labels import short
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
@@ -207,13 +207,6 @@ def because(standings: Sequence[Standing]) -> str:
     """Write the reason that networks share; nothing where they have none or several."""
     reasons = {one.reason for one in standings}
     return f" ({reasons.pop()})" if len(reasons) == 1 and "" not in reasons else ""
-
-
-def listed(names: Sequence[str]) -> str:
-    """List names; those that have commas themselves are separated by semicolons."""
-    *first, last = names or [""]
-    between = "; " if any("," in name for name in names) else ", "
-    return f"{between.join(first)} and {last}" if first else last
 
 
 def needed(plans: Sequence[Plan], measure: Measure, units: str = "images") -> list[str]:

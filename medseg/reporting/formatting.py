@@ -123,3 +123,10 @@ def describe_runs(runs: Sequence[Run]) -> str:
 def count(amount: int, what: str) -> str:
     """Write an amount of things."""
     return f"{amount} {what}{'' if amount == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names; those that have commas themselves are separated by semicolons."""
+    *first, last = names or [""]
+    between = "; " if any("," in name for name in names) else ", "
+    return f"{between.join(first)} and {last}" if first else last

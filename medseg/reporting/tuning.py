@@ -9,7 +9,7 @@ from typing import Any
 from medseg.config.tuning import searched
 from medseg.errors import UserError
 from medseg.reporting.cells import Cell
-from medseg.reporting.formatting import count
+from medseg.reporting.formatting import count, listed
 from medseg.reporting.labels import as_text, short
 from medseg.reporting.line import Line
 from medseg.runs.equivalence import fill_in_defaults
@@ -40,8 +40,12 @@ class TunedCell:
     @property
     def name(self) -> str:
         """Of the cell, in words."""
-        fold = "" if self.fold is None else f", fold {self.fold}"
-        return f"{self.row.label} on {self.column.label}{fold}"
+        return f"{self.row.label} on {self.data}"
+
+    @property
+    def data(self) -> str:
+        """The dataset, in words, with the fold if any."""
+        return self.column.label + ("" if self.fold is None else f", fold {self.fold}")
 
     @property
     def chosen(self) -> str:
@@ -166,14 +170,18 @@ def check_tuning(cells: Sequence[Cell]) -> list[str]:
             f"settings of {', '.join(labels)} were chosen by trials, those of {', '.join(without)} were not: a "
             "difference may be that of the tuning"
         )
-    edges = [
-        f"{short_key(key)}={as_text(of.tuning.best.values[key])} of {of.name}"
-        for of in tuned
-        for key in of.tuning.at_edge
-    ]
+    edges: dict[str, dict[str, list[str]]] = {}  # dataset, with a fold if any -> value -> networks
+    for of in tuned:
+        for key in of.tuning.at_edge:
+            value = f"{short_key(key)}={as_text(of.tuning.best.values[key])}"
+            edges.setdefault(of.data, {}).setdefault(value, []).append(of.row.label)
     if edges:
+        told = [
+            f"on {data}, {'; '.join(f'{value} of {listed(networks)}' for value, networks in values.items())}"
+            for data, values in edges.items()
+        ]
         warnings.append(
-            f"chosen at the edge of the space: {'; '.join(edges)}; with a wider tuning.space the same command tries "
-            "the new values alone"
+            f"chosen at the edge of the space: {'; '.join(told)}. With a wider tuning.space the same command tries the "
+            "new values alone"
         )
     return warnings

@@ -88,9 +88,11 @@ def test_what_was_chosen_on_each_dataset_is_one_row(tmp_path: Path) -> None:
 
 
 def test_a_choice_at_the_edge_of_the_space_is_a_warning(tmp_path: Path) -> None:
-    tuned(tmp_path / "tuned", "unet", 0.01, "kvasir")
+    for network in ("unet", "convunext", "resunet"):
+        tuned(tmp_path / "tuned", network, 0.01, "kvasir")
     (warning,) = report_of(tmp_path / "tuned").comparison.warnings
-    assert "chosen at the edge of the space: lr=0.01 of unet on kvasir; with a wider" in warning
+    edge = "chosen at the edge of the space: on kvasir, lr=0.01 of unet, convunext and resunet. With a wider"
+    assert edge in warning
 
 
 def test_rows_that_were_not_tuned_alike_are_a_warning(tmp_path: Path) -> None:

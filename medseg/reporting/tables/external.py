@@ -19,7 +19,7 @@ def external_table(comparison: Comparison) -> Table[Drop]:
         Column[Drop]("test", "external test", lambda d: d.column.label),
         Column[Drop]("measure", value=lambda d: measure.name),
         Column[Drop]("scored_at", value=lambda d: comparison.at or "native size"),
-        Column[Drop]("own", "internal test", show=fixed(measure.digits), number=True),
+        Column[Drop]("internal", "internal test", lambda d: d.own, fixed(measure.digits), number=True),
         Column[Drop]("external", "external", show=fixed(measure.digits), number=True),
         Column[Drop](
             "drop", f"drop, {measure.point_unit} [95 % interval]", text=lambda d: drop_text(d, measure), number=True
@@ -27,7 +27,7 @@ def external_table(comparison: Comparison) -> Table[Drop]:
         Column[Drop]("low"),
         Column[Drop]("high"),
         Column[Drop]("seeds", "seeds", number=True),
-        *units("own", 0),
+        *units("internal", 0),
         *units("external", 1),
     )
     what = "internal - external" if measure.higher_is_better else "external - internal, so a positive one is a loss"
