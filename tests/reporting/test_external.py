@@ -266,7 +266,8 @@ def test_the_report_writes_external_tests_in_every_format(report: Report, tmp_pa
     report.write(tmp_path, figures=False, images=0)
     assert "## External tests" in (tmp_path / "report.md").read_text()
     assert "kvasir → cvc".replace("→", r"$\rightarrow$") in (tmp_path / "latex" / "external.tex").read_text()
-    assert (tmp_path / "csv" / "external.csv").read_text().startswith("network,test,measure,scored_at,internal,external")
+    written = (tmp_path / "csv" / "external.csv").read_text()
+    assert written.startswith("network,test,measure,scored_at,internal,external")
     assert 'id="external"' in (tmp_path / "report.html").read_text()
     assert "kvasir -> cvc" in str(report)
 
@@ -362,4 +363,5 @@ def test_an_interval_that_no_drop_can_have_is_a_remark(tmp_path: Path) -> None:
     assert "[too few seeds]" in as_text(table)
     header, row = as_csv(table).splitlines()
     cells = dict(zip(header.split(","), row.split(","), strict=True))
-    assert [cells[f"{of}_{what}"] for of in ("internal", "external") for what in ("images", "groups")] == ["6", "", "4", "2"]
+    names = [f"{of}_{what}" for of in ("internal", "external") for what in ("images", "groups")]
+    assert [cells[name] for name in names] == ["6", "", "4", "2"]
