@@ -18,6 +18,7 @@ from PIL import Image
 
 from medseg.data.datasets import Synthetic
 from medseg.data.sources.source import EmptySource
+from medseg.system.files import read_csv
 
 PROJECT = Path(__file__).resolve().parent.parent
 README, DOCS = PROJECT / "README.md", PROJECT / "docs"
@@ -96,6 +97,47 @@ def test_the_site_has_an_icon() -> None:
     settings = yaml.safe_load((PROJECT / "mkdocs.yml").read_text(encoding="utf-8").split("\nmarkdown_extensions")[0])
     for name in ("logo", "favicon"):
         assert (DOCS / settings["theme"][name]).is_file()
+
+
+RESULTS = PROJECT / "experiments/first_table/results"
+
+
+def table_rows(page: Path) -> list[tuple[str, str, list[str]]]:
+    """The rows of the first table on a page: the network, its parameters, its cells."""
+    lines = [
+        line for line in page.read_text(encoding="utf-8").splitlines() if re.match(r"\| [^|]+ \| \d+\.\d\d \| ", line)
+    ]
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    return [(name, parameters, rest) for name, parameters, *rest in cells]
+
+
+@pytest.mark.parametrize("page", [README, RESULTS / "README.md"])
+def test_the_table_is_that_of_the_report(page: Path) -> None:
+    rows = [row for row in read_csv(RESULTS / "csv" / "comparison.csv") if row["measure"] == "dice"]
+    shown = table_rows(page)
+    assert len(shown) == len({row["network"] for row in rows})
+    for name, parameters, cells in shown:
+        expected = [row for row in rows if row["network"] == name]
+        assert parameters == f"{int(expected[0]['parameters']) / 1e6:.2f}"
+        for cell, row in zip(cells, expected, strict=True):
+            mean = f"{float(row['mean']):.3f}"
+            best = f"**{mean}**" if row["rank"] == "1" else mean
+            like_best = " ≈" if row["like_best"] == "1" else ""
+            assert cell == f"{best} [{float(row['low']):.3f}, {float(row['high']):.3f}]{like_best}"
+
+
+def test_the_packed_runs_give_the_report_again(tmp_path: Path) -> None:
+    names = f"names={PROJECT / 'experiments/first_table/names.yaml'}"
+    words = ["report", str(RESULTS / "runs.zip"), names, "format=csv", f"output={tmp_path}"]
+    subprocess.run([sys.executable, "-m", "medseg", *words], check=True, capture_output=True, cwd=tmp_path)
+    for file, key in (("comparison", "mean"), ("pairs", "difference"), ("external", "drop")):
+        now, kept = (read_csv(folder / "csv" / f"{file}.csv") for folder in (tmp_path, RESULTS))
+        assert [row["network"] for row in now] == [row["network"] for row in kept]
+        # Another processor may round otherwise.
+        pairs = [(one[key], other[key]) for one, other in zip(now, kept, strict=True) if one[key]]
+        assert [float(one) for one, _ in pairs] == pytest.approx([float(other) for _, other in pairs], abs=1e-6)
+    now, kept = (read_csv(folder / "csv" / "pairs.csv") for folder in (tmp_path, RESULTS))
+    assert [row["verdict"] for row in now] == [row["verdict"] for row in kept]
 
 
 def test_the_film_is_of_the_demo() -> None:
