@@ -67,9 +67,12 @@ def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Mirror]:
     for key, node in ((str(key), node) for key, node in cfg.items()):
         title = f"logger.{key}"
         known = replace(run, logger_id=stored_ids(run.folder).get(key) if run.resumed else None)
-        values = arguments_of(find(title, node._target_), key, known)
+        made = find(title, node._target_)
+        values = arguments_of(made, key, known)
         given = {name: value for name, value in values.items() if name not in node}
-        mirror = Mirror(title, partial(make, title, node, given), run=known, save_dir=str(run.folder))
+        # What asks a server before there is a logger may hang as well, and says by `abandon` what ends it.
+        abandon = getattr(made, "abandon", None)
+        mirror = Mirror(title, partial(make, title, node, given), run=known, save_dir=str(run.folder), abandon=abandon)
         logger = mirror.build()
         if logger is not None:
             mirror = logger if isinstance(logger, Mirror) else mirror

@@ -230,6 +230,9 @@ def abandon_wandb() -> None:
         wandb.teardown()
 
 
+wandb_logger.abandon = abandon_wandb  # type: ignore[attr-defined] # the check of the account asks the server
+
+
 def checkpoint_artifact(run: str, file: Path, scores: Mapping[str, float]) -> Any:
     """Make an artifact of a checkpoint, with the scores of its test."""
     import wandb
