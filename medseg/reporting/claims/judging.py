@@ -84,12 +84,19 @@ class Judged:
         self.comparison = comparison
         self.known: dict[tuple[str, str | None], Sequence[Pair]] = {(comparison.measure.name, None): comparison.pairs}
         self.variances: dict[tuple[str, str | None, Line], Variances | None] = {}
+        self.thirds: dict[str, Mapping[Line, Sequence[str]]] = {}
+
+    def images(self, targets: str) -> Mapping[Line, Sequence[str]]:
+        """Return the third of each dataset's test images that a claim of `targets` is about."""
+        if targets not in self.thirds:
+            self.thirds[targets] = third(self.comparison, targets)
+        return self.thirds[targets]
 
     def pair(self, claim: Claim, first: Cell, second: Cell) -> Pair | None:
         """Return the pair of two cells of a dataset that a claim is judged by, seen from the first."""
         key = (claim.measure.name, claim.targets)
         if key not in self.known:
-            images = third(self.comparison, claim.targets) if claim.targets else None
+            images = self.images(claim.targets) if claim.targets else None
             self.known[key] = pairs_under(self.comparison, claim.measure, images)
         return find_pair(self.known[key], first.row, second.row, first.column)
 
@@ -97,7 +104,7 @@ class Judged:
         """Say what a pair of a claim could show."""
         key = (claim.measure.name, claim.targets, pair.column)
         if key not in self.variances:
-            images = third(self.comparison, claim.targets)[pair.column] if claim.targets else None
+            images = self.images(claim.targets)[pair.column] if claim.targets else None
             self.variances[key] = variances_under(self.comparison, claim.measure, pair.column, images)
         return power_text(pair, self.variances[key], claim.measure)
 

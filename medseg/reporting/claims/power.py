@@ -43,15 +43,13 @@ def to_decide(pair: Pair, variances: Variances, measure: Measure) -> str:
     shown = f"show a difference of {amount(wanted, measure)}"
     if planned.seeds_needed is not None:
         return f"{planned.seeds_needed} seeds would {shown}"
-    enough = [
-        (seeds, needed)
-        for seeds in (planned.seeds, *SEEDS)
-        if (needed := fewest(partial(power_with, variances, wanted, seeds), 2, MOST_UNITS)) is not None
-    ]
+    needed = {planned.seeds: planned.units_needed}
+    needed |= {seeds: fewest(partial(power_with, variances, wanted, seeds), 2, MOST_UNITS) for seeds in SEEDS}
+    enough = [(seeds, count) for seeds, count in needed.items() if count is not None]
     if not enough:
         return f"{MOST_SEEDS} seeds and {MOST_UNITS:,} {units} would not {shown}"
-    seeds, needed = min(enough, key=math.prod)
-    return f"{seeds} seeds and {rounded_up(needed):,} {units} would {shown}"
+    seeds, count = min(enough, key=math.prod)
+    return f"{seeds} seeds and {rounded_up(count):,} {units} would {shown}"
 
 
 def rounded_up(count: int) -> int:
