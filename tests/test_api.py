@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import medseg
 from medseg.errors import ConfigError
+from medseg.runs.folder import RunFolder
 from medseg.runs.run import Run
 from tests.helpers import TINY
 
@@ -47,13 +49,30 @@ def test_a_script(folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatc
     assert medseg.load(run, device="cpu").predict(pixels).mask.shape == (20, 30)
 
 
+INTERRUPTED = ["+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4"]
+
+
 def test_signals_are_as_before_an_interrupted_training(words: list[str]) -> None:
-    interrupted = ["+callbacks.interrupt._target_=tests.training.test_job.Interrupt", "trainer.max_epochs=4"]
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
     before = [signal.getsignal(number) for number in numbers]
     with pytest.raises(KeyboardInterrupt):
-        medseg.fit("unet", "synthetic", [*words, *interrupted])
+        medseg.fit("unet", "synthetic", [*words, *INTERRUPTED])
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_second_ctrl_c_leaves_the_process_alive(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    set_state, sent = RunFolder.set_state, []
+
+    def interrupted_again(folder: RunFolder, state: str, **facts: Any) -> None:
+        set_state(folder, state, **facts)
+        if state == "interrupted":
+            sent.append(state)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunFolder, "set_state", interrupted_again)
+    with pytest.raises(KeyboardInterrupt):
+        medseg.fit("unet", "synthetic", [*words, "seed=7", *INTERRUPTED])
+    assert sent == ["interrupted"]
 
 
 def test_what_cannot_be(words: list[str]) -> None:

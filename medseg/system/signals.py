@@ -27,6 +27,9 @@ SUPERVISOR = "MEDSEG_SUPERVISOR"
 
 PR_SET_PDEATHSIG = 1
 
+_process_goes_on = False
+"""Whether what is interrupted here is not the whole process, but a call in one, such as a notebook's."""
+
 
 def install_signal_handlers() -> None:
     """Take `SIGNALS` as Ctrl-C, from now on or again: Lightning replaces the handler."""
@@ -65,11 +68,17 @@ def block_signals() -> Iterator[None]:
 
 @contextmanager
 def preserved_signal_handlers() -> Iterator[None]:
-    """Give back the handlers of Ctrl-C and `SIGNALS` at the end, in a process that goes on, such as a notebook's."""
+    """Give back the handlers of Ctrl-C and `SIGNALS` at the end, in a process that goes on, such as a notebook's.
+
+    Until then no Ctrl-C ends the process.
+    """
+    global _process_goes_on
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
+    outer, _process_goes_on = _process_goes_on, True
     try:
         yield
     finally:
+        _process_goes_on = outer
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 if handler is not None:  # None: not Python's, so Python cannot set it again
@@ -77,9 +86,12 @@ def preserved_signal_handlers() -> Iterator[None]:
 
 
 def restore_default_signals() -> None:
-    """Let a further Ctrl-C end the process, whatever it does; it ends anyway, so nothing else interrupts it again."""
+    """Let a further Ctrl-C end the process, whatever it does; it ends anyway, so nothing else interrupts it again.
+
+    In a process that goes on, Ctrl-C raises `KeyboardInterrupt` as before.
+    """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler if _process_goes_on else signal.SIG_DFL)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         kill_loading_processes()

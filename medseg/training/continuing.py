@@ -79,15 +79,6 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
     return folder
 
 
-def check_same_data(earlier: RunFolder, identity: str, given: str) -> None:
-    """Raise `ConfigError` where a run was trained on other data than those of this identity."""
-    from medseg.trained.checkpoint import Checkpoint  # not above: planning a run needs no torch
-
-    trained_on = Checkpoint.read(earlier.last_checkpoint).metadata.data_identity
-    if trained_on != identity:
-        raise ConfigError(f"continue_from={given}: this run was trained on other data than there are now")
-
-
 def copy_training(earlier: RunFolder, folder: RunFolder) -> None:
     """Copy the curves and checkpoints of a run to a new one, which then goes on as an interrupted run does."""
     folder.last_checkpoint.parent.mkdir(parents=True, exist_ok=True)
