@@ -23,7 +23,8 @@ from scipy import special
 
 from medseg.reporting.ranks import draw_weights
 from medseg.reporting.rule import BETTER, WORSE, PairInput, judge, superiority
-from medseg.reporting.statistics import Side, TrainingVariance, estimate_means, holm, wilcoxon_each
+from medseg.reporting.signed_ranks import wilcoxon_each
+from medseg.reporting.statistics import Side, TrainingVariance, estimate_means, holm
 
 Array = np.ndarray
 

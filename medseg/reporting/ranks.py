@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medseg.reporting.statistics import ALPHA, Array, average_ties
+from medseg.reporting.signed_ranks import average_ties
+from medseg.reporting.statistics import ALPHA, Array
 
 FEWEST_DATASETS = 5
 """Of a Friedman test. Its chi-square is an approximation that needs more than 10 to be good (Demsar, JMLR 2006)."""

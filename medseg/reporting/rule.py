@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from medseg.reporting.statistics import ALPHA, Array, Estimate, Side, TrainingVariance, holm, of_units, wilcoxon_each
+from medseg.reporting.signed_ranks import wilcoxon_each
+from medseg.reporting.statistics import ALPHA, Array, Estimate, Side, TrainingVariance, holm, of_units
 
 BETTER, WORSE, EQUIVALENT = "better", "worse", "equivalent"
 UNDECIDED, NOT_JUDGED = "undecided", "not judged"

@@ -10,7 +10,8 @@ import pytest
 from medseg.reporting.ablation import find_ablations
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.pairs import find_pair
-from medseg.reporting.statistics import holm, wilcoxon_each
+from medseg.reporting.signed_ranks import wilcoxon_each
+from medseg.reporting.statistics import holm
 from tests.reporting.fabricate import fabricate
 from tests.reporting.test_comparison import DICE, cell, compared, runs_in
 

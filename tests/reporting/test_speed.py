@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from medseg.commands.report import report
-from medseg.reporting.statistics import wilcoxon_each
+from medseg.reporting.signed_ranks import wilcoxon_each
 from medseg.runs import scores
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate

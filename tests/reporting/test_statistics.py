@@ -10,17 +10,14 @@ import pytest
 from scipy import special, stats
 
 from medseg.reporting.rule import PairInput, differences
+from medseg.reporting.signed_ranks import wilcoxon_each
 from medseg.reporting.statistics import (
     Estimate,
     Part,
     Side,
     TrainingVariance,
-    average_ties,
-    effective_number,
     estimate_means,
     holm,
-    intraclass_correlation,
-    wilcoxon_each,
 )
 
 Array = np.ndarray
@@ -174,105 +171,6 @@ def test_trainings_that_do_not_deviate_are_not_apart() -> None:
     assert result.pooled.variance < 1e-30
 
 
-# Groups.
-
-
-def test_six_videos_of_alike_frames_are_worth_eight_images() -> None:
-    # As CVC-ClinicDB: 128 frames of 6 videos, intra-class correlation 0.735, about 8 independent images.
-    rng = np.random.default_rng(5)
-    groups = [f"video{n % 6}" for n in range(128)]
-    result = []
-    for _ in range(200):
-        of_video = rng.normal(0, 0.735**0.5, 6)
-        values = np.array([of_video[n % 6] for n in range(128)]) + rng.normal(0, 0.265**0.5, 128)
-        result.append(effective_number(values, groups))
-    assert np.median(result) == pytest.approx(8, abs=1)
-
-
-def test_intraclass_correlation_by_hand() -> None:
-    # Group means 2 and 6, all 4: between 2 x (4 + 4) / 1 = 16; within (1 + 1 + 1 + 1) / 2 = 2; (16 - 2) / (16 + 2).
-    values, groups = [1.0, 3.0, 5.0, 7.0], ["a", "a", "b", "b"]
-    assert intraclass_correlation(values, groups) == pytest.approx(14 / 18)
-    assert effective_number(values, groups) == pytest.approx(4 / (1 + 14 / 18))
-    assert effective_number([*values, np.nan], [*groups, "c"]) == pytest.approx(4 / (1 + 14 / 18))
-
-
-def test_effective_number_of_extremes() -> None:
-    values = np.random.default_rng(6).normal(0, 1, 12)
-    assert effective_number(values, [str(n) for n in range(12)]) == 12
-    assert effective_number(values, ["a"] * 12) == 1
-    assert effective_number(np.repeat([1.0, 2.0, 3.0], 4), [str(n // 4) for n in range(12)]) == pytest.approx(3)
-    assert effective_number(np.ones(12), [str(n // 4) for n in range(12)]) == 12
-    assert math.isnan(intraclass_correlation(values, ["a"] * 12))
-
-
-# Wilcoxon.
-
-
-def wilcoxon(difference: Array) -> tuple[float, float]:
-    return wilcoxon_each([difference])[0]
-
-
-def by_enumeration(difference: Array) -> float:
-    """Exact two-sided p: the share of all signs whose rank sum is as far from the middle."""
-    ranks = stats.rankdata(np.abs(difference))
-    middle = ranks.sum() / 2
-    seen = abs(ranks[difference > 0].sum() - middle)
-    sums = [
-        sum(r for r, up in zip(ranks, signs, strict=True) if up)
-        for signs in itertools.product((0, 1), repeat=len(ranks))
-    ]
-    return float(np.mean([abs(total - middle) >= seen - 1e-9 for total in sums]))
-
-
-@pytest.mark.parametrize("images", [4, 7, 10])
-@pytest.mark.parametrize("seed", range(5))
-def test_wilcoxon_is_exact_for_few_images(images: int, seed: int) -> None:
-    difference = np.random.default_rng(seed).normal(0.3, 1, images)
-    assert wilcoxon(difference)[0] == pytest.approx(by_enumeration(difference), abs=1e-12)
-
-
-def test_wilcoxon_for_many_images_by_its_normal_approximation() -> None:
-    difference = np.random.default_rng(8).normal(0.15, 1, 200)
-    ranks = stats.rankdata(np.abs(difference))
-    up = ranks[difference > 0].sum()
-    n = len(difference)
-    z = (up - n * (n + 1) / 4) / math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-    p, direction = wilcoxon(difference)
-    assert p == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=1e-3)
-    assert direction == pytest.approx((2 * up - ranks.sum()) / ranks.sum())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("digits", [1, 2, 12])
-def test_wilcoxon_is_scipys_with_and_without_ties(digits: int) -> None:
-    random = np.random.default_rng(digits)
-    for images in (5, 13, 14, 49, 50, 51, 52, 200):
-        difference = np.round(random.normal(0.1, 1, images), digits)
-        difference = difference[difference != 0]
-        expected = stats.wilcoxon(difference)
-        p, direction = wilcoxon(difference)
-        assert p == pytest.approx(expected.pvalue, rel=1e-12)
-        ranks, ties = average_ties(np.abs(difference)[None])
-        assert (ranks[0] == stats.rankdata(np.abs(difference))).all()
-        assert (ties[0] == [(np.abs(difference) == one).sum() for one in np.abs(difference)]).all()
-        assert min(ranks[0][difference > 0].sum(), ranks[0][difference < 0].sum()) == expected.statistic
-        assert direction == pytest.approx((ranks[0] * np.sign(difference)).sum() / ranks.sum())
-
-
-def test_wilcoxon_leaves_out_what_is_equal_or_missing() -> None:
-    difference = np.array([0.3, -0.1, 0.2, 0.5, 0.4])
-    more = np.r_[difference, 0.0, np.nan, 0.0]
-    assert wilcoxon(more) == wilcoxon(difference)
-    assert wilcoxon(np.zeros(9)) == (1.0, 0.0)
-    assert wilcoxon(np.full(3, np.nan)) == (1.0, 0.0)
-
-
-def test_wilcoxon_has_a_direction() -> None:
-    assert wilcoxon(np.array([1.0, 2.0, 3.0]))[1] == 1.0
-    assert wilcoxon(-np.array([1.0, 2.0, 3.0]))[1] == -1.0
-
-
 # Holm.
 
 
@@ -291,12 +189,12 @@ def family(random: np.random.Generator, effects: Array, images: int = 80) -> Arr
     """Corrected p-values of all pairs of networks with such effects."""
     base = random.normal(0.8, 0.1, images)
     networks = [base + effect + random.normal(0, 0.04, images) for effect in effects]
-    return holm([wilcoxon(a - b)[0] for a, b in itertools.combinations(networks, 2)])
+    return holm([p for p, _ in wilcoxon_each([a - b for a, b in itertools.combinations(networks, 2)])])
 
 
 def test_where_nothing_differs_one_test_in_twenty_says_otherwise() -> None:
     random = np.random.default_rng(9)
-    result = [wilcoxon(random.normal(0, 0.04, 80))[0] < 0.05 for _ in range(1000)]
+    result = [p < 0.05 for p, _ in wilcoxon_each([random.normal(0, 0.04, 80) for _ in range(1000)])]
     # 5 % +- 3 standard errors.
     assert 0.03 <= np.mean(result) <= 0.07
 

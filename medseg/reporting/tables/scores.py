@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
+from medseg.reporting.clustering import effective_number
 from medseg.reporting.comparison import Comparison, ranks_of
 from medseg.reporting.costs import Costs
 from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, size, spread, where
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
-from medseg.reporting.statistics import effective_number
 from medseg.reporting.tuning import all_trials, tuned_cells
 
 STATES = ("trained", "failed", "damaged", "interrupted", "running", "waiting")
