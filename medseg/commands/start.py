@@ -22,10 +22,11 @@ from medseg.config.explain import unknown_key
 from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split
 from medseg.config.tuning import is_searched
 from medseg.errors import ConfigError
+from medseg.sweeps.composition import SweptCommand
 from medseg.sweeps.conditions import read_conditions
 from medseg.sweeps.options import check_options, check_sweeper
 from medseg.sweeps.planned_config import read_planned_config
-from medseg.sweeps.sweep import SweptCommand, register
+from medseg.sweeps.sweep import register
 from medseg.system import signals
 from medseg.system.logs import set_up_logging
 

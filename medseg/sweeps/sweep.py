@@ -1,36 +1,26 @@
-"""A multirun: its jobs planned before the first begins, isolated while they run, accounted for at the end."""
+"""A multirun: its jobs are composed before the first begins, isolated while they run, and counted at the end."""
 
 from __future__ import annotations
 
-import copy
 import logging
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
-from itertools import islice
+from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from medseg.config.explain import explain
-from medseg.config.overrides import normalize_overrides
-from medseg.errors import ConfigError, UserError
-from medseg.sweeps import planned_config
-from medseg.sweeps.conditions import Condition, add_overrides, read_conditions
-from medseg.sweeps.job import IsolatedJob, Planner
+from medseg.errors import ConfigError
+from medseg.sweeps.composition import Composer, SweptCommand
+from medseg.sweeps.job import IsolatedJob
 from medseg.sweeps.job_list import add_to_job_list
 from medseg.sweeps.launchers import (
     RAY,
@@ -44,41 +34,13 @@ from medseg.sweeps.launchers import (
 from medseg.sweeps.options import check_sweep
 from medseg.sweeps.outcome import Outcome, count, report
 from medseg.sweeps.planned_job import PlannedJob, lost_job_outcome, or_finished_elsewhere, state_of
-from medseg.sweeps.tuning import Change, expected_jobs, is_tuned, tune
+from medseg.sweeps.tuning import expected_jobs, is_tuned, tune
 from medseg.system.bf16 import may_depend_on_bf16, share_bf16_speedup
 
 log = logging.getLogger(__name__)
 
-SEED = re.compile(r"seed=(0|[1-9][0-9]*)")
-"""The override of a seed."""
-
-MOST_JOBS = 10_000
-"""Jobs of a multirun; more are taken for a mistake, since all are composed before the first begins."""
-
 SETTLE = 30.0
 """Seconds that a stopped sweep waits for jobs in a launcher's processes to record that they are interrupted."""
-
-
-@dataclass(frozen=True)
-class SweptCommand:
-    """What a multirun repeats.
-
-    Args:
-        program: how a job is started: `python -m <program>`.
-        config_name: of its primary configuration.
-        check: raises `UserError` for an invalid configuration.
-        planner: tells which run a configuration means; None for a command without run folders.
-        conditions: overrides of the command line for some of the jobs.
-        dry_run: prints what the jobs would do, given them and the launcher's configuration; None for a command that
-            has no `dry_run`.
-    """
-
-    program: tuple[str, ...]
-    config_name: str
-    check: Callable[[DictConfig], None]
-    planner: Planner | None
-    conditions: tuple[Condition, ...] = ()
-    dry_run: Callable[[Sequence[PlannedJob], DictConfig], None] | None = None
 
 
 class Sweep(Sweeper):
@@ -94,8 +56,7 @@ class Sweep(Sweeper):
 
     def __init__(self, max_batch_size: int | None, params: DictConfig | None) -> None:
         self.max_batch_size, self.of_many = max_batch_size, False
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
-        self.params = [f"{key!s}={values}" for key, values in (params or {}).items()]
+        self.params: Mapping[Any, Any] = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives; launchers are made when it is known what the jobs need."""
@@ -104,6 +65,7 @@ class Sweep(Sweeper):
         self.hydra_context, self.config = hydra_context, config
         HydraConfig.instance().set_config(config.copy())  # which makes it read-only
         _ = config.hydra.sweep.dir  # the time in it is now that of all jobs
+        self.composer = Composer(self.command, hydra_context.config_loader, config, self.params)
 
     def sweep(self, arguments: list[str]) -> None:
         """Run every job that is not finished; with `dry_run`, print what that would be.
@@ -111,20 +73,20 @@ class Sweep(Sweeper):
         Raises `UserError` before the first job for a combination that cannot be composed, and after the last one where
         any is not finished.
         """
-        combinations = self.combinations(arguments)
+        combinations = self.composer.combinations(arguments)
         if len({word for words in combinations for word in words if word.startswith("dry_run=")}) > 1:
             raise ConfigError("dry_run has several values; give one for all jobs; no job was started")
-        jobs = self.plan(combinations)
+        jobs = self.composer.plan(combinations)
         written = {of.override.lstrip("+~").partition("=")[0]: of.text for of in self.command.conditions}
         if self.command.dry_run is not None and any(job.cfg.dry_run for job in jobs):
             assert self.config is not None
-            self.command.dry_run(expected_jobs(jobs, self.plan, written), self.config.hydra.launcher)
+            self.command.dry_run(expected_jobs(jobs, self.composer.plan, written), self.config.hydra.launcher)
             return
         self.check_data(jobs)
         unfinished: list[Outcome] = []
         if any(map(is_tuned, jobs)):
             self.of_many = True
-            jobs, unfinished = tune(jobs, self.plan, self.run, written)
+            jobs, unfinished = tune(jobs, self.composer.plan, self.run, written)
         report([*self.run(jobs), *unfinished])
 
     def check_data(self, jobs: Sequence[PlannedJob]) -> None:
@@ -152,81 +114,6 @@ class Sweep(Sweeper):
             log.warning("stopped: %s; the same command goes on", count(map(state_of, jobs)))
             raise
         return [*outcomes, *(Outcome(job.name, "finished") for job in finished)]
-
-    def combinations(self, arguments: list[str]) -> list[tuple[str, ...]]:
-        """List the overrides of every job, from the command line and from `hydra.sweeper.params`."""
-        assert self.hydra_context is not None
-        assert self.config is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        params, conditions = read_conditions(self.params)
-        overrides = parser.parse_overrides([*params, *arguments])
-        jobs = 1
-        for override in filter(Override.is_discrete_sweep, overrides):
-            jobs *= sum(1 for _ in islice(override.sweep_iterator(), MOST_JOBS + 1))
-            if not jobs:
-                raise ConfigError(f"'{override.input_line}' matches nothing; no job was started")
-            if jobs > MOST_JOBS:
-                raise ConfigError(f"'{override.input_line}' makes more than {MOST_JOBS:,} jobs; no job was started")
-        (batch,) = BasicSweeper.split_arguments(overrides, None)
-        if conditions or self.command.conditions:
-            loader = self.hydra_context.config_loader
-            batch = add_overrides(batch, conditions, self.command.conditions, loader, self.config)
-        return [tuple(normalize_overrides(job)) for job in batch]
-
-    def plan(self, combinations: Sequence[tuple[str, ...]], change: Change | None = None) -> list[PlannedJob]:
-        """Compose every job, with a change of its configuration; combinations that mean the same run are one job.
-
-        Raises `UserError`: a misspelt word is reported now, not after hours.
-        """
-        jobs: dict[str, PlannedJob] = {}
-        for number, overrides in enumerate(combinations, 1):
-            try:
-                job = self.compose(overrides, change)
-            except Exception as error:
-                text = str(error) if isinstance(error, UserError) else None
-                text = text or explain(error, self.command.config_name, list(overrides))
-                if text is None:
-                    raise
-                where = f"; no job was started: number {number} of {len(combinations)} is {' '.join(overrides)}"
-                kind = UserError if type(error) is UserError else ConfigError
-                raise kind(f"{text}{where if len(combinations) > 1 else ''}") from error
-            if job.key in jobs:
-                log.warning("the same run as another job, so left out: %s", " ".join(overrides))
-            jobs.setdefault(job.key, job)
-        return list(jobs.values())
-
-    def compose(self, overrides: tuple[str, ...], change: Change | None = None) -> PlannedJob:
-        """Compose one job, change its configuration, and find out which run it means."""
-        assert self.hydra_context is not None
-        assert self.config is not None
-        composed = self.load(overrides)
-        if change is not None:
-            change(composed)
-        HydraConfig.instance().set_config(composed)
-        planned_config.resolve_values(composed)
-        launcher, cfg = composed.hydra.launcher, composed.copy()
-        with open_dict(cfg):
-            del cfg["hydra"]
-        self.command.check(cfg)
-        plan = self.command.planner(cfg, composed.hydra) if self.command.planner else None
-        packed = "" if cfg.get("dry_run") else planned_config.pack(composed)
-        return PlannedJob(overrides, cfg, packed, launcher, plan)
-
-    def load(self, overrides: tuple[str, ...]) -> DictConfig:
-        """Compose a configuration; one that differs from an earlier one in its seed alone is made from that.
-
-        Hydra takes a tenth of a second for one, and a sweep has several seeds of everything.
-        """
-        assert self.hydra_context is not None
-        assert self.config is not None
-        loader = self.hydra_context.config_loader
-        seeds = [word for word in overrides if SEED.fullmatch(word)]
-        if len(seeds) != 1 or sum(word.lstrip("+~").startswith("seed") for word in overrides) != 1:
-            return loader.load_sweep_config(self.config, list(overrides))
-        others = tuple(word for word in overrides if word != seeds[0])
-        if others not in self.composed:
-            self.composed[others] = loader.load_sweep_config(self.config, list(overrides))
-        return with_seed(self.composed[others], overrides, int(seeds[0].partition("=")[2]))
 
     def launch(self, jobs: Sequence[PlannedJob]) -> list[Outcome]:
         """Run the jobs, those that need the same of a machine together."""
@@ -257,26 +144,6 @@ class Sweep(Sweeper):
                 filled.hydra.launcher = launcher
         job = IsolatedJob(self.command.program, self.command.planner, total, self.of_many or total > 1)
         return Plugins.instance().instantiate_launcher(self.hydra_context, job, filled)
-
-
-def with_seed(composed: DictConfig, overrides: Sequence[str], seed: int) -> DictConfig:
-    """Return a copy of a composed configuration with another seed, and with these overrides as those of the task."""
-    result = copy.deepcopy(composed)
-    result.seed = seed
-    names = result.hydra.job.config.override_dirname
-    given = [parse_override(word) for word in overrides]
-    with read_write(result.hydra):
-        result.hydra.overrides.task = list(overrides)
-        result.hydra.job.override_dirname = get_overrides_dirname(
-            given, kv_sep=names.kv_sep, item_sep=names.item_sep, exclude_keys=names.exclude_keys
-        )
-    return result
-
-
-@cache
-def parse_override(word: str) -> Override:
-    """Parse a word of a command line as Hydra does."""
-    return OverridesParser.create().parse_override(word)
 
 
 def is_finished(job: PlannedJob) -> bool:

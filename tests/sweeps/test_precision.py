@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
 
 from medseg.sweeps import sweep as sweeps
+from medseg.sweeps.composition import SweptCommand
 from medseg.sweeps.launchers import RAY, SLURM
 from medseg.sweeps.planned_job import PlannedJob
-from medseg.sweeps.sweep import Sweep, SweptCommand, has_measured_precision
+from medseg.sweeps.sweep import Sweep, has_measured_precision
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
@@ -41,9 +43,9 @@ def test_it_is_known_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sweeps, "share_bf16_speedup", lambda: os.environ.update(SHARED="yes"))
     command = SweptCommand(("medseg.train",), "train", lambda _: None, None)
     monkeypatch.setattr(Sweep, "command", command, raising=False)
-    monkeypatch.setattr(Sweep, "combinations", lambda self, arguments: [])
-    monkeypatch.setattr(Sweep, "plan", lambda self, combinations: [job()])
     monkeypatch.setattr(Sweep, "check_data", lambda self, jobs: None)
     monkeypatch.setattr(Sweep, "launch", lambda self, jobs: seen.append(os.environ["SHARED"]) or [])
-    Sweep(None, None).sweep([])
+    sweep = Sweep(None, None)
+    sweep.composer = SimpleNamespace(combinations=lambda arguments: [], plan=lambda combinations: [job()])
+    sweep.sweep([])
     assert seen == ["yes"]
