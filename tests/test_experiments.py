@@ -332,7 +332,8 @@ def test_the_sweeps_of_a_study_make_the_runs_that_its_claims_are_about(
     study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medseg.reporting.claims.judging.pairs_under", lambda comparison, *_: comparison.pairs)
-    monkeypatch.setattr("medseg.reporting.claims.judging.variances_under", lambda *_: None)
+    no_power = SimpleNamespace(variances=lambda first, second: None)
+    monkeypatch.setattr("medseg.reporting.claims.judging.family_under", lambda *_: no_power)
     verdicts = judge(ROOT / study / "claims.yaml", undecided(study))
     for verdict in verdicts:
         claim = verdict.claim

@@ -14,7 +14,7 @@ from medseg.reporting.evaluation_columns import Evaluated
 from medseg.reporting.layout import Layout, lay_out
 from medseg.reporting.line import Line
 from medseg.reporting.names import Names
-from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, compare_pairs, count_wins, sides_of
+from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Family, Pair, compare_pairs, count_wins, sides_of
 from medseg.reporting.planning import Plan, Variances, plan
 from medseg.reporting.ranks import Ranking, Stability, rank, rank_stability
 from medseg.reporting.samples import Sample, gather, groups_of
@@ -141,7 +141,7 @@ def with_verdicts(comparison: Comparison) -> Comparison:
         samples = on_shared_images(samples_under(comparison, measure, column))
         several = {row: sample for row, sample in samples.items() if sample.unit_count > 1}
         values |= {(row, column): sample.pseudo_values(measure) for row, sample in several.items()}
-        known = variances_of(samples, measure)
+        known = Variances.typical(list(sides_of(samples, measure).values()))
         if known is not None:  # what it would take to tell 1 and 2 points
             plans += [(column, plan(known, points / measure.points)) for points in (1, 2)]
     columns = [column for column in comparison.datasets if any(of == column for _, of in values)]
@@ -235,19 +235,10 @@ def pairs_under(
     return pairs
 
 
-def variances_under(
-    comparison: Comparison, measure: Measure, column: Line, images: Sequence[str] | None = None
-) -> Variances | None:
-    """Return what planning knows of a dataset under a measure; `images`: ids of the test images, None for all."""
+def family_under(comparison: Comparison, measure: Measure, column: Line, images: Sequence[str] | None = None) -> Family:
+    """Return the pairs of a column before they are judged; `images`: ids of the test images, None for all."""
     samples = samples_under(comparison, measure, column)
-    if images is not None:
-        samples = restricted(samples, {*images})
-    return variances_of(on_shared_images(samples), measure)
-
-
-def variances_of(samples: Mapping[Line, Sample], measure: Measure) -> Variances | None:
-    """Return what planning knows of samples on the same images; None where it cannot be known."""
-    return Variances.of(list(sides_of(samples, measure).values()))
+    return Family.of(samples if images is None else restricted(samples, {*images}), measure)
 
 
 def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dict[Line, Sample]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
-from medseg.reporting.claims.verdict import JudgedPaper, Verdict, differences
+from medseg.reporting.claims.verdict import JudgedStudy, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
 from medseg.reporting.formatting import count, listed, margin, number, percent
 from medseg.reporting.labels import short
@@ -22,6 +22,7 @@ from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
 from medseg.reporting.planning import MOST_SEEDS, POWER, Plan
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.runs.naming import canonical
 
 BEST = "best"
 """State of the network with the best mean, where its seeds are several."""
@@ -172,7 +173,7 @@ def clauses(best: str, others: Sequence[Standing], measure: Measure) -> list[str
     if of[WORSE]:
         whom = f"{len(of[WORSE])} of {len(others)} others"
         if len(of[WORSE]) == len(others):
-            whom = f"all {len(others)} others" if several else others[0].row.label
+            whom = f"{'both' if len(others) == 2 else f'all {len(others)}'} others" if several else others[0].row.label
         parts.append(f"{best} is better than {whom}")
     if of[UNDECIDED]:
         than = "" if of[WORSE] else f" from {best}"
@@ -262,17 +263,17 @@ def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Mea
     return lacking_of(runs - used, count(runs, "evaluation"), without if with_score else [], measure)
 
 
-def conclude_claims(judged: Sequence[JudgedPaper]) -> tuple[str, ...]:
-    """Count the verdicts on the claims of papers, and state each that contradicts one with numbers, power, protocol.
+def conclude_claims(judged: Sequence[JudgedStudy]) -> tuple[str, ...]:
+    """Count the verdicts on claims, and state each claim that is contradicted, with numbers, power and protocol.
 
     Nothing where no claim about a score was judged.
     """
-    verdicts = [(paper, verdict) for paper in judged for verdict in paper.verdicts]
+    verdicts = distinct(judged)
     if not any(verdict.datasets and verdict.state in JUDGED for _, verdict in verdicts):
         return ()
     states = Counter(verdict.state for _, verdict in verdicts)
-    claims = {(paper.study, verdict.claim.says) for paper, verdict in verdicts}
-    whole = count(len(claims), "claim") + " of papers"
+    claims = {asked(verdict) for _, verdict in verdicts}
+    whole = count(len(claims), "claim")
     if len(claims) < len(verdicts):
         whole = f"{len(verdicts)} verdicts on {whole}, some under several settings"
     shown = [state for state in STATES if states[state] or state in STATES[:2]]
@@ -280,15 +281,33 @@ def conclude_claims(judged: Sequence[JudgedPaper]) -> tuple[str, ...]:
     counted[0] = f"{states[shown[0]]} {'is' if states[shown[0]] == 1 else 'are'} {shown[0]}"
     return (
         f"Of {whole}, {listed(counted)}.",
-        *(contradiction(paper, verdict) for paper, verdict in verdicts if verdict.state == "contradicted"),
+        *(contradiction(title, verdict) for title, verdict in verdicts if verdict.state == "contradicted"),
     )
 
 
-def contradiction(paper: JudgedPaper, verdict: Verdict) -> str:
-    """State a verdict that contradicts a paper."""
+def distinct(judged: Sequence[JudgedStudy]) -> list[tuple[str, Verdict]]:
+    """Return the verdicts with the titles of their studies; of a claim that several studies make, the first judged."""
+    kept: dict[tuple[str, str], tuple[str, Verdict]] = {}
+    for study in judged:
+        for verdict in study.verdicts:
+            key = (asked(verdict), verdict.protocol)
+            if key not in kept or (kept[key][1].state not in JUDGED and verdict.state in JUDGED):
+                kept[key] = (study.title, verdict)
+    return list(kept.values())
+
+
+def asked(verdict: Verdict) -> str:
+    """Return what a claim asks, whoever makes it and in whatever words."""
+    of = verdict.claim
+    sides = [of.better, of.than, of.where]
+    return canonical([*sides, of.measure.name, of.fewer_parameters, of.targets, of.percent, of.within])
+
+
+def contradiction(title: str, verdict: Verdict) -> str:
+    """State a claim that is contradicted; `title`: of its study."""
     written = differences(verdict)
     shown = "; ".join(filter(None, (written["datasets"] or written["difference"], *verdict.power, *verdict.remarks)))
     claim = verdict.claim.says.rstrip(".")
-    protocol = f" (protocol: {verdict.protocol})" if verdict.protocol else ""
-    source = f" ({verdict.claim.source})" if verdict.claim.source else ""
-    return f"Contradicted: “{claim}”{source}, {paper.paper}. Here: {shown}{protocol}."
+    protocol = f" (runs: {verdict.protocol})" if verdict.protocol else ""
+    source = f": {verdict.claim.source}" if verdict.claim.source else ""
+    return f"Contradicted: “{claim}” ({title}{source}). Here: {shown}{protocol}."

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from medseg.reporting.ablation import Ablation
-from medseg.reporting.claims.verdict import JudgedPaper
+from medseg.reporting.claims.verdict import JudgedStudy
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.conclusions import Conclusion, conclude, conclude_claims
 from medseg.reporting.formatting import count
@@ -40,7 +40,7 @@ class Contents:
     """Everything that a report is made of: runs in whatever state, their comparison, what follows from it.
 
     Args:
-        judged: claims of papers that there are runs for.
+        judged: claims that there are runs for.
         subgroups: of the test images.
         notes: lines of plain text on what was left out: copies of runs, damaged files.
     """
@@ -49,7 +49,7 @@ class Contents:
     comparison: Comparison
     ablations: Sequence[Ablation]
     published: Sequence[PublishedCell]
-    judged: Sequence[JudgedPaper] = ()
+    judged: Sequence[JudgedStudy] = ()
     subgroups: Subgroups = field(default_factory=Subgroups)
     notes: Sequence[str] = ()
 
@@ -80,7 +80,7 @@ class Contents:
 
     @cached_property
     def on_claims(self) -> tuple[str, ...]:
-        """The sentences on the claims of papers, as plain text."""
+        """The sentences on claims, as plain text."""
         return conclude_claims(self.judged)
 
     @property
@@ -149,11 +149,11 @@ def sections(contents: Contents) -> list[Section]:
         CERTAINTY: [certainty_table(comparison)],
         TUNING: [tuning_table(comparison)],
         "Ablations": [*ablation_tables(contents.ablations, comparison)],
-        "Claims of papers": [*claims_tables(contents.judged)],
+        "Claims": [*claims_tables(contents.judged)],
         "Runs that are not finished": [unfinished_table(contents.runs, comparison)],
     }
     paragraphs = {"Subgroups": tuple(map(escape_line, contents.subgroups.notes))}
-    lead = {"Claims of papers": contents.on_claims}
+    lead = {"Claims": contents.on_claims}
     made = [
         Section(
             title, tuple(table for table in several if table.grid.rows), paragraphs.get(title, ()), lead.get(title, ())

@@ -10,6 +10,7 @@ import numpy as np
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.line import Line
+from medseg.reporting.planning import Variances
 from medseg.reporting.rule import BETTER, EQUIVALENT, UNDECIDED, WORSE, Judgement, PairInput, judge, superiority
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Side, TrainingVariance
@@ -72,31 +73,64 @@ def sides_of(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Sid
     return {row: side for row, side in sides.items() if not np.isnan(side.seed_means).any()}
 
 
+@dataclass(frozen=True)
+class Family:
+    """All pairs of rows of a dataset, which are judged together.
+
+    Args:
+        rows: that have the measure.
+        inputs: of the rule, for each pair with images that both were tested on.
+        samples: the first row of each on these images.
+        trainings: of all rows.
+        networks: rows with several seeds.
+    """
+
+    rows: tuple[Line, ...]
+    inputs: tuple[PairInput, ...]
+    samples: tuple[Sample, ...]
+    trainings: TrainingVariance
+    networks: int
+
+    @classmethod
+    def of(cls, samples: Mapping[Line, Sample], measure: Measure) -> Family:
+        """Make the pairs of the rows of a dataset, each on the images that both were tested on."""
+        sides = sides_of(samples, measure)
+        inputs: list[PairInput] = []
+        shared: list[Sample] = []
+        for (first, one), (second, other) in combinations(enumerate(sides), 2):
+            both, sample = (sides[one], sides[other]), samples[one]
+            if sample.ids != samples[other].ids:
+                ids = sorted({*sample.ids} & {*samples[other].ids})
+                if not ids:
+                    continue
+                sample = sample.restricted(ids)
+                both = sample.side(measure), samples[other].restricted(ids).side(measure)
+            ranked = None if both[0].ranked is None or both[1].ranked is None else both[0].ranked - both[1].ranked
+            inputs.append(PairInput(first, second, both, ranked, "groups" if sample.groups else "images"))
+            shared.append(sample)
+        trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+        several = sum(side.seeds > 1 for side in sides.values())
+        return cls(tuple(sides), tuple(inputs), tuple(shared), trainings, several)
+
+    def variances(self, first: Line, second: Line) -> Variances | None:
+        """Return what planning knows of two rows; None where it knows nothing, since they cannot be judged."""
+        judged = sum(not given.why_not for given in self.inputs)
+        for given in self.inputs:
+            if {self.rows[given.first], self.rows[given.second]} == {first, second}:
+                return Variances.of_pair(given, self.trainings, self.networks, judged)
+        return None
+
+
 def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure) -> list[Pair]:
-    """Judge all pairs of rows of a dataset, `column`, each on the images that both were tested on."""
-    sides = sides_of(samples, measure)
-    inputs: list[PairInput] = []
-    shared: list[Sample] = []
-    for (first, one), (second, other) in combinations(enumerate(sides), 2):
-        both, sample = (sides[one], sides[other]), samples[one]
-        if sample.ids != samples[other].ids:
-            ids = sorted({*sample.ids} & {*samples[other].ids})
-            if not ids:
-                continue
-            sample = sample.restricted(ids)
-            both = sample.side(measure), samples[other].restricted(ids).side(measure)
-        ranked = None if both[0].ranked is None or both[1].ranked is None else both[0].ranked - both[1].ranked
-        inputs.append(PairInput(first, second, both, ranked, "groups" if sample.groups else "images"))
-        shared.append(sample)
-    names = list(sides)
-    trainings = TrainingVariance.of([side.seed_means for side in sides.values()])
+    """Judge all pairs of rows of a dataset, `column`."""
+    family = Family.of(samples, measure)
     up = measure.higher_is_better
-    judged = judge(inputs, trainings, higher_is_better=up, margin=1 / measure.points)
-    chances = superiority(inputs, trainings, higher_is_better=up)
+    judged = judge(family.inputs, family.trainings, higher_is_better=up, margin=1 / measure.points)
+    chances = superiority(family.inputs, family.trainings, higher_is_better=up)
     return [
         Pair(
-            first=names[given.first],
-            second=names[given.second],
+            first=family.rows[given.first],
+            second=family.rows[given.second],
             column=column,
             images=len(sample.ids),
             units=given.units,
@@ -104,7 +138,7 @@ def compare_pairs(column: Line, samples: Mapping[Line, Sample], measure: Measure
             superiority=chance if judgement.p is not None else None,
             **vars(judgement),
         )
-        for given, sample, judgement, chance in zip(inputs, shared, judged, chances, strict=True)
+        for given, sample, judgement, chance in zip(family.inputs, family.samples, judged, chances, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from medseg.reporting.rule import PairInput
 from medseg.reporting.statistics import ALPHA, Estimate, Part, Side, TrainingVariance
 
 POWER = 0.8
@@ -18,31 +19,65 @@ MOST_UNITS = 100_000
 
 @dataclass(frozen=True)
 class Variances:
-    """What planning knows of a dataset. Variances of single values, in the unit of the score squared.
+    """What planning knows of two networks on a dataset. Variances of single values, in the unit of the score squared.
 
     Args:
-        networks: with several seeds, K.
-        pairs: of all networks, which are judged together.
-        seeds: that the networks have, the fewest.
+        pairs: that are judged together, this one included.
+        seeds: of each of the two.
         units: of the test set (groups of images, else images).
-        training: between trainings, over infinitely many units.
-        unit: of the differences of two networks between units, beyond what changes from training to training.
+        training: between trainings of each of the two, over infinitely many units.
+        freedom: degrees of freedom of both estimates.
+        networks: whose trainings each was estimated from; 1 of a network that deviates more than the others, and more
+            where it is the one estimate of all networks.
+        unit: of the difference of the two between units, beyond what changes from training to training.
         residual: of a single value beyond its unit and its training.
     """
 
-    networks: int
     pairs: int
-    seeds: int
+    seeds: tuple[int, int]
     units: int
-    training: float
+    training: tuple[float, float]
+    freedom: tuple[float, float]
+    networks: tuple[int, int]
     unit: float
     residual: float
 
     @classmethod
-    def of(cls, sides: Sequence[Side]) -> Variances | None:
+    def of_pair(cls, given: PairInput, trainings: TrainingVariance, networks: int, pairs: int) -> Variances | None:
+        """Read them off a pair; None where it cannot be judged.
+
+        Args:
+            given: the pair.
+            trainings: of the networks of the dataset.
+            networks: those with several seeds.
+            pairs: that are judged together.
+        """
+        single = [trainings.single(number) for number in (given.first, given.second)]
+        one, other = single
+        if given.why_not or one is None or other is None:
+            return None
+        residual = float(np.mean([side.residual for side in given.sides]))
+        difference = float((given.sides[0].per_unit - given.sides[1].per_unit).var(ddof=1))
+        return cls(
+            pairs,
+            given.seeds,
+            given.units,
+            (max(one.variance - residual / given.units, 0.0), max(other.variance - residual / given.units, 0.0)),
+            (one.freedom, other.freedom),
+            (
+                1 if given.first in trainings.separate else networks,
+                1 if given.second in trainings.separate else networks,
+            ),
+            max(difference - residual * sum(1 / seeds for seeds in given.seeds), 0.0),
+            residual,
+        )
+
+    @classmethod
+    def typical(cls, sides: Sequence[Side]) -> Variances | None:
         """Read them off the networks of a dataset, all on the same units; None where they cannot be known.
 
-        Of the differences of two networks it takes the median over all pairs; networks with one seed are left out.
+        They are those of a pair of networks that deviate as all do, with as many seeds as the network with the fewest,
+        and with the median over all pairs of the variance between units. Networks with one seed are left out.
         """
         known = [side for side in sides if side.seeds > 1]
         trainings = TrainingVariance.of([side.seed_means for side in known]).pooled
@@ -55,25 +90,41 @@ class Variances:
         seeds = np.array([side.seeds for side in known])
         differences = (per_unit[first] - per_unit[second]).var(axis=1, ddof=1)
         single = float(np.median(differences - residual * (1 / seeds[first] + 1 / seeds[second])))
-        training = trainings.variance - residual / units
-        pairs = len(sides) * (len(sides) - 1) // 2
-        return cls(len(known), pairs, int(seeds.min()), units, max(training, 0.0), max(single, 0.0), residual)
+        training, fewest_seeds = max(trainings.variance - residual / units, 0.0), int(seeds.min())
+        return cls(
+            len(first),
+            (fewest_seeds, fewest_seeds),
+            units,
+            (training, training),
+            (trainings.freedom, trainings.freedom),
+            (len(known), len(known)),
+            max(single, 0.0),
+            residual,
+        )
 
-    def power(self, difference: float, *, seeds: int, units: int) -> float:
-        """Return how probable it is that a pair that differs so much gets a verdict, 0 to 1.
+    def power(self, difference: float, *, seeds: int | None = None, units: int | None = None) -> float:
+        """Return how probable it is that the pair gets a verdict if it differs so much, 0 to 1.
 
         As of `rule.judge`: the expected variances at Holm's first step; later steps are easier, so it is somewhat more
-        in truth. Assumes that the ranks of the units see what the mean sees.
+        in truth. Assumes that the ranks of the units see what the mean sees, which takes more than a few units.
+
+        Args:
+            difference: in the unit of the score.
+            seeds: of every network of the dataset; None for as many as there are.
+            units: None for as many as there are.
         """
         from scipy.special import nctdtr, stdtrit
 
-        if seeds < 2 or 2.0 ** (1 - units) * self.pairs >= ALPHA:
+        units = self.units if units is None else units
+        each = self.seeds if seeds is None else (seeds, seeds)
+        if min(each) < 2 or 2.0 ** (1 - units) * self.pairs >= ALPHA:
             return 0.0
-        parts = (
-            Part((self.unit + 2 * self.residual / seeds) / units, units - 1),
-            Part(2 * (self.training + self.residual / units) / seeds, self.networks * (seeds - 1)),
-        )
-        expected = Estimate(difference, parts)
+        freedom = self.freedom if seeds is None else tuple(networks * (seeds - 1) for networks in self.networks)
+        variances = [(own + self.residual / units) / count for own, count in zip(self.training, each, strict=True)]
+        pooled = min(self.networks) > 1  # one estimate of both
+        parts = [Part((self.unit + sum(self.residual / count for count in each)) / units, units - 1)]
+        parts += [Part(sum(variances), freedom[0])] if pooled else list(map(Part, variances, freedom))
+        expected = Estimate(difference, tuple(parts))
         if not expected.error:
             return 1.0
         critical = -stdtrit(expected.freedom, ALPHA / self.pairs / 2)
@@ -86,11 +137,11 @@ def smallest_difference(variances: Variances) -> float | None:
     from scipy.optimize import brentq
 
     def lacking(difference: float) -> float:
-        return POWER - variances.power(difference, seeds=variances.seeds, units=variances.units)
+        return POWER - variances.power(difference)
 
-    error = float(np.sqrt(variances.training + variances.unit + variances.residual))
+    error = float(np.sqrt(max(variances.training) + variances.unit + variances.residual))
     if not error:
-        return 0.0
+        return 0.0 if variances.power(0.0) else None
     high = next((error * 2.0**k for k in range(-8, 12) if lacking(error * 2.0**k) <= 0), None)
     return None if high is None else float(brentq(lacking, 0.0, high, xtol=error * 1e-4))
 
@@ -102,7 +153,8 @@ class Plan:
     Args:
         difference: in the unit of the score.
         pairs: that are compared together.
-        seeds, units: there are now.
+        seeds: of the network with the fewest.
+        units: there are now.
         power: with these, 0 to 1.
         seeds_needed: with these images; None where more seeds alone do not do it (100 are not enough).
         units_needed: with these seeds; None where more images alone do not do it (100,000 are not enough).
@@ -124,15 +176,14 @@ def plan(variances: Variances, difference: float) -> Plan:
     variances are as estimated: those of two or three seeds are rough, and so is the plan.
     """
     power = partial(variances.power, difference)
-    seeds, units = variances.seeds, variances.units
     return Plan(
         difference,
         variances.pairs,
-        seeds,
-        units,
-        power(seeds=seeds, units=units),
-        fewest(lambda count: power(seeds=count, units=units), 2, MOST_SEEDS),
-        fewest(lambda count: power(seeds=seeds, units=count), 2, MOST_UNITS),
+        min(variances.seeds),
+        variances.units,
+        power(),
+        fewest(lambda count: power(seeds=count), 2, MOST_SEEDS),
+        fewest(lambda count: power(units=count), 2, MOST_UNITS),
     )
 
 

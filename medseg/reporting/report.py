@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from medseg.errors import UserError
 from medseg.reporting.ablation import find_ablations
-from medseg.reporting.claims.judging import judge_papers
+from medseg.reporting.claims.judging import judge_studies
 from medseg.reporting.comparison import Comparison, measures_of, score_runs, with_verdicts
 from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import of_one_tolerance, tests_under
@@ -54,7 +54,7 @@ class Report(Contents):
 
     @property
     def sentences(self) -> list[str]:
-        """The sentences on the datasets and on the claims of papers, as plain text."""
+        """The sentences on the datasets and on claims, as plain text."""
         return [*(one.text for one in self.conclusions), *self.on_claims]
 
     def _repr_html_(self) -> str:
@@ -170,7 +170,7 @@ def report_of(
         comparison=comparison,
         ablations=find_ablations(comparison),
         published=find_published(comparison, read_published(published_files())),
-        judged=judge_papers(comparison),
+        judged=judge_studies(comparison),
         subgroups=find_subgroups(comparison, wanted),
         notes=notes,
     )

@@ -16,7 +16,7 @@ from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES, Measure, Measures
 from medseg.reporting.claims import judging
 from medseg.reporting.claims.file import EPOCHS, SIZE, STEPS, read_claims
-from medseg.reporting.claims.judging import judge, judge_papers
+from medseg.reporting.claims.judging import judge, judge_studies
 from medseg.reporting.claims.power import power_text
 from medseg.reporting.claims.verdict import Verdict, as_rows
 from medseg.reporting.line import Line
@@ -131,8 +131,18 @@ def verdicts(folder: Path, comparison: Any, *given: Mapping[str, Any], **protoco
     length = {STEPS: protocol["steps"]} if "steps" in protocol else {EPOCHS: protocol.get("epochs", 5)}
     least = {SIZE: protocol.get("size", 64), **length}
     file = folder / "claims.yaml"
-    file.write_text(yaml.safe_dump({"paper": "A paper", "protocol": least, "claims": items}))
+    file.write_text(yaml.safe_dump({"title": "A paper", "protocol": least, "claims": items}))
     return judge(file, comparison)
+
+
+@dataclass
+class Known:
+    """A family whose pairs all have the same variances."""
+
+    of_each: Variances | None
+
+    def variances(self, first: Line, second: Line) -> Variances | None:
+        return self.of_each
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +154,7 @@ def other_pairs(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Pair]]:
         return given[" ".join([measure.name, *(images[KVASIR] if images else ())])]
 
     monkeypatch.setattr(judging, "pairs_under", pairs_under)
-    monkeypatch.setattr(judging, "variances_under", lambda *_: None)
+    monkeypatch.setattr(judging, "family_under", lambda *_: Known(None))
     return given
 
 
@@ -302,6 +312,17 @@ def test_sizes_are_counted_under_any_protocol(tmp_path: Path) -> None:
     assert missing.state == "no runs"
 
 
+def test_a_share_is_counted_on_each_dataset(tmp_path: Path) -> None:
+    made = compared({(CONVUNEXT, UNET): ALL})
+    for (row, column), cell in made.cells.items():
+        for run in cell.runs:  # more classes on DSB
+            run.summary["parameters"] = {"convunext": 747, "unet": 1000}[row.name] + 10 * (column == DSB)
+    size = {"parameters_of": {"model": "convunext"}, "of": {"model": "unet"}, "are_percent": 74.6}
+    exact, near, far = verdicts(tmp_path, made, *({**size, "within": within} for within in (0.1, 0.4, 0.01)))
+    assert [one.state for one in (exact, near, far)] == ["mixed", "supported", "contradicted"]
+    assert exact.remarks[0].startswith("747 parameters against 1,000; 757 parameters against 1,010; within 0.1 ")
+
+
 def test_of_several_sizes_that_of_the_shipped_network_counts(tmp_path: Path) -> None:
     wide, wider = line("convunext", model__base_channels="64"), line("convunext", model__base_channels="96")
     made = compared({(CONVUNEXT, UNET): ALL, (wide, UNET): ALL, (wider, UNET): ALL})
@@ -395,7 +416,16 @@ def test_of_a_network_with_several_settings_the_shipped_one_counts(tmp_path: Pat
     assert (ablation.state, ablation.datasets[0].pair.second) == ("undecided", narrow)
     (verdict,) = verdicts(tmp_path, compared({(narrow, UNET): ALL, (wide, UNET): ALL}), BETTER)
     assert verdict.state == "no runs"
-    assert "kvasir: several settings of a network; name what tells them apart" in verdict.remarks
+    assert "kvasir: a side has several settings or networks; name what tells them apart" in verdict.remarks
+
+
+def test_a_side_of_several_networks_is_not_narrowed_to_one(tmp_path: Path) -> None:
+    made = compared({(CONVUNEXT, UNET): ALL, (CONVUNEXT, AMSUNET): NONE})
+    (verdict,) = verdicts(tmp_path, made, {"better": {"model": "convunext"}, "than": {"model.kernel_size": 7}})
+    assert verdict.state == "no runs"
+    assert "kvasir: a side has several settings or networks; name what tells them apart" in verdict.remarks
+    (same,) = verdicts(tmp_path, made, {"better": {"model": "unet"}, "than": {"model": "unet"}})
+    assert (same.state, same.remarks[0]) == ("no runs", "kvasir: both sides are the same runs")
 
 
 def test_a_network_of_two_experiments_is_taken_from_that_of_the_other_side(tmp_path: Path) -> None:
@@ -450,14 +480,23 @@ def test_targets_take_a_third_of_the_images(tmp_path: Path, other_pairs: dict[st
 
 # Power.
 
-KNOWN = Variances(networks=2, pairs=6, seeds=3, units=120, training=1e-4, unit=1.6e-3, residual=8e-4)
+KNOWN = Variances(
+    pairs=6,
+    seeds=(3, 3),
+    units=120,
+    training=(1e-4, 1e-4),
+    freedom=(4, 4),
+    networks=(2, 2),
+    unit=1.6e-3,
+    residual=8e-4,
+)
 
 
 def test_a_decided_claim_has_its_power_and_an_undecided_one_what_would_decide_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = replace(KNOWN, training=2e-5, unit=1e-4, residual=1e-4)
-    monkeypatch.setattr(judging, "variances_under", lambda comparison, measure, column, images: known)
+    known = replace(KNOWN, training=(2e-5, 2e-5), unit=1e-4, residual=1e-4)
+    monkeypatch.setattr(judging, "family_under", lambda comparison, measure, column, images: Known(known))
     made = compared({(CONVUNEXT, UNET): ("worse", "undecided")}, (KVASIR, ISIC))
     (verdict,) = verdicts(tmp_path, made, BETTER)
     smallest = smallest_difference(known)
@@ -466,21 +505,39 @@ def test_a_decided_claim_has_its_power_and_an_undecided_one_what_would_decide_it
     assert shown == f"kvasir: differences from {100 * smallest:.2f} points on are shown with a power of 80 %"
     seeds = plan(known, 0.005).seeds_needed
     assert seeds is not None
-    assert needed == f"isic: {seeds} seeds would show a difference of 0.50 points"
+    assert needed == f"isic: {seeds} seeds would show a difference of 0.50 points with a power of 80 %"
     assert as_rows([verdict])[0]["power"] == f"{shown}; {needed}"
 
 
 @pytest.mark.parametrize(
     ("known", "state", "expected"),
     [
-        (replace(KNOWN, training=1e-8), "undecided", "kvasir: 3 seeds and "),
+        (replace(KNOWN, training=(1e-8, 1e-8)), "undecided", "kvasir: 3 seeds and "),
         (KNOWN, "undecided", "kvasir: 100 seeds and "),
-        (replace(KNOWN, training=1.0), "undecided", "kvasir: 100 seeds and 100,000 images would not show"),
-        (replace(KNOWN, seeds=1), "better", "kvasir: no difference can be shown"),
+        (replace(KNOWN, training=(1.0, 1.0)), "undecided", "kvasir: 100 seeds and 100,000 images would not show"),
+        (replace(KNOWN, seeds=(1, 1)), "better", "kvasir: no difference can be shown"),
     ],
 )
 def test_power_where_seeds_do_not_help(known: Variances, state: str, expected: str) -> None:
     assert expected in power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.005, state), known, MEASURES["dice"])
+
+
+def test_power_of_an_undecided_pair_whose_mean_is_decided_names_no_runs() -> None:
+    pair = Pair(CONVUNEXT, UNET, KVASIR, 0.2, "undecided")
+    assert power_text(pair, KNOWN, MEASURES["dice"]).endswith("since the mean and the ranks disagree")
+
+
+def test_power_of_no_difference_is_that_of_the_runs() -> None:
+    text = power_text(Pair(CONVUNEXT, UNET, KVASIR, 1e-6, "undecided"), KNOWN, MEASURES["dice"])
+    assert text.startswith("kvasir: differences from ")
+
+
+def test_more_seeds_are_more_than_there_are() -> None:
+    known = replace(KNOWN, seeds=(20, 30), freedom=(48, 48))
+    text = power_text(Pair(CONVUNEXT, UNET, KVASIR, 0.005, "undecided"), known, MEASURES["dice"])
+    seeds = re.search(r"(\d+) seeds and", text)
+    assert seeds is not None
+    assert int(seeds[1]) in (50, 100)
 
 
 def test_seeds_and_images_together_have_the_power() -> None:
@@ -513,10 +570,11 @@ def test_power_is_of_the_score_and_the_images_that_a_claim_asks_for(
 ) -> None:
     asked = []
 
-    def variances_under(comparison: Any, measure: Measure, column: Line, images: Any) -> None:
+    def family_under(comparison: Any, measure: Measure, column: Line, images: Any) -> Known:
         asked.append((measure.name, column.name, images))
+        return Known(None)
 
-    monkeypatch.setattr(judging, "variances_under", variances_under)
+    monkeypatch.setattr(judging, "family_under", family_under)
     made = compared({(CONVUNEXT, UNET): ("undecided",)}, (KVASIR,))
     for key, cell in made.cells.items():
         made.cells[key] = replace(cell, sample=Sample(tuple("012"), np.ones((3, 3, 1, 4), int)))
@@ -541,8 +599,8 @@ def test_studies_without_runs_are_left_out(tmp_path: Path) -> None:
         (tmp_path / study).mkdir()
         others = [BETTER | {"better": {"model": name}} for name in (model, "other")]
         verdicts(tmp_path / study, compared({}), *others)
-    judged: Any = judge_papers(compared({(CONVUNEXT, UNET): ALL}), tmp_path)  # type: ignore[arg-type]
-    assert [(one.study, one.paper, len(one.verdicts), one.without_runs) for one in judged] == [
+    judged: Any = judge_studies(compared({(CONVUNEXT, UNET): ALL}), tmp_path)  # type: ignore[arg-type]
+    assert [(one.study, one.title, len(one.verdicts), one.without_runs) for one in judged] == [
         ("b", "A paper", 1, 1),
         ("c", "A paper", 1, 1),
     ]
@@ -560,34 +618,37 @@ def test_every_shipped_file_names_its_protocol() -> None:
         assert all(flatten(dict(read.protocol)).values()), file
 
 
-KEYS = "protocol: {data.image_size: 256, trainer.max_epochs: 100}\npaper: x\n"
+KEYS = "protocol: {data.image_size: 256, trainer.max_epochs: 100}\ntitle: x\n"
+CLAIM = KEYS + "claims: [{says: a, source: b, better: {a: b}, than: {a: b}"
+SHARE = KEYS + "claims: [{says: a, source: b, parameters_of: {a: b}, of: {a: b}"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("- a", "damaged (list instead of keys with values"),
-        ("paper: [\n", "damaged (while parsing a flow node"),
-        ("paper: x\nclaims: []", " has no 'protocol'"),
-        ("paper: x\nprotocol: {data.image_size: 256}\nclaims: []", "'protocol' must be {data.image_size: 256, "),
-        ("paper: x\nprotocol: {data.image_size: 256, trainer.max_epochs: {isbi: many}}\nclaims: []", "'protocol' must"),
-        ("paper: x\nprotocol: {data.image_size: 256, trainer.max_epochs: -1}\nclaims: []", "'protocol' must be"),
-        ("paper: x\nprotocol: {data.image_size: 9, trainer.max_epochs: 1, steps: 1}\nclaims: []", "'protocol' must be"),
+        ("title: [\n", "damaged (while parsing a flow node"),
+        ("title: x\nclaims: []", " has no 'protocol'"),
+        ("title: x\nprotocol: {data.image_size: 256}\nclaims: []", "'protocol' must be {data.image_size: 256, "),
+        ("title: x\nprotocol: {data.image_size: 256, trainer.max_epochs: {isbi: many}}\nclaims: []", "'protocol' must"),
+        ("title: x\nprotocol: {data.image_size: 256, trainer.max_epochs: -1}\nclaims: []", "'protocol' must be"),
+        ("title: x\nprotocol: {data.image_size: 9, trainer.max_epochs: 1, steps: 1}\nclaims: []", "'protocol' must be"),
         (KEYS + "claims: {}", "'claims' must be a list"),
         (KEYS + "clams: []", "unknown key 'clams'; did you mean 'claims'?"),
         (KEYS + "claims: [better]", "claim 1 must be keys with values, got 'better'"),
         (KEYS + "claims: [{says: a, source: b, better: {model: a}}]", "claim 1 has no 'than'"),
         (KEYS + "claims: [{says: a, better: {model: a}, than: {model: b}}]", "claim 1 has no 'source'"),
-        (KEYS + "claims: [{says: a, source: b, beter: {}, than: {}}]", "key 'beter'; did you mean 'better'?"),
-        (KEYS + "claims: [{says: a, source: b, better: unet, than: {}}]", "1: 'better' must be keys with values"),
-        (KEYS + "claims: [{says: a, source: b, better: {}, than: []}]", "claim 1: 'than' must be keys with values"),
-        (KEYS + "claims: [{says: a, source: b, better: {}, than: {}, score: dise}]", "'score' must be one of dice, "),
-        (KEYS + "claims: [{says: a, source: b, better: {}, than: {}, targets: tiny}]", "of small, medium, large"),
-        (KEYS + "claims: [{says: a, source: b, better: {}, than: {}, with_fewer_parameters: 1}]", "true or false"),
-        (KEYS + "claims: [{says: 1, source: b, better: {}, than: {}}]", "'says' must be a text, got 1"),
-        (KEYS + "claims: [{says: a, source: b, parameters_of: {}, of: {}, are_percent: yes}]", "a number from 0"),
-        (KEYS + "claims: [{says: a, source: b, parameters_of: {}, of: {}}]", "claim 1 has no 'are_percent'"),
-        (KEYS + "claims: [{says: a, source: b, parameters_of: {}, of: {}, than: {}}]", "unknown key 'than'"),
+        (KEYS + "claims: [{says: a, source: b, beter: {a: b}, than: {a: b}}]", "key 'beter'; did you mean 'better'?"),
+        (KEYS + "claims: [{says: a, source: b, better: unet, than: {a: b}}]", "1: 'better' must be keys with values"),
+        (KEYS + "claims: [{says: a, source: b, better: {a: b}, than: []}]", "claim 1: 'than' must be keys with values"),
+        (CLAIM + ", score: dise}]", "'score' must be one of dice, "),
+        (CLAIM + ", targets: tiny}]", "of small, medium, large"),
+        (CLAIM + ", with_fewer_parameters: 1}]", "true or false"),
+        (KEYS + "claims: [{says: 1, source: b, better: {a: b}, than: {a: b}}]", "'says' must be a text, got 1"),
+        (SHARE + ", are_percent: yes}]", "a number from 0"),
+        (SHARE + "}]", "claim 1 has no 'are_percent'"),
+        (SHARE + ", than: {a: b}}]", "unknown key 'than'"),
+        (KEYS + "claims: [{says: a, source: b, better: {}, than: {a: b}}]", "1: 'better' must be keys with values"),
     ],
 )  # fmt: skip
 def test_a_malformed_file_is_named_in_one_line(text: str, message: str, tmp_path: Path) -> None:

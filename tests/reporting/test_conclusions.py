@@ -11,7 +11,7 @@ import pytest
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.cells import Cell, Score
 from medseg.reporting.claims.file import Claim
-from medseg.reporting.claims.verdict import JudgedPaper, OnDataset, Verdict
+from medseg.reporting.claims.verdict import JudgedStudy, OnDataset, Verdict
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.conclusions import conclude, conclude_claims, kind_of, kinds_of
 from medseg.reporting.line import Line
@@ -54,7 +54,7 @@ def text_of(comparison: Comparison) -> str:
         (["better"], "; it is better than b."),
         (["undecided"], "; b is not shown to differ from it."),
         (["equivalent"], "; b is equivalent to it within 1 point."),
-        (["better", "better"], "; it is better than all 2 others."),
+        (["better", "better"], "; it is better than both others."),
         (["better", "undecided"], "; it is better than 1 of 2 others, and c is not shown to differ."),
         (["undecided", "undecided"], "; b and c are not shown to differ from it."),
         (["undecided"] * 4, "; none of the 4 others is shown to differ from it."),
@@ -292,7 +292,7 @@ def test_a_report_of_runs_says_it_everywhere(tmp_path: Path) -> None:
 
 
 def claim(says: str) -> Claim:
-    return Claim(says=says, source="abstract", better={}, than=(), where={}, measure=MEASURES["dice"])
+    return Claim(says=says, source="abstract", better={"model": says}, than=(), where={}, measure=MEASURES["dice"])
 
 
 def test_claims_are_counted_and_contradictions_are_stated() -> None:
@@ -303,20 +303,22 @@ def test_claims_are_counted_and_contradictions_are_stated() -> None:
         ("data: differences from 2.90 points on are shown with a power of 80 %",),
     )  # fmt: skip
     others = [Verdict(claim(f"claim {k}"), state) for k, state in enumerate(["supported", *["not comparable"] * 4])]
-    paper = JudgedPaper("study", "A et al., 2024", (*others, against), 0)
+    paper = JudgedStudy("study", "A et al., 2024", (*others, against), 0)
     assert conclude_claims([paper]) == (
-        "Of 6 claims of papers, 1 is supported, 1 contradicted and 4 not comparable.",
-        "Contradicted: “A is better than B” (abstract), A et al., 2024. Here: data -3.10 [-5.00, -1.20] worse; data: "
-        "differences from 2.90 points on are shown with a power of 80 % (protocol: 256 x 256, 9 epochs).",
+        "Of 6 claims, 1 is supported, 1 contradicted and 4 not comparable.",
+        "Contradicted: “A is better than B” (A et al., 2024: abstract). Here: data -3.10 [-5.00, -1.20] worse; data: "
+        "differences from 2.90 points on are shown with a power of 80 % (runs: 256 x 256, 9 epochs).",
     )
     undecided = replace(against, state="undecided")
     assert conclude_claims([replace(paper, verdicts=(*others[1:], undecided))]) == (
-        "Of 5 claims of papers, 0 are supported, 0 contradicted, 1 undecided and 4 not comparable.",
+        "Of 5 claims, 0 are supported, 0 contradicted, 1 undecided and 4 not comparable.",
     )
-    twice = replace(paper, verdicts=(against, against, others[1]))
-    assert conclude_claims([twice])[0].startswith(
-        "Of 3 verdicts on 2 claims of papers, some under several settings, 0 are"
-    )
+    twice = replace(paper, verdicts=(against, replace(against, protocol="other"), others[1]))
+    assert conclude_claims([twice])[0].startswith("Of 3 verdicts on 2 claims, some under several settings, 0 are")
+    # Another study asks the same in other words; the runs are too short for it.
+    again = replace(against, claim=replace(against.claim, says="B is worse.", source="us"), state="not comparable")
+    first = JudgedStudy("first", "Ours", (again,), 0)
+    assert conclude_claims([first, paper]) == conclude_claims([paper])
     assert conclude_claims([]) == ()
 
 
@@ -326,7 +328,7 @@ def test_claims_are_not_counted_where_none_about_a_score_was_judged() -> None:
     pair = make_pair(first, second, data, 0.0, state="not judged")
     one_seed = Verdict(claim("A is better than B."), "not judged", "one seed", (OnDataset("b", pair),))
     small = Verdict(claim("A is better than C."), "not comparable", "2 epochs")
-    assert conclude_claims([JudgedPaper("study", "A et al., 2024", (counted, one_seed, small), 0)]) == ()
+    assert conclude_claims([JudgedStudy("study", "A et al., 2024", (counted, one_seed, small), 0)]) == ()
 
 
 # Titles.

@@ -203,7 +203,7 @@ def test_a_claim_is_about_an_external_test_where_it_names_it(sweep: Path, report
     def verdicts(where: str) -> list[str]:
         file = tmp_path / "claims.yaml"
         file.write_text(
-            f"paper: A\nprotocol: {{data.image_size: 64, trainer.max_epochs: 5}}\nclaims:\n"
+            f"title: A\nprotocol: {{data.image_size: 64, trainer.max_epochs: 5}}\nclaims:\n"
             f"  - says: better\n    source: table 1\n    better: {{model: convunext}}\n"
             f"    than: {{model: unet}}\n{where}"
         )

@@ -1,6 +1,6 @@
 """The file of what a study or a paper claims, `experiments/<study>/claims.yaml`.
 
-    paper: ConvUNeXt (Han et al., 2022)
+    title: ConvUNeXt (Han et al., 2022)
     protocol: {data.image_size: 256, trainer.max_epochs: 100} # at least; or of each dataset: {dsb: 256, isbi: 512};
                                                                # or steps: 1000 instead of trainer.max_epochs
     claims:
@@ -72,17 +72,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimsFile:
-    """The claims of a paper.
+    """The claims of a paper, or of a study.
 
     Args:
-        paper: whose claims these are.
+        title: whose claims these are.
         protocol: what runs must have at least for their scores to speak to the claims: `SIZE`, of the shorter side in
             pixels, and `EPOCHS`, whole passes over the training split, or `STEPS` of the optimizer; each a number, or
             one for each dataset.
         claims: in the order of the file.
     """
 
-    paper: str
+    title: str
     protocol: Mapping[str, float | Mapping[str, float]]
     claims: tuple[Claim, ...]
 
@@ -94,9 +94,9 @@ def read_claims(file: str | Path, measures: Measures = MEASURES) -> ClaimsFile:
     """
     file = Path(file)
     content = read_yaml(file)
-    check_keys(content, {"paper": TEXT, "protocol": PROTOCOL, "claims": LIST}, set(), f"{file}")
+    check_keys(content, {"title": TEXT, "protocol": PROTOCOL, "claims": LIST}, set(), f"{file}")
     claims = [make_claim(item, measures, f"{file}: claim {n}") for n, item in enumerate(content["claims"], start=1)]
-    return ClaimsFile(content["paper"], content["protocol"], tuple(claims))
+    return ClaimsFile(content["title"], content["protocol"], tuple(claims))
 
 
 def make_claim(item: Any, measures: Measures, where: str) -> Claim:
@@ -152,8 +152,8 @@ def is_number(value: Any) -> bool:
 
 
 def is_selector(value: Any) -> bool:
-    """Whether a value is a selector."""
-    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+    """Whether a value is a selector; an empty one would select everything."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(key, str) for key in value)
 
 
 def is_protocol(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What papers claim, and whether runs support it, by the rule of the whole report.
+"""What papers and studies claim, and whether runs support it, by the rule of the whole report.
 
 A claim of a score selects rows of the comparison (`medseg.reporting.claims.file` has the form of the file). On each
 dataset it has the verdict of their pair: better, worse, equivalent, undecided or not judged, in the family of all pairs
@@ -33,15 +33,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell
 from medseg.reporting.claims.file import TARGETS, Claim, Selector, read_claims
 from medseg.reporting.claims.power import power_text
 from medseg.reporting.claims.runs import changes_network, matches, outside, protocol_of, selector_text
-from medseg.reporting.claims.verdict import JudgedPaper, OnDataset, Verdict
-from medseg.reporting.comparison import Comparison, pairs_under, variances_under
+from medseg.reporting.claims.verdict import JudgedStudy, OnDataset, Verdict
+from medseg.reporting.comparison import Comparison, family_under, pairs_under
 from medseg.reporting.line import Facts, Line
-from medseg.reporting.pairs import Pair, find_pair
-from medseg.reporting.planning import Variances
+from medseg.reporting.pairs import Family, Pair, find_pair
 from medseg.reporting.published import experiments_folder
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 from medseg.runs.run import Run
@@ -52,19 +52,19 @@ EXPERIMENT = ("experiment", "folder")
 """Facts that tell rows of one configuration apart, which was trained twice."""
 
 
-def judge_papers(comparison: Comparison, folder: Path | None = None) -> list[JudgedPaper]:
-    """Judge the claims of every study, sorted by its folder; a paper whose claims have no runs is left out.
+def judge_studies(comparison: Comparison, folder: Path | None = None) -> list[JudgedStudy]:
+    """Judge the claims of every study, sorted by its folder; a file whose claims have no runs is left out.
 
     Raises `UserError` for a malformed file.
     """
-    judged, papers = Judged(comparison), []
+    judged, studies = Judged(comparison), []
     for file in sorted((folder or experiments_folder()).glob("*/claims.yaml")):
         read = read_claims(file, comparison.measures)
         verdicts = [verdict for claim in read.claims for verdict in judge_claim(claim, read.protocol, judged)]
         there = tuple(verdict for verdict in verdicts if verdict.state != "no runs")
         if there:
-            papers.append(JudgedPaper(file.parent.name, read.paper, there, len(verdicts) - len(there)))
-    return papers
+            studies.append(JudgedStudy(file.parent.name, read.title, there, len(verdicts) - len(there)))
+    return studies
 
 
 def judge(file: str | Path, comparison: Comparison) -> list[Verdict]:
@@ -83,7 +83,7 @@ class Judged:
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
         self.known: dict[tuple[str, str | None], Sequence[Pair]] = {(comparison.measure.name, None): comparison.pairs}
-        self.variances: dict[tuple[str, str | None, Line], Variances | None] = {}
+        self.families: dict[tuple[str, str | None, Line], Family] = {}
         self.thirds: dict[str, Mapping[Line, Sequence[str]]] = {}
 
     def images(self, targets: str) -> Mapping[Line, Sequence[str]]:
@@ -103,10 +103,10 @@ class Judged:
     def power(self, claim: Claim, pair: Pair) -> str:
         """Say what a pair of a claim could show."""
         key = (claim.measure.name, claim.targets, pair.column)
-        if key not in self.variances:
+        if key not in self.families:
             images = self.images(claim.targets)[pair.column] if claim.targets else None
-            self.variances[key] = variances_under(self.comparison, claim.measure, pair.column, images)
-        return power_text(pair, self.variances[key], claim.measure)
+            self.families[key] = family_under(self.comparison, claim.measure, pair.column, images)
+        return power_text(pair, self.families[key].variances(pair.first, pair.second), claim.measure)
 
 
 def third(comparison: Comparison, targets: str) -> dict[Line, list[str]]:
@@ -194,12 +194,7 @@ def judge_settings(
         chosen = choose(both, (claim.better, other), claim.where)
         pair = judged.pair(claim, *chosen) if chosen else None
         if chosen is None or pair is None:
-            lacking = (
-                f"no {claim.measure.title} of both on the same images"
-                if chosen
-                else "several settings of a network; name what tells them apart"
-            )
-            notes.append(f"{column.label}: {lacking}")
+            notes.append(f"{column.label}: {why_no_pair(chosen, claim.measure)}")
             continue
         used = [run for cell in chosen for run in cell.runs if run.finished and run not in cell.unused]
         below = [(column.label, text) for run in used if (text := outside(protocol, run))]
@@ -236,7 +231,7 @@ def judge_settings(
         if state not in ("not comparable", "not judged") and not fewer:
             state = "contradicted" if known else "undecided"
     power = [
-        f"{text}{f' ({on.against})' if len(claim.than) > 1 and on.pair.state == UNDECIDED else ''}"
+        f"{text}{f' ({on.against})' if len(claim.than) > 1 else ''}"
         for on in datasets
         if (text := judged.power(claim, on.pair))
     ]
@@ -244,6 +239,15 @@ def judge_settings(
     text = ", ".join([protocol_of(distinct), *differing])
     reason = "; ".join(unique(reasons))
     return Verdict(claim, state, reason, tuple(datasets), len(distinct), text, unique(power), unique(notes))
+
+
+def why_no_pair(chosen: tuple[Cell, Cell] | None, measure: Measure) -> str:
+    """Say why two sides have no pair."""
+    if chosen is None:
+        return "a side has several settings or networks; name what tells them apart"
+    if chosen[0] is chosen[1]:
+        return "both sides are the same runs"
+    return f"no {measure.title} of both on the same images"
 
 
 def choose(sides: Sequence[Sequence[Cell]], selectors: Sequence[Selector], where: Selector) -> tuple[Cell, Cell] | None:
@@ -267,7 +271,8 @@ def experiments(cell: Cell) -> set[str]:
 
 def one_setting(cells: Sequence[Cell]) -> bool:
     """Whether some cells have one configuration, be it in several experiments."""
-    return len({tuple(fact for fact in cell.row.facts if fact[0] not in EXPERIMENT) for cell in cells}) == 1
+    settings = {(cell.row.name, *(fact for fact in cell.row.facts if fact[0] not in EXPERIMENT)) for cell in cells}
+    return len(settings) == 1
 
 
 def decide(sides: Iterable[Iterable[str]]) -> str:
@@ -285,24 +290,36 @@ def decide(sides: Iterable[Iterable[str]]) -> str:
 
 
 def judge_share(claim: Claim, percent: float, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
-    """Judge a claim of a share of parameters."""
-    sides = [(selector_text(selected), sizes_of(claim, runs, selected)) for selected in (claim.better, claim.than[0])]
+    """Judge a claim of a share of parameters on each dataset; numbers of classes change the counts a little."""
     measured = sum(run.parameters is not None for run in runs)
-    several = tuple(f"several sizes of {name}; name what tells them apart" for name, sizes in sides if len(sizes) > 1)
-    if several:
-        return Verdict(claim, "undecided", runs=measured, remarks=several)
-    if not all(sizes for _, sizes in sides):
+    selected = (claim.better, claim.than[0])
+    sizes: dict[tuple[int, int], None] = {}
+    for data in unique(run.data for run in runs):
+        sides = [sizes_of(claim, [run for run in runs if run.data == data], one) for one in selected]
+        several = tuple(
+            f"several sizes of {selector_text(one)}; name what tells them apart"
+            for one, counts in zip(selected, sides, strict=True)
+            if len(counts) > 1
+        )
+        if several:
+            return Verdict(claim, "undecided", runs=measured, remarks=several)
+        if all(sides):
+            (first,), (second,) = sides
+            sizes[first, second] = None
+    if not sizes:
         return Verdict(claim, "no runs", remarks=remarks)
-    (first,), (second,) = (sizes for _, sizes in sides)
-    counted = 100 * first / second
-    allowed = f"{first:,} parameters against {second:,}; within {claim.within:g} percentage points is allowed"
-    state = "supported" if abs(counted - percent) <= claim.within else "contradicted"
-    return Verdict(claim, state, runs=measured, remarks=(allowed,), counted=counted)
+    counted = [100 * first / second for first, second in sizes]
+    allowed = "; ".join(f"{first:,} parameters against {second:,}" for first, second in sizes)
+    right = {abs(share - percent) <= claim.within + 1e-9 for share in counted}  # not undone by rounding
+    state = "mixed" if len(right) == 2 else "supported" if right == {True} else "contradicted"
+    note = f"{allowed}; within {claim.within:g} percentage points is allowed"
+    return Verdict(claim, state, runs=measured, remarks=(note,), counted=float(np.mean(counted)))
 
 
 def sizes_of(claim: Claim, runs: Sequence[Run], selected: Selector) -> set[int]:
     """Return the numbers of parameters of the runs of a side; of several, those of the network as shipped, if any."""
-    here = [run for run in runs if run.parameters is not None and matches(run, claim.where, selected)]
+    where = {key: value for key, value in claim.where.items() if key != "data"}  # an external test is no run's dataset
+    here = [run for run in runs if run.parameters is not None and matches(run, where, selected)]
     shipped = [run for run in here if not changes_network(run, claim.where, selected)]
     return {run.parameters for run in shipped or here if run.parameters is not None}
 

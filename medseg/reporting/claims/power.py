@@ -11,6 +11,11 @@ from medseg.reporting.pairs import Pair
 from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Variances, fewest, plan, smallest_difference
 from medseg.reporting.rule import NOT_JUDGED, UNDECIDED
 
+WITH_POWER = f"with a power of {percent(POWER)}"
+
+SMALLEST = 0.005
+"""Difference, in the unit of the table, that is written as one: no number of runs shows a difference of 0.00 points."""
+
 SEEDS = (10, 20, 30, 50, MOST_SEEDS)
 """Tried with more images where seeds alone are not enough: those with the smallest product are named."""
 
@@ -23,28 +28,31 @@ def power_text(pair: Pair, variances: Variances | None, measure: Measure) -> str
     """
     if variances is None or pair.state == NOT_JUDGED:
         return ""
-    return f"{pair.column.label}: {to_decide(pair, variances, measure) or could_show(variances, measure)}"
+    undecided = pair.state == UNDECIDED and abs(pair.difference) * measure.points >= SMALLEST
+    return f"{pair.column.label}: {(to_decide if undecided else could_show)(pair, variances, measure)}"
 
 
-def could_show(variances: Variances, measure: Measure) -> str:
-    """Say which differences these runs show."""
+def could_show(pair: Pair, variances: Variances, measure: Measure) -> str:
+    """Say which differences the runs of a pair show."""
     smallest = smallest_difference(variances)
     if smallest is None:
         return "no difference can be shown"
-    return f"differences from {amount(smallest, measure)} on are shown with a power of {percent(POWER)}"
+    return f"differences from {amount(smallest, measure)} on are shown {WITH_POWER}"
 
 
 def to_decide(pair: Pair, variances: Variances, measure: Measure) -> str:
-    """Say what it would take to show the measured difference; empty of a pair that is not undecided."""
-    if pair.state != UNDECIDED:
-        return ""
+    """Say what it would take to show the measured difference of an undecided pair."""
     wanted = abs(pair.difference)
     planned, units = plan(variances, wanted), "groups" if pair.grouped else "images"
-    shown = f"show a difference of {amount(wanted, measure)}"
+    if planned.power >= POWER:  # the mean alone would decide
+        return "no number of runs is named, since the mean and the ranks disagree"
+    shown = f"show a difference of {amount(wanted, measure)} {WITH_POWER}"
     if planned.seeds_needed is not None:
         return f"{planned.seeds_needed} seeds would {shown}"
-    needed = {planned.seeds: planned.units_needed}
-    needed |= {seeds: fewest(partial(power_with, variances, wanted, seeds), 2, MOST_UNITS) for seeds in SEEDS}
+    more = [seeds for seeds in SEEDS if seeds > max(variances.seeds)]
+    needed = {seeds: fewest(partial(power_with, variances, wanted, seeds), 2, MOST_UNITS) for seeds in more}
+    if len({*variances.seeds}) == 1:
+        needed |= {planned.seeds: planned.units_needed}
     enough = [(seeds, count) for seeds, count in needed.items() if count is not None]
     if not enough:
         return f"{MOST_SEEDS} seeds and {MOST_UNITS:,} {units} would not {shown}"

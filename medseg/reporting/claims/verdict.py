@@ -48,18 +48,18 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class JudgedPaper:
-    """The claims of a paper that there are runs for.
+class JudgedStudy:
+    """The claims of a file that there are runs for.
 
     Args:
-        study: its folder in `experiments/`.
-        paper: as the file names it.
+        study: the folder of the file, in `experiments/`.
+        title: of the file.
         verdicts: of the claims that there are runs for; never empty.
         without_runs: how many other claims it makes.
     """
 
     study: str
-    paper: str
+    title: str
     verdicts: tuple[Verdict, ...]
     without_runs: int
 

@@ -63,7 +63,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
         ("learning", "Learning curves", learning_html(comparison)),
         ("certainty", CERTAINTY, certainty_html(comparison, certainty, tables.get(CERTAINTY, ""))),
         ("images", "Test images", browser_html(comparison, pictures)),
-        ("claims", "Claims of papers", tables.get("Claims of papers", "")),
+        ("claims", "Claims", tables.get("Claims", "")),
         ("published", "Next to published figures", tables.get("Next to published figures", "")),
         ("ablations", "Ablations", tables.get("Ablations", "")),
         ("curves-of-training", "Training curves", curves_html(comparison, curves)),

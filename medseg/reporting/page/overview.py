@@ -36,9 +36,9 @@ KEYS = {"best": "◆", "alike": "●", "behind": "○", "ahead": "▲", "unjudge
 
 
 def overview_html(conclusions: Sequence[Conclusion], sentences: Sequence[str], measure: Measure) -> str:
-    """Write a verdict and a plot for each dataset; `sentences`: on claims of papers."""
+    """Write a verdict and a plot for each dataset; `sentences`: on claims."""
     cards = "\n".join(map(card_html, conclusions, [measure] * len(conclusions)))
-    lines = "".join(f'<p>{plain(sentence)} <a href="#claims">Claims of papers</a></p>\n' for sentence in sentences)
+    lines = "".join(f'<p>{plain(sentence)} <a href="#claims">Claims</a></p>\n' for sentence in sentences)
     shown = [standing for one in conclusions if len(one.standings) > 1 for standing in one.standings]
     keys = "".join(
         f'<span class="key"><span class="{kind}" aria-hidden="true">{KEYS[kind]}</span> {escape(word)}</span>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from medseg.reporting.claims.verdict import JudgedPaper, as_rows
+from medseg.reporting.claims.verdict import JudgedStudy, as_rows
 from medseg.reporting.formatting import count, fixed, interval, number, signed
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.table import Column, Entry, Table
@@ -24,7 +24,7 @@ def several(text: str | None) -> tuple[str, ...] | None:
 
 CLAIMS: Sequence[Column[Row]] = (
     Column("study"),
-    Column("paper"),
+    Column("title"),
     Column("claim", "claim"),
     Column("verdict", "verdict", text=verdict),
     Column("difference", "difference", lambda row: several(row["difference"])),
@@ -37,22 +37,22 @@ CLAIMS: Sequence[Column[Row]] = (
 )
 
 
-def claims_tables(judged: Sequence[JudgedPaper]) -> list[Table[Row]]:
-    """A table for each paper. CSV: one for all."""
+def claims_tables(judged: Sequence[JudgedStudy]) -> list[Table[Row]]:
+    """A table for each study. CSV: one for all."""
     rows = [
-        [{"study": paper.study, "paper": paper.paper, **{k: text or None for k, text in row.items()}} for row in shown]
-        for paper in judged
-        for shown in [as_rows(paper.verdicts)]
+        [{"study": study.study, "title": study.title, **{k: text or None for k, text in row.items()}} for row in shown]
+        for study in judged
+        for shown in [as_rows(study.verdicts)]
     ]
     every = [row for shown in rows for row in shown]
     tables = []
-    for paper, shown in zip(judged, rows, strict=True):
+    for study, shown in zip(judged, rows, strict=True):
         notes = [
             "Differences are positive where they are as claimed; intervals are those of the verdicts on the datasets."
         ]
-        if paper.without_runs:
-            notes.append(f"{count(paper.without_runs, 'further claim')} without runs here.")
-        table = Table(f"claims-{paper.study}", paper.paper, CLAIMS, every, tuple(notes), displayed=shown, csv="claims")
+        if study.without_runs:
+            notes.append(f"{count(study.without_runs, 'further claim')} without runs here.")
+        table = Table(f"claims-{study.study}", study.title, CLAIMS, every, tuple(notes), displayed=shown, csv="claims")
         tables.append(table)
     return tables
 
