@@ -14,7 +14,7 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
-from medseg.config.checks.data import groups_table
+from medseg.config.checks.data import groups_table, is_url
 from medseg.config.encoders import full_encoder_name, kind_of
 from medseg.config.tuning import is_trial
 from medseg.errors import UserError
@@ -139,19 +139,20 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     What can be written in two ways is written in one: an encoder of timm's with its mark. `root`: of `data.root`.
     """
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    data, model = settings["data"], settings["model"]
     if root is not None:
-        settings["data"]["root"] = root
-    model = settings["model"]
+        data["root"] = root
     weights = model.get("encoder_weights")
     if isinstance(weights, str) and kind_of(weights) == "file":
         model["encoder_weights"] = absolute(weights, Path.cwd())
     if model.get("_target_") == SMP_NETWORK and isinstance(model.get("encoder_name"), str):
         model["encoder_name"] = full_encoder_name(model["encoder_name"])
-    table = groups_table(settings["data"].get("groups") or "")
+    table = groups_table(data.get("groups") or "")
     if table is not None:
-        settings["data"]["groups"] = f"{absolute(table[0], Path.cwd())}:{table[1]}"
-    if settings["data"].get("metadata"):
-        settings["data"]["metadata"] = absolute(settings["data"]["metadata"], Path.cwd())
+        data["groups"] = f"{absolute(table[0], Path.cwd())}:{table[1]}"
+    for group, key in ((settings, "data_dir"), (data, "data_dir"), (data, "source"), (data, "metadata")):
+        if group.get(key) and not is_url(group[key]):
+            group[key] = absolute(group[key], Path.cwd())
     return settings
 
 

@@ -33,6 +33,7 @@ from medseg.training.evaluation_data import (
     check_classes,
     check_part,
     check_pixels,
+    check_same_images,
     choose_split,
     data_name,
     data_to_score,
@@ -64,16 +65,16 @@ def evaluate_checkpoint(cfg: DictConfig, overrides: Collection[str]) -> tuple[Pa
     metadata = checkpoint.metadata
     given = given_keys(cfg, overrides)
     datamodule = data_to_score(checkpoint, run, cfg, given)
+    same_data = datamodule.prepared.identity == metadata.data_identity
+    if not same_data and metadata.data_identity is not None:
+        check_same_images(datamodule, file, run, given)
     check_classes(datamodule, metadata.class_names, file)
     check_pixels(datamodule, metadata.pixels, file, stated="intensity_range" in given)
-    same_data = datamodule.prepared.identity == metadata.data_identity
     if not same_data and metadata.data_identity is not None:
         compare_labels(datamodule.prepared, metadata)
     if "dataset" in given and not {"split", "fold"} & given:
         choose_split(datamodule, checkpoint, run)
     check_part(datamodule, cfg.split)
-    if not same_data and metadata.data_identity is not None and "dataset" not in given:
-        log.warning("%s: not the very data that the run was trained on", datamodule.prepared.folder)
     name = evaluation_name(datamodule, file, cfg.split, same_data=same_data, tta=cfg.tta)
     folder = Path(cfg.output).expanduser() if cfg.output else run.evaluations / name
     check_writable(folder)

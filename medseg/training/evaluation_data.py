@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from medseg.data.datasets import Folder
 from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.problems import DARK, read_problems
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, DataError, UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_yaml
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 NETWORK_KEYS = ("image_size", "patches", "in_channels", "batch_size")
 """Keys of `data` that describe what the network was trained to see."""
+
+
+SAME_IMAGES = ("split", "fold", "groups", "metadata", "fraction", "spacing", "batch_size", "num_workers", "download")
+"""Keys of `data` that leave the prepared images as they are."""
 
 
 class OtherClassesError(ConfigError):
@@ -80,6 +84,10 @@ def data_to_score(
         arguments |= {key: chosen[key] for key in given}
         if "root" in given:
             arguments["source"] = arguments["root"]
+        if isinstance(dataset, Folder) and arguments.get("source") is None:
+            was = stored_source(configured_data(run))
+            gone = f"its images were in {was}, which is not there" if was else "it is not known where its images were"
+            raise DataError(f"{checkpoint.file}: {gone}; give data.root=FOLDER, where they are")
         arguments["prepared_in"] = paths.get("data_dir")
     if isinstance(dataset, Folder):
         dataset.given = replace(dataset.given, trained=trained_labels(checkpoint.metadata))
@@ -140,11 +148,35 @@ def data_paths(run: RunFolder) -> dict[str, str]:
     Only what exists is returned; it is read, and never written to.
     """
     data = configured_data(run)
-    paths = {"source": data.get("source") or data.get("root"), "data_dir": data.get("data_dir")}
-    paths |= {"metadata": data.get("metadata")}
+    paths = {"source": stored_source(data), "data_dir": data.get("data_dir"), "metadata": data.get("metadata")}
     found = {key: path for key, path in paths.items() if isinstance(path, str) and Path(path).expanduser().exists()}
     table = groups_table(str(data.get("groups")))
     return found | {"groups": ":".join(table)} if table and Path(table[0]).exists() else found
+
+
+def stored_source(data: Mapping[str, Any]) -> str | None:
+    """Return where the images of a run were, of the group `data` of its configuration; None where it is not known.
+
+    An absolute path comes first: in older runs `source` is as it was given, and `root` alone is absolute.
+    """
+    given = [path for path in (data.get("source"), data.get("root")) if isinstance(path, str) and path]
+    return next((path for path in given if Path(path).expanduser().is_absolute()), given[0] if given else None)
+
+
+def check_same_images(datamodule: SegmentationDataModule, file: Path, run: RunFolder, given: Collection[str]) -> None:
+    """Check data that are not those of the training: somebody must have chosen them.
+
+    Raises `ConfigError` where no option in `given` asks for other images, or for the same ones in another form.
+    """
+    folder, source = datamodule.prepared.folder, stored_source(configured_data(run))
+    if not {key.partition(".")[0] for key in given} - {*SAME_IMAGES}:
+        were = "" if source is None else f" (those were in {source})"
+        raise ConfigError(
+            f"{folder}: not the images that {file} was trained on{were}; to score these or others, name them: "
+            "data.root=FOLDER, data.source=DIR or data=NAME"
+        )
+    if "dataset" not in given:
+        log.warning("%s: not the very data that the run was trained on", folder)
 
 
 def configured_data(run: RunFolder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,7 +111,7 @@ def score_split(
     as_prepared = joined([image.prepared for image in tested], options.metrics)
     summary: dict[str, Any] = {
         "data": dataset.name,
-        "prepared": str(prepared.folder),
+        "prepared": os.path.realpath(prepared.folder),
         "data_identity": prepared.identity,
         "source_identity": prepared.fingerprint["source_identity"],
         "split": datamodule.test_split,

@@ -143,3 +143,8 @@ def groups_table(groups: str) -> tuple[str, str] | None:
     """Return file and column of `data.groups=FILE.csv[:COLUMN]`, whose column is `group` without; None for others."""
     match = re.fullmatch(r"(.+\.csv)(?::(.+))?", groups, re.IGNORECASE)
     return (match[1], match[2] or "group") if match and ("(" not in groups or Path(match[1]).exists()) else None
+
+
+def is_url(source: str | Path) -> bool:
+    """Tell an address from a path."""
+    return str(source).lower().startswith(("http://", "https://"))

@@ -10,11 +10,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from medseg.config.checks.data import is_url
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset
 from medseg.data.prepared.dataset import PreparedDataset, is_complete
 from medseg.data.prepared.prepare import Request, checked_channels, checked_size, newest_prepared
-from medseg.data.sources.finding import is_url, missing_archives, open_source
+from medseg.data.sources.finding import missing_archives, open_source
 from medseg.data.splits.grouping import find_groups
 from medseg.errors import UserError
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from omegaconf import DictConfig, OmegaConf
 
-from medseg.config.checks.data import DATA
+from medseg.config.checks.data import DATA, is_url
 from medseg.config.checks.kinds import CHANNELS, SIZE, check_arguments, checked
 from medseg.config.instantiate import instantiate
 from medseg.data.datasets.base import Dataset, IntensityRange, Listing
@@ -33,7 +33,7 @@ from medseg.data.prepared.fingerprint import describe_contents, describe_origin,
 from medseg.data.prepared.samples import as_samples, write_samples
 from medseg.data.prepared.staging import build_once, writing
 from medseg.data.prepared.threads import thread_count
-from medseg.data.sources.finding import is_url, missing_archives, open_source
+from medseg.data.sources.finding import missing_archives, open_source
 from medseg.data.sources.problems import FEW, Problem, bad_samples, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source, checksum_name
 from medseg.errors import ConfigError, DataError, UserError, as_bytes

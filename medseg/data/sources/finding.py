@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Protocol
 
+from medseg.config.checks.data import is_url
 from medseg.data.sources.download import download
 from medseg.data.sources.npz import NpzSource
 from medseg.data.sources.source import Archive, CombinedSource, EmptySource, FolderSource, Source, ZipSource
@@ -158,8 +159,3 @@ def nothing_found(dataset: Published, folder: Path) -> str:
         f"{dataset.title}: {wanted}{unpacked} is not in {folder}; give data.source=DIR, the folder where it is"
         f"{home}{fetch}{licence}"
     )
-
-
-def is_url(source: str | Path) -> bool:
-    """Tell an address from a path."""
-    return str(source).lower().startswith(("http://", "https://"))
