@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -82,6 +82,41 @@ def find_files(source: Source, mask_pattern: str | None = None) -> Files:
     ]
     _read_splits_csv(source, files)
     return files
+
+
+def without_masks(names: Sequence[str]) -> tuple[list[str], str]:
+    """Return the image files of a folder that are no masks, and the folder that all of them are in; empty for none.
+
+    Where `images/` is beside `masks/`, or others of their names, those in `images/` count; where none is, those that
+    are no masks by their names, such as `a_mask.png` beside `a.png`.
+
+    Args:
+        names: paths below the folder, with `/`.
+    """
+    below: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name in names:
+        *folders, _ = name.split("/")
+        for depth, folder in enumerate(folders):
+            below[tuple(folders[:depth])][folder.lower()] = folder
+    chosen = {
+        parent: next(present[name] for name in IMAGE_FOLDERS if name in present)
+        for parent, present in below.items()
+        if not present.keys().isdisjoint(IMAGE_FOLDERS) and not present.keys().isdisjoint(MASK_FOLDERS)
+    }
+    if chosen:
+        paths = {name: name.split("/") for name in names}
+        kept = [
+            name
+            for name, parts in paths.items()
+            if all(chosen.get(tuple(parts[:depth]), part) == part for depth, part in enumerate(parts))
+        ]
+        return kept, chosen.get((), "")
+    keys: dict[Key, str] = {}
+    for name in names:
+        *folders, last = name.split("/")
+        keys.setdefault((tuple(folders), last.rpartition(".")[0]), name)
+    masks = {*masks_beside(keys, None).values()}
+    return [name for name in names if name not in masks], ""
 
 
 def _collect(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 import stat
@@ -15,12 +16,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from medseg.data.datasets.folder_layout import without_masks
 from medseg.data.datasets.splits_csv import EXTENSIONS
 from medseg.data.pixel_format import PixelFormat, fits, like
+from medseg.data.prepared.dataset import first_few
 from medseg.data.sources.decode import to_image
 from medseg.data.sources.problems import DARK, SampleError, note
 from medseg.data.sources.stored import Stored, read_stored
 from medseg.errors import UserError
+
+log = logging.getLogger(__name__)
 
 LARGE = 16_000_000
 """Pixels above which an image is large: its memory counts."""
@@ -53,7 +58,7 @@ def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable
     """Find the images of a folder, a file, a pattern, or a list of these.
 
     Args:
-        given: folders are searched with all below them; a pattern may hold `**`.
+        given: folders are searched with all below them, but for their masks; a pattern may hold `**`.
         leave_out: whether a folder is passed over, since its images are results of an earlier prediction. A folder
             that is given itself is not passed over.
 
@@ -65,12 +70,16 @@ def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable
     roots, files, ignored = [], dict[Path, None](), set[str]()
     for path in paths:
         root, candidates = _list_files(Path(os.path.abspath(Path(path).expanduser())), leave_out)  # noqa: PTH100
-        roots.append(root)
+        known = []
         for file in candidates:
             if file == root or (file.suffix.lower().lstrip(".") in EXTENSIONS and not is_special(file)):
-                files[file] = None
+                known.append(file)
             else:
                 ignored.add(file.suffix or file.name)
+        if root.is_dir() and not glob.has_magic(str(path)):
+            root, known = _without_masks(root, known)
+        roots.append(root)
+        files |= dict.fromkeys(known)
     if not files:
         others = f" (not known as images: {', '.join(sorted(ignored)[:5])})" if ignored else ""
         raise UserError(f"{', '.join(map(str, paths))}: no images found{others}")
@@ -98,6 +107,16 @@ def _list_files(path: Path, leave_out: Callable[[Path], bool]) -> tuple[Path, li
         if not any(leave_out(fixed.joinpath(*between[:depth])) for depth in range(1, len(between) + 1)):
             files += _below(match, leave_out) if match.is_dir() else [match]
     return fixed, files
+
+
+def _without_masks(folder: Path, files: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Return the files of a folder that are no masks, and the folder that all of them are in."""
+    names = {file.relative_to(folder).as_posix(): file for file in files}
+    kept, inner = without_masks([*names])
+    left_out = sorted(names.keys() - {*kept})
+    if left_out:
+        log.info("%s: %s left out: masks, or beside images", folder, first_few(left_out, "file"))
+    return folder / inner, [names[name] for name in kept]
 
 
 def matching(pattern: Path) -> tuple[Path, list[Path]]:
