@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg.reporting.labels import FOLDER, short_paths
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.names import Names
 from medseg.runs.evaluations import View, is_external, tests_as_trained
@@ -76,8 +77,8 @@ def facts_of(key: tuple[Any, ...], view: View) -> Facts:
         height, width = summary.get("evaluation_size") or (0, 0)
         facts |= {"split": str(summary.get("split")), "image_size": f"{height} x {width}"}
         facts |= {f"data.{name}": str(summary.get(of)) for name, of in (("split", "split_name"), ("fold", "fold"))}
-        root = (summary.get("options") or {}).get("data.root")
-        facts |= dataset_options(view) | ({} if root is None else {"data.root": str(root)})
+        root = (summary.get("options") or {}).get(FOLDER)
+        facts |= dataset_options(view) | ({} if root is None else {FOLDER: str(root)})
     return tuple(sorted(facts.items()))
 
 
@@ -107,8 +108,11 @@ def label(keys: Mapping[tuple[Any, ...], tuple[Line, Run, View]], names: Names) 
         if len(key) > 3 and target_of(view) == run.data and run.settings:
             trained = {fact: str(run.settings.get(fact)) for fact, _ in facts if fact.startswith(DATASET)}
             alike.append(dict(facts) | trained)
+        folders = short_paths({of[FOLDER] for of in alike if FOLDER in of})
         parts = [
-            f"{fact.removeprefix(DATASET)}={value}" for fact, value in facts if len({of.get(fact) for of in alike}) > 1
+            f"{fact.removeprefix(DATASET)}={folders[value] if fact == FOLDER else value}"
+            for fact, value in facts
+            if len({of.get(fact) for of in alike}) > 1
         ]
         tta = (("tta", "true"),) if key[1] else ()
         whole = ", ".join([text, *parts, *(f"{fact}={value}" for fact, value in tta)])

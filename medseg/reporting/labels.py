@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from medseg.reporting.line import Facts, Line
@@ -10,6 +11,20 @@ from medseg.runs.run import Run
 
 NAMED_BY_NETWORK = ("model._target_", "model.arch", "model.encoder_name")
 """Keys of `model` that the name of a network holds already."""
+
+
+FOLDER = "data.root"
+"""Key whose value is the path of a folder."""
+
+FOLLOWS = {
+    "augmentation.image_size": "data.image_size",
+    "data.image_size": "data.dataset.size",
+    **{
+        f"data.dataset.{name}": f"data.{name}"
+        for name in ("num_classes", "intensity_range", "labels", "ignore", "foreground", "mask_pattern")
+    },
+}
+"""Keys that have the value of another one, in the shipped options, where they are not set themselves."""
 
 
 def make_lines(
@@ -44,13 +59,35 @@ def label_lines(lines: Sequence[tuple[str, Facts]], begun: Sequence[bool] | None
     differing = [
         key for key in keys if len({facts.get(key) for facts, is_begun in known if is_begun or key in facts}) > 1
     ]
+    differing = [key for key in differing if FOLLOWS.get(key) not in differing or not follows(key, mappings)]
+    folders = short_paths({facts[FOLDER] for facts in mappings if FOLDER in facts})
     labels: list[str] = []
     for (name, _), facts in zip(lines, mappings, strict=True):
-        parts = [f"{short(key)}={facts[key]}" for key in differing if key in facts and not in_name(name, key)]
+        told = {key: facts[key] for key in differing if key in facts and not in_name(name, key)}
+        parts = [f"{short(key)}={folders[text] if key == FOLDER else text}" for key, text in told.items()]
         label = ", ".join([name, *parts] if len(names) > 1 or not parts else parts)
         twins = sum(other == label or other.startswith(f"{label} (") for other in labels)
         labels.append(f"{label} ({twins + 1})" if twins else label)
     return labels
+
+
+def follows(key: str, lines: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a key has the value of the one that it follows, in every line that has it."""
+    return all(facts[key] == facts.get(FOLLOWS[key]) for facts in lines if key in facts)
+
+
+def short_paths(paths: Collection[str]) -> dict[str, str]:
+    """Map each path to its last part, with as many before it as tell it from the others."""
+    parts = {path: PurePath(path).parts or (path,) for path in paths}
+
+    def last(path: str) -> str:
+        for count in range(1, len(parts[path])):
+            end = parts[path][-count:]
+            if sum(other[-count:] == end for other in parts.values()) == 1:
+                return "/".join(end)
+        return path
+
+    return {path: last(path) for path in paths}
 
 
 def short(key: str) -> str:
