@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 
 from medseg.config import yaml_files
+from medseg.config.commas import check_commas
 from medseg.errors import ConfigError
 
 SEVERAL = ("callbacks", "logger", "metrics")
@@ -107,8 +108,9 @@ def add_keys(words: Sequence[str], keys: Sequence[str], config_name: str) -> lis
             has its value is passed over. A folder as `data` means the user's images.
         config_name: of the command.
 
-    Raises `ConfigError` for a word without a key that no key is left for.
+    Raises `ConfigError` for a word without a key that no key is left for, and for a comma at an end of a word.
     """
+    check_commas(words)
     values = [word for word in words if is_value(word, config_name)]
     others = [word for word in words if word not in values]
     given = {word.lstrip("+~").partition("=")[0] for word in others}

@@ -189,6 +189,33 @@ def test_a_word_that_has_no_key_is_explained(words: list[str], keys: tuple[str, 
 
 
 @pytest.mark.parametrize(
+    ("line", "word", "right"),
+    [
+        ("model=unet, convunext data=synthetic", "model=unet,", "model=unet,convunext"),
+        ("seed=1 model=unet ,convunext", ",convunext", "model=unet,convunext"),
+        ("model=unet , convunext data=isic", ",", "model=unet,convunext"),
+        ("model=unet,unetpp,", "model=unet,unetpp,", "model=unet,unetpp"),
+        ("model=unet,unetpp, data=kvasir,isic seed=1", "model=unet,unetpp,", "model=unet,unetpp"),
+        ("unet, unext, isic", "unet,", "unet,unext,isic"),
+        ("runs=[a, b]", "runs=[a,", "runs=[a,b]"),
+        ("model=, data=isic", "model=,", "model="),
+        (",", ",", "model=unet,convunext"),
+        (f"models={'a' * 300}, b", f"models={'a' * 300},", f"models={'a' * 300},b"),
+    ],
+)
+def test_a_space_beside_a_comma_and_a_comma_at_the_end_are_explained(line: str, word: str, right: str) -> None:
+    message = f"'{word}': no space beside a comma, and none at the end: {right}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        add_keys(line.split(), ("model", "data"), "train")
+
+
+def test_a_comma_that_belongs_to_a_value_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a,").mkdir()
+    words = [str(tmp_path / "a,"), "experiment=b\\,", "data.labels={a: 1, b: 2}", "model=unet,unetpp"]
+    assert add_keys(words, ("data",), "train")[:2] == ["experiment=b\\,", "data.labels={a: 1, b: 2}"]
+
+
+@pytest.mark.parametrize(
     ("word", "reason", "right"),
     [
         ("data.labels={lesion: #ff0000}", "a colour needs quotes", {"lesion": "#ff0000"}),
