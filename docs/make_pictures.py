@@ -73,13 +73,24 @@ def main() -> None:
         keep(Image.open(report / "figures" / f"{figure}.png"), figure)
     keep(Image.open(run / "images/curves.png"), "curves")
     with Image.open(run / "images/worst.png") as panel:
-        keep(panel.crop((0, 0, panel.width, 530)), "worst")  # two of its four rows
+        keep(last_rows(panel), "worst")
     overlays(work, run, source / "stage1_train.zip")
 
 
 def medseg(folder: Path, *words: str) -> None:
     """Run a command of medseg's in a folder, by this Python."""
     subprocess.run([sys.executable, "-m", "medseg", *words], cwd=folder, check=True)
+
+
+def last_rows(panel: Image.Image, rows: int = 4, kept: int = 2) -> Image.Image:
+    """Return the heading of a picture of examples above the last of its rows: they are in falling order of the Dice."""
+    from medseg.training.panels import HEADING  # not above: it imports torch, and the report alone needs none
+
+    height = (panel.height - HEADING) // rows * kept
+    sheet = Image.new("RGB", (panel.width, HEADING + height), "white")
+    sheet.paste(panel.crop((0, 0, panel.width, HEADING)), (0, 0))
+    sheet.paste(panel.crop((0, panel.height - height, panel.width, panel.height)), (0, HEADING))
+    return sheet
 
 
 def photograph(page: Path, wanted: dict[str, str | None]) -> None:

@@ -7,8 +7,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from medseg.training.panels import CAPTION, CORRECT, FALSE_NEGATIVE, FALSE_POSITIVE, HEADING, PAGE, draw_examples
+
+
+def test_of_the_worst_images_the_docs_show_the_last_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "docs")
+    from make_pictures import last_rows
+
+    images = np.stack([np.full((30, 40, 3), brightness, np.uint8) for brightness in (50, 100, 150, 200)])
+    nothing = np.zeros((4, 30, 40), np.uint8)
+    draw_examples(tmp_path / "worst.png", "worst", images, nothing, nothing, list("abcd"))
+    with Image.open(tmp_path / "worst.png") as panel:
+        whole, kept = np.asarray(panel.convert("RGB")), np.asarray(last_rows(panel).convert("RGB"))
+    row = (len(whole) - HEADING) // 4
+    assert (kept[:HEADING] == whole[:HEADING]).all()
+    assert [int(kept[HEADING + k * row + 2, 20, 0]) for k in (0, 1)] == [150, 200]
+    assert len(kept) == HEADING + 2 * row
 
 
 @pytest.mark.parametrize("channels", [1, 3])
