@@ -160,28 +160,33 @@ def check_tuning(cells: Sequence[Cell]) -> list[str]:
     warnings = []
     budgets = dict.fromkeys(of.budget for of in tuned)
     if len(budgets) > 1:
-        warnings.append(f"not all rows were tuned with the same budget ({' | '.join(budgets)})")
+        warnings.append(f"Not all rows were tuned with the same budget ({' | '.join(budgets)}).")
     without = dict.fromkeys(
         cell.row.label for cell in cells if any(run.finished and not run.tuned_keys for run in cell.runs)
     )
     if without:
         labels = dict.fromkeys(of.row.label for of in tuned)
         warnings.append(
-            f"settings of {', '.join(labels)} were chosen by trials, those of {', '.join(without)} were not: a "
-            "difference may be that of the tuning"
+            f"The settings of {', '.join(labels)} were chosen by trials, those of {', '.join(without)} were not: a "
+            "difference may be that of the tuning."
         )
+    return [*warnings, *at_edge(tuned)]
+
+
+def at_edge(tuned: Iterable[TunedCell]) -> list[str]:
+    """Return a line on the values that were chosen at the edge of the space; none where there are none."""
     edges: dict[str, dict[str, list[str]]] = {}  # dataset, with a fold if any -> value -> networks
     for of in tuned:
         for key in of.tuning.at_edge:
             value = f"{short_key(key)}={as_text(of.tuning.best.values[key])}"
             edges.setdefault(of.data, {}).setdefault(value, []).append(of.row.label)
-    if edges:
-        told = [
-            f"on {data}, {'; '.join(f'{value} of {listed(networks)}' for value, networks in values.items())}"
-            for data, values in edges.items()
-        ]
-        warnings.append(
-            f"chosen at the edge of the space: {'; '.join(told)}. With a wider tuning.space the same command tries the "
-            "new values alone"
-        )
-    return warnings
+    if not edges:
+        return []
+    told = [
+        f"on {data}, {'; '.join(f'{value} of {listed(networks)}' for value, networks in values.items())}"
+        for data, values in edges.items()
+    ]
+    return [
+        f"Chosen at the edge of the space: {'; '.join(told)}. With a wider tuning.space the same command tries the new "
+        "values alone."
+    ]

@@ -90,9 +90,13 @@ def test_what_was_chosen_on_each_dataset_is_one_row(tmp_path: Path) -> None:
 def test_a_choice_at_the_edge_of_the_space_is_a_warning(tmp_path: Path) -> None:
     for network in ("unet", "convunext", "resunet"):
         tuned(tmp_path / "tuned", network, 0.01, "kvasir")
-    (warning,) = report_of(tmp_path / "tuned").comparison.warnings
-    edge = "chosen at the edge of the space: on kvasir, lr=0.01 of unet, convunext and resunet. With a wider"
-    assert edge in warning
+    report = report_of(tmp_path / "tuned")
+    (warning,) = report.comparison.warnings
+    edge = "Chosen at the edge of the space: on kvasir, lr=0.01 of unet, convunext and resunet. With a wider"
+    assert warning.startswith(edge)
+    assert warning.endswith(" the new values alone.")
+    page = report.write(tmp_path / "report", "html", figures=False)["HTML"].read_text()
+    assert page.index('<div class="overview">') < page.index(edge), "the verdicts come first"
 
 
 def test_rows_that_were_not_tuned_alike_are_a_warning(tmp_path: Path) -> None:
@@ -103,12 +107,12 @@ def test_rows_that_were_not_tuned_alike_are_a_warning(tmp_path: Path) -> None:
         "convunext, optimizer.lr=0.001", "unet, optimizer.lr=0.001", "unet, optimizer.lr=tuned",
     ]  # fmt: skip
     warnings = " ".join(comparison.warnings)
-    assert "settings of unet, optimizer.lr=tuned were chosen by trials, those of convunext," in warnings
+    assert "The settings of unet, optimizer.lr=tuned were chosen by trials, those of convunext," in warnings
     assert "the same budget" not in warnings
     tuned(tmp_path / "more", "amsunet", 0.01, "kvasir", given={**GIVEN, "epochs": 9})
     comparison = compare(read_runs([tmp_path / "tuned", tmp_path / "more"])).comparison
     assert [row.label for row in comparison.rows] == ["amsunet, tuning.epochs=9", "unet, tuning.epochs=null"]
-    assert any(line.startswith("not all rows were tuned with the same budget (") for line in comparison.warnings)
+    assert any(line.startswith("Not all rows were tuned with the same budget (") for line in comparison.warnings)
 
 
 def test_runs_that_were_not_tuned_have_no_such_section(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import one_line
 from medseg.reporting.tables.certainty import TITLE as CERTAINTY
 from medseg.reporting.tables.tuning import TITLE as TUNING
+from medseg.reporting.tuning import at_edge, tuned_cells
 
 if TYPE_CHECKING:
     from medseg.reporting.contents import Contents, Section
@@ -50,8 +51,11 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     tables = {section.title: titled(section) for section in sections if section.title != "Comparison"}
     scores = folded("All scores of each dataset", tables.get("Scores", ""))
     tests = folded("Paired tests, wins and ranks", tables.get("Paired tests", ""))
+    of_choices = at_edge(tuned_cells(comparison.cells.values()))
+    of_runs = [warning for warning in comparison.warnings if warning not in of_choices]
+    overview = overview_html(contents.conclusions, contents.on_claims[:1], comparison.measure)
     parts = [
-        ("overview", "Overview", overview_html(contents.conclusions, contents.on_claims[:1], comparison.measure)),
+        ("overview", "Overview", overview + notes_html(of_choices)),
         ("comparison", "Comparison", comparison_html(comparisons) + scores),
         ("external", "External tests", tables.get("External tests", "")),
         ("costs", "Score against cost", plot_html(comparisons)),
@@ -75,7 +79,7 @@ def as_html(contents: Contents, sections: Sequence[Section], images: int) -> str
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in parts)
     body = [
         f"<h1>{plain(contents.title)}</h1>\n<p>{plain(contents.opening)}</p>",
-        f'<div class="warnings">{notes_html([*contents.notes, *comparison.warnings])}</div>',
+        f'<div class="warnings">{notes_html([*contents.notes, *of_runs])}</div>',
         f'<nav class="contents" aria-label="sections">{links}</nav>',
         "<noscript><p>Sorting, plots and pictures need JavaScript; the tables do not.</p></noscript>",
         *(section_html(*part) for part in parts),
