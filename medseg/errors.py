@@ -29,6 +29,16 @@ def as_bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
+def count(amount: int, what: str) -> str:
+    """Write an amount of things: `1 image`, `2 images`."""
+    return f"{amount} {what}{'' if amount == 1 else 's'}"
+
+
+def is_or_are(amount: int) -> str:
+    """Return the verb that fits an amount."""
+    return "is" if amount == 1 else "are"
+
+
 def printable(text: str) -> str:
     """Return text as a terminal can show it: what would move its cursor or has no character is written as an escape.
 

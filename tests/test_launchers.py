@@ -155,7 +155,7 @@ def test_ray_trains_a_job_on_a_gpu(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "Ray: 1 nodes, 2 GPUs on one; 1 for a job; 2 jobs at a time" in done.stderr
+    assert "Ray: 1 node, 2 GPUs on one; 1 for a job; 2 jobs at a time" in done.stderr
     assert json.loads((tmp_path / "seen" / "0.json").read_text())["devices"] in ("0", "1")
     (run,) = (tmp_path / "runs" / "on_ray").glob("*-seed0")
     assert RunFolder(run).finished

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from medseg.commands.command import Command
 from medseg.commands.start import run_command
 from medseg.errors import ConfigError, printable
+from medseg.errors import count as amount
 from medseg.reporting.render.table import Column, Table
 from medseg.reporting.render.text import as_text as write_text
 from medseg.runs.packed.archive import home_of, runs_in_words
@@ -64,7 +65,7 @@ def trials_lines(trials: Sequence[Run]) -> list[str]:
     for run in trials:
         folders.setdefault(run.folder.parent, []).append(run.state)
     return [
-        f"tuning: {len(states)} trials: {count(sorted(states))}"
+        f"tuning: {amount(len(states), 'trial')}: {count(sorted(states))}"
         + (f"; medseg status {folder} lists them" if home_of(folder) == folder else "")
         for folder, states in folders.items()
     ]

@@ -8,6 +8,8 @@ from html import escape
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medseg.errors import count
+
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 20, 34
 """Room around the bars, in units of the drawing, which are about CSS pixels."""
@@ -31,17 +33,19 @@ def histogram(values: ArrayLike, title: str, unit: str, *, whole: bool = False, 
     scale = (WIDTH - LEFT - RIGHT) / (edges[-1] - edges[0])
     top, ticks = round_axis(int(counts.max()))
     drawn = [text(LEFT, 11, "images", "start"), grid(ticks, top), axis(edges[0], edges[-1], title, unit)]
-    for count, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
-        if count:
-            length = (HEIGHT - TOP - BOTTOM) * count / top
-            tip = f"{number(low)} to {number(high)}{unit}: {count} image{'s' * (count > 1)}"
+    for images, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
+        if images:
+            length = (HEIGHT - TOP - BOTTOM) * images / top
+            tip = f"{number(low)} to {number(high)}{unit}: {count(images, 'image')}"
             drawn.append(
                 f'<rect class="bar" x="{LEFT + (low - edges[0]) * scale + 0.5:.1f}" '
                 f'y="{HEIGHT - BOTTOM - length:.1f}" width="{max(1.0, (high - low) * scale - 1):.1f}" '
                 f'height="{length:.1f}"><title>{escape(tip)}</title></rect>'
             )
     low, middle, high = np.quantile(given, [0, 0.5, 1])
-    label = f"{title}: {number(low)} to {number(high)}{unit}, median {number(middle)}{unit}, {given.size} images"
+    label = (
+        f"{title}: {number(low)} to {number(high)}{unit}, median {number(middle)}{unit}, {count(given.size, 'image')}"
+    )
     return svg(drawn, label)
 
 

@@ -15,7 +15,7 @@ LONGEST_ID = 26
 
 def chosen_samples(facts: Facts, samples: Sequence[int], extremes: Mapping[str, Sequence[int]]) -> str:
     """Show images spread over the data, then the most extreme ones."""
-    spread = f"All {len(samples)} images"
+    spread = "The only image" if len(samples) == 1 else f"All {len(samples)} images"
     if len(samples) < len(facts.rows):
         spread = f"{len(samples)} of {len(facts.rows)} images, at equal distances in the order of their ids"
     size = facts.prepared.image_size

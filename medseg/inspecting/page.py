@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from medseg.errors import count
 from medseg.inspecting import pictures
 from medseg.inspecting.facts import Facts
 from medseg.inspecting.image_sections import augmented, chosen_samples
@@ -55,6 +56,6 @@ def write_page(
     outlines = pictures.styles(facts.prepared.num_classes, size)
     styles = [outlines, read_asset("medseg.inspecting", "inspect.css")]
     scripts = [read_asset("medseg.pages", "tables.js"), read_asset("medseg.inspecting", "inspect.js")]
-    count, found = len(facts.rows), len(facts.problems) + len(facts.duplicates)
-    about = f"{title}: {count} images, {found} problems found; samples, sizes, foreground, splits and intensities."
+    found = f"{count(len(facts.problems) + len(facts.duplicates), 'problem')} found"
+    about = f"{title}: {count(len(facts.rows), 'image')}, {found}; samples, sizes, foreground, splits and intensities."
     return make_page(f"Inspection of {title}", body, description=about, styles=styles, scripts=scripts)

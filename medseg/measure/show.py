@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from medseg.errors import count
 from medseg.measure.cost import Cost, Stage
 from medseg.models.facts import NetworkFacts, Size
 from medseg.reporting.render.csv import as_csv
@@ -84,7 +85,7 @@ def write_description(described: Description, form: str) -> str:
     if form == "csv":
         return as_csv(table).rstrip("\n")
     heading = (
-        f"{described.title}: {described.in_channels} channels, {described.num_classes} classes, "
+        f"{described.title}: {count(described.in_channels, 'channel')}, {described.num_classes} classes, "
         f"images of {by(*described.size)} pixels (height x width)"
     )
     facts = {

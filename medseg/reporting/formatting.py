@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from medseg.errors import count as count  # part of what is here, for all tables
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.costs import Size
@@ -118,11 +119,6 @@ def describe_runs(runs: Sequence[Run]) -> str:
     return "; ".join(
         f"{', '.join(places)} {state}{f' ({error})' if error else ''}" for (state, error), places in alike.items()
     )
-
-
-def count(amount: int, what: str) -> str:
-    """Write an amount of things."""
-    return f"{amount} {what}{'' if amount == 1 else 's'}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -79,6 +79,8 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     Args:
         cfg: the configuration.
         hydra_config: Hydra's part of it: the choices, the overrides, the folder that paths are relative to.
+
+    Raises `UserError` where a file is where the folder of the runs is to be.
     """
     here = Path(hydra_config.runtime.cwd)
     choices: dict[str, str] = dict(hydra_config.runtime.choices)
@@ -87,6 +89,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     settings = settings_of(cfg, root)
     options = options_of(hydra_config)
     parent = Path(cfg.runs_dir).expanduser() / str(cfg.experiment)
+    check_parent(here / parent)
     name, end = run_name(settings, choices, usual), f"-seed{settings['seed']}"
     facts = {
         "name": name,
@@ -131,6 +134,13 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
         identity=f"{parent}/{canonical(leaves(settings))}{end}",
         planned=planned,
     )
+
+
+def check_parent(folder: Path) -> None:
+    """Raise `UserError` where a folder of runs cannot be made, since it, or one that it is in, is a file."""
+    nearest = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        raise UserError(f"{nearest}: a file, where a folder of runs is needed; choose another one with runs_dir=DIR")
 
 
 def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medseg.errors import UserError
+from medseg.errors import UserError, count
 from medseg.runs.folder import expand_home
 from medseg.runs.packed.archive import lacking_files, unpacked, with_files
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
@@ -129,7 +129,9 @@ def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = 
         if not found and len(tree.problems) == problems and not again:
             raise UserError(f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main")
     if not tree.runs and tree.trials and not trials_alone:
-        raise UserError(f"{paths[0]}: no runs in it yet, but {len(tree.trials)} trials of a tuning (medseg status)")
+        raise UserError(
+            f"{paths[0]}: no runs in it yet, but {count(len(tree.trials), 'trial')} of a tuning (medseg status)"
+        )
     if not tree.runs and not tree.trials:
         raise UserError(with_files("; ".join(tree.problems)) or f"{paths[0]}: no runs in it")
     runs = without_copies(tree.runs, tree.copies)

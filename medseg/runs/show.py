@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medseg.data.prepared.reach import describe_reach
-from medseg.errors import printable
+from medseg.errors import count, is_or_are, printable
 from medseg.metrics.measures import MEASURES
 from medseg.runs.folder import PREPARED_SIZE, RunFolder
 from medseg.system.files import read_json
@@ -23,7 +23,7 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     flips = ", the average over flips" if summary.get("tta") else ""
     height, width = summary["evaluation_size"]
     at = "at native size" if PREPARED_SIZE in summary else f"of {height} x {width}"  # runs of older versions
-    title_of_table = f"{summary['data']}, {summary['split']} split: {summary['images']} images {at}{flips}"
+    title_of_table = f"{summary['data']}, {summary['split']} split: {count(summary['images'], 'image')} {at}{flips}"
     table = Table(title=title_of_table, title_justify="left")
     table.add_column("mean ± deviation over images")
     for name in columns:
@@ -48,7 +48,9 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
     console.print(table)
     left_out = (summary["distances"] or {}).get("left_out")
     if left_out:
-        console.print(f"distances leave out {left_out} masks that are empty in truth and prediction")
+        console.print(
+            f"distances leave out {count(left_out, 'mask')} that {is_or_are(left_out)} empty in truth and prediction"
+        )
     if summary.get("absent"):
         console.print(printable(f"in no image, and so in no mean: {', '.join(summary['absent'])}"))
     reach = describe_reach(summary.get("reachable_dice", 1), summary["evaluation_size"])

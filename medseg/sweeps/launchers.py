@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, count
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,8 @@ def ask_ray(ray_config: DictConfig, need: int | None) -> float:
         wanted = need if need is not None else min(1, available)
     if wanted > available and ray_config.init.get("address") is None:
         raise UserError(f"a job asks Ray for {wanted:g} GPUs, and this machine has {available:g}")
-    on_gpus = f"; {available // wanted:g} jobs at a time on the GPUs of a node" if wanted else ""
-    log.info("Ray: %d nodes, %g GPUs on one; %g for a job%s", len(nodes), available, wanted, on_gpus)
+    on_gpus = f"; {count(int(available // wanted), 'job')} at a time on the GPUs of a node" if wanted else ""
+    log.info("Ray: %s, %g GPUs on one; %g for a job%s", count(len(nodes), "node"), available, wanted, on_gpus)
     return float(wanted)
 
 

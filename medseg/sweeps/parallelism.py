@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from medseg.errors import count
 from medseg.sweeps.launchers import RAY, SLURM, gpus_needed
 from medseg.sweeps.planned_job import PlannedJob
 from medseg.system.gpus import gpu_count
@@ -32,13 +33,16 @@ def jobs_at_once(launcher: Mapping[str, Any], jobs: Iterable[PlannedJob]) -> tup
     needs = [gpus_needed(job.cfg.trainer) for job in jobs] if target in (RAY, SLURM) else []
     if target == SLURM:
         number = int(launcher["array_parallelism"])
-        return number, f"{number} jobs at a time, set by array_parallelism; waiting in the queue is not counted"
+        return (
+            number,
+            f"{count(number, 'job')} at a time, set by array_parallelism; waiting in the queue is not counted",
+        )
     if target == RAY:
         return ray_jobs_at_once(launcher["ray"], max((1 if need is None else need for need in needs), default=0))
     if target.endswith(".JoblibLauncher"):
         number = int(launcher.get("n_jobs") or 1)
         number = number if number > 0 else available_cores()
-        return number, f"{number} jobs at a time, set by n_jobs"
+        return number, f"{count(number, 'job')} at a time, set by n_jobs"
     return 1, "one job at a time"
 
 

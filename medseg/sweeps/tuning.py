@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from medseg.config.tuning import is_searched, searched
-from medseg.errors import ConfigError
+from medseg.errors import ConfigError, count
 from medseg.runs.folder import RunFolder
 from medseg.runs.naming import canonical, digest, leaves
 from medseg.runs.plan import RunPlan, settings_of
@@ -162,8 +162,9 @@ def tune(
     bad: list[Outcome] = []
     for study in studies:  # all of them before the first trial
         add_trials(study, plan)
-    count = sum(study.search.budget for study in studies)
-    log.info("tuning: %d trials of %d settings, on training and validation images alone", count, len(studies))
+    all_trials = count(sum(study.search.budget for study in studies), "trial")
+    settings = count(len(studies), "setting")
+    log.info("tuning: %s of %s, on training and validation images alone", all_trials, settings)
     waiting = list(studies)
     while waiting:
         due = [(study, several) for study in waiting if (several := add_trials(study, plan))]
@@ -210,9 +211,9 @@ def expected_jobs(jobs: Sequence[PlannedJob], plan: Plan, written: Mapping[str, 
             chosen |= {id(old): new for old, new in zip(study.jobs, with_values(study, choice, plan), strict=True)}
     if trials:
         log.info(
-            "tuning: %d trials of %d settings first; the values of %d of the jobs after them are not chosen yet",
-            len(trials),
-            len(studies),
+            "tuning: %s of %s first; the values of %d of the jobs after them are not chosen yet",
+            count(len(trials), "trial"),
+            count(len(studies), "setting"),
             sum(is_tuned(job) and id(job) not in chosen for job in jobs),
         )
     return [*trials, *(chosen.get(id(job), job) for job in jobs)]
@@ -286,7 +287,9 @@ def describe_choice(choice: Tuning) -> str:
     """Say what was chosen, in one line."""
     words = " ".join(as_words(dict(choice.best.values)))
     tie = f"; {choice.tie}" if choice.equal else ""
-    return f"{words}, validation Dice {choice.best.dice or 0:.4f}, the best of {len(choice.trials)} trials{tie}"
+    return (
+        f"{words}, validation Dice {choice.best.dice or 0:.4f}, the best of {count(len(choice.trials), 'trial')}{tie}"
+    )
 
 
 def write_choice(plan: RunPlan, choice: Tuning) -> None:

@@ -17,7 +17,7 @@ from medseg.config.checks.data import PATCHES, groups_table
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
 from medseg.config.encoders import without_folder
 from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, count
 from medseg.trained.building import build, refused
 from medseg.trained.files import KEY, read_checkpoint, values_in
 from medseg.trained.weights import at_most, check_weights, first_difference
@@ -206,7 +206,7 @@ def check_metadata(content: Any, file: Path) -> Metadata:
             raise ValueError("class_names are not different, printable names")
         for key, values in (("mean", mean), ("std", std)):
             if values is not None and len(values) != channels:
-                raise ValueError(f"{key} has {len(values)} values for {channels} channels")
+                raise ValueError(f"{key} has {count(len(values), 'value')} for {count(channels, 'channel')}")
         if std is not None and min(std) <= 0:
             raise ValueError("std has a value that is not above 0")
     except ValidationError as error:

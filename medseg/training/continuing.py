@@ -10,7 +10,7 @@ from typing import Any
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
-from medseg.errors import ConfigError, UserError
+from medseg.errors import ConfigError, UserError, count
 from medseg.runs.equivalence import fill_in_defaults, find_equivalent
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import canonical, file_name
@@ -70,11 +70,12 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
         raise ConfigError(f"{key}: only the number of epochs may differ, but {values}")
     epochs = run.settings.get(EPOCHS)
     if not isinstance(epochs, int) or plan.cfg.trainer.max_epochs <= epochs:
-        raise ConfigError(f"{key}: this run has {epochs} epochs; give {EPOCHS}=... with more")
+        had = count(epochs, "epoch") if isinstance(epochs, int) else f"{epochs} epochs"
+        raise ConfigError(f"{key}: this run has {had}; give {EPOCHS}=... with more")
     trained = run.summary.get("epochs", epochs)
     if trained < epochs:
         raise ConfigError(
-            f"{key}: early stopping ended this run after {trained} epochs; a higher limit changes nothing"
+            f"{key}: early stopping ended this run after {count(trained, 'epoch')}; a higher limit changes nothing"
         )
     return folder
 

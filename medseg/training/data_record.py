@@ -132,7 +132,7 @@ def warn_of_unseen_classes(datamodule: SegmentationDataModule) -> None:
         elif not here.get("train"):
             log.warning("class '%s' is never seen in training (images: %s): it cannot be learnt", name, held)
         elif not all(here.values()):
-            without = " and ".join(split for split, count in here.items() if not count)
+            without = " or ".join(split for split, images in here.items() if not images)
             log.warning("class '%s' is in no %s image (images: %s): no score there tells of it", name, without, held)
 
 

@@ -17,7 +17,7 @@ from medseg.data.datasets import Folder
 from medseg.data.module import SegmentationDataModule
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.problems import DARK, read_problems
-from medseg.errors import ConfigError, DataError, UserError
+from medseg.errors import ConfigError, DataError, UserError, count
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_yaml
 from medseg.trained.checkpoint import DATA_KEYS, Checkpoint
@@ -119,8 +119,8 @@ def choose_split(datamodule: SegmentationDataModule, checkpoint: Checkpoint, run
     elif isinstance(datamodule.dataset, Folder) and not any(row.split for row in prepared.samples):
         datamodule.split = "all"
         log.info(
-            "scored on all %d images: the folder has no split (data.split=random draws one)",
-            len(prepared.ids),
+            "scored on everything, %s: the folder has no split (data.split=random draws one)",
+            count(len(prepared.ids), "image"),
         )
         if same_images:
             log.warning("they are the images that the run was trained on; without data=folder, its split is kept")
@@ -135,7 +135,7 @@ def check_part(datamodule: SegmentationDataModule, part: str) -> None:
     """Raise `ConfigError` where the part of the data that is to be scored has no images."""
     counts = {split: len(indices) for split, indices in datamodule.indices.items()}
     if not counts[part]:
-        others = " or ".join(f"split={split} ({count} images)" for split, count in counts.items() if count)
+        others = " or ".join(f"split={split} ({count(images, 'image')})" for split, images in counts.items() if images)
         raise ConfigError(
             f"{datamodule.dataset.title}: the {part} split has no images; give {others}, or data.split=all to score "
             "every image" + ("" if part == "test" else " with split=test")

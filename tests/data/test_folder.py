@@ -357,9 +357,23 @@ def test_a_folder_may_have_some_of_the_parts(parts):
     assert set(splits_of(named(*names), "random").values()) == set(SPLITS)
 
 
+def test_files_that_are_left_out_are_counted_by_ending(caplog):
+    names = [*numbered(4), "images/note.txt", "images/Thumbs.db", "masks/note.txt"]
+    source = named(*names)
+    Folder().list_samples(source)
+    assert "left out in images/ and masks/, by ending: 1 .db, 2 .txt" in caplog.text
+
+
+def test_a_folder_that_is_not_there_is_named_by_its_option(tmp_path):
+    with pytest.raises(DataError, match=f"your images: data.root={tmp_path / 'none'} does not exist"):
+        open_source(Folder(), tmp_path / "none")
+    with pytest.raises(DataError, match=r"data\.root=https://host/mine\.zip must be a folder"):
+        open_source(Folder(), "https://host/mine.zip")
+
+
 def test_images_outside_the_split_folders_are_told():
     names = [f"{part}/{name}" for part in SPLITS for name in numbered(1)] + numbered(1)
-    with pytest.raises(DataError, match="1 images are outside the train, val and test folders"):
+    with pytest.raises(DataError, match="1 image is outside the train, val and test folders"):
         splits_of(named(*names))
 
 
@@ -382,6 +396,7 @@ def test_splits_csv_is_used():
         ("id,split\n00,holdout\n", "line 2: split 'holdout' is not train, val or test"),
         ("id,split\n00,train\n00,test\n", "line 3: '00' is in train and in test"),
         ("id,split,group\n00,train,p1\n00,train,p2\n", "line 3: '00' is of group 'p1' and of group 'p2'"),
+        ("id,split\n00,train\n01,val\n02,val\n", "1 image has no line in it, the first is 'sub__x'"),
         ("id,split\n00,train\n01,val\n", "2 images have no line in it, the first is '02'"),
     ],
 )

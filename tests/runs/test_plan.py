@@ -6,8 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from hydra.core.hydra_config import HydraConfig
 
+from medseg.errors import UserError
 from medseg.runs.plan import new_id, plan_run, stored_id
 from tests.helpers import compose_config
 
@@ -28,6 +30,18 @@ def test_the_record_of_a_run_keeps_its_id(tmp_path: Path) -> None:
     assert record["defaults"] == {}
     plan.folder.record.write_text("{")
     assert stored_id(plan.folder) is None
+
+
+@pytest.mark.parametrize("experiment", ["main", "main/second"])
+def test_a_file_where_the_runs_are_to_be_is_named_with_the_option(
+    experiment: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "main").touch()
+    for runs_dir, file in ((tmp_path, "main"), (tmp_path / "main", "main")):
+        cfg = compose_config("train", f"runs_dir={runs_dir}", f"experiment={experiment}")
+        with pytest.raises(UserError, match=f"^{tmp_path / file}: a file, where a folder of runs .* runs_dir=DIR$"):
+            plan_run(cfg, HydraConfig.get())
+    assert not caplog.messages
 
 
 def test_an_id() -> None:

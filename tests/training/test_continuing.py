@@ -84,7 +84,7 @@ def test_runs_of_several_seeds_stay_one_row(folder: Path, short: RunFolder) -> N
 def test_a_run_that_early_stopping_ended_is_not_continued(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     stop = ("callbacks=early_stopping", "+callbacks.early_stopping.stopping_threshold=0.0", "experiment=stopped")
     stopped = train(folder, *CONSTANT, *stop, "trainer.max_epochs=3")
-    with pytest.raises(ConfigError, match="early stopping ended this run after 1 epochs"):
+    with pytest.raises(ConfigError, match="early stopping ended this run after 1 epoch;"):
         train(folder, *CONSTANT, *stop, "trainer.max_epochs=5", f"continue_from={stopped.path}")
     with caplog.at_level(logging.INFO, logger="medseg"):
         train(folder, *CONSTANT, *stop, "trainer.max_epochs=6")

@@ -37,7 +37,7 @@ def test_classes_that_splits_lack_are_named_with_counts(tmp_path: Path, caplog: 
     assert warnings_of(tmp_path, caplog, classes) == [
         "class 'class 2' is never seen in training (images: 0 of 4 train, 0 of 4 val, 4 of 4 test): it "
         "cannot be learnt",
-        "class 'class 3' is in no val and test image (images: 3 of 4 train, 0 of 4 val, 0 of 4 test): no score there "
+        "class 'class 3' is in no val or test image (images: 3 of 4 train, 0 of 4 val, 0 of 4 test): no score there "
         "tells of it",
         "class 'class 4' is in no test image (images: 3 of 4 train, 4 of 4 val, 0 of 4 test): no score there "
         "tells of it",

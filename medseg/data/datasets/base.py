@@ -87,6 +87,8 @@ class Dataset(ABC):
     title: str
     """The name people use, for messages."""
     archives: tuple[Archive, ...] = ()
+    source_option: str = "data.source"
+    """The option that names a folder or an archive with the data, for messages."""
     licence: str = ""
     citation: str = ""
     home: str = ""

@@ -13,6 +13,7 @@ from medseg.data.sources.decode_masks import decode_labels
 from medseg.data.sources.problems import Problem
 from medseg.data.sources.source import Archive, Source
 from medseg.data.splits.split_files import read_table
+from medseg.errors import count
 
 _FILE = re.compile(r"(?:^|/)(?P<id>[^/]+)/(?P<kind>images|masks)/[^/]+\.png$", re.IGNORECASE)
 
@@ -55,7 +56,7 @@ class DSB2018(Dataset):
         ]
         problems = [Problem("missing mask", images[id_][0], sample=id_) for id_ in sorted(images) if id_ not in masks]
         problems += [
-            Problem("extra mask", masks[id_][0], f"{len(masks[id_])} masks without an image")
+            Problem("extra mask", masks[id_][0], f"{count(len(masks[id_]), 'mask')} without an image")
             for id_ in sorted(masks)
             if id_ not in images
         ]

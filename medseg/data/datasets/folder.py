@@ -34,7 +34,7 @@ from medseg.data.sources.problems import Problem, SampleError
 from medseg.data.sources.source import Source
 from medseg.data.splits import SPLITS
 from medseg.data.splits.random_splits import draw, members, random_split
-from medseg.errors import ConfigError, DataError
+from medseg.errors import ConfigError, DataError, count, is_or_are
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class Folder(Dataset):
 
     name = "folder"
     title = "your images"
+    source_option = "data.root"
     version = 4
     range_stated = True
     """Whether `intensity_range` is stated for these images; else it is that of a network's training."""
@@ -278,8 +279,8 @@ def _complete(own: dict[str, str], ids: Sequence[str], groups: dict[str, str]) -
     unassigned = [id_ for id_ in ids if id_ not in own]
     if unassigned:
         raise DataError(
-            f"{len(unassigned)} images are outside the train, val and test folders, the first is '{unassigned[0]}'; "
-            "move them, or use data.split=random"
+            f"{count(len(unassigned), 'image')} {is_or_are(len(unassigned))} outside the train, val and test folders, "
+            f"the first is '{unassigned[0]}'; move them, or use data.split=random"
         )
     parts = {group: sorted({own[id_] for id_ in of}, key=SPLITS.index) for group, of in members(groups).items()}
     cut = [group for group, several in parts.items() if len(several) > 1]

@@ -59,7 +59,8 @@ def find_files(source: Source, mask_pattern: str | None = None) -> Files:
         hint = "; images without masks are for medseg predict RUN IMAGES OUTPUT" if images else ""
         raise DataError(f"{source.location}: no {lacking} found; expected is {LAYOUT}{seen}{hint}")
     if ignored:
-        log.warning("%s: left out in images/ and masks/, by ending: %s", source.location, dict(ignored))
+        endings = ", ".join(f"{number} {ending}" for ending, number in sorted(ignored.items()))
+        log.warning("%s: left out in images/ and masks/, by ending: %s", source.location, endings)
 
     shared = _shared_folders(tops)
     pairs = pair_masks(images, masks, mask_pattern, source.location)

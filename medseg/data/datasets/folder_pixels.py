@@ -18,7 +18,7 @@ from medseg.data.pixel_format import SAMPLED, PixelFormat, as_typed, like, nomin
 from medseg.data.sources.problems import DARK, FEW, Problem
 from medseg.data.sources.source import Source
 from medseg.data.sources.stored import read_stored, stored_type
-from medseg.errors import DataError
+from medseg.errors import DataError, count
 from medseg.system.process import available_cores
 
 PERCENTILES = (0.5, 99.5)
@@ -179,9 +179,9 @@ def _range(looks: Sequence[Look], given: IntensityRange, where: str) -> tuple[fl
         )
     if small and high > 255:
         raise DataError(
-            f"{where}: {len(small)} images of 8 bits, such as {small[0].file}, beside {len(large)} of {types} with "
-            f"values up to {number(high)}, such as {large[0].file}; where one value is equally bright in both, give "
-            f"data.intensity_range={as_typed(0, nominal_high(int(high)))}, else save all with the same bits"
+            f"{where}: {count(len(small), 'image')} of 8 bits, such as {small[0].file}, beside {len(large)} of {types} "
+            f"with values up to {number(high)}, such as {large[0].file}; where one value is equally bright in both, "
+            f"give data.intensity_range={as_typed(0, nominal_high(int(high)))}, else save all with the same bits"
         )
     return 0, nominal_high(int(high))
 

@@ -13,7 +13,7 @@ from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_pages
 from medseg.data.sources.problems import SampleError
 from medseg.data.sources.source import Archive, Source
-from medseg.errors import DataError
+from medseg.errors import DataError, count
 
 _stacks: dict[tuple[str, str], list[np.ndarray]] = {}
 _lock = threading.Lock()
@@ -62,8 +62,9 @@ def _find(source: Source, kind: str) -> str:
     pattern = re.compile(rf"(?:^|/)train-{kind}\.tiff?$", re.IGNORECASE)
     names = [name for name in source.names if pattern.search(name)]
     if len(names) != 1:
-        count = f"{len(names)} files train-{kind}.tif"
-        raise DataError(f"{ISBI2012.title}: {count} in {source.location}, where 1 is expected")
+        raise DataError(
+            f"{ISBI2012.title}: {count(len(names), 'file')} train-{kind}.tif in {source.location}, where 1 is expected"
+        )
     return names[0]
 
 

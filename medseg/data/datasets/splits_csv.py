@@ -50,7 +50,8 @@ def read_splits(content: bytes, name: str, ids: Collection[str]) -> Assigned:
         add_values(found.columns, id_, row, f"{name}, line {line}")
     unsplit = sorted(set(ids) - set(found.splits))
     if unsplit:
-        raise DataError(f"{name}: {len(unsplit)} images have no line in it, the first is '{unsplit[0]}'")
+        some = "1 image has" if len(unsplit) == 1 else f"{len(unsplit)} images have"
+        raise DataError(f"{name}: {some} no line in it, the first is '{unsplit[0]}'")
     return found
 
 

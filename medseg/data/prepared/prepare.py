@@ -36,7 +36,7 @@ from medseg.data.prepared.threads import thread_count
 from medseg.data.sources.finding import missing_archives, open_source
 from medseg.data.sources.problems import FEW, Problem, bad_samples, refuse_fatal, summary, write_problems
 from medseg.data.sources.source import Source, checksum_name
-from medseg.errors import ConfigError, DataError, UserError, as_bytes
+from medseg.errors import ConfigError, DataError, UserError, as_bytes, count
 from medseg.system.files import sync
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def prepare(
                 log.info("%s: prepared in %s", dataset.title, folder)
             varying = [problem for problem in problems or () if problem.kind == "alpha left out"]
             if varying:
-                few = f"{len(varying)} images, such as {varying[0].file}"
+                few = f"{count(len(varying), 'image')}, such as {varying[0].file}"
                 log.warning("%s: alpha that is not the same everywhere is left out of %s", dataset.title, few)
             for problem in problems or ():
                 if problem.kind == FEW:

@@ -22,6 +22,7 @@ class Published(Protocol):
     licence: str
     home: str
     archives: tuple[Archive, ...]
+    source_option: str
 
 
 def open_source(
@@ -48,7 +49,7 @@ def open_source(
         return fetch_and_open(dataset, data_dir, addresses(dataset, str(source)))
     path = Path(source).expanduser()
     if not path.exists():
-        raise DataError(f"{dataset.title}: data.source={source} does not exist")
+        raise DataError(f"{dataset.title}: {dataset.source_option}={source} does not exist")
     if path.is_file() and len(dataset.archives) <= 1:
         return open_archive(path, dataset.archives[0].checksum if dataset.archives else None)
     folder = path if path.is_dir() else path.parent
@@ -132,7 +133,7 @@ def addresses(dataset: Published, url: str) -> dict[str, str]:
     """Map each archive of a dataset to its address below or at the one that the user gave."""
     files = [archive.file for archive in dataset.archives]
     if not files:
-        raise DataError(f"{dataset.title}: cannot be downloaded; data.source={url} must be a folder")
+        raise DataError(f"{dataset.title}: cannot be downloaded; {dataset.source_option}={url} must be a folder")
     if url.endswith("/"):
         return {file: url + file for file in files}
     if len(files) == 1:

@@ -14,7 +14,7 @@ from itertools import chain
 from medseg.config.checks.data import FOLDS
 from medseg.data.splits import SPLITS
 from medseg.data.splits.split_files import check_fold, unknown_split
-from medseg.errors import DataError, as_bytes
+from medseg.errors import DataError, as_bytes, count, is_or_are
 
 
 def draw(
@@ -120,6 +120,11 @@ def split_by_count(
     return {id_: "test" if id_ in chosen else "val" if id_ in validation else "train" for id_ in sorted(ids)}
 
 
+def too_few(ids: Collection[str]) -> str:
+    """Begin the message about images that are too few."""
+    return f"{count(len(ids), 'image')} {is_or_are(len(ids))} too few"
+
+
 def folds_by_count(
     ids: Collection[str],
     key: str,
@@ -128,7 +133,7 @@ def folds_by_count(
 ) -> list[dict[str, str]]:
     """Draw five disjoint test splits of equal size, and for each a validation split of a tenth of its rest."""
     if len(ids) < FOLDS:
-        raise DataError(f"{len(ids)} images are too few for {FOLDS} folds; {FOLDS} or more are needed")
+        raise DataError(f"{too_few(ids)} for {FOLDS} folds; {FOLDS} or more are needed")
     rest = set(ids)
     folds = []
     for k in range(FOLDS):
@@ -210,7 +215,7 @@ def random_split(
     least = len(SPLITS) if fold is None else FOLDS
     purpose = "to train, validate and test with" if fold is None else f"for {FOLDS} folds"
     if len(ids) < least:
-        raise DataError(f"{len(ids)} images are too few {purpose}; {least} or more are needed")
+        raise DataError(f"{too_few(ids)} {purpose}; {least} or more are needed")
     together = list(members(groups).values()) if groups else []
     if groups and len(together) < least:
         some = f"{len(together)} group{' is' if len(together) == 1 else 's are'}"

@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 
 from medseg.config.checks.data import FOLD, FOLDS
 from medseg.config.checks.kinds import checked
-from medseg.errors import ConfigError, DataError, close_matches
+from medseg.errors import ConfigError, DataError, close_matches, count, is_or_are
 
 FOLD_COLUMNS = tuple(f"fold{k}" for k in range(FOLDS))
 
@@ -63,8 +63,8 @@ def file_split(dataset: str, ids: Iterable[str], split: str | None, fold: int | 
     unknown = [id_ for id_ in ids if id_ not in table]
     if unknown:
         raise DataError(
-            f"{dataset}: {len(unknown)} images are not in its {name}, the first is '{unknown[0]}'; are they part "
-            "of the published dataset? (your images: data=folder)"
+            f"{dataset}: {count(len(unknown), 'image')} {is_or_are(len(unknown))} not in its {name}, the first is "
+            f"'{unknown[0]}'; are they part of the published dataset? (your images: data=folder)"
         )
     return {id_: row[column] for id_, row in table.items() if row[column]}
 

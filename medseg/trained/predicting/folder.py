@@ -168,9 +168,9 @@ def warn_of_dark(notes: Sequence[Problem], predicted: int, trained: str) -> None
         return
     widest = max((each.detail for each in notes), key=lambda typed: float(typed[1:-1].split(",")[1]))
     log.warning(
-        "nearly black to the network: the values of all %d images are in %s, a small part of %s, the range of its "
+        "nearly black to the network: the values of %s are in %s, a small part of %s, the range of its "
         "training; where that is another scale, give intensity_range=%s",
-        predicted,
+        "the one image" if predicted == 1 else f"all {predicted} images",
         widest,
         trained,
         widest,

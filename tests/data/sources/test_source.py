@@ -34,6 +34,7 @@ class One:
     title = "One set"
     licence = "CC0"
     home = ""
+    source_option = "data.source"
     archives: tuple[Archive, ...] = (Archive("one.zip", "http://127.0.0.1:9/one.zip", size=3 * 2**20),)
 
 
@@ -41,6 +42,7 @@ class Two:
     title = "Two sets"
     licence = ""
     home = ""
+    source_option = "data.source"
     archives: tuple[Archive, ...] = (
         Archive("Images.zip", "http://127.0.0.1:9/Images.zip"),
         Archive("Masks.zip", "http://127.0.0.1:9/Masks.zip"),
