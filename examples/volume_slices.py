@@ -9,6 +9,7 @@ draws four patients, writes their slices into `slices/images` and
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 
@@ -33,18 +34,21 @@ def write_slices(
         window: values that become black and white, such as (-160, 240)
             Hounsfield units for soft tissue.
     """
+    if mask.shape != volume.shape:
+        sys.exit(f"{patient}: {mask.shape} mask of a {volume.shape} volume")
     low, high = window
     grey = np.clip((volume - low) / (high - low), 0, 1) * 255
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     table = folder / "patients.csv"
     begun = table.exists()
+    digits = max(3, len(str(len(volume) - 1)))
     with table.open("a", newline="") as file:
         writer = csv.writer(file)
         if not begun:
             writer.writerow(["id", "group", "slice"])
         for number in range(len(volume)):
-            name = f"{patient}_{number:03d}"
+            name = f"{patient}_{number:0{digits}d}"
             image = grey[number].round().astype(np.uint8)
             cv2.imwrite(str(folder / "images" / f"{name}.png"), image)
             labels = mask[number].astype(np.uint8)
@@ -54,11 +58,19 @@ def write_slices(
 
 def read_volume(folder: Path, patient: str) -> np.ndarray:
     """Stack the predicted masks of a patient: slices x height x width."""
-    files = sorted(folder.glob(f"{patient}_*.png"))
+    name = re.compile(rf"{re.escape(patient)}_(\d+)\.png")
+    matches = [name.fullmatch(file.name) for file in folder.glob("*.png")]
+    files = {int(match[1]): match[0] for match in matches if match}
     if not files:
         sys.exit(f"{folder / patient}_*.png matches no file")
-    slices = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
-    return np.stack([each for each in slices if each is not None])
+    slices = []
+    for number in sorted(files):
+        file = str(folder / files[number])
+        pixels = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
+        if pixels is None:
+            sys.exit(f"{file} cannot be read")
+        slices.append(pixels)
+    return np.stack(slices)
 
 
 def draw_patient(seed: int) -> tuple[np.ndarray, np.ndarray]:
