@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from medseg.runs.packed.unpacking import unpack
 from medseg.runs.reading import read_runs
 from medseg.sweeps.evaluations import evaluate_runs
 from medseg.system.files import read_json, read_yaml, write_csv, write_json
+from medseg.system.process import machine, process_mark
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
 from tests.reporting.fabricate_evaluations import fabricate_evaluations
@@ -137,6 +139,42 @@ def test_the_commands_read_the_file_and_write_beside_it(
     before = read_runs(sweep).runs
     again = read_runs(file).runs
     assert [(run.name, run.state, run.scores) for run in again] == [(run.name, run.state, run.scores) for run in before]
+
+
+def test_a_file_that_was_replaced_is_read_again(sweep: Path, tmp_path: Path) -> None:
+    file = pack(sweep, tmp_path / "x.zip")
+    first = read_runs(file)
+    assert read_runs(file)[0].folder == first[0].folder, "unpacked once"
+    fabricate(tmp_path / "runs" / "mine", {"unet": 0.0}, seeds=(3, 4), images=9)
+    pack(sweep, file)
+    again = read_runs(file)
+    assert {run.seed for run in again} == {0, 1, 2, 3, 4}
+    assert {run.seed for run in first} == {0, 1, 2}
+    assert all(len(run.per_image.content) > 0 for run in first if run.finished), "what was read before is still there"
+    shown = [run.damaged(f"{run.folder}/x").error for run in (first[0], again[0])]
+    assert all(str(error).startswith(f"{file}/mine/unet") for error in shown)
+
+
+def test_what_a_killed_reader_left_is_removed_by_the_next_one(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pack(sweep)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    elsewhere = "00000000" if machine() != "00000000" else "00000001"
+    left = f"{machine()}-{dead.pid}-abcd_123"
+    others = [f"{machine()}-{os.getppid()}-abcd_123", f"{elsewhere}-{dead.pid}-abcd_123", "abcd_123", f"x-{left}"]
+    for name in (left, *others):
+        (tmp_path / "tmp" / f"medseg-runs-{name}" / "mine").mkdir(parents=True)
+    folder = read_runs(file)[0].folder.parents[1]
+    assert folder.name.startswith(f"medseg-runs-{process_mark()}-")
+    there = {each.name for each in (tmp_path / "tmp").iterdir()}
+    assert there == {folder.name, *(f"medseg-runs-{name}" for name in others)}
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError):
+        read_runs(file)
+    assert {each.name for each in (tmp_path / "tmp").iterdir()} == there, "of a damaged file nothing is left"
 
 
 def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp_path: Path) -> None:

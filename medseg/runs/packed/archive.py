@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 from medseg.errors import UserError
 from medseg.system.files import MAX_BYTES, damaged
+from medseg.system.process import is_gone, process_mark
 
 MANIFEST = "medseg-pack.json"
 """Entry of the zip that describes it."""
@@ -190,20 +191,39 @@ def lacking_files(folder: Path) -> str | None:
 _unpacked: dict[Path, Path] = {}
 """Temporary folder -> file that is unpacked there."""
 
+_current: dict[tuple[Path, int, int], Path] = {}
+"""Path, time of the last change and bytes of a file -> its temporary folder; a file that was replaced has another."""
+
+PREFIX = "medseg-runs-"
+"""Start of the name of a temporary folder; the mark of its process follows."""
+
 
 def unpacked(file: Path) -> Path:
     """Return a temporary folder with the content of a file of `medseg pack`; it is there until the process ends.
 
     Raises `UserError` as `read_content`.
     """
-    for folder, known in _unpacked.items():
-        if known.resolve() == file.resolve():
-            return folder
-    folder = Path(tempfile.mkdtemp(prefix="medseg-runs-")).resolve()
+    status = file.stat()
+    key = file.resolve(), status.st_mtime_ns, status.st_size
+    if key in _current:
+        return _current[key]
+    remove_leftovers(Path(tempfile.gettempdir()), PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{process_mark()}-")).resolve()
     atexit.register(_remove, folder, os.getpid())
-    extract(file, folder)
-    _unpacked[folder] = file
+    try:
+        extract(file, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _unpacked[folder], _current[key] = file, folder
     return folder
+
+
+def remove_leftovers(parent: Path, prefix: str) -> None:
+    """Remove the temporary folders of killed processes of this machine: `<prefix><mark of the process>-<letters>`."""
+    for folder in parent.glob(f"{prefix}*"):
+        if is_gone(folder.name.removeprefix(prefix).rpartition("-")[0]):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path, process: int) -> None:
