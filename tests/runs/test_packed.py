@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -405,6 +405,11 @@ def link(archive: zipfile.ZipFile) -> None:
     archive.writestr(entry, "/etc/passwd")
 
 
+def run_in_a_run(archive: zipfile.ZipFile) -> None:
+    run = next(name for name in archive.namelist() if name.endswith("/run.json"))
+    archive.writestr(run.replace("/run.json", "/evaluations/x/run.json"), "{}")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -418,6 +423,13 @@ def link(archive: zipfile.ZipFile) -> None:
         (lambda archive: archive.writestr("mine/sweep.json", "{}"), "two entries of one name"),
         (link, "is no file of a run"),
         (lambda archive: archive.writestr("mine/x/config.yaml", b" " * 2**23), "has 8,388,608 bytes"),
+        (lambda archive: archive.writestr("mine/x/evaluations/y/summary.json", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("mine/x/tuning.json", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("mine/x.yaml", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("other/sweep.json", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("run.json", "{}"), "'run.json' is no file of a run in it"),
+        (lambda archive: archive.writestr("sweep.json", "{}"), "'sweep.json' is no file of a run in it"),
+        (run_in_a_run, "x/run.json' is no file of a run in it"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -431,6 +443,41 @@ def test_an_unsafe_file_is_refused_before_anything_is_unpacked(
     assert not (tmp_path / "other").exists()
     with pytest.raises(UserError, match=message):
         read_runs(file)
+
+
+def rewritten(source: Path, file: Path, changes: Mapping[str, bytes | None]) -> Path:
+    """Write a zip with other content of some entries; None leaves one out."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(file, "w") as written:
+        for name in dict.fromkeys([*archive.namelist(), *changes]):
+            new = changes.get(name, archive.read(name) if name in archive.namelist() else None)
+            if new is not None:
+                written.writestr(name, new)
+    return file
+
+
+def test_nothing_gets_into_a_run_that_is_there_but_what_its_own_run_lacks(sweep: Path, tmp_path: Path) -> None:
+    source = pack(sweep, tmp_path / "source.zip")
+    run = next(sweep.glob("unet*seed0"))
+    inside = f"mine/{run.name}"
+    record = (run / "run.json").read_bytes()
+    without = {f"{inside}/run.json": None, f"{inside}/evaluations/x/summary.json": b"{}"}
+    hidden = {name: None for name in read_content(source).entries if name.startswith(f"{inside}/")}
+    hidden[MANIFEST] = b'{"format": 1, "copies": {}}'
+    cases = {
+        "is no file of a run in it": without,
+        f"{run}: the folder of a run, which .* would put other files into": {
+            **hidden,
+            f"{inside}/evaluations/x/run.json": record,
+        },
+        f"{run}: the folder of a run": {**hidden, f"{inside}/x/run.json": record, f"{inside}/names.yaml": b"a: b"},
+    }
+    before = content(tmp_path)
+    for message, changes in cases.items():
+        file = rewritten(source, tmp_path / "x.zip", changes)
+        with pytest.raises(UserError, match=message):
+            unpack(file, sweep.parent)
+        file.unlink()
+        assert content(tmp_path) == before
 
 
 def test_a_bomb_of_copies_is_refused(tmp_path: Path) -> None:

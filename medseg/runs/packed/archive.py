@@ -33,6 +33,9 @@ FORMAT = 1
 ENDINGS = (".json", ".yaml", ".csv", ".npz", ".png")
 """What the names of files of a run end in."""
 
+OF_EXPERIMENTS = ("sweep.json", "names.yaml", "benchmarks/*.json")
+"""Files beside runs that a report reads."""
+
 MOST_BYTES = 8 * 2**30
 """Unpacked bytes above which a file is refused; 1,000 runs with 1,000 test images have about 1 GB."""
 
@@ -56,6 +59,12 @@ class Content:
     def runs(self) -> list[str]:
         """The paths of the run folders in it."""
         return [path.removesuffix("/run.json") for path in self.entries if path.endswith("/run.json")]
+
+    @property
+    def beside_runs(self) -> list[str]:
+        """The paths of the files in it that are of experiments."""
+        runs = {*self.runs}
+        return [path for path in self.entries if runs.isdisjoint(folders_above(path))]
 
 
 def runs_in_words(count: int) -> str:
@@ -144,7 +153,29 @@ def content_of(archive: zipfile.ZipFile, file: Path) -> Content:
     both = next((path for path in entries if path in folders), None)
     if both is not None:
         raise damaged(file, f"{both[:80]!r} is a file and a folder")
-    return Content(file, dict(sorted(entries.items())))
+    content = Content(file, dict(sorted(entries.items())))
+    odd = misplaced(content)
+    if odd is not None:
+        raise damaged(file, f"{odd[:80]!r} is no file of a run in it, nor of an experiment with one")
+    return content
+
+
+def folders_above(path: str) -> list[str]:
+    """Return the folders that a path in the file lies in, the innermost first."""
+    return [str(folder) for folder in PurePosixPath(path).parents][:-1]
+
+
+def misplaced(content: Content) -> str | None:
+    """Return the path of a file that is neither of a run nor of an experiment with runs; None where there is none."""
+    experiments = {folder for run in content.runs for folder in folders_above(run)}
+    within = next((run for run in content.runs if run in experiments), None)
+    if within is not None:
+        return next(f"{run}/run.json" for run in content.runs if within in folders_above(run))
+    for path in content.beside_runs:
+        patterns = [pattern for pattern in OF_EXPERIMENTS if PurePosixPath(path).match(pattern)]
+        if experiments.isdisjoint(str(PurePosixPath(path).parents[pattern.count("/")]) for pattern in patterns):
+            return path
+    return None
 
 
 def is_safe(name: str) -> bool:

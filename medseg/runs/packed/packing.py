@@ -12,7 +12,7 @@ from pathlib import Path
 
 import medseg
 from medseg.errors import UserError
-from medseg.runs.packed.archive import FORMAT, MANIFEST, is_packed, read_content, runs_in_words
+from medseg.runs.packed.archive import FORMAT, MANIFEST, OF_EXPERIMENTS, is_packed, read_content, runs_in_words
 from medseg.runs.packed.private import Paths, parsed, without_private
 from medseg.runs.reading import read_runs
 from medseg.runs.run import DAMAGED, Run, is_run
@@ -28,9 +28,6 @@ RECORDS = (
 )  # fmt: skip
 SCORES = ("*.csv", "summary.json")
 PREDICTIONS = ("predictions.npz", "prepared_size.npz")
-
-OF_EXPERIMENTS = ("sweep.json", "names.yaml", "benchmarks/*.json")
-"""Files beside runs that a report reads."""
 
 DATE = (1980, 1, 1, 0, 0, 0)
 """Of every entry, so that the same runs give the same bytes; the earliest that a zip can have."""

@@ -19,7 +19,7 @@ import yaml
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder
 from medseg.runs.jobs import add_jobs
-from medseg.runs.packed.archive import extract
+from medseg.runs.packed.archive import Content, extract, folders_above
 from medseg.runs.packed.private import is_public_form
 from medseg.runs.run import is_run
 from medseg.system.files import read_json, read_yaml, replacing
@@ -54,13 +54,23 @@ def unpack(file: Path, target: Path) -> Unpacked:
     result = Unpacked()
     with temporary(target) as folder:
         content = extract(file, folder)
-        runs = content.runs
-        for name in runs:
+        check_target(content, target)
+        for name in content.runs:
             put_back(folder / name, target / name, result)
-        for path in content.entries:
-            if not any(path.startswith(f"{name}/") for name in runs):
-                add_beside_runs(folder / path, target / path)
+        for path in content.beside_runs:
+            add_beside_runs(folder / path, target / path)
     return result
+
+
+def check_target(content: Content, target: Path) -> None:
+    """Raise `UserError` where something would get into the folder of a run that is there."""
+    paths = (*content.runs, *content.beside_runs)
+    for folder in sorted({target, *(target / above for path in paths for above in folders_above(path))}):
+        if is_run(folder):
+            raise UserError(
+                f"{folder}: the folder of a run, which {content.file} would put other files into; unpack it to another "
+                f"folder, with medseg unpack {content.file} FOLDER"
+            )
 
 
 @contextmanager
