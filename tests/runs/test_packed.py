@@ -480,6 +480,40 @@ def test_nothing_gets_into_a_run_that_is_there_but_what_its_own_run_lacks(sweep:
         assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("sweep.json", b'{"jobs": 5}'),
+        ("sweep.json", b'{"jobs": "x"}'),
+        ("sweep.json", b"[]"),
+        ("sweep.json", b"{"),
+        ("names.yaml", b"[1]"),
+        ("benchmarks/a.json", b"{"),
+    ],
+)
+def test_a_damaged_file_of_an_experiment_is_told_before_anything_is_unpacked(
+    sweep: Path, tmp_path: Path, name: str, written: bytes
+) -> None:
+    file = rewritten(pack(sweep), tmp_path / "x.zip", {f"mine/{name}": written})
+    with pytest.raises(UserError) as caught:
+        unpack(file, tmp_path / "other")
+    assert str(caught.value).startswith(f"{file}/mine/{name}: damaged (")
+    assert not (tmp_path / "other").exists()
+    if name == "sweep.json":
+        assert read_runs(file).problems == [str(caught.value)]
+        (sweep / name).write_bytes(written)
+        with pytest.raises(UserError, match=r"mine/sweep.json: damaged"):
+            pack(sweep)
+
+
+def test_a_file_without_runs_is_told_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(MANIFEST, '{"format": 1, "copies": {}}')
+    with pytest.raises(UserError, match=f"^{file}: no runs in it"):
+        read_runs(file)
+
+
 def test_a_bomb_of_copies_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "bomb.zip"
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -541,6 +575,18 @@ def test_a_damaged_run_in_a_file_is_told_by_the_files_name(sweep: Path, tmp_path
     tree = read_runs(file).checked()
     (damaged,) = [run for run in tree.runs if run.state == "damaged"]
     assert str(damaged.error).startswith(f"{file}/mine/unet")
+
+
+def test_damaged_files_of_experiments_are_logged_by_the_files_name(
+    sweep: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = next(sweep.glob("unet*seed0")).name
+    changes = {"names.yaml": b"[1]", "benchmarks/a.json": b"{", f"{run}/test/calibration.csv": b"cut"}
+    file = rewritten(pack(sweep), tmp_path / "x.zip", {f"mine/{name}": of for name, of in changes.items()})
+    with caplog.at_level("WARNING", "medseg"):
+        compare(read_runs(file)).write(tmp_path / "report", images=0, figures=False)
+    lines = [record.getMessage() for record in caplog.records]
+    assert sorted(line.partition(": damaged")[0] for line in lines) == sorted(f"{file}/mine/{name}" for name in changes)
 
 
 def test_a_file_that_another_tool_unpacked_is_told_with_what_to_do(sweep: Path, tmp_path: Path) -> None:

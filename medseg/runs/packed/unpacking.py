@@ -22,6 +22,7 @@ from medseg.runs.jobs import add_jobs
 from medseg.runs.packed.archive import Content, extract, folders_above
 from medseg.runs.packed.private import is_public_form
 from medseg.runs.run import is_run
+from medseg.runs.schema import SWEEP, read_checked
 from medseg.system.files import read_json, read_yaml, replacing
 from medseg.system.process import is_alive
 
@@ -54,12 +55,25 @@ def unpack(file: Path, target: Path) -> Unpacked:
     result = Unpacked()
     with temporary(target) as folder:
         content = extract(file, folder)
+        check_beside_runs(content, folder)
         check_target(content, target)
         for name in content.runs:
             put_back(folder / name, target / name, result)
         for path in content.beside_runs:
             add_beside_runs(folder / path, target / path)
     return result
+
+
+def check_beside_runs(content: Content, folder: Path) -> None:
+    """Raise `UserError` where a file of an experiment cannot be read; `folder`: where the content was extracted."""
+    try:
+        for path in content.beside_runs:
+            if path.endswith("/sweep.json"):
+                read_checked(folder / path, SWEEP)
+            else:
+                (read_yaml if path.endswith(".yaml") else read_json)(folder / path)
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), str(content.file))) from None
 
 
 def check_target(content: Content, target: Path) -> None:
@@ -138,7 +152,7 @@ def holds(folder: Path, unpacked: Path, files: Sequence[Path]) -> bool:
 def add_beside_runs(unpacked: Path, target: Path) -> None:
     """Add a file of an experiment: to its jobs those that it lacks, any other where there is none."""
     if unpacked.name == "sweep.json":
-        jobs = [job for job in read_json(unpacked).get("jobs") or () if isinstance(job, dict)]
+        jobs = [job for job in read_checked(unpacked, SWEEP).get("jobs", ()) if isinstance(job, dict)]
         add_jobs(target.parent, [job for job in jobs if isinstance(job.get("name"), str)], replace=False)
     elif not target.exists():
         copy(unpacked, target)
