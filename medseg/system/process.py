@@ -53,6 +53,9 @@ def process_mark() -> str:
 
 
 def is_gone(mark: str) -> bool:
-    """Whether a mark is that of a process that has ended; of another machine's processes nothing is known here."""
-    match = re.fullmatch(r"([0-9a-f]{8})-(\d+)", mark, re.ASCII)
-    return match is not None and match[1] == machine() and not is_alive(int(match[2]))
+    """Whether a mark is that of a process that has ended; of another machine's processes nothing is known here.
+
+    Marks of earlier versions have the machine's name, `node-7-4242`.
+    """
+    match = re.fullmatch(r"(.+)-(\d+)", mark, re.ASCII)
+    return match is not None and match[1] in (machine(), platform.node()) and not is_alive(int(match[2]))

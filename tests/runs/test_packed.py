@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -29,8 +31,10 @@ from medseg.runs.packed.packing import default_file, select, write_packed
 from medseg.runs.packed.private import Paths, without_private
 from medseg.runs.packed.unpacking import unpack
 from medseg.runs.reading import read_runs
+from medseg.runs.run import is_run
 from medseg.sweeps.evaluations import evaluate_runs
 from medseg.system.files import read_json, read_yaml, write_csv, write_json
+from medseg.system.locks import BusyError
 from medseg.system.process import machine, process_mark
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
@@ -197,24 +201,109 @@ def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp
     (two / "checkpoints" / "best.ckpt").write_text("trained elsewhere")
     before = content(one)
     done = unpack(file, target)
-    assert (done.differing, done.completed, len(done.same)) == ([one], [two], 3)
+    assert (done.differing, done.completed, len(done.same)) == ({one: "finished"}, [two], 3)
     assert content(one) == before
     assert list(two.glob("evaluations/*/summary.json"))
     with pytest.raises(UserError, match=r"1 run of 5 in .* not unpacked, because its folder holds something else"):
         unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_one(sweep: Path, tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_removed_by_the_next_one(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, target = pack(sweep), tmp_path / "there"
     kill = "import os, signal, sys; from pathlib import Path; from medseg.runs.packed import unpacking; "
     kill += "unpacking.put_back = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
     kill += "unpacking.unpack(Path(sys.argv[1]), Path(sys.argv[2]))"
-    subprocess.run([sys.executable, "-c", kill, str(file), str(target)], check=False)
+    killed = subprocess.Popen([sys.executable, "-c", kill, str(file), str(target)])
+    killed.wait()
     (left,) = target.iterdir()
-    running = target / left.name.replace(left.name.split("-")[-2], str(os.getpid()))
-    running.mkdir()
+    assert left.name.startswith(f".unpacking-{machine()}-{killed.pid}-")
+    (target / f".unpacking-node-{killed.pid}-abcd_123").mkdir()  # the form of earlier versions
+    # Of a process that runs, and of machines whose names begin alike.
+    others = [f"{machine()}-{os.getpid()}", f"node-7-{killed.pid}", f"node-{killed.pid}-7-{killed.pid}"]
+    for mark in others:
+        (target / f".unpacking-{mark}-abcd_123").mkdir()
+    monkeypatch.setattr(platform, "node", lambda: "node")
     unpack(file, target)
-    assert sorted(each.name for each in target.iterdir()) == sorted([running.name, "mine"])
+    there = {each.name for each in target.iterdir()}
+    assert there == {"mine", *(f".unpacking-{mark}-abcd_123" for mark in others)}
+
+
+def test_a_run_that_is_running_is_left_and_told(sweep: Path, tmp_path: Path) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    one, two, three, *_ = sorted(sweep.glob("*seed*"))
+    shutil.copytree(one, target / "mine" / one.name)
+    running = RunFolder(target / "mine" / one.name)
+    running.set_state("running")
+    for name in (two.name, three.name):
+        (target / "mine" / name).mkdir()
+        (target / "mine" / name / ".lock").touch()
+    shutil.copyfile(three / "images.csv", target / "mine" / three.name / "images.csv")
+    with (target / "mine" / two.name / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = content(target)
+        with pytest.raises(UserError) as caught:
+            unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
+        assert {name: of for name, of in content(target).items() if name in before} == before
+    first, rest = str(caught.value).split("; unpack again when it has ended; ")
+    running_there = f"{running.path}, {target / 'mine' / two.name}"
+    assert first == f"2 runs of 5 in {file}: not unpacked, because it is running there: {running_there}"
+    assert f"{target / 'mine' / three.name} (no run); move what is there elsewhere" in rest
+    shutil.rmtree(target / "mine" / three.name)
+    alone = r"^1 run of 5 in .* it is running there: [^;]*; unpack again when it has ended$"
+    with pytest.raises(BusyError, match=alone):  # the lock of the other is free now
+        unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
+    assert is_run(target / "mine" / two.name)
+
+
+def test_a_run_that_lacks_files_and_is_worked_on_does_not_keep_the_others_back(sweep: Path, tmp_path: Path) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    unpack(file, target)
+    one, two, *_ = sorted((target / "mine").glob("*seed0"))
+    for run in (one, two):
+        shutil.rmtree(run / "evaluations")
+    with (one / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = unpack(file, target)
+    assert (done.running, done.completed, len(done.same)) == ([one], [two], 3)
+    assert not (one / "evaluations").exists()
+    assert unpack(file, target).completed == [one]
+
+
+def test_a_folder_that_a_killed_start_left_counts_as_none(sweep: Path, tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    file, mine = pack(sweep), tmp_path / "there" / "mine"
+    one, two, three, *_ = sorted(folder.name for folder in sweep.glob("*seed*"))
+    for name in (one, two, three):
+        (mine / name).mkdir(parents=True)
+    (mine / two / ".lock").write_text(f"{dead.pid}\nnode\n")
+    (mine / three / ".lock").touch()
+    (mine / three / f".run.json.{machine()}-{dead.pid}.partial").touch()
+    done = unpack(file, tmp_path / "there")
+    assert len(done.added) == 5
+    assert len(read_runs(mine)) == 6
+    assert not [*mine.glob("*/.*")]
+
+
+def test_a_run_that_another_process_adds_at_the_same_moment_is_there_already(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    rename = Path.rename
+    first: list[Path] = []
+
+    def slow(source: Path, goal: Path) -> Path:
+        if not first:
+            first.append(goal)
+            shutil.copytree(source, goal)
+        return rename(source, goal)
+
+    monkeypatch.setattr(Path, "rename", slow)
+    done = unpack(file, target)
+    assert done.same == first
+    assert len(done.added) == 4
 
 
 def test_a_file_is_not_replaced_by_one_that_holds_fewer_runs_or_is_something_else(sweep: Path, tmp_path: Path) -> None:
@@ -373,7 +462,7 @@ def test_paths_with_the_same_last_part_stay_apart_in_every_file(sweep: Path, tmp
     config = read_yaml(run / "config.yaml")
     config["model"]["encoder_weights"] = "/weights/simclr/last.pt"
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    assert unpack(file, sweep.parent).differing == [run]
+    assert unpack(file, sweep.parent).differing == {run: "finished"}
 
 
 def test_host_process_and_accounts_are_taken_out() -> None:

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from medseg.errors import UserError
@@ -60,7 +61,7 @@ class Content:
         """The paths of the run folders in it."""
         return [path.removesuffix("/run.json") for path in self.entries if path.endswith("/run.json")]
 
-    @property
+    @cached_property
     def beside_runs(self) -> list[str]:
         """The paths of the files in it that are of experiments."""
         runs = {*self.runs}
@@ -149,7 +150,7 @@ def content_of(archive: zipfile.ZipFile, file: Path) -> Content:
             f"{file}: {len(entries):,} files of {size / 1e9:,.1f} GB in it; {MOST_FILES:,} of "
             f"{MOST_BYTES / 1e9:.1f} GB are allowed"
         )
-    folders = {str(parent) for path in entries for parent in PurePosixPath(path).parents}
+    folders = {folder for path in entries for folder in folders_above(path)}
     both = next((path for path in entries if path in folders), None)
     if both is not None:
         raise damaged(file, f"{both[:80]!r} is a file and a folder")
@@ -162,7 +163,7 @@ def content_of(archive: zipfile.ZipFile, file: Path) -> Content:
 
 def folders_above(path: str) -> list[str]:
     """Return the folders that a path in the file lies in, the innermost first."""
-    return [str(folder) for folder in PurePosixPath(path).parents][:-1]
+    return [path[:end] for end, letter in enumerate(path) if letter == "/"][::-1]
 
 
 def misplaced(content: Content) -> str | None:
