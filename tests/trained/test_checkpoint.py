@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,6 +196,24 @@ def test_a_failing_disk_leaves_the_checkpoint_before(good: Path, monkeypatch: py
         write_checkpoint(content_of(good), good)
     assert good.read_bytes() == before
     assert list(good.parent.iterdir()) == [good]
+
+
+class Interrupting:
+    """Presses Ctrl-C in the middle of writing it."""
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        signal.raise_signal(signal.SIGINT)
+        return int, (3,)
+
+
+def test_an_interruption_of_the_writing_is_no_full_disk(tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    write_checkpoint({"weight": torch.zeros(3)}, file)
+    before = file.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint({"weight": torch.ones(3), "in": Interrupting()}, file)
+    assert file.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 FUZZ = """
