@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import signal
@@ -198,22 +199,23 @@ def test_a_failing_disk_leaves_the_checkpoint_before(good: Path, monkeypatch: py
     assert list(good.parent.iterdir()) == [good]
 
 
-class Interrupting:
-    """Presses Ctrl-C in the middle of writing it."""
+class Interrupted(io.FileIO):
+    """A file that is interrupted by Ctrl-C while it is written."""
 
-    def __reduce__(self) -> tuple[type, tuple[int]]:
-        signal.raise_signal(signal.SIGINT)
-        return int, (3,)
+    def write(self, content: Any) -> int:
+        if self.tell():
+            signal.raise_signal(signal.SIGINT)
+        return super().write(content)
 
 
-def test_an_interruption_of_the_writing_is_no_full_disk(tmp_path: Path) -> None:
-    file = tmp_path / "last.ckpt"
-    write_checkpoint({"weight": torch.zeros(3)}, file)
-    before = file.read_bytes()
+def test_an_interruption_of_the_writing_is_no_full_disk(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, content = good.read_bytes(), content_of(good)
+    monkeypatch.setattr(Path, "open", lambda path, mode: Interrupted(path, mode))
     with pytest.raises(KeyboardInterrupt):
-        write_checkpoint({"weight": torch.ones(3), "in": Interrupting()}, file)
-    assert file.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["last.ckpt"]
+        write_checkpoint(content, good)
+    monkeypatch.undo()
+    assert good.read_bytes() == before
+    assert list(good.parent.iterdir()) == [good]
 
 
 FUZZ = """
