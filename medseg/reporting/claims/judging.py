@@ -18,8 +18,8 @@ experiments whose networks are all equal have a pair that is called better or wo
 datasets; so of all claims that share a dataset, too, at most 5 % of such experiments support or contradict any. Each
 score, and each third of the images (`targets`), is another family.
 
-A network with more parameters contradicts a claim of fewer, whatever the scores. A claim of a share of parameters is
-supported when the count is within what the file allows.
+A network with more parameters contradicts a claim of fewer, whatever the scores, if the runs are comparable. A claim of
+a share of parameters is supported when the count is within what the file allows, under any protocol.
 """
 
 from __future__ import annotations
@@ -216,7 +216,9 @@ def judge_settings(
         notes += [f"{on.pair.state}: {on.pair.reason}" for on in datasets if on.pair.reason]
     if datasets:
         notes += [f"{label}: not comparable: {text}" for label, text in too_small]
-        for name, states in sides.items():
+        labels = {on.against: on.pair.second.label for on in datasets}
+        for selector, states in sides.items():
+            name = labels.get(selector, selector)
             counted = ", ".join(f"{one} on {number}" for one, number in Counter(states).items())
             notes += [] if states else [f"no comparable runs of {name}"]
             if len(set(states)) > 1:
@@ -231,7 +233,7 @@ def judge_settings(
         if state not in ("not comparable", "not judged") and not fewer:
             state = "contradicted" if known else "undecided"
     power = [
-        f"{text}{f' ({on.against})' if len(claim.than) > 1 else ''}"
+        f"{text}{f' ({on.pair.second.label})' if len(claim.than) > 1 else ''}"
         for on in datasets
         if (text := judged.power(claim, on.pair))
     ]
