@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import yaml
 
 from medseg.reporting.claims.file import EPOCHS, SIZE, STEPS, Selector
 from medseg.runs.naming import canonical
 from medseg.runs.run import Run
+
+T = TypeVar("T")
 
 GROUPS = ("protocol", "budget")
 """Groups of the configuration that define under what protocol a run was made."""
@@ -102,3 +104,8 @@ def protocol_of(runs: Sequence[Run]) -> str:
     least, most = min(map(len, seeds.values())), max(map(len, seeds.values()))
     several = f"{least} to {most}" if most > least else str(most)
     return ", ".join([*parts, f"{several} seed{'' if most == 1 else 's'}"])
+
+
+def unique(items: Iterable[T]) -> tuple[T, ...]:
+    """Return each different item once, in their order."""
+    return tuple(dict.fromkeys(items))
