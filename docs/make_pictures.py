@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 REPORT = PICTURES.parent.parent / "experiments/first_table/results/report.html"
@@ -46,6 +46,13 @@ UNSTUCK = """() => {
 BEGINS = """below => [...document.querySelectorAll("section")].map(each => each.getBoundingClientRect().top)
   .find(top => top > below && top < innerHeight)"""
 """Where a section begins that would have no more than its heading in the picture."""
+
+ENDS = """(part, limit) => Math.max(...[...part.querySelectorAll("p, ol, figure, .scroll")]
+  .map(each => each.getBoundingClientRect().bottom - part.getBoundingClientRect().top).filter(end => end <= limit))"""
+"""Where the last paragraph, picture or table ends that is whole in a picture of this height."""
+
+MARGIN = 24
+"""Around a part of a page, pixels."""
 
 
 def main() -> None:
@@ -115,11 +122,18 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
                 part = tab.locator(selector)
                 part.scroll_into_view_if_needed()
                 tab.wait_for_timeout(500)  # the pictures are drawn when they come into view
+                bottom = part.evaluate(ENDS, DESKTOP[1])
                 part.screenshot(path=str(shot))
             with Image.open(shot) as picture:
-                keep(picture.crop((0, 0, picture.width, min(picture.height, DESKTOP[1]))), name)
+                whole = picture.convert("RGB").crop((0, 2, picture.width, round(bottom)))  # below the line of a section
+            keep(whole if selector is None else with_margin(whole), name)
             shot.unlink()
         browser.close()
+
+
+def with_margin(part: Image.Image) -> Image.Image:
+    """Return a part of a page with a margin of the colour of the page, which is right of a heading."""
+    return ImageOps.expand(part, MARGIN, fill=part.getpixel((part.width - 1, 10)))  # type: ignore[arg-type]
 
 
 def keep(picture: Image.Image, name: str) -> None:

@@ -53,11 +53,15 @@ INTERRUPTED = ["+callbacks.interrupt._target_=tests.training.test_job.Interrupt"
 
 
 def test_signals_are_as_before_an_interrupted_training(words: list[str]) -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGCHLD)
+    usual = signal.signal(signal.SIGCHLD, lambda number, frame: None)
     before = [signal.getsignal(number) for number in numbers]
-    with pytest.raises(KeyboardInterrupt):
-        medseg.fit("unet", "synthetic", [*words, *INTERRUPTED])
-    assert [signal.getsignal(number) for number in numbers] == before
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            medseg.fit("unet", "synthetic", [*words, *INTERRUPTED])
+        assert [signal.getsignal(number) for number in numbers] == before
+    finally:
+        signal.signal(signal.SIGCHLD, usual)
 
 
 def test_a_second_ctrl_c_leaves_the_process_alive(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from omegaconf import DictConfig
 
 from medseg.commands.command import Command
@@ -24,6 +26,7 @@ def unpack(cfg: DictConfig) -> None:
     from medseg.runs.folder import expand_home
     from medseg.runs.packed import unpacking
     from medseg.runs.packed.archive import runs_in_words
+    from medseg.system.locks import BusyError
 
     file, target = expand_home(cfg.file), expand_home(cfg.runs_dir)
     done = unpacking.unpack(file, target)
@@ -31,13 +34,26 @@ def unpack(cfg: DictConfig) -> None:
     known = {"unpacked": done.added, "completed": done.completed, "there already": done.same}
     counts = ", ".join(f"{len(runs)} {what}" for what, runs in known.items() if runs) or "none unpacked"
     print(printable(f"{runs_in_words(total)} in {file}: {counts}"))
-    if done.differing:
-        names = ", ".join(str(folder) for folder in done.differing[:3])
-        more = ", ..." if len(done.differing) > 3 else ""
-        raise UserError(
-            f"{runs_in_words(len(done.differing))} of {total} in {file}: not unpacked, because its folder holds "
-            f"something else: {names}{more}; move what is there elsewhere, and unpack again"
+    left = []
+    if done.running:
+        left.append(
+            f"{runs_in_words(len(done.running))} of {total} in {file}: not unpacked, because it is running there: "
+            f"{several(map(str, done.running))}; unpack again when it has ended"
         )
+    if done.differing:
+        there = several(f"{folder} ({state})" for folder, state in done.differing.items())
+        left.append(
+            f"{runs_in_words(len(done.differing))} of {total} in {file}: not unpacked, because its folder holds "
+            f"something else: {there}; move what is there elsewhere, and unpack again"
+        )
+    if left:
+        raise (UserError if done.differing else BusyError)("; ".join(left))
+
+
+def several(names: Iterable[str]) -> str:
+    """Return the first three names."""
+    every = list(names)
+    return ", ".join(every[:3]) + (", ..." if len(every) > 3 else "")
 
 
 COMMAND = Command("unpack", unpack, SUMMARY, EXAMPLES, positional=("file", "runs_dir"))

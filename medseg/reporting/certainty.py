@@ -16,6 +16,7 @@ from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.line import Line
 from medseg.reporting.statistics import Array
+from medseg.runs.packed.archive import with_files
 from medseg.runs.run import Run
 
 log = logging.getLogger("medseg")
@@ -110,7 +111,7 @@ def stored(run: Run, name: str) -> Mapping[Any, Any]:
     try:
         found: Mapping[Any, Any] = getattr(run, name)
     except UserError as error:
-        log.warning("%s", error)
+        log.warning("%s", with_files(str(error)))
         found = run.__dict__[name] = {}  # logged once
     return found
 

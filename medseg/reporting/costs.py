@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.errors import UserError
+from medseg.runs.packed.archive import with_files
 from medseg.runs.run import Run
 from medseg.runs.schema import Schema, check, is_size
 from medseg.system.files import read_json
@@ -109,7 +110,7 @@ def read_benchmarks(runs: Sequence[Run]) -> Benchmarks:
                 if content.keys() >= NEEDED:  # else it is of whole commands, not of a network
                     sound[file] = check(content, BENCHMARK, file)
             except UserError as error:
-                log.warning("%s", error)
+                log.warning("%s", with_files(str(error)))
     return measured
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from medseg.errors import ConfigError, UserError
 from medseg.reporting.line import Line
+from medseg.runs.packed.archive import with_files
 from medseg.system.files import read_yaml
 
 log = logging.getLogger("medseg")
@@ -100,7 +101,7 @@ def read_names(given: Any, folders: Sequence[Path]) -> Names:
     try:
         return names_of(read_yaml(file), str(file)) if file else Names()
     except UserError as error:
-        log.warning("%s; its names are left out", error)
+        log.warning("%s; its names are left out", with_files(str(error)))
         return Names()
 
 

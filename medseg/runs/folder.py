@@ -43,7 +43,7 @@ from typing import Any
 
 from medseg.errors import UserError
 from medseg.runs.packed.archive import is_packed
-from medseg.system.files import damaged, read_json, write_json
+from medseg.system.files import damaged, read_json, remove_leftovers, write_json
 from medseg.system.locks import held, marker_of
 
 log = logging.getLogger(__name__)
@@ -174,6 +174,13 @@ class RunFolder:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+    def is_empty(self) -> bool:
+        """Whether it is a folder with nothing in it but a lock, and what killed processes left half written."""
+        if not self.path.is_dir():
+            return False
+        remove_leftovers(self.path.absolute())
+        return self._contents() == []
 
     def _contents(self) -> list[Path]:
         locks = (LOCK, marker_of(self.path / LOCK).name)

@@ -13,7 +13,7 @@ from medseg.errors import UserError, count
 from medseg.runs.folder import expand_home
 from medseg.runs.packed.archive import lacking_files, unpacked, with_files
 from medseg.runs.run import DAMAGED, Run, from_record, is_run, read_run
-from medseg.runs.schema import RECORD, check, read_checked
+from medseg.runs.schema import RECORD, SWEEP, check, read_checked
 from medseg.runs.state import WAITING
 from medseg.system.files import damaged
 
@@ -127,7 +127,8 @@ def read_runs(paths: str | Path | Sequence[str | Path], *, trials_alone: bool = 
             compared = run.trial is None or path.resolve() in (run.folder.resolve(), run.folder.parent.resolve())
             (tree.runs if compared else tree.trials).append(run)
         if not found and len(tree.problems) == problems and not again:
-            raise UserError(f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main")
+            what = f"{path}: no runs in it; give a run folder, or the folder of a sweep, such as runs/main"
+            raise UserError(with_files(what))
     if not tree.runs and tree.trials and not trials_alone:
         raise UserError(
             f"{paths[0]}: no runs in it yet, but {count(len(tree.trials), 'trial')} of a tuning (medseg status)"
@@ -192,7 +193,7 @@ def jobs_of(folder: Path, problems: list[str]) -> Iterator[tuple[int, dict[str, 
     """Yield number and record of each job in a folder's `sweep.json`; a damaged file or job is a problem."""
     file = folder / "sweep.json"
     try:
-        jobs = read_checked(file, {"jobs": (list, None)}).get("jobs", [])
+        jobs = read_checked(file, SWEEP).get("jobs", [])
     except UserError as error:
         problems.append(str(error))
         return

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from medseg.config.tuning import tuned_keys
 from medseg.errors import UserError
+from medseg.runs.configuration import WHOLE_CONFIG, Configuration, read_config
 from medseg.runs.folder import CALIBRATION, CONFIDENCE, RunFolder
-from medseg.runs.naming import digest, is_ignored, leaves
+from medseg.runs.naming import is_ignored
 from medseg.runs.packed.archive import with_files
 from medseg.runs.schema import DATA, ENVIRONMENT, RECORD, STATUS, SUMMARY, check, read_checked
 from medseg.runs.state import WAITING, present_state
-from medseg.system.files import MAX_BYTES, damaged, numbers, parse_yaml, read_csv, read_json, read_table, read_text
+from medseg.system.files import damaged, numbers, read_csv, read_json, read_table
 
 if TYPE_CHECKING:
     from medseg.metrics.measures import Measures
     from medseg.runs.calibration import Reliability
     from medseg.runs.scores import PerImage
     from medseg.runs.tuning import Tuning
-
-WHOLE_CONFIG = ("model", "data", "loss", "optimizer", "trainer", "callbacks")
-"""Groups of a configuration; the last one stands at its end."""
 
 DAMAGED = "damaged"
 """State of a run whose files cannot be read."""
@@ -314,43 +310,8 @@ FACTS = (
 )  # fmt: skip
 """What a run has as its record tells it."""
 
-Configuration = tuple[dict[str, Any], dict[str, Any], str]
-"""A configuration, its settings by their keys with dots, and a digest of these."""
-
 EMPTY: Mapping[str, Any] = {
     "_configuration": ({}, {}, ""), "environment": {}, "dataset": {}, "images": [], "summary": {},
     "tuning": None,
 }  # fmt: skip
 """What a damaged run has where its files cannot be read."""
-
-
-def read_config(file: Path, seed: int, groups: Collection[str]) -> Configuration:
-    """Read the configuration of a run; empty where there is none. `groups`: that the run chose options in.
-
-    Raises `UserError` for a damaged file.
-    """
-    text = read_text(file, MAX_BYTES[".yaml"])
-    if text is None:
-        return {}, {}, ""
-    # The runs of a setting differ in the line of the seed alone, and parsing is what takes the time.
-    head, line, tail = text.partition(f"\nseed: {seed}\n")
-    try:
-        if not text.endswith("\n"):  # what is left of half a file may well be YAML
-            raise ValueError("cut short")
-        config, settings, code = parse_config(f"{head}\n{tail}" if line else text)
-        lacking = next((key for key in WHOLE_CONFIG if key in groups and key not in config), None)
-        if lacking is not None:  # of half a file, which an absent key must not be mistaken for
-            raise ValueError(f"no {lacking!r} in it")
-    except (ValueError, yaml.YAMLError, TypeError, RecursionError) as error:
-        raise damaged(file, error) from None
-    return {**config, "seed": seed}, settings, code
-
-
-@lru_cache(maxsize=4096)
-def parse_config(text: str) -> Configuration:
-    """Parse a configuration; what is returned must not be changed."""
-    content = parse_yaml(text)
-    if not isinstance(content, dict):
-        raise TypeError(f"{type(content).__name__} instead of keys with values")
-    settings = leaves(content)
-    return content, settings, digest(settings)

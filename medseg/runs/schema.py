@@ -158,6 +158,8 @@ DATA: Schema = {
     "fingerprint": (lambda value: value == {}, FINGERPRINT, None),  # one that was not kept is empty
 }
 
+SWEEP: Schema = {"jobs": (list, None)}
+
 
 def read_checked(file: Path, schema: Schema) -> dict[str, Any]:
     """Read a JSON file that fits a schema; empty where there is none, but for a link to nothing.

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import stat
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any, TextIO
 import yaml
 
 from medseg.errors import UserError
-from medseg.system.process import is_alive
+from medseg.system.process import is_alive, is_gone, process_mark
 
 YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """In C where that is there: a run's configuration takes 2 ms instead of 20."""
@@ -29,6 +30,9 @@ MAX_VALUES = 1_000_000
 
 MAX_DEPTH = 400
 """Levels of a YAML file above which it is refused: the reader in C recurses, and would end the process."""
+
+ABANDONED = 24 * 3600.0
+"""Seconds after the last write to a half written file until it counts as left behind, where its machine is unknown."""
 
 
 def read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def replacing(file: Path) -> Iterator[Path]:
     """Write a file at the path that this gives, so that no reader, failure, kill or power cut ever sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(file.parent.absolute())
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{process_mark()}.partial")
     try:
         yield partial
         sync(partial)
@@ -194,11 +198,17 @@ def replacing(file: Path) -> Iterator[Path]:
 
 @cache  # once for a folder is enough: a process leaves nothing itself
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed have left half written in a folder."""
+    """Remove what processes of this machine that were killed have left half written in a folder."""
     for partial in folder.glob(".*.partial"):
-        pid = partial.stem.rpartition(".")[2]
-        if pid.isdigit() and not is_alive(int(pid)):
-            partial.unlink(missing_ok=True)
+        mark = partial.stem.rpartition(".")[2]
+        with suppress(OSError):  # of another user
+            if is_gone(mark) or (mark.isdecimal() and is_old(partial, int(mark))):
+                partial.unlink(missing_ok=True)
+
+
+def is_old(partial: Path, pid: int) -> bool:
+    """Tell whether a half written file of an earlier version, whose name has no machine, is nobody's any more."""
+    return not is_alive(pid) and time.time() - partial.stat().st_mtime > ABANDONED
 
 
 def sync(path: Path) -> None:

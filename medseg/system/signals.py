@@ -68,12 +68,12 @@ def block_signals() -> Iterator[None]:
 
 @contextmanager
 def preserved_signal_handlers() -> Iterator[None]:
-    """Give back the handlers of Ctrl-C and `SIGNALS` at the end, in a process that goes on, such as a notebook's.
+    """Give back the handlers of all that is changed here at the end, in a process that goes on, such as a notebook's.
 
     Until then no Ctrl-C ends the process.
     """
     global _process_goes_on
-    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT, signal.SIGCHLD)}
     outer, _process_goes_on = _process_goes_on, True
     try:
         yield

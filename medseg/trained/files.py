@@ -92,19 +92,31 @@ def write_checkpoint(content: Mapping[str, Any], file: Path) -> None:
     """Write a checkpoint with the digest of its tensors.
 
     It is written beside its final name, synced and renamed, so that a kill or a full disk leaves the file that was
-    there before. Raises `UserError` where it cannot be written.
+    there before. Raises `UserError` where it cannot be written, and the interruption where it is interrupted.
     """
     try:
         with replacing(file) as partial, partial.open("wb") as stream:
             torch.save({**content, DIGEST: digest(content)}, stream)
     # PyTorch's writer raises another error for one of the disk.
     except (OSError, RuntimeError) as error:
+        interruption = interruption_behind(error)
+        if interruption is not None:
+            raise interruption from None
         cause = error if isinstance(error, OSError) else error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else str(error).partition("\n")[0]
         raise UserError(
             f"{file}: cannot be written ({reason}); the earlier file stays, so free some space and run the "
             "same command again to resume"
         ) from error
+
+
+def interruption_behind(error: BaseException) -> BaseException | None:
+    """Return the interruption in whose course an error was raised: PyTorch's writer fails when it is left half-way."""
+    while not isinstance(error, KeyboardInterrupt | SystemExit):
+        if error.__context__ is None:
+            return None
+        error = error.__context__
+    return error
 
 
 def digest(content: Any) -> str:

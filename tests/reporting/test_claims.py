@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from medseg.reporting.claims.verdict import Verdict, as_rows
 from medseg.reporting.line import Line
 from medseg.reporting.planning import Variances, plan, smallest_difference
 from medseg.reporting.published import experiments_folder
+from medseg.reporting.tables.papers import levels
 from medseg.runs.naming import flatten
 from medseg.runs.run import Run
 
@@ -507,6 +509,40 @@ def test_a_decided_claim_has_its_power_and_an_undecided_one_what_would_decide_it
     assert seeds is not None
     assert needed == f"isic: {seeds} seeds would show a difference of 0.50 points with a power of 80 %"
     assert as_rows([verdict])[0]["power"] == f"{shown}; {needed}"
+
+
+def test_the_protocol_counts_the_seeds_of_each_network(tmp_path: Path) -> None:
+    made = compared({(CONVUNEXT, UNET): ("better",)}, (KVASIR,))
+    cell = made.cells[UNET, KVASIR]
+    made.cells[UNET, KVASIR] = replace(cell, runs=tuple(make_run(UNET, "kvasir", seed) for seed in (5, 6, 7, 8)))
+    (verdict,) = verdicts(tmp_path, made, BETTER)
+    assert verdict.protocol.endswith(", 3 to 4 seeds")
+
+
+def test_what_rounds_to_no_difference_has_no_sign(tmp_path: Path) -> None:
+    made = compared({(CONVUNEXT, UNET): ("undecided",)}, (KVASIR,))
+    made.pairs = [replace(made.pairs[0], difference=-1e-6, low=-1e-6, high=2e-6)]
+    (row,) = as_rows(verdicts(tmp_path, made, BETTER))
+    assert (row["difference"], row["datasets"]) == ("0.00 points", "kvasir 0.00 [0.00, 0.00] undecided")
+
+
+def test_several_others_are_named_as_in_the_tables(tmp_path: Path) -> None:
+    other = replace(UNET, label="U-Net")
+    made = compared({(CONVUNEXT, other): ("undecided",), (CONVUNEXT, AMSUNET): ("better",)}, (KVASIR,))
+    than = [{"model": "unet"}, {"model": "amsunet"}]
+    (verdict,) = verdicts(tmp_path, made, {"better": {"model": "convunext"}, "than": than})
+    assert as_rows([verdict])[0]["difference"] == "+0.50 points (U-Net); +2.00 points (amsunet)"
+
+
+def test_the_note_of_a_table_has_the_level_of_its_intervals() -> None:
+    pair = SimpleNamespace(low=-0.1, confidence=0.9991)
+    verdict = SimpleNamespace(datasets=[SimpleNamespace(pair=pair)])
+    study: Any = SimpleNamespace(verdicts=[verdict])
+    assert levels(study) == " on the datasets, at 99.91 %, all pairs of a dataset being judged together"
+    verdict.datasets.append(SimpleNamespace(pair=SimpleNamespace(low=-0.1, confidence=0.95)))
+    assert levels(study).startswith(" on the datasets, at 95.00 % to 99.91 %,")
+    verdict.datasets[:] = [SimpleNamespace(pair=SimpleNamespace(low=None, confidence=0.95))]
+    assert levels(study) == ""
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from medseg.config.overrides import add_keys, normalize_overrides
 from medseg.errors import UserError
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.claims.judging import judge
+from medseg.reporting.claims.verdict import Verdict
 from medseg.reporting.drops import find_drops
 from medseg.reporting.render.csv import as_csv
 from medseg.reporting.render.text import as_text
@@ -200,17 +201,26 @@ def test_printed_names_are_those_of_both_data(sweep: Path) -> None:
 
 
 def test_a_claim_is_about_an_external_test_where_it_names_it(sweep: Path, report: Report, tmp_path: Path) -> None:
-    def verdicts(where: str) -> list[str]:
+    def judged(more: str) -> list[Verdict]:
         file = tmp_path / "claims.yaml"
         file.write_text(
             f"title: A\nprotocol: {{data.image_size: 64, trainer.max_epochs: 5}}\nclaims:\n"
             f"  - says: better\n    source: table 1\n    better: {{model: convunext}}\n"
-            f"    than: {{model: unet}}\n{where}"
+            f"    than: {{model: unet}}\n{more}"
         )
-        return [on.pair.column.label for verdict in judge(file, report.comparison) for on in verdict.datasets]
+        return judge(file, report.comparison)
 
-    assert verdicts("") == ["kvasir", "dsb"]
-    assert verdicts("    where: {data: 'kvasir -> cvc'}\n") == ["kvasir -> cvc"]
+    def columns(more: str) -> list[str]:
+        return [on.pair.column.label for verdict in judged(more) for on in verdict.datasets]
+
+    where = "    where: {data: 'kvasir -> cvc'}\n"
+    assert columns("") == ["kvasir", "dsb"]
+    assert columns(where) == ["kvasir -> cvc"]
+    # Whose parameters are those of the runs that were tested there.
+    (verdict,) = judged(f"{where}    with_fewer_parameters: true\n")
+    (without,) = judged(where)
+    assert verdict.state in (without.state, "contradicted")
+    assert any("parameters against" in remark for remark in verdict.remarks)
 
 
 def test_folds_that_were_evaluated_on_the_same_images_are_averaged(tmp_path: Path) -> None:

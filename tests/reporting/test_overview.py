@@ -153,7 +153,7 @@ def test_the_figure_has_the_means_the_intervals_and_the_verdicts(monkeypatch: py
         assert ends == pytest.approx(sorted(means))
 
 
-def test_the_networks_are_in_the_order_of_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_networks_are_in_the_order_of_their_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_comparison(["a", "b", "c"], ["x"])
     column = made.columns[0]
     scores = dict(zip("abc", (0.7, 0.9, 0.8), strict=True))
@@ -164,6 +164,28 @@ def test_the_networks_are_in_the_order_of_their_places(monkeypatch: pytest.Monke
     figure = drawn(replace(made, cells=cells), monkeypatch)
     assert figure is not None
     assert [text.get_text() for text in figure.texts if text.get_text() in scores] == ["b", "c", "a"]
+    assert not any("mean rank" in text.get_text() for text in figure.texts)
+
+
+def test_external_tests_have_no_part_in_the_order_of_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_comparison(["a", "b", "c"], ["x", "y", "z"])
+    scores = {"x": (0.9, 0.8, 0.7), "y": (0.1, 0.2, 0.3), "z": (0.1, 0.2, 0.3)}
+    columns = {column: replace(column, of=None if column.name == "x" else made.columns[0]) for column in made.columns}
+    cells = {
+        (row, columns[column]): replace(
+            cell,
+            column=columns[column],
+            scores={"dice": Score(scores[column.name]["abc".index(row.name)], 0.01, None, None)},
+        )
+        for (row, column), cell in made.cells.items()
+    }
+    pairs = tuple(replace(pair, column=columns[pair.column]) for pair in made.pairs)
+    figure = drawn(replace(made, columns=tuple(columns.values()), cells=cells, pairs=pairs), monkeypatch)
+    assert figure is not None
+    assert [text.get_text() for text in figure.texts if text.get_text() in ("a", "b", "c")] == ["a", "b", "c"]
+    several = drawn(make_comparison(["a", "b"], ["x", "y"]), monkeypatch)
+    assert several is not None
+    assert any("networks by their mean rank" in text.get_text() for text in several.texts)
 
 
 def test_the_figure_has_the_verdict_better_too(monkeypatch: pytest.MonkeyPatch) -> None:

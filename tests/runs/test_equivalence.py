@@ -12,8 +12,7 @@ import pytest
 import yaml
 from hydra.core.hydra_config import HydraConfig
 
-from medseg.runs import equivalence
-from medseg.runs import run as stored_runs
+from medseg.runs import configuration, equivalence
 from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan, plan_run
 from tests.helpers import TINY, compose_config, train
@@ -170,9 +169,9 @@ def test_nothing_is_read_where_no_run_may_be_meant(tmp_path: Path, monkeypatch: 
 
 def test_a_configuration_is_parsed_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path, "unet-synthetic-cpu-1-seed0", lambda settings: settings["optimizer"].update(lr=7))
-    read, original = [], stored_runs.parse_yaml
-    monkeypatch.setattr(stored_runs, "parse_yaml", lambda text: read.append(text) or original(text))
-    stored_runs.parse_config.cache_clear()
+    read, original = [], configuration.parse_yaml
+    monkeypatch.setattr(configuration, "parse_yaml", lambda text: read.append(text) or original(text))
+    configuration.parse_config.cache_clear()
     for lr in (0.1, 0.2, 0.3):
         plan(tmp_path, f"optimizer.lr={lr}")
     assert len(read) == 1

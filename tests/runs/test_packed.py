@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import platform
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,8 +31,11 @@ from medseg.runs.packed.packing import default_file, select, write_packed
 from medseg.runs.packed.private import Paths, without_private
 from medseg.runs.packed.unpacking import unpack
 from medseg.runs.reading import read_runs
+from medseg.runs.run import is_run
 from medseg.sweeps.evaluations import evaluate_runs
 from medseg.system.files import read_json, read_yaml, write_csv, write_json
+from medseg.system.locks import BusyError
+from medseg.system.process import machine, process_mark
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
 from tests.reporting.fabricate_evaluations import fabricate_evaluations
@@ -139,6 +145,42 @@ def test_the_commands_read_the_file_and_write_beside_it(
     assert [(run.name, run.state, run.scores) for run in again] == [(run.name, run.state, run.scores) for run in before]
 
 
+def test_a_file_that_was_replaced_is_read_again(sweep: Path, tmp_path: Path) -> None:
+    file = pack(sweep, tmp_path / "x.zip")
+    first = read_runs(file)
+    assert read_runs(file)[0].folder == first[0].folder, "unpacked once"
+    fabricate(tmp_path / "runs" / "mine", {"unet": 0.0}, seeds=(3, 4), images=9)
+    pack(sweep, file)
+    again = read_runs(file)
+    assert {run.seed for run in again} == {0, 1, 2, 3, 4}
+    assert {run.seed for run in first} == {0, 1, 2}
+    assert all(len(run.per_image.content) > 0 for run in first if run.finished), "what was read before is still there"
+    shown = [run.damaged(f"{run.folder}/x").error for run in (first[0], again[0])]
+    assert all(str(error).startswith(f"{file}/mine/unet") for error in shown)
+
+
+def test_what_a_killed_reader_left_is_removed_by_the_next_one(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pack(sweep)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    elsewhere = "00000000" if machine() != "00000000" else "00000001"
+    left = f"{machine()}-{dead.pid}-abcd_123"
+    others = [f"{machine()}-{os.getppid()}-abcd_123", f"{elsewhere}-{dead.pid}-abcd_123", "abcd_123", f"x-{left}"]
+    for name in (left, *others):
+        (tmp_path / "tmp" / f"medseg-runs-{name}" / "mine").mkdir(parents=True)
+    folder = read_runs(file)[0].folder.parents[1]
+    assert folder.name.startswith(f"medseg-runs-{process_mark()}-")
+    there = {each.name for each in (tmp_path / "tmp").iterdir()}
+    assert there == {folder.name, *(f"medseg-runs-{name}" for name in others)}
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError):
+        read_runs(file)
+    assert {each.name for each in (tmp_path / "tmp").iterdir()} == there, "of a damaged file nothing is left"
+
+
 def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp_path: Path) -> None:
     file = pack(sweep)
     target = tmp_path / "other"
@@ -159,24 +201,109 @@ def test_unpacked_runs_are_as_they_were_and_nothing_is_replaced(sweep: Path, tmp
     (two / "checkpoints" / "best.ckpt").write_text("trained elsewhere")
     before = content(one)
     done = unpack(file, target)
-    assert (done.differing, done.completed, len(done.same)) == ([one], [two], 3)
+    assert (done.differing, done.completed, len(done.same)) == ({one: "finished"}, [two], 3)
     assert content(one) == before
     assert list(two.glob("evaluations/*/summary.json"))
     with pytest.raises(UserError, match=r"1 run of 5 in .* not unpacked, because its folder holds something else"):
         unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_one(sweep: Path, tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_removed_by_the_next_one(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, target = pack(sweep), tmp_path / "there"
     kill = "import os, signal, sys; from pathlib import Path; from medseg.runs.packed import unpacking; "
     kill += "unpacking.put_back = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
     kill += "unpacking.unpack(Path(sys.argv[1]), Path(sys.argv[2]))"
-    subprocess.run([sys.executable, "-c", kill, str(file), str(target)], check=False)
+    killed = subprocess.Popen([sys.executable, "-c", kill, str(file), str(target)])
+    killed.wait()
     (left,) = target.iterdir()
-    running = target / left.name.replace(left.name.split("-")[-2], str(os.getpid()))
-    running.mkdir()
+    assert left.name.startswith(f".unpacking-{machine()}-{killed.pid}-")
+    (target / f".unpacking-node-{killed.pid}-abcd_123").mkdir()  # the form of earlier versions
+    # Of a process that runs, and of machines whose names begin alike.
+    others = [f"{machine()}-{os.getpid()}", f"node-7-{killed.pid}", f"node-{killed.pid}-7-{killed.pid}"]
+    for mark in others:
+        (target / f".unpacking-{mark}-abcd_123").mkdir()
+    monkeypatch.setattr(platform, "node", lambda: "node")
     unpack(file, target)
-    assert sorted(each.name for each in target.iterdir()) == sorted([running.name, "mine"])
+    there = {each.name for each in target.iterdir()}
+    assert there == {"mine", *(f".unpacking-{mark}-abcd_123" for mark in others)}
+
+
+def test_a_run_that_is_running_is_left_and_told(sweep: Path, tmp_path: Path) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    one, two, three, *_ = sorted(sweep.glob("*seed*"))
+    shutil.copytree(one, target / "mine" / one.name)
+    running = RunFolder(target / "mine" / one.name)
+    running.set_state("running")
+    for name in (two.name, three.name):
+        (target / "mine" / name).mkdir()
+        (target / "mine" / name / ".lock").touch()
+    shutil.copyfile(three / "images.csv", target / "mine" / three.name / "images.csv")
+    with (target / "mine" / two.name / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = content(target)
+        with pytest.raises(UserError) as caught:
+            unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
+        assert {name: of for name, of in content(target).items() if name in before} == before
+    first, rest = str(caught.value).split("; unpack again when it has ended; ")
+    running_there = f"{running.path}, {target / 'mine' / two.name}"
+    assert first == f"2 runs of 5 in {file}: not unpacked, because it is running there: {running_there}"
+    assert f"{target / 'mine' / three.name} (no run); move what is there elsewhere" in rest
+    shutil.rmtree(target / "mine" / three.name)
+    alone = r"^1 run of 5 in .* it is running there: [^;]*; unpack again when it has ended$"
+    with pytest.raises(BusyError, match=alone):  # the lock of the other is free now
+        unpack_command(compose_config("unpack", f"file={file}", f"runs_dir={target}"))
+    assert is_run(target / "mine" / two.name)
+
+
+def test_a_run_that_lacks_files_and_is_worked_on_does_not_keep_the_others_back(sweep: Path, tmp_path: Path) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    unpack(file, target)
+    one, two, *_ = sorted((target / "mine").glob("*seed0"))
+    for run in (one, two):
+        shutil.rmtree(run / "evaluations")
+    with (one / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = unpack(file, target)
+    assert (done.running, done.completed, len(done.same)) == ([one], [two], 3)
+    assert not (one / "evaluations").exists()
+    assert unpack(file, target).completed == [one]
+
+
+def test_a_folder_that_a_killed_start_left_counts_as_none(sweep: Path, tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    file, mine = pack(sweep), tmp_path / "there" / "mine"
+    one, two, three, *_ = sorted(folder.name for folder in sweep.glob("*seed*"))
+    for name in (one, two, three):
+        (mine / name).mkdir(parents=True)
+    (mine / two / ".lock").write_text(f"{dead.pid}\nnode\n")
+    (mine / three / ".lock").touch()
+    (mine / three / f".run.json.{machine()}-{dead.pid}.partial").touch()
+    done = unpack(file, tmp_path / "there")
+    assert len(done.added) == 5
+    assert len(read_runs(mine)) == 6
+    assert not [*mine.glob("*/.*")]
+
+
+def test_a_run_that_another_process_adds_at_the_same_moment_is_there_already(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, target = pack(sweep), tmp_path / "there"
+    rename = Path.rename
+    first: list[Path] = []
+
+    def slow(source: Path, goal: Path) -> Path:
+        if not first:
+            first.append(goal)
+            shutil.copytree(source, goal)
+        return rename(source, goal)
+
+    monkeypatch.setattr(Path, "rename", slow)
+    done = unpack(file, target)
+    assert done.same == first
+    assert len(done.added) == 4
 
 
 def test_a_file_is_not_replaced_by_one_that_holds_fewer_runs_or_is_something_else(sweep: Path, tmp_path: Path) -> None:
@@ -335,7 +462,7 @@ def test_paths_with_the_same_last_part_stay_apart_in_every_file(sweep: Path, tmp
     config = read_yaml(run / "config.yaml")
     config["model"]["encoder_weights"] = "/weights/simclr/last.pt"
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    assert unpack(file, sweep.parent).differing == [run]
+    assert unpack(file, sweep.parent).differing == {run: "finished"}
 
 
 def test_host_process_and_accounts_are_taken_out() -> None:
@@ -367,6 +494,11 @@ def link(archive: zipfile.ZipFile) -> None:
     archive.writestr(entry, "/etc/passwd")
 
 
+def run_in_a_run(archive: zipfile.ZipFile) -> None:
+    run = next(name for name in archive.namelist() if name.endswith("/run.json"))
+    archive.writestr(run.replace("/run.json", "/evaluations/x/run.json"), "{}")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -380,6 +512,13 @@ def link(archive: zipfile.ZipFile) -> None:
         (lambda archive: archive.writestr("mine/sweep.json", "{}"), "two entries of one name"),
         (link, "is no file of a run"),
         (lambda archive: archive.writestr("mine/x/config.yaml", b" " * 2**23), "has 8,388,608 bytes"),
+        (lambda archive: archive.writestr("mine/x/evaluations/y/summary.json", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("mine/x/tuning.json", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("mine/x.yaml", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("other/sweep.json", "{}"), "is no file of a run in it"),
+        (lambda archive: archive.writestr("run.json", "{}"), "'run.json' is no file of a run in it"),
+        (lambda archive: archive.writestr("sweep.json", "{}"), "'sweep.json' is no file of a run in it"),
+        (run_in_a_run, "x/run.json' is no file of a run in it"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -392,6 +531,75 @@ def test_an_unsafe_file_is_refused_before_anything_is_unpacked(
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "other").exists()
     with pytest.raises(UserError, match=message):
+        read_runs(file)
+
+
+def rewritten(source: Path, file: Path, changes: Mapping[str, bytes | None]) -> Path:
+    """Write a zip with other content of some entries; None leaves one out."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(file, "w") as written:
+        for name in dict.fromkeys([*archive.namelist(), *changes]):
+            new = changes.get(name, archive.read(name) if name in archive.namelist() else None)
+            if new is not None:
+                written.writestr(name, new)
+    return file
+
+
+def test_nothing_gets_into_a_run_that_is_there_but_what_its_own_run_lacks(sweep: Path, tmp_path: Path) -> None:
+    source = pack(sweep, tmp_path / "source.zip")
+    run = next(sweep.glob("unet*seed0"))
+    inside = f"mine/{run.name}"
+    record = (run / "run.json").read_bytes()
+    without = {f"{inside}/run.json": None, f"{inside}/evaluations/x/summary.json": b"{}"}
+    hidden = {name: None for name in read_content(source).entries if name.startswith(f"{inside}/")}
+    hidden[MANIFEST] = b'{"format": 1, "copies": {}}'
+    cases = {
+        "is no file of a run in it": without,
+        f"{run}: the folder of a run, which .* would put other files into": {
+            **hidden,
+            f"{inside}/evaluations/x/run.json": record,
+        },
+        f"{run}: the folder of a run": {**hidden, f"{inside}/x/run.json": record, f"{inside}/names.yaml": b"a: b"},
+    }
+    before = content(tmp_path)
+    for message, changes in cases.items():
+        file = rewritten(source, tmp_path / "x.zip", changes)
+        with pytest.raises(UserError, match=message):
+            unpack(file, sweep.parent)
+        file.unlink()
+        assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("sweep.json", b'{"jobs": 5}'),
+        ("sweep.json", b'{"jobs": "x"}'),
+        ("sweep.json", b"[]"),
+        ("sweep.json", b"{"),
+        ("names.yaml", b"[1]"),
+        ("benchmarks/a.json", b"{"),
+    ],
+)
+def test_a_damaged_file_of_an_experiment_is_told_before_anything_is_unpacked(
+    sweep: Path, tmp_path: Path, name: str, written: bytes
+) -> None:
+    file = rewritten(pack(sweep), tmp_path / "x.zip", {f"mine/{name}": written})
+    with pytest.raises(UserError) as caught:
+        unpack(file, tmp_path / "other")
+    assert str(caught.value).startswith(f"{file}/mine/{name}: damaged (")
+    assert not (tmp_path / "other").exists()
+    if name == "sweep.json":
+        assert read_runs(file).problems == [str(caught.value)]
+        (sweep / name).write_bytes(written)
+        with pytest.raises(UserError, match=r"mine/sweep.json: damaged"):
+            pack(sweep)
+
+
+def test_a_file_without_runs_is_told_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "x.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(MANIFEST, '{"format": 1, "copies": {}}')
+    with pytest.raises(UserError, match=f"^{file}: no runs in it"):
         read_runs(file)
 
 
@@ -456,6 +664,18 @@ def test_a_damaged_run_in_a_file_is_told_by_the_files_name(sweep: Path, tmp_path
     tree = read_runs(file).checked()
     (damaged,) = [run for run in tree.runs if run.state == "damaged"]
     assert str(damaged.error).startswith(f"{file}/mine/unet")
+
+
+def test_damaged_files_of_experiments_are_logged_by_the_files_name(
+    sweep: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = next(sweep.glob("unet*seed0")).name
+    changes = {"names.yaml": b"[1]", "benchmarks/a.json": b"{", f"{run}/test/calibration.csv": b"cut"}
+    file = rewritten(pack(sweep), tmp_path / "x.zip", {f"mine/{name}": of for name, of in changes.items()})
+    with caplog.at_level("WARNING", "medseg"):
+        compare(read_runs(file)).write(tmp_path / "report", images=0, figures=False)
+    lines = [record.getMessage() for record in caplog.records]
+    assert sorted(line.partition(": damaged")[0] for line in lines) == sorted(f"{file}/mine/{name}" for name in changes)
 
 
 def test_a_file_that_another_tool_unpacked_is_told_with_what_to_do(sweep: Path, tmp_path: Path) -> None:

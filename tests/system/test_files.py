@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from medseg.errors import UserError
-from medseg.system.files import read_csv, read_json, read_yaml, replacing_text, write_csv, write_json
+from medseg.system.files import read_csv, read_json, read_yaml, replacing, replacing_text, write_csv, write_json
+from medseg.system.process import is_gone, machine
 
 
 def test_tables_are_written_whole(tmp_path: Path) -> None:
@@ -134,11 +135,31 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
 def test_what_a_killed_process_has_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
-    left, other = (tmp_path / f".a.json.{pid}.partial" for pid in (dead.pid, os.getppid()))
-    left.touch()
-    other.touch()
+    elsewhere = "00000000" if machine() != "00000000" else "00000001"
+    left, old = (tmp_path / f".a.json.{mark}.partial" for mark in (f"{machine()}-{dead.pid}", dead.pid))
+    others = [
+        tmp_path / f".a.json.{mark}.partial"
+        for mark in (
+            f"{machine()}-{os.getppid()}",
+            f"{elsewhere}-{dead.pid}",  # on a shared file system, the number is that of a process of another machine
+            f"{machine()}-{dead.pid}-1",
+            os.getppid(),
+        )
+    ]
+    recent = tmp_path / f".b.json.{dead.pid}.partial"
+    for file in (left, old, recent, *others):
+        file.touch()
+    os.utime(old, (0, 0))
+    os.utime(others[-1], (0, 0))
     write_json(tmp_path / "b.json", {})
-    assert {path.name for path in tmp_path.iterdir()} == {"b.json", other.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"b.json", recent.name, *(file.name for file in others)}
+
+
+def test_a_half_written_file_names_its_machine_and_process(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a.txt") as partial:
+        partial.write_text("half")
+        assert partial.name == f".a.txt.{machine()}-{os.getpid()}.partial"
+        assert not is_gone(partial.stem.rpartition(".")[2])
 
 
 def test_names_that_csv_would_break_are_read_as_they_were(tmp_path: Path) -> None:

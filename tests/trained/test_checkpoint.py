@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -193,6 +195,25 @@ def test_a_failing_disk_leaves_the_checkpoint_before(good: Path, monkeypatch: py
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match=r"cannot be written .*No space left on device"):
         write_checkpoint(content_of(good), good)
+    assert good.read_bytes() == before
+    assert list(good.parent.iterdir()) == [good]
+
+
+class Interrupted(io.FileIO):
+    """A file that is interrupted by Ctrl-C while it is written."""
+
+    def write(self, content: Any) -> int:
+        if self.tell():
+            signal.raise_signal(signal.SIGINT)
+        return super().write(content)
+
+
+def test_an_interruption_of_the_writing_is_no_full_disk(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, content = good.read_bytes(), content_of(good)
+    monkeypatch.setattr(Path, "open", lambda path, mode: Interrupted(path, mode))
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(content, good)
+    monkeypatch.undo()
     assert good.read_bytes() == before
     assert list(good.parent.iterdir()) == [good]
 

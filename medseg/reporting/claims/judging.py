@@ -18,8 +18,8 @@ experiments whose networks are all equal have a pair that is called better or wo
 datasets; so of all claims that share a dataset, too, at most 5 % of such experiments support or contradict any. Each
 score, and each third of the images (`targets`), is another family.
 
-A network with more parameters contradicts a claim of fewer, whatever the scores. A claim of a share of parameters is
-supported when the count is within what the file allows.
+A network with more parameters contradicts a claim of fewer, whatever the scores, if the runs are comparable. A claim of
+a share of parameters is supported when the count is within what the file allows, under any protocol.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +37,8 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell
 from medseg.reporting.claims.file import TARGETS, Claim, Selector, read_claims
 from medseg.reporting.claims.power import power_text
-from medseg.reporting.claims.runs import changes_network, matches, outside, protocol_of, selector_text
+from medseg.reporting.claims.runs import changes_network, matches, outside, protocol_of, selector_text, unique
+from medseg.reporting.claims.sizes import judge_fewer, judge_share
 from medseg.reporting.claims.verdict import JudgedStudy, OnDataset, Verdict
 from medseg.reporting.comparison import Comparison, family_under, pairs_under
 from medseg.reporting.line import Facts, Line
@@ -45,8 +46,6 @@ from medseg.reporting.pairs import Family, Pair, find_pair
 from medseg.reporting.published import experiments_folder
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
 from medseg.runs.run import Run
-
-T = TypeVar("T")
 
 EXPERIMENT = ("experiment", "folder")
 """Facts that tell rows of one configuration apart, which was trained twice."""
@@ -216,22 +215,20 @@ def judge_settings(
         notes += [f"{on.pair.state}: {on.pair.reason}" for on in datasets if on.pair.reason]
     if datasets:
         notes += [f"{label}: not comparable: {text}" for label, text in too_small]
-        for name, states in sides.items():
+        labels = {on.against: on.pair.second.label for on in datasets}
+        for selector, states in sides.items():
+            name = labels.get(selector, selector)
             counted = ", ".join(f"{one} on {number}" for one, number in Counter(states).items())
             notes += [] if states else [f"no comparable runs of {name}"]
             if len(set(states)) > 1:
                 notes.append(f"{f'{name}: ' if len(sides) > 1 else ''}{counted} of {len(states)} datasets")
     if claim.fewer_parameters:
-        better, *others = (sizes_of(claim, runs, selected) for selected in (claim.better, *claim.than))
-        other_sizes = set().union(*others)
-        known = bool(better and other_sizes)
-        fewer = known and max(better) < min(other_sizes)
-        numbers = f"{max(better):,} parameters against {min(other_sizes):,}" if known else ""
-        notes.append(numbers or "the number of parameters is not known")
+        fewer, note = judge_fewer(claim, runs)
+        notes.append(note)
         if state not in ("not comparable", "not judged") and not fewer:
-            state = "contradicted" if known else "undecided"
+            state = "undecided" if fewer is None else "contradicted"
     power = [
-        f"{text}{f' ({on.against})' if len(claim.than) > 1 else ''}"
+        f"{text}{f' ({on.pair.second.label})' if len(claim.than) > 1 else ''}"
         for on in datasets
         if (text := judged.power(claim, on.pair))
     ]
@@ -287,43 +284,3 @@ def decide(sides: Iterable[Iterable[str]]) -> str:
     if all(states == {BETTER} for states in judged):
         return "supported"
     return EQUIVALENT if all(states == {EQUIVALENT} for states in judged) else UNDECIDED
-
-
-def judge_share(claim: Claim, percent: float, runs: Sequence[Run], remarks: tuple[str, ...]) -> Verdict:
-    """Judge a claim of a share of parameters on each dataset; numbers of classes change the counts a little."""
-    measured = sum(run.parameters is not None for run in runs)
-    selected = (claim.better, claim.than[0])
-    sizes: dict[tuple[int, int], None] = {}
-    for data in unique(run.data for run in runs):
-        sides = [sizes_of(claim, [run for run in runs if run.data == data], one) for one in selected]
-        several = tuple(
-            f"several sizes of {selector_text(one)}; name what tells them apart"
-            for one, counts in zip(selected, sides, strict=True)
-            if len(counts) > 1
-        )
-        if several:
-            return Verdict(claim, "undecided", runs=measured, remarks=several)
-        if all(sides):
-            (first,), (second,) = sides
-            sizes[first, second] = None
-    if not sizes:
-        return Verdict(claim, "no runs", remarks=remarks)
-    counted = [100 * first / second for first, second in sizes]
-    allowed = "; ".join(f"{first:,} parameters against {second:,}" for first, second in sizes)
-    right = {abs(share - percent) <= claim.within + 1e-9 for share in counted}  # not undone by rounding
-    state = "mixed" if len(right) == 2 else "supported" if right == {True} else "contradicted"
-    note = f"{allowed}; within {claim.within:g} percentage points is allowed"
-    return Verdict(claim, state, runs=measured, remarks=(note,), counted=float(np.mean(counted)))
-
-
-def sizes_of(claim: Claim, runs: Sequence[Run], selected: Selector) -> set[int]:
-    """Return the numbers of parameters of the runs of a side; of several, those of the network as shipped, if any."""
-    where = {key: value for key, value in claim.where.items() if key != "data"}  # an external test is no run's dataset
-    here = [run for run in runs if run.parameters is not None and matches(run, where, selected)]
-    shipped = [run for run in here if not changes_network(run, claim.where, selected)]
-    return {run.parameters for run in shipped or here if run.parameters is not None}
-
-
-def unique(items: Iterable[T]) -> tuple[T, ...]:
-    """Return each different item once, in their order."""
-    return tuple(dict.fromkeys(items))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import yaml
 
 from medseg.reporting.claims.file import EPOCHS, SIZE, STEPS, Selector
 from medseg.runs.naming import canonical
 from medseg.runs.run import Run
+
+T = TypeVar("T")
 
 GROUPS = ("protocol", "budget")
 """Groups of the configuration that define under what protocol a run was made."""
@@ -95,5 +98,14 @@ def protocol_of(runs: Sequence[Run]) -> str:
     options = {group: sorted({run.choices[group] for run in runs if group in run.choices}) for group in GROUPS}
     parts = [f"{group}={','.join(of)}" for group, of in options.items() if of]
     parts += [" and ".join(dict.fromkeys(map(write, runs))) for write in (size_of, length_of)]
-    seeds = len({run.seed for run in runs})
-    return ", ".join([*parts, f"{seeds} seed{'' if seeds == 1 else 's'}"])
+    seeds = defaultdict(set)  # of each setting, in which all seeds of a network on a dataset agree
+    for run in runs:
+        seeds[run.setting].add(run.seed)
+    least, most = min(map(len, seeds.values())), max(map(len, seeds.values()))
+    several = f"{least} to {most}" if most > least else str(most)
+    return ", ".join([*parts, f"{several} seed{'' if most == 1 else 's'}"])
+
+
+def unique(items: Iterable[T]) -> tuple[T, ...]:
+    """Return each different item once, in their order."""
+    return tuple(dict.fromkeys(items))

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from medseg.reporting.claims.file import Claim
+from medseg.reporting.formatting import signed
 from medseg.reporting.pairs import Pair
 
 
 @dataclass(frozen=True)
 class OnDataset:
-    """The pair of a claim on a dataset, seen from the side that should be better; `against`: the other, in words."""
+    """The pair of a claim on a dataset, seen from the side that should be better; `against`: the other's selector."""
 
     against: str
     pair: Pair
@@ -94,11 +95,12 @@ def differences(verdict: Verdict) -> dict[str, str]:
     sides: dict[str, list[float]] = defaultdict(list)
     datasets = []
     for on in verdict.datasets:
-        side = f" ({on.against})" if len(claim.than) > 1 else ""
+        side = f" ({on.pair.second.label})" if len(claim.than) > 1 else ""
         sides[side].append(factor * on.pair.difference)
-        text = f"{on.pair.column.label} {sides[side][-1]:+.2f}"
+        text = f"{on.pair.column.label} {signed(sides[side][-1], 2)}"
         if on.pair.low is not None and on.pair.high is not None:
-            text += " [{:+.2f}, {:+.2f}]".format(*sorted((factor * on.pair.low, factor * on.pair.high)))
+            low, high = sorted((factor * on.pair.low, factor * on.pair.high))
+            text += f" [{signed(low, 2)}, {signed(high, 2)}]"
         datasets.append(f"{text} {on.pair.state}{side}")
-    means = [f"{np.mean(values):+.2f} {claim.measure.point_unit}{side}" for side, values in sides.items()]
+    means = [f"{signed(float(np.mean(values)), 2)} {claim.measure.point_unit}{side}" for side, values in sides.items()]
     return {"difference": "; ".join(means), "datasets": "; ".join(datasets)}

@@ -20,6 +20,7 @@ from medseg.reporting.pairs import Pair, pairs_with
 from medseg.reporting.pictures import Candidate, prediction_candidates
 from medseg.reporting.samples import curves_of
 from medseg.reporting.statistics import Array
+from medseg.runs.packed.archive import with_files
 
 if TYPE_CHECKING:
     from medseg.reporting.comparison import Comparison
@@ -89,7 +90,7 @@ def content_of(comparison: Comparison) -> Content:
             # The run without all that has been read of it.
             candidates[column] = [replace(one, run=replace(one.run)) for one in chosen]
         except UserError as error:
-            log.warning("no grid of %s: %s", column.label, error)
+            log.warning("no grid of %s: %s", column.label, with_files(str(error)))
     return Content(
         rows=comparison.rows,
         columns=comparison.columns,

@@ -23,6 +23,7 @@ from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Legend, inches,
 from medseg.reporting.figures.style import DPI, save
 from medseg.reporting.figures.text import SMALL, TITLE, text_height, wrap
 from medseg.reporting.pictures import Candidate, most_disputed, open_prepared
+from medseg.runs.packed.archive import with_files
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def draw_grids(content: Content, folder: Path) -> list[Path]:
             prepared = open_prepared([candidate.run for candidate in candidates])
             drawn += draw_grid(stem, column, candidates, prepared, content.image_measure)
         except UserError as error:
-            log.warning("no grid of %s: %s", column.label, error)
+            log.warning("no grid of %s: %s", column.label, with_files(str(error)))
     return drawn
 
 

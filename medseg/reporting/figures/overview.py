@@ -31,12 +31,14 @@ KINDS: Mapping[str, dict[str, Any]] = {
 def draw_overview(verdicts: Verdicts, folder: Path) -> list[Path]:
     """Draw mean and interval of the networks on each dataset, of very many networks the best ones.
 
-    The networks are sorted by their mean rank on the datasets. Nothing where no dataset has two networks.
+    The networks are sorted by their mean rank on the datasets of the internal tests. Nothing where no dataset has two
+    networks.
     """
     standings = {column: shown for column, shown in verdicts.standings.items() if len(shown) > 1}
     if not standings:
         return []
-    rows = sorted_rows(verdicts.rows, standings)
+    internal = {column: shown for column, shown in standings.items() if column.of is None} or standings
+    rows = sorted_rows(verdicts.rows, internal)
     measure, count = verdicts.measure, len(rows)
     rows = rows[:MOST_NETWORKS]
     kinds = kinds_of([one for shown in standings.values() for one in shown], measure)
@@ -45,6 +47,7 @@ def draw_overview(verdicts: Verdicts, folder: Path) -> list[Path]:
         names=[row.label for row in rows],
         x_label=title_of(measure),
         caption="mean over test images and seeds; line: its 95 % interval; the colour is the verdict on the difference"
+        + ("; networks by their mean rank" if len(internal) > 1 else "")
         + (f"; the best {len(rows)} of {count} networks" if len(rows) < count else ""),
         legend=[(word, {**KINDS[kind], "linestyle": ""}) for kind, word in kinds.items()],
     )

@@ -27,6 +27,7 @@ from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
 from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Array
+from medseg.runs.packed.archive import with_files
 from medseg.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
     try:
         prepared = open_prepared(runs)
     except UserError as error:
-        log.warning("no pictures of %s: %s", column.label, error)
+        log.warning("no pictures of %s: %s", column.label, with_files(str(error)))
         return {"missing": "the prepared data are gone, or are not those of the test any more; prepare them again"}
     measures = {measure.name: measure for measure in comparison.measures.per_image}
     # Of a pooled measure, that which single images have; else Dice.
@@ -177,7 +178,7 @@ def read_stored(
                     try:
                         predicted |= read_predictions(file, ids)
                     except UserError as error:
-                        log.warning("%s", error)
+                        log.warning("%s", with_files(str(error)))
             if all(image in predicted for image in ids):
                 maps[row, seed] = predicted
             else:

@@ -47,14 +47,22 @@ def claims_tables(judged: Sequence[JudgedStudy]) -> list[Table[Row]]:
     every = [row for shown in rows for row in shown]
     tables = []
     for study, shown in zip(judged, rows, strict=True):
-        notes = [
-            "Differences are positive where they are as claimed; intervals are those of the verdicts on the datasets."
-        ]
+        intervals = f"intervals are those of the verdicts{levels(study)}"
+        notes = [f"Differences are positive where they are as claimed; {intervals}."]
         if study.without_runs:
             notes.append(f"{count(study.without_runs, 'further claim')} without runs here.")
         table = Table(f"claims-{study.study}", study.title, CLAIMS, every, tuple(notes), displayed=shown, csv="claims")
         tables.append(table)
     return tables
+
+
+def levels(study: JudgedStudy) -> str:
+    """Write the levels of the intervals, which are above 95 % where several pairs are judged together."""
+    every = {on.pair.confidence for verdict in study.verdicts for on in verdict.datasets if on.pair.low is not None}
+    if not every:
+        return ""
+    ends = list(dict.fromkeys(f"{100 * one:.2f} %" for one in (min(every), max(every))))
+    return f" on the datasets, at {' to '.join(ends)}, all pairs of a dataset being judged together"
 
 
 PUBLISHED: Sequence[Column[PublishedCell]] = (

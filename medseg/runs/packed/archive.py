@@ -18,10 +18,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from medseg.errors import UserError
 from medseg.system.files import MAX_BYTES, damaged
+from medseg.system.process import is_gone, process_mark
 
 MANIFEST = "medseg-pack.json"
 """Entry of the zip that describes it."""
@@ -31,6 +33,9 @@ FORMAT = 1
 
 ENDINGS = (".json", ".yaml", ".csv", ".npz", ".png")
 """What the names of files of a run end in."""
+
+OF_EXPERIMENTS = ("sweep.json", "names.yaml", "benchmarks/*.json")
+"""Files beside runs that a report reads."""
 
 MOST_BYTES = 8 * 2**30
 """Unpacked bytes above which a file is refused; 1,000 runs with 1,000 test images have about 1 GB."""
@@ -55,6 +60,12 @@ class Content:
     def runs(self) -> list[str]:
         """The paths of the run folders in it."""
         return [path.removesuffix("/run.json") for path in self.entries if path.endswith("/run.json")]
+
+    @cached_property
+    def beside_runs(self) -> list[str]:
+        """The paths of the files in it that are of experiments."""
+        runs = {*self.runs}
+        return [path for path in self.entries if runs.isdisjoint(folders_above(path))]
 
 
 def runs_in_words(count: int) -> str:
@@ -139,11 +150,33 @@ def content_of(archive: zipfile.ZipFile, file: Path) -> Content:
             f"{file}: {len(entries):,} files of {size / 1e9:,.1f} GB in it; {MOST_FILES:,} of "
             f"{MOST_BYTES / 1e9:.1f} GB are allowed"
         )
-    folders = {str(parent) for path in entries for parent in PurePosixPath(path).parents}
+    folders = {folder for path in entries for folder in folders_above(path)}
     both = next((path for path in entries if path in folders), None)
     if both is not None:
         raise damaged(file, f"{both[:80]!r} is a file and a folder")
-    return Content(file, dict(sorted(entries.items())))
+    content = Content(file, dict(sorted(entries.items())))
+    odd = misplaced(content)
+    if odd is not None:
+        raise damaged(file, f"{odd[:80]!r} is no file of a run in it, nor of an experiment with one")
+    return content
+
+
+def folders_above(path: str) -> list[str]:
+    """Return the folders that a path in the file lies in, the innermost first."""
+    return [path[:end] for end, letter in enumerate(path) if letter == "/"][::-1]
+
+
+def misplaced(content: Content) -> str | None:
+    """Return the path of a file that is neither of a run nor of an experiment with runs; None where there is none."""
+    experiments = {folder for run in content.runs for folder in folders_above(run)}
+    within = next((run for run in content.runs if run in experiments), None)
+    if within is not None:
+        return next(f"{run}/run.json" for run in content.runs if within in folders_above(run))
+    for path in content.beside_runs:
+        patterns = [pattern for pattern in OF_EXPERIMENTS if PurePosixPath(path).match(pattern)]
+        if experiments.isdisjoint(str(PurePosixPath(path).parents[pattern.count("/")]) for pattern in patterns):
+            return path
+    return None
 
 
 def is_safe(name: str) -> bool:
@@ -190,20 +223,39 @@ def lacking_files(folder: Path) -> str | None:
 _unpacked: dict[Path, Path] = {}
 """Temporary folder -> file that is unpacked there."""
 
+_current: dict[tuple[Path, int, int], Path] = {}
+"""Path, time of the last change and bytes of a file -> its temporary folder; a file that was replaced has another."""
+
+PREFIX = "medseg-runs-"
+"""Start of the name of a temporary folder; the mark of its process follows."""
+
 
 def unpacked(file: Path) -> Path:
     """Return a temporary folder with the content of a file of `medseg pack`; it is there until the process ends.
 
     Raises `UserError` as `read_content`.
     """
-    for folder, known in _unpacked.items():
-        if known.resolve() == file.resolve():
-            return folder
-    folder = Path(tempfile.mkdtemp(prefix="medseg-runs-")).resolve()
+    status = file.stat()
+    key = file.resolve(), status.st_mtime_ns, status.st_size
+    if key in _current:
+        return _current[key]
+    remove_leftovers(Path(tempfile.gettempdir()), PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{process_mark()}-")).resolve()
     atexit.register(_remove, folder, os.getpid())
-    extract(file, folder)
-    _unpacked[folder] = file
+    try:
+        extract(file, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _unpacked[folder], _current[key] = file, folder
     return folder
+
+
+def remove_leftovers(parent: Path, prefix: str) -> None:
+    """Remove the temporary folders of killed processes of this machine: `<prefix><mark of the process>-<letters>`."""
+    for folder in parent.glob(f"{prefix}*"):
+        if is_gone(folder.name.removeprefix(prefix).rpartition("-")[0]):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path, process: int) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import medseg
 from medseg.errors import UserError
-from medseg.runs.packed.archive import FORMAT, MANIFEST, is_packed, read_content, runs_in_words
+from medseg.runs.packed.archive import FORMAT, MANIFEST, OF_EXPERIMENTS, is_packed, read_content, runs_in_words
 from medseg.runs.packed.private import Paths, parsed, without_private
 from medseg.runs.reading import read_runs
 from medseg.runs.run import DAMAGED, Run, is_run
+from medseg.runs.schema import SWEEP, read_checked
 from medseg.runs.tuning import FOLDER as TRIALS
 from medseg.system.files import replacing
 
@@ -28,9 +29,6 @@ RECORDS = (
 )  # fmt: skip
 SCORES = ("*.csv", "summary.json")
 PREDICTIONS = ("predictions.npz", "prepared_size.npz")
-
-OF_EXPERIMENTS = ("sweep.json", "names.yaml", "benchmarks/*.json")
-"""Files beside runs that a report reads."""
 
 DATE = (1980, 1, 1, 0, 0, 0)
 """Of every entry, so that the same runs give the same bytes; the earliest that a zip can have."""
@@ -85,7 +83,7 @@ class Selection:
 def select(folders: Sequence[Path], *, predictions: bool = False, images: bool = False) -> Selection:
     """Choose what is packed of some folders: every run that has ended.
 
-    Raises `UserError` where there is none.
+    Raises `UserError` where there is none, and where the jobs of an experiment cannot be read.
     """
     for folder in folders:
         if folder.is_file():
@@ -105,6 +103,8 @@ def select(folders: Sequence[Path], *, predictions: bool = False, images: bool =
     parents = {run.folder.resolve().parent for run in runs}
     parents |= {parent.parent for parent in parents if parent.name == TRIALS}
     experiments = [parent for parent in sorted(parents) if any(map(parent.is_relative_to, given_folders))]
+    for experiment in experiments:
+        read_checked(experiment / "sweep.json", SWEEP)
     return Selection(runs, experiments, root_of(runs, folders), left_out, predictions, images)
 
 

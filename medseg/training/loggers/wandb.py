@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from medseg.training.loggers.pictures import ValidationPictures
 from medseg.training.loggers.run_info import RunInfo
 from medseg.training.loggers.run_logger import RunLogger, means_of_test
 from medseg.training.loggers.wandb_login import has_wandb_account
+from medseg.training.loggers.wandb_runs import end_service, kill_service, open_run
 from medseg.training.scoring import Scores
 
 log = logging.getLogger(__name__)
@@ -76,9 +76,6 @@ def wandb_logger(
     mode = {"dryrun": "offline", "run": "online"}.get(mode, mode)
     if mode == "disabled":
         return None
-    if mode == "offline":
-        # Nothing to read there: the folder is ours. Online, W&B reports what it does not take any more.
-        os.environ.setdefault("WANDB_SILENT", "true")
     if mode == "online" and not has_wandb_account():
         raise UserError("logger.wandb.mode=online needs an account: run `wandb login` or set WANDB_API_KEY first")
     record = dict(run.record)
@@ -102,7 +99,7 @@ def wandb_logger(
         name=project,
         version=settings["id"],
         save_dir=str(run.folder),
-        abandon=abandon_wandb,
+        abandon=kill_service,
         run=run,
     )
 
@@ -123,12 +120,21 @@ class WandbRunLogger(RunLogger, WandbLogger):
         self._wandb_init.pop("anonymous", None)
         self.checkpoint = checkpoint
 
+    @property
+    def experiment(self) -> Any:
+        """The run of W&B. Lightning would log to one that this process has open, such as a notebook's, and end it."""
+        if self._experiment is None:
+            self._experiment = open_run(**self._wandb_init)
+            self._experiment.define_metric("trainer/global_step")
+            self._experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return self._experiment
+
     def begin(self, run: RunInfo) -> None:
         """Open the run, and have its summary keep the best of the curves; its configuration is sent already."""
         opened = self.experiment
         for name, best in BEST.items():
             opened.define_metric(name, step_metric="trainer/global_step", step_sync=True, summary=best)
-        if opened.url:
+        if not opened.offline and opened.url:
             log.info("W&B: %s", opened.url)
 
     def log_pictures(self, pictures: ValidationPictures) -> None:
@@ -173,10 +179,8 @@ class WandbRunLogger(RunLogger, WandbLogger):
 
     def end(self, exit_code: int) -> None:
         """Finish the run, and wait until all of it is written or sent, and W&B's service has ended."""
-        import wandb
-
         self.experiment.finish(exit_code=exit_code)
-        wandb.teardown(exit_code)
+        end_service(exit_code)
 
 
 def open_wandb(folder: Path, *, checkpoint: bool, **arguments: Any) -> WandbRunLogger:
@@ -214,23 +218,7 @@ def is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def abandon_wandb() -> None:
-    """Kill the service of W&B that this process has started, so that nothing waits for it, and forget the run."""
-    import wandb
-    from wandb.sdk import wandb_setup
-    from wandb.sdk.lib import module
-
-    # W&B itself waits at the end for its service, however long that takes; there is no public way round it.
-    setup = wandb_setup._singleton
-    service = setup._connection if setup is not None else None
-    if service is not None and service._proc is not None:
-        service._proc._process.kill()
-    module.unset_globals()  # type: ignore[no-untyped-call]
-    with suppress(Exception):  # its service is gone
-        wandb.teardown()
-
-
-wandb_logger.abandon = abandon_wandb  # type: ignore[attr-defined] # the check of the account asks the server
+wandb_logger.abandon = kill_service  # type: ignore[attr-defined] # the check of the account asks the server
 
 
 def checkpoint_artifact(run: str, file: Path, scores: Mapping[str, float]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from medseg.errors import UserError
+from medseg.training.loggers.wandb_runs import end_service
 
 
 def has_wandb_account() -> bool:
@@ -32,8 +33,7 @@ def check_wandb_account() -> None:
     except wandb.errors.AuthenticationError as error:
         raise UserError(f"W&B: {error}; look at WANDB_API_KEY, or run `wandb login` again") from None
     finally:
-        # What it has started is not for the commands that this process starts.
-        wandb.teardown()
+        end_service()  # which is not for the commands that this process starts
     if not known:
         raise UserError("W&B needs an account: run `wandb login` or set WANDB_API_KEY first")
 

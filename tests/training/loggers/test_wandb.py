@@ -161,3 +161,21 @@ def test_wandb_modes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="needs an account"):
         train(tmp_path, "logger=wandb", "logger.wandb.mode=online")
     assert not (tmp_path / "runs" / "main").exists() or not list((tmp_path / "runs" / "main").glob("*/config.yaml"))
+
+
+def test_a_run_that_the_process_has_open_is_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import wandb
+
+    quiet = wandb.Settings(console="off", silent=True)
+    other = wandb.init(mode="offline", dir=tmp_path, project="mine", id="mine0001", settings=quiet)
+    try:
+        folder = train(tmp_path, "logger=wandb", "trainer.max_epochs=1").path
+        assert wandb.run is other
+        other.log({"still": "open"})
+    finally:
+        other.finish()
+    assert "wandb" not in capfd.readouterr().err
+    (mine,) = [one for one in records(tmp_path) if one.WhichOneof("record_type") == "history"]
+    assert "open" in str(mine)
+    assert [run.run_id for run in opened(records(folder))] != ["mine0001"]
+    assert "test/dice" in summary(records(folder))
