@@ -87,7 +87,7 @@ def test_arguments_that_a_network_cannot_have(model: dict[str, Any], message: st
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mean": [0.5]}, "mean has 1 values for 3 channels"),
+        ({"mean": [0.5]}, "mean has 1 value for 3 channels"),
         ({"std": [0.5, 0.0, 0.5]}, "not above 0"),
         ({"std": [0.5, float("nan"), 0.5]}, "std.1: "),
         ({"data_identity": 3}, "data_identity: "),
