@@ -182,6 +182,16 @@ def test_columns_of_the_dataset_of_the_training_are_named_by_the_options_that_di
     assert labels[1:] == ["synthetic -> synthetic, style=lesion", "synthetic -> synthetic, style=nuclei"]
 
 
+def test_folders_of_one_name_are_told_apart_by_as_little_of_their_paths_as_it_takes(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", {"unet": 0.0}, seeds=(0,))
+    for site in ("berne", "lyon"):
+        root = {"options": {"data.root": f"/home/me/{site}/mine"}, "data_identity": site}
+        fabricate_evaluations(tmp_path / "sweep", "folder", name=site, data_name="mine", **root)
+    columns = compare(read_runs(tmp_path / "sweep")).comparison.columns
+    external = [column.label for column in columns if column.external]
+    assert external == ["kvasir -> mine, data.root=berne/mine", "kvasir -> mine, data.root=lyon/mine"]
+
+
 def test_the_name_of_the_dataset_is_left_of_the_arrow(tmp_path: Path) -> None:
     for size in (64, 96):
         fabricate(tmp_path / f"of{size}", {"unet": 0.0}, seeds=(0, 1), extra=(f"data.image_size={size}",))
