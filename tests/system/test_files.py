@@ -69,6 +69,8 @@ def test_damaged_json_is_one_line(content: bytes, reason: str, tmp_path: Path) -
         (b"- " * 5000 + b"x", "nested too deeply"),
         ("\n".join(f"{' ' * level}a:" for level in range(1000)).encode(), "nested too deeply"),
         (b"a: &a [*a]", "more than 1,000,000 values"),
+        (b"a: {b: 1, c: 2, b: 3}", "'b' is there twice"),
+        (b"a: 1\nb: 2\na: 3\n", "'a' is there twice"),
         (
             b"a: &a [1,1,1,1,1,1,1,1,1,1]\n"
             + b"".join(b"%c: &%c [%s]\n" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 10)) for i in range(8)),
