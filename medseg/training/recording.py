@@ -41,6 +41,8 @@ def record_run_status(folder: RunFolder, trainer: lightning.Trainer, mirrors: Se
         except (KeyboardInterrupt, SystemExit):
             # Lightning ends an interrupted process itself, by SystemExit.
             exit_code = 130
+            for observer in observers():
+                observer._run = lambda: True  # type: ignore[method-assign] # Lightning has killed the others
             if not trainer.is_global_zero:
                 raise
             restore_default_signals()
@@ -104,9 +106,8 @@ def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(0.1):
-            for thread in threading.enumerate():
-                if isinstance(thread, _ChildProcessObserver):
-                    thread._terminate_all = lambda: None  # type: ignore[method-assign]
+            for observer in observers():
+                observer._terminate_all = lambda: None  # type: ignore[method-assign]
             failure = failure_of_started(trainer)
             if failure is not None and not over.wait(GRACE):
                 error = failure_elsewhere(folder, trainer) or failure
@@ -120,6 +121,11 @@ def watched(folder: RunFolder, trainer: lightning.Trainer) -> Iterator[None]:
         yield
     finally:
         over.set()
+
+
+def observers() -> list[_ChildProcessObserver]:
+    """Return Lightning's threads that watch over the processes that a distributed run has started here."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, _ChildProcessObserver)]
 
 
 def is_lost_connection(error: Exception) -> bool:
