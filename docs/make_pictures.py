@@ -43,11 +43,7 @@ UNSTUCK = """() => {
 }"""
 """What stays at the top of the window would cover the part that is photographed."""
 
-BEGINS = """below => [...document.querySelectorAll("section")].map(each => each.getBoundingClientRect().top)
-  .find(top => top > below && top < innerHeight)"""
-"""Where a section begins that would have no more than its heading in the picture."""
-
-ENDS = """(part, limit) => Math.max(...[...part.querySelectorAll("p, ol, figure, .scroll")]
+ENDS = """(part, limit) => Math.max(...[...part.querySelectorAll("p, li, figure, .scroll")]
   .map(each => each.getBoundingClientRect().bottom - part.getBoundingClientRect().top).filter(end => end <= limit))"""
 """Where the last paragraph, picture or table ends that is whole in a picture of this height."""
 
@@ -114,15 +110,14 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
         tab.evaluate(UNSTUCK)
         for name, selector in wanted.items():
             shot = PICTURES / f".{name}.png"
+            part = tab.locator(selector or "body")
+            part.scroll_into_view_if_needed()
+            tab.wait_for_timeout(500)  # the pictures are drawn when they come into view
+            bottom = part.evaluate(ENDS, DESKTOP[1])
             if selector is None:
-                tab.wait_for_timeout(500)
-                bottom = tab.evaluate(BEGINS, DESKTOP[1] - 200) or DESKTOP[1]
-                tab.screenshot(path=str(shot), clip={"x": 0, "y": 0, "width": DESKTOP[0], "height": bottom})
+                tab.screenshot(path=str(shot))
+                bottom += MARGIN // 3
             else:
-                part = tab.locator(selector)
-                part.scroll_into_view_if_needed()
-                tab.wait_for_timeout(500)  # the pictures are drawn when they come into view
-                bottom = part.evaluate(ENDS, DESKTOP[1])
                 part.screenshot(path=str(shot))
             with Image.open(shot) as picture:
                 whole = picture.convert("RGB").crop((0, 2, picture.width, round(bottom)))  # below the line of a section
