@@ -63,8 +63,8 @@ def label_lines(lines: Sequence[tuple[str, Facts]], begun: Sequence[bool] | None
     folders = short_paths({facts[FOLDER] for facts in mappings if FOLDER in facts})
     labels: list[str] = []
     for (name, _), facts in zip(lines, mappings, strict=True):
-        told = {key: facts[key] for key in differing if key in facts and not in_name(name, key)}
-        parts = [f"{short(key)}={folders[text] if key == FOLDER else text}" for key, text in told.items()]
+        shown = {key: facts[key] for key in differing if key in facts and not in_name(name, key)}
+        parts = [f"{short(key)}={folders[text] if key == FOLDER else text}" for key, text in shown.items()]
         label = ", ".join([name, *parts] if len(names) > 1 or not parts else parts)
         twins = sum(other == label or other.startswith(f"{label} (") for other in labels)
         labels.append(f"{label} ({twins + 1})" if twins else label)

@@ -182,11 +182,11 @@ def at_edge(tuned: Iterable[TunedCell]) -> list[str]:
             edges.setdefault(of.data, {}).setdefault(value, []).append(of.row.label)
     if not edges:
         return []
-    told = [
+    chosen = [
         f"on {data}, {'; '.join(f'{value} of {listed(networks)}' for value, networks in values.items())}"
         for data, values in edges.items()
     ]
     return [
-        f"Chosen at the edge of the space: {'; '.join(told)}. With a wider tuning.space the same command tries the new "
-        "values alone."
+        f"Chosen at the edge of the space: {'; '.join(chosen)}. With a wider tuning.space the same command tries the "
+        "new values alone."
     ]

@@ -26,6 +26,7 @@ from medseg.reporting.published import experiments_folder
 from medseg.reporting.tables.papers import levels
 from medseg.runs.naming import flatten
 from medseg.runs.run import Run
+from tests.reporting.test_planning import KNOWN as ONE_PAIR
 
 BETTER = {"better": {"model": "convunext"}, "than": {"model": "unet"}}
 
@@ -482,16 +483,7 @@ def test_targets_take_a_third_of_the_images(tmp_path: Path, other_pairs: dict[st
 
 # Power.
 
-KNOWN = Variances(
-    pairs=6,
-    seeds=(3, 3),
-    units=120,
-    training=(1e-4, 1e-4),
-    freedom=(4, 4),
-    networks=(2, 2),
-    unit=1.6e-3,
-    residual=8e-4,
-)
+KNOWN = replace(ONE_PAIR, pairs=6)
 
 
 def test_a_decided_claim_has_its_power_and_an_undecided_one_what_would_decide_it(

@@ -70,7 +70,7 @@ def build_loggers(cfg: DictConfig, run: RunInfo) -> list[Mirror]:
         made = find(title, node._target_)
         values = arguments_of(made, key, known)
         given = {name: value for name, value in values.items() if name not in node}
-        # What asks a server before there is a logger may hang as well, and says by `abandon` what ends it.
+        # What asks a server before there is a logger may hang as well, and its `abandon` ends it.
         abandon = getattr(made, "abandon", None)
         mirror = Mirror(title, partial(make, title, node, given), run=known, save_dir=str(run.folder), abandon=abandon)
         logger = mirror.build()
