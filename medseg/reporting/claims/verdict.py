@@ -27,7 +27,7 @@ class Verdict:
 
     Args:
         claim: of a file.
-        state: as in the table above.
+        state: one of those that `medseg.reporting.claims.judging` lists.
         reason: why it is not judged or not comparable.
         datasets: one for each other side and dataset.
         runs: how many finished runs went into it.
