@@ -138,10 +138,11 @@ def with_verdicts(comparison: Comparison) -> Comparison:
     values: dict[tuple[Line, Line], Array] = {}
     plans: list[tuple[Line, Plan]] = []
     for column in comparison.datasets:
-        samples = on_shared_images(samples_under(comparison, measure, column))
+        samples = on_shared_images(samples_under(comparison, measure, column), measure)
         several = {row: sample for row, sample in samples.items() if sample.unit_count > 1}
         values |= {(row, column): sample.pseudo_values(measure) for row, sample in several.items()}
-        known = Variances.typical(list(sides_of(samples, measure).values()))
+        sides = [sample.side(measure) for sample in samples.values()]
+        known = Variances.typical([side for side in sides if not np.isnan(side.seed_means).any()])
         if known is not None:  # what it would take to tell 1 and 2 points
             plans += [(column, plan(known, points / measure.points)) for points in (1, 2)]
     columns = [column for column in comparison.datasets if any(of == column for _, of in values)]
@@ -247,9 +248,12 @@ def samples_under(comparison: Comparison, measure: Measure, column: Line) -> dic
     return {cell.row: cell.sample for cell in cells if cell.sample is not None and measure.name in cell.scores}
 
 
-def on_shared_images(samples: Mapping[Line, Sample]) -> dict[Line, Sample]:
-    """Return samples on the images that all of them have; none where there are fewer than two."""
-    shared = set.intersection(*({*sample.ids} for sample in samples.values())) if samples else set()
+def on_shared_images(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Sample]:
+    """Return samples on the images of all of them that have a score in one; none where there are fewer than two."""
+    if not samples:
+        return {}
+    shared = set.intersection(*({*sample.ids} for sample in samples.values()))
+    shared -= frozenset.intersection(*(sample.without(measure) for sample in samples.values()))
     return restricted(samples, shared) if len(shared) > 1 else {}
 
 

@@ -147,7 +147,7 @@ def sides_on_shared_seeds(own: Sample, external: Sample, measure: Measure) -> tu
         if np.isnan(values).any():
             return None
         chosen = [sample.seeds.index(seed) for seed in seeds]
-        side = Side.of(sample.pseudo_values(measure)[chosen])
+        side = Side.of(sample.with_score(measure).pseudo_values(measure)[chosen])
         made.append(Side(side.per_unit, values[chosen], side.residual))
     return made[0], made[1]
 

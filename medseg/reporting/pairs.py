@@ -29,7 +29,7 @@ class Pair(Judgement):
     Args:
         first, second: the rows.
         column: the dataset.
-        images: that both were tested on.
+        images: that both were tested on and that have the score.
         units: what the tests are over: groups of images, or images where there are no groups.
         grouped: whether units are groups.
         superiority: probability that a new training of the first beats a new one of the second, and its 95 %
@@ -68,8 +68,8 @@ def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, 
 
 
 def sides_of(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Side]:
-    """Return what the rows of a dataset bring under a measure, without those that do not have it."""
-    sides = {row: sample.side(measure) for row, sample in samples.items()}
+    """Return what the rows of a dataset bring under a measure, each on its images, without those that do not have it."""
+    sides = {row: sample.with_score(measure).side(measure) for row, sample in samples.items()}
     return {row: side for row, side in sides.items() if not np.isnan(side.seed_means).any()}
 
 
@@ -93,14 +93,15 @@ class Family:
 
     @classmethod
     def of(cls, samples: Mapping[Line, Sample], measure: Measure) -> Family:
-        """Make the pairs of the rows of a dataset, each on the images that both were tested on."""
+        """Make the pairs of the rows of a dataset, each on the images of both tests that have a score in one of them."""
         sides = sides_of(samples, measure)
         inputs: list[PairInput] = []
         shared: list[Sample] = []
         for (first, one), (second, other) in combinations(enumerate(sides), 2):
             both, sample = (sides[one], sides[other]), samples[one]
-            if sample.ids != samples[other].ids:
-                ids = sorted({*sample.ids} & {*samples[other].ids})
+            lacking = [samples[row].without(measure) for row in (one, other)]
+            if any(lacking) or sample.ids != samples[other].ids:
+                ids = sorted({*sample.ids} & {*samples[other].ids} - (lacking[0] & lacking[1]))
                 if not ids:
                     continue
                 sample = sample.restricted(ids)

@@ -31,6 +31,7 @@ class Variances:
             where it is the one estimate of all networks.
         unit: of the difference of the two between units, beyond what changes from training to training.
         residual: of a single value beyond its unit and its training.
+        ranked: whether ranks are tested too, which a pooled score has none of.
     """
 
     pairs: int
@@ -41,6 +42,7 @@ class Variances:
     networks: tuple[int, int]
     unit: float
     residual: float
+    ranked: bool = True
 
     @classmethod
     def of_pair(cls, given: PairInput, trainings: TrainingVariance, networks: int, pairs: int) -> Variances | None:
@@ -70,6 +72,7 @@ class Variances:
             ),
             max(difference - residual * sum(1 / seeds for seeds in given.seeds), 0.0),
             residual,
+            given.ranked is not None,
         )
 
     @classmethod
@@ -100,6 +103,7 @@ class Variances:
             (len(known), len(known)),
             max(single, 0.0),
             residual,
+            all(side.ranked is not None for side in known),
         )
 
     def power(self, difference: float, *, seeds: int | None = None, units: int | None = None) -> float:
@@ -117,7 +121,7 @@ class Variances:
 
         units = self.units if units is None else units
         each = self.seeds if seeds is None else (seeds, seeds)
-        if min(each) < 2 or 2.0 ** (1 - units) * self.pairs >= ALPHA:
+        if min(each) < 2 or units < 2 or (self.ranked and 2.0 ** (1 - units) * self.pairs >= ALPHA):
             return 0.0
         freedom = self.freedom if seeds is None else tuple(networks * (seeds - 1) for networks in self.networks)
         variances = [(own + self.residual / units) / count for own, count in zip(self.training, each, strict=True)]

@@ -78,6 +78,29 @@ class Sample:
         """Those that have been asked for."""
         return {}
 
+    def without(self, measure: Measure) -> frozenset[str]:
+        """Return the images that have a measure in no seed, by id; a pooled one is of all images."""
+        if measure.name not in self._without:  # each pair of rows asks for it
+            values = self.scores.get(measure.score) if measure.convention == "per_image" else None
+            lacking = [] if values is None else np.flatnonzero(np.isnan(values).all(axis=0)).tolist()
+            self._without[measure.name] = frozenset(self.ids[n] for n in lacking)
+        return self._without[measure.name]
+
+    @cached_property
+    def _without(self) -> dict[str, frozenset[str]]:
+        """Those that have been asked for."""
+        return {}
+
+    def with_score(self, measure: Measure) -> Sample:
+        """Return the same for the images that have a measure in any seed; for all of them where none has it.
+
+        An image without it adds nothing to the mean, nor to what is known of its variance.
+        """
+        without = self.without(measure)
+        if not without or len(without) == len(self.ids):
+            return self
+        return self.restricted([image for image in self.ids if image not in without])
+
     def means(self, measures: Sequence[Measure]) -> Callable[[Array], Array]:
         """Return the function that takes weights of the images, B x N, to M measures of S seeds, M x S x B."""
         seeds, images = len(self.seeds), len(self.ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -96,7 +96,7 @@ def score_division(division: Division, samples: Mapping[Line, Sample], measure: 
     """Score the subgroups of a dataset; `samples`: of its networks."""
     cells: dict[Line, dict[str, Subgroup]] = {row: {} for row in samples}
     for name, ids in division.images.items():
-        here = {row: part for row, sample in samples.items() if (part := with_score(sample, ids, measure)) is not None}
+        here = {row: part for row, sample in samples.items() if (part := members(sample, ids, measure)) is not None}
         scores = score_under(here, measure)
         for row, part in here.items():
             score = scores.get(row)
@@ -106,12 +106,9 @@ def score_division(division: Division, samples: Mapping[Line, Sample], measure: 
     return Divided(division, cells, find_gaps(division, samples, measure, cells))
 
 
-def with_score(sample: Sample, ids: tuple[str, ...], measure: Measure) -> Sample | None:
+def members(sample: Sample, ids: Sequence[str], measure: Measure) -> Sample | None:
     """Return the images of a subgroup that have a score in any seed; None where there is none."""
-    members = set(ids)
-    lacking = np.isnan(sample.scores[measure.score]).sum(axis=0).tolist()
-    seeds = len(sample.seeds)
-    chosen = [image for image, no in zip(sample.ids, lacking, strict=True) if no < seeds and image in members]
+    chosen = sorted({*ids} & {*sample.ids} - sample.without(measure))
     return sample.restricted(chosen) if chosen else None
 
 
