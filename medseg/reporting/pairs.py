@@ -68,7 +68,7 @@ def opposite_of(superiority: tuple[float, float, float] | None) -> tuple[float, 
 
 
 def sides_of(samples: Mapping[Line, Sample], measure: Measure) -> dict[Line, Side]:
-    """Return what the rows of a dataset bring under a measure, each on its images, without those that do not have it."""
+    """Return what the rows of a dataset that have a measure bring under it, each on its images with the score."""
     sides = {row: sample.with_score(measure).side(measure) for row, sample in samples.items()}
     return {row: side for row, side in sides.items() if not np.isnan(side.seed_means).any()}
 
@@ -93,7 +93,7 @@ class Family:
 
     @classmethod
     def of(cls, samples: Mapping[Line, Sample], measure: Measure) -> Family:
-        """Make the pairs of the rows of a dataset, each on the images of both tests that have a score in one of them."""
+        """Make the pairs of the rows of a dataset, each on the images of both that have the score in one of them."""
         sides = sides_of(samples, measure)
         inputs: list[PairInput] = []
         shared: list[Sample] = []
