@@ -30,7 +30,7 @@ from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
 from medseg.reporting.render.table import superscript
-from medseg.reporting.report import Report, report_of
+from medseg.reporting.report import Report, compare, report_of
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
 from medseg.reporting.wanted import Wanted
@@ -40,6 +40,7 @@ from medseg.runs.run import Run
 from medseg.system.files import read_csv, write_csv, write_json
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
+from tests.reporting.fabricate_evaluations import fabricate_evaluations
 from tests.reporting.tables.made import make_ablation, make_comparison, make_pair
 from tests.reporting.test_figure_grid import predict
 
@@ -384,9 +385,21 @@ def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
     layout = lay_out(runs)
     (cell,) = compare_runs(runs, MEASURES["dice"]).cells.values()
     maps, lacking = read_stored({layout.rows[0]: cell}, cell.sample.ids)
-    assert list(maps) == [(layout.rows[0], 0)]
-    assert len(maps[layout.rows[0], 0]) == 6
+    assert list(maps) == [(layout.rows[0], 0, None)]
+    assert len(maps[layout.rows[0], 0, None]) == 6
     assert lacking == []
+
+
+def test_folds_of_the_same_images_are_a_map_each(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, folds=(0, 1, 2), images=3)
+    fabricate_evaluations(sweep, "cvc", images=3)
+    comparison = compare(read_runs(sweep)).comparison
+    (cell,) = [cell for (_, column), cell in comparison.cells.items() if column.external]
+    for run in cell.runs[:2]:
+        write_predictions(run.predictions, run.per_image.ids, [np.full((4, 4), run.fold)] * 3)
+    maps, lacking = read_stored({cell.row: cell}, cell.sample.ids)
+    assert {key: int(of["cvc_0000"].max()) for key, of in maps.items()} == {(cell.row, 0, 0): 0, (cell.row, 0, 1): 1}
+    assert lacking == ["unet (seed 0 fold 2)"]
 
 
 @pytest.mark.parametrize(

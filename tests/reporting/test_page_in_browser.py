@@ -218,7 +218,7 @@ def test_predictions_are_drawn_by_whether_they_are_right(page: Page, sweep: Path
 
 def test_the_mean_of_seeds_shows_them_all_and_a_seed_without_predictions_says_so(page: Page, sweep: Path) -> None:
     choose(page, first=DEFAULT, second="unet", seed="mean", order="id", overlay="errors")
-    page.wait_for_function("document.querySelector('#browser-keys').textContent.includes('several seeds')")
+    page.wait_for_function("document.querySelector('#browser-keys').textContent.includes('several trainings')")
     image = shown(page)
     files = [run_of(sweep, "model=convunext", seed).folder / "test" / "predictions.npz" for seed in (0, 1)]
     one, other = (read_predictions(file, [image])[image] for file in files)
