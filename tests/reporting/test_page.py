@@ -22,6 +22,7 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
+from medseg.pages import embed_json
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.contents import sections
 from medseg.reporting.layout import lay_out
@@ -468,6 +469,16 @@ def test_a_curve_has_the_mean_and_the_ends_of_its_runs_and_not_too_many_points()
     assert curve(runs, "val/loss") is None  # type: ignore[arg-type]
     runs[0].finished = runs[1].finished = False
     assert curve(runs, "val/dice") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_curve_leaves_out_epochs_without_a_finite_value(value: float) -> None:
+    values = [[1.0, value, 0.5], [2.0, 1.0, 0.7]]
+    runs = [SimpleNamespace(finished=True, epochs=[{"val/loss": loss} for loss in one]) for one in values]
+    found = curve(runs, "val/loss")  # type: ignore[arg-type]
+    assert found is not None
+    assert found["epochs"] == [1, 3]
+    assert embed_json("curves", found)
 
 
 def test_settings_mark_what_was_given(page: str) -> None:
