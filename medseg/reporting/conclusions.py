@@ -22,6 +22,7 @@ from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
 from medseg.reporting.planning import MOST_SEEDS, POWER, Plan
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.runs.evaluations import STATES as EVALUATED
 from medseg.runs.naming import canonical
 
 BEST = "best"
@@ -253,14 +254,14 @@ def lacking_of(lacking: int, whole: str, without: Sequence[str], measure: Measur
 
 
 def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Measure) -> list[str]:
-    """Return the same of a column of evaluations; `own`: cells of the internal tests, of which the finished count."""
-    evaluated = {cell.row: cell for cell in cells}
-    finished = {cell.row: sum(run.finished for run in cell.runs) for cell in own}
-    runs = sum(finished.values())
-    used = sum(len(cell.runs) - len(cell.unused) for cell in cells)
-    with_score = {row for row, cell in evaluated.items() if measure.name in cell.scores}
-    without = [row.label for row, of in finished.items() if of and row not in with_score]
-    return lacking_of(runs - used, count(runs, "evaluation"), without if with_score else [], measure)
+    """Return the same of a column of evaluations; `own`: cells of the runs, of which those count that are trained."""
+    able = {cell.row: {run.folder for run in cell.runs if run.state in EVALUATED} for cell in own}
+    used = {view.folder for cell in cells for view in cell.runs if view not in cell.unused}
+    runs = sum(map(len, able.values()))
+    lacking = sum(len(folders - used) for folders in able.values())
+    with_score = {cell.row for cell in cells if measure.name in cell.scores}
+    without = [row.label for row, of in able.items() if of and row not in with_score]
+    return lacking_of(lacking, count(runs, "evaluation"), without if with_score else [], measure)
 
 
 def conclude_claims(judged: Sequence[JudgedStudy]) -> tuple[str, ...]:
