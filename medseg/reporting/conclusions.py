@@ -235,33 +235,37 @@ def needed(plans: Sequence[Plan], measure: Measure, units: str = "images") -> li
 
 
 def missing(cells: Sequence[Cell], measure: Measure) -> list[str]:
-    """Say which networks have no score, and how many runs of the others are missing."""
+    """Say which networks have no score, and how many runs are missing or not in the scores."""
     runs = sum(len(cell.runs) for cell in cells)
-    lacking = sum(len(cell.unfinished) + len(cell.unused) for cell in cells)
+    lacking = sum(len(cell.unfinished) for cell in cells)
     without = [cell.row.label for cell in cells if measure.name not in cell.scores]
     if len(without) == len(cells):  # which the first sentence states
         without = []
-    return lacking_of(lacking, count(runs, "run"), without, measure)
+    return lacking_of(lacking, cells, count(runs, "run"), without, measure)
 
 
-def lacking_of(lacking: int, whole: str, without: Sequence[str], measure: Measure) -> list[str]:
-    """Say how many runs or evaluations are missing of the `whole`, and which networks have no score."""
+def lacking_of(lacking: int, cells: Sequence[Cell], whole: str, without: Sequence[str], measure: Measure) -> list[str]:
+    """Say how many of the `whole`, runs or evaluations, are missing or unused, and which networks have no score."""
+    unused = sum(len(cell.unused) for cell in cells)
+    parts, of = [], f" of {whole}"
+    if lacking:
+        parts.append(f"{lacking}{of} {'is' if lacking == 1 else 'are'} missing")
+    if unused:
+        parts.append(f"{unused}{'' if lacking else of} {'is' if unused == 1 else 'are'} finished but not in the scores")
     no_score = f"{named(without, 'networks')} {'has' if len(without) == 1 else 'have'} no {measure.title}"
-    if not lacking:
-        return [f"{no_score}."] if without else []
-    verb = "is" if lacking == 1 else "are"
-    return [f"{lacking} of {whole} {verb} missing{f': {no_score}' if without else ''}."]
+    shown = [", and ".join(parts)] * bool(parts) + [no_score] * bool(without)
+    return [f"{': '.join(shown)}."] if shown else []
 
 
 def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Measure) -> list[str]:
     """Return the same of a column of evaluations; `own`: cells of the runs, of which those count that are trained."""
     able = {cell.row: {run.folder for run in cell.runs if run.state in EVALUATED} for cell in own}
-    used = {view.folder for cell in cells for view in cell.runs if view not in cell.unused}
+    there = {view.folder for cell in cells for view in cell.runs}
     runs = sum(map(len, able.values()))
-    lacking = sum(len(folders - used) for folders in able.values())
+    lacking = sum(len(folders - there) for folders in able.values())
     with_score = {cell.row for cell in cells if measure.name in cell.scores}
     without = [row.label for row, of in able.items() if of and row not in with_score]
-    return lacking_of(lacking, count(runs, "evaluation"), without if with_score else [], measure)
+    return lacking_of(lacking, cells, count(runs, "evaluation"), without if with_score else [], measure)
 
 
 def conclude_claims(judged: Sequence[JudgedStudy]) -> tuple[str, ...]:
