@@ -79,7 +79,7 @@ def conclude_column(comparison: Comparison, column: Line) -> Conclusion:
     cells, measure = comparison.column_cells(column), comparison.measure
     standings = standings_of(cells, [pair for pair in comparison.pairs if pair.column == column], measure)
     own = comparison.column_cells(column.of or column)
-    sentences = [f"{where(column)}, {verdict_of(standings, cells, measure, alone=len(own) == 1)}."]
+    sentences = [f"{column_phrase(column)}, {verdict_of(standings, cells, measure, alone=len(own) == 1)}."]
     if any(standing.state == UNDECIDED for standing in standings):
         units = "groups of images" if any(cell.sample and cell.sample.groups for cell in cells) else "images"
         sentences += needed([plan for of, plan in comparison.plans if of == column], measure, units)
@@ -130,8 +130,8 @@ def seeds_of(cell: Cell) -> int:
     return len(cell.sample.seeds) if cell.sample else 0
 
 
-def where(column: Line) -> str:
-    """Begin a sentence on a column."""
+def column_phrase(column: Line) -> str:
+    """Return how a sentence on a column begins."""
     if column.external:
         return f"On the external test {column.label}"
     # The label of one dataset's several settings is what differs among them.

@@ -16,8 +16,8 @@ from medseg.reporting.contents import Contents, Section, sections
 from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
 from medseg.reporting.drops import check_drops
-from medseg.reporting.file_names import file_names
 from medseg.reporting.figures import FIGURES, OVERVIEW, Drawing, draw
+from medseg.reporting.file_names import file_names
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
 from medseg.reporting.render.csv import as_csv

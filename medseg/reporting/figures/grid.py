@@ -17,11 +17,11 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.overlay import as_rgb, hatched
 from medseg.errors import UserError
 from medseg.metrics.measures import Measure
-from medseg.reporting.file_names import file_names
 from medseg.reporting.figures.content import Content
 from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Legend, inches, write
 from medseg.reporting.figures.style import DPI, save
 from medseg.reporting.figures.text import SMALL, TITLE, text_height, wrap
+from medseg.reporting.file_names import file_names
 from medseg.reporting.pictures import Candidate, most_disputed, open_prepared
 from medseg.runs.packed.archive import with_files
 from medseg.runs.predictions import read_predictions
