@@ -30,6 +30,7 @@ from medseg.reporting.page.browser import FEWEST_IMAGES, browser_data, choose_im
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
+from medseg.reporting.page.settings import settings_html
 from medseg.reporting.render.table import superscript
 from medseg.reporting.report import Report, compare, report_of
 from medseg.reporting.tables.outlook import stability_tables
@@ -497,6 +498,16 @@ def test_settings_mark_what_was_given(page: str) -> None:
 
 
 # The command.
+
+
+def test_settings_are_those_of_a_run_that_has_begun(tmp_path: Path) -> None:
+    name = "convunext model.kernel_size=9"
+    folder = fabricate(tmp_path / "s", {name: 0.0}, seeds=(0, 1), images=4, states={(name, "kvasir", 0): "waiting"})
+    (cell,) = compare_runs(runs_of(folder), MEASURES["dice"]).cells.values()
+    assert [run.state for run in cell.runs] == ["waiting", "finished"]
+    text = settings_html(cell, "settings-0")
+    assert "<mark>model.kernel_size: 9</mark>" in text
+    assert "data=kvasir model.kernel_size=9</dd>" in text
 
 
 def test_the_command_writes_the_page_alone(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
 
 def settings_html(cell: Cell, name: str) -> str:
     """Write the configuration of a cell's runs, what is not the default marked, and what they ran on."""
-    run = cell.runs[0]
+    run = next((run for run in cell.runs if run.settings), cell.runs[0])  # one that waits has none yet
     # Which network on which data is what the report is about.
     marked = [key for key in run.deviations if key not in ("model", "data")]
     lines = []
