@@ -121,6 +121,13 @@ def describe_runs(runs: Sequence[Run]) -> str:
     )
 
 
+def describe_unused(runs: Sequence[Run]) -> str:
+    """Say which finished runs are not in the score of their cell, and why."""
+    folds = any(run.fold is not None for run in runs)
+    reason = "another fold of the seed is missing" if folds else "tested on other images than the first seed"
+    return f"{', '.join(map(seed_and_fold, runs))} ({reason})"
+
+
 def listed(names: Sequence[str]) -> str:
     """List names; those that have commas themselves are separated by semicolons."""
     *first, last = names or [""]

@@ -12,7 +12,7 @@ from medseg.reporting.cells import Cell, Score
 from medseg.reporting.clustering import effective_number
 from medseg.reporting.comparison import Comparison, ranks_of
 from medseg.reporting.costs import Costs
-from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, seed_and_fold, size, spread
+from medseg.reporting.formatting import count, describe_runs, describe_unused, fixed, interval, number, size, spread
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.tuning import all_trials, tuned_cells
@@ -145,7 +145,7 @@ def cell_entry(record: ScoreRow) -> Entry:
     cell, score, notes = record.cell, record.score, []
     lacking = [describe_runs(cell.unfinished)] if cell.unfinished else []
     if cell.unused:
-        lacking.append(f"not used, since another fold is missing: {', '.join(map(seed_and_fold, cell.unused))}")
+        lacking.append(f"not used: {describe_unused(cell.unused)}")
     if lacking:
         notes.append(f"{cell.row.label} on {cell.column.label}: {'; '.join(lacking)}")
     if score is None:
