@@ -263,6 +263,10 @@ def test_the_images_are_sorted_and_gone_through_by_keys(page: Page) -> None:
     choose(page, order="second", score="hd95")
     differences = values(3)
     assert differences == sorted(differences, reverse=True)  # where the other has the smaller distance
+    choose(page, order="worst score of the network first")
+    assert values(1) == sorted(values(1), reverse=True)
+    choose(page, order="best score of the network first")
+    assert values(1) == sorted(values(1))
 
 
 @pytest.mark.parametrize(("overlay", "keys"), [("classes", "polyp"), ("outlines", "polyp truth"), ("none", "")])

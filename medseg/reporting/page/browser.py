@@ -44,8 +44,8 @@ ORDERS = {
     "difference": "difference, largest first",
     "first": "where the network is better",
     "second": "where the other is better",
-    "worst": "lowest score of the network",
-    "best": "highest score of the network",
+    "worst": "worst score of the network first",
+    "best": "best score of the network first",
     "id": "id",
 }
 """Orders of the images."""
