@@ -135,9 +135,9 @@ def column_phrase(column: Line) -> str:
     if column.external:
         return f"On the external test {column.label}"
     # The label of one dataset's several settings is what differs among them.
-    facts = (column.of or column).facts
-    bare = any(column.label.startswith(f"{short(key)}={value}") for key, value in facts)
-    return f"On {column.name}, {column.label}" if bare else f"On {column.label}"
+    tested = column.of or column
+    bare = any(column.label.startswith(f"{short(key)}=") for key, _ in tested.facts)
+    return f"On {tested.printed_name}, {column.label}" if bare else f"On {column.label}"
 
 
 def verdict_of(standings: Sequence[Standing], cells: Sequence[Cell], measure: Measure, *, alone: bool) -> str:

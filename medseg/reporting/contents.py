@@ -67,7 +67,7 @@ class Contents:
         if len(rows) == 1:
             compared = f"Scores of {rows[0].label}"
         elif len(names) == 1:
-            compared = f"Comparison of {len(rows)} settings of {rows[0].name}"
+            compared = f"Comparison of {len(rows)} settings of {rows[0].printed_name}"
         elif len(names) < len(rows):
             compared = f"Comparison of {len(rows)} settings of {len(names)} networks"
         few = len(datasets) <= MOST_DATASETS

@@ -127,7 +127,7 @@ def with_name(base: Line, names: Names) -> str:
     printed = (base.name, *names.datasets.values())
     if any(base.label == name or base.label.startswith(f"{name}, ") for name in printed):
         return base.label
-    return f"{names.datasets.get(base.name, base.name)}, {base.label}"
+    return f"{base.printed_name}, {base.label}"
 
 
 def command_of(runs: Sequence[Run], view: View) -> str:

@@ -56,7 +56,7 @@ def comparison_html(comparisons: Comparisons) -> str:
     controls = controls_html(
         score_select("comparison", comparisons),
         select_html("comparison-dataset", "dataset", [("", "all"), *(datasets if len(datasets) > 1 else ())]),
-        filter_html(names, f"such as {first.rows[0].name}", "networks with") if len(first.rows) > 1 else "",
+        filter_html(names, f"such as {first.rows[0].label}", "networks with") if len(first.rows) > 1 else "",
         '<label class="check"><input type="checkbox" id="comparison-costs" checked> costs</label>',
     )
     tables = [
