@@ -55,9 +55,7 @@ class Names:
         given: Mapping[str, str] = getattr(self, kind)
         keys = {line: key_of(line, given) for line in lines.values()}
         printed = {
-            line: replace(
-                line, label=given.get(key, key) + line.label[len(key) :], given_name=given.get(line.name, "")
-            )
+            line: replace(line, label=given.get(key, key) + line.label[len(key) :], given_name=given.get(line.name, ""))
             for line, key in keys.items()
         }
         texts = [line.label for line in printed.values()]

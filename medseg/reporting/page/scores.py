@@ -16,8 +16,9 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import Table, one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.reporting.tables.costs import COSTS
 from medseg.reporting.tables.outlook import stability_tables
-from medseg.reporting.tables.scores import COSTS, ONE_SEED, ScoreRow, cell_entry, comparison_table
+from medseg.reporting.tables.scores import ONE_SEED, ScoreRow, cell_entry, comparison_table
 
 Comparisons = Mapping[str, Comparison]
 """Name of a measure -> the comparison under it, that of the report first."""
