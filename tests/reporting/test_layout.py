@@ -242,9 +242,7 @@ def test_names_give_labels_and_order(tmp_path: Path) -> None:
     assert columns(plain) == ["Kvasir-SEG", "dsb"]
 
 
-def test_the_name_of_a_network_in_several_settings_is_printed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_name_of_a_network_in_several_settings_is_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     networks = {f"unet model.base_channels={c} data.image_size={s}": 0.0 for c in (16, 32) for s in (48, 64)}
     folder = fabricate(tmp_path / "s", networks, seeds=(0,), images=4)
     fabricate_evaluations(folder, "cvc", images=4)
