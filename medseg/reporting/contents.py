@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from medseg.reporting.ablation import Ablation
+from medseg.reporting.claims.sentences import conclude_claims
 from medseg.reporting.claims.verdict import JudgedStudy
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.conclusions import Conclusion, conclude, conclude_claims
+from medseg.reporting.conclusions import Conclusion, conclude
 from medseg.reporting.formatting import count
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line

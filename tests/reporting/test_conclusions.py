@@ -12,9 +12,10 @@ import pytest
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.cells import Cell, Score
 from medseg.reporting.claims.file import Claim
+from medseg.reporting.claims.sentences import conclude_claims
 from medseg.reporting.claims.verdict import JudgedStudy, OnDataset, Verdict
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.conclusions import conclude, conclude_claims, kind_of, kinds_of
+from medseg.reporting.conclusions import conclude, kind_of, kinds_of
 from medseg.reporting.line import Line
 from medseg.reporting.planning import Plan
 from medseg.reporting.report import Report, compare
