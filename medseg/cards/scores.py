@@ -11,7 +11,7 @@ from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.evaluated import dice_interval
 from medseg.reporting.evaluation_columns import DATASET, checkpoint_of, dataset_options, target_of
-from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, spread
+from medseg.reporting.formatting import count, describe_runs, describe_unused, fixed, interval, number, spread
 from medseg.reporting.render.markdown import as_markdown, escape_markdown
 from medseg.reporting.render.table import Column, Table
 from medseg.runs.evaluations import View, is_external, tests_as_trained
@@ -51,6 +51,8 @@ def describe_scores(subject: Subject) -> str:
         parts.append(
             escape_markdown(f"Not finished, and not in these scores: {describe_runs(subject.cell.unfinished)}.")
         )
+    if subject.cell.unused:
+        parts.append(f"Finished, but not in these scores: {describe_unused(subject.cell.unused)}.")
     if subject.elsewhere:
         parts += ["### Other evaluations", evaluation_table(subject)]
     return "\n\n".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.labels import as_text, label_lines, short
+from medseg.reporting.labels import as_text, label_groups, short
 from medseg.reporting.line import Facts, Line
 from medseg.reporting.pairs import Pair, find_pair
 from medseg.runs.run import Run
@@ -58,19 +58,18 @@ def find_ablations(comparison: Comparison) -> list[Ablation]:
             rest = tuple(fact for fact in row.facts if fact[0] != factor)
             groups.setdefault((row.name, rest), []).append(row)
         several = {shared: rows for shared, rows in groups.items() if len(rows) > 1}
-        labels = label_lines(list(several))
         blocks = [
-            make_block(comparison, factor, {row: runs[row] for row in rows}, label, name)
-            for label, ((name, _), rows) in zip(labels, several.items(), strict=True)
+            make_block(comparison, factor, {row: runs[row] for row in rows}, label)
+            for label, rows in zip(label_groups(several), several.values(), strict=True)
         ]
         ablations += [Ablation(factor, tuple(blocks))] if blocks else []
     return ablations
 
 
-def make_block(comparison: Comparison, factor: str, rows: Mapping[Line, Run], label: str, network: str) -> Block:
+def make_block(comparison: Comparison, factor: str, rows: Mapping[Line, Run], label: str) -> Block:
     """Compare the rows of a block, each with a run of it, with the default among them.
 
-    `label`: what else differs between blocks, and the network where there are several.
+    `label`: the network, and what else differs between blocks.
     """
     default = next((row for row, run in rows.items() if has_default(run, factor)), None)
     first = default or next(iter(rows))
@@ -81,7 +80,6 @@ def make_block(comparison: Comparison, factor: str, rows: Mapping[Line, Run], la
         for row in values
         if (pair := find_pair(comparison.pairs, row, first, column)) is not None
     }
-    label = label if label.startswith(network) else f"{network}, {label}"
     return Block(label, first, default is not None, values, pairs)
 
 

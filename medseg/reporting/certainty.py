@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,7 +88,7 @@ def certainty_of(cell: Cell) -> Certainty | None:
     bins = np.sum(known, axis=0) if len(known) == len(runs) else None
     curves, ratios = [], []
     for seed, dice in zip(cell.sample.seeds, cell.sample.scores.get("dice", ()), strict=False):
-        certain = {image: value for run in by_seed[seed] for image, value in stored(run, "confidence").items()}
+        certain = confidence_of(by_seed[seed])
         there = ~np.isnan(dice)
         if all(image in certain for image in cell.sample.ids) and there.any():
             confidence = np.array([certain[image] for image in cell.sample.ids])
@@ -104,6 +105,18 @@ def certainty_of(cell: Cell) -> Certainty | None:
         np.mean(curves, axis=0) if complete else None,
         np.array(ratios if complete else [np.nan]),
     )
+
+
+def confidence_of(runs: list[Run]) -> dict[str, float]:
+    """Return the confidence of each image in the runs of a seed, the mean over its folds; empty where one lacks it."""
+    found = [stored(run, "confidence") for run in runs]
+    if not all(found):
+        return {}
+    several: dict[str, list[float]] = defaultdict(list)
+    for of_fold in found:
+        for image, value in of_fold.items():
+            several[image].append(value)
+    return {image: sum(values) / len(values) for image, values in several.items()}
 
 
 def stored(run: Run, name: str) -> Mapping[Any, Any]:

@@ -6,7 +6,6 @@ here. The sentences are plain text.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
-from medseg.reporting.claims.verdict import JudgedStudy, Verdict, differences
 from medseg.reporting.comparison import Comparison, best_row, means_of
 from medseg.reporting.formatting import count, listed, margin, number, percent
 from medseg.reporting.labels import short
@@ -22,19 +20,13 @@ from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
 from medseg.reporting.planning import MOST_SEEDS, POWER, Plan
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
-from medseg.runs.naming import canonical
+from medseg.runs.evaluations import STATES as EVALUATED
 
 BEST = "best"
 """State of the network with the best mean, where its seeds are several."""
 
 MOST_NAMES = 3
 """Networks that a sentence names; more are counted."""
-
-JUDGED = ("supported", "contradicted", EQUIVALENT, "mixed", UNDECIDED)
-"""States of a claim that was judged."""
-
-STATES = (*JUDGED, NOT_JUDGED, "not comparable")
-"""Of claims, in the order of the sentence, which always has the first two."""
 
 
 class Standing(NamedTuple):
@@ -78,7 +70,7 @@ def conclude_column(comparison: Comparison, column: Line) -> Conclusion:
     cells, measure = comparison.column_cells(column), comparison.measure
     standings = standings_of(cells, [pair for pair in comparison.pairs if pair.column == column], measure)
     own = comparison.column_cells(column.of or column)
-    sentences = [f"{where(column)}, {verdict_of(standings, cells, measure, alone=len(own) == 1)}."]
+    sentences = [f"{column_phrase(column)}, {verdict_of(standings, cells, measure, alone=len(own) == 1)}."]
     if any(standing.state == UNDECIDED for standing in standings):
         units = "groups of images" if any(cell.sample and cell.sample.groups for cell in cells) else "images"
         sentences += needed([plan for of, plan in comparison.plans if of == column], measure, units)
@@ -129,14 +121,14 @@ def seeds_of(cell: Cell) -> int:
     return len(cell.sample.seeds) if cell.sample else 0
 
 
-def where(column: Line) -> str:
-    """Begin a sentence on a column."""
+def column_phrase(column: Line) -> str:
+    """Return how a sentence on a column begins."""
     if column.external:
         return f"On the external test {column.label}"
     # The label of one dataset's several settings is what differs among them.
-    facts = (column.of or column).facts
-    bare = any(column.label.startswith(f"{short(key)}={value}") for key, value in facts)
-    return f"On {column.name}, {column.label}" if bare else f"On {column.label}"
+    tested = column.of or column
+    bare = any(column.label.startswith(f"{short(key)}=") for key, _ in tested.facts)
+    return f"On {tested.printed_name}, {column.label}" if bare else f"On {column.label}"
 
 
 def verdict_of(standings: Sequence[Standing], cells: Sequence[Cell], measure: Measure, *, alone: bool) -> str:
@@ -234,80 +226,34 @@ def needed(plans: Sequence[Plan], measure: Measure, units: str = "images") -> li
 
 
 def missing(cells: Sequence[Cell], measure: Measure) -> list[str]:
-    """Say which networks have no score, and how many runs of the others are missing."""
+    """Say which networks have no score, and how many runs are missing or not in the scores."""
     runs = sum(len(cell.runs) for cell in cells)
-    lacking = sum(len(cell.unfinished) + len(cell.unused) for cell in cells)
+    lacking = sum(len(cell.unfinished) for cell in cells)
     without = [cell.row.label for cell in cells if measure.name not in cell.scores]
     if len(without) == len(cells):  # which the first sentence states
         without = []
-    return lacking_of(lacking, count(runs, "run"), without, measure)
+    return lacking_of(lacking, cells, count(runs, "run"), without, measure)
 
 
-def lacking_of(lacking: int, whole: str, without: Sequence[str], measure: Measure) -> list[str]:
-    """Say how many runs or evaluations are missing of the `whole`, and which networks have no score."""
+def lacking_of(lacking: int, cells: Sequence[Cell], whole: str, without: Sequence[str], measure: Measure) -> list[str]:
+    """Say how many of the `whole`, runs or evaluations, are missing or unused, and which networks have no score."""
+    unused = sum(len(cell.unused) for cell in cells)
+    parts, of = [], f" of {whole}"
+    if lacking:
+        parts.append(f"{lacking}{of} {'is' if lacking == 1 else 'are'} missing")
+    if unused:
+        parts.append(f"{unused}{'' if lacking else of} {'is' if unused == 1 else 'are'} finished but not in the scores")
     no_score = f"{named(without, 'networks')} {'has' if len(without) == 1 else 'have'} no {measure.title}"
-    if not lacking:
-        return [f"{no_score}."] if without else []
-    verb = "is" if lacking == 1 else "are"
-    return [f"{lacking} of {whole} {verb} missing{f': {no_score}' if without else ''}."]
+    shown = [", and ".join(parts)] * bool(parts) + [no_score] * bool(without)
+    return [f"{': '.join(shown)}."] if shown else []
 
 
 def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Measure) -> list[str]:
-    """Return the same of a column of evaluations; `own`: cells of the internal tests, of which the finished count."""
-    evaluated = {cell.row: cell for cell in cells}
-    finished = {cell.row: sum(run.finished for run in cell.runs) for cell in own}
-    runs = sum(finished.values())
-    used = sum(len(cell.runs) - len(cell.unused) for cell in cells)
-    with_score = {row for row, cell in evaluated.items() if measure.name in cell.scores}
-    without = [row.label for row, of in finished.items() if of and row not in with_score]
-    return lacking_of(runs - used, count(runs, "evaluation"), without if with_score else [], measure)
-
-
-def conclude_claims(judged: Sequence[JudgedStudy]) -> tuple[str, ...]:
-    """Count the verdicts on claims, and state each claim that is contradicted, with numbers, power and protocol.
-
-    Nothing where no claim about a score was judged.
-    """
-    verdicts = distinct(judged)
-    if not any(verdict.datasets and verdict.state in JUDGED for _, verdict in verdicts):
-        return ()
-    states = Counter(verdict.state for _, verdict in verdicts)
-    claims = {asked(verdict) for _, verdict in verdicts}
-    whole = count(len(claims), "claim")
-    if len(claims) < len(verdicts):
-        whole = f"{len(verdicts)} verdicts on {whole}, some under several settings"
-    shown = [state for state in STATES if states[state] or state in STATES[:2]]
-    counted = [f"{states[state]} {state}" for state in shown]
-    counted[0] = f"{states[shown[0]]} {'is' if states[shown[0]] == 1 else 'are'} {shown[0]}"
-    return (
-        f"Of {whole}, {listed(counted)}.",
-        *(contradiction(title, verdict) for title, verdict in verdicts if verdict.state == "contradicted"),
-    )
-
-
-def distinct(judged: Sequence[JudgedStudy]) -> list[tuple[str, Verdict]]:
-    """Return the verdicts with the titles of their studies; of a claim that several studies make, the first judged."""
-    kept: dict[tuple[str, str], tuple[str, Verdict]] = {}
-    for study in judged:
-        for verdict in study.verdicts:
-            key = (asked(verdict), verdict.protocol)
-            if key not in kept or (kept[key][1].state not in JUDGED and verdict.state in JUDGED):
-                kept[key] = (study.title, verdict)
-    return list(kept.values())
-
-
-def asked(verdict: Verdict) -> str:
-    """Return what a claim asks, whoever makes it and in whatever words."""
-    of = verdict.claim
-    sides = [of.better, of.than, of.where]
-    return canonical([*sides, of.measure.name, of.fewer_parameters, of.targets, of.percent, of.within])
-
-
-def contradiction(title: str, verdict: Verdict) -> str:
-    """State a claim that is contradicted; `title`: of its study."""
-    written = differences(verdict)
-    shown = "; ".join(filter(None, (written["datasets"] or written["difference"], *verdict.power, *verdict.remarks)))
-    claim = verdict.claim.says.rstrip(".")
-    protocol = f" (runs: {verdict.protocol})" if verdict.protocol else ""
-    source = f": {verdict.claim.source}" if verdict.claim.source else ""
-    return f"Contradicted: “{claim}” ({title}{source}). Here: {shown}{protocol}."
+    """Return the same of a column of evaluations; `own`: cells of the runs, of which those count that are trained."""
+    able = {cell.row: {run.folder for run in cell.runs if run.state in EVALUATED} for cell in own}
+    there = {view.folder for cell in cells for view in cell.runs}
+    runs = sum(map(len, able.values()))
+    lacking = sum(len(folders - there) for folders in able.values())
+    with_score = {cell.row for cell in cells if measure.name in cell.scores}
+    without = [row.label for row, of in able.items() if of and row not in with_score]
+    return lacking_of(lacking, cells, count(runs, "evaluation"), without if with_score else [], measure)

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from medseg.reporting.ablation import Ablation
+from medseg.reporting.claims.sentences import conclude_claims
 from medseg.reporting.claims.verdict import JudgedStudy
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.conclusions import Conclusion, conclude, conclude_claims
+from medseg.reporting.conclusions import Conclusion, conclude
 from medseg.reporting.formatting import count
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line
@@ -67,7 +68,7 @@ class Contents:
         if len(rows) == 1:
             compared = f"Scores of {rows[0].label}"
         elif len(names) == 1:
-            compared = f"Comparison of {len(rows)} settings of {rows[0].name}"
+            compared = f"Comparison of {len(rows)} settings of {rows[0].printed_name}"
         elif len(names) < len(rows):
             compared = f"Comparison of {len(rows)} settings of {len(names)} networks"
         few = len(datasets) <= MOST_DATASETS

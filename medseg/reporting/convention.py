@@ -8,7 +8,7 @@ from typing import Any
 
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
-from medseg.reporting.evaluation_columns import ARROW, Evaluated, key_of, target_of
+from medseg.reporting.evaluation_columns import ARROW, Evaluated, has_column, target_of
 from medseg.reporting.formatting import count, size
 from medseg.runs.evaluations import (
     View,
@@ -54,7 +54,7 @@ def tests_under(tree: RunTree, convention: str) -> Tests:
         raise ConfigError(f"convention is {convention!r}; it must be one of {', '.join(CONVENTIONS)}")
     notes = [*tree.copies, *tree.problems]
     every: list[tuple[Run, View]] = [(run, view) for run in tree for view in read_evaluations(run, notes)]
-    evaluated = [(run, view) for run, view in every if key_of(run, view) is not None]
+    evaluated = [(run, view) for run, view in every if has_column(run, view)]
     notes += note_known_images(every)
     if convention == PREPARED_SIZE:
         shown = {id(run): at_prepared_size(run).checked for run in tree}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medseg.reporting.labels import FOLDER, short_paths
 from medseg.reporting.line import Facts, Line
@@ -27,6 +27,27 @@ DATASET = "data.dataset."
 """Prefix of the options of a dataset."""
 
 
+class Key(NamedTuple):
+    """What the evaluations of a column share.
+
+    Args:
+        base: the column of the internal tests of their runs.
+        tta: whether they are averaged over flips.
+        checkpoint: `best` or `last`.
+        tested: the data, the split and the images of an external test; None of an internal one.
+    """
+
+    base: Line
+    tta: bool
+    checkpoint: str
+    tested: tuple[Any, ...] | None
+
+    @property
+    def external(self) -> bool:
+        """Whether they are tests on other data than those of the training."""
+        return self.tested is not None
+
+
 def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names: Names) -> list[tuple[Line, Run, View]]:
     """Return each evaluation that has a column, with this and its run, in the order of the report.
 
@@ -35,28 +56,32 @@ def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names:
         columns: of the internal tests, by the id of the run.
         names: what datasets are printed as.
     """
-    keys: dict[tuple[Any, ...], tuple[Line, Run, View]] = {}
-    found: dict[tuple[int, tuple[Any, ...]], tuple[Run, View]] = {}
+    first: dict[Key, tuple[Run, View]] = {}
+    found: dict[tuple[int, Key], tuple[Run, View]] = {}
     for run, view in evaluated:
-        key = key_of(run, view)
-        if key is not None:
-            keys.setdefault((columns[id(run)], *key), (columns[id(run)], run, view))
-            found.setdefault((id(run), (columns[id(run)], *key)), (run, view))
-    lines = label(keys, names)
-    sorted_keys = sorted(keys, key=lambda key: (lines[key].external, lines[key].label))
+        if has_column(run, view):
+            key = key_of(run, view, columns[id(run)])
+            first.setdefault(key, (run, view))
+            found.setdefault((id(run), key), (run, view))
+    lines = label(first, names)
+    sorted_keys = sorted(first, key=lambda key: (lines[key].external, lines[key].label))
     order = {key: number for number, key in enumerate(sorted_keys)}
     in_order = sorted(found.items(), key=lambda item: order[item[0][1]])
     return [(lines[key], run, view) for (_, key), (run, view) in in_order]
 
 
-def key_of(run: Run, view: View) -> tuple[Any, ...] | None:
-    """Return what the evaluations of a column share beside the data of the training; None of one without a column."""
-    summary = view.summary
-    way = bool(summary.get("tta")), checkpoint_of(summary)
+def has_column(run: Run, view: View) -> bool:
+    """Whether an evaluation is an external test, or repeats that of the run with flips."""
+    return is_external(run, view.summary) or bool(view.summary.get("tta") and tests_as_trained(run, view))
+
+
+def key_of(run: Run, view: View, base: Line) -> Key:
+    """Return the key of the column of an evaluation; `base`: the column of the internal test of the run."""
+    summary, tested = view.summary, None
     if is_external(run, summary):
-        data = tuple(summary.get(key) for key in ("data", "data_identity", "split", "split_name", "fold"))
-        return (*way, *data, frozenset(view.per_image.ids))
-    return way if summary.get("tta") and tests_as_trained(run, view) else None
+        data = (summary.get(key) for key in ("data", "data_identity", "split", "split_name", "fold"))
+        tested = (*data, frozenset(view.per_image.ids))
+    return Key(base, bool(summary.get("tta")), checkpoint_of(summary), tested)
 
 
 def checkpoint_of(summary: Mapping[str, Any]) -> str:
@@ -69,11 +94,11 @@ def target_of(view: View) -> str:
     return str(view.summary.get("data_name") or view.summary.get("data"))
 
 
-def facts_of(key: tuple[Any, ...], view: View) -> Facts:
+def facts_of(key: Key, view: View) -> Facts:
     """Return what can tell columns of the same data apart."""
     summary = view.summary
-    facts = {"checkpoint": checkpoint_of(summary)}
-    if len(key) > 3:  # an external test
+    facts = {"checkpoint": key.checkpoint}
+    if key.external:
         height, width = summary.get("evaluation_size") or (0, 0)
         facts |= {"split": str(summary.get("split")), "image_size": f"{height} x {width}"}
         facts |= {f"data.{name}": str(summary.get(of)) for name, of in (("split", "split_name"), ("fold", "fold"))}
@@ -88,24 +113,23 @@ def dataset_options(view: View) -> dict[str, str]:
     return {k: str(v) for k, v in options.items() if k.startswith(DATASET) and not k.endswith("_target_")}
 
 
-def label(keys: Mapping[tuple[Any, ...], tuple[Line, Run, View]], names: Names) -> dict[tuple[Any, ...], Line]:
+def label(first: Mapping[Key, tuple[Run, View]], names: Names) -> dict[Key, Line]:
     """Return the column of each key, named by the data, and by what differs where several are of the same data.
 
     Where that is the dataset of the training, with other options, it is named by what differs from these.
+
+    Args:
+        first: the first evaluation of each column, with its run.
+        names: what datasets are printed as.
     """
-    unnamed: dict[tuple[Any, ...], tuple[str, str, Facts]] = {}
-    for key, (base, _, view) in keys.items():
-        target = target_of(view)
-        name = f"{base.name}{ARROW}{target}" if len(key) > 3 else base.name
-        text = names.datasets.get(name) if len(key) > 3 else base.label
-        printed = f"{with_name(base, names)}{ARROW}{names.datasets.get(target, target)}"
-        unnamed[key] = text or printed, name, facts_of(key, view)
-    lines: dict[tuple[Any, ...], Line] = {}
+    data = {key: data_of(key, view, names) for key, (_, view) in first.items()}
+    every = {key: facts_of(key, view) for key, (_, view) in first.items()}
+    lines: dict[Key, Line] = {}
     taken: dict[str, int] = {}
-    for key, (text, name, facts) in unnamed.items():
-        _, run, view = keys[key]
-        alike = [dict(of) for other, (one, _, of) in unnamed.items() if one == text and other[0] == key[0]]
-        if len(key) > 3 and target_of(view) == run.data and run.settings:
+    for key, (run, view) in first.items():
+        (name, text), facts = data[key], every[key]
+        alike = [dict(every[other]) for other in first if other.base == key.base and data[other][1] == text]
+        if key.external and target_of(view) == run.data and run.settings:
             trained = {fact: str(run.settings.get(fact)) for fact, _ in facts if fact.startswith(DATASET)}
             alike.append(dict(facts) | trained)
         folders = short_paths({of[FOLDER] for of in alike if FOLDER in of})
@@ -114,12 +138,22 @@ def label(keys: Mapping[tuple[Any, ...], tuple[Line, Run, View]], names: Names) 
             for fact, value in facts
             if len({of.get(fact) for of in alike}) > 1
         ]
-        tta = (("tta", "true"),) if key[1] else ()
+        tta = (("tta", "true"),) if key.tta else ()
         whole = ", ".join([text, *parts, *(f"{fact}={value}" for fact, value in tta)])
         taken[whole] = taken.get(whole, 0) + 1
         whole += f" ({taken[whole]})" if taken[whole] > 1 else ""
-        lines[key] = Line(whole, name, tuple(sorted((*facts, *tta))), of=keys[key][0])
+        lines[key] = Line(whole, name, tuple(sorted((*facts, *tta))), of=key.base)
     return lines
+
+
+def data_of(key: Key, view: View, names: Names) -> tuple[str, str]:
+    """Return the name of what a column tests on, and what that is printed as."""
+    if not key.external:
+        return key.base.name, key.base.label
+    target = target_of(view)
+    name = f"{key.base.name}{ARROW}{target}"
+    printed = f"{with_name(key.base, names)}{ARROW}{names.datasets.get(target, target)}"
+    return name, names.datasets.get(name, printed)
 
 
 def with_name(base: Line, names: Names) -> str:
@@ -127,7 +161,7 @@ def with_name(base: Line, names: Names) -> str:
     printed = (base.name, *names.datasets.values())
     if any(base.label == name or base.label.startswith(f"{name}, ") for name in printed):
         return base.label
-    return f"{names.datasets.get(base.name, base.name)}, {base.label}"
+    return f"{base.printed_name}, {base.label}"
 
 
 def command_of(runs: Sequence[Run], view: View) -> str:

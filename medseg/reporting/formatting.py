@@ -106,7 +106,7 @@ def last_line(error: str | None) -> str:
     return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 3]}..."
 
 
-def where(run: Run) -> str:
+def seed_and_fold(run: Run) -> str:
     """Say which of its cell's runs this is."""
     return f"seed {run.seed}" + ("" if run.fold is None else f" fold {run.fold}")
 
@@ -115,10 +115,17 @@ def describe_runs(runs: Sequence[Run]) -> str:
     """Say what became of unfinished runs: `seed 1 failed (OutOfMemoryError: ...); seed 2, seed 3 waiting`."""
     alike: dict[tuple[str, str], list[str]] = {}
     for run in runs:
-        alike.setdefault((run.state, last_line(run.error)), []).append(where(run))
+        alike.setdefault((run.state, last_line(run.error)), []).append(seed_and_fold(run))
     return "; ".join(
         f"{', '.join(places)} {state}{f' ({error})' if error else ''}" for (state, error), places in alike.items()
     )
+
+
+def describe_unused(runs: Sequence[Run]) -> str:
+    """Say which finished runs are not in the score of their cell, and why."""
+    folds = any(run.fold is not None for run in runs)
+    reason = "another fold of the seed is missing" if folds else "tested on other images than the first seed"
+    return f"{', '.join(map(seed_and_fold, runs))} ({reason})"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -71,6 +71,15 @@ def label_lines(lines: Sequence[tuple[str, Facts]], begun: Sequence[bool] | None
     return labels
 
 
+def label_groups(groups: Mapping[tuple[str, Facts], Sequence[Line]]) -> list[str]:
+    """Name groups of rows, by name and facts that they share: the printed name, and the facts that differ."""
+    labels = []
+    for label, ((name, _), rows) in zip(label_lines(list(groups)), groups.items(), strict=True):
+        facts = label[len(name) :] if label.startswith(name) else f", {label}"
+        labels.append(f"{rows[0].printed_name}{facts}")
+    return labels
+
+
 def follows(key: str, lines: Sequence[Mapping[str, str]]) -> bool:
     """Whether a key has the value of the one that it follows, in every line that has it."""
     return all(facts[key] == facts.get(FOLLOWS[key]) for facts in lines if key in facts)

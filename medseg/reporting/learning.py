@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.labels import label_lines
+from medseg.reporting.labels import label_groups
 from medseg.reporting.line import Facts, Line
 
 FRACTION = "data.fraction"
@@ -40,8 +40,7 @@ def learning_curves(comparison: Comparison) -> Curves:
         networks.setdefault((row.name, tuple(fact for fact in row.facts if fact[0] != FRACTION)), []).append(row)
     several = {key: rows for key, rows in networks.items() if len(rows) > 1}
     curves = {}
-    for label, ((name, facts), rows) in zip(label_lines(list(several)), several.items(), strict=True):
-        label = label if label.startswith(name) else f"{name}, {label}"
+    for label, ((name, facts), rows) in zip(label_groups(several), several.items(), strict=True):
         found = {}
         for column in comparison.datasets:
             cells = [comparison.cells[row, column] for row in rows if (row, column) in comparison.cells]

@@ -17,12 +17,19 @@ class Line:
         name: of the network or of the dataset.
         facts: chosen options and values other than the default that its runs share.
         of: of a column of evaluations, that of the internal tests; None of that itself, and of a row.
+        given_name: what the network or the dataset is printed as; empty where no name was given for it.
     """
 
     label: str
     name: str
     facts: Facts
     of: Line | None = None
+    given_name: str = ""
+
+    @property
+    def printed_name(self) -> str:
+        """The name of the network or of the dataset as it is printed."""
+        return self.given_name or self.name
 
     @property
     def external(self) -> bool:

@@ -6,8 +6,8 @@
     datasets:
       kvasir: Kvasir-SEG
 
-A key is a label of the report, or the name of a network or dataset, which is then replaced in every label that begins
-with it. What is listed comes first, in this order.
+A key is a label of the report, or the name of a network or dataset, which is then replaced wherever it is printed: in
+every label that begins with it, in sentences, in tables of ablations. What is listed comes first, in this order.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Names:
         given: Mapping[str, str] = getattr(self, kind)
         keys = {line: key_of(line, given) for line in lines.values()}
         printed = {
-            line: replace(line, label=given.get(key, key) + line.label[len(key) :]) for line, key in keys.items()
+            line: replace(line, label=given.get(key, key) + line.label[len(key) :], given_name=given.get(line.name, ""))
+            for line, key in keys.items()
         }
         texts = [line.label for line in printed.values()]
         twice = next((text for text in texts if texts.count(text) > 1), None)
@@ -72,8 +73,9 @@ class Names:
 
         `others`: further names that datasets have.
         """
-        used = {key_of(line, self.networks) for line in networks} | {key_of(line, self.datasets) for line in datasets}
-        used |= {*others}
+        used = {*others}
+        for given, lines in ((self.networks, networks), (self.datasets, datasets)):
+            used |= {name for line in lines for name in (key_of(line, given), line.name)}
         for key in sorted({*self.networks, *self.datasets} - used):
             log.warning("names: no network and no dataset of the report is called %r", key)
 

@@ -54,6 +54,9 @@ SPLITS = {
 }
 """Our way to split (None: the default) -> what a source calls the same, or one of the same proportions."""
 
+FOLDS = "folds"
+"""Our way to split in cross-validation, which no source is known to share."""
+
 WORDS = {"dice": r"dice|dsc|f1", "iou": r"iou|jaccard|\bjs\b"}
 """What sources call a score."""
 
@@ -171,7 +174,7 @@ def find(
         score: `dice` or `iou` for all that was published as such, whatever the convention (`Published.ours` tells with
             what it compares); the name of another of our scores, such as `pooled_dice`, for what was taken in that way.
         names: what publications call the network, besides the name that is ours in other letters.
-        split: our way to split; None is the dataset's default.
+        split: our way to split; None is the dataset's default, `FOLDS` cross-validation.
         image_size: ours, in pixels.
 
     Closest: the same split before another before an unknown one; then a convention that we compute before one that is
@@ -257,7 +260,7 @@ def find_published(comparison: Comparison, rows: Sequence[dict[str, str]]) -> li
             continue
         size = size_of(run) or (256, 256)
         names = (run.summary.get("network") or {}).get("publications") or ()
-        split = run.summary.get("split_name")
+        split = FOLDS if run.fold is not None else run.summary.get("split_name")
         sources = find(rows, row.name, column.name, score, names=names, split=split, image_size=max(size))
         name = (sources[0].ours or sources[0].score) if sources else ""
         if name in cell.scores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from medseg.reporting.convention import of_one_tolerance, tests_under
 from medseg.reporting.costs import Size
 from medseg.reporting.drops import check_drops
 from medseg.reporting.figures import FIGURES, OVERVIEW, Drawing, draw
+from medseg.reporting.file_names import file_names
 from medseg.reporting.names import read_names
 from medseg.reporting.published import find_published, published_files, read_published
 from medseg.reporting.render.csv import as_csv
@@ -85,13 +85,13 @@ class Report(Contents):
             written["Markdown"] = folder / "report.md"
         if form in ("latex", "all"):
             written["LaTeX"] = folder / "latex"
-            for table in tables:
-                write(written["LaTeX"] / f"{file_name(table.name)}.tex", f"{as_latex(table)}\n")
+            for name, table in zip(file_names(table.name for table in tables), tables, strict=True):
+                write(written["LaTeX"] / f"{name}.tex", f"{as_latex(table, name)}\n")
         if form in ("csv", "all"):
             written["CSV"] = folder / "csv"
             tables.append(unfinished_table(self.runs, self.comparison))  # also where all runs are finished
             for name, table in {table.csv or table.name: table for table in tables}.items():
-                write(written["CSV"] / f"{file_name(name)}.csv", as_csv(table))
+                write(written["CSV"] / f"{name}.csv", as_csv(table))
         if form in ("html", "all"):
             from medseg.reporting.page.document import as_html  # not above: the other formats need none of it
 
@@ -212,8 +212,3 @@ def write(file: Path, text: str) -> None:
     """Write a file, whole or not at all."""
     with replacing_text(file) as stream:
         stream.write(text)
-
-
-def file_name(name: str) -> str:
-    """Make a name that a file can have anywhere."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")

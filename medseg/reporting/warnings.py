@@ -10,6 +10,7 @@ from medseg.reporting.cells import Cell
 from medseg.reporting.evaluation_columns import command_of
 from medseg.reporting.layout import Layout
 from medseg.reporting.line import Line
+from medseg.runs.evaluations import STATES as EVALUATED
 from medseg.runs.evaluations import View
 from medseg.runs.run import Run
 
@@ -37,11 +38,12 @@ def check_measures(runs: Sequence[Run]) -> list[str]:
 
 def check_evaluated(layout: Layout, column: Line) -> list[str]:
     """Return how many runs lack the evaluation of a column, with the command that makes it."""
-    there = [view for (_, of), views in layout.cells.items() if of == column for view in views]
+    views = [view for (_, of), several in layout.cells.items() if of == column for view in several]
     runs = [run for (_, of), several in layout.cells.items() if of == column.of for run in several]
-    able = [run for run in runs if run.state in ("finished", "trained")]
-    view = next(view for view in there if isinstance(view, View))
-    missing = len(able) - len(there)
+    able = [run for run in runs if run.state in EVALUATED]
+    view = next(view for view in views if isinstance(view, View))
+    # A run may be damaged and its evaluation not.
+    missing = len({run.folder for run in able} - {view.folder for view in views})
     if not missing:
         return []
     verb = "is" if missing == 1 else "are"

@@ -25,7 +25,7 @@ from medseg.config import yaml_files
 from medseg.errors import UserError
 from medseg.runs.folder import RunFolder, run_folder
 from medseg.runs.reading import read_runs
-from medseg.system.files import read_csv, write_csv
+from medseg.system.files import read_csv, write_csv, write_json
 from tests.helpers import train
 from tests.reporting.fabricate import fabricate
 
@@ -242,6 +242,16 @@ def test_folds_are_scored_together(tmp_path: Path) -> None:
     text = write_card(subject_of(place), None)
     assert "5 folds of 5 (0, 1, 2, 3, 4), scored together" in section(text, "Protocol")
     assert "On 50 test images." in section(text, "Scores")
+
+
+def test_finished_folds_that_are_not_in_the_scores_are_told(tmp_path: Path) -> None:
+    place = fabricate(tmp_path / "runs" / "folds", {"unet": 0.0}, seeds=(0, 1), folds=(0, 1, 2), images=6)
+    (last,) = (run for run in read_runs(place) if (run.seed, run.fold) == (1, 2))
+    write_json(last.folder / "status.json", {"state": "failed", "error": "OutOfMemoryError: 12 GiB"})
+    text = section(write_card(subject_of(place), None), "Scores")
+    assert "Not finished, and not in these scores: seed 1 fold 2 failed (OutOfMemoryError: 12 GiB)." in text
+    unused = "seed 1 fold 0, seed 1 fold 1 (another fold of the seed is missing)."
+    assert f"Finished, but not in these scores: {unused}" in text
 
 
 def test_the_user_says_what_medseg_cannot_know(sweep: Path) -> None:

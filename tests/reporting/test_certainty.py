@@ -12,6 +12,7 @@ from medseg.cards.collect import collect
 from medseg.cards.document import write_card
 from medseg.errors import UserError
 from medseg.metrics.calibration import Calibration, calibration_rows, summarise_calibration, with_temperature
+from medseg.metrics.confidence import rejection_curve, rejection_ratio
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.certainty import certainties
 from medseg.reporting.comparison import score_runs
@@ -24,6 +25,7 @@ from medseg.runs.run import Run
 from medseg.system.files import read_csv, read_json, write_csv, write_json
 from tests.browsing import PHONE, open_page
 from tests.reporting.fabricate import fabricate
+from tests.reporting.fabricate_evaluations import fabricate_evaluations
 
 SURENESS = {"unet": 2.0, "convunext": 1.0}
 """Network -> by what its logits are multiplied: the first is too sure of itself."""
@@ -167,6 +169,26 @@ def test_runs_of_older_versions_have_none_and_a_damaged_file_is_left_out(
     ((row,), grid) = certainty_table(report.comparison).grid.rows, certainty_table(report.comparison).grid
     assert "rejection ratio" not in grid.titles
     assert row[1].text == "unet"
+
+
+def test_confidence_on_an_external_test_is_the_mean_over_folds(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "runs" / "folds", {"unet": 0.0}, folds=(0, 1, 2), images=4)
+    fabricate_evaluations(folder, "cvc", images=8)
+    runs = read_runs(folder).runs
+    for run in runs:
+        (rows,) = (read_csv(file) for file in run.folder.glob("evaluations/cvc/per_image.csv"))
+        # Two folds know which images are hard, the last one takes these for easy.
+        certain = [float(row["dice"]) if run.fold != 2 else (1 - float(row["dice"])) / 2 for row in rows]
+        rows = [{"id": row["id"], "confidence": value} for row, value in zip(rows, certain, strict=True)]
+        write_csv(run.folder / "evaluations" / "cvc" / "confidence.csv", rows)
+    comparison = compare(read_runs(folder)).comparison
+    (known,), cell = certainties(comparison), comparison.cells[comparison.rows[0], comparison.columns[1]]
+    assert cell.sample is not None
+    dice, mean = cell.sample.scores["dice"][0], np.mean([[*run.confidence.values()] for run in cell.runs], axis=0)
+    assert known.ratios == pytest.approx([rejection_ratio(mean, dice)])
+    np.testing.assert_allclose(known.rejection, rejection_curve(mean, dice))
+    (runs[0].folder / "evaluations" / "cvc" / "confidence.csv").unlink()
+    assert certainties(compare(read_runs(folder)).comparison) == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.cells import Cell, Score
 from medseg.reporting.claims.file import Claim
+from medseg.reporting.claims.sentences import conclude_claims
 from medseg.reporting.claims.verdict import JudgedStudy, OnDataset, Verdict
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.conclusions import conclude, conclude_claims, kind_of, kinds_of
+from medseg.reporting.conclusions import conclude, kind_of, kinds_of
 from medseg.reporting.line import Line
 from medseg.reporting.planning import Plan
 from medseg.reporting.report import Report, compare
 from medseg.runs.reading import read_runs
+from medseg.system.files import write_json
 from tests.reporting.fabricate import fabricate
 from tests.reporting.fabricate_evaluations import fabricate_evaluations
 from tests.reporting.tables.made import make_comparison, make_pair, make_run
@@ -226,6 +229,21 @@ def test_missing_runs_and_scores_are_counted() -> None:
     assert text_of(replace(made, cells={k: replace(c, scores={}) for k, c in cells.items()})).startswith(
         "On data, no network has a score yet (Dice). 4 of 9"
     )
+
+
+def test_finished_folds_of_a_seed_that_lacks_one_are_not_missing(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0.0, "convunext": 0.05}, seeds=(0, 1), folds=range(3), images=6)
+    tree = read_runs([folder])
+    last = next(run for run in tree.runs if (run.model, run.seed, run.fold) == ("unet", 1, 2))
+    write_json(last.folder / "status.json", {"state": "failed", "error": "x"})
+    (text,) = compare(read_runs([folder])).sentences
+    assert text.endswith("1 of 12 runs is missing, and 2 are finished but not in the scores.")
+    for run in tree.runs:
+        if (run.model, run.seed, run.fold) == ("unet", 1, 2):
+            shutil.rmtree(run.folder)
+    (folder / "sweep.json").unlink()
+    (text,) = compare(read_runs([folder])).sentences
+    assert text.endswith(" 2 of 11 runs are finished but not in the scores.")
 
 
 def test_missing_evaluations_are_counted() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medseg.reporting.contents import sections
-from medseg.reporting.report import Report, as_page, file_name, pictures
+from medseg.reporting.file_names import file_name
+from medseg.reporting.report import Report, as_page, pictures
 from tests.reporting.tables.made import make_ablation, make_comparison, make_run
 
 
@@ -86,3 +88,20 @@ def test_names_are_no_markup_on_the_page() -> None:
 
 def test_file_names_are_such_that_any_system_takes_them() -> None:
     assert file_name("scores-data, size=512/..\\x y") == "scores-data-size-512-..-x-y"
+    assert len(file_name("scores-" + 300 * "x")) < 200
+
+
+def test_tables_of_like_names_have_files_and_labels_of_other_names(tmp_path: Path) -> None:
+    labels = ("息肉", "细胞核", "GlaS (A)", "GlaS A", "glas a", "GlaS A 2")
+    made = replace(make_report(2, 1), comparison=make_comparison(2, labels), ablations=[])
+    made.write(tmp_path, "latex", figures=False)
+    files = sorted((tmp_path / "latex").iterdir())
+    assert len(files) == sum(len(section.tables) for section in sections(made))
+    assert {file.stem for file in files if file.stem.startswith("scores")} == {
+        "scores", "scores-2", "scores-GlaS-A", "scores-GlaS-A-2", "scores-glas-a-3", "scores-GlaS-A-2-2"
+    }  # fmt: skip
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    for file, text in zip(files, texts, strict=True):
+        assert f"\\label{{tab:{file.stem}}}" in text
+    found = re.findall(r"\\label{(.*?)}", "".join(texts))
+    assert len(found) == len(set(found)) > len(files), "some are continued"

@@ -276,10 +276,26 @@ def test_runs_without_a_test_split_are_compared_on_other_data(tmp_path: Path) ->
     made = compare(read_runs(tmp_path / "sweep"))
     assert [cell.scores["dice"].mean > 0.5 for cell in made.comparison.column_cells(made.comparison.columns[1])]
     assert external_table(made.comparison).records[0].drop is None
+    assert "evaluations" not in made.sentences[1]
     for file in (tmp_path / "sweep").glob("*/evaluations/*/summary.json"):
         file.unlink()
     with pytest.raises(UserError, match="nothing is finished yet"):
         compare(read_runs(tmp_path / "sweep"))
+
+
+def test_evaluations_of_damaged_runs_are_not_counted_against_the_others(tmp_path: Path) -> None:
+    fabricate(tmp_path / "sweep", NETWORKS, seeds=(0, 1), images=8)
+    fabricate_evaluations(tmp_path / "sweep", "cvc", images=8)
+    first, second, *_ = read_runs(tmp_path / "sweep").runs
+    (first.files.test / "prepared_size.csv").write_text("id\n")
+    made = compare(read_runs(tmp_path / "sweep"), convention="prepared_size")
+    assert made.comparison.warnings == ()
+    assert "evaluations" not in made.sentences[1]
+    (second.folder / "evaluations" / "cvc" / "summary.json").unlink()
+    made = compare(read_runs(tmp_path / "sweep"), convention="prepared_size")
+    able = len(read_runs(tmp_path / "sweep").runs) - 1
+    assert f"1 of {able} runs is not evaluated: medseg evaluate" in made.comparison.warnings[0]
+    assert f"1 of {able} evaluations is missing" in made.sentences[1]
 
 
 def test_the_report_writes_external_tests_in_every_format(report: Report, tmp_path: Path) -> None:

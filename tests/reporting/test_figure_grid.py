@@ -102,12 +102,12 @@ def test_a_grid_is_drawn_and_the_same_again(tmp_path: Path, sweep: Path) -> None
 def test_datasets_of_like_names_have_grids_of_other_names(tmp_path: Path, sweep: Path) -> None:
     comparison = compare_runs(read_runs([sweep]).runs, MEASURES["dice"])
     (column,) = comparison.columns
-    columns = tuple(replace(column, label=label) for label in ("a b", "a_b", "网络"))
+    columns = tuple(replace(column, label=label) for label in ("a b", "a-b", "网络"))
     cells = {(row, one): cell for (row, _), cell in comparison.cells.items() for one in columns}
     comparison = replace(comparison, columns=columns, cells=cells)
     with in_style():
         files = draw_grids(content_of(comparison), tmp_path / "a")
-    assert names(files) == ["grid_a_b.png", "grid_a_b_2.png", "grid__.png"]
+    assert names(files) == ["grid_a-b.png", "grid_a-b-2.png", "grid_.png"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from medseg.metrics.measures import MEASURES, Measure
 from medseg.reporting.cells import Score
 from medseg.reporting.formatting import (
+    describe_unused,
     difference,
     fixed,
     interval,
@@ -21,7 +22,7 @@ from medseg.reporting.formatting import (
     spread,
     verdict,
 )
-from tests.reporting.tables.made import lines, make_pair
+from tests.reporting.tables.made import lines, make_pair, make_run
 
 DICE, HD95 = MEASURES["dice"], MEASURES["hd95"]
 ROWS = lines("network", 2)
@@ -78,3 +79,10 @@ def test_a_margin_is_one_of_the_unit_of_the_score(measure: Measure, expected: st
 def test_what_is_not_judged_says_why() -> None:
     assert verdict(PAIR) == "better"
     assert verdict(replace(PAIR, state="not judged", reason="one seed")) == "not judged (one seed)"
+
+
+def test_what_is_not_in_the_scores_has_its_reason() -> None:
+    runs = [make_run("net", "data", seed) for seed in (1, 2)]
+    assert describe_unused(runs) == "seed 1, seed 2 (tested on other images than the first seed)"
+    folds = [replace(runs[0], fold=fold) for fold in (0, 1)]
+    assert describe_unused(folds) == "seed 1 fold 0, seed 1 fold 1 (another fold of the seed is missing)"

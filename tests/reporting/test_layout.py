@@ -16,8 +16,10 @@ from medseg.errors import ConfigError, UserError
 from medseg.reporting.labels import as_text
 from medseg.reporting.layout import Layout, lay_out
 from medseg.reporting.names import Names, read_names
+from medseg.reporting.report import compare
 from medseg.runs.reading import read_runs
 from tests.reporting.fabricate import fabricate
+from tests.reporting.fabricate_evaluations import fabricate_evaluations
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "first_sweep"
 
@@ -238,6 +240,27 @@ def test_names_give_labels_and_order(tmp_path: Path) -> None:
     plain = laid_out(folder, read_names({"unet": "U-Net", "kvasir": "Kvasir-SEG"}, []))
     assert rows(plain)[0] == "U-Net"
     assert columns(plain) == ["Kvasir-SEG", "dsb"]
+
+
+def test_the_name_of_a_network_in_several_settings_is_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    networks = {f"unet model.base_channels={c} data.image_size={s}": 0.0 for c in (16, 32) for s in (48, 64)}
+    folder = fabricate(tmp_path / "s", networks, seeds=(0,), images=4)
+    fabricate_evaluations(folder, "cvc", images=4)
+    with caplog.at_level("WARNING", logger="medseg"):
+        report = compare(read_runs([folder]), names={"unet": "U-Net", "kvasir": "Kvasir-SEG"})
+    assert not any(message.startswith("names") for message in caplog.messages)
+    assert [row.label for row in report.comparison.rows] == ["base_channels=16", "base_channels=32"]
+    assert report.title.startswith("Comparison of 2 settings of U-Net on ")
+    assert report.sentences[0].startswith("On Kvasir-SEG, image_size=48, ")
+    assert report.sentences[1].startswith("On the external test Kvasir-SEG, image_size=48 -> cvc")
+    assert [block.label for one in report.ablations for block in one.blocks] == ["U-Net"]
+
+
+def test_ablations_have_the_printed_names(tmp_path: Path) -> None:
+    networks = ("unet", "unet model.base_channels=16", "convunext", "convunext model.base_channels=16")
+    folder = fabricate(tmp_path / "s", dict.fromkeys(networks, 0.0), seeds=(0, 1), images=4)
+    (ablation,) = compare(read_runs([folder]), names={"unet": "U-Net"}).ablations
+    assert [block.label for block in ablation.blocks] == ["U-Net", "convunext"]
 
 
 def test_a_name_that_nothing_has_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

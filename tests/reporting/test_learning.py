@@ -10,6 +10,7 @@ from PIL import Image
 from medseg.metrics.measures import MEASURES
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.learning import learning_curves
+from medseg.reporting.names import Names
 from medseg.reporting.report import compare
 from medseg.runs.reading import read_runs
 from medseg.system.files import write_json
@@ -53,6 +54,11 @@ def test_each_network_of_several_fractions_is_a_curve(runs: Path) -> None:
     # A fraction is a row of its own, on the same test images.
     assert len(comparison.rows) == 9
     assert {dict(row.facts)["data.fraction"] for row in comparison.rows} == {"0.1", "0.25", "0.5", "1"}
+
+
+def test_curves_have_the_printed_names(runs: Path) -> None:
+    comparison = compare_runs(read_runs(runs).runs, MEASURES["dice"], names=Names(networks={"unet": "U-Net"}))
+    assert [network.label for network in learning_curves(comparison)] == ["U-Net", "convunext"]
 
 
 def test_the_report_has_the_figure_in_every_form(runs: Path, tmp_path: Path) -> None:

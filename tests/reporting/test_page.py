@@ -22,6 +22,7 @@ from medseg.data.labels import IGNORE_INDEX
 from medseg.data.prepared.prepare import prepare
 from medseg.errors import ConfigError
 from medseg.metrics.measures import MEASURES
+from medseg.pages import embed_json
 from medseg.reporting.comparison import compare_runs
 from medseg.reporting.contents import sections
 from medseg.reporting.layout import lay_out
@@ -29,8 +30,9 @@ from medseg.reporting.page.browser import FEWEST_IMAGES, browser_data, choose_im
 from medseg.reporting.page.curves import MOST_POINTS, curve
 from medseg.reporting.page.pictures import Frame, bits_of, maps_data, pack, shrink_image, shrink_map
 from medseg.reporting.page.scores import every_measure, matrix_html, pairs_data, stability_html
+from medseg.reporting.page.settings import settings_html
 from medseg.reporting.render.table import superscript
-from medseg.reporting.report import Report, report_of
+from medseg.reporting.report import Report, compare, report_of
 from medseg.reporting.tables.outlook import stability_tables
 from medseg.reporting.tables.scores import comparison_table
 from medseg.reporting.wanted import Wanted
@@ -40,6 +42,7 @@ from medseg.runs.run import Run
 from medseg.system.files import read_csv, write_csv, write_json
 from tests.helpers import compose_config
 from tests.reporting.fabricate import fabricate
+from tests.reporting.fabricate_evaluations import fabricate_evaluations
 from tests.reporting.tables.made import make_ablation, make_comparison, make_pair
 from tests.reporting.test_figure_grid import predict
 
@@ -384,9 +387,21 @@ def test_the_folds_of_a_seed_are_one(tmp_path: Path) -> None:
     layout = lay_out(runs)
     (cell,) = compare_runs(runs, MEASURES["dice"]).cells.values()
     maps, lacking = read_stored({layout.rows[0]: cell}, cell.sample.ids)
-    assert list(maps) == [(layout.rows[0], 0)]
-    assert len(maps[layout.rows[0], 0]) == 6
+    assert list(maps) == [(layout.rows[0], 0, None)]
+    assert len(maps[layout.rows[0], 0, None]) == 6
     assert lacking == []
+
+
+def test_folds_of_the_same_images_are_a_map_each(tmp_path: Path) -> None:
+    sweep = fabricate(tmp_path / "s", {"unet": 0.0}, folds=(0, 1, 2), images=3)
+    fabricate_evaluations(sweep, "cvc", images=3)
+    comparison = compare(read_runs(sweep)).comparison
+    (cell,) = [cell for (_, column), cell in comparison.cells.items() if column.external]
+    for run in cell.runs[:2]:
+        write_predictions(run.predictions, run.per_image.ids, [np.full((4, 4), run.fold)] * 3)
+    maps, lacking = read_stored({cell.row: cell}, cell.sample.ids)
+    assert {key: int(of["cvc_0000"].max()) for key, of in maps.items()} == {(cell.row, 0, 0): 0, (cell.row, 0, 1): 1}
+    assert lacking == ["unet (seed 0 fold 2)"]
 
 
 @pytest.mark.parametrize(
@@ -457,6 +472,16 @@ def test_a_curve_has_the_mean_and_the_ends_of_its_runs_and_not_too_many_points()
     assert curve(runs, "val/dice") is None  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_curve_leaves_out_epochs_without_a_finite_value(value: float) -> None:
+    values = [[1.0, value, 0.5], [2.0, 1.0, 0.7]]
+    runs = [SimpleNamespace(finished=True, epochs=[{"val/loss": loss} for loss in one]) for one in values]
+    found = curve(runs, "val/loss")  # type: ignore[arg-type]
+    assert found is not None
+    assert found["epochs"] == [1, 3]
+    assert embed_json("curves", found)
+
+
 def test_settings_mark_what_was_given(page: str) -> None:
     settings = re.findall(r"<details id=\"settings-\d+\"><summary>(.*?)</summary>(.*?)</details>", page, re.DOTALL)
     shown = dict(settings)
@@ -473,6 +498,16 @@ def test_settings_mark_what_was_given(page: str) -> None:
 
 
 # The command.
+
+
+def test_settings_are_those_of_a_run_that_has_begun(tmp_path: Path) -> None:
+    name = "convunext model.kernel_size=9"
+    folder = fabricate(tmp_path / "s", {name: 0.0}, seeds=(0, 1), images=4, states={(name, "kvasir", 0): "waiting"})
+    (cell,) = compare_runs(runs_of(folder), MEASURES["dice"]).cells.values()
+    assert [run.state for run in cell.runs] == ["waiting", "finished"]
+    text = settings_html(cell, "settings-0")
+    assert "<mark>model.kernel_size: 9</mark>" in text
+    assert "data=kvasir model.kernel_size=9</dd>" in text
 
 
 def test_the_command_writes_the_page_alone(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

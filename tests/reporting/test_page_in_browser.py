@@ -218,7 +218,7 @@ def test_predictions_are_drawn_by_whether_they_are_right(page: Page, sweep: Path
 
 def test_the_mean_of_seeds_shows_them_all_and_a_seed_without_predictions_says_so(page: Page, sweep: Path) -> None:
     choose(page, first=DEFAULT, second="unet", seed="mean", order="id", overlay="errors")
-    page.wait_for_function("document.querySelector('#browser-keys').textContent.includes('several seeds')")
+    page.wait_for_function("document.querySelector('#browser-keys').textContent.includes('several trainings')")
     image = shown(page)
     files = [run_of(sweep, "model=convunext", seed).folder / "test" / "predictions.npz" for seed in (0, 1)]
     one, other = (read_predictions(file, [image])[image] for file in files)
@@ -263,6 +263,10 @@ def test_the_images_are_sorted_and_gone_through_by_keys(page: Page) -> None:
     choose(page, order="second", score="hd95")
     differences = values(3)
     assert differences == sorted(differences, reverse=True)  # where the other has the smaller distance
+    choose(page, order="worst score of the network first")
+    assert values(1) == sorted(values(1), reverse=True)
+    choose(page, order="best score of the network first")
+    assert values(1) == sorted(values(1))
 
 
 @pytest.mark.parametrize(("overlay", "keys"), [("classes", "polyp"), ("outlines", "polyp truth"), ("none", "")])

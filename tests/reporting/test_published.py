@@ -188,10 +188,12 @@ def test_conventions_are_read_as_they_are_written(convention: str, dice: str, io
 # Beside the cells of a report.
 
 
-def compared(model: str, score: str = "dice", size: tuple[int, int] = (256, 256), **scores: float) -> Any:
+def compared(
+    model: str, score: str = "dice", size: tuple[int, int] = (256, 256), *, fold: int | None = None, **scores: float
+) -> Any:
     """A comparison with one finished run on Kvasir-SEG, as far as published scores look at it."""
     row, column = Line(model, model, ()), Line("kvasir", "kvasir", ())
-    run = SimpleNamespace(finished=True, summary={"evaluation_size": list(size), "split_name": None})
+    run = SimpleNamespace(finished=True, fold=fold, summary={"evaluation_size": list(size), "split_name": None})
     cell = SimpleNamespace(runs=(run,), scores={name: SimpleNamespace(mean=mean) for name, mean in scores.items()})
     return SimpleNamespace(
         rows=(row,), datasets=(column,), cells={(row, column): cell}, measure=MEASURES[score], measures=MEASURES
@@ -215,6 +217,12 @@ def test_a_cell_compares_under_the_mean_of_the_source(
     assert (cell.measure, cell.differs_in) == (MEASURES[measure], differs_in)
     assert cell.ours.mean == (0.6 if measure == "pooled_dice" else 0.9)
     assert cell.difference == (None if difference is None else pytest.approx(difference))
+
+
+def test_folds_are_no_official_split() -> None:
+    (cell,) = find_published(compared("unet", fold=0, dice=0.9), [ROW])
+    assert not cell.published.same_split
+    assert cell.differs_in == ("split (official 880/120)",)
 
 
 def test_a_cell_without_published_scores_or_without_the_measure_is_left_out() -> None:

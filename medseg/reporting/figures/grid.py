@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from medseg.reporting.figures.content import Content
 from medseg.reporting.figures.sheet import EDGE, GAP, NARROWEST, Legend, inches, write
 from medseg.reporting.figures.style import DPI, save
 from medseg.reporting.figures.text import SMALL, TITLE, text_height, wrap
+from medseg.reporting.file_names import file_names
 from medseg.reporting.pictures import Candidate, most_disputed, open_prepared
 from medseg.runs.packed.archive import with_files
 from medseg.runs.predictions import read_predictions
@@ -55,13 +55,11 @@ NETWORKS = 8
 def draw_grids(content: Content, folder: Path) -> list[Path]:
     """Draw a grid for each dataset whose runs have predictions and whose prepared data are still there."""
     drawn: list[Path] = []
-    for n, (column, candidates) in enumerate(content.candidates.items()):
-        stem = folder / f"grid_{re.sub(r'[^A-Za-z0-9._-]+', '_', column.label)[:80]}"
-        if stem.with_name(f"{stem.name}.png") in drawn:  # two names that differ in other characters alone
-            stem = stem.with_name(f"{stem.name}_{n + 1}")
+    names = file_names(f"grid_{column.label}" for column in content.candidates)
+    for name, (column, candidates) in zip(names, content.candidates.items(), strict=True):
         try:
             prepared = open_prepared([candidate.run for candidate in candidates])
-            drawn += draw_grid(stem, column, candidates, prepared, content.image_measure)
+            drawn += draw_grid(folder / name, column, candidates, prepared, content.image_measure)
         except UserError as error:
             log.warning("no grid of %s: %s", column.label, with_files(str(error)))
     return drawn

@@ -154,7 +154,7 @@ const paint = {
   none: () => null,
 };
 
-// Draw the maps of a network's seeds over the image: each colour as strong as the share of the seeds that have it.
+// Draw the maps of a network's trainings over the image: each colour as strong as the share of them that have it.
 const draw = (canvas, image, truth, maps) => {
   const [height, width] = image.size;
   [canvas.width, canvas.height] = [width, height];
@@ -200,19 +200,23 @@ const frame = (image, name, row, place, maps) => {
   return { figure, canvas, maps };
 };
 
+// Places in `here.maps` of what is shown of a network: of the chosen seed, or of all; of folds, several.
+const mapsOf = (row) => [...here.maps.keys()].filter((k) => here.maps[k][0] === Number(row)
+  && (seed.value === "mean" || String(here.maps[k][1]) === seed.value));
+
 const show = async () => {
   const mine = (drawing += 1);
   const place = images[current];
   const image = here.images[place];
   const [truth, ...every] = await unpack(image);
   if (mine !== drawing) return;
-  const mapsOf = (row) => every.filter((_, k) => here.maps[k][0] === Number(row) && (seed.value === "mean" || String(here.maps[k][1]) === seed.value));
+  const predicted = (row) => mapsOf(row).map((k) => every[k]);
   const parts = [
     frame(image, "image", null, place, null),
     frame(image, "truth", null, place, [truth]),
-    frame(image, rows[first.value].label, first.value, place, mapsOf(first.value)),
+    frame(image, rows[first.value].label, first.value, place, predicted(first.value)),
   ];
-  if (compared()) parts.push(frame(image, rows[second.value].label, second.value, place, mapsOf(second.value)));
+  if (compared()) parts.push(frame(image, rows[second.value].label, second.value, place, predicted(second.value)));
   frames.replaceChildren(...parts.map((part) => part.figure ?? part));
   for (const part of parts) if (part.canvas) draw(part.canvas, image, truth, part.maps);
   title.textContent = `${current + 1} of ${images.length}: ${image.id}`;
@@ -236,10 +240,10 @@ const explain = () => {
     outlines: [...here.classes.slice(1).map((name, k) => [classColour(k + 1), name]), [WHITE, "truth"]],
     none: [],
   }[overlay.value];
-  const several = seed.value === "mean" && here.maps.some(([row], k) => here.maps.findIndex(([other]) => other === row) !== k);
+  const several = [first, second].some((network) => mapsOf(network.value).length > 1);
   keys.replaceChildren(
     ...shown.flatMap(([colour, text]) => [element("span", { class: "key", style: `--own: rgb(${colour})` }, text), " "]),
-    several && shown.length ? "Of several seeds: the more of them, the stronger the colour." : "",
+    several && shown.length ? "Of several trainings: the more of them, the stronger the colour." : "",
   );
 };
 

@@ -29,6 +29,7 @@ from medseg.reporting.samples import Sample
 from medseg.reporting.statistics import Array
 from medseg.runs.packed.archive import with_files
 from medseg.runs.predictions import read_predictions
+from medseg.runs.run import Run
 
 if TYPE_CHECKING:
     from medseg.data.prepared.dataset import PreparedDataset
@@ -43,8 +44,8 @@ ORDERS = {
     "difference": "difference, largest first",
     "first": "where the network is better",
     "second": "where the other is better",
-    "worst": "lowest score of the network",
-    "best": "highest score of the network",
+    "worst": "worst score of the network first",
+    "best": "best score of the network first",
     "id": "id",
 }
 """Orders of the images."""
@@ -62,8 +63,8 @@ FEWEST_IMAGES = 4
 
 def browser_data(comparison: Comparison, images: int) -> list[dict[str, Any]]:
     """Return of each dataset at most so many images with pictures, class maps and scores; or why there are none."""
-    trainings = sum(len(cell.sample.seeds) for cell in comparison.cells.values() if cell.sample is not None)
-    images = min(images, max(FEWEST_IMAGES, MOST_MAPS // max(1, trainings)))
+    maps = sum(len(runs_of_maps(cell)) for cell in comparison.cells.values())
+    images = min(images, max(FEWEST_IMAGES, MOST_MAPS // max(1, maps)))
     return [column_data(comparison, column, images) for column in comparison.columns]
 
 
@@ -115,7 +116,7 @@ def column_data(comparison: Comparison, column: Line, images: int) -> dict[str, 
         "classes": list(prepared.class_names),
         "bits": bits,
         "rows": [index[row] for row in cells],
-        "maps": [[index[row], seed] for row, seed in maps],
+        "maps": [[index[row], seed] for row, seed, _ in maps],
         "images": list(map(picture, ids)),
         "scores": {name: of_rows for name, of_rows in scores.items() if of_rows},
     }
@@ -160,30 +161,41 @@ def choose_images(cells: Mapping[Line, Cell], measure: Measure, images: int) -> 
     return chosen, f"{images} of {len(ids)} test images: {rule}"
 
 
-def read_stored(
-    cells: Mapping[Line, Cell], ids: Sequence[str]
-) -> tuple[dict[tuple[Line, int], Mapping[str, Pixels]], list[str]]:
-    """Read what was predicted for some images by the finished runs; the folds of a seed are one.
+Maps = dict[tuple[Line, int, int | None], Mapping[str, Pixels]]
+"""(row, seed, fold) -> image -> class map; without a fold, of all folds of the seed."""
 
-    Returns (row, seed) -> image -> class map, and the networks and seeds without predictions, in words.
-    """
-    maps: dict[tuple[Line, int], Mapping[str, Pixels]] = {}
+
+def read_stored(cells: Mapping[Line, Cell], ids: Sequence[str]) -> tuple[Maps, list[str]]:
+    """Read what was predicted for some images; return it, and the networks and runs without predictions, in words."""
+    maps: Maps = {}
     lacking = []
     for row, cell in cells.items():
-        for seed in cell.sample.seeds if cell.sample else ():
+        for (seed, fold), runs in runs_of_maps(cell).items():
             predicted: dict[str, Pixels] = {}
-            for run in cell.runs:
-                file = run.predictions
-                if run.finished and run.seed == seed and file.exists():
-                    try:
-                        predicted |= read_predictions(file, ids)
-                    except UserError as error:
-                        log.warning("%s", with_files(str(error)))
+            for file in (run.predictions for run in runs if run.predictions.exists()):
+                try:
+                    predicted |= read_predictions(file, ids)
+                except UserError as error:
+                    log.warning("%s", with_files(str(error)))
             if all(image in predicted for image in ids):
-                maps[row, seed] = predicted
+                maps[row, seed, fold] = predicted
             else:
-                lacking.append(f"{one_line(row.label)} (seed {seed})")
+                lacking.append(f"{one_line(row.label)} (seed {seed}{'' if fold is None else f' fold {fold}'})")
     return maps, lacking
+
+
+def runs_of_maps(cell: Cell) -> dict[tuple[int, int | None], list[Run]]:
+    """Return (seed, fold) -> runs whose predictions make one map of each image.
+
+    The folds of a seed are one, without a fold; where all predicted the same images, such as those of an external test,
+    each is one.
+    """
+    made: dict[tuple[int, int | None], list[Run]] = {}
+    for seed in cell.sample.seeds if cell.sample else ():
+        runs = [run for run in cell.runs if run.finished and run.seed == seed]
+        same = len(runs) > 1 and bool({*runs[0].per_image.ids} & {*runs[1].per_image.ids})
+        made |= {(seed, run.fold): [run] for run in runs} if same else {(seed, None): runs}
+    return made
 
 
 def licence_note(prepared: PreparedDataset) -> str:

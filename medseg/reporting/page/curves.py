@@ -44,9 +44,9 @@ def curves_data(comparison: Comparison) -> dict[str, Any]:
 
 
 def curve(runs: Sequence[Run], key: str) -> dict[str, Any] | None:
-    """Return the curve of a cell's finished runs, up to the last epoch that all of them have."""
+    """Return the curve of a cell's finished runs, of the epochs in which all of them have a finite value."""
     every = curves_of(runs, key)
-    known = np.flatnonzero(~np.isnan(every).any(axis=0)).tolist()
+    known = np.flatnonzero(np.isfinite(every).all(axis=0)).tolist()
     if not known:
         return None
     step = -(-len(known) // MOST_POINTS)

@@ -16,8 +16,9 @@ from medseg.reporting.render.html import as_html as table_html
 from medseg.reporting.render.html import notes_html, plain
 from medseg.reporting.render.table import Table, one_line
 from medseg.reporting.rule import BETTER, EQUIVALENT, NOT_JUDGED, UNDECIDED, WORSE
+from medseg.reporting.tables.costs import COSTS
 from medseg.reporting.tables.outlook import stability_tables
-from medseg.reporting.tables.scores import COSTS, ONE_SEED, ScoreRow, cell_entry, comparison_table
+from medseg.reporting.tables.scores import ONE_SEED, ScoreRow, cell_entry, comparison_table
 
 Comparisons = Mapping[str, Comparison]
 """Name of a measure -> the comparison under it, that of the report first."""
@@ -56,7 +57,7 @@ def comparison_html(comparisons: Comparisons) -> str:
     controls = controls_html(
         score_select("comparison", comparisons),
         select_html("comparison-dataset", "dataset", [("", "all"), *(datasets if len(datasets) > 1 else ())]),
-        filter_html(names, f"such as {first.rows[0].name}", "networks with") if len(first.rows) > 1 else "",
+        filter_html(names, f"such as {first.rows[0].label}", "networks with") if len(first.rows) > 1 else "",
         '<label class="check"><input type="checkbox" id="comparison-costs" checked> costs</label>',
     )
     tables = [

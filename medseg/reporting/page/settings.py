@@ -8,7 +8,7 @@ from typing import Any
 
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.formatting import where
+from medseg.reporting.formatting import seed_and_fold
 from medseg.reporting.labels import as_text
 from medseg.reporting.page.markup import controls_html, faint, filter_html
 from medseg.reporting.render.html import as_html as table_html
@@ -40,7 +40,7 @@ def runs_html(runs: Sequence[Run], comparison: Comparison) -> str:
 
 def settings_html(cell: Cell, name: str) -> str:
     """Write the configuration of a cell's runs, what is not the default marked, and what they ran on."""
-    run = cell.runs[0]
+    run = next((run for run in cell.runs if run.settings), cell.runs[0])  # one that waits has none yet
     # Which network on which data is what the report is about.
     marked = [key for key in run.deviations if key not in ("model", "data")]
     lines = []
@@ -48,7 +48,7 @@ def settings_html(cell: Cell, name: str) -> str:
         line = escape(f"{key}: {as_text(value)}")
         lines.append(f"<mark>{line}</mark>" if any(f"{key}.".startswith(f"{one}.") for one in marked) else line)
     facts = {
-        "runs": ", ".join(map(where, cell.runs)),
+        "runs": ", ".join(map(seed_and_fold, cell.runs)),
         "setting": run.setting,
         "not default": " ".join(f"{key}={as_text(value)}" for key, value in run.deviations.items()) or "nothing",
         **environment([run.environment for run in cell.runs]),

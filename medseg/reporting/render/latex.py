@@ -7,12 +7,12 @@ in lines.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from medseg.reporting.file_names import file_name
 from medseg.reporting.render.latex_text import BOLD, escape_latex, text_width, wrap
 from medseg.reporting.render.table import Grid, GridCell, Heading, Table
 
@@ -105,10 +105,13 @@ class Field:
         return self.stack([before, f"[{after}"], "t")
 
 
-def as_latex(table: Table[Any]) -> str:
-    """Write a table, in as many `table` environments as it takes."""
+def as_latex(table: Table[Any], label: str = "") -> str:
+    """Write a table, in as many `table` environments as it takes.
+
+    `label`: the first is labelled `tab:<label>`, further ones `tab:<label>:2` and so on; by default the table's name.
+    """
     parts = [(fields, rows) for fields in split_columns(table.grid) for rows in split_rows(table, fields)]
-    label = re.sub(r"[^A-Za-z0-9.:-]+", "-", table.name).strip("-")
+    label = label or file_name(table.name)
     lines = ["% needs \\usepackage{array,booktabs,graphicx}"]
     for number, (fields, rows) in enumerate(parts, start=1):
         more = f" ({number} of {len(parts)})" if len(parts) > 1 else ""
@@ -119,7 +122,7 @@ def as_latex(table: Table[Any]) -> str:
             r"\begin{table}[htbp]",
             r"  \centering\sloppy",
             rf"  \caption{{{escape_latex(table.title + more, LINE_WORD)}}}",
-            rf"  \label{{tab:{label}{f'-{number}' if number > 1 else ''}}}",
+            rf"  \label{{tab:{label}{f':{number}' if number > 1 else ''}}}",
             r"  \par\smallskip\footnotesize\setlength{\tabcolsep}{3pt}%",
             r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             *tabular(fields, rows),

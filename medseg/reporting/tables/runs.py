@@ -10,7 +10,7 @@ from typing import Any
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell
 from medseg.reporting.comparison import Comparison
-from medseg.reporting.formatting import fixed, last_line, where
+from medseg.reporting.formatting import fixed, last_line, seed_and_fold
 from medseg.reporting.render.table import Column, Table
 from medseg.runs.run import Run
 
@@ -46,7 +46,7 @@ def runs_table(runs: Sequence[Run], comparison: Comparison) -> Table[RunRow]:
     columns: list[Column[RunRow]] = [
         Column("", "network", lambda r: r.cell.row.label if r.cell else r.run.model),
         Column("", "dataset", lambda r: r.cell.column.label if r.cell else r.run.data),
-        Column("", "seed", lambda r: where(r.run)),
+        Column("", "seed", lambda r: seed_and_fold(r.run)),
         of_run("state", "state"),
         *map(of_run, ("experiment", "model", "data", "seed", "fold")),
         of_summary("images"),

@@ -4,42 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import NamedTuple
 
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
 from medseg.reporting.clustering import effective_number
 from medseg.reporting.comparison import Comparison, ranks_of
 from medseg.reporting.costs import Costs
-from medseg.reporting.formatting import count, describe_runs, fixed, interval, number, size, spread, where
+from medseg.reporting.formatting import count, describe_runs, describe_unused, interval, number, spread
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
-from medseg.reporting.tuning import all_trials, tuned_cells
+from medseg.reporting.tables.costs import cost_columns, cost_notes
 
 STATES = ("trained", "failed", "damaged", "interrupted", "running", "waiting")
 """What a cell without a finished run shows, the worst first."""
 
 ONE_SEED = "Not judged (one seed): a single training does not tell a better network from a lucky training."
-
-
-class Cost(NamedTuple):
-    """A cost: its title, the unit that it is divided by, digits after the point; `at`: it depends on the image size."""
-
-    title: str
-    unit: float
-    digits: int
-    at: bool = False
-
-
-COSTS = {
-    "parameters": Cost("parameters, M", 1e6, 2),
-    "macs": Cost("MACs, G", 1e9, 2, at=True),
-    "latency_ms": Cost("latency, ms", 1.0, 1),
-    "memory_mib": Cost("memory, MiB", 1.0, 0),
-    "training_seconds": Cost("training, min", 60.0, 1),
-}
-"""Attribute of `Costs` -> how it is shown."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +101,6 @@ def comparison_table(comparison: Comparison) -> Table[ScoreRow]:
         Column("runs_finished", value=lambda r: len(r.cell.runs) - len(r.cell.unfinished)),
         Column("runs_used"),
         *cost_columns(comparison),
-        Column("measured_height", value=lambda r: r.costs.size and r.costs.size[0]),
-        Column("measured_width", value=lambda r: r.costs.size and r.costs.size[1]),
-        Column("measured_on", value=lambda r: r.costs.measured_on),
     )
     headings, records = {}, []
     for column in comparison.columns:
@@ -145,7 +121,7 @@ def cell_entry(record: ScoreRow) -> Entry:
     cell, score, notes = record.cell, record.score, []
     lacking = [describe_runs(cell.unfinished)] if cell.unfinished else []
     if cell.unused:
-        lacking.append(f"not used, since another fold is missing: {', '.join(map(where, cell.unused))}")
+        lacking.append(f"not used: {describe_unused(cell.unused)}")
     if lacking:
         notes.append(f"{cell.row.label} on {cell.column.label}: {'; '.join(lacking)}")
     if score is None:
@@ -178,17 +154,6 @@ def column_heading(column: Line, records: Sequence[ScoreRow]) -> str:
     numbers = sorted({round(one) for record in having if (one := record.effective_images) is not None})
     between = dict.fromkeys(map(str, numbers[:1] + numbers[-1:]))
     return f"{heading} (effective number {' to '.join(between)})" if between else heading
-
-
-def cost_columns(comparison: Comparison) -> Values:
-    """Return a column for each cost."""
-    sizes = {costs.size for costs in comparison.costs.values() if costs.size}
-    at = f" ({size(sizes.pop())})" if len(sizes) == 1 else ""
-    columns = []
-    for name, cost in COSTS.items():
-        title, show = f"{cost.title}{at if cost.at else ''}", fixed(cost.digits, cost.unit)
-        columns.append(Column[ScoreRow](name, title, attrgetter(f"costs.{name}"), show, number=True, order="ascending"))
-    return columns
 
 
 def legend(records: Sequence[ScoreRow], measure: Measure) -> list[str]:
@@ -229,31 +194,6 @@ def legend(records: Sequence[ScoreRow], measure: Measure) -> list[str]:
     }
     there = "; ".join(mark for mark, is_there in marks.items() if is_there)
     return [*notes, f"{there.capitalize()}."] if there else notes
-
-
-def cost_notes(comparison: Comparison) -> list[str]:
-    """Say how the costs were measured."""
-    costs, notes = comparison.costs, []
-    measured = sorted({of.measured_on for of in costs.values() if of.measured_on})
-    if measured:
-        how = "Latency: median of one image; memory: peak of a training step."
-        notes.append(f"{how} Measured on: {'; '.join(measured)}.")
-    sizes = {row: of.size for row, of in costs.items() if of.size}
-    if len(set(sizes.values())) > 1:
-        at = [f"{row.label} {size(of)}" for row, of in sizes.items()]
-        notes.append(f"Measured at different sizes: {', '.join(at)}.")
-    if any(of.training_seconds is not None for of in costs.values()):
-        notes.append("Training: of one run, mean over the finished runs of the network.")
-    tuned = tuned_cells(comparison.cells.values())
-    if tuned:
-        trials = all_trials(tuned)
-        seconds = sum(trial.seconds for trial in trials)
-        rows = count(len({of.row for of in tuned}), "row")
-        notes.append(
-            f"Settings of {rows} were chosen by {count(len(trials), 'trial')} on validation images, "
-            f"{seconds / 3600:.2g} h of training beside that of the runs (Tuning)."
-        )
-    return notes
 
 
 def score_tables(comparison: Comparison) -> list[Table[ScoreRow]]:
