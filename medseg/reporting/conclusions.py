@@ -14,7 +14,7 @@ from typing import NamedTuple
 from medseg.metrics.measures import Measure
 from medseg.reporting.cells import Cell, Score
 from medseg.reporting.comparison import Comparison, best_row, means_of
-from medseg.reporting.formatting import count, listed, margin, number, percent
+from medseg.reporting.formatting import count, listed, margin, number, percent, rounded_up
 from medseg.reporting.labels import short
 from medseg.reporting.line import Line
 from medseg.reporting.pairs import NOT_SHOWN_TO_DIFFER, Pair, pairs_with
@@ -213,8 +213,10 @@ def needed(plans: Sequence[Plan], measure: Measure, units: str = "images") -> li
     smaller, larger = margin(measure), f"2 {measure.point_unit}"
     power = f"with a power of {percent(POWER)}"
     if two.seeds_needed is None:
-        more = f"; about {two.units_needed} {units} would, with {two.seeds} seeds" if two.units_needed else ""
-        return [f"On these images, {MOST_SEEDS} seeds would not show a difference of {larger} {power}{more}."]
+        lacking = f"On these images, {MOST_SEEDS} seeds would not show a difference of {larger} {power}"
+        if two.units_needed is None:
+            return [f"{lacking}."]
+        return [f"{lacking}; about {rounded_up(two.units_needed)} {units} would, with {two.seeds} seeds."]
     if one.seeds_needed is not None and one.seeds_needed <= one.seeds:
         return [f"The seeds are enough to show a difference of {smaller} {power}."]
     shown = f"To show a difference of {larger} {power} would take about {two.seeds_needed} seeds"

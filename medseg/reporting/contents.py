@@ -12,7 +12,7 @@ from medseg.reporting.claims.sentences import conclude_claims
 from medseg.reporting.claims.verdict import JudgedStudy
 from medseg.reporting.comparison import Comparison
 from medseg.reporting.conclusions import Conclusion, conclude
-from medseg.reporting.formatting import count
+from medseg.reporting.formatting import count, listed
 from medseg.reporting.published import PublishedCell
 from medseg.reporting.render.markdown import escape_line
 from medseg.reporting.render.table import Table
@@ -72,7 +72,7 @@ class Contents:
         elif len(names) < len(rows):
             compared = f"Comparison of {len(rows)} settings of {len(names)} networks"
         few = len(datasets) <= MOST_DATASETS
-        return f"{compared} on {', '.join(datasets) if few else count(len(datasets), 'dataset')}"
+        return f"{compared} on {listed(datasets) if few else count(len(datasets), 'dataset')}"
 
     @cached_property
     def conclusions(self) -> tuple[Conclusion, ...]:

@@ -106,6 +106,12 @@ def last_line(error: str | None) -> str:
     return line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 3]}..."
 
 
+def rounded_up(count: int) -> str:
+    """Write a planned number, rounded up to two digits, as no plan is more exact: 2157 -> `2,200`."""
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return f"{-(-count // step) * step:,}"
+
+
 def seed_and_fold(run: Run) -> str:
     """Say which of its cell's runs this is."""
     return f"seed {run.seed}" + ("" if run.fold is None else f" fold {run.fold}")

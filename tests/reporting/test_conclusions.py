@@ -187,9 +187,9 @@ def test_names_with_commas_are_told_apart() -> None:
         (
             None,
             None,
-            800,
-            "On these images, 100 seeds would not show a difference of 2 points with a power of 80 %; about 800 images "
-            "would, with 3 seeds.",
+            2157,
+            "On these images, 100 seeds would not show a difference of 2 points with a power of 80 %; about 2,200 "
+            "images would, with 3 seeds.",
         ),
         (None, None, None, "On these images, 100 seeds would not show a difference of 2 points with a power of 80 %."),
     ],
@@ -356,7 +356,7 @@ def test_claims_are_not_counted_where_none_about_a_score_was_judged() -> None:
     ("rows", "datasets", "title"),
     [
         (["a", "b"], ["x"], "Comparison of 2 networks on x"),
-        (["a"], ["x", "y"], "Scores of a on x, y"),
+        (["a"], ["x", "y"], "Scores of a on x and y"),
         (["a", "b"], list("vwxyz"), "Comparison of 2 networks on 5 datasets"),
     ],
 )

@@ -80,7 +80,7 @@ def test_names_are_no_markup_on_the_page() -> None:
     assert "<a " not in html
     assert "<code>" not in html
     shown = "&lt;script&gt;alert(1)&lt;/script&gt; [a](http://b) **c** | `d`"
-    assert f"<h1>Comparison of 2 networks on {shown}, - f</h1>" in html
+    assert f"<h1>Comparison of 2 networks on {shown} and - f</h1>" in html
     assert f"<p>{shown}: 12 runs (12 finished)" in html
     assert f"<li>On {shown}, {shown} has the highest Dice" in html
     assert "<th>&lt;script&gt;alert(1)&lt;/script&gt; [a](http://b) **c** | `d`, 120 images</th>" in html

@@ -60,7 +60,7 @@ def test_the_command_prints_the_comparison_and_says_where_the_files_are(sweep: P
     assert "Markdown: runs/first/report/report.md" in lines
     made = sweep / "report"
     page = (made / "report.md").read_text(encoding="utf-8")
-    title = "# Comparison of 3 settings of 2 networks on kvasir, dsb"
+    title = "# Comparison of 3 settings of 2 networks on kvasir and dsb"
     for heading in (title, "## Comparison", "## Scores", "## Paired tests", "## Ablations", "## Figures"):
         assert f"\n{heading}\n" in f"\n{page}"
     for line in page.splitlines():

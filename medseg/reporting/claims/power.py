@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 from medseg.metrics.measures import Measure
-from medseg.reporting.formatting import percent
+from medseg.reporting.formatting import percent, rounded_up
 from medseg.reporting.pairs import Pair
 from medseg.reporting.planning import MOST_SEEDS, MOST_UNITS, POWER, Variances, fewest, plan, smallest_difference
 from medseg.reporting.rule import NOT_JUDGED, UNDECIDED
@@ -57,13 +57,7 @@ def to_decide(pair: Pair, variances: Variances, measure: Measure) -> str:
     if not enough:
         return f"{MOST_SEEDS} seeds and {MOST_UNITS:,} {units} would not {shown}"
     seeds, count = min(enough, key=math.prod)
-    return f"{seeds} seeds and {rounded_up(count):,} {units} would {shown}"
-
-
-def rounded_up(count: int) -> int:
-    """Round up to two digits, as no plan is more exact: 2157 -> 2200."""
-    step = 10 ** max(len(str(count)) - 2, 0)
-    return -(-count // step) * step
+    return f"{seeds} seeds and {rounded_up(count)} {units} would {shown}"
 
 
 def power_with(variances: Variances, difference: float, seeds: int, units: int) -> float:

@@ -10,7 +10,7 @@ from medseg.reporting.cells import Cell, Score
 from medseg.reporting.clustering import effective_number
 from medseg.reporting.comparison import Comparison, ranks_of
 from medseg.reporting.costs import Costs
-from medseg.reporting.formatting import count, describe_runs, describe_unused, interval, number, spread
+from medseg.reporting.formatting import count, describe_runs, describe_unused, interval, listed, number, spread
 from medseg.reporting.line import Line
 from medseg.reporting.render.table import Blocks, Column, Entry, Table
 from medseg.reporting.tables.costs import cost_columns, cost_notes
@@ -183,7 +183,7 @@ def legend(records: Sequence[ScoreRow], measure: Measure) -> list[str]:
     ungrouped = dict.fromkeys(record.cell.column.label for record, _, sample in shown if not sample.groups)
     if ungrouped:
         everywhere = len(ungrouped) == len({record.cell.column for record, _, _ in shown})
-        of = "" if everywhere else f" of {'; '.join(ungrouped)}"
+        of = "" if everywhere else f" of {listed(list(ungrouped))}"
         notes.append(f"Images{of} are taken as independent.")
     marks = {
         "bold: best of the dataset": any(record.rank == 1 for record, _, _ in shown),
