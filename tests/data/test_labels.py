@@ -485,6 +485,27 @@ def test_what_is_ignored_is_255_in_the_class_map():
     np.testing.assert_array_equal(read_all(ranges, ignore=["250-254", 255])["a"], indices(0, 1, 255, 255))
 
 
+@pytest.mark.parametrize("ignored", [128, 65535])
+def test_what_is_ignored_beside_soft_edges_is_no_edge(ignored):
+    expected = np.zeros((480, 640), np.uint8)
+    cv2.circle(expected, (300, 200), 100, 255, -1)
+    cv2.circle(expected, (300, 200), 90, 1, -1)
+    masks = []
+    for k in range(3):
+        masks.append(np.choose(np.minimum(expected, 2), [0, 255, ignored]).astype(np.uint16))
+        masks[-1][0, :2] = 100 + k, 200 + k  # as at an edge
+    expected[0, 1] = 1
+    source = folder(masks)
+    source.files |= {name: encode(np.zeros((480, 640, 3), np.uint8)) for name in source.names if "images" in name}
+    np.testing.assert_array_equal(read_all(source, ignore=ignored)["c"], expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"labels": {"lesion": 255}}, {"num_classes": 2}])
+def test_a_jpeg_has_nothing_to_ignore(options):
+    message = refusal(folder([mask()] * 3, ".jpg"), ignore=128, **options)
+    assert "masks/a.jpg is a JPEG, which changes values, so that data.ignore cannot be told in it" in message
+
+
 @pytest.mark.parametrize("first", [1, 300, 70_000])
 def test_numbers_of_objects_are_foreground_and_instances(first):
     ids = [blocks(number, first) for number in (5, 7, 9)]

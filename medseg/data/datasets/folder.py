@@ -26,7 +26,7 @@ from medseg.data.datasets.label_values import (
     ignored_spans,
     with_names,
 )
-from medseg.data.datasets.layout import check_size, threshold, value_list
+from medseg.data.datasets.layout import check_size, value_list
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_image
@@ -73,7 +73,7 @@ class Folder(Dataset):
     name = "folder"
     title = "your images"
     source_option = "data.root"
-    version = 4
+    version = 5
     range_stated = True
     """Whether `intensity_range` is stated for these images; else it is that of a network's training."""
 
@@ -168,7 +168,7 @@ class Folder(Dataset):
         """Return how the masks are read, as described or by the rules; logs what is not described."""
         if self.described is not None:
             self._labels = self.described
-            refuse_lossy(source, contents, self.described.num_classes)
+            refuse_lossy(source, contents, self.described.num_classes, self.described.ignored)
             check_described(source, contents, self.described)
         else:
             self._labels = find_labels(source, contents, self.given)
@@ -250,7 +250,7 @@ class Folder(Dataset):
         for file in sample.masks:
             values, lossy = read_values(source, file)
             if self.labels(source).grey_edges and not lossy:
-                values = threshold(values.astype(np.uint16), file) * np.uint8(255)
+                values = self.labels(source).without_grey(values, file)
             check_size(image, values, sample.image, file)
             yield values
 
