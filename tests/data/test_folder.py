@@ -132,6 +132,17 @@ def test_masks_beside_their_images_are_found():
         Folder().list_samples(named("a.png", "a_b.png"))
 
 
+@pytest.mark.parametrize("above", ["", "images/", "mine/Imgs/p1/"])
+@pytest.mark.parametrize(("pattern", "kind"), [(None, "a{}_mask"), ("gt-*", "gt-a{}")])
+def test_masks_beside_their_images_are_found_in_folders_of_images(above, pattern, kind):
+    pairs = {f"a{number}": f"{above}{kind.format(number)}.png" for number in range(3)}
+    source = named(*(f"{above}{name}.png" for name in pairs), *pairs.values())
+    source.files |= {name: encode(mask()) for name in pairs.values()}
+    listing = Folder(mask_pattern=pattern).list_samples(source)
+    assert {s.id.split("__")[-1]: s.masks for s in listing.samples} == {name: (m,) for name, m in pairs.items()}
+    assert not listing.problems
+
+
 def halves() -> list[np.ndarray]:
     """Two masks without a pixel in common."""
     left, right = mask(), mask()
