@@ -466,6 +466,21 @@ def test_a_description_that_contradicts_itself_is_refused(options, message):
         Folder(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_names": ["lesion", "lesion"]}, "'lesion' is there twice"),
+        ({"class_names": ["background", "optic\u00a0disc"]}, r"'optic\\xa0disc' has characters that cannot be printed"),
+        ({"labels": {"a\tb": 255}}, r"'a\\tb' has characters that cannot be printed"),
+        ({"foreground": "above_zero", "class_names": ["cells", "cells"]}, "'cells' is there twice"),
+        ({"class_names": ["background", ""]}, "a name is empty"),
+    ],
+)
+def test_names_that_no_checkpoint_can_have_are_refused(options, message):
+    with pytest.raises(ConfigError, match=f"^names of classes: {message}"):
+        Folder(**options)
+
+
 def test_names_given_beside_a_description_are_their_spelling_and_order():
     labels = {"background": 0, "optic_disc": 128, "cup": 255}
     listing = Folder(labels=labels, class_names=["background", "cup", "optic disc"]).list_samples(

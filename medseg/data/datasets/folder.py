@@ -21,6 +21,7 @@ from medseg.data.datasets.label_rules import Given, find_labels, refuse_lossy
 from medseg.data.datasets.label_values import (
     Labels,
     above_zero,
+    check_names,
     check_number,
     described_labels,
     ignored_spans,
@@ -67,7 +68,7 @@ class Folder(Dataset):
         intensity_range: the stored values that become 0 and 255, [low, high], or `percentiles`; see
             `medseg.data.pixel_format`.
 
-    Raises `ConfigError` for arguments that contradict each other.
+    Raises `ConfigError` for arguments that contradict each other and for names that are equal or cannot be printed.
     """
 
     name = "folder"
@@ -103,6 +104,7 @@ class Folder(Dataset):
             self.described = with_names(described_labels(labels, self.given.ignored), names, num_classes)
         elif foreground is not None:
             self.described = with_names(above_zero(self.given.ignored, names), None, num_classes)
+        check_names(self.described.names if self.described else names or ())
         self._labels = self.described
         stated = intensity_range
         self.intensity_range = stated if stated is None or isinstance(stated, str) else [float(each) for each in stated]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from medseg.data.datasets.layout import threshold
-from medseg.data.labels import IGNORE_INDEX
+from medseg.data.labels import IGNORE_INDEX, fault_of_names
 from medseg.data.sources.decode_masks import COLOUR, colour_value, value_name
 from medseg.errors import ConfigError
 
@@ -200,6 +200,13 @@ def span_of(value: Any, key: str) -> Span:
         f'{key} is {value!r}; it must be a whole number, a range such as "1-50", a colour such as "#ff0000", or a '
         "list of these"
     )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `ConfigError` for names of classes that cannot be."""
+    fault = fault_of_names(names)
+    if fault:
+        raise ConfigError(f"names of classes: {fault}")
 
 
 def check_number(num_classes: int | None) -> None:
