@@ -86,7 +86,9 @@ def test_other_suffixes_are_given():
 
 @pytest.mark.parametrize("kinds", [("img_{}", "img_{}_contour"), ("gt_img_{}", "edge_img_{}")])
 def test_the_patterns_that_are_advised_pair_images_whose_names_end_in_a_number(kinds):
-    names = [f"images/img_{n}.png" for n in range(4)] + [f"masks/{kind.format(n)}.png" for kind in kinds for n in range(4)]
+    names = [f"images/img_{n}.png" for n in range(4)] + [
+        f"masks/{kind.format(n)}.png" for kind in kinds for n in range(4)
+    ]
     with pytest.raises(DataError, match="choose one kind with") as raised:
         Folder().list_samples(named(*names))
     patterns = re.findall(r"'data\.mask_pattern=(.*?)'", str(raised.value))

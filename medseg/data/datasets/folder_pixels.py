@@ -113,9 +113,9 @@ def look_at(data: bytes, file: str, asked: PixelFormat | None = None, *, unpack:
 def positions(size: int) -> np.ndarray:
     """Return the positions of `SAMPLED` values among `size`, or of all: one in each of as many equal stretches.
 
-    With equal steps from one to the next, images of many widths and heights would be looked at in a few columns only, or
-    in one channel. So it varies where in its stretch a position is; the same for images of one size, without a stream
-    of random numbers, which NumPy may change between its versions.
+    With equal steps from one to the next, images of many sizes would be looked at in a few columns only, or in one
+    channel. So it varies where in its stretch a position is; the same for images of one size, and without a stream of
+    random numbers, which NumPy may change between its versions.
     """
     stretches = np.arange(min(size, SAMPLED))
     return ((stretches + stretches**2 * GOLDEN % 1) * size / len(stretches)).astype(np.int64)

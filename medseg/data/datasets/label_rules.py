@@ -91,9 +91,7 @@ def find_labels(source: Source, masks: Mapping[str, MaskContent], given: Given) 
     return labels
 
 
-def refuse_lossy(
-    source: Source, masks: Mapping[str, MaskContent], num_classes: int, ignored: tuple[Span, ...]
-) -> None:
+def refuse_lossy(source: Source, masks: Mapping[str, MaskContent], num_classes: int, ignored: tuple[Span, ...]) -> None:
     """Raise `DataError` where a mask is stored lossily and there are more than two classes, or values to ignore."""
     lossy = next((file for file, content in masks.items() if content.lossy), None)
     if lossy is None:

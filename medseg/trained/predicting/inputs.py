@@ -92,7 +92,7 @@ def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable
 
 
 def _list_files(path: Path, leave_out: Callable[[Path], bool]) -> tuple[Path, list[Path]]:
-    """Return the files of a folder, a file or a pattern, and the folder, the file or, of a pattern, that of `matching`."""
+    """Return the files of a folder, a file or a pattern, and the folder, the file or the folder of `matching`."""
     if path.is_dir():
         return path, list(_below(path, leave_out))
     if is_special(path):

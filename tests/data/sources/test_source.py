@@ -80,7 +80,11 @@ def test_folder_source_lists_and_reads(tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_hidden_files_and_folders_are_left_out_below_a_root_that_may_be_hidden(tmp_path, kind):
-    hidden = {".ipynb_checkpoints/a.png": b"x", "Top/images/.ipynb_checkpoints/a-checkpoint.png": b"x", "Top/.a.png": b"x"}
+    hidden = {
+        ".ipynb_checkpoints/a.png": b"x",
+        "Top/images/.ipynb_checkpoints/a-checkpoint.png": b"x",
+        "Top/.a.png": b"x",
+    }
     root = tmp_path / ".data" / ".mine"
     root.parent.mkdir()
     if kind == "zip":
