@@ -38,7 +38,7 @@ class Facts:
         levels: how often each value occurs in each channel, C x 256.
         ignored: part of all pixels that count nowhere, 0..1.
         brightness: mean value of each image over its channels, N, 0..1.
-        duplicates: images that show the same thing, if not both are left out by the split.
+        duplicates: pairs of images that show the same thing, both of them used by the split.
         problems: detected by the preparation; without duplicates, which depend on the split.
         groups: id -> patient, video or other group; empty where none is known.
     """

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from medseg.config.checks.data import PATCHES, groups_table
 from medseg.config.checks.kinds import CHANNELS, MAX_SIDE, SIZE, checked
 from medseg.config.encoders import without_folder
+from medseg.data.labels import fault_of_names
 from medseg.data.pixel_format import EIGHT_BITS, PixelFormat, fits
 from medseg.errors import ConfigError, UserError, count
 from medseg.trained.building import build, refused
@@ -104,6 +105,8 @@ def checkpoint_metadata(
         normalisation: mean and standard deviation per channel.
         pixels: of the data of the training; None, where they are not known, means files of 8 bits.
         others: the other attributes of `Metadata`.
+
+    Raises `ConfigError` for what a checkpoint cannot have, before anything is trained that nobody could read.
     """
     mean, std = (list(values) for values in normalisation) if normalisation else (None, None)
     data = {key: value for key, value in configuration["data"].items() if key in DATA_KEYS}
@@ -113,7 +116,12 @@ def checkpoint_metadata(
     model = without_folder(configuration["model"])
     config = {"model": model, "data": data, "channels_last": configuration["channels_last"]}
     pixels = pixels or PixelFormat(channels=data["in_channels"])
-    return {"config": config, "pixels": pixels.to_dict(), "mean": mean, "std": std, **others}
+    metadata = {"config": config, "pixels": pixels.to_dict(), "mean": mean, "std": std, **others}
+    try:
+        checked_metadata(metadata)
+    except ValueError as error:
+        raise ConfigError(f"a checkpoint with these settings could not be read again: {error}") from None
+    return metadata
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,14 @@ def check_metadata(content: Any, file: Path) -> Metadata:
     Raises `UserError`.
     """
     try:
+        return checked_metadata(content)
+    except ValueError as error:
+        raise refused(file, error) from None
+
+
+def checked_metadata(content: Any) -> Metadata:
+    """Return metadata, or raise `ValueError` that says in one line what cannot be."""
+    try:
         for key, value in values_in(content):
             check_plain(key, value)
         metadata = Metadata.model_validate(content)
@@ -202,8 +218,9 @@ def check_metadata(content: Any, file: Path) -> Metadata:
         for classes in (data.get("num_classes"), model.get("num_classes")):
             if isinstance(classes, int) and len(names) != classes:
                 raise ValueError(f"class_names has {len(names)} names for {classes} classes")
-        if len(set(names)) < len(names) or not all(name and name.isprintable() for name in names):
-            raise ValueError("class_names are not different, printable names")
+        fault = fault_of_names(names)
+        if fault:
+            raise ValueError(f"class_names: {fault}")
         for key, values in (("mean", mean), ("std", std)):
             if values is not None and len(values) != channels:
                 raise ValueError(f"{key} has {count(len(values), 'value')} for {count(channels, 'channel')}")
@@ -211,9 +228,9 @@ def check_metadata(content: Any, file: Path) -> Metadata:
             raise ValueError("std has a value that is not above 0")
     except ValidationError as error:
         first = error.errors()[0]
-        raise refused(file, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (ValueError, TypeError, ConfigError) as error:
-        raise refused(file, error) from None
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (TypeError, ConfigError) as error:
+        raise ValueError(str(error)) from None
     return metadata
 
 

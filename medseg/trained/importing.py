@@ -20,6 +20,7 @@ from medseg.errors import ConfigError, UserError, printable
 from medseg.models.reference import RELEASED, find_network, import_reference
 from medseg.trained.checkpoint import PREFIX, checkpoint_metadata
 from medseg.trained.files import KEY, write_checkpoint
+from medseg.trained.matching import convolutions_of_image
 from medseg.trained.state_dicts import read_state
 
 
@@ -69,13 +70,10 @@ def import_released(cfg: DictConfig) -> Path:
 
 # What the authors did differently.
 def with_channels_reversed(make: partial[nn.Module], network: nn.Module) -> nn.Module:
-    """Make a network that was trained on blue, green, red take red, green, blue: its first weights are turned round."""
-    # The layers that see the image are those that change with its channels.
+    """Make a network that was trained on blue, green, red take red, green, blue: its first layers are turned round."""
     wider = partial(make.func, **{**make.keywords, "in_channels": make.keywords["in_channels"] + 1})().state_dict()
     state = network.state_dict()
-    network.load_state_dict(
-        {name: value if value.shape == wider[name].shape else value.flip(1) for name, value in state.items()}
-    )
+    network.load_state_dict(state | {name: state[name].flip(1) for name in convolutions_of_image(state, wider)})
     return network
 
 

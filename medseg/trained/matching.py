@@ -55,7 +55,9 @@ def match(
     if not first_difference(ours, theirs):
         result.loaded = {name: theirs[name].to(value.dtype) for name, value in ours.items()}
         return result
-    varying = {number: changes(ours, make_other(number)) for number in ("num_classes", "in_channels")}
+    others = {number: make_other(number) for number in ("num_classes", "in_channels")}
+    varying = {number: changes(ours, other) for number, other in others.items()}
+    of_image = convolutions_of_image(ours, others["in_channels"])
     both = [name for name in ours if name in theirs and ours[name].shape != theirs[name].shape]
     numbers = {*changed, *(n for n, of in varying.items() if any(depends(k, ours[k], theirs[k], of) for k in both))}
     rest_ours = {}
@@ -64,7 +66,7 @@ def match(
         number = next((n for n in numbers if depends(name, value, other, varying[n])), None)
         if other is not None and other.shape == value.shape and same_kind(other, value):
             result.loaded[name] = other.to(value.dtype)
-        elif number == "in_channels" and other is not None and (fitted := with_channels(other, value)) is not None:
+        elif name in of_image and other is not None and (fitted := with_channels(other, value)) is not None:
             result.loaded[name] = fitted.to(value.dtype)
             result.adapted[name] = f"{other.shape[1]} -> {value.shape[1]}"
         elif number is not None:
@@ -102,6 +104,19 @@ def changes(ours: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Varying
 def differing(one: Tensor, other: Tensor) -> frozenset[int]:
     """Return the dimensions in which the shapes of two tensors differ."""
     return frozenset(d for d, sizes in enumerate(zip(one.shape, other.shape, strict=True)) if len(set(sizes)) > 1)
+
+
+def convolutions_of_image(ours: Mapping[str, Tensor], wider: Mapping[str, Tensor]) -> list[str]:
+    """Return the weights of the convolutions that see the image, `wider` being the network with one more channel.
+
+    They have one more input there; those with the fewest tell the channels, as some may see features beside the image.
+    The widths of hidden layers may depend on the channels as well, and grow by more. A layer may also be there for some
+    numbers of channels only, such as a shortcut of as many channels as its block has.
+    """
+    inputs = {name: value.shape[1] for name, value in ours.items() if value.dim() == 4}
+    grown = {name for name in inputs if name in wider and wider[name].shape[1:2] == (inputs[name] + 1,)}
+    channels = min((inputs[name] for name in grown), default=None)
+    return [name for name in inputs if inputs[name] == channels and (name in grown or name not in wider)]
 
 
 def depends(name: str, ours: Tensor, theirs: Tensor | None, varying: Varying) -> bool:

@@ -120,22 +120,22 @@ class TrainedNetwork:
         images: np.ndarray,
         *,
         flips: Sequence[Sequence[int]] = ((),),
-        least: tuple[int, int] | None = None,
+        pad_to: tuple[int, int] | None = None,
     ) -> np.ndarray:
         """Return the class probabilities of images, N x H x W x channels uint8 -> N x classes x H x W float32.
 
         Args:
             images: as `prepare` makes them.
             flips: dimensions to flip the images along; the probabilities are averaged over all of them.
-            least: height and width up to which smaller images are mirrored; None is the network's smallest size.
+            pad_to: height and width up to which smaller images are mirrored; None is the network's smallest size.
 
         Raises `UserError` where the network fails, for want of memory for example.
         """
         pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         image = normalise(pixels, *self.normalisation)
         height, width = image.shape[-2:]
-        least = least or (self.min_size or 1, self.min_size or 1)
-        image = mirror_pad(image, 0, max(0, least[0] - height), 0, max(0, least[1] - width))
+        pad_to = pad_to or (self.min_size or 1, self.min_size or 1)
+        image = mirror_pad(image, 0, max(0, pad_to[0] - height), 0, max(0, pad_to[1] - width))
         total: Any = sum(self._softmax(image.flip(tuple(dims))).flip(tuple(dims)) for dims in flips)
         return (total[..., :height, :width] / len(flips)).cpu().numpy()
 

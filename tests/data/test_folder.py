@@ -84,6 +84,29 @@ def test_other_suffixes_are_given():
             Folder(mask_pattern=wrong)
 
 
+@pytest.mark.parametrize("kinds", [("img_{}", "img_{}_contour"), ("gt_img_{}", "edge_img_{}")])
+def test_the_patterns_that_are_advised_pair_images_whose_names_end_in_a_number(kinds):
+    names = [f"images/img_{n}.png" for n in range(4)] + [
+        f"masks/{kind.format(n)}.png" for kind in kinds for n in range(4)
+    ]
+    with pytest.raises(DataError, match="choose one kind with") as raised:
+        Folder().list_samples(named(*names))
+    patterns = re.findall(r"'data\.mask_pattern=(.*?)'", str(raised.value))
+    assert {pattern.replace("*", "img_{}") for pattern in patterns} == {*kinds}
+    for pattern in patterns:
+        samples = Folder(mask_pattern=pattern).list_samples(named(*names)).samples
+        assert [s.masks for s in samples] == [(f"masks/{pattern.replace('*', f'img_{n}')}.png",) for n in range(4)]
+
+
+def test_a_number_behind_a_pattern_is_the_image_s_before_it_is_the_mask_s():
+    source = named("images/img.png", "images/img_1.png", *(f"masks/mask_img{n}.png" for n in ("", "_1", "_1_2", "_2")))
+    samples = Folder(mask_pattern="mask_*").list_samples(source).samples
+    assert {s.id: s.masks for s in samples} == {
+        "img": ("masks/mask_img.png", "masks/mask_img_2.png"),
+        "img_1": ("masks/mask_img_1.png", "masks/mask_img_1_2.png"),
+    }
+
+
 @pytest.mark.parametrize("kind", ["labels", "Annotations", "Ground Truth"])
 def test_folders_of_other_names_are_found_where_only_they_can_be_meant(kind):
     names = [f"{folder}/{k}.png" for folder in ("Original", kind) for k in "abc"]
@@ -109,6 +132,17 @@ def test_masks_beside_their_images_are_found():
     }
     with pytest.raises(DataError, match="no images found"):
         Folder().list_samples(named("a.png", "a_b.png"))
+
+
+@pytest.mark.parametrize("above", ["", "images/", "mine/Imgs/p1/"])
+@pytest.mark.parametrize(("pattern", "kind"), [(None, "a{}_mask"), ("gt-*", "gt-a{}")])
+def test_masks_beside_their_images_are_found_in_folders_of_images(above, pattern, kind):
+    pairs = {f"a{number}": f"{above}{kind.format(number)}.png" for number in range(3)}
+    source = named(*(f"{above}{name}.png" for name in pairs), *pairs.values())
+    source.files |= {name: encode(mask()) for name in pairs.values()}
+    listing = Folder(mask_pattern=pattern).list_samples(source)
+    assert {s.id.split("__")[-1]: s.masks for s in listing.samples} == {name: (m,) for name, m in pairs.items()}
+    assert not listing.problems
 
 
 def halves() -> list[np.ndarray]:

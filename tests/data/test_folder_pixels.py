@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from medseg.data.datasets import Folder
+from medseg.data.datasets.folder_pixels import look_at, positions
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.prepared.prepare import prepare
 from medseg.data.sources.problems import FEW, read_problems
@@ -110,6 +111,21 @@ def test_percentiles_are_those_of_the_dataset():
     low, high = np.percentile(np.arange(1536), [0.5, 99.5])
     assert pixels.low == pytest.approx(low, abs=1)
     assert pixels.high == pytest.approx(high, abs=1)
+
+
+@pytest.mark.parametrize("height", [1000, 1333, 2000, 3999, 4000])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_percentiles_see_all_columns_and_channels(height, channels):
+    rows = np.tile(np.arange(60, dtype=np.uint16), (height, 1))  # each value is that of one column and channel
+    image = tiff(rows) if channels == 1 else tiff(rows.reshape(height, 20, 3), photometric="rgb")
+    sample = look_at(image, "a.tif", unpack=True).sample
+    assert sample.size == 4000
+    assert np.bincount(sample, minlength=60).min() > 0.5 * 4000 / 60
+
+
+def test_small_images_are_seen_whole():
+    for size in (1, 12, 3999, 4000):
+        np.testing.assert_array_equal(positions(size), np.arange(size))
 
 
 @pytest.mark.parametrize(

@@ -466,6 +466,21 @@ def test_a_description_that_contradicts_itself_is_refused(options, message):
         Folder(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_names": ["lesion", "lesion"]}, "'lesion' is there twice"),
+        ({"class_names": ["background", "optic\u00a0disc"]}, r"'optic\\xa0disc' has characters that cannot be printed"),
+        ({"labels": {"a\tb": 255}}, r"'a\\tb' has characters that cannot be printed"),
+        ({"foreground": "above_zero", "class_names": ["cells", "cells"]}, "'cells' is there twice"),
+        ({"class_names": ["background", ""]}, "a name is empty"),
+    ],
+)
+def test_names_that_no_checkpoint_can_have_are_refused(options, message):
+    with pytest.raises(ConfigError, match=f"^names of classes: {message}"):
+        Folder(**options)
+
+
 def test_names_given_beside_a_description_are_their_spelling_and_order():
     labels = {"background": 0, "optic_disc": 128, "cup": 255}
     listing = Folder(labels=labels, class_names=["background", "cup", "optic disc"]).list_samples(
@@ -483,6 +498,27 @@ def test_what_is_ignored_is_255_in_the_class_map():
     np.testing.assert_array_equal(read_all(colours, ignore="#ffffff")["a"], indices(0, 1, 255))
     ranges = folder([indices(0, 7, 250, 255)] * 2)
     np.testing.assert_array_equal(read_all(ranges, ignore=["250-254", 255])["a"], indices(0, 1, 255, 255))
+
+
+@pytest.mark.parametrize("ignored", [128, 65535])
+def test_what_is_ignored_beside_soft_edges_is_no_edge(ignored):
+    expected = np.zeros((480, 640), np.uint8)
+    cv2.circle(expected, (300, 200), 100, 255, -1)
+    cv2.circle(expected, (300, 200), 90, 1, -1)
+    masks = []
+    for k in range(3):
+        masks.append(np.choose(np.minimum(expected, 2), [0, 255, ignored]).astype(np.uint16))
+        masks[-1][0, :2] = 100 + k, 200 + k  # as at an edge
+    expected[0, 1] = 1
+    source = folder(masks)
+    source.files |= {name: encode(np.zeros((480, 640, 3), np.uint8)) for name in source.names if "images" in name}
+    np.testing.assert_array_equal(read_all(source, ignore=ignored)["c"], expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"labels": {"lesion": 255}}, {"num_classes": 2}])
+def test_a_jpeg_has_nothing_to_ignore(options):
+    message = refusal(folder([mask()] * 3, ".jpg"), ignore=128, **options)
+    assert "masks/a.jpg is a JPEG, which changes values, so that data.ignore cannot be told in it" in message
 
 
 @pytest.mark.parametrize("first", [1, 300, 70_000])

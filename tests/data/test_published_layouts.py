@@ -214,6 +214,16 @@ def test_all_of_cvc_is_split_by_the_split_file() -> None:
     assert len(set(dataset.groups(samples).values())) == 29
 
 
+def test_a_frame_of_cvc_that_is_left_out_does_not_make_the_others_a_test_set() -> None:
+    dataset = CVCClinicDB()
+    names = {f"{kind}/{frame}.tif" for kind in ("Original", "Ground Truth") for frame in range(1, 613)}
+    samples = dataset.list_samples(MemorySource(dict.fromkeys(names - {"Ground Truth/5.tif"}, b""))).samples
+    for usable in (samples, samples[1:]):  # one has no mask, one is not readable
+        assert Counter(dataset.assign_splits(usable, None, None).values()) == {"train": 429, "val": 61, "test": 122}
+    some = dataset.list_samples(MemorySource(dict.fromkeys(names - {"Original/5.tif"}, b"")))
+    assert set(dataset.assign_splits(some.samples, None, None).values()) == {"test"}
+
+
 def test_a_rar_archive_is_named_as_one(tmp_path: Path) -> None:
     (tmp_path / "CVC-ClinicDB.rar").write_bytes(b"Rar!\x1a\x07\x00" + bytes(100))
     for source in (tmp_path, tmp_path / "CVC-ClinicDB.rar"):

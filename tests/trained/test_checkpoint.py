@@ -92,8 +92,8 @@ def test_arguments_that_a_network_cannot_have(model: dict[str, Any], message: st
         ({"std": [0.5, float("nan"), 0.5]}, "std.1: "),
         ({"data_identity": 3}, "data_identity: "),
         ({"precision": None}, "precision: "),
-        ({"class_names": ["a", "a"]}, "class_names are not different"),
-        ({"class_names": ["background", "\x1b[31m\r\nx"]}, "class_names are not different, printable"),
+        ({"class_names": ["a", "a"]}, "class_names: 'a' is there twice"),
+        ({"class_names": ["background", "\x1b[31m\r\nx"]}, "class_names: .* cannot be printed"),
     ],
 )
 def test_settings_that_cannot_be(change: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from medseg.models import (
 )
 from medseg.models.reference import find_network
 from medseg.system.files import read_csv
-from medseg.trained.importing import import_released, with_background
+from medseg.trained.importing import import_released, with_background, with_channels_reversed
 from medseg.trained.state_dicts import read_state
 from medseg.training.evaluation import evaluate_checkpoint
 from tests.helpers import command, compose_config, train
@@ -173,6 +173,21 @@ def test_channels_in_another_order(golden: Path, tmp_path: Path, file: str, mode
         before = network.eval()(image)
         network.load_state_dict({key.removeprefix("network."): value for key, value in content["state_dict"].items()})
         after = network(image.flip(1))
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4 * before.abs().max().item())
+
+
+@pytest.mark.parametrize("width", [4, 16])  # with four channels, a block of four has no shortcut
+def test_hidden_layers_whose_widths_depend_on_the_channels_stay_as_they_are(width: int) -> None:
+    make = partial(MKUNet, in_channels=3, num_classes=2, channels=(width, 4, 6, 8, 10))
+    network = make().eval()
+    for value in network.parameters():
+        if value.dim() == 4:
+            nn.init.kaiming_normal_(value)
+    image = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        before = network(image)
+        after = with_channels_reversed(make, network)(image.flip(1))
+        assert (network(image) - before).abs().max() > 0.01 * before.abs().max()
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4 * before.abs().max().item())
 
 

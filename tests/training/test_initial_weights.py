@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from medseg.errors import UserError
-from medseg.models import UNet, UNetPlusPlus, import_reference
+from medseg.models import MKUNet, UNet, UNetPlusPlus, import_reference
 from medseg.runs.folder import RunFolder
 from medseg.trained.checkpoint import Checkpoint
 from medseg.trained.matching import Match, match
@@ -377,3 +377,28 @@ def test_a_layer_that_comes_and_goes_with_the_channels() -> None:
     assert "adapt.weight (3, 1, 1, 1) is not in it" in matched(make, (1, 2), make(3, 2)).difference
     back = matched(make, (3, 2), make(1, 2), ("in_channels",))
     assert (back.anew, back.difference, back.unused) == ({}, "", ["adapt.weight", "adapt.bias"])
+
+
+@pytest.mark.parametrize(("there", "here"), [(3, 1), (3, 5), (1, 3)])
+def test_hidden_layers_whose_widths_depend_on_the_channels_begin_anew(there: int, here: int) -> None:
+    make = states(MKUNet, channels=(4, 4, 6, 8, 10))
+    ours, theirs = make(here, 2), make(there, 2)
+    result = matched(make, (here, 2), theirs)
+    assert result.adapted == {"encoder.0.0.shortcut.weight": f"{there} -> {here}"}
+    assert {*result.anew} == {k for k in ours if ours[k].shape != theirs[k].shape} - result.adapted.keys()
+    assert not result.difference
+
+
+class SeenTwice(nn.Module):
+    """A network with a second layer that sees the image, beside features."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, 4, 3)
+        self.second = nn.Conv2d(in_channels + 4, num_classes, 3)
+
+
+def test_features_beside_the_image_are_no_channels() -> None:
+    make = states(SeenTwice)
+    result = matched(make, (1, 2), make(3, 2))
+    assert (result.adapted, result.anew) == ({"first.weight": "3 -> 1"}, {"second.weight": "in_channels"})

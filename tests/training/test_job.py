@@ -18,6 +18,7 @@ import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from medseg.data.prepared.dataset import PreparedDataset
 from medseg.errors import ConfigError, UserError
 from medseg.runs.folder import RunFolder
 from medseg.system.files import read_csv
@@ -321,6 +322,15 @@ def test_bad_input_leaves_nothing_behind(
     with pytest.raises(error, match=message):
         train(place, *base, *overrides, "experiment=bad", tiny=False)
     assert not list((place / "runs").glob("bad/*"))
+
+
+def test_a_checkpoint_that_could_not_be_read_again_is_refused_before_training(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreparedDataset, "class_names", ("lesion", "lesion"))
+    with pytest.raises(ConfigError, match="could not be read again: class_names: 'lesion' is there twice"):
+        train(place, "experiment=unreadable")
+    assert not (place / "runs" / "unreadable").exists()
 
 
 def test_parts_that_are_optional(place: Path) -> None:

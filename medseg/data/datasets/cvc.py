@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -26,7 +27,8 @@ class CVCClinicDB(Dataset):
     are near-copies: `Sample.group` is the video that a frame is of, from the split file.
 
     Splits: `sequences` (429/61/122 frames of 20/3/6 videos; nothing official is published) and five folds of whole
-    videos. Of a part of the frames, all are for testing unless a split is named: they are an external test set.
+    videos. Where the source has a part of the frames, all are for testing unless a split is named: they are an external
+    test set.
     """
 
     name = "cvc"
@@ -40,9 +42,13 @@ class CVCClinicDB(Dataset):
     classes = ("background", "polyp")
     scores = REGION
     default_split = "sequences"
+    version = 2
 
     def list_samples(self, source: Source) -> Listing:
-        """List the pairs of `Original/` and `Ground Truth/`; ids are numbers of three digits, as frames follow."""
+        """List the pairs of `Original/` and `Ground Truth/`; ids are numbers of three digits, as frames follow.
+
+        `Sample.split` is `test` where the source lacks frames.
+        """
         files: dict[str, dict[str, str]] = {"o": {}, "g": {}}
         for name in source.names:
             match = _FILE.search(name)
@@ -50,6 +56,8 @@ class CVCClinicDB(Dataset):
                 files[match["kind"][0].lower()][f"{int(match['number']):03d}"] = name
         videos = {id_: row["group"] for id_, row in read_table(self.name, self.default_split).items()}
         samples, problems = pair_by_id(files["o"], files["g"], groups=videos)
+        if not videos.keys() <= files["o"].keys():
+            samples = [replace(sample, split="test") for sample in samples]
         expected = "CVC-ClinicDB/Original/<number>.tif with CVC-ClinicDB/Ground Truth/<number>.tif"
         return listing(self.title, source.location, expected, samples, self.classes, problems)
 
@@ -59,10 +67,12 @@ class CVCClinicDB(Dataset):
         return image, threshold(labels, sample.masks[0])
 
     def assign_splits(self, samples: Sequence[Sample], split: str | None, fold: int | None) -> dict[str, str]:
-        """Look the frames up in the split files; those of a part of the archive are all for testing."""
-        whole = len(read_table(self.name, self.default_split))
-        if split is None and fold is None and len(samples) < whole:
-            _say_incomplete(len(samples), whole)
+        """Look the frames up in the split files; those of a part of the archive are all for testing.
+
+        A whole archive remains one where bad frames of it are left out.
+        """
+        if split is None and fold is None and any(sample.split == "test" for sample in samples):
+            _say_incomplete(len(samples), len(read_table(self.name, self.default_split)))
             return {sample.id: "test" for sample in samples}
         return super().assign_splits(samples, split, fold)
 

@@ -21,12 +21,13 @@ from medseg.data.datasets.label_rules import Given, find_labels, refuse_lossy
 from medseg.data.datasets.label_values import (
     Labels,
     above_zero,
+    check_names,
     check_number,
     described_labels,
     ignored_spans,
     with_names,
 )
-from medseg.data.datasets.layout import check_size, threshold, value_list
+from medseg.data.datasets.layout import check_size, value_list
 from medseg.data.labels import IGNORE_INDEX
 from medseg.data.pixel_format import PixelFormat
 from medseg.data.sources.decode import decode_image
@@ -67,13 +68,13 @@ class Folder(Dataset):
         intensity_range: the stored values that become 0 and 255, [low, high], or `percentiles`; see
             `medseg.data.pixel_format`.
 
-    Raises `ConfigError` for arguments that contradict each other.
+    Raises `ConfigError` for arguments that contradict each other and for names that are equal or cannot be printed.
     """
 
     name = "folder"
     title = "your images"
     source_option = "data.root"
-    version = 4
+    version = 5
     range_stated = True
     """Whether `intensity_range` is stated for these images; else it is that of a network's training."""
 
@@ -103,6 +104,7 @@ class Folder(Dataset):
             self.described = with_names(described_labels(labels, self.given.ignored), names, num_classes)
         elif foreground is not None:
             self.described = with_names(above_zero(self.given.ignored, names), None, num_classes)
+        check_names(self.described.names if self.described else names or ())
         self._labels = self.described
         stated = intensity_range
         self.intensity_range = stated if stated is None or isinstance(stated, str) else [float(each) for each in stated]
@@ -168,7 +170,7 @@ class Folder(Dataset):
         """Return how the masks are read, as described or by the rules; logs what is not described."""
         if self.described is not None:
             self._labels = self.described
-            refuse_lossy(source, contents, self.described.num_classes)
+            refuse_lossy(source, contents, self.described.num_classes, self.described.ignored)
             check_described(source, contents, self.described)
         else:
             self._labels = find_labels(source, contents, self.given)
@@ -250,7 +252,7 @@ class Folder(Dataset):
         for file in sample.masks:
             values, lossy = read_values(source, file)
             if self.labels(source).grey_edges and not lossy:
-                values = threshold(values.astype(np.uint16), file) * np.uint8(255)
+                values = self.labels(source).without_grey(values, file)
             check_size(image, values, sample.image, file)
             yield values
 

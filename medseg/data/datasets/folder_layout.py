@@ -145,9 +145,9 @@ def _collect(
         if other != name:
             raise DataError(f"{source.location}: {other} and {name} have the same name; which one counts? remove one")
     images, masks = files["images"], files["masks"]
-    if not kinds:
+    if not masks:
         masks = masks_beside(images, mask_pattern)
-        images = {key: file for key, file in images.items() if key not in masks} if masks else {}
+        images = {key: file for key, file in images.items() if key not in masks} if masks or kinds else {}
     return images, masks, tops, +ignored
 
 

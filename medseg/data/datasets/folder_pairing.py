@@ -29,6 +29,7 @@ KNOWN = (("", ""), ("", "_mask"), ("", "_segmentation"))
 """Affixes that go together: some masks can have one and others another."""
 
 _NUMBER = re.compile(r"[ _-]*\(?\d{1,4}\)?$")
+_MASK_NUMBER = r"(?:[ _-]+\(?\d+\)?|\(\d+\))"
 
 
 def pair_masks(
@@ -106,8 +107,12 @@ def fits(stem: str, names: set[str], pattern: str | None) -> tuple[str, Affix] |
     """Return the image that the name of a mask holds, the longest, and what is around it; None where there is none."""
     if pattern is not None:
         before, _, behind = pattern.partition("*")
-        match = re.fullmatch(rf"{re.escape(before)}(.+?){re.escape(behind)}(?:[ _-]+\(?\d+\)?|\(\d+\))?", stem)
-        return (match[1], (before, behind)) if match and match[1] in names else None
+        # The name of an image may itself end in a number, as that of a further mask does: `img_1`, `img_mask_1`.
+        for number in ("", _MASK_NUMBER):
+            match = re.fullmatch(rf"{re.escape(before)}(.+?){re.escape(behind)}{number}", stem)
+            if match and match[1] in names:
+                return match[1], (before, behind)
+        return None
     if stem in names:
         return stem, ("", "")
     ends = [at for at in range(len(stem) + 1) if is_boundary(stem, at)]

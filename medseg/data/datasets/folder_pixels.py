@@ -26,6 +26,9 @@ PERCENTILES = (0.5, 99.5)
 USUAL = 99.9
 """Percentile of all values that the nominal range is compared with."""
 
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""A number whose multiples by squares have fractions without a pattern."""
+
 UINT8 = np.dtype(np.uint8)
 
 
@@ -102,9 +105,20 @@ def look_at(data: bytes, file: str, asked: PixelFormat | None = None, *, unpack:
     values = read_stored(data, file).values.ravel()
     if dtype.kind == "f" and not np.isfinite(values).all():
         return None
-    sample = values[:: max(1, math.ceil(values.size / SAMPLED))].copy()
+    sample = values[positions(values.size)]
     missed = asked is not None and dtype.kind in "iuf" and asked.misses(values)
     return Look(file, dtype, channels, values.min().item(), values.max().item(), sample, missed)
+
+
+def positions(size: int) -> np.ndarray:
+    """Return the positions of `SAMPLED` values among `size`, or of all: one in each of as many equal stretches.
+
+    With equal steps from one to the next, images of many sizes would be looked at in a few columns only, or in one
+    channel. So it varies where in its stretch a position is; the same for images of one size, and without a stream of
+    random numbers, which NumPy may change between its versions.
+    """
+    stretches = np.arange(min(size, SAMPLED))
+    return ((stretches + stretches**2 * GOLDEN % 1) * size / len(stretches)).astype(np.int64)
 
 
 def _missed(looks: Mapping[str, Look], asked: PixelFormat, where: str, stated: bool) -> list[Problem]:

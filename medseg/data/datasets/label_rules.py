@@ -5,7 +5,7 @@
    With K given, values below K are class indices, whether all of them occur or not; masks with other values are then
    reported one by one, unless they are half of all masks.
 3. Masks of 0 and 255 with a few grey pixels (soft edges) are thresholded: values above 127 are foreground.
-4. A lossily stored mask (JPEG, lossy WebP) is thresholded too, and goes with two classes only.
+4. A lossily stored mask (JPEG, lossy WebP) is thresholded too, and goes with two classes only and nothing ignored.
 5. Everything else ends in one message: the values with their frequency, and the options that describe them.
 """
 
@@ -85,16 +85,23 @@ def find_labels(source: Source, masks: Mapping[str, MaskContent], given: Given) 
         shown = value_list(values or every)
         raise DataError(f"{source.location}: every mask holds {shown} and nothing else; there is nothing to segment")
     labels = reading(source, masks, values, given)
-    refuse_lossy(source, masks, len(values) if labels is None else labels.num_classes)
+    refuse_lossy(source, masks, len(values) if labels is None else labels.num_classes, given.ignored)
     if labels is None:
         raise undecided(source, masks, values, given)
     return labels
 
 
-def refuse_lossy(source: Source, masks: Mapping[str, MaskContent], num_classes: int) -> None:
-    """Raise `DataError` where a mask is stored lossily and there are more than two classes."""
+def refuse_lossy(source: Source, masks: Mapping[str, MaskContent], num_classes: int, ignored: tuple[Span, ...]) -> None:
+    """Raise `DataError` where a mask is stored lossily and there are more than two classes, or values to ignore."""
     lossy = next((file for file, content in masks.items() if content.lossy), None)
-    if lossy is not None and num_classes > 2:
+    if lossy is None:
+        return
+    if ignored:
+        raise DataError(
+            f"{source.location}: {lossy} is a JPEG, which changes values, so that data.ignore cannot be told in it; "
+            "save all masks as PNG"
+        )
+    if num_classes > 2:
         raise DataError(
             f"{source.location}: {lossy} is a JPEG and can only be black and white, which does not go with "
             f"{num_classes} values in all masks; save all masks as PNG"

@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from medseg.data.labels import IGNORE_INDEX
+from medseg.data.datasets.layout import threshold
+from medseg.data.labels import IGNORE_INDEX, fault_of_names
 from medseg.data.sources.decode_masks import COLOUR, colour_value, value_name
 from medseg.errors import ConfigError
 
@@ -43,7 +44,8 @@ class Labels:
         values: of each class.
         ignored: values of pixels that count nowhere.
         others: the class of all other values; None where these are unexpected.
-        grey_edges: masks of 0 and 255 with grey between are thresholded, above 127 is 255, before values are looked up.
+        grey_edges: masks of 0 and 255 with grey between are thresholded, above 127 is 255, before values are looked up;
+            see `without_grey`.
         rule: how this was decided, in words.
     """
 
@@ -76,6 +78,17 @@ class Labels:
         """Return those values that mean no class, sorted."""
         each = np.array(sorted(values), np.int64)
         return each[self.classes_of(each) < 0].tolist()
+
+    def without_grey(self, values: np.ndarray, file: str) -> np.ndarray:
+        """Return a mask of 0 and 255 with grey between as 0 and 255 alone; what is ignored keeps its value.
+
+        Raises `SampleError` as `threshold` does.
+        """
+        ignored = np.zeros(values.shape, bool)
+        for low, high in self.ignored:
+            ignored |= (values >= low) & (values <= high)
+        grey = np.where(ignored, 0, values).astype(np.uint16)
+        return np.where(ignored, values, threshold(grey, file) * np.uint8(255))
 
     def to_classes(self, values: np.ndarray) -> np.ndarray:
         """Return the class map, H x W uint8, of a mask whose values are all expected; 255 is ignored."""
@@ -187,6 +200,13 @@ def span_of(value: Any, key: str) -> Span:
         f'{key} is {value!r}; it must be a whole number, a range such as "1-50", a colour such as "#ff0000", or a '
         "list of these"
     )
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `ConfigError` for names of classes that cannot be."""
+    fault = fault_of_names(names)
+    if fault:
+        raise ConfigError(f"names of classes: {fault}")
 
 
 def check_number(num_classes: int | None) -> None:

@@ -56,7 +56,7 @@ class Source(ABC):
     """Files by name. Can be read from several threads at once."""
 
     names: list[str]
-    """Sorted, '/'-separated, relative; without folders and without what an operating system left behind."""
+    """Sorted, '/'-separated, relative; without folders, hidden files and what an operating system left behind."""
     identity: str
     """SHA-256 over the list of contents. Of an archive: names, sizes and CRCs, so that its location does not matter; of
     a folder: names, sizes and times of change."""
@@ -225,7 +225,7 @@ class EmptySource(Source):
 def walk(
     root: Path, below: str, *, follow: bool, above: frozenset[str] = frozenset()
 ) -> Iterable[tuple[str, int, int]]:
-    """Yield (name, size, time of change in ns) of every file below a folder; junk is left out.
+    """Yield (name, size, time of change in ns) of every file below a folder; see `is_junk` for what is left out.
 
     With `follow`, links are followed, but for one to a folder that it is in itself (`above`). Without, a link to a
     folder inside is not followed, since what it leads to is listed anyway, and one that leads out raises `DataError`.

@@ -21,15 +21,19 @@ MAX_RATIO = 200
 """Compression ratio beyond which a member above `LARGE_MEMBER` is taken for a bomb. A small, empty mask may compress
 a thousandfold; among the archives in use, the ISBI 2012 labels come highest, at 29."""
 
-JUNK_NAMES = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
+JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 
 READ_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, ValueError, OverflowError)
 
 
 def is_junk(name: str) -> bool:
-    """Tell whether a file is what macOS or Windows left behind: `__MACOSX/`, `._x`, `.DS_Store`, `Thumbs.db`."""
+    """Tell whether a file is hidden, or what macOS or Windows left behind: `__MACOSX/`, `Thumbs.db`.
+
+    Hidden is what is below a folder whose name begins with a dot, such as `.ipynb_checkpoints/`, and a file of such a
+    name. `name` is below the root of its source, which may be hidden itself.
+    """
     parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1].lower() in JUNK_NAMES
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].lower() in JUNK_NAMES
 
 
 def check_members(infos: list[zipfile.ZipInfo], path: Path) -> dict[str, zipfile.ZipInfo]:

@@ -69,14 +69,15 @@ def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable
         raise UserError("input is an empty list; give a folder, a file or a pattern")
     roots, files, ignored = [], dict[Path, None](), set[str]()
     for path in paths:
-        root, candidates = _list_files(Path(os.path.abspath(Path(path).expanduser())), leave_out)  # noqa: PTH100
+        absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
+        root, candidates = _list_files(absolute, leave_out)
         known = []
         for file in candidates:
             if file == root or (file.suffix.lower().lstrip(".") in EXTENSIONS and not is_special(file)):
                 known.append(file)
             else:
                 ignored.add(file.suffix or file.name)
-        if root.is_dir() and not glob.has_magic(str(path)):
+        if root == absolute and root.is_dir():
             root, known = _without_masks(root, known)
         roots.append(root)
         files |= dict.fromkeys(known)
@@ -91,7 +92,7 @@ def find_inputs(given: str | Path | Sequence[str | Path], *, leave_out: Callable
 
 
 def _list_files(path: Path, leave_out: Callable[[Path], bool]) -> tuple[Path, list[Path]]:
-    """Return the files of a folder, a file or a pattern, and the folder, the file or what precedes the wildcards."""
+    """Return the files of a folder, a file or a pattern, and the folder, the file or the folder of `matching`."""
     if path.is_dir():
         return path, list(_below(path, leave_out))
     if is_special(path):
@@ -120,11 +121,12 @@ def _without_masks(folder: Path, files: Sequence[Path]) -> tuple[Path, list[Path
 
 
 def matching(pattern: Path) -> tuple[Path, list[Path]]:
-    """Return the folder before the first wildcard of a pattern, and the paths that match it, sorted.
+    """Return the deepest folder above a pattern that exists as it is written, and the paths that match, sorted.
 
-    That folder does not depend on the matches. Hidden files and folders do not match.
+    Wildcards are what is below that folder, whose name may have brackets. It does not depend on the matches. Hidden
+    files and folders below it do not match.
     """
-    fixed = next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
+    fixed = next(parent for parent in pattern.parents if parent.is_dir())
     hidden = re.compile(r"(^|/)\.")
     matches = fixed.glob(str(pattern.relative_to(fixed)))
     return fixed, sorted(path for path in matches if not hidden.search(path.relative_to(fixed).as_posix()))

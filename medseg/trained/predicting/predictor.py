@@ -72,7 +72,7 @@ class Predictor:
         self.scale = 1.0 if scale is None and (patches or tile is not None) else scale
         self.tile = (tile, tile) if tile else usual_window(self.networks, patches=patches)
         # These networks may take no other size than that of their patches.
-        self.least = self.tile if patches else None
+        self.pad_to = self.tile if patches else None
         self.overlap = overlap
         self._thread = ThreadPoolExecutor(1, "network")
 
@@ -154,7 +154,7 @@ class Predictor:
         """Run a network on an image resized to `size`, height and width: classes x height x width."""
         prepared = network.prepare(image, size)
         batch = np.require(prepared[None], requirements="W")  # PyTorch warns of memory that is only for reading
-        run = partial(network.probabilities, batch, flips=self.flips, least=self.least)
+        run = partial(network.probabilities, batch, flips=self.flips, pad_to=self.pad_to)
         return self._thread.submit(run).result()[0]
 
 

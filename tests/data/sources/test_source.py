@@ -78,6 +78,22 @@ def test_folder_source_lists_and_reads(tmp_path):
             source.read(name)
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_hidden_files_and_folders_are_left_out_below_a_root_that_may_be_hidden(tmp_path, kind):
+    hidden = {
+        ".ipynb_checkpoints/a.png": b"x",
+        "Top/images/.ipynb_checkpoints/a-checkpoint.png": b"x",
+        "Top/.a.png": b"x",
+    }
+    root = tmp_path / ".data" / ".mine"
+    root.parent.mkdir()
+    if kind == "zip":
+        source = ZipSource(write_zip(root, {**FILES, **hidden}))
+    else:
+        source = FolderSource(write_folder(root, {**FILES, **hidden}))
+    assert contents(source) == FILES
+
+
 def test_zip_identity_depends_on_the_contents_alone(tmp_path):
     first = write_zip(tmp_path / "a" / "x.zip", FILES)
     moved = write_zip(tmp_path / "b" / "y.zip", dict(reversed(FILES.items())), zipfile.ZIP_STORED)

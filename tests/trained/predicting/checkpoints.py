@@ -59,12 +59,12 @@ def metadata_of(
         ([0.4, 0.5, 0.6][:in_channels], [0.2, 0.25, 0.3][:in_channels])
         if in_channels <= 3
         else ([0.5] * in_channels, [0.25] * in_channels),
-        class_names=list(class_names),
+        class_names=[str(number) for number in range(len(class_names))],  # those given may be invalid
         data_identity="0123456789abcdef",
         precision="32-true",
         device="cpu",
     )
-    return {**made, **changes}
+    return {**made, "class_names": list(class_names), **changes}
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -45,6 +45,21 @@ def test_the_masks_of_a_folder_are_not_predicted(
     assert len(caplog.messages) == bool(count)
 
 
+def test_brackets_in_the_name_of_a_folder_are_no_wildcards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data [1]"
+    write_files(folder / "p[ab]", "images/a.png images/b1.png images/b2.png masks/a.png masks/b1.png masks/b2.png")
+    monkeypatch.chdir(folder)
+    for given, predicted in {
+        folder: ["p[ab]/images/a.png", "p[ab]/images/b1.png", "p[ab]/images/b2.png"],
+        folder / "p[ab]": ["a.png", "b1.png", "b2.png"],
+        "p[ab]/images/a.png": ["a.png"],
+        "p[ab]/images/b*.png": ["b1.png", "b2.png"],
+        "*/images/b[2-9].png": ["p[ab]/images/b2.png"],
+        tmp_path / "data [[]1]" / "*/masks/a.png": ["data [1]/p[ab]/masks/a.png"],
+    }.items():
+        assert [each.image for each in find_inputs(given, leave_out=NOTHING).images] == predicted
+
+
 def test_what_is_named_is_predicted(tmp_path: Path) -> None:
     write_files(tmp_path, "images/a.png masks/a.png")
     for given in ([tmp_path / "images", tmp_path / "masks"], str(tmp_path / "*/*.png"), str(tmp_path / "*")):

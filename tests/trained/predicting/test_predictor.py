@@ -146,6 +146,8 @@ def test_what_a_checkpoint_may_be(tmp_path: Path) -> None:
     assert find_checkpoints(runs[0]) == files[:1]
     assert find_checkpoints(str(tmp_path / "run-*")) == files
     assert find_checkpoints([files[1], runs[0], files[1]]) == [files[1], files[0]], "each once"
+    files = [write_checkpoint(tmp_path / "proj [v2]" / run.name / "checkpoints" / "best.ckpt") for run in runs]
+    assert find_checkpoints(tmp_path / "proj [v2]" / "run-*") == files
     with pytest.raises(UserError, match=r"walk-\*: finds no run folder"):
         find_checkpoints(tmp_path / "walk-*")
     with pytest.raises(UserError, match="no such run folder or checkpoint"):
