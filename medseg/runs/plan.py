@@ -58,7 +58,9 @@ class RunPlan:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do; one that was trained with `test=false` may have to be tested now."""
-        return self.folder.finished and not (self.cfg.test and self.folder.status.get("untested"))
+        status = self.folder.status
+        state, to_test = status.get("state"), self.cfg.test and status.get("untested")
+        return state == "finished" or (state == "trained" and not to_test)
 
     @cached_property
     def record(self) -> dict[str, Any]:
