@@ -244,10 +244,6 @@ def make_study(jobs: list[PlannedJob], written: Mapping[str, str]) -> Study:
         both = both or next((key for key in space if f"{given}.".startswith(f"{key}.")), None)
         if both is not None:
             raise ConfigError(f"'{written.get(given, word)}': {both} is tuned; leave this out, or ~tuning.space.{both}")
-    if cfg.continue_from is not None:
-        raise ConfigError(
-            "continue_from goes on with one training, and protocol=tuned chooses its settings: leave it out"
-        )
     tuning: Any = OmegaConf.to_container(cfg.tuning, resolve=True)
     fixed = {
         key: value
