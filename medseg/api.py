@@ -35,6 +35,7 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     from medseg.config.compose import compose
     from medseg.config.tuning import is_searched
     from medseg.errors import ConfigError
+    from medseg.sweeps.server import has_one_device
     from medseg.system.signals import preserved_signal_handlers
     from medseg.training.continuing import plan_training
     from medseg.training.start import train
@@ -42,9 +43,9 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     show_messages()
     words = _words("train", overrides, {"model": model, "data": data})
     cfg, hydra_config = compose("train", words)
-    if str(cfg.trainer.get("strategy", "auto")).startswith("ddp"):
+    if str(cfg.trainer.get("strategy", "auto")).startswith("ddp") or not has_one_device(cfg.trainer):
         raise ConfigError(
-            "medseg.fit trains in this process; for several processes give `medseg train trainer=ddp ...`"
+            "medseg.fit trains in this process, on one device; for several give `medseg train trainer=ddp ...`"
         )
     if is_searched(cfg.tuning):
         raise ConfigError(
