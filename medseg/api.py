@@ -64,6 +64,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a trained network on any data and split, as `medseg evaluate` does, and return the summary of its scores.
 
+    It scores in this process, so on one device.
+
         summary = medseg.evaluate("runs/main/RUN", data="isic")
         summary["headline"]["dice"]["mean"]
 
@@ -76,12 +78,17 @@ def evaluate(
     Raises `medseg.errors.UserError` for what the user can put right.
     """
     from medseg.config.compose import compose
+    from medseg.errors import ConfigError
+    from medseg.sweeps.server import has_one_device
     from medseg.training.evaluation import evaluate_checkpoint
 
     show_messages()
     (folder,) = _paths(run)
     words = _words("evaluate", [f"split={split}", *overrides], {"checkpoint": folder, "data": data})
-    return evaluate_checkpoint(compose("evaluate", words)[0], words)[1]
+    cfg, _ = compose("evaluate", words)
+    if not has_one_device(cfg.trainer):
+        raise ConfigError("medseg.evaluate scores in this process, on one device; for several give `medseg evaluate ...`")
+    return evaluate_checkpoint(cfg, words)[1]
 
 
 def load(

@@ -87,6 +87,8 @@ def test_what_cannot_be(words: list[str]) -> None:
     for several in ("trainer=ddp", "trainer.devices=2", "trainer.devices=[0,1]", "trainer.devices=-1"):
         with pytest.raises(ConfigError, match="trains in this process, on one device"):
             medseg.fit("unet", overrides=[several, "dry_run=true"])
+    with pytest.raises(ConfigError, match="scores in this process, on one device"):
+        medseg.evaluate("no/run", overrides=["trainer.devices=2"])
     with pytest.raises(ConfigError, match="trains once, in this process"):
         medseg.fit("unet", overrides=["protocol=tuned"])
     with pytest.raises(TypeError, match="a list of words"):
