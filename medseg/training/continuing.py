@@ -48,15 +48,16 @@ def check_initial_weights(plan: RunPlan) -> None:
 
 
 def earlier_run(plan: RunPlan) -> RunFolder | None:
-    """Return the run that `continue_from` names; None where it names none, or is gone and no longer needed.
+    """Return the run that `continue_from` names; None where it names none, or the planned run has gone on from it.
 
     Raises `UserError` for a run that is not finished, that had other settings, or as many epochs, and where settings are to be tuned.
     """
     given = plan.cfg.continue_from
     if given is None:
         return None
-    has_gone_on, to_tune = plan.folder.finished or plan.folder.last_checkpoint.exists(), is_searched(plan.cfg.tuning)
-    if has_gone_on and not plan.cfg.force and not to_tune and not Path(given).expanduser().exists():
+    has_gone_on = not plan.cfg.force and (plan.folder.finished or plan.folder.last_checkpoint.exists())
+    to_tune = is_searched(plan.cfg.tuning)
+    if has_gone_on and not to_tune and not Path(given).expanduser().exists():
         return None
     folder = find_run(given)[0]
     run = read_run(folder.path)
@@ -84,7 +85,7 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
         raise ConfigError(
             f"{key}: early stopping ended this run after {count(trained, 'epoch')}; a higher limit changes nothing"
         )
-    return folder
+    return None if has_gone_on else folder
 
 
 def copy_training(earlier: RunFolder, folder: RunFolder) -> None:
