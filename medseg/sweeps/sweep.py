@@ -105,6 +105,8 @@ class Sweep(Sweeper):
             (finished if is_finished(job) else due).append(job)
         for job in finished:
             log.info("finished already, so not repeated: %s", job.name)
+        if self.command.check_finished is not None:
+            self.command.check_finished([job.plan for job in finished if job.plan])
         if any(has_measured_precision(job) for job in due):
             share_bf16_speedup()
         try:
