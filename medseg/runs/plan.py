@@ -38,7 +38,8 @@ class RunPlan:
         facts: what it is: name, experiment, model, data, seed, fold, setting (what the runs of all seeds share),
             choices and default_choices (group -> option), overrides (as given on the command line); of a trial of a
             tuning, what those that it is compared with share.
-        repeated: whether it is to be done even where it is finished: by force, or to see if the user's files changed.
+        started_again: whether its job is started although it is finished: by force, or to see if the user's files
+            changed.
         cfg: the composed configuration, which must stay as it is.
         options: that it was composed of.
         root: absolute path of the user's images; None for a published dataset.
@@ -48,7 +49,7 @@ class RunPlan:
 
     folder: RunFolder
     facts: Mapping[str, Any]
-    repeated: bool
+    started_again: bool
     cfg: DictConfig
     options: Options
     root: str | None
@@ -68,11 +69,12 @@ class RunPlan:
 
         Runs that begin with those of other seeds share their name.
         """
-        given, here = self.cfg.initial_weights, Path.cwd()
+        given = self.cfg.initial_weights
         began = None if given is None else read_yaml(self.folder.config, optional=True).get("initial_weights")
-        if began is None or (file_in_run(began) or absolute(began, here)) == (file_in_run(given) or absolute(given, here)):
+        if began is None:
             return None
-        return str(began)
+        one, other = (file_in_run(path) or absolute(path, Path.cwd()) for path in (str(began), str(given)))
+        return None if one == other else str(began)
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     return RunPlan(
         RunFolder(parent / facts["name"]),
         facts,
-        repeated=bool(cfg.force or root),
+        started_again=bool(cfg.force or root),
         cfg=cfg,
         options=options,
         root=root,

@@ -21,7 +21,7 @@ MOST = 10_000
 AGAIN = 10
 """Suggestions in a row that were tried already, after which another combination is taken."""
 
-Known = Callable[[Values], Trial | None]
+EndedTrial = Callable[[Values], Trial | None]
 """Returns the trial of some values; None where it has not ended."""
 
 
@@ -34,7 +34,7 @@ class Search(Protocol):
 
     budget: int
 
-    def ask(self, known: Known) -> list[Values]:
+    def ask(self, ended_trial: EndedTrial) -> list[Values]:
         """Return the values to try next, those of trials that may run at the same time; none at the end."""
         ...
 
@@ -54,8 +54,8 @@ class Grid:
             raise ConfigError(f"tuning.space has {self.budget:,} combinations; tuning.search=optuna takes fewer trials")
         self.all = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
 
-    def ask(self, known: Known) -> list[Values]:
-        return [values for values in self.all if known(values) is None]
+    def ask(self, ended_trial: EndedTrial) -> list[Values]:
+        return [values for values in self.all if ended_trial(values) is None]
 
 
 class TreeParzen:
@@ -91,11 +91,11 @@ class TreeParzen:
         if usual.keys() == space.keys() and all(holds(space[key], value) for key, value in usual.items()):
             self.suggest_next(usual)
 
-    def ask(self, known: Known) -> list[Values]:
+    def ask(self, ended_trial: EndedTrial) -> list[Values]:
         while len(self.tried) < self.budget:
             self.suggested = self.suggested or self.study.ask()
             values = {key: suggest(self.suggested, key, among) for key, among in self.space.items()}
-            trial = known(values)
+            trial = ended_trial(values)
             if trial is None:
                 return [values]
             # One that diverged is as bad as can be; left out, its values would be suggested again.

@@ -45,7 +45,9 @@ def test_a_search_ends_where_there_are_fewer_combinations_than_trials(space: dic
     assert len(values) == len({canonical(each) for each in values}) == combinations
 
 
-@pytest.mark.parametrize("space", [{"depth": whole(1, 50)}, {"rate": FRACTIONS}, {"depth": whole(1, 2), "r": FRACTIONS}])
+@pytest.mark.parametrize(
+    "space", [{"depth": whole(1, 50)}, {"rate": FRACTIONS}, {"depth": whole(1, 2), "r": FRACTIONS}]
+)
 def test_a_search_takes_the_trials_that_are_given(space: dict[str, Any]) -> None:
     assert len(tried(space, 5)) == 5
 
