@@ -87,7 +87,7 @@ def evaluate(
     words = _words("evaluate", [f"split={split}", *overrides], {"checkpoint": folder, "data": data})
     cfg, _ = compose("evaluate", words)
     if not has_one_device(cfg.trainer):
-        raise ConfigError("medseg.evaluate scores in this process, on one device; for several give `medseg evaluate ...`")
+        raise ConfigError("medseg.evaluate scores in this process, on one device; for several give `medseg evaluate`")
     return evaluate_checkpoint(cfg, words)[1]
 
 

@@ -51,7 +51,7 @@ EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
 
 IN_RUN = re.compile(r"(?:.*/)?([^/]+)-seed(\d+)(?:/(.*))?")
-"""The path of a run, or of a file in it: what the runs of all seeds share, the seed, the path of the file in the run."""
+"""The path of a run, or of a file in it: what the runs of all seeds share, the seed, the file's path in the run."""
 
 BEST = ("checkpoints", "checkpoints/best.ckpt")
 """Paths in a run that mean the same as the run itself."""
@@ -157,8 +157,8 @@ def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 def normalized(key: str, value: Any) -> Any:
     """Write a value in the one form that others of its meaning are written in.
 
-    A square size is one number; a run to begin with is what the runs of all seeds share of it; a precision has its long name;
-    a mapping whose order counts is a list of pairs.
+    A square size is one number; a run to begin with is what the runs of all seeds share of it; a precision has its long
+    name; a mapping whose order counts is a list of pairs.
     """
     if key in ORDERED and isinstance(value, Mapping):
         return [list(pair) for pair in value.items()]

@@ -153,8 +153,8 @@ def check_same_source(first: PlannedJob, other: PlannedJob) -> None:
     one, two = (settings_of(job.cfg, None)["data"].get("source") if job.plan else None for job in (first, other))
     if one != two:
         raise ConfigError(
-            f"data.source has two values for one run, {one} and {two}; give those of each an experiment=...; no job was "
-            "started"
+            f"data.source has two values for one run, {one} and {two}; give those of each an experiment=...; no job "
+            "was started"
         )
 
 

@@ -50,7 +50,8 @@ def check_initial_weights(plan: RunPlan) -> None:
 def earlier_run(plan: RunPlan) -> RunFolder | None:
     """Return the run that `continue_from` names; None where it names none, or the planned run has gone on from it.
 
-    Raises `UserError` for a run that is not finished, that had other settings, or as many epochs, and where settings are to be tuned.
+    Raises `UserError` for a run that is not finished, that had other settings, or as many epochs, and where settings
+    are to be tuned.
     """
     given = plan.cfg.continue_from
     if given is None:

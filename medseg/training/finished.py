@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.encoders import kind_of
 from medseg.errors import UserError
@@ -26,7 +27,11 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
 
     Raises `UserError` where `data.source` names other images than those that a run was trained on.
     """
-    for text in dict.fromkeys(text for plan in plans for text in (changed_data(plan), changed_weights(plan)) if text):
+    identity, checksum = cache(identity_of_source), cache(sha256_of)  # a sweep has many runs of few files
+    changed = [
+        text for plan in plans for text in (changed_data(plan, identity), changed_weights(plan, checksum)) if text
+    ]
+    for text in dict.fromkeys(changed):
         log.warning("%s", text)
     lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
     for plan in plans:
@@ -44,44 +49,55 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
         log.warning("%s %s; without training anew: %s %s %s", whose, what, command, where, options)
 
 
-def changed_data(plan: RunPlan) -> str | None:
-    """Tell of the user's files that have changed since the run was trained on them.
+def changed_data(plan: RunPlan, identity: Callable[[DictConfig], str | None]) -> str | None:
+    """Tell of the user's files that have changed since the run was trained on them; `identity`: `identity_of_source`.
 
-    Raises `UserError` where they are others. The archives of a published dataset are the same in any folder.
+    Raises `UserError` where they are others.
     """
     data, folder = plan.cfg.data, plan.folder
     if data.get("source") is None:
-        return None
-    from medseg.config.instantiate import instantiate
-    from medseg.data.sources.finding import open_source
-
-    dataset = instantiate(data.dataset)
-    if dataset.archives:
         return None
     began = read_yaml(folder.config, optional=True).get("data", {}).get("source")
     moved = began is not None and absolute(str(began), Path.cwd()) != absolute(data.source, Path.cwd())
     if not moved and not Path(data.source).expanduser().exists():
         return None  # which a finished run does not need
-    if read_json(folder.data).get("source_identity") == open_source(dataset, data.source).identity:
+    if identity(data) in (None, read_json(folder.data).get("source_identity")):
         return None
     if moved:
         raise UserError(
-            f"data.source={data.source}: {folder.path} was trained on other files, those in {began}; another experiment=... "
-            "trains on these, and force=true trains that run on them anew"
+            f"data.source={data.source}: {folder.path} was trained on other files, those in {began}; another "
+            "experiment=... trains on these, and force=true trains that run on them anew"
         )
     return f"the files in {data.source} have changed since; force=true trains on them anew"
 
 
-def changed_weights(plan: RunPlan) -> str | None:
+def identity_of_source(data: DictConfig) -> str | None:
+    """Return what tells the files in `data.source` from others.
+
+    None for a published dataset, whose archives are the same in any folder.
+    """
+    from medseg.config.instantiate import instantiate  # not above: most finished runs need no data
+    from medseg.data.sources.finding import open_source
+
+    dataset = instantiate(data.dataset)
+    return None if dataset.archives else open_source(dataset, data.source).identity
+
+
+def changed_weights(plan: RunPlan, checksum: Callable[[Path], str]) -> str | None:
     """Tell of the file that the run's encoder began with where it holds something else now."""
     source = plan.cfg.model.get("encoder_weights")
     if isinstance(source, str) and kind_of(source) == "file" and Path(source).expanduser().is_file():
-        from medseg.data.prepared.fingerprint import sha256_file
-
         before = read_json(plan.folder.pretrained, optional=True).get("sha256")
-        if before not in (None, sha256_file(Path(source).expanduser())):
+        if before is not None and before != checksum(Path(source).expanduser()):
             return f"{source} has changed since; force=true begins with its weights anew"
     return None
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    from medseg.data.prepared.fingerprint import sha256_file
+
+    return sha256_file(file)
 
 
 def other_scores(plan: RunPlan) -> Iterator[Remark]:
@@ -110,6 +126,6 @@ def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
     """Tell of probabilities that neither the test of a run nor an evaluation of it has kept."""
     folder = plan.folder
     kept = (folder.test, folder.evaluations / f"{plan.facts['data']}-test")
-    if plan.cfg.save_probabilities and folder.summary.is_file():
-        if not any((each / "probabilities.npz").is_file() for each in kept):
-            yield "kept no probabilities", "medseg evaluate", "save_probabilities=true"
+    lacking = not any((each / "probabilities.npz").is_file() for each in kept)
+    if plan.cfg.save_probabilities and folder.summary.is_file() and lacking:
+        yield "kept no probabilities", "medseg evaluate", "save_probabilities=true"

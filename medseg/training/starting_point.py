@@ -94,8 +94,8 @@ def find_starting_point(cfg: DictConfig, plan: RunPlan) -> StartingPoint:
         checkpoint = None if cfg.force else checkpoint_to_resume(plan.folder)
     if checkpoint is not None and plan.other_weights is not None:
         raise UserError(
-            f"{plan.folder.path}: the interrupted run began with initial_weights={plan.other_weights}; give it these, or "
-            "begin anew with force=true, or as another experiment"
+            f"{plan.folder.path}: the interrupted run began with initial_weights={plan.other_weights}; give it these, "
+            "or begin anew with force=true, or as another experiment"
         )
     # A run that goes on has its weights and its normalisation in its checkpoint.
     begins = cfg.initial_weights is not None and checkpoint is None

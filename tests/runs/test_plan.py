@@ -56,8 +56,8 @@ def test_one_file_of_weights_has_one_name_in_every_folder(tmp_path: Path, monkey
         return plan_run(cfg, HydraConfig.get())
 
     (tmp_path / "other").mkdir()
-    ways = ((tmp_path, "w.pth"), (tmp_path, "./w.pth"), (tmp_path / "other", "../w.pth"), (tmp_path, f"{tmp_path}/w.pth"))
-    (name,) = {planned(*way).folder.path.name for way in ways}
+    names = {planned(tmp_path, given).folder.path.name for given in ("w.pth", "./w.pth", f"{tmp_path}/w.pth")}
+    (name,) = {*names, planned(tmp_path / "other", "../w.pth").folder.path.name}
     assert planned(tmp_path / "other", "w.pth").folder.path.name != name
     # Older versions wrote a path as it was given, and a name made of that.
     plan = planned(tmp_path, "w.pth")

@@ -71,7 +71,7 @@ def test_a_run_on_the_files_of_another_folder_is_refused(tmp_path: Path, caplog:
     (other, without) = (plan_of(tmp_path, sites, *words) for words in ([f"data.source={tmp_path / 'b'}"], []))
     assert other.folder.path == without.folder.path == run.folder.path
     assert lines([run, without], caplog) == []
-    message = f"data.source={tmp_path}/b: {run.folder.path} was trained on other files, those in {tmp_path}/a; another exp"
+    message = f"data.source={tmp_path}/b: {run.folder.path} was trained on other files, those in {tmp_path}/a; another"
     with pytest.raises(UserError, match=message):
         check_finished([run, other])
     (tmp_path / "a" / "c.png").touch()

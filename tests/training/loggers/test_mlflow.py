@@ -187,8 +187,8 @@ def test_a_database_that_cannot_be_opened_is_one_warning_at_once(
     folder = tmp_path / "runs" / experiment / "a"
     folder.mkdir(parents=True)
     (tmp_path / "runs" / "mlflow.db").mkdir()
-    record = {"name": "a", "experiment": experiment, "model": "a", "data": "b", "setting": "a", "seed": 0, "choices": {}}
-    mirror = mlflow_logger(run=RunInfo(folder, record, "0" * 32, {"seed": 0}))
+    record = {"name": "a", "experiment": experiment, "model": "a", "data": "b", "setting": "a", "seed": 0}
+    mirror = mlflow_logger(run=RunInfo(folder, {**record, "choices": {}}, "0" * 32, {"seed": 0}))
     began = time.monotonic()
     mirror.begin()
     assert time.monotonic() - began < 5
