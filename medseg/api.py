@@ -35,6 +35,7 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     from medseg.config.compose import compose
     from medseg.config.tuning import is_searched
     from medseg.errors import ConfigError
+    from medseg.sweeps.server import has_one_device
     from medseg.system.signals import preserved_signal_handlers
     from medseg.training.continuing import plan_training
     from medseg.training.start import train
@@ -42,9 +43,9 @@ def fit(model: str | None = None, data: str | Path | None = None, overrides: Seq
     show_messages()
     words = _words("train", overrides, {"model": model, "data": data})
     cfg, hydra_config = compose("train", words)
-    if str(cfg.trainer.get("strategy", "auto")).startswith("ddp"):
+    if str(cfg.trainer.get("strategy", "auto")).startswith("ddp") or not has_one_device(cfg.trainer):
         raise ConfigError(
-            "medseg.fit trains in this process; for several processes give `medseg train trainer=ddp ...`"
+            "medseg.fit trains in this process, on one device; for several give `medseg train trainer=ddp ...`"
         )
     if is_searched(cfg.tuning):
         raise ConfigError(
@@ -63,6 +64,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a trained network on any data and split, as `medseg evaluate` does, and return the summary of its scores.
 
+    It scores in this process, so on one device.
+
         summary = medseg.evaluate("runs/main/RUN", data="isic")
         summary["headline"]["dice"]["mean"]
 
@@ -75,12 +78,17 @@ def evaluate(
     Raises `medseg.errors.UserError` for what the user can put right.
     """
     from medseg.config.compose import compose
+    from medseg.errors import ConfigError
+    from medseg.sweeps.server import has_one_device
     from medseg.training.evaluation import evaluate_checkpoint
 
     show_messages()
     (folder,) = _paths(run)
     words = _words("evaluate", [f"split={split}", *overrides], {"checkpoint": folder, "data": data})
-    return evaluate_checkpoint(compose("evaluate", words)[0], words)[1]
+    cfg, _ = compose("evaluate", words)
+    if not has_one_device(cfg.trainer):
+        raise ConfigError("medseg.evaluate scores in this process, on one device; for several give `medseg evaluate`")
+    return evaluate_checkpoint(cfg, words)[1]
 
 
 def load(

@@ -84,8 +84,11 @@ def test_what_cannot_be(words: list[str]) -> None:
         medseg.fit("unett", overrides=words)
     with pytest.raises(ConfigError, match="no/folder: no such folder"):
         medseg.fit("unet", Path("no/folder"), words)
-    with pytest.raises(ConfigError, match="trains in this process"):
-        medseg.fit("unet", overrides=["trainer=ddp"])
+    for several in ("trainer=ddp", "trainer.devices=2", "trainer.devices=[0,1]", "trainer.devices=-1"):
+        with pytest.raises(ConfigError, match="trains in this process, on one device"):
+            medseg.fit("unet", overrides=[several, "dry_run=true"])
+    with pytest.raises(ConfigError, match="scores in this process, on one device"):
+        medseg.evaluate("no/run", overrides=["trainer.devices=2"])
     with pytest.raises(ConfigError, match="trains once, in this process"):
         medseg.fit("unet", overrides=["protocol=tuned"])
     with pytest.raises(TypeError, match="a list of words"):

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config import yaml_files
 from medseg.config.overrides import command_title
 from medseg.errors import ConfigError
+from medseg.runs.plan import RunPlan
 from medseg.sweeps.job import Planner
 from medseg.sweeps.planned_job import PlannedJob
 
@@ -29,6 +30,7 @@ class Command:
         planner: tells which run a configuration means, for a command that makes run folders.
         program: `python -m <program>` starts the command; None for `medseg <name>`.
         dry_run: prints what the jobs of a multirun would do, given them and the launcher's configuration.
+        check_finished: warns where finished runs, which are not repeated, are not quite what is asked for.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Command:
     planner: Planner | None = None
     program: tuple[str, ...] | None = None
     dry_run: Callable[[Sequence[PlannedJob], DictConfig], None] | None = None
+    check_finished: Callable[[Sequence[RunPlan]], None] | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -72,7 +72,17 @@ def run_command(command: Command) -> None:
         # Not for every command: there, any folder beside `experiments/`, such as runs/, hides the key of its name.
         Plugins.instance().register(ExperimentsSearchPath)
     check = functools.partial(check_configuration, config_name=command.name)
-    register(SweptCommand(command.arguments, command.name, check, command.planner, tuple(conditions), command.dry_run))
+    register(
+        SweptCommand(
+            command.arguments,
+            command.name,
+            check,
+            command.planner,
+            tuple(conditions),
+            command.dry_run,
+            command.check_finished,
+        )
+    )
     # Of the launchers in conf/hydra/, which their plugins describe as well.
     warnings.filterwarnings("ignore", message="(?s).*validated against ConfigStore schema.*")
     # Hydra then raises what it would otherwise print in many lines.

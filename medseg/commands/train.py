@@ -16,6 +16,7 @@ from medseg.sweeps.planned_job import PlannedJob
 from medseg.system.process import is_first_process
 from medseg.training import start as training
 from medseg.training.continuing import plan_training
+from medseg.training.finished import check_finished
 
 SUMMARY = """
 medseg train trains a segmentation network: it prepares the data, trains, selects the best epoch on the
@@ -66,6 +67,7 @@ COMMAND = Command(
     planner=plan_training,
     program=("medseg.train",),
     dry_run=dry_run,
+    check_finished=check_finished,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -48,6 +49,12 @@ LATER = {
 
 EARLIER_RUNS = ("continue_from", "initial_weights")
 """Keys whose value is another run, or its checkpoint."""
+
+IN_RUN = re.compile(r"(?:.*/)?([^/]+)-seed(\d+)(?:/(.*))?")
+"""The path of a run, or of a file in it: what the runs of all seeds share, the seed, the file's path in the run."""
+
+BEST = ("checkpoints", "checkpoints/best.ckpt")
+"""Paths in a run that mean the same as the run itself."""
 
 ORDERED = ("data.labels", "data.dataset.labels")
 """Mappings whose order counts: the classes are numbered by it."""
@@ -150,8 +157,8 @@ def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
 def normalized(key: str, value: Any) -> Any:
     """Write a value in the one form that others of its meaning are written in.
 
-    A square size is one number; a run to begin with is what the runs of all seeds share; a precision has its long name;
-    a mapping whose order counts is a list of pairs.
+    A square size is one number; a run to begin with is what the runs of all seeds share of it; a precision has its long
+    name; a mapping whose order counts is a list of pairs.
     """
     if key in ORDERED and isinstance(value, Mapping):
         return [list(pair) for pair in value.items()]
@@ -160,10 +167,22 @@ def normalized(key: str, value: Any) -> Any:
     if key == "trainer.precision":
         return PRECISION_NAMES.get(str(value), value)
     if key in EARLIER_RUNS and isinstance(value, str):
-        setting = re.search(r"([^/]+)-seed\d+(/|$)", value)
-        return setting[1] if setting else value
+        setting, _, file = file_in_run(value) or (posixpath.normpath(value), "", "")
+        return setting if key == "continue_from" else f"{setting}{file}"  # which goes on from the run in any case
     two = key.endswith(SIZE) and isinstance(value, list | tuple) and len(value) == 2
     return value[0] if two and value[0] == value[1] else value
+
+
+def file_in_run(path: str) -> tuple[str, str, str] | None:
+    """Return of a path what the runs of all seeds share, the seed, and the file; None for what is in no run.
+
+    The file is its path in the run after a `/`, and empty for the run itself and its best checkpoint.
+    """
+    match = IN_RUN.fullmatch(posixpath.normpath(path))
+    if match is None:
+        return None
+    setting, seed, file = match.groups()
+    return setting, seed, "" if file in (None, *BEST) else f"/{file}"
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

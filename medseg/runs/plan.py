@@ -21,9 +21,9 @@ from medseg.errors import UserError
 from medseg.runs.defaults import Options, choices_of, deviations, options_of
 from medseg.runs.equivalence import find_equivalent
 from medseg.runs.folder import RunFolder
-from medseg.runs.naming import canonical, file_name, leaves, model_name, run_name
+from medseg.runs.naming import canonical, file_in_run, file_name, leaves, model_name, run_name
 from medseg.runs.run import Run, from_record
-from medseg.system.files import read_json, write_json
+from medseg.system.files import read_json, read_yaml, write_json
 
 SMP_NETWORK = "medseg.models.SMPNetwork"
 """The class whose encoders can be written in two ways."""
@@ -38,7 +38,8 @@ class RunPlan:
         facts: what it is: name, experiment, model, data, seed, fold, setting (what the runs of all seeds share),
             choices and default_choices (group -> option), overrides (as given on the command line); of a trial of a
             tuning, what those that it is compared with share.
-        repeated: whether it is to be done even where it is finished: by force, or to see if the user's files changed.
+        started_again: whether its job is started although it is finished: by force, or to see if the user's files
+            changed.
         cfg: the composed configuration, which must stay as it is.
         options: that it was composed of.
         root: absolute path of the user's images; None for a published dataset.
@@ -48,7 +49,7 @@ class RunPlan:
 
     folder: RunFolder
     facts: Mapping[str, Any]
-    repeated: bool
+    started_again: bool
     cfg: DictConfig
     options: Options
     root: str | None
@@ -58,7 +59,22 @@ class RunPlan:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do; one that was trained with `test=false` may have to be tested now."""
-        return self.folder.finished and not (self.cfg.test and self.folder.status.get("untested"))
+        status = self.folder.status
+        state, to_test = status.get("state"), self.cfg.test and status.get("untested")
+        return state == "finished" or (state == "trained" and not to_test)
+
+    @property
+    def other_weights(self) -> str | None:
+        """The `initial_weights` that the run in the folder has begun with, where the plan has others.
+
+        Runs that begin with those of other seeds share their name.
+        """
+        given = self.cfg.initial_weights
+        began = None if given is None else read_yaml(self.folder.config, optional=True).get("initial_weights")
+        if began is None:
+            return None
+        one, other = (file_in_run(path) or absolute(path, Path.cwd()) for path in (str(began), str(given)))
+        return None if one == other else str(began)
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -115,9 +131,12 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
         return run.with_settings(leaves(settings_of(filled, root)))
 
     def planned(stored: Mapping[str, Any]) -> Run:
-        run, written = with_classes(stored.get("data.num_classes")), stored.get("data.root")
-        same_root = root is not None and written is not None and absolute(str(written), here) == root
-        return run.with_settings({**run.settings, "data.root": written}) if same_root else run
+        run, paths = with_classes(stored.get("data.num_classes")), {}
+        for key, path in (("data.root", root), ("initial_weights", settings["initial_weights"])):
+            written = stored.get(key)  # relative in runs of older versions
+            if path is not None and written is not None and absolute(str(written), here) == path:
+                paths[key] = written
+        return run.with_settings({**run.settings, **paths}) if paths else run
 
     if not (here / parent / name).is_dir():
         start = file_name(f"{facts['model']}-{choices['data']}-")
@@ -127,7 +146,7 @@ def plan_run(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
     return RunPlan(
         RunFolder(parent / facts["name"]),
         facts,
-        repeated=bool(cfg.force or root),
+        started_again=bool(cfg.force or root),
         cfg=cfg,
         options=options,
         root=root,
@@ -152,6 +171,8 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     data, model = settings["data"], settings["model"]
     if root is not None:
         data["root"] = root
+    if isinstance(begins_with := settings.get("initial_weights"), str) and file_in_run(begins_with) is None:
+        settings["initial_weights"] = absolute(begins_with, Path.cwd())
     weights = model.get("encoder_weights")
     if isinstance(weights, str) and kind_of(weights) == "file":
         model["encoder_weights"] = absolute(weights, Path.cwd())

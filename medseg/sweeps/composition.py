@@ -22,6 +22,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from medseg.config.explain import explain
 from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError, UserError
+from medseg.runs.plan import RunPlan, settings_of
 from medseg.sweeps import planned_config
 from medseg.sweeps.conditions import Condition, add_overrides, read_conditions
 from medseg.sweeps.job import Planner
@@ -49,6 +50,7 @@ class SweptCommand:
         conditions: overrides of the command line for some of the jobs.
         dry_run: prints what the jobs would do, given them and the launcher's configuration; None for a command that
             has no `dry_run`.
+        check_finished: warns where finished runs, which are not repeated, are not quite what is asked for.
     """
 
     program: tuple[str, ...]
@@ -57,6 +59,7 @@ class SweptCommand:
     planner: Planner | None
     conditions: tuple[Condition, ...] = ()
     dry_run: Callable[[Sequence[PlannedJob], DictConfig], None] | None = None
+    check_finished: Callable[[Sequence[RunPlan]], None] | None = None
 
 
 class Composer:
@@ -111,6 +114,7 @@ class Composer:
                 kind = UserError if type(error) is UserError else ConfigError
                 raise kind(f"{text}{where if len(combinations) > 1 else ''}") from error
             if job.key in jobs:
+                check_same_source(jobs[job.key], job)
                 log.warning("the same run as another job, so left out: %s", " ".join(overrides))
             jobs.setdefault(job.key, job)
         return list(jobs.values())
@@ -142,6 +146,16 @@ class Composer:
         if others not in self.composed:
             self.composed[others] = self.loader.load_sweep_config(self.config, list(overrides))
         return with_seed(self.composed[others], overrides, int(seeds[0].partition("=")[2]))
+
+
+def check_same_source(first: PlannedJob, other: PlannedJob) -> None:
+    """Raise `ConfigError` where two jobs mean the same run with the data of two folders."""
+    one, two = (settings_of(job.cfg, None)["data"].get("source") if job.plan else None for job in (first, other))
+    if one != two:
+        raise ConfigError(
+            f"data.source has two values for one run, {one} and {two}; give those of each an experiment=...; no job "
+            "was started"
+        )
 
 
 def with_seed(composed: DictConfig, overrides: Sequence[str], seed: int) -> DictConfig:

@@ -21,7 +21,7 @@ MOST = 10_000
 AGAIN = 10
 """Suggestions in a row that were tried already, after which another combination is taken."""
 
-Known = Callable[[Values], Trial | None]
+EndedTrial = Callable[[Values], Trial | None]
 """Returns the trial of some values; None where it has not ended."""
 
 
@@ -34,7 +34,7 @@ class Search(Protocol):
 
     budget: int
 
-    def ask(self, known: Known) -> list[Values]:
+    def ask(self, ended_trial: EndedTrial) -> list[Values]:
         """Return the values to try next, those of trials that may run at the same time; none at the end."""
         ...
 
@@ -54,8 +54,8 @@ class Grid:
             raise ConfigError(f"tuning.space has {self.budget:,} combinations; tuning.search=optuna takes fewer trials")
         self.all = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
 
-    def ask(self, known: Known) -> list[Values]:
-        return [values for values in self.all if known(values) is None]
+    def ask(self, ended_trial: EndedTrial) -> list[Values]:
+        return [values for values in self.all if ended_trial(values) is None]
 
 
 class TreeParzen:
@@ -63,12 +63,12 @@ class TreeParzen:
 
     What it suggests follows from its seed and the scores of the trials before: asked again in another process, it
     repeats itself, so trials that have ended are not repeated. A third of the trials is drawn at random, at most 10.
-    Values that were tried already count once; after `AGAIN` of them in a row, the first combination of a list of values
-    that was not tried yet is.
+    Values that were tried already count once; after `AGAIN` of them in a row, the first combination that was not tried
+    yet is, where all can be listed: the space has no range of fractions, and at most `MOST` combinations.
 
     Args:
         space: lists or ranges.
-        trials: how many; no more than there are combinations of lists.
+        trials: how many; no more than there are combinations, where all can be listed.
         seed: of the suggestions.
         usual: the values without tuning; tried first where the space has them.
 
@@ -81,8 +81,7 @@ class TreeParzen:
         except ImportError:
             raise UserError("tuning.search=optuna is not installed: pip install 'medseg[optuna]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        lists = all(isinstance(among, list) for among in space.values())
-        self.grid = Grid(space).all if lists and math.prod(map(len, space.values())) <= MOST else []
+        self.grid = all_combinations(space)
         self.space, self.budget = space, min(trials, len(self.grid)) if self.grid else trials
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(1, trials // 3)))
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -92,11 +91,11 @@ class TreeParzen:
         if usual.keys() == space.keys() and all(holds(space[key], value) for key, value in usual.items()):
             self.suggest_next(usual)
 
-    def ask(self, known: Known) -> list[Values]:
+    def ask(self, ended_trial: EndedTrial) -> list[Values]:
         while len(self.tried) < self.budget:
             self.suggested = self.suggested or self.study.ask()
             values = {key: suggest(self.suggested, key, among) for key, among in self.space.items()}
-            trial = known(values)
+            trial = ended_trial(values)
             if trial is None:
                 return [values]
             # One that diverged is as bad as can be; left out, its values would be suggested again.
@@ -117,6 +116,19 @@ class TreeParzen:
         self.study.enqueue_trial(parameters)
 
 
+def all_combinations(space: Space) -> list[Values]:
+    """List every combination of lists and of ranges of whole numbers; none for more than `MOST`, or for fractions."""
+    values = {key: range(among["low"], among["high"] + 1) if is_whole(among) else among for key, among in space.items()}
+    if any(isinstance(among, Mapping) for among in values.values()) or math.prod(map(len, values.values())) > MOST:
+        return []
+    return Grid({key: list(among) for key, among in values.items()}).all
+
+
+def is_whole(among: Any) -> bool:
+    """Tell whether the values of a key are a range of whole numbers."""
+    return isinstance(among, Mapping) and all(isinstance(among[end], int) for end in ("low", "high"))
+
+
 def holds(among: Any, value: Any) -> bool:
     """Tell whether a list or a range has a value."""
     if isinstance(among, Mapping):
@@ -129,7 +141,7 @@ def suggest(trial: Any, key: str, among: Any) -> Any:
     if not isinstance(among, Mapping):
         return among[trial.suggest_categorical(key, list(range(len(among))))]
     low, high, log = among["low"], among["high"], among["log"]
-    if isinstance(low, int) and isinstance(high, int):
+    if is_whole(among):
         return trial.suggest_int(key, low, high, log=log)
     return rounded(trial.suggest_float(key, low, high, log=log))
 

@@ -32,8 +32,8 @@ from medseg.sweeps.launchers import (
     with_gpus,
 )
 from medseg.sweeps.options import check_sweep
-from medseg.sweeps.outcome import Outcome, count, report
-from medseg.sweeps.planned_job import PlannedJob, lost_job_outcome, or_finished_elsewhere, state_of
+from medseg.sweeps.outcome import Outcome, count, lost_job_outcome, or_finished_elsewhere, report, state_of
+from medseg.sweeps.planned_job import PlannedJob
 from medseg.sweeps.tuning import expected_jobs, is_tuned, tune
 from medseg.system.bf16 import may_depend_on_bf16, share_bf16_speedup
 
@@ -105,6 +105,8 @@ class Sweep(Sweeper):
             (finished if is_finished(job) else due).append(job)
         for job in finished:
             log.info("finished already, so not repeated: %s", job.name)
+        if self.command.check_finished is not None:
+            self.command.check_finished([job.plan for job in finished if job.plan])
         if any(has_measured_precision(job) for job in due):
             share_bf16_speedup()
         try:
@@ -148,7 +150,7 @@ class Sweep(Sweeper):
 
 def is_finished(job: PlannedJob) -> bool:
     """Tell whether a job is finished already and not to be repeated."""
-    return job.plan is not None and job.plan.finished and not job.plan.repeated
+    return job.plan is not None and job.plan.finished and not job.plan.started_again
 
 
 def has_measured_precision(job: PlannedJob) -> bool:

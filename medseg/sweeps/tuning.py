@@ -84,7 +84,7 @@ class Study:
         """What the trials have come to."""
         return [read_trial(plan_of(job).folder, values) for values, job in self.trials.values()]
 
-    def known(self, values: Values) -> Trial | None:
+    def ended_trial(self, values: Values) -> Trial | None:
         """Return the trial of some values where it has ended, in this sweep if trials are repeated."""
         tried = self.trials.get(canonical(values))
         if tried is None or (self.fresh and tried[1].name not in self.done):
@@ -113,7 +113,7 @@ class Study:
         Or None, with the state of the jobs and why they cannot be trained.
         """
         results = self.results
-        if self.search.ask(self.known):
+        if self.search.ask(self.ended_trial):
             ended = sum(trial.state in ENDED for trial in results)
             return None, ("waiting", f"waits for the trials of its setting: {ended} of {self.search.budget} have ended")
         scored = [number for number, trial in enumerate(results) if trial.dice is not None]
@@ -244,10 +244,6 @@ def make_study(jobs: list[PlannedJob], written: Mapping[str, str]) -> Study:
         both = both or next((key for key in space if f"{given}.".startswith(f"{key}.")), None)
         if both is not None:
             raise ConfigError(f"'{written.get(given, word)}': {both} is tuned; leave this out, or ~tuning.space.{both}")
-    if cfg.continue_from is not None:
-        raise ConfigError(
-            "continue_from goes on with one training, and protocol=tuned chooses its settings: leave it out"
-        )
     tuning: Any = OmegaConf.to_container(cfg.tuning, resolve=True)
     fixed = {
         key: value
@@ -264,7 +260,7 @@ def add_trials(study: Study, plan: Plan) -> list[PlannedJob]:
     """Plan the trials that are to be run next, and return their jobs; none where all have ended."""
     overrides = [word for word in study.jobs[0].overrides if word.lstrip("+").partition("=")[0] != "seed"]
 
-    def known(values: Values) -> Trial | None:
+    def plan_and_look_up(values: Values) -> Trial | None:
         key = canonical(values)
         if key not in study.trials:
             try:
@@ -272,9 +268,9 @@ def add_trials(study: Study, plan: Plan) -> list[PlannedJob]:
             except ConfigError as error:
                 raise ConfigError(f"tuning.space: {error}") from error
             study.trials[key] = values, job
-        return study.known(values)
+        return study.ended_trial(values)
 
-    return [study.trials[canonical(values)][1] for values in study.search.ask(known)]
+    return [study.trials[canonical(values)][1] for values in study.search.ask(plan_and_look_up)]
 
 
 def with_values(study: Study, choice: Tuning, plan: Plan) -> list[PlannedJob]:

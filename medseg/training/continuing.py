@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any
 from hydra.conf import HydraConf
 from omegaconf import DictConfig
 
+from medseg.config.tuning import is_searched
 from medseg.errors import ConfigError, UserError, count
 from medseg.runs.equivalence import fill_in_defaults, find_equivalent
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import canonical, file_name
 from medseg.runs.plan import RunPlan, plan_run
 from medseg.runs.run import Run, read_run
+from medseg.sweeps.space import as_words
 from medseg.system.files import read_json, write_json
 
 EPOCHS = "trainer.max_epochs"
-MAY_DIFFER = (EPOCHS, "continue_from")
+MAY_DIFFER = re.compile(r"trainer\.max_epochs|continue_from|tuning(\..*)?")
+"""Keys of settings that may be others; of a tuning, the values that it chose are compared."""
 
 
 def plan_training(cfg: DictConfig, hydra_config: HydraConf) -> RunPlan:
@@ -44,19 +48,24 @@ def check_initial_weights(plan: RunPlan) -> None:
 
 
 def earlier_run(plan: RunPlan) -> RunFolder | None:
-    """Return the run that `continue_from` names; None where it names none, or is gone and no longer needed.
+    """Return the run that `continue_from` names; None where it names none, or the planned run has gone on from it.
 
-    Raises `UserError` for a run that is not finished, that had other settings, or as many epochs.
+    Raises `UserError` for a run that is not finished, that had other settings, or as many epochs, and where settings
+    are to be tuned.
     """
     given = plan.cfg.continue_from
     if given is None:
         return None
-    has_gone_on = plan.folder.finished or plan.folder.last_checkpoint.exists()
-    if has_gone_on and not plan.cfg.force and not Path(given).expanduser().exists():
+    has_gone_on = not plan.cfg.force and (plan.folder.finished or plan.folder.last_checkpoint.exists())
+    to_tune = is_searched(plan.cfg.tuning)
+    if has_gone_on and not to_tune and not Path(given).expanduser().exists():
         return None
     folder = find_run(given)[0]
     run = read_run(folder.path)
     key = f"continue_from={given}"
+    if to_tune:
+        chosen = "" if run.tuning is None else f", and give {' '.join(as_words(dict(run.tuning.best.values)))}"
+        raise ConfigError(f"{key}: the settings of this run are chosen already; leave out protocol=tuned{chosen}")
     if not folder.finished:
         raise ConfigError(f"{key}: this run is {run.state}; the command that began it goes on with it")
     here = plan.planned(run.settings)
@@ -64,7 +73,7 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
         raise ConfigError(f"{key}: this run has seed {run.seed}; give seed={run.seed}")
     one, other = fill_in_defaults([run, here])
     differing = [name for name in {**one, **other} if canonical(one.get(name)) != canonical(other.get(name))]
-    differing = [name for name in differing if name not in MAY_DIFFER]
+    differing = [name for name in differing if not MAY_DIFFER.fullmatch(name)]
     if differing:
         values = ", ".join(f"{name} was {one.get(name)} and is {other.get(name)}" for name in differing[:3])
         raise ConfigError(f"{key}: only the number of epochs may differ, but {values}")
@@ -77,7 +86,7 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
         raise ConfigError(
             f"{key}: early stopping ended this run after {count(trained, 'epoch')}; a higher limit changes nothing"
         )
-    return folder
+    return None if has_gone_on else folder
 
 
 def copy_training(earlier: RunFolder, folder: RunFolder) -> None:

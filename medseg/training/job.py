@@ -153,6 +153,8 @@ def select_and_test(job: Job) -> None:
     folder.set_state(
         "finished",
         scores={name: values["mean"] for name, values in scores.summary["headline"].items()},
+        untested=False,
+        remark="",
         other_seconds=seconds_beside_epochs(job),
     )
 

@@ -88,12 +88,15 @@ class StartingPoint:
 def find_starting_point(cfg: DictConfig, plan: RunPlan) -> StartingPoint:
     """Read what a training begins with. Raises `UserError` for a file that is missing, damaged, or does not fit."""
     earlier = earlier_run(plan)
-    if earlier is not None and not cfg.force and plan.folder.last_checkpoint.exists():
-        earlier = None  # the run has gone on from it already
     if earlier is not None:
         checkpoint = checkpoint_to_resume(earlier)  # which every process can read at once
     else:
         checkpoint = None if cfg.force else checkpoint_to_resume(plan.folder)
+    if checkpoint is not None and plan.other_weights is not None:
+        raise UserError(
+            f"{plan.folder.path}: the interrupted run began with initial_weights={plan.other_weights}; give it these, "
+            "or begin anew with force=true, or as another experiment"
+        )
     # A run that goes on has its weights and its normalisation in its checkpoint.
     begins = cfg.initial_weights is not None and checkpoint is None
     weights = InitialWeights.read(cfg.initial_weights) if begins else None

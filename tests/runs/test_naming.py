@@ -77,6 +77,29 @@ def test_two_ways_to_write_a_value_are_one_run(key: str, value: Any, other: Any)
     assert leaves(changed(key, value)) == leaves(changed(key, other))
 
 
+RUN = "/runs/main/unet-kvasir-0123abcd"
+"""Path of the runs of all seeds, without `-seed<k>`."""
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (f"{RUN}-seed0", "unet-kvasir-0123abcd"),
+        (f"{RUN}-seed11/", "unet-kvasir-0123abcd"),
+        (f"elsewhere/.{RUN}-seed0/checkpoints", "unet-kvasir-0123abcd"),
+        (f"/of-seed3{RUN}-seed1/checkpoints/best.ckpt", "unet-kvasir-0123abcd"),
+        (f"{RUN}-seed0/checkpoints/last.ckpt", "unet-kvasir-0123abcd/checkpoints/last.ckpt"),
+        ("/p/pre-seed0/a.pth", "pre/a.pth"),
+        ("/p/pre-seed0/../w.pth", "/p/w.pth"),
+        ("./w-seed0.pth", "w-seed0.pth"),
+    ],
+)
+def test_weights_to_begin_with_are_named_by_their_run_and_their_file(path: str, name: str) -> None:
+    assert leaves({"initial_weights": path})["initial_weights"] == name
+    of_run = name.partition("/")[0] if name[0] in "up" else name
+    assert leaves({"continue_from": path})["continue_from"] == of_run, "every checkpoint in a run means the run"
+
+
 def test_the_order_of_classes_counts() -> None:
     one, other = (changed("data.labels", dict(pairs)) for pairs in ((("a", 1), ("b", 2)), (("b", 2), ("a", 1))))
     assert run_name(one, DEFAULTS, DEFAULTS) != run_name(other, DEFAULTS, DEFAULTS)

@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict, read_write
 
 from medseg.errors import UserError
-from medseg.runs.plan import new_id, plan_run, stored_id
+from medseg.runs.plan import RunPlan, new_id, plan_run, settings_of, stored_id
+from medseg.system.files import write_json
 from tests.helpers import compose_config
 
 
@@ -42,6 +45,28 @@ def test_a_file_where_the_runs_are_to_be_is_named_with_the_option(
         with pytest.raises(UserError, match=f"^{tmp_path / file}: a file, where a folder of runs .* runs_dir=DIR$"):
             plan_run(cfg, HydraConfig.get())
     assert not caplog.messages
+
+
+def test_one_file_of_weights_has_one_name_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def planned(here: Path, given: str) -> RunPlan:
+        monkeypatch.chdir(here)
+        cfg = compose_config("train", "model=unet", f"runs_dir={tmp_path}", f"initial_weights={given}")
+        with read_write(HydraConfig.get()), open_dict(HydraConfig.get().runtime):
+            HydraConfig.get().runtime.cwd = str(here)
+        return plan_run(cfg, HydraConfig.get())
+
+    (tmp_path / "other").mkdir()
+    names = {planned(tmp_path, given).folder.path.name for given in ("w.pth", "./w.pth", f"{tmp_path}/w.pth")}
+    (name,) = {*names, planned(tmp_path / "other", "../w.pth").folder.path.name}
+    assert planned(tmp_path / "other", "w.pth").folder.path.name != name
+    # Older versions wrote a path as it was given, and a name made of that.
+    plan = planned(tmp_path, "w.pth")
+    older = tmp_path / "main" / name.replace(plan.facts["setting"][-8:], "0123abcd")
+    older.mkdir(parents=True)
+    write_json(older / "run.json", {**plan.record, "name": older.name})
+    settings = {**settings_of(plan.cfg, None), "initial_weights": "w.pth"}
+    (older / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    assert planned(tmp_path, "./w.pth").folder.path == older
 
 
 def test_an_id() -> None:

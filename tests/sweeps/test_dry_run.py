@@ -83,6 +83,7 @@ def test_one_run_is_shown(tmp_path: Path) -> None:
         (("seed=0,1", "dry_run=1"), "dry_run is 1; it must be true, false or the CSV file of a benchmark"),
         (("seed=0,1", "dry_run=false"), "dry_run has several values"),
         (("seed=0,1", "dry_run=missing.csv"), "no such file"),
+        (("data.source=a,b",), "data.source has two values for one run, "),
         (("seed=0,1", "initial_weights=runs/none"), "initial_weights=runs/none: runs/none: no such run folder"),
     ],
 )

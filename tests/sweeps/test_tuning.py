@@ -278,7 +278,6 @@ def test_a_group_of_options_can_be_tuned(machine: Machine) -> None:
             "optimizer.lr=0.1",
             "'optimizer.lr=0.1': optimizer.lr is tuned; leave this out, or ~tuning.space.optimizer.lr",
         ),
-        ("continue_from=x", "continue_from goes on with one training"),
         ("tuning.space.optimizer.nothing=[1,2]", "the configuration has no 'optimizer.nothing'"),
         ("tuning.space.loss._target_=[x3]", "multiplies a number"),
         ("tuning.space.optimizer.lr={low:x3,high:x1} tuning.search=optuna", "is empty"),

@@ -11,7 +11,8 @@ from medseg.errors import ConfigError
 from medseg.runs.equivalence import same
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
-from medseg.system.files import read_csv
+from medseg.runs.tuning import Trial, Tuning
+from medseg.system.files import read_csv, write_json
 from tests.helpers import train
 
 CONSTANT = ("scheduler=none", "data.image_size=32")
@@ -67,6 +68,20 @@ def test_only_more_epochs_of_the_same_can_be_added(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(folder, *CONSTANT, *words, f"continue_from={short.path}")
+
+
+def test_a_tuned_run_goes_on_with_the_values_that_were_chosen(folder: Path) -> None:
+    given = (*CONSTANT, "experiment=tuned", "trainer.max_epochs=2")
+    values = {"optimizer.lr": 0.003}
+    tuned = train(folder, *given, "trainer.max_epochs=1", "protocol=tuned", "optimizer.lr=0.003")
+    tuning = Tuning("grid", {"optimizer.lr": [0.003]}, {}, [Trial("", values, "trained", 0.5, 1, 1.0)], 0)
+    write_json(tuned.tuning, tuning.as_plain())
+    message = "settings of this run are chosen already; leave out protocol=tuned, and give optimizer.lr=0.003$"
+    with pytest.raises(ConfigError, match=message):
+        train(folder, *given, "protocol=tuned", f"continue_from={tuned.path}")
+    with pytest.raises(ConfigError, match=r"may differ, but optimizer.lr was 0.003 and is 0.001$"):
+        train(folder, *given, f"continue_from={tuned.path}")
+    assert len(losses(train(folder, *given, "optimizer.lr=0.003", f"continue_from={tuned.path}"))) == 2
 
 
 def test_runs_of_several_seeds_stay_one_row(folder: Path, short: RunFolder) -> None:

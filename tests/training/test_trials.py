@@ -14,9 +14,11 @@ from medseg.data.prepared.dataset import PreparedDataset
 from medseg.runs.folder import RunFolder
 from medseg.runs.reading import read_runs
 from medseg.runs.tuning import read_trial
+from medseg.sweeps.sweep import is_finished
 from medseg.system.files import read_csv, write_csv, write_json
 from medseg.training.trials import MedianPruning
 from tests.helpers import train
+from tests.sweeps.planned import plan_job, write_run
 
 SMALL = ("data.image_size=32", "test=false")
 TRIAL = (*SMALL, "experiment=main/tuning", "tuning={trial:abc,pruning:median}", "trainer.max_epochs=4")
@@ -57,8 +59,20 @@ def test_without_a_test_it_is_trained_and_the_same_command_tests_it_later(
     assert (tested.status["state"], curve(tested)) == ("finished", before)
     assert tested.per_image.exists()
     assert "going on with the test" in caplog.text
-    train(tmp_path, *SMALL)
-    assert tested.status["state"] == "finished", "what is tested stays so"
+    assert (tested.status["untested"], tested.status["remark"]) == (False, "")
+    caplog.clear()
+    for words in (SMALL, (*SMALL, "test=true")):
+        with caplog.at_level(logging.INFO, logger="medseg"):
+            train(tmp_path, *words)
+        assert tested.status["state"] == "finished", "what is tested stays so"
+    assert caplog.text.count("finished already, so not repeated") == 2
+
+
+@pytest.mark.parametrize(("state", "done"), [("trained", False), ("finished", True)])
+def test_a_sweep_tests_what_was_trained_without_a_test_once(state: str, done: bool, tmp_path: Path) -> None:
+    job = plan_job(tmp_path)
+    write_run(job, [1.0], state, untested=True)  # which older versions have left after the test as well
+    assert is_finished(job) == done
 
 
 def test_trials_do_not_depend_on_the_test_images(tmp_path: Path) -> None:

@@ -122,18 +122,17 @@ def open_mlflow(
         tracking_uri, tags, checkpoint: as of `mlflow_logger`.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
-    runs_dir = run.folder.absolute().parent.parent
-    artifacts = None
+    experiment, artifacts = str(run.record["experiment"]), None
+    runs_dir = run.folder.absolute().parents[len(Path(experiment).parts)]  # of runs_dir/paper/comparison/RUN
     if tracking_uri is None:
         tracking_uri = f"sqlite:///{runs_dir / DATABASE}"
-        artifacts = (runs_dir / ARTIFACTS / str(run.record["experiment"])).as_uri()
+        artifacts = (runs_dir / ARTIFACTS / experiment).as_uri()
     check_database(tracking_uri)
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     for name in ("mlflow", "alembic"):  # what they log of the tables of a new database
         logging.getLogger(name).setLevel(logging.WARNING)
-    experiment = str(run.record["experiment"])
     with FileLock(runs_dir / f".{DATABASE}.lock", timeout=PATIENCE):  # jobs of a sweep begin at the same time
         client = MlflowClient(tracking_uri)
         if client.get_experiment_by_name(experiment) is None:

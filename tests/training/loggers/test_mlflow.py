@@ -179,15 +179,16 @@ def test_without_mlflow_it_is_one_line_before_the_run(tmp_path: Path, monkeypatc
 
 
 @needs_mlflow
+@pytest.mark.parametrize("experiment", ["study", "paper/comparison", "paper/comparison/tuning"])
 def test_a_database_that_cannot_be_opened_is_one_warning_at_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    experiment: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    folder = tmp_path / "runs" / "study" / "a"
+    folder = tmp_path / "runs" / experiment / "a"
     folder.mkdir(parents=True)
     (tmp_path / "runs" / "mlflow.db").mkdir()
-    record = {"name": "a", "experiment": "study", "model": "a", "data": "b", "setting": "a", "seed": 0, "choices": {}}
-    mirror = mlflow_logger(run=RunInfo(folder, record, "0" * 32, {"seed": 0}))
+    record = {"name": "a", "experiment": experiment, "model": "a", "data": "b", "setting": "a", "seed": 0}
+    mirror = mlflow_logger(run=RunInfo(folder, {**record, "choices": {}}, "0" * 32, {"seed": 0}))
     began = time.monotonic()
     mirror.begin()
     assert time.monotonic() - began < 5

@@ -1,0 +1,131 @@
+"""Finished runs that a command is repeated for: what it asks of them, and they do not have."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from medseg.config.encoders import kind_of
+from medseg.errors import UserError
+from medseg.runs.naming import flatten
+from medseg.runs.plan import RunPlan, absolute
+from medseg.system.files import read_json, read_yaml
+
+log = logging.getLogger(__name__)
+
+Remark = tuple[str, str, str]
+"""What of a test is other than asked for, the command that changes it, and its options."""
+
+
+def check_finished(plans: Sequence[RunPlan]) -> None:
+    """Warn where finished runs are not quite what is asked for, in one line for all that lack the same.
+
+    Raises `UserError` where `data.source` names other images than those that a run was trained on.
+    """
+    identity, checksum = cache(identity_of_source), cache(sha256_of)  # a sweep has many runs of few files
+    changed = [
+        text for plan in plans for text in (changed_data(plan, identity), changed_weights(plan, checksum)) if text
+    ]
+    for text in dict.fromkeys(changed):
+        log.warning("%s", text)
+    lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
+    for plan in plans:
+        if plan.other_weights is not None:
+            log.warning(
+                "%s began with initial_weights=%s; force=true begins with those that are given now",
+                plan.folder.path.name,
+                plan.other_weights,
+            )
+        for remark in (*other_scores(plan), *no_probabilities(plan)):
+            lacking[plan.folder.path.parent, *remark].append(plan)
+    for (experiment, what, command, options), several in lacking.items():
+        where = several[0].folder.path if len(several) == 1 else experiment
+        whose = "its test" if len(plans) == 1 else f"the test of {len(several)} of the finished runs"
+        log.warning("%s %s; without training anew: %s %s %s", whose, what, command, where, options)
+
+
+def changed_data(plan: RunPlan, identity: Callable[[DictConfig], str | None]) -> str | None:
+    """Tell of the user's files that have changed since the run was trained on them; `identity`: `identity_of_source`.
+
+    Raises `UserError` where they are others.
+    """
+    data, folder = plan.cfg.data, plan.folder
+    if data.get("source") is None:
+        return None
+    began = read_yaml(folder.config, optional=True).get("data", {}).get("source")
+    moved = began is not None and absolute(str(began), Path.cwd()) != absolute(data.source, Path.cwd())
+    if not moved and not Path(data.source).expanduser().exists():
+        return None  # which a finished run does not need
+    if identity(data) in (None, read_json(folder.data).get("source_identity")):
+        return None
+    if moved:
+        raise UserError(
+            f"data.source={data.source}: {folder.path} was trained on other files, those in {began}; another "
+            "experiment=... trains on these, and force=true trains that run on them anew"
+        )
+    return f"the files in {data.source} have changed since; force=true trains on them anew"
+
+
+def identity_of_source(data: DictConfig) -> str | None:
+    """Return what tells the files in `data.source` from others.
+
+    None for a published dataset, whose archives are the same in any folder.
+    """
+    from medseg.config.instantiate import instantiate  # not above: most finished runs need no data
+    from medseg.data.sources.finding import open_source
+
+    dataset = instantiate(data.dataset)
+    return None if dataset.archives else open_source(dataset, data.source).identity
+
+
+def changed_weights(plan: RunPlan, checksum: Callable[[Path], str]) -> str | None:
+    """Tell of the file that the run's encoder began with where it holds something else now."""
+    source = plan.cfg.model.get("encoder_weights")
+    if isinstance(source, str) and kind_of(source) == "file" and Path(source).expanduser().is_file():
+        before = read_json(plan.folder.pretrained, optional=True).get("sha256")
+        if before is not None and before != checksum(Path(source).expanduser()):
+            return f"{source} has changed since; force=true begins with its weights anew"
+    return None
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    from medseg.data.prepared.fingerprint import sha256_file
+
+    return sha256_file(file)
+
+
+def other_scores(plan: RunPlan) -> Iterator[Remark]:
+    """Tell of scores that the test of a run lacks, those of custom metrics included."""
+    cfg, test = plan.cfg, read_json(plan.folder.summary, optional=True)
+    measured, tolerance = test.get("headline") or {}, cfg.nsd_tolerance
+    wanted = [name for name in cfg.scores or () if name not in measured]
+    words = []
+    if tolerance is not None and "nsd" in {*measured, *wanted} and tolerance != test.get("nsd_tolerance"):
+        words.append(f"nsd_tolerance={tolerance:g}")
+        wanted = list(dict.fromkeys([*wanted, "nsd"]))
+    if wanted:
+        words.insert(0, f"scores=[{','.join(wanted)}]")
+    if cfg.data.spacing is not None and test.get("spacing") is None:
+        words.append(f"spacing={cfg.data.spacing}".replace(" ", ""))
+    known = test.get("own_metrics") or {}
+    metrics = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.metrics else {}
+    assert isinstance(metrics, dict)
+    custom = flatten({"metrics": {name: metric for name, metric in metrics.items() if name not in known}})
+    words += [f"+{key}={value}" for key, value in custom.items() if value != {}]
+    if test and words:
+        yield "was scored otherwise", "medseg score", " ".join(words)
+
+
+def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
+    """Tell of probabilities that neither the test of a run nor an evaluation of it has kept."""
+    folder = plan.folder
+    kept = (folder.test, folder.evaluations / f"{plan.facts['data']}-test")
+    lacking = not any((each / "probabilities.npz").is_file() for each in kept)
+    if plan.cfg.save_probabilities and folder.summary.is_file() and lacking:
+        yield "kept no probabilities", "medseg evaluate", "save_probabilities=true"

@@ -1,0 +1,131 @@
+"""Finished runs that a command is repeated for: other data are refused, and what they lack is one line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medseg.data.datasets.base import Dataset, Listing, Sample
+from medseg.data.sources.source import FolderSource, Source
+from medseg.errors import UserError
+from medseg.runs.plan import RunPlan
+from medseg.system.files import write_json
+from medseg.training import starting_point
+from medseg.training.finished import check_finished
+from tests.forking import run_forked
+from tests.helpers import TINY
+from tests.sweeps.planned import plan_job, write_run
+
+METRIC = "+metrics.mine._target_=fractions.Fraction"
+
+
+class Sites(Dataset):
+    """A custom dataset, whose files are in the folder that `data.source` names."""
+
+    name, title, licence = "sites", "Sites", "CC0-1.0"
+
+    def __init__(self, style: str, count: int) -> None:
+        pass
+
+    def list_samples(self, source: Source) -> Listing:
+        raise NotImplementedError
+
+    def read(self, source: Source, sample: Sample) -> Any:
+        raise NotImplementedError
+
+
+def plan_of(folder: Path, *words: str) -> RunPlan:
+    plan = plan_job(folder, *words).plan
+    assert plan is not None
+    return plan
+
+
+def finished(folder: Path, *words: str, source_identity: str = "", **summary: Any) -> RunPlan:
+    """Leave what a finished run leaves, and return its plan."""
+    job = plan_job(folder, *words)
+    write_run(job, [1.0])
+    assert job.plan is not None
+    write_json(job.plan.folder.data, {"source_identity": source_identity})
+    write_json(job.plan.folder.summary, {"headline": {"dice": {"mean": 0.5}}, "nsd_tolerance": 2.0, **summary})
+    return job.plan
+
+
+def lines(plans: Sequence[RunPlan], caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.clear()
+    check_finished(plans)
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+def test_a_run_on_the_files_of_another_folder_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for site in ("a", "b"):
+        (tmp_path / site).mkdir()
+        (tmp_path / site / f"{site}.png").touch()
+    sites = f"data.dataset._target_={__name__}.Sites"
+    run = finished(
+        tmp_path, sites, f"data.source={tmp_path / 'a'}", source_identity=FolderSource(tmp_path / "a").identity
+    )
+    (other, without) = (plan_of(tmp_path, sites, *words) for words in ([f"data.source={tmp_path / 'b'}"], []))
+    assert other.folder.path == without.folder.path == run.folder.path
+    assert lines([run, without], caplog) == []
+    message = f"data.source={tmp_path}/b: {run.folder.path} was trained on other files, those in {tmp_path}/a; another"
+    with pytest.raises(UserError, match=message):
+        check_finished([run, other])
+    (tmp_path / "a" / "c.png").touch()
+    assert lines([run], caplog) == [f"the files in {tmp_path}/a have changed since; force=true trains on them anew"]
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert lines([run], caplog) == [], "which it does not need any more"
+
+
+def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for seed in (0, 1):
+        finished(tmp_path, f"seed={seed}")
+    asked = ("scores=[nsd]", "save_probabilities=true", METRIC)
+    plans = [plan_of(tmp_path, f"seed={seed}", *asked) for seed in (0, 1)]
+    experiment, words = tmp_path / "runs" / "main", f"scores=[nsd] {METRIC}"
+    begin = "the test of 2 of the finished runs"
+    score = f"was scored otherwise; without training anew: medseg score {experiment}"
+    keep = f"kept no probabilities; without training anew: medseg evaluate {experiment}"
+    both = [f"{begin} {score} {words}", f"{begin} {keep} save_probabilities=true"]
+    assert lines(plans, caplog) == both
+    run = plans[0].folder
+    assert lines(plans[:1], caplog) == [
+        f"its test {score}/{run.path.name} {words}", f"its test {keep}/{run.path.name} save_probabilities=true",
+    ]  # fmt: skip
+    # A sweep whose jobs are finished already tells the same.
+    places = (f"runs_dir={tmp_path / 'runs'}", f"data_dir={tmp_path / 'data'}")
+    done = run_forked("medseg.train", "-m", *TINY, *places, "seed=0,1", *asked[:2], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = [line.removeprefix("WARNING ") for line in done.stderr.splitlines() if "training anew" in line]
+    assert told == [both[0].removesuffix(f" {METRIC}"), both[1]]
+    # What was done since is not told of again.
+    later = run.evaluations / "synthetic-test"
+    later.mkdir(parents=True)
+    (later / "probabilities.npz").touch()
+    write_json(run.summary, {"headline": {"nsd": {}, "mine": {}}, "nsd_tolerance": 2.0, "own_metrics": {"mine": {}}})
+    assert lines(plans[:1], caplog) == []
+
+
+def test_weights_of_another_seed_are_told_of_and_an_interrupted_run_is_not_resumed_with_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = [tmp_path / f"unet-0123abcd-seed{seed}" for seed in (0, 1)]
+    for start in starts:
+        (start / "checkpoints").mkdir(parents=True)
+        (start / "checkpoints" / "best.ckpt").touch()
+    run = finished(tmp_path, f"initial_weights={starts[0]}")
+    same, other = (
+        plan_of(tmp_path, f"initial_weights={path}") for path in (starts[0] / "checkpoints" / "best.ckpt", starts[1])
+    )
+    assert same.folder.path == other.folder.path == run.folder.path
+    assert lines([run, same], caplog) == []
+    (warning,) = lines([other], caplog)
+    assert warning.startswith(f"{run.folder.path.name} began with initial_weights={starts[0]}; force=true")
+    monkeypatch.setattr(starting_point, "checkpoint_to_resume", lambda folder: object())
+    monkeypatch.setattr(starting_point, "find_pretrained", lambda cfg, checkpoint: None)
+    assert starting_point.find_starting_point(same.cfg, same).is_resumed
+    with pytest.raises(UserError, match=f"the interrupted run began with initial_weights={starts[0]}; give it these"):
+        starting_point.find_starting_point(other.cfg, other)
