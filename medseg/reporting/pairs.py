@@ -95,17 +95,19 @@ class Family:
     def of(cls, samples: Mapping[Line, Sample], measure: Measure) -> Family:
         """Make the pairs of the rows of a dataset, each on the images of both that have the score in one of them."""
         sides = sides_of(samples, measure)
+        scored = {row: samples[row].with_score(measure) for row in sides}
+        bare = {row: samples[row].of_measure(measure) for row in sides}
         inputs: list[PairInput] = []
         shared: list[Sample] = []
         for (first, one), (second, other) in combinations(enumerate(sides), 2):
-            both, sample = (sides[one], sides[other]), samples[one]
-            lacking = [samples[row].without(measure) for row in (one, other)]
-            if any(lacking) or sample.ids != samples[other].ids:
-                ids = sorted({*sample.ids} & {*samples[other].ids} - (lacking[0] & lacking[1]))
+            both, sample = (sides[one], sides[other]), scored[one]
+            if sample.ids != scored[other].ids:
+                lacking = samples[one].without(measure) & samples[other].without(measure)
+                ids = sorted({*samples[one].ids} & {*samples[other].ids} - lacking)
                 if not ids:
                     continue
-                sample = sample.restricted(ids)
-                both = sample.side(measure), samples[other].restricted(ids).side(measure)
+                sample = bare[one].restricted(ids)
+                both = sample.side(measure), bare[other].restricted(ids).side(measure)
             ranked = None if both[0].ranked is None or both[1].ranked is None else both[0].ranked - both[1].ranked
             inputs.append(PairInput(first, second, both, ranked, "groups" if sample.groups else "images"))
             shared.append(sample)

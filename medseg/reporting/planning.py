@@ -31,7 +31,7 @@ class Variances:
             where it is the one estimate of all networks.
         unit: of the difference of the two between units, beyond what changes from training to training.
         residual: of a single value beyond its unit and its training.
-        ranked: whether ranks are tested too, which a pooled score has none of.
+        ranked: share of the units that have a rank; None for a pooled score, which has none to be tested.
     """
 
     pairs: int
@@ -42,7 +42,7 @@ class Variances:
     networks: tuple[int, int]
     unit: float
     residual: float
-    ranked: bool = True
+    ranked: float | None = 1.0
 
     @classmethod
     def of_pair(cls, given: PairInput, trainings: TrainingVariance, networks: int, pairs: int) -> Variances | None:
@@ -72,7 +72,7 @@ class Variances:
             ),
             max(difference - residual * sum(1 / seeds for seeds in given.seeds), 0.0),
             residual,
-            given.ranked is not None,
+            None if given.ranked_units is None else given.ranked_units / given.units,
         )
 
     @classmethod
@@ -103,7 +103,7 @@ class Variances:
             (len(known), len(known)),
             max(single, 0.0),
             residual,
-            all(side.ranked is not None for side in known),
+            ranked_share(known),
         )
 
     def power(self, difference: float, *, seeds: int | None = None, units: int | None = None) -> float:
@@ -121,7 +121,9 @@ class Variances:
 
         units = self.units if units is None else units
         each = self.seeds if seeds is None else (seeds, seeds)
-        if min(each) < 2 or units < 2 or (self.ranked and 2.0 ** (1 - units) * self.pairs >= ALPHA):
+        if min(each) < 2 or units < 2:
+            return 0.0
+        if self.ranked is not None and 2.0 ** (1 - round(units * self.ranked)) * self.pairs >= ALPHA:
             return 0.0
         freedom = self.freedom if seeds is None else tuple(networks * (seeds - 1) for networks in self.networks)
         variances = [(own + self.residual / units) / count for own, count in zip(self.training, each, strict=True)]
@@ -134,6 +136,12 @@ class Variances:
         critical = -stdtrit(expected.freedom, ALPHA / self.pairs / 2)
         missed = nctdtr(min(expected.freedom, 1e6), abs(difference) / expected.error, critical)
         return 1.0 if np.isnan(missed) else float(1 - missed)  # NaN: too small for a float
+
+
+def ranked_share(sides: Sequence[Side]) -> float | None:
+    """Return the share of the units that all sides have a score of; None for a pooled score."""
+    scores = [side.ranked for side in sides if side.ranked is not None]
+    return float((~np.isnan(scores).any(axis=0)).mean()) if scores else None
 
 
 def smallest_difference(variances: Variances) -> float | None:

@@ -38,7 +38,7 @@ class PairInput:
     Args:
         first, second: their numbers among the networks of `TrainingVariance`.
         sides: what each brings, on the same U units.
-        ranked: difference of their scores per unit, averaged over seeds, U; NaN where a unit has none. None for a score
+        ranked: difference of their scores per unit, averaged over seeds, U; NaN where one has none. None for a score
             that no single unit has.
         unit: what a unit is called where there are several, for the reasons.
     """
@@ -53,6 +53,11 @@ class PairInput:
     def units(self) -> int:
         """U."""
         return len(self.sides[0].per_unit)
+
+    @cached_property
+    def ranked_units(self) -> int | None:
+        """Units that both have a score of; None for a score that no single unit has."""
+        return None if self.ranked is None else int((~np.isnan(self.ranked)).sum())
 
     @cached_property
     def mean(self) -> float:
@@ -191,11 +196,11 @@ def too_few(pairs: Sequence[PairInput]) -> list[str]:
 
     Wilcoxon's smallest p of U units is 2 / 2^U. Where Holm's first step rejects none, no other does.
     """
-    smallest = [0.0 if pair.ranked is None else 2.0 ** (1 - pair.units) for pair in pairs]
+    smallest = [0.0 if pair.ranked_units is None else 2.0 ** (1 - pair.ranked_units) for pair in pairs]
     first = min(smallest, default=0.0) * len(pairs) >= ALPHA
     judged = f"{len(pairs)} pairs" if first and len(pairs) > 1 else "a pair"
     return [
-        f"{pair.units} {pair.unit} are too few to judge {judged}" if first or least >= ALPHA else ""
+        f"{pair.ranked_units} {pair.unit} are too few to judge {judged}" if first or least >= ALPHA else ""
         for pair, least in zip(pairs, smallest, strict=True)
     ]
 

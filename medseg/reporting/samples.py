@@ -99,7 +99,22 @@ class Sample:
         without = self.without(measure)
         if not without or len(without) == len(self.ids):
             return self
-        return self.restricted([image for image in self.ids if image not in without])
+        if measure.name not in self._with_score:
+            kept = [image for image in self.ids if image not in without]
+            self._with_score[measure.name] = self.restricted(kept)
+        return self._with_score[measure.name]
+
+    @cached_property
+    def _with_score(self) -> dict[str, Sample]:
+        """Those that have been asked for."""
+        return {}
+
+    def of_measure(self, measure: Measure) -> Sample:
+        """Return the same without what a measure is not made of, so that parts of it are quickly taken."""
+        if measure.convention != "per_image":
+            return self
+        scores = {name: values for name, values in self.scores.items() if name == measure.score}
+        return replace(self, scores=scores, counts=self.counts[:, :, :0])
 
     def means(self, measures: Sequence[Measure]) -> Callable[[Array], Array]:
         """Return the function that takes weights of the images, B x N, to M measures of S seeds, M x S x B."""
@@ -153,7 +168,7 @@ class Sample:
         return self.per_unit(np.where(present, values, 0.0)), self.per_unit(present.astype(np.float64))
 
     def ranked(self, score: str) -> Array:
-        """Return a score of each unit, averaged over its images and the seeds, U; NaN where an image has none."""
+        """Return a score of each unit, averaged over its images and the seeds, U; NaN where none of them has it."""
         total, number = self._sums(self.per_image(score))
         return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
@@ -163,8 +178,15 @@ class Sample:
         return np.concatenate([self.background[:, :, None], self.counts], axis=2)
 
     def per_image(self, score: str) -> Array:
-        """Return a score of each image, averaged over the seeds, N; NaN where a seed has none."""
-        return self.scores[score].mean(axis=0) if score in self.scores else np.full(len(self.ids), np.nan)
+        """Return a score of each image, averaged over the seeds that have it, N; NaN where none has."""
+        if score not in self.scores:
+            return np.full(len(self.ids), np.nan)
+        values = self.scores[score]
+        means: Array = values.mean(axis=0)
+        number = (~np.isnan(values)).sum(axis=0)
+        gaps = (number > 0) & (number < len(values))
+        means[gaps] = np.nansum(values[:, gaps], axis=0) / number[gaps]
+        return means
 
     def restricted(self, ids: Sequence[str]) -> Sample:
         """Return the same for some of the images."""
@@ -210,18 +232,17 @@ def gather(runs: Sequence[Run], groups: Mapping[str, str] | None = None, *, only
         return None
     most = max(map(len, by_seed.values()))
     used = {seed: several for seed, several in sorted(by_seed.items()) if len(several) == most}
-    alone = {seed: join(sorted(several, key=lambda run: run.fold or 0), seed, only) for seed, several in used.items()}
-    shared = set(next(iter(alone.values())).ids)
-    for seed, one in list(alone.items()):
-        if shared & set(one.ids):
-            shared &= set(one.ids)
-        else:
-            del alone[seed]
+    joined = [join(sorted(several, key=lambda run: run.fold or 0), seed, only) for seed, several in used.items()]
+    shared, overlapping = set(joined[0].ids), []
+    for of_seed in joined:
+        if shared & set(of_seed.ids):
+            shared &= set(of_seed.ids)
+            overlapping.append(of_seed)
     ids = sorted(shared)
-    aligned = [one if list(one.ids) == ids else one.restricted(ids) for one in alone.values()]
+    aligned = [of_seed if list(of_seed.ids) == ids else of_seed.restricted(ids) for of_seed in overlapping]
     names = [name for name in aligned[0].scores if all(name in one.scores for one in aligned)]
     return Sample(
-        tuple(alone),
+        tuple(seed for one in aligned for seed in one.seeds),
         tuple(ids),
         {name: np.concatenate([one.scores[name] for one in aligned]) for name in names},
         np.concatenate([one.counts for one in aligned]),

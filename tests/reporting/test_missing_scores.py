@@ -72,6 +72,29 @@ def test_images_that_one_of_the_two_scores_count_for_both() -> None:
     assert pair.difference == pytest.approx(one.values(HD95).mean() - other.values(HD95).mean())
 
 
+def test_an_image_counts_where_a_training_lacks_its_score() -> None:
+    one, other = of_first(60, 200.0, 230.0, seeds=3)
+    for sample in (one, other):
+        for n in range(55):
+            sample.scores["hd95"][n % 3, n] = np.nan  # 5 images have it in all trainings
+    (pair,) = compare_pairs(COLUMN, dict(zip(ROWS, (one, other), strict=True)), HD95)
+    assert (pair.units, pair.state) == (60, "better")
+    assert one.per_image("hd95")[0] == pytest.approx(one.scores["hd95"][1:, 0].mean())
+
+
+def test_images_that_both_score_have_to_be_enough_for_ranks() -> None:
+    one, other = of_first(60, 200.0, 230.0, seeds=3)
+    one.scores["hd95"][:, :30] = np.nan
+    other.scores["hd95"][:, 32:] = np.nan
+    samples = dict(zip(ROWS, (one, other), strict=True))
+    (pair,) = compare_pairs(COLUMN, samples, HD95)
+    assert pair.reason == "2 images are too few to judge a pair"
+    known = Family.of(samples, HD95).variances(*ROWS)
+    assert known is not None
+    assert known.power(300.0) == 0.0
+    assert known.power(300.0, units=600) > 0.9  # 20 of these have a rank
+
+
 def test_power_is_of_the_images_that_have_the_score() -> None:
     family = Family.of(dict(zip(ROWS, of_first(12, 200.0, 230.0, seeds=3), strict=True)), HD95)
     known = family.variances(*ROWS)
@@ -82,5 +105,5 @@ def test_power_is_of_the_images_that_have_the_score() -> None:
 def test_a_pooled_score_has_no_ranks_that_few_groups_would_be_too_few_for() -> None:
     known = Variances(10, (3, 3), 6, (1e-6, 1e-6), (4, 4), (2, 2), 1e-6, 1e-6)
     assert known.power(0.1) == 0.0  # 2 / 2^6 is above 5 % of 10 pairs
-    pooled = Variances(10, (3, 3), 6, (1e-6, 1e-6), (4, 4), (2, 2), 1e-6, 1e-6, ranked=False)
+    pooled = Variances(10, (3, 3), 6, (1e-6, 1e-6), (4, 4), (2, 2), 1e-6, 1e-6, ranked=None)
     assert pooled.power(0.1) > 0.99
