@@ -120,7 +120,8 @@ def photograph(page: Path, wanted: dict[str, str | None]) -> None:
             else:
                 part.screenshot(path=str(shot))
             with Image.open(shot) as picture:
-                whole = picture.convert("RGB").crop((0, 2, picture.width, round(bottom)))  # below the line of a section
+                end = min(round(bottom), picture.height)
+                whole = picture.convert("RGB").crop((0, 2, picture.width, end))  # below the line of a section
             keep(whole if selector is None else with_margin(whole), name)
             shot.unlink()
         browser.close()
