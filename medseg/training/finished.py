@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from medseg.config.encoders import kind_of
 from medseg.errors import UserError
 from medseg.runs.naming import flatten
-from medseg.runs.plan import RunPlan, absolute
+from medseg.runs.plan import RunPlan, absolute, are_other_weights, weights_it_began_with
 from medseg.system.files import read_json, read_yaml
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,12 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
         log.warning("%s", text)
     lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
     for plan in plans:
-        if plan.other_weights is not None:
+        began = weights_it_began_with(plan.folder)
+        if are_other_weights(plan.cfg.initial_weights, began):
             log.warning(
                 "%s began with initial_weights=%s; force=true begins with those that are given now",
                 plan.folder.path.name,
-                plan.other_weights,
+                began,
             )
         for remark in (*other_scores(plan), *no_probabilities(plan)):
             lacking[plan.folder.path.parent, *remark].append(plan)

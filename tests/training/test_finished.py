@@ -12,7 +12,7 @@ import pytest
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.sources.source import FolderSource, Source
 from medseg.errors import UserError
-from medseg.runs.plan import RunPlan
+from medseg.runs.plan import RunPlan, settings_of
 from medseg.system.files import write_json
 from medseg.training import starting_point
 from medseg.training.finished import check_finished
@@ -121,11 +121,20 @@ def test_weights_of_another_seed_are_told_of_and_an_interrupted_run_is_not_resum
         plan_of(tmp_path, f"initial_weights={path}") for path in (starts[0] / "checkpoints" / "best.ckpt", starts[1])
     )
     assert same.folder.path == other.folder.path == run.folder.path
-    assert lines([run, same], caplog) == []
+    (tmp_path / "start").symlink_to(starts[0])
+    (tmp_path / "start.ckpt").symlink_to(starts[0] / "checkpoints" / "best.ckpt")
+    linked = [plan_of(tmp_path, f"initial_weights={tmp_path / name}") for name in ("start", "start.ckpt")]
+    monkeypatch.chdir(starts[0])
+    linked.append(plan_of(tmp_path, "initial_weights=checkpoints/best.ckpt"))
+    for each in linked:
+        assert each.folder.path == run.folder.path
+        assert settings_of(each.cfg, None)["initial_weights"].startswith(str(starts[0]))
+    assert lines([run, same, *linked], caplog) == []
     (warning,) = lines([other], caplog)
     assert warning.startswith(f"{run.folder.path.name} began with initial_weights={starts[0]}; force=true")
     monkeypatch.setattr(starting_point, "checkpoint_to_resume", lambda folder: object())
     monkeypatch.setattr(starting_point, "find_pretrained", lambda cfg, checkpoint: None)
-    assert starting_point.find_starting_point(same.cfg, same).is_resumed
+    for each in (same, *linked):
+        assert starting_point.find_starting_point(each.cfg, each).is_resumed
     with pytest.raises(UserError, match=f"the interrupted run began with initial_weights={starts[0]}; give it these"):
         starting_point.find_starting_point(other.cfg, other)
