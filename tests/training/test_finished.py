@@ -15,6 +15,7 @@ from medseg.errors import UserError
 from medseg.runs.plan import RunPlan, settings_of
 from medseg.system.files import write_json
 from medseg.training import starting_point
+from medseg.training.continuing import find_shorter
 from medseg.training.finished import check_finished
 from tests.forking import run_forked
 from tests.helpers import TINY
@@ -109,7 +110,7 @@ def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, cap
     assert lines(plans[:1], caplog) == []
 
 
-def test_weights_of_another_seed_are_told_of_and_an_interrupted_run_is_not_resumed_with_them(
+def test_weights_of_another_seed_are_told_of_and_no_training_goes_on_with_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts = [tmp_path / f"unet-0123abcd-seed{seed}" for seed in (0, 1)]
@@ -136,5 +137,12 @@ def test_weights_of_another_seed_are_told_of_and_an_interrupted_run_is_not_resum
     monkeypatch.setattr(starting_point, "find_pretrained", lambda cfg, checkpoint: None)
     for each in (same, *linked):
         assert starting_point.find_starting_point(each.cfg, each).is_resumed
+    longer = ("trainer.max_epochs=9", f"continue_from={run.folder.path}")
+    assert not plan_of(tmp_path, f"initial_weights={tmp_path / 'start'}", *longer).finished
+    with pytest.raises(UserError, match=f"^continue_from=.*: this run began with initial_weights={starts[0]}; give it"):
+        plan_of(tmp_path, f"initial_weights={starts[1]}", *longer)
+    write_json(run.folder.summary, {"epochs": run.cfg.trainer.max_epochs})
+    offered = [find_shorter(plan_of(tmp_path, f"initial_weights={start}", longer[0])) for start in starts]
+    assert [shorter and shorter.path for shorter in offered] == [run.folder.path, None]
     with pytest.raises(UserError, match=f"the interrupted run began with initial_weights={starts[0]}; give it these"):
         starting_point.find_starting_point(other.cfg, other)
