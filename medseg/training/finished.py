@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,64 +17,71 @@ from medseg.runs.naming import flatten
 from medseg.runs.plan import RunPlan, absolute, are_other_weights, weights_it_began_with
 from medseg.system.files import read_json, read_yaml
 
+if TYPE_CHECKING:
+    from medseg.data.sources.source import Source
+
 log = logging.getLogger(__name__)
 
 Remark = tuple[str, str, str]
 """What of a test is other than asked for, the command that changes it, and its options."""
 
 
+class OtherFilesError(UserError):
+    """`data.source` names other files than those that a finished run was trained on."""
+
+
 def check_finished(plans: Sequence[RunPlan]) -> None:
     """Warn where finished runs are not quite what is asked for, in one line for all that lack the same.
 
-    Raises `UserError` where `data.source` names other images than those that a run was trained on.
+    Raises `OtherFilesError`.
     """
-    identity, checksum = cache(identity_of_source), cache(sha256_of)  # a sweep has many runs of few files
-    changed = [
-        text for plan in plans for text in (changed_data(plan, identity), changed_weights(plan, checksum)) if text
-    ]
-    for text in dict.fromkeys(changed):
-        log.warning("%s", text)
+    opened, checksum = cache(open_files), cache(sha256_of)  # a sweep has many runs of few files
+    warnings: list[str] = []
     lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
     for plan in plans:
-        began = weights_it_began_with(plan.folder)
-        if are_other_weights(plan.cfg.initial_weights, began):
-            log.warning(
-                "%s began with initial_weights=%s; force=true begins with those that are given now",
-                plan.folder.path.name,
-                began,
-            )
+        warnings += filter(None, (changed_data(plan, opened), changed_weights(plan, checksum), other_weights(plan)))
         for remark in (*other_scores(plan), *no_probabilities(plan)):
             lacking[plan.folder.path.parent, *remark].append(plan)
+    for text in dict.fromkeys(warnings):
+        log.warning("%s", text)
     for (experiment, what, command, options), several in lacking.items():
         where = several[0].folder.path if len(several) == 1 else experiment
         whose = "its test" if len(plans) == 1 else f"the test of {len(several)} of the finished runs"
         log.warning("%s %s; without training anew: %s %s %s", whose, what, command, where, options)
 
 
-def changed_data(plan: RunPlan, identity: Callable[[DictConfig], str | None]) -> str | None:
-    """Tell of the user's files that have changed since the run was trained on them; `identity`: `identity_of_source`.
+def changed_data(plan: RunPlan, opened: Callable[[DictConfig, str], Source | None]) -> str | None:
+    """Tell of the user's files that have changed since the run was trained on them; `opened`: `open_files`.
 
-    Raises `UserError` where they are others.
+    A folder is known by the times of change as well, which a copy has others of. Raises `OtherFilesError` where the
+    names or sizes are others than those of the files that the run was trained on, as far as these are still there.
     """
     data, folder = plan.cfg.data, plan.folder
     if data.get("source") is None:
         return None
-    began = read_yaml(folder.config, optional=True).get("data", {}).get("source")
+    began = flatten(read_yaml(folder.config, optional=True)).get("data.source")
     moved = began is not None and absolute(str(began), Path.cwd()) != absolute(data.source, Path.cwd())
     if not moved and not Path(data.source).expanduser().exists():
         return None  # which a finished run does not need
-    if identity(data) in (None, read_json(folder.data).get("source_identity")):
+    now, known = opened(data, data.source), read_json(folder.data).get("source_identity")
+    if now is None or now.identity == known:
         return None
-    if moved:
-        raise UserError(
+    if not moved:
+        return f"the files in {data.source} have changed since; force=true trains on them anew"
+    try:
+        before = opened(data, str(began))
+    except UserError:  # gone
+        before = None
+    if before is not None and before.identity == known and (before.sizes is None or before.sizes != now.sizes):
+        raise OtherFilesError(
             f"data.source={data.source}: {folder.path} was trained on other files, those in {began}; another "
             "experiment=... trains on these, and force=true trains that run on them anew"
         )
-    return f"the files in {data.source} have changed since; force=true trains on them anew"
+    return f"the files in {data.source} may be other files than those in {began}; force=true trains on them anew"
 
 
-def identity_of_source(data: DictConfig) -> str | None:
-    """Return what tells the files in `data.source` from others.
+def open_files(data: DictConfig, source: str) -> Source | None:
+    """Open the files of a dataset in a folder or an archive.
 
     None for a published dataset, whose archives are the same in any folder.
     """
@@ -81,7 +89,17 @@ def identity_of_source(data: DictConfig) -> str | None:
     from medseg.data.sources.finding import open_source
 
     dataset = instantiate(data.dataset)
-    return None if dataset.archives else open_source(dataset, data.source).identity
+    return None if dataset.archives else open_source(dataset, source)
+
+
+def other_weights(plan: RunPlan) -> str | None:
+    """Tell of the `initial_weights` that the run began with where others are given now."""
+    given = plan.cfg.initial_weights
+    began = None if given is None else weights_it_began_with(plan.folder)
+    if not are_other_weights(given, began):
+        return None
+    name = plan.folder.path.name
+    return f"{name} began with initial_weights={began}; force=true begins with those that are given now"
 
 
 def changed_weights(plan: RunPlan, checksum: Callable[[Path], str]) -> str | None:

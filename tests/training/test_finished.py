@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,34 @@ def test_a_run_on_the_files_of_another_folder_is_refused(tmp_path: Path, caplog:
     assert lines([run], caplog) == [f"the files in {tmp_path}/a have changed since; force=true trains on them anew"]
     (tmp_path / "a").rename(tmp_path / "moved")
     assert lines([run], caplog) == [], "which it does not need any more"
+
+
+def test_a_copy_of_the_files_of_a_finished_run_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, copy, packed = (tmp_path / name for name in ("a", "b", "c.zip"))
+    first.mkdir()
+    (first / "x.png").write_bytes(b"1")
+    os.utime(first / "x.png", (1, 1))
+    shutil.copytree(first, copy, copy_function=shutil.copyfile)
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x.png", b"1")
+    sites = f"data.dataset._target_={__name__}.Sites"
+    for seed in (0, 1):
+        finished(tmp_path, sites, f"seed={seed}", f"data.source={first}", source_identity=FolderSource(first).identity)
+
+    def plans(source: Path) -> list[RunPlan]:
+        return [plan_of(tmp_path, sites, f"seed={seed}", f"data.source={source}") for seed in (0, 1)]
+
+    for source in (copy, packed):
+        told = f"the files in {source} may be other files than those in {first}; force=true trains on them anew"
+        assert lines(plans(source), caplog) == [told]
+    (copy / "x.png").write_bytes(b"12")
+    with pytest.raises(UserError, match="was trained on other files"):
+        check_finished(plans(copy))
+    # Whether those that it was trained on were others is not known any more.
+    os.utime(first / "x.png", (2, 2))
+    assert "may be other files" in lines(plans(copy), caplog)[0]
+    shutil.rmtree(first)
+    assert "may be other files" in lines(plans(copy), caplog)[0]
 
 
 def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
