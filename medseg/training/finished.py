@@ -15,6 +15,7 @@ from medseg.config.encoders import kind_of
 from medseg.errors import UserError
 from medseg.runs.naming import flatten
 from medseg.runs.plan import RunPlan, absolute, are_other_weights, weights_it_began_with
+from medseg.runs.schema import SUMMARY, read_checked
 from medseg.system.files import read_json, read_yaml
 
 if TYPE_CHECKING:
@@ -33,14 +34,23 @@ class OtherFilesError(UserError):
 def check_finished(plans: Sequence[RunPlan]) -> None:
     """Warn where finished runs are not quite what is asked for, in one line for all that lack the same.
 
-    Raises `OtherFilesError`.
+    A run with a damaged file is one warning. Raises `OtherFilesError`.
     """
     opened, checksum = cache(open_files), cache(sha256_of)  # a sweep has many runs of few files
     warnings: list[str] = []
     lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
     for plan in plans:
-        warnings += filter(None, (changed_data(plan, opened), changed_weights(plan, checksum), other_weights(plan)))
-        for remark in (*other_scores(plan), *no_probabilities(plan)):
+        texts: tuple[str | None, ...]
+        remarks: tuple[Remark, ...]
+        try:
+            texts = changed_data(plan, opened), changed_weights(plan, checksum), other_weights(plan)
+            remarks = (*other_scores(plan), *no_probabilities(plan))
+        except OtherFilesError:
+            raise
+        except (UserError, OSError) as error:
+            texts, remarks = (str(error),), ()
+        warnings += filter(None, texts)
+        for remark in remarks:
             lacking[plan.folder.path.parent, *remark].append(plan)
     for text in dict.fromkeys(warnings):
         log.warning("%s", text)
@@ -121,7 +131,7 @@ def sha256_of(file: Path) -> str:
 
 def other_scores(plan: RunPlan) -> Iterator[Remark]:
     """Tell of scores that the test of a run lacks, those of custom metrics included."""
-    cfg, test = plan.cfg, read_json(plan.folder.summary, optional=True)
+    cfg, test = plan.cfg, read_checked(plan.folder.summary, SUMMARY)
     measured, tolerance = test.get("headline") or {}, cfg.nsd_tolerance
     wanted = [name for name in cfg.scores or () if name not in measured]
     words = []

@@ -78,6 +78,8 @@ def test_a_run_on_the_files_of_another_folder_is_refused(tmp_path: Path, caplog:
     message = f"data.source={tmp_path}/b: {run.folder.path} was trained on other files, those in {tmp_path}/a; another"
     with pytest.raises(UserError, match=message):
         check_finished([run, other])
+    (tmp_path / "b").rename(tmp_path / "c")
+    assert lines([other], caplog) == [f"Sites: data.source={tmp_path}/b does not exist"]
     (tmp_path / "a" / "c.png").touch()
     assert lines([run], caplog) == [f"the files in {tmp_path}/a have changed since; force=true trains on them anew"]
     (tmp_path / "a").rename(tmp_path / "moved")
@@ -110,6 +112,28 @@ def test_a_copy_of_the_files_of_a_finished_run_is_a_warning(tmp_path: Path, capl
     assert "may be other files" in lines(plans(copy), caplog)[0]
     shutil.rmtree(first)
     assert "may be other files" in lines(plans(copy), caplog)[0]
+
+
+def test_a_damaged_finished_run_is_a_warning_and_the_others_are_looked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a").mkdir()
+    words = (f"data.dataset._target_={__name__}.Sites", f"data.source={tmp_path / 'a'}")
+    runs = [
+        finished(tmp_path, *words, f"seed={seed}", source_identity=FolderSource(tmp_path / "a").identity)
+        for seed in range(5)
+    ]
+    folders = [run.folder for run in runs]
+    folders[0].data.unlink()
+    folders[1].summary.write_text('{"headline": {"dice"')
+    folders[2].summary.write_text('{"headline": 3}')
+    folders[3].config.write_text("data: [")
+    warnings = lines([plan_of(tmp_path, *words, f"seed={seed}", "scores=[nsd]") for seed in range(5)], caplog)
+    assert warnings[0] == f"{folders[0].data}: missing"
+    starts = [f"{file}: damaged" for file in (folders[1].summary, folders[2].summary, folders[3].config)]
+    assert all(line.startswith(start) for line, start in zip(warnings[1:4], starts, strict=True)), warnings
+    assert warnings[4].startswith("the test of 1 of the finished runs was scored otherwise")
+    assert len(warnings) == 5
 
 
 def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
