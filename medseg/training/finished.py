@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -13,9 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.encoders import kind_of
 from medseg.errors import UserError
+from medseg.runs.folder import RunFolder
 from medseg.runs.naming import flatten
 from medseg.runs.plan import RunPlan, absolute, are_other_weights, weights_it_began_with
 from medseg.runs.schema import SUMMARY, read_checked
+from medseg.sweeps.space import as_words
 from medseg.system.files import read_json, read_yaml
 
 if TYPE_CHECKING:
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Remark = tuple[str, str, str]
-"""What of a test is other than asked for, the command that changes it, and its options."""
+Remark = tuple[str, str, tuple[str, ...]]
+"""What of a test is other than asked for, the command that changes it, and its options as words."""
+
+OWN_DATA = ("data_identity", "split_name", "fold")
+"""Entries of the summary of an evaluation that it shares with the test of its run where it repeats that."""
 
 
 class OtherFilesError(UserError):
@@ -38,7 +44,7 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
     """
     opened, checksum = cache(open_files), cache(sha256_of)  # a sweep has many runs of few files
     warnings: list[str] = []
-    lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
+    lacking: dict[tuple[Path, str, str, tuple[str, ...]], list[RunPlan]] = defaultdict(list)
     for plan in plans:
         texts: tuple[str | None, ...]
         remarks: tuple[Remark, ...]
@@ -57,7 +63,8 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
     for (experiment, what, command, options), several in lacking.items():
         where = several[0].folder.path if len(several) == 1 else experiment
         whose = "its test" if len(plans) == 1 else f"the test of {len(several)} of the finished runs"
-        log.warning("%s %s; without training anew: %s %s %s", whose, what, command, where, options)
+        words = shlex.join([*command.split(), str(where), *options])
+        log.warning("%s %s; without training anew: %s", whose, what, words)
 
 
 def changed_data(plan: RunPlan, opened: Callable[[DictConfig, str], Source | None]) -> str | None:
@@ -146,15 +153,22 @@ def other_scores(plan: RunPlan) -> Iterator[Remark]:
     metrics = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.metrics else {}
     assert isinstance(metrics, dict)
     custom = flatten({"metrics": {name: metric for name, metric in metrics.items() if name not in known}})
-    words += [f"+{key}={value}" for key, value in custom.items() if value != {}]
+    words += [f"+{word}" for word in as_words(custom)]
     if test and words:
-        yield "was scored otherwise", "medseg score", " ".join(words)
+        yield "was scored otherwise", "medseg score", tuple(words)
 
 
 def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
-    """Tell of probabilities that neither the test of a run nor an evaluation of it has kept."""
+    """Tell of probabilities that neither the test of a run nor an evaluation that repeats it has kept."""
     folder = plan.folder
-    kept = (folder.test, folder.evaluations / f"{plan.facts['data']}-test")
-    lacking = not any((each / "probabilities.npz").is_file() for each in kept)
-    if plan.cfg.save_probabilities and folder.summary.is_file() and lacking:
-        yield "kept no probabilities", "medseg evaluate", "save_probabilities=true"
+    if not (plan.cfg.save_probabilities and folder.summary.is_file()):
+        return
+    kept = [file.with_name("summary.json") for file in folder.evaluations.glob("*-test/probabilities.npz")]
+    if not (folder.test / "probabilities.npz").is_file() and not any(repeats_test(folder, file) for file in kept):
+        yield "kept no probabilities", "medseg evaluate", ("save_probabilities=true",)
+
+
+def repeats_test(folder: RunFolder, evaluation: Path) -> bool:
+    """Whether an evaluation of a run, of which this is the summary, is of the data, split and fold of its test."""
+    own, other = (read_json(file, optional=True) for file in (folder.summary, evaluation))
+    return bool(other) and all(own.get(key) == other.get(key) for key in OWN_DATA)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import pytest
 from medseg.data.datasets.base import Dataset, Listing, Sample
 from medseg.data.sources.source import FolderSource, Source
 from medseg.errors import UserError
+from medseg.runs.folder import RunFolder
 from medseg.runs.plan import RunPlan, settings_of
 from medseg.system.files import write_json
 from medseg.training import starting_point
@@ -141,7 +143,7 @@ def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, cap
         finished(tmp_path, f"seed={seed}")
     asked = ("scores=[nsd]", "save_probabilities=true", METRIC)
     plans = [plan_of(tmp_path, f"seed={seed}", *asked) for seed in (0, 1)]
-    experiment, words = tmp_path / "runs" / "main", f"scores=[nsd] {METRIC}"
+    experiment, words = tmp_path / "runs" / "main", f"'scores=[nsd]' {METRIC}"
     begin = "the test of 2 of the finished runs"
     score = f"was scored otherwise; without training anew: medseg score {experiment}"
     keep = f"kept no probabilities; without training anew: medseg evaluate {experiment}"
@@ -158,11 +160,49 @@ def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, cap
     told = [line.removeprefix("WARNING ") for line in done.stderr.splitlines() if "training anew" in line]
     assert told == [both[0].removesuffix(f" {METRIC}"), both[1]]
     # What was done since is not told of again.
-    later = run.evaluations / "synthetic-test"
-    later.mkdir(parents=True)
-    (later / "probabilities.npz").touch()
+    keep_probabilities(run, "synthetic-test")
     write_json(run.summary, {"headline": {"nsd": {}, "mine": {}}, "nsd_tolerance": 2.0, "own_metrics": {"mine": {}}})
     assert lines(plans[:1], caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [("drawn-test", {}), ("synthetic-fold0-test", {"fold": 0}), ("synthetic-random-test", {"split_name": "random"})],
+)
+def test_probabilities_that_an_evaluation_of_its_test_has_kept_are_not_asked_for(
+    name: str, of: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    facts = {"data_identity": "own", "split_name": None, "fold": None, **of}
+    words = [f"data.fold={of['fold']}"] if "fold" in of else []
+    run = finished(tmp_path, *words, **facts).folder
+    asked = plan_of(tmp_path, *words, "save_probabilities=true")
+    for other in ({"data_identity": "other"}, {"split_name": "another"}, {"fold": 1}):
+        keep_probabilities(run, f"{other}-test", **{**facts, **other})
+        assert len(lines([asked], caplog)) == 1, other
+    keep_probabilities(run, f"{name}-tta", **facts)
+    assert len(lines([asked], caplog)) == 1
+    keep_probabilities(run, name, **facts)
+    assert lines([asked], caplog) == []
+
+
+def keep_probabilities(run: RunFolder, name: str, **summary: Any) -> None:
+    """Leave what an evaluation with `save_probabilities=true` leaves."""
+    folder = run.evaluations / name
+    folder.mkdir(parents=True)
+    (folder / "probabilities.npz").touch()
+    write_json(folder / "summary.json", {"data": "drawn", "split": "test", **summary})
+
+
+def test_the_command_of_custom_metrics_is_one_that_a_shell_and_hydra_take(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    finished(tmp_path)
+    given = [METRIC, "+metrics.mine.a=null", "+metrics.mine.b='x y'", "+metrics.mine.c=[1,2]", "+metrics.mine.d='null'"]
+    asked = plan_of(tmp_path, *given)
+    (warning,) = lines([asked], caplog)
+    _, _, folder, *words = shlex.split(warning.partition("anew: ")[2])
+    assert folder == str(asked.folder.path)
+    assert plan_of(tmp_path, *words).cfg.metrics == asked.cfg.metrics
 
 
 def test_weights_of_another_seed_are_told_of_and_no_training_goes_on_with_them(
