@@ -171,4 +171,4 @@ def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
 def repeats_test(folder: RunFolder, evaluation: Path) -> bool:
     """Whether an evaluation of a run, of which this is the summary, is of the data, split and fold of its test."""
     own, other = (read_json(file, optional=True) for file in (folder.summary, evaluation))
-    return bool(other) and all(own.get(key) == other.get(key) for key in OWN_DATA)
+    return bool(other) and all(own[key] == other.get(key) for key in OWN_DATA if key in own)  # not in older versions

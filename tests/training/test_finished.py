@@ -160,7 +160,7 @@ def test_what_finished_runs_lack_is_one_line_for_all_of_them(tmp_path: Path, cap
     told = [line.removeprefix("WARNING ") for line in done.stderr.splitlines() if "training anew" in line]
     assert told == [both[0].removesuffix(f" {METRIC}"), both[1]]
     # What was done since is not told of again.
-    keep_probabilities(run, "synthetic-test")
+    keep_probabilities(run, "synthetic-test", data_identity="which older versions did not write of the test")
     write_json(run.summary, {"headline": {"nsd": {}, "mine": {}}, "nsd_tolerance": 2.0, "own_metrics": {"mine": {}}})
     assert lines(plans[:1], caplog) == []
 
