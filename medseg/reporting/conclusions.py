@@ -245,9 +245,13 @@ def lacking_of(lacking: int, cells: Sequence[Cell], whole: str, without: Sequenc
         parts.append(f"{lacking}{of} {'is' if lacking == 1 else 'are'} missing")
     if unused:
         parts.append(f"{unused}{'' if lacking else of} {'is' if unused == 1 else 'are'} finished but not in the scores")
-    no_score = f"{named(without, 'networks')} {'has' if len(without) == 1 else 'have'} no {measure.title}"
-    shown = [", and ".join(parts)] * bool(parts) + [no_score] * bool(without)
-    return [f"{': '.join(shown)}."] if shown else []
+    sentence = []
+    if parts:
+        sentence.append(", and ".join(parts))
+    if without:
+        verb = "has" if len(without) == 1 else "have"
+        sentence.append(f"{named(without, 'networks')} {verb} no {measure.title}")
+    return [f"{': '.join(sentence)}."] if sentence else []
 
 
 def missing_evaluations(cells: Sequence[Cell], own: Sequence[Cell], measure: Measure) -> list[str]:

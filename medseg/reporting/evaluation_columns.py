@@ -56,15 +56,15 @@ def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names:
         columns: of the internal tests, by the id of the run.
         names: what datasets are printed as.
     """
-    first: dict[Key, tuple[Run, View]] = {}
+    examples: dict[Key, tuple[Run, View]] = {}
     found: dict[tuple[int, Key], tuple[Run, View]] = {}
     for run, view in evaluated:
         if has_column(run, view):
             key = key_of(run, view, columns[id(run)])
-            first.setdefault(key, (run, view))
+            examples.setdefault(key, (run, view))
             found.setdefault((id(run), key), (run, view))
-    lines = label(first, names)
-    sorted_keys = sorted(first, key=lambda key: (lines[key].external, lines[key].label))
+    lines = label(examples, names)
+    sorted_keys = sorted(examples, key=lambda key: (lines[key].external, lines[key].label))
     order = {key: number for number, key in enumerate(sorted_keys)}
     in_order = sorted(found.items(), key=lambda item: order[item[0][1]])
     return [(lines[key], run, view) for (_, key), (run, view) in in_order]
@@ -113,33 +113,35 @@ def dataset_options(view: View) -> dict[str, str]:
     return {k: str(v) for k, v in options.items() if k.startswith(DATASET) and not k.endswith("_target_")}
 
 
-def label(first: Mapping[Key, tuple[Run, View]], names: Names) -> dict[Key, Line]:
+def label(examples: Mapping[Key, tuple[Run, View]], names: Names) -> dict[Key, Line]:
     """Return the column of each key, named by the data, and by what differs where several are of the same data.
 
     Where that is the dataset of the training, with other options, it is named by what differs from these.
 
     Args:
-        first: the first evaluation of each column, with its run.
+        examples: the first evaluation of each column, with its run.
         names: what datasets are printed as.
     """
-    data = {key: data_of(key, view, names) for key, (_, view) in first.items()}
-    every = {key: facts_of(key, view) for key, (_, view) in first.items()}
+    names_of = {key: data_of(key, view, names) for key, (_, view) in examples.items()}
+    facts_of_key = {key: facts_of(key, view) for key, (_, view) in examples.items()}
     lines: dict[Key, Line] = {}
     taken: dict[str, int] = {}
-    for key, (run, view) in first.items():
-        (name, text), facts = data[key], every[key]
-        alike = [dict(every[other]) for other in first if other.base == key.base and data[other][1] == text]
+    for key, (run, view) in examples.items():
+        (name, printed), facts = names_of[key], facts_of_key[key]
+        of_same_data = [
+            dict(facts_of_key[other]) for other in examples if other.base == key.base and names_of[other][1] == printed
+        ]
         if key.external and target_of(view) == run.data and run.settings:
             trained = {fact: str(run.settings.get(fact)) for fact, _ in facts if fact.startswith(DATASET)}
-            alike.append(dict(facts) | trained)
-        folders = short_paths({of[FOLDER] for of in alike if FOLDER in of})
+            of_same_data.append(dict(facts) | trained)
+        folders = short_paths({of[FOLDER] for of in of_same_data if FOLDER in of})
         parts = [
             f"{fact.removeprefix(DATASET)}={folders[value] if fact == FOLDER else value}"
             for fact, value in facts
-            if len({of.get(fact) for of in alike}) > 1
+            if len({of.get(fact) for of in of_same_data}) > 1
         ]
         tta = (("tta", "true"),) if key.tta else ()
-        whole = ", ".join([text, *parts, *(f"{fact}={value}" for fact, value in tta)])
+        whole = ", ".join([printed, *parts, *(f"{fact}={value}" for fact, value in tta)])
         taken[whole] = taken.get(whole, 0) + 1
         whole += f" ({taken[whole]})" if taken[whole] > 1 else ""
         lines[key] = Line(whole, name, tuple(sorted((*facts, *tta))), of=key.base)

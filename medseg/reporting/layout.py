@@ -10,6 +10,7 @@ the row of those that have it unchanged.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ OF_TRAINING = ("_target_", "batch_size", "border_weights", "border_w0", "border_
 
 DEVICE = "trainer.accelerator"
 """Key that chooses a machine: runs of a GPU and of a CPU share a row."""
+
+WEIGHTS = "initial_weights"
+"""Key of the file, or the run, that a training begins with."""
 
 DERIVED = ("model.in_channels", "model.num_classes", "data.num_classes", "data.dataset.num_classes", "data.fold")
 """Keys that follow from the data, and the fold, which is part of a run's test as the seed is of its training."""
@@ -104,7 +108,7 @@ class Settings:
         self.keys = {id(run): key_of(self.like[id(run)]) for run in runs}
         # The last of them, a finished one if any, counts.
         self.begun = {self.keys[id(run)]: run for run in sorted(begun, key=lambda run: run.finished)}
-        alike = same_data(self.begun.values())
+        alike = same_data(self.begun.values()) | same_weights(self.begun.values())
         self.texts = {self.keys[id(run)]: given(run) for run in runs}
         for (key, run), settings in zip(self.begun.items(), fill_in_defaults(self.begun.values()), strict=True):
             texts = {name: as_text(value) for name, value in sorted(settings.items())}
@@ -223,6 +227,22 @@ def same_data(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
             if identity is not None and key in run.settings:
                 text = as_text(run.settings[key])
                 alike[run.data, key, text] = first.setdefault((run.data, key, run.fold, identity), text)
+    return alike
+
+
+def same_weights(runs: Iterable[Run]) -> dict[tuple[str, str, str], str]:
+    """Map relative paths of `initial_weights`, as older versions wrote them, to the absolute one that ends so.
+
+    (dataset, key, value) -> value, as `same_data`. A path that none or several absolute ones end with stays as it is.
+    """
+    given = {(run.data, as_text(run.settings[WEIGHTS])) for run in runs if run.settings.get(WEIGHTS) is not None}
+    absolute = {path for _, path in given if path.startswith("/")}
+    alike = {}
+    for data, path in given:
+        end = "/" + re.sub(r"^(~/|(\.\./)+)", "", path)
+        several = [other for other in absolute if other.endswith(end)]
+        if path not in absolute and len(several) == 1:
+            alike[data, WEIGHTS, path] = several[0]
     return alike
 
 

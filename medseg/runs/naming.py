@@ -168,7 +168,9 @@ def normalized(key: str, value: Any) -> Any:
         return PRECISION_NAMES.get(str(value), value)
     if key in EARLIER_RUNS and isinstance(value, str):
         setting, _, file = file_in_run(value) or (posixpath.normpath(value), "", "")
-        return setting if key == "continue_from" else f"{setting}{file}"  # which goes on from the run in any case
+        if key == "continue_from":  # any file in a run means the run
+            return setting
+        return f"{setting}{file}"
     two = key.endswith(SIZE) and isinstance(value, list | tuple) and len(value) == 2
     return value[0] if two and value[0] == value[1] else value
 

@@ -63,19 +63,6 @@ class RunPlan:
         state, to_test = status.get("state"), self.cfg.test and status.get("untested")
         return state == "finished" or (state == "trained" and not to_test)
 
-    @property
-    def other_weights(self) -> str | None:
-        """The `initial_weights` that the run in the folder has begun with, where the plan has others.
-
-        Runs that begin with those of other seeds share their name.
-        """
-        given = self.cfg.initial_weights
-        began = None if given is None else read_yaml(self.folder.config, optional=True).get("initial_weights")
-        if began is None:
-            return None
-        one, other = (file_in_run(path) or absolute(path, Path.cwd()) for path in (str(began), str(given)))
-        return None if one == other else str(began)
-
     @cached_property
     def record(self) -> dict[str, Any]:
         """What `run.json` holds, without the id: the facts, and `defaults`, the default of each key that deviates."""
@@ -171,8 +158,8 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
     data, model = settings["data"], settings["model"]
     if root is not None:
         data["root"] = root
-    if isinstance(begins_with := settings.get("initial_weights"), str) and file_in_run(begins_with) is None:
-        settings["initial_weights"] = absolute(begins_with, Path.cwd())
+    if isinstance(begins_with := settings.get("initial_weights"), str):
+        settings["initial_weights"] = path_of_weights(begins_with)
     weights = model.get("encoder_weights")
     if isinstance(weights, str) and kind_of(weights) == "file":
         model["encoder_weights"] = absolute(weights, Path.cwd())
@@ -185,6 +172,28 @@ def settings_of(cfg: DictConfig, root: str | None) -> dict[str, Any]:
         if group.get(key) and not is_url(group[key]):
             group[key] = absolute(group[key], Path.cwd())
     return settings
+
+
+def path_of_weights(given: str) -> str:
+    """Return the path of `initial_weights` as a configuration holds it: absolute, but as given for those in a run."""
+    return given if file_in_run(given) else absolute(given, Path.cwd())
+
+
+def weights_it_began_with(folder: RunFolder) -> str | None:
+    """Return the `initial_weights` of the run in a folder; None without, and where no run has begun."""
+    began = read_yaml(folder.config, optional=True).get("initial_weights")
+    return None if began is None else str(began)
+
+
+def are_other_weights(given: str | None, began: str | None) -> bool:
+    """Whether a run began with other `initial_weights` than those that are given now; not so where one has none.
+
+    Runs that begin with those of other seeds share their name. A path may be another one of the same file.
+    """
+    if given is None or began is None:
+        return False
+    one, other = map(path_of_weights, (given, began))
+    return (file_in_run(one) or one) != (file_in_run(other) or other)
 
 
 def absolute(path: str | Path, base: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,12 @@ Space = dict[str, Any]
 
 Values = dict[str, Any]
 """Key -> value, of a trial."""
+
+PLAIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+"""Text that needs no quotes, such as the name of a class."""
+
+NO_TEXT = ("null", "true", "false", "nan", "inf")
+"""Words that are no text without quotes."""
 
 DIGITS = 6
 """Significant digits of a value that is computed: a run's name and its configuration have it as it is."""
@@ -90,7 +97,8 @@ def as_words(values: Values) -> list[str]:
 def as_word(value: Any) -> str:
     """Write a value as Hydra reads it."""
     if isinstance(value, str):  # Hydra reads a backslash as it is, but before a quote
-        return value if value.isidentifier() else json.dumps(value, ensure_ascii=False)
+        is_plain = PLAIN.fullmatch(value) and value.lower() not in NO_TEXT
+        return value if is_plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"tuning.space: {value} cannot be tried")
     if isinstance(value, list):

@@ -16,7 +16,7 @@ from medseg.errors import ConfigError, UserError, count
 from medseg.runs.equivalence import fill_in_defaults, find_equivalent
 from medseg.runs.folder import RunFolder, find_run
 from medseg.runs.naming import canonical, file_name
-from medseg.runs.plan import RunPlan, plan_run
+from medseg.runs.plan import RunPlan, are_other_weights, plan_run, weights_it_began_with
 from medseg.runs.run import Run, read_run
 from medseg.sweeps.space import as_words
 from medseg.system.files import read_json, write_json
@@ -50,8 +50,8 @@ def check_initial_weights(plan: RunPlan) -> None:
 def earlier_run(plan: RunPlan) -> RunFolder | None:
     """Return the run that `continue_from` names; None where it names none, or the planned run has gone on from it.
 
-    Raises `UserError` for a run that is not finished, that had other settings, or as many epochs, and where settings
-    are to be tuned.
+    Raises `UserError` for a run that is not finished, that had other settings or weights to begin with, or as many
+    epochs, and where settings are to be tuned.
     """
     given = plan.cfg.continue_from
     if given is None:
@@ -77,6 +77,9 @@ def earlier_run(plan: RunPlan) -> RunFolder | None:
     if differing:
         values = ", ".join(f"{name} was {one.get(name)} and is {other.get(name)}" for name in differing[:3])
         raise ConfigError(f"{key}: only the number of epochs may differ, but {values}")
+    began = weights_it_began_with(folder)
+    if are_other_weights(plan.cfg.initial_weights, began):
+        raise ConfigError(f"{key}: this run began with initial_weights={began}; give it these")
     epochs = run.settings.get(EPOCHS)
     if not isinstance(epochs, int) or plan.cfg.trainer.max_epochs <= epochs:
         had = count(epochs, "epoch") if isinstance(epochs, int) else f"{epochs} epochs"
@@ -119,4 +122,5 @@ def find_shorter(plan: RunPlan) -> RunFolder | None:
         return None
     run = read_run(shorter.path)
     stopped_early = run.summary.get("epochs") != run.settings.get(EPOCHS)
-    return None if stopped_early else shorter
+    other_weights = are_other_weights(plan.cfg.initial_weights, weights_it_began_with(shorter))
+    return None if stopped_early or other_weights else shorter

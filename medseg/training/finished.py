@@ -3,76 +3,102 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config.encoders import kind_of
 from medseg.errors import UserError
+from medseg.runs.folder import RunFolder
 from medseg.runs.naming import flatten
-from medseg.runs.plan import RunPlan, absolute
+from medseg.runs.plan import RunPlan, absolute, are_other_weights, weights_it_began_with
+from medseg.runs.schema import SUMMARY, read_checked
+from medseg.sweeps.space import as_words
 from medseg.system.files import read_json, read_yaml
+
+if TYPE_CHECKING:
+    from medseg.data.sources.source import Source
 
 log = logging.getLogger(__name__)
 
-Remark = tuple[str, str, str]
-"""What of a test is other than asked for, the command that changes it, and its options."""
+Remark = tuple[str, str, tuple[str, ...]]
+"""What of a test is other than asked for, the command that changes it, and its options as words."""
+
+OWN_DATA = ("data_identity", "split_name", "fold")
+"""Entries of the summary of an evaluation that it shares with the test of its run where it repeats that."""
+
+
+class OtherFilesError(UserError):
+    """`data.source` names other files than those that a finished run was trained on."""
 
 
 def check_finished(plans: Sequence[RunPlan]) -> None:
     """Warn where finished runs are not quite what is asked for, in one line for all that lack the same.
 
-    Raises `UserError` where `data.source` names other images than those that a run was trained on.
+    A run with a damaged file is one warning. Raises `OtherFilesError`.
     """
-    identity, checksum = cache(identity_of_source), cache(sha256_of)  # a sweep has many runs of few files
-    changed = [
-        text for plan in plans for text in (changed_data(plan, identity), changed_weights(plan, checksum)) if text
-    ]
-    for text in dict.fromkeys(changed):
-        log.warning("%s", text)
-    lacking: dict[tuple[Path, str, str, str], list[RunPlan]] = defaultdict(list)
+    opened, checksum = cache(open_files), cache(sha256_of)  # a sweep has many runs of few files
+    warnings: list[str] = []
+    lacking: dict[tuple[Path, str, str, tuple[str, ...]], list[RunPlan]] = defaultdict(list)
     for plan in plans:
-        if plan.other_weights is not None:
-            log.warning(
-                "%s began with initial_weights=%s; force=true begins with those that are given now",
-                plan.folder.path.name,
-                plan.other_weights,
-            )
-        for remark in (*other_scores(plan), *no_probabilities(plan)):
+        texts: tuple[str | None, ...]
+        remarks: tuple[Remark, ...]
+        try:
+            texts = changed_data(plan, opened), changed_weights(plan, checksum), other_weights(plan)
+            remarks = (*other_scores(plan), *no_probabilities(plan))
+        except OtherFilesError:
+            raise
+        except (UserError, OSError) as error:
+            texts, remarks = (str(error),), ()
+        warnings += filter(None, texts)
+        for remark in remarks:
             lacking[plan.folder.path.parent, *remark].append(plan)
+    for text in dict.fromkeys(warnings):
+        log.warning("%s", text)
     for (experiment, what, command, options), several in lacking.items():
         where = several[0].folder.path if len(several) == 1 else experiment
         whose = "its test" if len(plans) == 1 else f"the test of {len(several)} of the finished runs"
-        log.warning("%s %s; without training anew: %s %s %s", whose, what, command, where, options)
+        words = shlex.join([*command.split(), str(where), *options])
+        log.warning("%s %s; without training anew: %s", whose, what, words)
 
 
-def changed_data(plan: RunPlan, identity: Callable[[DictConfig], str | None]) -> str | None:
-    """Tell of the user's files that have changed since the run was trained on them; `identity`: `identity_of_source`.
+def changed_data(plan: RunPlan, opened: Callable[[DictConfig, str], Source | None]) -> str | None:
+    """Tell of the user's files that have changed since the run was trained on them; `opened`: `open_files`.
 
-    Raises `UserError` where they are others.
+    A folder is known by the times of change as well, which a copy has others of. Raises `OtherFilesError` where the
+    names or sizes are others than those of the files that the run was trained on, as far as these are still there.
     """
     data, folder = plan.cfg.data, plan.folder
     if data.get("source") is None:
         return None
-    began = read_yaml(folder.config, optional=True).get("data", {}).get("source")
+    began = flatten(read_yaml(folder.config, optional=True)).get("data.source")
     moved = began is not None and absolute(str(began), Path.cwd()) != absolute(data.source, Path.cwd())
     if not moved and not Path(data.source).expanduser().exists():
         return None  # which a finished run does not need
-    if identity(data) in (None, read_json(folder.data).get("source_identity")):
+    now, known = opened(data, data.source), read_json(folder.data).get("source_identity")
+    if now is None or now.identity == known:
         return None
-    if moved:
-        raise UserError(
+    if not moved:
+        return f"the files in {data.source} have changed since; force=true trains on them anew"
+    try:
+        before = opened(data, str(began))
+    except UserError:  # gone
+        before = None
+    if before is not None and before.identity == known and (before.sizes is None or before.sizes != now.sizes):
+        raise OtherFilesError(
             f"data.source={data.source}: {folder.path} was trained on other files, those in {began}; another "
             "experiment=... trains on these, and force=true trains that run on them anew"
         )
-    return f"the files in {data.source} have changed since; force=true trains on them anew"
+    return f"the files in {data.source} may be other files than those in {began}; force=true trains on them anew"
 
 
-def identity_of_source(data: DictConfig) -> str | None:
-    """Return what tells the files in `data.source` from others.
+def open_files(data: DictConfig, source: str) -> Source | None:
+    """Open the files of a dataset in a folder or an archive.
 
     None for a published dataset, whose archives are the same in any folder.
     """
@@ -80,7 +106,17 @@ def identity_of_source(data: DictConfig) -> str | None:
     from medseg.data.sources.finding import open_source
 
     dataset = instantiate(data.dataset)
-    return None if dataset.archives else open_source(dataset, data.source).identity
+    return None if dataset.archives else open_source(dataset, source)
+
+
+def other_weights(plan: RunPlan) -> str | None:
+    """Tell of the `initial_weights` that the run began with where others are given now."""
+    given = plan.cfg.initial_weights
+    began = None if given is None else weights_it_began_with(plan.folder)
+    if not are_other_weights(given, began):
+        return None
+    name = plan.folder.path.name
+    return f"{name} began with initial_weights={began}; force=true begins with those that are given now"
 
 
 def changed_weights(plan: RunPlan, checksum: Callable[[Path], str]) -> str | None:
@@ -102,7 +138,7 @@ def sha256_of(file: Path) -> str:
 
 def other_scores(plan: RunPlan) -> Iterator[Remark]:
     """Tell of scores that the test of a run lacks, those of custom metrics included."""
-    cfg, test = plan.cfg, read_json(plan.folder.summary, optional=True)
+    cfg, test = plan.cfg, read_checked(plan.folder.summary, SUMMARY)
     measured, tolerance = test.get("headline") or {}, cfg.nsd_tolerance
     wanted = [name for name in cfg.scores or () if name not in measured]
     words = []
@@ -117,15 +153,22 @@ def other_scores(plan: RunPlan) -> Iterator[Remark]:
     metrics = OmegaConf.to_container(cfg.metrics, resolve=True) if cfg.metrics else {}
     assert isinstance(metrics, dict)
     custom = flatten({"metrics": {name: metric for name, metric in metrics.items() if name not in known}})
-    words += [f"+{key}={value}" for key, value in custom.items() if value != {}]
+    words += [f"+{word}" for word in as_words(custom)]
     if test and words:
-        yield "was scored otherwise", "medseg score", " ".join(words)
+        yield "was scored otherwise", "medseg score", tuple(words)
 
 
 def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
-    """Tell of probabilities that neither the test of a run nor an evaluation of it has kept."""
+    """Tell of probabilities that neither the test of a run nor an evaluation that repeats it has kept."""
     folder = plan.folder
-    kept = (folder.test, folder.evaluations / f"{plan.facts['data']}-test")
-    lacking = not any((each / "probabilities.npz").is_file() for each in kept)
-    if plan.cfg.save_probabilities and folder.summary.is_file() and lacking:
-        yield "kept no probabilities", "medseg evaluate", "save_probabilities=true"
+    if not (plan.cfg.save_probabilities and folder.summary.is_file()):
+        return
+    kept = [file.with_name("summary.json") for file in folder.evaluations.glob("*-test/probabilities.npz")]
+    if not (folder.test / "probabilities.npz").is_file() and not any(repeats_test(folder, file) for file in kept):
+        yield "kept no probabilities", "medseg evaluate", ("save_probabilities=true",)
+
+
+def repeats_test(folder: RunFolder, evaluation: Path) -> bool:
+    """Whether an evaluation of a run, of which this is the summary, is of the data, split and fold of its test."""
+    own, other = (read_json(file, optional=True) for file in (folder.summary, evaluation))
+    return bool(other) and all(own[key] == other.get(key) for key in OWN_DATA if key in own)  # not in older versions

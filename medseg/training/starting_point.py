@@ -12,7 +12,7 @@ from medseg.data.module import SegmentationDataModule
 from medseg.errors import ConfigError, UserError
 from medseg.pretrained import Loaded
 from medseg.runs.folder import RunFolder
-from medseg.runs.plan import RunPlan
+from medseg.runs.plan import RunPlan, are_other_weights, weights_it_began_with
 from medseg.trained.checkpoint import Checkpoint
 from medseg.training.continuing import earlier_run
 from medseg.training.data_record import check_same_split
@@ -92,11 +92,13 @@ def find_starting_point(cfg: DictConfig, plan: RunPlan) -> StartingPoint:
         checkpoint = checkpoint_to_resume(earlier)  # which every process can read at once
     else:
         checkpoint = None if cfg.force else checkpoint_to_resume(plan.folder)
-    if checkpoint is not None and plan.other_weights is not None:
-        raise UserError(
-            f"{plan.folder.path}: the interrupted run began with initial_weights={plan.other_weights}; give it these, "
-            "or begin anew with force=true, or as another experiment"
-        )
+    if checkpoint is not None and earlier is None:
+        began = weights_it_began_with(plan.folder)
+        if are_other_weights(cfg.initial_weights, began):
+            raise UserError(
+                f"{plan.folder.path}: the interrupted run began with initial_weights={began}; give it these, or begin "
+                "anew with force=true, or as another experiment"
+            )
     # A run that goes on has its weights and its normalisation in its checkpoint.
     begins = cfg.initial_weights is not None and checkpoint is None
     weights = InitialWeights.read(cfg.initial_weights) if begins else None

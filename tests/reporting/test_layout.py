@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,19 @@ def test_the_same_images_in_another_folder_are_the_same_column(tmp_path: Path) -
     assert len(columns(laid_out(folder))) == 1
     file.write_text(json.dumps({**json.loads(file.read_text()), "source_identity": "other"}))
     assert len(columns(laid_out(folder))) == 2
+
+
+def test_weights_that_an_older_version_wrote_by_a_relative_path_are_in_the_row_of_their_file(tmp_path: Path) -> None:
+    def with_weights(*paths: str) -> int:
+        for seed, path in enumerate(paths):
+            change(folder, partial(dict.update, initial_weights=path), f"*seed{seed}")
+        return len(rows(laid_out(folder)))
+
+    folder = fabricate(tmp_path / "s", {"unet": 0.0}, seeds=range(3), images=4)
+    assert with_weights("w.pth", "/a/w.pth", "../a/w.pth") == 1
+    assert with_weights("w.pth", "w.pth", "/a/own_w.pth") == 2
+    assert with_weights("w.pth", "b/w.pth", "/a/w.pth") == 2
+    assert with_weights("w.pth", "/a/w.pth", "/b/w.pth") == 3, "which of them is not known"
 
 
 def test_a_failed_run_of_the_same_images_is_in_their_column(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +60,8 @@ class Source(ABC):
     identity: str
     """SHA-256 over the list of contents. Of an archive: names, sizes and CRCs, so that its location does not matter; of
     a folder: names, sizes and times of change."""
+    sizes: Mapping[str, int] | None = None
+    """Bytes of each file of a folder or a zip archive, which copies have as well; None of any other source."""
     location: str
     """The path, for messages."""
 
@@ -104,6 +106,7 @@ class ZipSource(Source):
             self._archive.close()
             raise
         self.names = sorted(self._members)
+        self.sizes = {name: info.file_size for name, info in self._members.items()}
         self.identity = hash_lines([(name, info.file_size, info.CRC) for name, info in sorted(self._members.items())])
 
     def read(self, name: str) -> bytes:
@@ -161,6 +164,7 @@ class FolderSource(Source):
         except OSError as error:
             raise DataError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
         self.names = [name for name, _, _ in contents]
+        self.sizes = {name: size for name, size, _ in contents}
         self.identity = hash_lines(contents)
 
     @cached_property
