@@ -130,7 +130,7 @@ def test_a_finished_run_names_the_command_for_further_scores(
 ) -> None:
     options = ("experiment=measured", "data.spacing=0.5", "scores=[nsd,mcc]")
     assert train(place, *options, "nsd_tolerance=1").path == measured.path
-    assert f"medseg score {measured.path} scores=[mcc,nsd] nsd_tolerance=1" in caplog.text
+    assert f"medseg score {measured.path} 'scores=[mcc,nsd]' nsd_tolerance=1" in caplog.text
     caplog.clear()
     train(place, "experiment=measured", "scores=[nsd]", "nsd_tolerance=3", "data.spacing=0.5")
     assert "scored otherwise" not in caplog.text
