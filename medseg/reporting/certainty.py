@@ -109,11 +109,11 @@ def certainty_of(cell: Cell) -> Certainty | None:
 
 def confidence_of(runs: list[Run]) -> dict[str, float]:
     """Return the confidence of each image in the runs of a seed, the mean over its folds; empty where one lacks it."""
-    found = [stored(run, "confidence") for run in runs]
-    if not all(found):
+    of_folds = [stored(run, "confidence") for run in runs]
+    if not all(of_folds):
         return {}
     several: dict[str, list[float]] = defaultdict(list)
-    for of_fold in found:
+    for of_fold in of_folds:
         for image, value in of_fold.items():
             several[image].append(value)
     return {image: sum(values) / len(values) for image, values in several.items()}

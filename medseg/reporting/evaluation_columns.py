@@ -57,16 +57,16 @@ def evaluation_columns(evaluated: Evaluated, columns: Mapping[int, Line], names:
         names: what datasets are printed as.
     """
     examples: dict[Key, tuple[Run, View]] = {}
-    found: dict[tuple[int, Key], tuple[Run, View]] = {}
+    by_column: dict[tuple[int, Key], tuple[Run, View]] = {}
     for run, view in evaluated:
         if has_column(run, view):
             key = key_of(run, view, columns[id(run)])
             examples.setdefault(key, (run, view))
-            found.setdefault((id(run), key), (run, view))
+            by_column.setdefault((id(run), key), (run, view))
     lines = label(examples, names)
     sorted_keys = sorted(examples, key=lambda key: (lines[key].external, lines[key].label))
     order = {key: number for number, key in enumerate(sorted_keys)}
-    in_order = sorted(found.items(), key=lambda item: order[item[0][1]])
+    in_order = sorted(by_column.items(), key=lambda item: order[item[0][1]])
     return [(lines[key], run, view) for (_, key), (run, view) in in_order]
 
 

@@ -253,7 +253,7 @@ def gather(runs: Sequence[Run], groups: Mapping[str, str] | None = None, *, only
 
 def join(folds: Sequence[Run], seed: int, only: str | None = None) -> Sample:
     """Put the folds of one seed together, as one run; where all were tested on the same images, their mean."""
-    if len(folds) > 1 and {*folds[0].per_image.ids} & {*folds[1].per_image.ids}:
+    if share_images(folds):
         return average([join([fold], seed, only) for fold in folds])
     parts = [run.per_image if only is None else run.per_image.of_class(only) for run in folds]
     names = [name for name in parts[0].scores if all(name in part.scores for part in parts)]
@@ -266,6 +266,11 @@ def join(folds: Sequence[Run], seed: int, only: str | None = None) -> Sample:
         np.concatenate([part.counts for part in parts])[None, order],
         np.concatenate([part.background for part in parts])[None, order],
     )
+
+
+def share_images(folds: Sequence[Run]) -> bool:
+    """Whether the folds of a seed were tested on the same images, as on an external test."""
+    return len(folds) > 1 and bool({*folds[0].per_image.ids} & {*folds[1].per_image.ids})
 
 
 def average(samples: Sequence[Sample]) -> Sample:

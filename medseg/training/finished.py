@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Remark = tuple[str, str, tuple[str, ...]]
 """What of a test is other than asked for, the command that changes it, and its options as words."""
 
-OWN_DATA = ("data_identity", "split_name", "fold")
+TEST_DATA = ("data_identity", "split_name", "fold")
 """Entries of the summary of an evaluation that it shares with the test of its run where it repeats that."""
 
 
@@ -170,5 +170,5 @@ def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
 
 def repeats_test(folder: RunFolder, evaluation: Path) -> bool:
     """Whether an evaluation of a run, of which this is the summary, is of the data, split and fold of its test."""
-    own, other = (read_json(file, optional=True) for file in (folder.summary, evaluation))
-    return bool(other) and all(own[key] == other.get(key) for key in OWN_DATA if key in own)  # not in older versions
+    test, other = (read_json(file, optional=True) for file in (folder.summary, evaluation))
+    return bool(other) and all(test[key] == other.get(key) for key in TEST_DATA if key in test)  # not in older versions

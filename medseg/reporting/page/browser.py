@@ -25,7 +25,7 @@ from medseg.reporting.page.pictures import Frame, Pixels, bits_of, image_data, m
 from medseg.reporting.pictures import NOT_PACKED, NOT_STORED, is_unpacked
 from medseg.reporting.render.html import plain
 from medseg.reporting.render.table import one_line
-from medseg.reporting.samples import Sample
+from medseg.reporting.samples import Sample, share_images
 from medseg.reporting.statistics import Array
 from medseg.runs.packed.archive import with_files
 from medseg.runs.predictions import read_predictions
@@ -193,8 +193,7 @@ def runs_of_maps(cell: Cell) -> dict[tuple[int, int | None], list[Run]]:
     made: dict[tuple[int, int | None], list[Run]] = {}
     for seed in cell.sample.seeds if cell.sample else ():
         runs = [run for run in cell.runs if run.finished and run.seed == seed]
-        same = len(runs) > 1 and bool({*runs[0].per_image.ids} & {*runs[1].per_image.ids})
-        made |= {(seed, run.fold): [run] for run in runs} if same else {(seed, None): runs}
+        made |= {(seed, run.fold): [run] for run in runs} if share_images(runs) else {(seed, None): runs}
     return made
 
 
