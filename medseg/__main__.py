@@ -13,7 +13,8 @@ import sys
 
 from medseg import __version__, commands
 from medseg.config import yaml_files
-from medseg.config.overrides import add_keys, command_title
+from medseg.config.overrides import add_keys
+from medseg.config.yaml_files import command_title
 from medseg.errors import close_matches
 
 COMPLETION = ("--shell-completion", "-sc")

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medseg.config import yaml_files
-from medseg.config.overrides import command_title
+from medseg.config.yaml_files import command_title
 from medseg.errors import ConfigError
 from medseg.runs.plan import RunPlan
 from medseg.sweeps.job import Planner

@@ -19,7 +19,8 @@ from medseg.commands.command import Command, help_text
 from medseg.commands.failures import exit_on_interrupt, exit_with_error, fail
 from medseg.config import yaml_files
 from medseg.config.explain import unknown_key
-from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split
+from medseg.config.override_checks import check_overrides
+from medseg.config.overrides import add_keys, normalize_overrides, split
 from medseg.config.tuning import is_searched
 from medseg.errors import ConfigError
 from medseg.sweeps.composition import SweptCommand

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, open_dict
 
 from medseg.config import yaml_files
 from medseg.config.explain import explain
-from medseg.config.overrides import check_overrides, normalize_overrides
+from medseg.config.override_checks import check_overrides
+from medseg.config.overrides import normalize_overrides
 from medseg.errors import ConfigError
 
 

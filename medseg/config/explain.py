@@ -21,7 +21,7 @@ from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from medseg.config import yaml_files
 from medseg.config.instantiate import instantiation_error
-from medseg.config.overrides import check_overrides, unreadable
+from medseg.config.override_checks import check_overrides, unreadable
 from medseg.errors import ConfigError, close_matches
 
 OTHER_NAMES = {

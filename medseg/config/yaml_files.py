@@ -100,3 +100,8 @@ def top_level_keys(config_name: str) -> set[str]:
     defaults, _ = primary(config_name)
     cfg = OmegaConf.load(config_dir() / f"{config_name}.yaml")
     return {str(key) for key in cfg} | set(defaults)
+
+
+def command_title(config_name: str) -> str:
+    """Return what a command is called on a command line."""
+    return config_name.replace("_", "-")

@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from medseg.config.checks.data import DATA
 from medseg.config.checks.kinds import check_arguments
-from medseg.config.overrides import add_keys, check_overrides, normalize_overrides, split, unreadable
+from medseg.config.override_checks import check_overrides, unreadable
+from medseg.config.overrides import add_keys, normalize_overrides, split
 from medseg.errors import ConfigError
 
 

@@ -518,7 +518,7 @@ def test_what_is_ignored_beside_soft_edges_is_no_edge(ignored):
 @pytest.mark.parametrize("options", [{}, {"labels": {"lesion": 255}}, {"num_classes": 2}])
 def test_a_jpeg_has_nothing_to_ignore(options):
     message = refusal(folder([mask()] * 3, ".jpg"), ignore=128, **options)
-    assert "masks/a.jpg is a JPEG, which changes values, so that data.ignore cannot be told in it" in message
+    assert "masks/a.jpg is a JPEG, which changes values, so data.ignore cannot be recognised in it" in message
 
 
 @pytest.mark.parametrize("first", [1, 300, 70_000])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from medseg.__main__ import command_names
-from medseg.config.overrides import command_title
+from medseg.config.yaml_files import command_title
 from tests.distribution.conftest import PROJECT, Built, borrow_packages
 from tests.helpers import TINY
 

@@ -98,7 +98,7 @@ def refuse_lossy(source: Source, masks: Mapping[str, MaskContent], num_classes: 
         return
     if ignored:
         raise DataError(
-            f"{source.location}: {lossy} is a JPEG, which changes values, so that data.ignore cannot be told in it; "
+            f"{source.location}: {lossy} is a JPEG, which changes values, so data.ignore cannot be recognised in it; "
             "save all masks as PNG"
         )
     if num_classes > 2:

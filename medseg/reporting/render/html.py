@@ -12,7 +12,7 @@ LONG = 40
 """Characters from which on a cell is a sentence, which must not be made too narrow."""
 
 SHORT = 20
-"""Characters up to which a cell beside sentences stays in one line."""
+"""Characters up to which the name of a row, and a cell beside sentences, stays in one line."""
 
 VERDICTS = {
     "better": "good", "supported": "good", "worse": "bad", "contradicted": "bad", "failed": "bad", "equivalent": "same",
@@ -48,7 +48,8 @@ def attribute(name: str, value: str) -> str:
 def cell_html(cell: GridCell, numeric: bool, label: str, header: bool) -> str:
     """Write a cell of a column that is sorted by numbers or not; `label`: its heading in a table of sentences."""
     length = len(cell.text)
-    kind = "number" if numeric else "long" if length > LONG else "short" if label and length <= SHORT else ""
+    in_one_line = length <= SHORT and (header or label)
+    kind = "number" if numeric else "long" if length > LONG else "short" if in_one_line else ""
     order = f' data-value="{"" if cell.value is None else format(cell.value, ".12g")}"' if numeric else ""
     tag, more = ("th", ' scope="row"') if header else ("td", "")
     named = "" if header else attribute("data-label", label)
