@@ -43,9 +43,9 @@ UNSTUCK = """() => {
 }"""
 """What stays at the top of the window would cover the part that is photographed."""
 
-ENDS = """(part, limit) => Math.max(...[...part.querySelectorAll("p, li, figure, .scroll")]
+ENDS = """(part, limit) => Math.max(...[...part.querySelectorAll("p, li, figure, .scroll, .standings")]
   .map(each => each.getBoundingClientRect().bottom - part.getBoundingClientRect().top).filter(end => end <= limit))"""
-"""Where the last paragraph, picture or table ends that is whole in a picture of this height."""
+"""Where the last paragraph, picture, plot or table ends that is whole in a picture of this height."""
 
 MARGIN = 24
 """Around a part of a page, pixels."""
