@@ -135,11 +135,12 @@ def fit_temperature(probabilities: NDArray[np.floating], labels: NDArray[Any]) -
 
     Args:
         probabilities: K x pixels.
-        labels: the true class of each pixel; those of `IGNORE_INDEX` are left out.
+        labels: the true class of each pixel; those of `IGNORE_INDEX` are left out, and pixels without finite
+            probabilities.
     """
     from scipy.optimize import minimize_scalar  # not above: it takes a while to import
 
-    valid = labels != IGNORE_INDEX
+    valid = (labels != IGNORE_INDEX) & np.isfinite(probabilities).all(axis=0)
     if not valid.any():
         return None
     logits = np.log(np.maximum(probabilities[:, valid], TINY).astype(np.float64))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from medseg.data.prepared.reach import describe_reach
+from medseg.errors import count
 from medseg.reporting.cells import Cell
 from medseg.reporting.evaluation_columns import command_of
 from medseg.reporting.layout import Layout
@@ -69,6 +70,14 @@ def check_column(cells: Mapping[tuple[Line, Line], Cell], column: Line) -> list[
     limit = describe_reach(reach, used[0].summary.get("evaluation_size") or (0, 0)) if used else ""
     if limit:
         warnings.append(f"{column.label}: {limit}")
+    for cell in here:
+        failed = [run for run in cell.runs if run.finished and run.summary.get("not_finite")]
+        if failed:
+            most = max(len(run.summary["not_finite"]) for run in failed)
+            warnings.append(
+                f"{column.label}: {cell.row.label} gave pixels that are not finite, in {count(len(failed), 'run')} for "
+                f"up to {count(most, 'test image')}; they count as background"
+            )
     # One that was asked for is a setting like others; this one the machines have chosen.
     automatic = [run.environment for run in used if run.settings.get("trainer.precision", "auto") == "auto"]
     chosen = {str(environment["precision"]) for environment in automatic if environment.get("precision")}

@@ -103,6 +103,7 @@ STATUS: Schema = {
 SUMMARY: Schema = {
     "evaluation_size": (is_size, None),
     "reachable_dice": (float, None),
+    "not_finite": ([str], None),
     "images": (int, None),
     "parameters": (int, None),
     "macs": (int, None),

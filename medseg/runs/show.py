@@ -53,6 +53,10 @@ def print_scores(summary: Mapping[str, Any], title: str) -> None:
         )
     if summary.get("absent"):
         console.print(printable(f"in no image, and so in no mean: {', '.join(summary['absent'])}"))
+    if summary.get("not_finite"):
+        first, *others = summary["not_finite"]
+        some = f"{count(len(others) + 1, 'image')} ({first}{' and others' * bool(others)})"
+        console.print(printable(f"for {some} the network gave pixels that are not finite; they count as background"))
     reach = describe_reach(summary.get("reachable_dice", 1), summary["evaluation_size"])
     if reach:
         console.print(reach)

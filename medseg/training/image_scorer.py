@@ -17,6 +17,7 @@ from medseg.data.prepared.restore import most_probable, restore_classes
 from medseg.metrics.calibration import Calibration, with_temperature
 from medseg.metrics.confidence import soft_dice_confidence
 from medseg.metrics.counts import count_pixels
+from medseg.metrics.finite import without_nan
 from medseg.metrics.image_scores import ImageScores
 from medseg.system.process import available_cores
 
@@ -57,6 +58,7 @@ class ScoredImage:
         calibration: of the probabilities, and of those with the temperature where there is one.
         confidence: in the prediction of each foreground class, num_classes - 1 values.
         probabilities: K x h x w uint8, in 255ths, at the prepared size; None where they are not kept.
+        finite: whether the output of the network is; pixels where it is not count as background.
     """
 
     index: int
@@ -67,6 +69,7 @@ class ScoredImage:
     calibration: tuple[Calibration, ...]
     confidence: NDArray[np.float64]
     probabilities: NDArray[np.uint8] | None
+    finite: bool = True
 
     @property
     def class_map(self) -> NDArray[np.uint8]:
@@ -123,6 +126,7 @@ class ImageScorer:
         if self.prepared.native_instances is not None:
             instances = self.prepared.native_instances[index].astype(np.int32)
         small_true = np.asarray(self.prepared.masks[index])
+        probabilities, missing = without_nan(probabilities)
         small, _ = most_probable(probabilities)
         class_map = restore_classes(probabilities, (true.shape[0], true.shape[1]))
         calibration = [Calibration.of(probabilities, small_true)]
@@ -145,4 +149,5 @@ class ImageScorer:
             tuple(calibration),
             soft_dice_confidence(probabilities, small),
             np.rint(probabilities * 255).astype(np.uint8) if self.keep_probabilities else None,
+            not missing,
         )

@@ -124,6 +124,7 @@ def score_split(
         "nsd_tolerance": measured.tolerance,
         **summarise(*native, task.class_names),
         PREPARED_SIZE: summarise(*as_prepared, task.class_names),
+        "not_finite": [id_ for id_, image in zip(ids, tested, strict=True) if not image.finite],
         "reachable_dice": float(np.mean([prepared.samples[image.index].reachable for image in tested])),
         "own_metrics": describe(options.metrics),
     }

@@ -127,6 +127,9 @@ def test_a_temperature_of_no_pixel_is_none_and_ignored_pixels_change_nothing() -
     assert fit_temperature(probabilities, np.full(500, IGNORE_INDEX)) is None
     half = labels.copy()
     half[250:] = IGNORE_INDEX
+    broken = probabilities.copy()
+    broken[:, 250:] = np.nan
+    assert fit_temperature(broken, labels) == fit_temperature(probabilities[:, :250], labels[:250])
     assert fit_temperature(probabilities, half) == fit_temperature(probabilities[:, :250], labels[:250])
 
 

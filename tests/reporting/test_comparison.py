@@ -407,6 +407,17 @@ def test_a_prepared_size_that_limits_the_scores_is_said(tmp_path: Path) -> None:
     assert compare(read_runs([folder]), convention="prepared_size").comparison.warnings == ()
 
 
+def test_networks_whose_output_is_not_finite_are_named(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
+    assert compared(folder).warnings == ()
+    run = next(run for run in runs_in(folder) if run.model == "unet")
+    write_json(run.folder / "test" / "summary.json", {**run.summary, "not_finite": ["a", "b"]})
+    (warning,) = compared(folder).warnings
+    assert warning == (
+        "kvasir: unet gave pixels that are not finite, in 1 run for up to 2 test images; they count as background"
+    )
+
+
 def test_precisions_that_machines_have_chosen_are_said(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "s", {"unet": 0, "convunext": 0}, images=8)
     runs = runs_in(folder)

@@ -8,8 +8,9 @@ from medseg.data.datasets import Synthetic
 from medseg.data.module import SegmentationDataModule
 from medseg.data.prepared.mask_archive import encode_mask
 from medseg.data.prepared.resize import resize_image
+from medseg.metrics.image_scores import ImageScores
 from medseg.training import scoring
-from medseg.training.image_scorer import Scored, ScoredImage
+from medseg.training.image_scorer import ImageScorer, Scored, ScoredImage
 from medseg.training.scoring import Scores, draw_test_examples
 
 NO_SCORES = Scored(np.zeros((2, 4), np.int64), {})
@@ -43,3 +44,30 @@ def test_pictures_of_the_test_show_what_it_has_predicted(tmp_path: Path, monkeyp
             expected = resize_image(datamodule.prepared.images[indices[number]], native[number].shape)
             np.testing.assert_array_equal(images[position], expected)
         assert [caption.split("  ")[0] for caption in captions] == [ids[number] for number in numbers]
+
+
+def test_pixels_without_finite_output_count_as_certain_background(tmp_path: Path) -> None:
+    datamodule = SegmentationDataModule(dataset=Synthetic(count=12, size=64), data_dir=tmp_path, image_size=32)
+    prepared, index = datamodule.prepared, int(datamodule.indices["test"][0])
+    foreground = np.random.default_rng(0).random((32, 32), np.float32)
+    broken = np.stack([1 - foreground, foreground])
+    broken[:, :16] = np.nan
+    background = broken.copy()
+    background[0, :16], background[1, :16] = 1, 0
+    scored = []
+    for probabilities in (broken, background):
+        scorer = ImageScorer(prepared, ImageScores(("dice", "hd95")), temperature=1.5, keep_probabilities=True)
+        scorer.add(index, probabilities)
+        scored += scorer.results()
+    one, other = scored
+    assert (one.finite, other.finite) == (False, True)
+    np.testing.assert_array_equal(one.class_map, other.class_map)
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    np.testing.assert_array_equal(one.confidence, other.confidence)
+    for left, right in ((one.native, other.native), (one.prepared, other.prepared)):
+        assert {name: values.tolist() for name, values in left.measured.items()} == {
+            name: values.tolist() for name, values in right.measured.items()
+        }
+    assert one.native.measured["brier"][0] > 0
+    for left, right in zip(one.calibration, other.calibration, strict=True):
+        np.testing.assert_array_equal(left.bins, right.bins)
