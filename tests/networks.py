@@ -63,6 +63,13 @@ class Pointwise(nn.Module):
         return self.head(image)
 
 
+class Overflows(Pointwise):
+    """Gives infinite logits where red is bright, and so no probabilities there."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image) + torch.where(image[:, :1] > 1, torch.inf, 0.0)
+
+
 class Assembled(nn.Module):
     """Is given another network, and a class to make a part of."""
 

@@ -284,6 +284,20 @@ def test_damaged_files_are_reported_at_the_end(checkpoint: Path, images: Path, t
     assert not (tmp_path / "out" / "unreadable.csv").exists()
 
 
+def test_images_without_finite_output_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    overflows = write_checkpoint(tmp_path / "overflows.ckpt", {"_target_": "tests.networks.Overflows"})
+    for name, value in (("a", 255), ("b", 0), ("c", 255)):
+        write_image(tmp_path / "images" / f"{name}.png", np.full((40, 60, 3), value, np.uint8))
+    output = predict(overflows, tmp_path / "images", tmp_path / "out", "trust=true", "probabilities=true")
+    warnings = [message for message in caplog.messages if "finite" in message]
+    assert warnings == [
+        f"background where the output of the network is not finite: 2 of the images, such as {tmp_path}/images/a.png"
+    ]
+    assert not read_png(output.path / "a.png").any()
+    assert {row["image"] for row in read_csv(output.table) if int(row["area_pixels"])} <= {"b.png"}
+    assert not read_png(output.path / "probabilities" / "1-blob" / "a.png").any()
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

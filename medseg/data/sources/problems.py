@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset, by file name."""
+"""What can be wrong with the images of a dataset or of a prediction, by file name."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ KINDS: dict[str, bool] = {
     "opaque alpha left out": False,
     "duplicate image": False,
     "near-duplicate across splits": False,
+    "background where the output of the network is not finite": False,
 }
 """Kind of problem -> whether it is fatal."""
 
@@ -57,6 +58,9 @@ DARK = "small part of the range"
 
 FEW = "range of few pixels"
 """Few pixels, or one image, are far brighter than all others, which become dark."""
+
+NOT_FINITE = "background where the output of the network is not finite"
+"""Noted of a prediction, without a file: the predictor gets pixels."""
 
 OPAQUE = "opaque alpha left out"
 """So common that it is counted instead of listed."""

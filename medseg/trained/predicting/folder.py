@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def predict_images(cfg: DictConfig) -> OutputFolder:
         def work(index: int) -> Finished | SampleError:
             with collected_notes() as notes:
                 outcome = predict_one(predictor, output, due[index], large, stopping.is_set)
-            noted.extend(notes)
+            noted.extend(replace(each, file=each.file or str(due[index].file)) for each in notes)
             return outcome
 
         workers = min(len(due), thread_count(cfg.num_workers))
@@ -156,9 +157,9 @@ def predict_one(
 
 
 def log_notes(noted: Sequence[Problem]) -> None:
-    """Log what was done to images beside reading them, each kind in one line."""
+    """Log what was noted of images, each kind in one line."""
     for kind in sorted({each.kind for each in noted} - {OPAQUE, DARK}):
-        files = sorted(each.file for each in noted if each.kind == kind)
+        files = sorted({each.file for each in noted if each.kind == kind})
         log.warning("%s: %s of the images, such as %s", kind, len(files), printable(files[0]))
 
 

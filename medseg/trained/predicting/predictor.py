@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,13 +17,17 @@ from medseg.config.checks.commands import PREDICTION
 from medseg.config.checks.kinds import check_arguments
 from medseg.data.pixel_format import PixelFormat, fits
 from medseg.data.prepared.restore import most_probable, resized_strips
+from medseg.data.sources.problems import NOT_FINITE, collected_notes, note
 from medseg.errors import ConfigError, UserError
+from medseg.metrics.finite import without_nan
 from medseg.runs.folder import find_run
 from medseg.runs.run import Run
 from medseg.trained.network import FLIPS, TrainedNetwork, pick_device
 from medseg.trained.predicting.inputs import matching, read_array, read_image
 from medseg.trained.predicting.prediction import Prediction
 from medseg.trained.predicting.tiling import OVERLAP, blend
+
+log = logging.getLogger(__name__)
 
 WINDOW = 512
 """Side of a window in pixels where none is given, unless the network was trained on larger images."""
@@ -49,6 +54,7 @@ class Predictor:
         overlap: by which part of its side a window overlaps its neighbours, 0 to 0.5.
         intensity_range: the stored values that become 0 and 255, for images on another scale than the training.
 
+    Pixels for which a network gives no finite output are background to it, as in its scores.
     It may be used from several threads: the networks run in a separate thread, one image or window at a time.
     Raises `ConfigError` where the classes, or the pixels of the training, differ.
     """
@@ -100,7 +106,10 @@ class Predictor:
         if isinstance(image, list | tuple):
             return [self.predict(each) for each in image]
         pixels = self.read(image)
-        probabilities = np.concatenate(list(self.strips(pixels)), axis=1)
+        with collected_notes() as notes:
+            probabilities = np.concatenate(list(self.strips(pixels)), axis=1)
+        if notes:
+            log.warning("%s", NOT_FINITE)
         return Prediction(pixels, most_probable(probabilities)[0], probabilities, self.class_names)
 
     def read(self, image: Image) -> np.ndarray:
@@ -155,7 +164,10 @@ class Predictor:
         prepared = network.prepare(image, size)
         batch = np.require(prepared[None], requirements="W")  # PyTorch warns of memory that is only for reading
         run = partial(network.probabilities, batch, flips=self.flips, pad_to=self.pad_to)
-        return self._thread.submit(run).result()[0]
+        probabilities, missing = without_nan(self._thread.submit(run).result()[0])
+        if missing:
+            note(NOT_FINITE, "")
+        return probabilities
 
 
 def load(

@@ -287,6 +287,28 @@ def test_a_network_with_tiles_of_its_own_keeps_them(tmp_path: Path) -> None:
     assert np.allclose(found[3], found[1], atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"tile": 16}], ids=str)
+def test_pixels_without_finite_output_are_background(
+    options: dict, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    overflows = write_checkpoint(tmp_path / "overflows.ckpt", {"_target_": "tests.networks.Overflows"})
+    local = write_checkpoint(tmp_path / "local.ckpt", LOCAL)
+    image = picture(32, 32)
+    image[:8, :8] = 255
+    image[image == 153] = 152  # 153 is 1 by mean and std of the checkpoints, or not, by rounding
+    bright = image[:, :, 0] > 153
+    one = medseg.load(overflows, trust=True, **options).predict(image)
+    assert caplog.messages == ["background where the output of the network is not finite"]
+    usual = medseg.load(local, trust=True, **options).predict(image)
+    assert len(caplog.messages) == 1
+    assert 0 < bright.mean() < 1
+    assert np.array_equal(one.probabilities[0, bright], np.ones(bright.sum()))
+    assert not one.mask[bright].any()
+    assert np.allclose(one.probabilities[:, ~bright], usual.probabilities[:, ~bright])
+    both = medseg.load([overflows, local], trust=True, **options).predict(image)
+    assert np.allclose(both.probabilities, (one.probabilities + usual.probabilities) / 2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
