@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from medseg.benchmarking.setting import Setting
+from medseg.errors import UserError
 from medseg.runs.environment import describe_environment
 from medseg.runs.naming import digest
-from medseg.system.files import write_json
+from medseg.system.files import read_csv, replacing_text, write_json
 
 
 def describe(setting: Setting, measured: Mapping[str, Any], repeats: int) -> dict[str, Any]:
@@ -69,9 +70,14 @@ def write_csv(path: Path, benchmarks: Sequence[Mapping[str, Any]]) -> Path:
 
     `path` is a file that ends in .csv, or a folder for `benchmarks.csv`.
     """
-    file = path if path.suffix == ".csv" else path / "benchmarks.csv"
+    file = csv_file(path)
     merge_rows(file, [csv_row(benchmark) for benchmark in benchmarks])
     return file
+
+
+def csv_file(path: Path) -> Path:
+    """Return the file that `write_csv` writes to."""
+    return path if path.suffix == ".csv" else path / "benchmarks.csv"
 
 
 KEY = (
@@ -101,18 +107,33 @@ def csv_row(benchmark: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "measured": benchmark["measured"]}
 
 
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file of benchmarks; none where there is no file.
+
+    Raises `UserError` for another table, or one that a spreadsheet wrote with semicolons: its rows would be lost.
+    """
+    rows = read_csv(file)
+    if rows and not set(KEY) & set(rows[0]):
+        raise UserError(
+            f"{file}: not a table of benchmarks (columns with commas between them, such as network); give another csv="
+        )
+    return rows
+
+
 def merge_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put rows behind those of a CSV file, replacing those that are alike in `KEY`; floats with four digits."""
+    """Put rows behind those of a CSV file, replacing those that are alike in `KEY`; floats with four digits.
+
+    Raises `UserError` as `read_rows`.
+    """
     new = [{name: _text(value) for name, value in row.items()} for row in rows]
-    old = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
+    old = read_rows(file)
 
     def key(row: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(row.get(name, "") for name in KEY)
 
     replaced = set(map(key, new))
     remaining = [row for row in old if key(row) not in replaced]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8", newline="") as stream:
+    with replacing_text(file) as stream:
         columns = dict.fromkeys(name for row in [*new, *remaining] for name in row)
         writer = csv.DictWriter(stream, list(columns), restval="", lineterminator="\n")
         writer.writeheader()

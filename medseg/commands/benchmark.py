@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from medseg.benchmarking.results import describe, write_csv, write_file
+from medseg.benchmarking.results import csv_file, describe, read_rows, write_csv, write_file
 from medseg.benchmarking.rounds import measure
 from medseg.benchmarking.setting import find_settings
 from medseg.benchmarking.table import write_table
@@ -56,9 +56,11 @@ def benchmark(cfg: DictConfig) -> list[Path]:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise `ConfigError` for values that do not go with a benchmark."""
+    """Raise `UserError` for values that do not go with a benchmark, before anything is measured."""
     if cfg.trainer.devices != 1:
         raise ConfigError("a benchmark measures one device: choose trainer=auto, cpu or gpu")
+    if cfg.csv is not None:
+        read_rows(csv_file(Path(cfg.csv).expanduser()))
 
 
 COMMAND = Command("benchmark", benchmark, SUMMARY, EXAMPLES, positional=("models*",))

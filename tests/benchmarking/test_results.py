@@ -91,3 +91,35 @@ def test_the_command_writes_the_csv_file(fake_workers: type[FakeWorker], tmp_pat
     files = command_module.benchmark(compose_config("benchmark", "models=[unet,unext_s]", *QUICK, *places))
     assert [file.parent.name for file in files] == ["json", "json", tmp_path.name]
     assert [row["network"] for row in read(files[-1])] == ["unet", "unext_s"]
+
+
+def test_a_table_that_a_spreadsheet_has_written_keeps_its_rows(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    write_csv(file, [benchmark("model=unet")])
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    write_csv(file, [benchmark("model=unet", train=25.0), benchmark("model=convunext")])
+    assert [(row["network"], row["train_images_per_second"]) for row in read(file)] == [
+        ("unet", "25.0"), ("convunext", "10.0")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.replace(b",", b";"), r"table.csv: not a table of benchmarks \(columns with commas"),
+        (lambda data: data + b"\xe9", r"table.csv: damaged \('utf-8' codec"),
+        (lambda _: b"id,dice\na,0.5\n", r"table.csv: not a table of benchmarks"),
+    ],
+    ids=["semicolons", "bytes", "another"],
+)
+def test_another_table_is_an_error_before_anything_is_measured(
+    change: Any, message: str, fake_workers: type[FakeWorker], tmp_path: Path
+) -> None:
+    file = tmp_path / "table.csv"
+    write_csv(file, [benchmark("model=unet")])
+    file.write_bytes(change(file.read_bytes()))
+    before, fake_workers.asked = file.read_bytes(), []
+    with pytest.raises(UserError, match=message):
+        command_module.benchmark(compose_config("benchmark", "model=unet", f"csv={file}", f"output={tmp_path}"))
+    assert file.read_bytes() == before
+    assert not fake_workers.asked

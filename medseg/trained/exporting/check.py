@@ -40,7 +40,7 @@ class Agreement:
     Attributes:
         sizes: batch, height, width of what was compared.
         difference: largest absolute difference of two outputs.
-        largest: largest absolute output of the network.
+        largest: largest absolute output of the network, of those that are finite.
         pixels: that were compared.
         other_class: number of them to which the two give another class.
         rounding: largest absolute difference of the network's outputs in float32 and in float64; 0 where that was not
@@ -115,7 +115,8 @@ def rounding_of(module: Exported, batches: Sequence[np.ndarray]) -> float:
         except Exception as error:  # a custom network may do anything
             log.warning("how much rounding changes is not known: the network fails in float64 (%s)", error)
             return 0.0
-        largest = max(largest, float(apart.max()))
+        finite = apart[apart.isfinite()]
+        largest = max(largest, float(finite.max()) if len(finite) else 0.0)
     return largest
 
 
@@ -149,11 +150,11 @@ def compare(module: Exported, run: Run, batches: Sequence[np.ndarray], *, option
     """Compare an exported file with its module on batches, N x C x H x W float32.
 
     `optional`: the module may refuse all of the sizes but one. Raises `UserError` where the file cannot run what the
-    module can, or the module takes none of the sizes.
+    module can, or the module takes none of the sizes, or gives no finite output.
     """
     sizes: list[Size] = []
     difference = largest = 0.0
-    pixels = other_class = 0
+    pixels = other_class = values = not_finite = 0
     for batch in batches:
         try:
             with torch.inference_mode():
@@ -169,16 +170,23 @@ def compare(module: Exported, run: Run, batches: Sequence[np.ndarray], *, option
                 f"{expected.shape}"
             )
         sizes.append((batch.shape[0], batch.shape[2], batch.shape[3]))
-        apart = np.abs(output - expected)
-        # A NaN on both sides is no difference; on one side it is one that no tolerance accepts.
-        apart[np.isnan(output) & np.isnan(expected)] = 0
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(output - expected)
+        # The same NaN or infinity on both sides is no difference; on one side it is one that no tolerance accepts.
+        apart[(output == expected) | (np.isnan(output) & np.isnan(expected))] = 0
         difference = max(difference, float(np.where(np.isnan(apart), np.inf, apart).max()))
-        largest = max(largest, float(np.nanmax(np.abs(expected), initial=0)))
+        finite = np.isfinite(expected)
+        largest = max(largest, float(np.abs(expected[finite]).max(initial=0)))
+        values, not_finite = values + finite.size, not_finite + finite.size - int(finite.sum())
         changed = output.argmax(1) != expected.argmax(1)
         pixels += changed.size
         other_class += int(changed.sum())
     if not sizes:
         raise UserError("the network takes none of the sizes that the export was to be checked with")
+    if not_finite == values:
+        raise UserError("the network gives no finite output for any of the images that the export is checked with")
+    if not_finite:
+        log.warning("%.2g %% of the network's outputs in the check are not finite", 100 * not_finite / values)
     return Agreement(tuple(sizes), difference, largest, pixels, other_class)
 
 

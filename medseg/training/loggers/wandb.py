@@ -43,6 +43,9 @@ WANDB_DIGITS = 12
 BEST = {"val/dice": "max", "val/iou": "max", "val/loss": "min", "train/loss": "min"}
 """Of which curves the summary keeps the best, so that runs can be sorted by it."""
 
+TAG = 64
+"""Characters of a tag at the most."""
+
 UPLOAD = 1e6
 """Bytes per second that the line is taken to send at least, when the end of an upload is awaited."""
 
@@ -88,9 +91,7 @@ def wandb_logger(
         "entity": entity,
         "group": record["experiment"],
         "job_type": "tune" if record.get("trial") else "train",
-        "tags": list(
-            dict.fromkeys(filter(None, [record["experiment"], record["model"], record["data"], *chosen, *tags]))
-        ),
+        "tags": as_tags([record["experiment"], record["model"], record["data"], *chosen, *tags]),
         "config": run.hyperparameters,
     }
     return Mirror(
@@ -102,6 +103,11 @@ def wandb_logger(
         abandon=kill_service,
         run=run,
     )
+
+
+def as_tags(values: Iterable[Any]) -> list[str]:
+    """Return each value once, no longer than W&B allows: it refuses a run for one tag that is too long."""
+    return list(dict.fromkeys(str(value)[:TAG] for value in values if value))
 
 
 class WandbRunLogger(RunLogger, WandbLogger):

@@ -19,7 +19,7 @@ from medseg.trained.exporting.module import Exported, file_metadata
 from medseg.trained.exporting.program import make_program, smallest_size
 from medseg.trained.network import TrainedNetwork
 from tests.models.builds import NETWORKS, build, settings
-from tests.networks import HalfSize
+from tests.networks import HalfSize, Overflows
 from tests.trained.predicting.checkpoints import metadata_of
 
 SMALLER = {
@@ -186,3 +186,24 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
     half = trained_of(HalfSize(3, 2), tmp_path)
     with pytest.raises(UserError, match=r"returns \(1, 2, 4, 5\) for .* 1 x 3 x 4 x 5, the network \(1, 2, 2, 3"):
         check(half, Exported(half), run, 2)
+
+
+def test_outputs_that_are_not_finite_excuse_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained = trained_of(Overflows(3, 2), tmp_path)
+    module = Exported(trained)
+
+    def run(image: np.ndarray, off: float = 0.0) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(image)).numpy() + np.float32(off)
+
+    agreement = check(trained, module, run, None)
+    assert agreement.holds
+    assert agreement.difference == 0
+    assert np.isfinite(agreement.largest)
+    assert "of the network's outputs in the check are not finite" in caplog.text
+    assert not check(trained, module, lambda image: run(image, 0.05), None).holds
+    assert not check(trained, module, lambda image: np.nan_to_num(run(image), posinf=50.0), None).holds
+    with torch.no_grad():
+        trained.network.head.bias.fill_(torch.nan)
+    with pytest.raises(UserError, match="gives no finite output for any of the images"):
+        check(trained, module, run, None)
