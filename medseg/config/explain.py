@@ -133,7 +133,9 @@ def explain(error: Exception, config_name: str, words: Sequence[str]) -> str | N
     """Turn what Hydra or OmegaConf raised into one line for the user; None where the error is not theirs to mend."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = [option for option in error.options or [] if not option.startswith("_")]
+        # Hydra does not tell them for an option that is one of a list.
+        options = error.options or (yaml_files.options(group) if (yaml_files.config_dir() / group).is_dir() else [])
+        known = [option for option in options if not option.startswith("_")]
         if group and known:
             return unknown_option(group, name, known)
         return unknown_key(group or name, yaml_files.groups())

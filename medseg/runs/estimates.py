@@ -76,6 +76,11 @@ class Measured:
         """The size of its folder without the weights."""
         return self.bytes - size_of(RunFolder(self.folder).last_checkpoint.parent)
 
+    @cached_property
+    def has_checkpoints(self) -> bool:
+        """Whether its folder has the weights."""
+        return not self.trial and not RunFolder(self.folder).lacks_checkpoints
+
     def has(self, key: str, job: Job) -> bool:
         """Tell whether it is like a job in this."""
         return self.setting == job.setting if key == "setting" else getattr(self.work, key) == getattr(job.work, key)
@@ -242,9 +247,9 @@ def usual_device(runs: Sequence[Measured]) -> list[Measured]:
 def estimate_bytes(job: Job, runs: Sequence[Measured]) -> float | None:
     """Judge how large the folder of a run becomes, by finished runs; None where nothing is comparable.
 
-    A trial of a tuning keeps no checkpoint, so it tells nothing of other runs.
+    Neither a trial of a tuning nor a run that was unpacked has a checkpoint, so they tell nothing of other runs.
     """
-    runs = [run for run in runs if run.finished and (job.trial or not run.trial)]
+    runs = [run for run in runs if run.finished and (job.trial or run.has_checkpoints)]
     for level in SIZE_LEVELS:
         alike = [run for run in runs if all(run.has(key, job) for key in level)]
         if alike:

@@ -19,7 +19,7 @@ from medseg.runs.naming import flatten
 from medseg.runs.plan import RunPlan, absolute, are_other_weights, weights_it_began_with
 from medseg.runs.schema import SUMMARY, read_checked
 from medseg.sweeps.space import as_words
-from medseg.system.files import read_json, read_yaml
+from medseg.system.files import read_json, read_table, read_yaml
 
 if TYPE_CHECKING:
     from medseg.data.sources.source import Source
@@ -50,7 +50,7 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
         remarks: tuple[Remark, ...]
         try:
             texts = changed_data(plan, opened), changed_weights(plan, checksum), other_weights(plan)
-            remarks = (*other_scores(plan), *no_probabilities(plan))
+            remarks = (*other_scores(plan), *no_probabilities(plan), *no_columns(plan))
         except OtherFilesError:
             raise
         except (UserError, OSError) as error:
@@ -166,6 +166,22 @@ def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
     kept = [file.with_name("summary.json") for file in folder.evaluations.glob("*-test/probabilities.npz")]
     if not (folder.test / "probabilities.npz").is_file() and not any(repeats_test(folder, file) for file in kept):
         yield "kept no probabilities", "medseg evaluate", ("save_probabilities=true",)
+
+
+def no_columns(plan: RunPlan) -> Iterator[Remark]:
+    """Tell of columns of `data.metadata` that neither a run nor an evaluation that repeats its test has."""
+    file, folder = plan.cfg.data.get("metadata"), plan.folder
+    if file is None:
+        return
+    from medseg.data.datasets.splits_csv import read_columns  # not above: most finished runs need no data
+    from medseg.data.metadata import without_fixed
+
+    given = without_fixed(read_columns(f"data.metadata={file}", Path(file).expanduser()))
+    evaluated = folder.evaluations.glob("*-test/images.csv")
+    lists = [path for path in evaluated if repeats_test(folder, path.with_name("summary.json"))]
+    known = {name for path in (folder.splits, *lists) for name in read_table(path)[0]}
+    if given.keys() - known:
+        yield f"has no columns of {file}", "medseg evaluate", (f"data.metadata={file}",)
 
 
 def repeats_test(folder: RunFolder, evaluation: Path) -> bool:

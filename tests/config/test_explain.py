@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
 
 from medseg.config import yaml_files
-from medseg.config.explain import known_keys, unknown_key, unknown_option
-from medseg.errors import close_matches
-from tests.helpers import command
+from medseg.config.explain import explain, known_keys, unknown_key, unknown_option
+from medseg.errors import ConfigError, close_matches
+from tests.helpers import command, compose_config
 
 
 def test_keys_of_the_chosen_option_are_known() -> None:
@@ -54,6 +55,22 @@ def test_however_a_name_is_written(name: str) -> None:
 def test_what_other_programs_call_it(key: str, meant: str) -> None:
     message = unknown_key(key, known_keys("train", []))
     assert message.startswith(f"unknown option '{key}'; did you mean '{meant}'"), message
+
+
+@pytest.mark.parametrize("word", ["callbacks=[ema,early_stoping]", "logger=[csv,tensorbord]"])
+def test_an_option_of_a_list_is_explained_as_one_alone(word: str) -> None:
+    group, _, options = word.partition("=")
+    last = options.strip("[]").split(",")[-1]
+    alone = explain_words(f"{group}={last}")
+    assert alone.startswith(f"unknown {group} '{last}'; did you mean")
+    assert explain_words(word) == alone
+
+
+def explain_words(*words: str) -> str:
+    """What the user reads of words that cannot be composed."""
+    with pytest.raises((ConfigError, HydraException)) as raised:
+        compose_config("train", *words)
+    return str(raised.value) if isinstance(raised.value, ConfigError) else explain(raised.value, "train", words) or ""
 
 
 def test_resuming_needs_no_word() -> None:

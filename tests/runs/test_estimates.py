@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from medseg.errors import UserError
 from medseg.runs.estimates import Job, Measured, estimate_bytes, estimate_time, read_measured
+from medseg.runs.folder import UNPACKED, RunFolder
 from medseg.runs.speeds import read_speeds, time_by_speed
 from medseg.runs.workload import Workload, images_of_epoch, workload
 from tests.sweeps.planned import plan_job, write_run
@@ -157,6 +159,13 @@ def test_the_size_of_a_folder_is_that_of_finished_runs(tmp_path: Path) -> None:
     job = Job(tmp_path / "x", runs[0].setting, runs[0].work, "cpu", 2)
     assert estimate_bytes(job, runs) == pytest.approx((runs[0].bytes + runs[1].bytes) / 2)
     assert estimate_bytes(replace(job, setting="x", work=replace(job.work, network="wide")), runs) is None
+    # Of runs that were unpacked without their weights, those of trials alone can be judged.
+    for one in runs:
+        shutil.rmtree(one.folder / "checkpoints")
+        (status := RunFolder(one.folder)).set_state(status.status["state"], **{UNPACKED: True})
+    unpacked = read_measured(tmp_path / "runs", {"unet"})
+    assert estimate_bytes(job, unpacked) is None
+    assert estimate_bytes(replace(job, trial=True), unpacked) is not None
 
 
 HEADER = "network,height,width,batch_size,device,device_type,train_images_per_second,inference_images_per_second\n"

@@ -185,6 +185,26 @@ def test_probabilities_that_an_evaluation_of_its_test_has_kept_are_not_asked_for
     assert lines([asked], caplog) == []
 
 
+def test_columns_that_no_run_has_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = finished(tmp_path, data_identity="own").folder
+    file = tmp_path / "sites.csv"
+    asked = plan_of(tmp_path, f"data.metadata={file}")
+    assert lines([asked], caplog) == [f"data.metadata={file}: {file} cannot be read (No such file or directory)"]
+    file.write_text("id,site\na,north\n")
+    run.splits.write_text("id,split,group\na,test,\n")
+    assert lines([asked], caplog) == [
+        f"its test has no columns of {file}; without training anew: medseg evaluate {run.path} data.metadata={file}"
+    ]
+    evaluation = run.evaluations / "synthetic-test"
+    evaluation.mkdir(parents=True)
+    (evaluation / "images.csv").write_text("id,split,group,site\na,test,,north\n")
+    write_json(evaluation / "summary.json", {"data": "synthetic", "split": "test", "data_identity": "own"})
+    assert lines([asked], caplog) == []
+    run.splits.write_text("id,split,group,site\na,test,,north\n")
+    (evaluation / "images.csv").unlink()
+    assert lines([asked], caplog) == []
+
+
 def keep_probabilities(run: RunFolder, name: str, **summary: Any) -> None:
     """Leave what an evaluation with `save_probabilities=true` leaves."""
     folder = run.evaluations / name
