@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 
@@ -422,6 +423,46 @@ def test_splits_csv_is_used():
     assert splits_of(source) == {"00": "train", "01": "val", "02": "test", "sub__x": "train"}
 
 
+def with_table(table: str, *names: str) -> MemorySource:
+    source = named(*names)
+    source.files["splits.csv"] = table.encode()
+    source.names = sorted(source.files)
+    return source
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "id;split;note\r\n00;train;\r\n01;val;\r\n02;test;\r\n;;\r\n;;\r\n",
+        ";;\nid;split;note\n00;train;\n\n01;val;\n02;test;\n",
+        'id,split,note\n00,train,"two\nlines"\n01,val,a\u2028b\u0085c\n02,test,\n',
+        "ID,Split\r00,train\r01,val\r02,test\r",
+    ],
+)
+def test_what_spreadsheets_write_is_read(table):
+    assert splits_of(with_table(table, *numbered(3))) == {"00": "train", "01": "val", "02": "test"}
+
+
+def test_lines_of_a_table_are_those_of_the_file():
+    with pytest.raises(DataError, match=r"line 5: there is no image '99'"):
+        splits_of(with_table('id,split,note\n\n00,train,"two\nlines"\n99,val,\n', *numbered(3)))
+
+
+def test_a_name_counts_as_it_is_before_its_ending_is_left_out():
+    names = ["images/img.tif.png", "masks/img.tif.png", "images/img.png", "masks/img.png"]
+    source = with_table("id,split\nimg.tif,train\nimg.png,test\n", *names)
+    assert splits_of(source) == {"img.tif": "train", "img": "test"}
+
+
+@pytest.mark.parametrize("of_files", ["NFC", "NFD"])
+def test_ids_of_a_table_in_another_unicode_form(of_files):
+    name, other = (unicodedata.normalize(form, "Müller_1") for form in (of_files, {"NFC": "NFD"}.get(of_files, "NFC")))
+    source = with_table(f"id,split\n{other}.png,train\n", f"images/{name}.png", f"masks/{name}.png")
+    assert splits_of(source) == {name: "train"}
+    both = [f"{folder}/{one}.png" for folder in ("images", "masks") for one in (name, other)]
+    assert splits_of(with_table(f"id,split\n{other},train\n{name},test\n", *both)) == {other: "train", name: "test"}
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -430,6 +471,8 @@ def test_splits_csv_is_used():
         ("id,split\n00,holdout\n", "line 2: split 'holdout' is not train, val or test"),
         ("id,split\n00,train\n00,test\n", "line 3: '00' is in train and in test"),
         ("id,split,group\n00,train,p1\n00,train,p2\n", "line 3: '00' is of group 'p1' and of group 'p2'"),
+        ("id,split,split\n00,train,test\n", "more than one column is split (split, split); leave one"),
+        ("id,split,Group,group\n00,train,a,b\n", "more than one column is group (Group, group); leave one"),
         ("id,split\n00,train\n01,val\n02,val\n", "1 image has no line in it, the first is 'sub__x'"),
         ("id,split\n00,train\n01,val\n", "2 images have no line in it, the first is '02'"),
     ],
@@ -455,9 +498,10 @@ def test_groups_come_from_splits_csv():
     assert splits_of(source) == {"00": "train", "01": "val", "02": "test", "sub__x": "train"}
 
 
-def test_a_split_that_cuts_a_group_is_refused_and_a_drawn_one_cuts_none():
+@pytest.mark.parametrize("columns", ["id,split,group", "ID,Split,Group"])
+def test_a_split_that_cuts_a_group_is_refused_and_a_drawn_one_cuts_none(columns):
     source = named(*TABLE_NAMES)
-    source.files["splits.csv"] = b"id,split,group\n00,train,p1\n01,val,p2\n02,test,p2\nsub/x,train,\n"
+    source.files["splits.csv"] = columns.encode() + b"\n00,train,p1\n01,val,p2\n02,test,p2\nsub/x,train,\n"
     source.names = sorted(source.files)
     message = r"cuts 1 of 3 groups, the first is 'p2' \(val and test\).*data\.split=random"
     with pytest.raises(DataError, match=message):

@@ -60,8 +60,8 @@ def find_pixels(
         stated: for these images; else `given` is the range of a network's training.
 
     Images that cannot be read are passed over; reading them fails with the reason. Raises `DataError` where the range
-    must be stated, where most images have more than `MAX_CHANNELS`, and where the range that is given misses most. Of a network's training it must miss none:
-    those that it misses are problems.
+    must be stated, where most images have more than `MAX_CHANNELS`, and where the range that is given misses most. Of
+    a network's training it must miss none: those that it misses are problems.
     """
     asked = None if given is None or isinstance(given, str) else PixelFormat(1, float(given[0]), float(given[1]))
 
