@@ -108,6 +108,60 @@ def test_a_number_behind_a_pattern_is_the_image_s_before_it_is_the_mask_s():
     }
 
 
+@pytest.mark.parametrize(
+    ("masks", "pairs"),
+    [
+        ("1_1 2_1 3_1", "1:1_1 2:2_1 3:3_1"),
+        ("1_2 2_1", "1:1_2 2:2_1"),
+        ("2_1", "2:2_1"),
+        ("1_1 1_2 1_3 2_1 3_1", "1:1_1,1_2,1_3 2:2_1 3:3_1"),
+        ("1_1 1_12 12_1", "1:1_1,1_12 12:12_1"),
+        ("1 2 3 1_2", "1:1,1_2 2:2 3:3"),
+        ("1_mask_1 1_mask_2 2_mask_1", "1:1_mask_1,1_mask_2 2:2_mask_1"),
+        ("1_manual1 2_manual1 3_manual1", "1:1_manual1 2:2_manual1 3:3_manual1"),
+        ("1 (1) 1 (2) 2 (1)".replace(" (", "("), "1:1(1),1(2) 2:2(1)"),
+        ("1_1 1_2 1_3", "1:1_1 2:1_2 3:1_3"),  # a prefix
+        ("m1_1 m1_2 m1_3", "1:m1_1 2:m1_2 3:m1_3"),
+    ],
+)
+def test_masks_of_images_whose_names_are_numbers(masks, pairs):
+    images = {*"123", "12"} if "12" in masks else {*"123"}
+    source = named(*(f"images/{n}.png" for n in images), *(f"masks/{name}.png" for name in masks.split()))
+    listing = Folder().list_samples(source)
+    expected = {n: of.split(",") for n, _, of in (pair.partition(":") for pair in pairs.split())}
+    assert {s.id: [m[6:-4] for m in s.masks] for s in listing.samples} == expected
+    assert {p.sample: p.kind for p in listing.problems} == dict.fromkeys(images - expected.keys(), "missing mask")
+
+
+def test_the_kinds_of_masks_of_numbers_are_told_by_what_is_behind_the_number():
+    names = [f"masks/{n}_{kind}_1.png" for n in "123" for kind in ("gt", "contour")]
+    with pytest.raises(DataError, match=r"'data\.mask_pattern=\*_contour' or 'data\.mask_pattern=\*_gt'"):
+        Folder().list_samples(named(*(f"images/{n}.png" for n in "123"), *names))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("pattern", [None, "*_mask\u00e4"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_image_and_its_mask_in_another_unicode_form(forms, pattern, beside):
+    image, mask_ = (unicodedata.normalize(form, "M\u00fcller") for form in forms)
+    behind = unicodedata.normalize(forms[1], "_mask\u00e4")
+    top, below = ("", "") if beside else ("images/", "masks/")
+    source = named(f"{top}a.png", f"{below}a{behind}.png", f"{top}{image}.png", f"{below}{mask_}{behind}.png")
+    source.files |= {name: encode(mask()) for name in source.files if "_mask" in name}
+    listing = Folder(mask_pattern=pattern).list_samples(source)
+    assert not listing.problems
+    assert {s.id: s.masks for s in listing.samples} == {
+        "a": (f"{below}a{behind}.png",),
+        image: (f"{below}{mask_}{behind}.png",),
+    }
+
+
+def test_names_that_differ_in_their_unicode_form_alone_are_two_images():
+    names = [unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD")]
+    listing = Folder().list_samples(named(*(f"{part}/{name}.png" for part in ("images", "masks") for name in names)))
+    assert {s.id: s.masks for s in listing.samples} == {name: (f"masks/{name}.png",) for name in names}
+
+
 @pytest.mark.parametrize("kind", ["labels", "Annotations", "Ground Truth"])
 def test_folders_of_other_names_are_found_where_only_they_can_be_meant(kind):
     names = [f"{folder}/{k}.png" for folder in ("Original", kind) for k in "abc"]
