@@ -58,20 +58,19 @@ def pair_masks(
 
 
 def pair(
-    images: Iterable[Key], masks: Mapping[Key, str], pattern: str | None, location: str
+    images: Collection[Key], masks: Mapping[Key, str], pattern: str | None, location: str
 ) -> Mapping[Key, list[str]]:
     """Pair in the first way that pairs any image: by name, without what all images share, in lower case, by folder."""
-    keys = set(images)
-    pairs = pair_by_name({key: key for key in keys}, masks, pattern, location)
+    pairs = pair_by_name({key: key for key in images}, masks, pattern, location)
     if not pairs:
-        pairs = pair_by_name(without_common_parts(keys), masks, pattern, location)
+        pairs = pair_by_name(without_common_parts(images), masks, pattern, location)
     if not pairs:
-        lower = {lower_case(key): key for key in keys}
+        lower = {lower_case(key): key for key in images}
         of_case = {lower_case(key): file for key, file in masks.items()}
-        if (len(lower), len(of_case)) == (len(keys), len(masks)):  # no two that differ in nothing else
+        if (len(lower), len(of_case)) == (len(images), len(masks)):  # no two that differ in nothing else
             pairs = pair_by_name(lower, of_case, pattern and pattern.lower(), location)
     if not pairs and pattern is None:
-        pairs = pair_by_folder(keys, masks)
+        pairs = pair_by_folder(images, masks)
     return pairs
 
 
