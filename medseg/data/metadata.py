@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medseg.data.datasets.base import Dataset
-from medseg.data.datasets.splits_csv import Columns, as_id, read_columns
+from medseg.data.datasets.splits_csv import KNOWN, Columns, as_id, read_columns
 from medseg.data.prepared.dataset import PreparedDataset, first_few
 from medseg.data.sources.finding import open_source
 from medseg.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
-FIXED = ("id", "split", "group")
+FIXED = KNOWN
 """Columns that every list of images has; a table cannot replace them."""
 
 
@@ -49,10 +49,11 @@ def find_columns(
             log.info("no columns of splits.csv: %s", error)
     if file is not None:
         option = f"data.metadata={file}"
-        given = without_fixed(read_columns(option, Path(file).expanduser()))
+        names = {row.id: as_id(row.image) for row in prepared.samples}
+        ids = {*names, *names.values()}
+        given = without_fixed(read_columns(option, Path(file).expanduser(), ids=ids))
         if not given:
             raise ConfigError(f"{option}: it has no column beside {', '.join(FIXED[:-1])} and {FIXED[-1]}")
-        names = {row.id: as_id(row.image) for row in prepared.samples}
         known = next(iter(given.values()))
         keys = {id_: id_ if id_ in known else name for id_, name in names.items()}
         lacking = [id_ for id_, key in keys.items() if key not in known]

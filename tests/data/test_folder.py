@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 
@@ -105,6 +106,60 @@ def test_a_number_behind_a_pattern_is_the_image_s_before_it_is_the_mask_s():
         "img": ("masks/mask_img.png", "masks/mask_img_2.png"),
         "img_1": ("masks/mask_img_1.png", "masks/mask_img_1_2.png"),
     }
+
+
+@pytest.mark.parametrize(
+    ("masks", "pairs"),
+    [
+        ("1_1 2_1 3_1", "1:1_1 2:2_1 3:3_1"),
+        ("1_2 2_1", "1:1_2 2:2_1"),
+        ("2_1", "2:2_1"),
+        ("1_1 1_2 1_3 2_1 3_1", "1:1_1,1_2,1_3 2:2_1 3:3_1"),
+        ("1_1 1_12 12_1", "1:1_1,1_12 12:12_1"),
+        ("1 2 3 1_2", "1:1,1_2 2:2 3:3"),
+        ("1_mask_1 1_mask_2 2_mask_1", "1:1_mask_1,1_mask_2 2:2_mask_1"),
+        ("1_manual1 2_manual1 3_manual1", "1:1_manual1 2:2_manual1 3:3_manual1"),
+        ("1 (1) 1 (2) 2 (1)".replace(" (", "("), "1:1(1),1(2) 2:2(1)"),
+        ("1_1 1_2 1_3", "1:1_1 2:1_2 3:1_3"),  # a prefix
+        ("m1_1 m1_2 m1_3", "1:m1_1 2:m1_2 3:m1_3"),
+    ],
+)
+def test_masks_of_images_whose_names_are_numbers(masks, pairs):
+    images = {*"123", "12"} if "12" in masks else {*"123"}
+    source = named(*(f"images/{n}.png" for n in images), *(f"masks/{name}.png" for name in masks.split()))
+    listing = Folder().list_samples(source)
+    expected = {n: of.split(",") for n, _, of in (pair.partition(":") for pair in pairs.split())}
+    assert {s.id: [m[6:-4] for m in s.masks] for s in listing.samples} == expected
+    assert {p.sample: p.kind for p in listing.problems} == dict.fromkeys(images - expected.keys(), "missing mask")
+
+
+def test_the_kinds_of_masks_of_numbers_are_told_by_what_is_behind_the_number():
+    names = [f"masks/{n}_{kind}_1.png" for n in "123" for kind in ("gt", "contour")]
+    with pytest.raises(DataError, match=r"'data\.mask_pattern=\*_contour' or 'data\.mask_pattern=\*_gt'"):
+        Folder().list_samples(named(*(f"images/{n}.png" for n in "123"), *names))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("pattern", [None, "*_mask\u00e4"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_image_and_its_mask_in_another_unicode_form(forms, pattern, beside):
+    image, mask_ = (unicodedata.normalize(form, "M\u00fcller") for form in forms)
+    behind = unicodedata.normalize(forms[1], "_mask\u00e4")
+    top, below = ("", "") if beside else ("images/", "masks/")
+    source = named(f"{top}a.png", f"{below}a{behind}.png", f"{top}{image}.png", f"{below}{mask_}{behind}.png")
+    source.files |= {name: encode(mask()) for name in source.files if "_mask" in name}
+    listing = Folder(mask_pattern=pattern).list_samples(source)
+    assert not listing.problems
+    assert {s.id: s.masks for s in listing.samples} == {
+        "a": (f"{below}a{behind}.png",),
+        image: (f"{below}{mask_}{behind}.png",),
+    }
+
+
+def test_names_that_differ_in_their_unicode_form_alone_are_two_images():
+    names = [unicodedata.normalize(form, "M\u00fcller") for form in ("NFC", "NFD")]
+    listing = Folder().list_samples(named(*(f"{part}/{name}.png" for part in ("images", "masks") for name in names)))
+    assert {s.id: s.masks for s in listing.samples} == {name: (f"masks/{name}.png",) for name in names}
 
 
 @pytest.mark.parametrize("kind", ["labels", "Annotations", "Ground Truth"])
@@ -422,6 +477,46 @@ def test_splits_csv_is_used():
     assert splits_of(source) == {"00": "train", "01": "val", "02": "test", "sub__x": "train"}
 
 
+def with_table(table: str, *names: str) -> MemorySource:
+    source = named(*names)
+    source.files["splits.csv"] = table.encode()
+    source.names = sorted(source.files)
+    return source
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "id;split;note\r\n00;train;\r\n01;val;\r\n02;test;\r\n;;\r\n;;\r\n",
+        ";;\nid;split;note\n00;train;\n\n01;val;\n02;test;\n",
+        'id,split,note\n00,train,"two\nlines"\n01,val,a\u2028b\u0085c\n02,test,\n',
+        "ID,Split\r00,train\r01,val\r02,test\r",
+    ],
+)
+def test_what_spreadsheets_write_is_read(table):
+    assert splits_of(with_table(table, *numbered(3))) == {"00": "train", "01": "val", "02": "test"}
+
+
+def test_lines_of_a_table_are_those_of_the_file():
+    with pytest.raises(DataError, match=r"line 5: there is no image '99'"):
+        splits_of(with_table('id,split,note\n\n00,train,"two\nlines"\n99,val,\n', *numbered(3)))
+
+
+def test_a_name_counts_as_it_is_before_its_ending_is_left_out():
+    names = ["images/img.tif.png", "masks/img.tif.png", "images/img.png", "masks/img.png"]
+    source = with_table("id,split\nimg.tif,train\nimg.png,test\n", *names)
+    assert splits_of(source) == {"img.tif": "train", "img": "test"}
+
+
+@pytest.mark.parametrize("of_files", ["NFC", "NFD"])
+def test_ids_of_a_table_in_another_unicode_form(of_files):
+    name, other = (unicodedata.normalize(form, "Müller_1") for form in (of_files, {"NFC": "NFD"}.get(of_files, "NFC")))
+    source = with_table(f"id,split\n{other}.png,train\n", f"images/{name}.png", f"masks/{name}.png")
+    assert splits_of(source) == {name: "train"}
+    both = [f"{folder}/{one}.png" for folder in ("images", "masks") for one in (name, other)]
+    assert splits_of(with_table(f"id,split\n{other},train\n{name},test\n", *both)) == {other: "train", name: "test"}
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -430,6 +525,8 @@ def test_splits_csv_is_used():
         ("id,split\n00,holdout\n", "line 2: split 'holdout' is not train, val or test"),
         ("id,split\n00,train\n00,test\n", "line 3: '00' is in train and in test"),
         ("id,split,group\n00,train,p1\n00,train,p2\n", "line 3: '00' is of group 'p1' and of group 'p2'"),
+        ("id,split,split\n00,train,test\n", "more than one column is split (split, split); leave one"),
+        ("id,split,Group,group\n00,train,a,b\n", "more than one column is group (Group, group); leave one"),
         ("id,split\n00,train\n01,val\n02,val\n", "1 image has no line in it, the first is 'sub__x'"),
         ("id,split\n00,train\n01,val\n", "2 images have no line in it, the first is '02'"),
     ],
@@ -455,9 +552,10 @@ def test_groups_come_from_splits_csv():
     assert splits_of(source) == {"00": "train", "01": "val", "02": "test", "sub__x": "train"}
 
 
-def test_a_split_that_cuts_a_group_is_refused_and_a_drawn_one_cuts_none():
+@pytest.mark.parametrize("columns", ["id,split,group", "ID,Split,Group"])
+def test_a_split_that_cuts_a_group_is_refused_and_a_drawn_one_cuts_none(columns):
     source = named(*TABLE_NAMES)
-    source.files["splits.csv"] = b"id,split,group\n00,train,p1\n01,val,p2\n02,test,p2\nsub/x,train,\n"
+    source.files["splits.csv"] = columns.encode() + b"\n00,train,p1\n01,val,p2\n02,test,p2\nsub/x,train,\n"
     source.names = sorted(source.files)
     message = r"cuts 1 of 3 groups, the first is 'p2' \(val and test\).*data\.split=random"
     with pytest.raises(DataError, match=message):

@@ -242,6 +242,14 @@ def test_statistics_of_more_channels_than_opencv_takes(tmp_path):
     np.testing.assert_allclose(prepared.mean_std([0, 1, 2])[1], prepared.images.std(axis=(0, 1, 2)) / 255)
 
 
+def test_images_of_too_many_channels_are_refused_with_the_limit():
+    with pytest.raises(DataError, match=r"images/a\.tif has 65 channels; an image can have up to 64") as error:
+        Folder().list_samples(folder(channels(65), channels(65, 1)))
+    assert "\n" not in str(error.value)
+    (problem,) = Folder().list_samples(folder(channels(64), channels(64, 1), channels(65))).problems
+    assert problem.file == "images/c.tif"
+
+
 def test_notes_are_in_the_table_of_problems(tmp_path):
     exif = Image.Exif()
     exif[274] = 6

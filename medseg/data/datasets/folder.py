@@ -74,7 +74,7 @@ class Folder(Dataset):
     name = "folder"
     title = "your images"
     source_option = "data.root"
-    version = 5
+    version = 6
     range_stated = True
     """Whether `intensity_range` is stated for these images; else it is that of a network's training."""
 

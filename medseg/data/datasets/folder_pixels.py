@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medseg.data.datasets.base import IntensityRange
-from medseg.data.pixel_format import SAMPLED, PixelFormat, as_typed, like, nominal_high, number, outward
+from medseg.data.pixel_format import MAX_CHANNELS, SAMPLED, PixelFormat, as_typed, like, nominal_high, number, outward
 from medseg.data.sources.problems import DARK, FEW, Problem
 from medseg.data.sources.source import Source
 from medseg.data.sources.stored import read_stored, stored_type
@@ -60,8 +60,8 @@ def find_pixels(
         stated: for these images; else `given` is the range of a network's training.
 
     Images that cannot be read are passed over; reading them fails with the reason. Raises `DataError` where the range
-    must be stated, and where the range that is given misses most images. Of a network's training it must miss none:
-    those that it misses are problems.
+    must be stated, where most images have more than `MAX_CHANNELS`, and where the range that is given misses most. Of
+    a network's training it must miss none: those that it misses are problems.
     """
     asked = None if given is None or isinstance(given, str) else PixelFormat(1, float(given[0]), float(given[1]))
 
@@ -88,12 +88,17 @@ def find_pixels(
         for id_, each in others.items()
     ]
     same = [each for id_, each in seen.items() if id_ not in others]
+    channels = max(each.channels for each in same)
+    if channels > MAX_CHANNELS:
+        raise DataError(
+            f"{where}: {same[0].file} has {same[0].channels} channels; an image can have up to {MAX_CHANNELS}, as the "
+            "last of its axes"
+        )
     low, high = _range(same, given, where)
     if asked is not None:
         problems += _missed({id_: each for id_, each in seen.items() if id_ not in others}, asked, where, stated)
     elif given is None:
         problems += _few(same)
-    channels = max(each.channels for each in same)
     return PixelFormat(channels, low, high, tuple(sorted({str(each.dtype) for each in same}))), problems
 
 

@@ -52,15 +52,17 @@ def read_tiff(data: bytes, file: str, *, pixels: bool = True) -> tuple[np.ndarra
             values = _decode(page, data, series, file) if pixels else _blank(page, series)
             orientation = int(page.tags.valueof(274, default=1))
             extra = [int(each) for each in page.extrasamples]
-            photometric, bits, colormap = int(page.photometric), int(page.bitspersample), page.colormap
+            photometric, bits = int(page.photometric), int(page.bitspersample)
+            if photometric == PALETTE and values.ndim == 2:
+                if page.colormap is None:
+                    raise _refused(file, "a damaged TIFF: its palette is missing")
+                return (page.colormap.T[values] >> 8).astype(np.uint8), None, orientation, 1
     except SampleError:
         raise
     except MemoryError:
         raise
     except Exception as error:  # tifffile raises many kinds for a damaged file
         raise _refused(file, "a damaged or truncated TIFF") from error
-    if photometric == PALETTE and values.ndim == 2:
-        return (colormap.T[values] >> 8).astype(np.uint8), None, orientation, 1
     step = 1
     if values.dtype == bool:
         values, bits = values.astype(np.uint8) * np.uint8(255), 8

@@ -16,7 +16,7 @@ import numpy as np
 
 from medseg.config.checks.data import groups_table
 from medseg.data.datasets.base import Dataset, Sample
-from medseg.data.datasets.splits_csv import as_id, read_columns
+from medseg.data.datasets.splits_csv import as_id, column_name, read_columns
 from medseg.data.prepared.dataset import PreparedDataset
 from medseg.data.prepared.duplicates import find_duplicates, thumbnail
 from medseg.data.prepared.samples import as_samples
@@ -53,16 +53,18 @@ def find_groups(
     table = groups_table(wanted)
     if table is not None:
         file, column = table
+        names = {name for sample in samples for name in (sample.id, as_id(sample.image))}
         return complete(
             wanted,
             samples,
-            read_columns(f"data.groups={wanted}", Path(file).expanduser(), column)[column],
+            read_columns(f"data.groups={wanted}", Path(file).expanduser(), column, names)[column_name(column)],
             f"line in {file}",
         )
     # A published dataset has no table of the user's.
     columns = {} if dataset.archives else dataset.columns(open_source(dataset, source, data_dir, False))
-    if wanted in columns:
-        return complete(wanted, samples, columns[wanted], f"{wanted} in splits.csv")
+    column = column_name(wanted)
+    if column in columns:
+        return complete(wanted, samples, columns[column], f"{column} in splits.csv")
     if "(" in wanted:
         return match_pattern(wanted, samples)
     known = f"; splits.csv has {', '.join(columns)}" if columns else ""

@@ -125,6 +125,20 @@ def test_a_palette_gives_its_colours(file):
         check(tiff(indices, **options), expected)
 
 
+@pytest.mark.parametrize("colours", [None, 100])
+def test_a_palette_that_is_missing_or_too_short_is_a_damaged_file(colours):
+    """`colours`: of the colour map; None: the file has no such tag."""
+    data = bytearray(tiff(values(), photometric="palette", colormap=np.zeros((3, 256), np.uint16)))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        at = file.pages.first.tags[320].offset
+    if colours is None:
+        data[at : at + 2] = (65000).to_bytes(2, "little")
+    else:
+        data[at + 4 : at + 8] = (3 * colours).to_bytes(4, "little")
+    with pytest.raises(SampleError, match=r"a\.tif: unreadable \(a damaged"):
+        read_stored(bytes(data), "a.tif")
+
+
 def test_two_values_are_black_and_white():
     stored = values() > 127
     for data in (tiff(stored), pillow(Image.fromarray(stored), "TIFF", compression="group4")):

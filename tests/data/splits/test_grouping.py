@@ -49,6 +49,21 @@ def test_a_table_whose_ids_have_folders_and_endings(place: Path, tmp_path: Path,
     assert set(groups(place, f"{file}:study").values()) == {"x"}
 
 
+def test_capital_letters_do_not_count_in_the_column_group(tmp_path: Path) -> None:
+    rows = [f"{name},train,{PATIENTS[name][:3]}" for name in NAMES]
+    own_folder(tmp_path / "mine", NAMES, files={"splits.csv": "\n".join(["Id,SPLIT,Group", *rows])})
+    (tmp_path / "g.csv").write_text("\n".join(["ID,Group", *(f"{name},{PATIENTS[name][:3]}" for name in NAMES)]))
+    for wanted in (None, "group", "Group", f"{tmp_path / 'g.csv'}", f"{tmp_path / 'g.csv'}:Group"):
+        assert groups(tmp_path, wanted) == {name: group[:3] for name, group in PATIENTS.items()}, wanted
+
+
+def test_a_table_finds_ids_that_end_as_files_do_or_are_in_another_unicode_form(tmp_path: Path) -> None:
+    own = {"Mu\u0308ller": "p1", "img.tif": "p2", "img": "p3"}
+    own_folder(tmp_path / "mine", list(own))
+    (tmp_path / "g.csv").write_text("id,group\nM\u00fcller.png,p1\nimg.tif,p2\nimg.png,p3\n", encoding="utf-8")
+    assert groups(tmp_path, str(tmp_path / "g.csv")) == own
+
+
 @pytest.mark.parametrize(
     ("content", "column", "message"),
     [
