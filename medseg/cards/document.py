@@ -55,17 +55,20 @@ def write_card(subject: Subject, licence: str | None) -> str:
 def opening(subject: Subject) -> str:
     """Say in two sentences what this is and how well it does."""
     names = foreground_names(subject)
-    score = subject.cell.scores["dice"]
+    score = subject.cell.scores.get("dice")
     sample = subject.cell.sample
     assert sample is not None
     trainings = "one training" if len(subject.seeds) == 1 else f"the mean of {len(subject.seeds)} trainings"
-    between = "" if score.remark else interval(score, MEASURES["dice"]).strip()
-    sure = f" (95 % interval {between[1:-1].replace(', ', ' to ')})" if between else ""
+    images = count(len(sample.ids), "test image")
+    if score is None:  # no test image has a class, and none is predicted
+        result = f"It has no Dice: no foreground class is in any of {images}, or predicted there. "
+    else:
+        between = "" if score.remark else interval(score, MEASURES["dice"]).strip()
+        sure = f" (95 % interval {between[1:-1].replace(', ', ' to ')})" if between else ""
+        result = f"On {images} its Dice is {number(score.mean, 3)}{sure}, {trainings}. "
     return escape_markdown(
         f"A segmentation network for images like those of {subject.data.title}; it tells {', '.join(names)} from the "
-        "background. On "
-        f"{count(len(sample.ids), 'test image')} its Dice is {number(score.mean, 3)}{sure}, {trainings}. "
-        "Trained and tested with medseg; this card was written from the folders of its runs."
+        f"background. {result}Trained and tested with medseg; this card was written from the folders of its runs."
     )
 
 

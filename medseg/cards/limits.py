@@ -66,6 +66,8 @@ def of_test(subject: Subject) -> Iterator[str]:
             "too short for that."
         )
     dice = sample.per_image("dice")
+    if np.isnan(dice).all():  # no test image has a class, and none is predicted
+        return
     low = int(np.sum(dice < LOW))
     worst = number(float(np.nanmin(dice)), 3)
     yield (

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -321,6 +322,31 @@ def test_the_citation_of_the_software() -> None:
     person = {"family-names": "Curie", "given-names": "Marie"}
     assert "author = {Curie, Marie}," in as_bibtex({**citation, "authors": [person], "date-released": "2026-01-02"})
     assert "year = {2026}," in as_bibtex({**citation, "date-released": "2026-01-02"})
+
+
+def without_foreground(
+    dice: np.ndarray, effect: float, random: object, noise: object, classes: Sequence[str], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `fabricate.scores` does for images without any class, of which none is predicted."""
+    counts = np.zeros((len(dice), len(classes), 4), dtype=np.int64)
+    counts[:, 0, 0] = counts[:, 1:, 3] = size * size
+    return counts, np.full((len(dice), len(classes) - 1, 2), np.nan)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+@pytest.mark.parametrize("classes", [("background", "polyp"), ("background", "liver", "tumour")])
+def test_the_card_where_no_test_image_has_a_class(
+    classes: tuple[str, ...], seeds: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.reporting.fabricate.scores", without_foreground)
+    place = fabricate(tmp_path / "runs" / "empty", {"unet": 0.0}, seeds=seeds, images=12, classes=classes)
+    text = write_card(subject_of(place), None)
+    assert "It has no Dice: no foreground class is in any of 12 test images" in text
+    assert "Not all images are segmented alike" not in text
+    assert "12 test images" in section(text, "Limits")
+    results = ModelCard(text).data.eval_results
+    assert "mean_dice_with_background" in {result.metric_type for result in results}
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
 def test_the_intervals_of_a_card_are_over_groups(tmp_path: Path) -> None:
