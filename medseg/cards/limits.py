@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +17,7 @@ LOW = 0.5
 FEW_IMAGES = 100
 """Test images below which the card states that they are few."""
 
-NARROW = ("research", "non-commercial", "-NC", "educational")
+NARROW = re.compile(r"research|educational|non[- ]?commercial|(?<![a-z])nc(?![a-z])", re.IGNORECASE)
 """Words of licences that narrow what may be done with what was made from the data."""
 
 
@@ -32,7 +33,7 @@ def of_use(subject: Subject) -> Iterator[str]:
         "not diagnose or treat anybody by its output."
     )
     licence = subject.data.licence
-    if any(word in licence for word in NARROW):
+    if NARROW.search(licence):
         yield f"The licence of the data ({licence}) may bind what is trained on them as well."
     elif not licence:
         yield "The licence of the data is not known here; whoever publishes the network has to know it."

@@ -265,6 +265,25 @@ def test_the_user_says_what_medseg_cannot_know(sweep: Path) -> None:
     assert "The licence of the data (not public, research) may bind" in section(text, "Limits")
 
 
+@pytest.mark.parametrize(
+    ("licence", "narrow"),
+    [
+        ("CC-BY-NC-4.0", True),
+        ("cc-by-nc-4.0", True),
+        ("cc by nc sa 4.0", True),
+        ("Research use only", True),
+        ("NonCommercial use", True),
+        ("Non-Commercial use", True),
+        ("Educational use", True),
+        ("CC-BY-4.0", False),
+        ("NCSA", False),
+    ],
+)
+def test_a_licence_that_narrows_the_use_is_named(licence: str, narrow: bool, sweep: Path) -> None:
+    subject = collect(read_runs(list(sweep.glob("unet-*"))).runs, data_licence=licence)
+    assert (f"The licence of the data ({licence}) may bind" in section(write_card(subject, None), "Limits")) is narrow
+
+
 def test_what_makes_no_card(sweep: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"of one network on one dataset; these runs are of 2 \(unet on kvasir; conv"):
         subject_of(sweep)
