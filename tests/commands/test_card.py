@@ -366,6 +366,7 @@ def test_the_card_where_no_test_image_has_a_class(
     results = ModelCard(text).data.eval_results
     assert "mean_dice_with_background" in {result.metric_type for result in results}
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert not re.search(r"^\| *score *\|$", text, re.MULTILINE), "a table without a row"
 
 
 def test_the_intervals_of_a_card_are_over_groups(tmp_path: Path) -> None:
