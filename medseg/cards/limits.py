@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from medseg.cards.collect import Subject
-from medseg.reporting.formatting import count, number
+from medseg.cards.recipe import LIMIT, trainer_options
+from medseg.reporting.formatting import count, number, percent
 from medseg.runs.evaluations import is_external
 
 LOW = 0.5
@@ -86,9 +87,10 @@ def worst_id(subject: Subject) -> str:
 
 def of_training(subject: Subject) -> Iterator[str]:
     """Limits of how it was trained."""
-    limited = subject.config.get("trainer", {}).get("limit_train_batches")
+    limited = trainer_options(subject.config.get("trainer", {})).get(LIMIT)
     if limited is not None:
-        shown = f"{limited} batches" if isinstance(limited, int) else f"{limited:.0%} of the batches"
+        number_of = "1 batch" if limited == 1 else f"{limited} batches"
+        shown = number_of if isinstance(limited, int) else f"{percent(limited)} of the batches"
         yield f"Each epoch of training saw {shown} only (trainer.limit_train_batches)."
     epochs = [(run.summary.get("best_epoch"), run.summary.get("epochs")) for run in subject.runs]
     last = [best for best, of in epochs if best is not None and best == of]

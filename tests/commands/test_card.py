@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -282,6 +284,45 @@ def test_the_user_says_what_medseg_cannot_know(sweep: Path) -> None:
 def test_a_licence_that_narrows_the_use_is_named(licence: str, narrow: bool, sweep: Path) -> None:
     subject = collect(read_runs(list(sweep.glob("unet-*"))).runs, data_licence=licence)
     assert (f"The licence of the data ({licence}) may bind" in section(write_card(subject, None), "Limits")) is narrow
+
+
+@pytest.mark.parametrize(
+    ("option", "shown", "limit"),
+    [
+        ("gradient_clip_val=1.0", "gradient clip val: 1.0", None),
+        ("gradient_clip_val=1", "gradient clip val: 1", None),
+        ("gradient_clip_val=0", None, None),
+        ("accumulate_grad_batches=1", None, None),
+        ("accumulate_grad_batches=2", "accumulate grad batches: 2", None),
+        ("limit_train_batches=1.0", None, None),
+        ("limit_train_batches=1", "limit train batches: 1", "saw 1 batch only"),
+        ("limit_train_batches=20", "limit train batches: 20", "saw 20 batches only"),
+        ("limit_train_batches=0.5", "limit train batches: 0.5", "saw 50 % of the batches only"),
+        ("limit_train_batches=0.999", "limit train batches: 0.999", "saw >99 % of the batches only"),
+    ],
+)
+def test_options_of_the_trainer_that_change_something_are_told(
+    option: str, shown: str | None, limit: str | None, tmp_path: Path
+) -> None:
+    place = fabricate(tmp_path / "runs" / "trainer", {f"unet trainer.{option}": 0.0}, images=6)
+    text = write_card(subject_of(place), None)
+    options = r"^- (?:gradient clip val|accumulate grad batches|limit train batches): .*$"
+    lines = re.findall(options, section(text, "Training"), re.MULTILINE)
+    assert lines == ([] if shown is None else [f"- {shown}"])
+    assert re.findall(r"saw .* only", section(text, "Limits")) == ([] if limit is None else [limit])
+
+
+def test_commands_of_a_card_are_quoted(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = next(sweep.glob("unet-*seed0"))
+    project = Path("runs") / 'ok sp [1], $x "y"'
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(run, project / run.name)
+    text = section(write_card(subject_of(folder), None), "How to use it")
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("medseg ")]
+    assert [words[2] for words in commands] == [str(folder)] * 2
+    assert commands[0][3:] == ["my_images", "my_masks"]
+    (loaded,) = re.findall(r"medseg\.load\((.*)\)", text)
+    assert ast.literal_eval(loaded) == str(folder)
 
 
 def test_what_makes_no_card(sweep: Path, tmp_path: Path) -> None:
