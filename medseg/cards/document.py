@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from medseg.cards.collect import Subject
 from medseg.cards.front_matter import front_matter
 from medseg.cards.limits import find_limits
 from medseg.cards.pretrained import describe_normalisation, describe_pretrained
-from medseg.cards.recipe import arguments_in_words, in_words, value_in_words
+from medseg.cards.recipe import arguments_in_words, in_words, trainer_options, value_in_words
 from medseg.cards.scores import describe_scores
 from medseg.config.encoders import without_folder
 from medseg.data.prepared.report import as_text
@@ -55,17 +57,20 @@ def write_card(subject: Subject, licence: str | None) -> str:
 def opening(subject: Subject) -> str:
     """Say in two sentences what this is and how well it does."""
     names = foreground_names(subject)
-    score = subject.cell.scores["dice"]
+    score = subject.cell.scores.get("dice")
     sample = subject.cell.sample
     assert sample is not None
     trainings = "one training" if len(subject.seeds) == 1 else f"the mean of {len(subject.seeds)} trainings"
-    between = "" if score.remark else interval(score, MEASURES["dice"]).strip()
-    sure = f" (95 % interval {between[1:-1].replace(', ', ' to ')})" if between else ""
+    images = count(len(sample.ids), "test image")
+    if score is None:  # no test image has a class, and none is predicted
+        result = f"It has no Dice: no foreground class is in any of {images}, or predicted there. "
+    else:
+        between = "" if score.remark else interval(score, MEASURES["dice"]).strip()
+        sure = f" (95 % interval {between[1:-1].replace(', ', ' to ')})" if between else ""
+        result = f"On {images} its Dice is {number(score.mean, 3)}{sure}, {trainings}. "
     return escape_markdown(
         f"A segmentation network for images like those of {subject.data.title}; it tells {', '.join(names)} from the "
-        "background. On "
-        f"{count(len(sample.ids), 'test image')} its Dice is {number(score.mean, 3)}{sure}, {trainings}. "
-        "Trained and tested with medseg; this card was written from the folders of its runs."
+        f"background. {result}Trained and tested with medseg; this card was written from the folders of its runs."
     )
 
 
@@ -179,9 +184,7 @@ def describe_training(subject: Subject) -> str:
         f"{run.summary.get('epochs')}, the best {run.summary.get('best_epoch')} (seed {run.seed}{fold_of(run)})"
         for run in subject.runs
     )
-    for key in ("accumulate_grad_batches", "gradient_clip_val", "limit_train_batches"):
-        if trainer.get(key) not in (None, 1):
-            facts[key.replace("_", " ")] = str(trainer[key])
+    facts |= {key.replace("_", " "): str(value) for key, value in trainer_options(trainer).items()}
     tuning = subject.runs[0].tuning
     if tuning is not None:
         values = ", ".join(f"{key} {value_in_words(value)}" for key, value in tuning.best.values.items())
@@ -216,12 +219,13 @@ def describe_use(subject: Subject) -> str:
         if len(subject.runs) > 1
         else f"`{run.name}` is the folder of the run, which holds its checkpoint:\n\n"
     )
-    commands = f"medseg predict {path} my_images my_masks"
+    word = shlex.quote(path)
+    commands = f"medseg predict {word} my_images my_masks"
     code = "\n".join(
         [
             "import medseg",
             "",
-            f'network = medseg.load("{path}")',
+            f"network = medseg.load({json.dumps(path, ensure_ascii=False)})",
             "prediction = network.predict(image)  # H x W x 3 uint8, RGB",
             "prediction.mask  # H x W uint8, class indices",
         ]
@@ -230,7 +234,7 @@ def describe_use(subject: Subject) -> str:
         f"{which}```bash\n{commands}\n```\n\n```python\n{code}\n```\n\n"
         "The checkpoint knows how images are resized and normalised. To score it on your images before you trust "
         "it:\n\n"
-        f"```bash\nmedseg evaluate {path} data=folder data.root=my_labelled_images\n```"
+        f"```bash\nmedseg evaluate {word} data=folder data.root=my_labelled_images\n```"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from medseg.cards.collect import Subject
-from medseg.reporting.formatting import count, number
+from medseg.cards.recipe import LIMIT, trainer_options
+from medseg.reporting.formatting import count, number, percent
 from medseg.runs.evaluations import is_external
 
 LOW = 0.5
@@ -16,7 +18,7 @@ LOW = 0.5
 FEW_IMAGES = 100
 """Test images below which the card states that they are few."""
 
-NARROW = ("research", "non-commercial", "-NC", "educational")
+NARROW = re.compile(r"research|educational|non[- ]?commercial|(?<![a-z])nc(?![a-z])", re.IGNORECASE)
 """Words of licences that narrow what may be done with what was made from the data."""
 
 
@@ -32,7 +34,7 @@ def of_use(subject: Subject) -> Iterator[str]:
         "not diagnose or treat anybody by its output."
     )
     licence = subject.data.licence
-    if any(word in licence for word in NARROW):
+    if NARROW.search(licence):
         yield f"The licence of the data ({licence}) may bind what is trained on them as well."
     elif not licence:
         yield "The licence of the data is not known here; whoever publishes the network has to know it."
@@ -66,6 +68,8 @@ def of_test(subject: Subject) -> Iterator[str]:
             "too short for that."
         )
     dice = sample.per_image("dice")
+    if np.isnan(dice).all():  # no test image has a class, and none is predicted
+        return
     low = int(np.sum(dice < LOW))
     worst = number(float(np.nanmin(dice)), 3)
     yield (
@@ -83,9 +87,10 @@ def worst_id(subject: Subject) -> str:
 
 def of_training(subject: Subject) -> Iterator[str]:
     """Limits of how it was trained."""
-    limited = subject.config.get("trainer", {}).get("limit_train_batches")
+    limited = trainer_options(subject.config.get("trainer", {})).get(LIMIT)
     if limited is not None:
-        shown = f"{limited} batches" if isinstance(limited, int) else f"{limited:.0%} of the batches"
+        number_of = "1 batch" if limited == 1 else f"{limited} batches"
+        shown = number_of if isinstance(limited, int) else f"{percent(limited)} of the batches"
         yield f"Each epoch of training saw {shown} only (trainer.limit_train_batches)."
     epochs = [(run.summary.get("best_epoch"), run.summary.get("epochs")) for run in subject.runs]
     last = [best for best, of in epochs if best is not None and best == of]

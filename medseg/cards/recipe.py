@@ -12,6 +12,24 @@ IDLE = {"freeze_encoder": False, "encoder_lr_factor": 1}
 """Options that every network and optimizer has, at the value that changes nothing."""
 
 
+LIMIT = "limit_train_batches"
+"""How many batches of an epoch are trained on, or which part of them where it is a float."""
+
+IDLE_TRAINER = {"accumulate_grad_batches": 1, "gradient_clip_val": 0, LIMIT: 1.0}
+"""Options of the trainer that a card tells, at the value that changes nothing, beside None."""
+
+
+def trainer_options(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `IDLE_TRAINER` that have an effect."""
+    values = {key: trainer.get(key) for key in IDLE_TRAINER}
+    return {
+        key: value
+        for key, value in values.items()
+        # limit_train_batches=1 is one batch, and 1.0 all of them.
+        if value is not None and not (value == IDLE_TRAINER[key] and (key != LIMIT or isinstance(value, float)))
+    }
+
+
 def in_words(node: Mapping[str, Any]) -> str:
     """Write what a node of a configuration builds: the name of its `_target_`, and its arguments."""
     name, arguments = str(node.get("_target_", "")).rpartition(".")[2], arguments_in_words(node)

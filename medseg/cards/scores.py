@@ -55,11 +55,11 @@ def describe_scores(subject: Subject) -> str:
         parts.append(f"Finished, but not in these scores: {describe_unused(subject.cell.unused)}.")
     if subject.elsewhere:
         parts += ["### Other evaluations", evaluation_table(subject)]
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
 
 
 def score_table(measures: Sequence[Measure], columns: Mapping[str, Mapping[str, Score]]) -> str:
-    """Write scores with their intervals: a row for each measure, a column for each set of scores."""
+    """Write scores with their intervals: a row for each measure, a column for each set of scores; empty without any."""
 
     def column(title: str, scores: Mapping[str, Score]) -> Column[Measure]:
         def text(measure: Measure) -> str:
@@ -69,6 +69,8 @@ def score_table(measures: Sequence[Measure], columns: Mapping[str, Mapping[str, 
         return Column(title, title, text=text, value=lambda measure: None)
 
     shown = [measure for measure in measures if any(measure.name in scores for scores in columns.values())]
+    if not shown:
+        return ""
     names = [Column[Measure]("score", "score", lambda measure: measure.heading)]
     return as_markdown(Table("scores", "", [*names, *(column(*one) for one in columns.items())], shown))
 

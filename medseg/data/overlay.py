@@ -36,6 +36,8 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 def hatched(image: np.ndarray, region: np.ndarray) -> np.ndarray:
     """Return a copy of an image, H x W x 3 uint8, with grey diagonal lines over a region, H x W bool."""
     drawn = image.copy()
+    if not region.any():  # as in every prediction; the lines take many times the memory of the image
+        return drawn
     period = max(4, image.shape[1] // 32)
     y, x = np.indices(region.shape)
     drawn[region & ((x + y) % period < period // 2)] = HATCHING

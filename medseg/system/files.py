@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -45,6 +46,9 @@ MAX_VALUES = 1_000_000
 
 MAX_DEPTH = 400
 """Levels of a YAML file above which it is refused: the reader in C recurses, and would end the process."""
+
+MAX_NAME = 255
+"""Bytes that the name of a file may have on most file systems."""
 
 ABANDONED = 24 * 3600.0
 """Seconds after the last write to a half written file until it counts as left behind, where its machine is unknown."""
@@ -197,7 +201,7 @@ def replacing(file: Path) -> Iterator[Path]:
     """Write a file at the path that this gives, so that no reader, failure, kill or power cut ever sees half of it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(file.parent.absolute())
-    partial = file.with_name(f".{file.name}.{process_mark()}.partial")
+    partial = file.with_name(partial_name(file.name))
     try:
         yield partial
         sync(partial)
@@ -209,6 +213,16 @@ def replacing(file: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # of a name that is too long: reported already
             partial.unlink(missing_ok=True)
+
+
+def partial_name(name: str) -> str:
+    """Return the name of a file while it is half written; that of a long name has the start and a digest of it."""
+    end = f".{process_mark()}.partial"
+    encoded = os.fsencode(name)
+    if len(encoded) + len(end) + 1 > MAX_NAME:
+        end = f".{hashlib.sha256(encoded).hexdigest()[:16]}{end}"  # other names may start alike
+        name = encoded[: MAX_NAME - len(end) - 1].decode(errors="ignore")  # not half a character
+    return f".{name}{end}"
 
 
 @cache  # once for a folder is enough: a process leaves nothing itself

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -264,6 +267,64 @@ def test_the_user_says_what_medseg_cannot_know(sweep: Path) -> None:
     assert "The licence of the data (not public, research) may bind" in section(text, "Limits")
 
 
+@pytest.mark.parametrize(
+    ("licence", "narrow"),
+    [
+        ("CC-BY-NC-4.0", True),
+        ("cc-by-nc-4.0", True),
+        ("cc by nc sa 4.0", True),
+        ("Research use only", True),
+        ("NonCommercial use", True),
+        ("Non-Commercial use", True),
+        ("Educational use", True),
+        ("CC-BY-4.0", False),
+        ("NCSA", False),
+    ],
+)
+def test_a_licence_that_narrows_the_use_is_named(licence: str, narrow: bool, sweep: Path) -> None:
+    subject = collect(read_runs(list(sweep.glob("unet-*"))).runs, data_licence=licence)
+    assert (f"The licence of the data ({licence}) may bind" in section(write_card(subject, None), "Limits")) is narrow
+
+
+@pytest.mark.parametrize(
+    ("option", "shown", "limit"),
+    [
+        ("gradient_clip_val=1.0", "gradient clip val: 1.0", None),
+        ("gradient_clip_val=1", "gradient clip val: 1", None),
+        ("gradient_clip_val=0", None, None),
+        ("accumulate_grad_batches=1", None, None),
+        ("accumulate_grad_batches=2", "accumulate grad batches: 2", None),
+        ("limit_train_batches=1.0", None, None),
+        ("limit_train_batches=1", "limit train batches: 1", "saw 1 batch only"),
+        ("limit_train_batches=20", "limit train batches: 20", "saw 20 batches only"),
+        ("limit_train_batches=0.5", "limit train batches: 0.5", "saw 50 % of the batches only"),
+        ("limit_train_batches=0.999", "limit train batches: 0.999", "saw >99 % of the batches only"),
+    ],
+)
+def test_options_of_the_trainer_that_change_something_are_told(
+    option: str, shown: str | None, limit: str | None, tmp_path: Path
+) -> None:
+    place = fabricate(tmp_path / "runs" / "trainer", {f"unet trainer.{option}": 0.0}, images=6)
+    text = write_card(subject_of(place), None)
+    options = r"^- (?:gradient clip val|accumulate grad batches|limit train batches): .*$"
+    lines = re.findall(options, section(text, "Training"), re.MULTILINE)
+    assert lines == ([] if shown is None else [f"- {shown}"])
+    assert re.findall(r"saw .* only", section(text, "Limits")) == ([] if limit is None else [limit])
+
+
+def test_commands_of_a_card_are_quoted(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = next(sweep.glob("unet-*seed0"))
+    project = Path("runs") / 'ok sp [1], $x "y"'
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(run, project / run.name)
+    text = section(write_card(subject_of(folder), None), "How to use it")
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("medseg ")]
+    assert [words[2] for words in commands] == [str(folder)] * 2
+    assert commands[0][3:] == ["my_images", "my_masks"]
+    (loaded,) = re.findall(r"medseg\.load\((.*)\)", text)
+    assert ast.literal_eval(loaded) == str(folder)
+
+
 def test_what_makes_no_card(sweep: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"of one network on one dataset; these runs are of 2 \(unet on kvasir; conv"):
         subject_of(sweep)
@@ -321,6 +382,32 @@ def test_the_citation_of_the_software() -> None:
     person = {"family-names": "Curie", "given-names": "Marie"}
     assert "author = {Curie, Marie}," in as_bibtex({**citation, "authors": [person], "date-released": "2026-01-02"})
     assert "year = {2026}," in as_bibtex({**citation, "date-released": "2026-01-02"})
+
+
+def without_foreground(
+    dice: np.ndarray, effect: float, random: object, noise: object, classes: Sequence[str], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `fabricate.scores` does for images without any class, of which none is predicted."""
+    counts = np.zeros((len(dice), len(classes), 4), dtype=np.int64)
+    counts[:, 0, 0] = counts[:, 1:, 3] = size * size
+    return counts, np.full((len(dice), len(classes) - 1, 2), np.nan)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+@pytest.mark.parametrize("classes", [("background", "polyp"), ("background", "liver", "tumour")])
+def test_the_card_where_no_test_image_has_a_class(
+    classes: tuple[str, ...], seeds: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.reporting.fabricate.scores", without_foreground)
+    place = fabricate(tmp_path / "runs" / "empty", {"unet": 0.0}, seeds=seeds, images=12, classes=classes)
+    text = write_card(subject_of(place), None)
+    assert "It has no Dice: no foreground class is in any of 12 test images" in text
+    assert "Not all images are segmented alike" not in text
+    assert "12 test images" in section(text, "Limits")
+    results = ModelCard(text).data.eval_results
+    assert "mean_dice_with_background" in {result.metric_type for result in results}
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    assert not re.search(r"^\| *score *\|$", text, re.MULTILINE), "a table without a row"
 
 
 def test_the_intervals_of_a_card_are_over_groups(tmp_path: Path) -> None:

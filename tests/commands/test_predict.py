@@ -212,6 +212,42 @@ def test_what_other_settings_or_others_have_made_is_not_touched(checkpoint: Path
     assert before == {file: file.read_bytes() for file in before}
 
 
+@pytest.mark.parametrize(
+    "content", ['{"mine": 1}', '[{"a": 1}]', "5", '"medseg"', '["medseg"]', "{", "", "[" * 100_000]
+)
+def test_a_prediction_json_of_others_stays(content: str, checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for folder in (out, images / "a"):
+        folder.mkdir(exist_ok=True)
+        (folder / "prediction.json").write_text(content)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for words in ((), ("force=true",)):
+        with pytest.raises(
+            ConfigError, match=r"is not empty \(prediction\.json\).*; give output=FOLDER, a new or empty"
+        ):
+            predict(checkpoint, images, out, *words)
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    # A folder of images with such a file is no result.
+    assert sorted(predict(checkpoint, images, tmp_path / "new").finished) == ["a/scan.png", "b/scan.png", "top.jpg"]
+
+
+@pytest.mark.parametrize("damage", [b'{"image": "top\xff.jpg"}\n', b"5\n", b'"text"\n', b"\0\0\n"])
+def test_a_damaged_line_of_the_journal_is_not_used(
+    damage: bytes, checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    predict(checkpoint, images, out)
+    journal = out / ".finished.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], damage, *lines[2:]]))
+    capsys.readouterr()
+    predict(checkpoint, images, out)
+    assert "predicted: 1 image, 2 were there already" in capsys.readouterr().out
+    journal.write_bytes(damage)
+    predict(checkpoint, images, out, "force=true")
+    assert len(read_csv(out / "predictions.csv")) == 3
+
+
 def test_the_named_folder_holds_the_masks(checkpoint: Path, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "masks"
     for _ in range(2):
@@ -282,6 +318,25 @@ def test_damaged_files_are_reported_at_the_end(checkpoint: Path, images: Path, t
     shutil.copy(images / "top.jpg", images / "a" / "cut.png")
     predict(checkpoint, images, tmp_path / "out")
     assert not (tmp_path / "out" / "unreadable.csv").exists()
+
+
+def test_long_names_stop_no_other_image(checkpoint: Path, images: Path, tmp_path: Path) -> None:
+    longest, both = "字" * 83, "y" * 251
+    for name in (f"{longest}.png", f"{both}.png", f"{both}.jpg"):  # the outputs of the last two would be *.png.png
+        write_image(images / name, picture(20, 20))
+    words = ("overlays=true", "probabilities=true")
+    with pytest.raises(UserError, match=r"2 of 6 images could not be read, the others are predicted"):
+        predict(checkpoint, images, tmp_path / "out", *words)
+    assert read_csv(tmp_path / "out" / "unreadable.csv") == [
+        {"image": f"{both}.{kind}", "reason": "the file name of an output would be too long"} for kind in ("jpg", "png")
+    ]
+    assert list(masks(tmp_path / "out")) == ["a/scan.png", "b/scan.png", "top.png", f"{longest}.png"]
+    assert not list(tmp_path.rglob("*.partial"))
+    # The mask has a name that is short enough, and the probabilities of its class have not.
+    named = write_checkpoint(tmp_path / "named.ckpt", class_names=("background", "z" * 260))
+    with pytest.raises(UserError, match=r"2 of 2 images could not be read"):
+        predict(named, images / "*" / "*.png", tmp_path / "other", *words)
+    assert not list((tmp_path / "other").rglob("*.png"))
 
 
 def test_images_without_finite_output_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from medseg.data.datasets import Folder
 from medseg.data.datasets.base import connected_components
 from medseg.data.module import SegmentationDataModule
-from medseg.data.overlay import HATCHING, outline
+from medseg.data.overlay import HATCHING, hatched, outline
 from medseg.data.prepared.border_weights import balance, border_weights
 from medseg.inspecting.facts import collect
 from medseg.inspecting.sections import at_a_glance
@@ -128,6 +129,17 @@ def test_pictures_hatch_them():
         assert 0.3 < lines.mean() < 0.7
     dark = np.repeat(image.mean(axis=2, keepdims=True) * 0.45, 3, axis=2).astype(np.uint8)
     np.testing.assert_array_equal(errors[:, 16:][~lines], dark[:, 16:][~lines])
+
+
+def test_pictures_without_them_take_the_memory_of_a_copy():
+    image, region = picture(1, 1000, 1000), np.zeros((1000, 1000), bool)
+    tracemalloc.start()
+    drawn = hatched(image, region)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(drawn, image)
+    assert drawn is not image
+    assert peak < 1.1 * image.nbytes
 
 
 def test_a_training_scores_the_other_half_alone(folders, tmp_path):

@@ -164,6 +164,27 @@ def test_a_half_written_file_names_its_machine_and_process(tmp_path: Path) -> No
         assert not is_gone(partial.stem.rpartition(".")[2])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("x" * 251 + ".txt", id="letters"),
+        pytest.param("字" * 83 + ".txt", id="characters of three bytes"),
+        pytest.param("a" + "字" * 83 + ".txt", id="cut elsewhere"),
+        pytest.param("\udcff" * 255, id="no text"),
+    ],
+)
+def test_a_file_of_the_longest_name_is_written(name: str, tmp_path: Path) -> None:
+    with replacing(tmp_path / name) as partial, replacing(tmp_path / f"{name[:-1]}2") as other:
+        for each in (partial, other):
+            each.write_text(each.name)
+            assert len(os.fsencode(each.name)) <= 255
+            each.name.encode()  # no half character
+            assert each.name.endswith(f".{machine()}-{os.getpid()}.partial")
+        assert partial != other, "names that start alike are written at the same time"
+        assert partial.read_text() == partial.name
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name[:-1]}2"}
+
+
 def test_names_that_csv_would_break_are_read_as_they_were(tmp_path: Path) -> None:
     rows = [{"id": text, "score": "0.5"} for text in ("a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", " ", "plain")]
     write_csv(tmp_path / "names.csv", rows)

@@ -12,6 +12,7 @@ unreadable.csv        the images that could not be read, and why
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,9 @@ import cv2
 import numpy as np
 
 from medseg import __version__
-from medseg.errors import ConfigError
-from medseg.system.files import read_csv, replacing, replacing_text, write_csv, write_json
+from medseg.data.sources.problems import SampleError
+from medseg.errors import ConfigError, UserError
+from medseg.system.files import read_csv, read_json, replacing, replacing_text, write_csv, write_json
 from medseg.system.locks import held
 from medseg.trained.predicting.inputs import Input
 from medseg.trained.predicting.measures import Region
@@ -62,10 +64,16 @@ def is_result(folder: Path) -> bool:
 
 
 def _is_output(folder: Path) -> bool:
+    return _read_marker(folder) is not None
+
+
+def _read_marker(folder: Path) -> dict[str, Any] | None:
+    """Return what made the predictions of a folder; None where its file is missing or not of medseg."""
     try:
-        return "medseg" in json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+        content = read_json(folder / MARKER)
+    except UserError:
+        return None
+    return content if "medseg" in content else None
 
 
 def stamp(file: Path) -> list[int]:
@@ -135,19 +143,16 @@ class OutputFolder:
 
     def _check(self, settings: dict[str, Any], *, force: bool) -> None:
         """Raise `ConfigError` for a folder with other content."""
-        marker = self.path / MARKER
-        if not marker.exists():
-            foreign = min((file.name for file in self.path.iterdir() if not file.name.startswith(".")), default=None)
+        before = _read_marker(self.path)
+        if before is None:
+            names = {file.name for file in self.path.iterdir() if not file.name.startswith(".")}
+            foreign = MARKER if MARKER in names else min(names, default=None)
             if foreign is not None:
                 raise ConfigError(
                     f"{self.path} is not empty ({foreign}), and medseg predict has not written it; give output=FOLDER, "
                     "a new or empty one"
                 )
             return
-        try:
-            before = json.loads(marker.read_text(encoding="utf-8"))
-        except ValueError:
-            before = {}
         wanted = json.loads(json.dumps(settings))
         other = [key for key, value in wanted.items() if before.get(key) != value]
         if other and not force:
@@ -171,12 +176,12 @@ class OutputFolder:
                     )
 
     def _read_journal(self) -> dict[str, Finished]:
-        """Read what is finished; a line that was cut short by a kill does not count."""
+        """Read what is finished; a line that was cut short by a kill, or is damaged, does not count."""
         finished: dict[str, Finished] = {}
-        lines = self.journal.read_text(encoding="utf-8").splitlines() if self.journal.exists() else []
+        lines = self.journal.read_bytes().splitlines() if self.journal.exists() else []
         for line in lines:
-            with suppress(ValueError, TypeError, KeyError):
-                entry = json.loads(line)
+            with suppress(ValueError, TypeError, KeyError, AttributeError):
+                entry = json.loads(line.decode("utf-8"))
                 regions = [Region(**region) for region in entry.pop("regions")]
                 finished[entry["image"]] = Finished(**entry, regions=regions)
         return finished
@@ -231,14 +236,23 @@ class OutputFolder:
             probabilities: of each foreground class, H x W uint16, where they are asked for.
             overlay: H x W x 3 uint8 RGB, where it is asked for.
             stamped: the stamp of the image when it was read.
+
+        Raises `SampleError` where the file system does not take so long a name; then there is no output of the image.
         """
         pictures = [mask * np.uint8(255) if self.full_range else mask, *probabilities]
         if overlay is not None:
             pictures.append(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         files = self._files(image)
-        for name, picture in zip(files, pictures, strict=True):
-            with replacing(self.path / name) as partial:
-                partial.write_bytes(encode_png(picture))
+        try:
+            for name, picture in zip(files, pictures, strict=True):
+                with replacing(self.path / name) as partial:
+                    partial.write_bytes(encode_png(picture))
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            for written in files[: files.index(name)]:
+                (self.path / written).unlink(missing_ok=True)
+            raise SampleError("unreadable", str(image.file), "the file name of an output would be too long") from None
         return Finished(image.image, stamped, mask.shape[0], mask.shape[1], files, regions)
 
     def finish(self, entry: Finished) -> None:
