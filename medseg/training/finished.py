@@ -42,7 +42,8 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
 
     A run with a damaged file is one warning. Raises `OtherFilesError`.
     """
-    opened, checksum = cache(open_files), cache(sha256_of)  # a sweep has many runs of few files
+    # A sweep has many runs of few files.
+    opened, checksum, columns = cache(open_files), cache(sha256_of), cache(columns_of)
     warnings: list[str] = []
     lacking: dict[tuple[Path, str, str, tuple[str, ...]], list[RunPlan]] = defaultdict(list)
     for plan in plans:
@@ -50,7 +51,7 @@ def check_finished(plans: Sequence[RunPlan]) -> None:
         remarks: tuple[Remark, ...]
         try:
             texts = changed_data(plan, opened), changed_weights(plan, checksum), other_weights(plan)
-            remarks = (*other_scores(plan), *no_probabilities(plan), *no_columns(plan))
+            remarks = (*other_scores(plan), *no_probabilities(plan), *no_columns(plan, columns))
         except OtherFilesError:
             raise
         except (UserError, OSError) as error:
@@ -168,19 +169,27 @@ def no_probabilities(plan: RunPlan) -> Iterator[Remark]:
         yield "kept no probabilities", "medseg evaluate", ("save_probabilities=true",)
 
 
-def no_columns(plan: RunPlan) -> Iterator[Remark]:
-    """Tell of columns of `data.metadata` that neither a run nor an evaluation that repeats its test has."""
-    file, folder = plan.cfg.data.get("metadata"), plan.folder
-    if file is None:
-        return
+def columns_of(file: str) -> frozenset[str]:
+    """Return the columns that the table of `data.metadata` has for a report."""
     from medseg.data.datasets.splits_csv import read_columns  # not above: most finished runs need no data
     from medseg.data.metadata import without_fixed
 
-    given = without_fixed(read_columns(f"data.metadata={file}", Path(file).expanduser()))
+    return frozenset(without_fixed(read_columns(f"data.metadata={file}", Path(file).expanduser())))
+
+
+def no_columns(plan: RunPlan, columns: Callable[[str], frozenset[str]]) -> Iterator[Remark]:
+    """Tell of columns of `data.metadata` that neither a run nor an evaluation that repeats its test has.
+
+    `columns`: `columns_of`.
+    """
+    file, folder = plan.cfg.data.get("metadata"), plan.folder
+    if file is None:
+        return
+    given = columns(file)
     evaluated = folder.evaluations.glob("*-test/images.csv")
     lists = [path for path in evaluated if repeats_test(folder, path.with_name("summary.json"))]
     known = {name for path in (folder.splits, *lists) for name in read_table(path)[0]}
-    if given.keys() - known:
+    if given - known:
         yield f"has no columns of {file}", "medseg evaluate", (f"data.metadata={file}",)
 
 

@@ -304,8 +304,8 @@ def test_a_licence_that_narrows_the_use_is_named(licence: str, narrow: bool, swe
 def test_options_of_the_trainer_that_change_something_are_told(
     option: str, shown: str | None, limit: str | None, tmp_path: Path
 ) -> None:
-    place = fabricate(tmp_path / "runs" / "trainer", {f"unet trainer.{option}": 0.0}, images=6)
-    text = write_card(subject_of(place), None)
+    runs = fabricate(tmp_path / "runs" / "trainer", {f"unet trainer.{option}": 0.0}, images=6)
+    text = write_card(subject_of(runs), None)
     options = r"^- (?:gradient clip val|accumulate grad batches|limit train batches): .*$"
     lines = re.findall(options, section(text, "Training"), re.MULTILINE)
     assert lines == ([] if shown is None else [f"- {shown}"])
@@ -399,8 +399,8 @@ def test_the_card_where_no_test_image_has_a_class(
     classes: tuple[str, ...], seeds: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.reporting.fabricate.scores", without_foreground)
-    place = fabricate(tmp_path / "runs" / "empty", {"unet": 0.0}, seeds=seeds, images=12, classes=classes)
-    text = write_card(subject_of(place), None)
+    runs = fabricate(tmp_path / "runs" / "empty", {"unet": 0.0}, seeds=seeds, images=12, classes=classes)
+    text = write_card(subject_of(runs), None)
     assert "It has no Dice: no foreground class is in any of 12 test images" in text
     assert "Not all images are segmented alike" not in text
     assert "12 test images" in section(text, "Limits")

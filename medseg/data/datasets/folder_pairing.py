@@ -90,14 +90,14 @@ def masks_beside(files: Mapping[Key, str], pattern: str | None) -> dict[Key, str
     if len(forms) != len(files):  # two that differ in nothing else
         forms = {key: key for key in files}
     pattern = pattern and unicodedata.normalize("NFC", pattern)
-    found: set[Key] = set()
+    chosen: set[Key] = set()
     for _ in range(2):  # the second time, `a_mask` is no image any more that `a_mask_1` could be the mask of
-        stems = by_folder(forms.keys() - found)
+        stems = by_folder(forms.keys() - chosen)
         for key in forms:
             fitting = fits(key[1], stems.get(key[0], set()) - {key[1]}, pattern)
             if fitting and (pattern is not None or WORDS.search("/".join(fitting[1]))):
-                found.add(key)
-    return {key: files[key] for form, key in forms.items() if form in found}
+                chosen.add(key)
+    return {key: files[key] for form, key in forms.items() if form in chosen}
 
 
 def pair_by_name(
@@ -126,22 +126,22 @@ def read_names(
 ) -> dict[Key, dict[Affix, list[str]]]:
     """Return the masks that name an image, by what is around its name there; arguments as `pair_by_name` and `fits`."""
     stems = by_folder(names)
-    found: dict[Key, dict[Affix, list[str]]] = defaultdict(lambda: defaultdict(list))
+    named: dict[Key, dict[Affix, list[str]]] = defaultdict(lambda: defaultdict(list))
     for (folders, stem), file in masks.items():
         fitting = fits(stem, stems[folders], pattern, start)
         if fitting:
-            found[names[folders, fitting[0]]][fitting[1]].append(file)
-    return found
+            named[names[folders, fitting[0]]][fitting[1]].append(file)
+    return named
 
 
 def of_one_kind(
-    found: Mapping[Key, Mapping[Affix, list[str]]], pattern: str | None, location: str
+    named: Mapping[Key, Mapping[Affix, list[str]]], pattern: str | None, location: str
 ) -> dict[Key, list[str]]:
     """Return the masks of each image that have the affix of most. Raises `DataError` where an image has several."""
-    kinds = Counter(affix for of_kind in found.values() for affix in of_kind)
+    kinds = Counter(affix for of_kind in named.values() for affix in of_kind)
     other = max((affix for affix in kinds if affix not in KNOWN), key=lambda affix: (kinds[affix], affix), default=None)
     pairs: dict[Key, list[str]] = {}
-    for key, of_kind in found.items():
+    for key, of_kind in named.items():
         if len(of_kind) > 1:
             first, second = (f"{files[0]}" for files in list(of_kind.values())[:2])
             ways = " or ".join(f"'data.mask_pattern={before}*{behind}'" for before, behind in sorted(of_kind))
